@@ -1,0 +1,441 @@
+/* Edges from program order.
+ *
+ * Each tile is a sequence of epochs.  An epoch is one writer, or a set of neighbours that do not
+ * order each other: readers, tasks that commute, tasks that reduce with the same op.  A task that
+ * joins the current epoch depends on the epoch before; one that opens a new epoch depends on
+ * everybody in the current one.  Since each member of an epoch already waits for the epoch before,
+ * two epochs are all that has to be remembered, and edges across more than one epoch (a write on
+ * the write before the reads) are never made.
+ *
+ * A tile that is addressed by row ranges is cut into segments, each with epochs of its own.
+ *
+ * A barrier waits for every task that has no successor yet since the last barrier; a task after it
+ * drops predecessors that the barrier implies. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/error.h"
+#include "graph/freeze.h"
+#include "graph/vec.h"
+
+/* A set of tasks: nothing, one task, or a list of cells. */
+#define SET_EMPTY UINT32_MAX
+#define SET_LIST 0x80000000u
+
+enum epoch_kind { EPOCH_NONE, EPOCH_WRITE, EPOCH_READ, EPOCH_COMMUTE, EPOCH_REDUCE };
+
+struct cell {
+    uint32_t task, next; /* next cell, SET_EMPTY: last */
+};
+
+struct epochs {
+    uint32_t before, now; /* sets: the epoch before, the current one */
+    uint32_t group;       /* of a commute or reduce epoch; TG_NONE: its first member has no group yet */
+    uint8_t kind, op;     /* of the current one */
+};
+
+struct segment {
+    struct epochs epochs;
+    uint32_t begin, end, next; /* rows, next segment of the tile or TG_NONE */
+};
+
+struct infer {
+    struct tg_graph *g;
+    struct tgi_preds *out;
+    struct epochs *tiles;
+    uint32_t *cut;      /* by tile: first segment, TG_NONE: whole; NULL: no tile is cut */
+    struct segment *segments;
+    uint32_t n_segments, cap_segments;
+    struct cell *cells;
+    uint32_t n_cells, cap_cells, free_cells;
+    uint32_t *seen;     /* by task: last task that has it as predecessor, + 1 */
+    uint8_t *is_waited; /* has a successor; only kept when there are barriers */
+    uint32_t barrier;   /* last one, or TG_NONE */
+    uint32_t cap_shares, cap_groups;
+    struct tgi_control *controls; /* sorted by target */
+    uint32_t at_control;
+};
+
+/* ---- Sets ---------------------------------------------------------------------------------*/
+
+static uint32_t cell_new(struct infer *in, uint32_t task, uint32_t next)
+{
+    uint32_t c = in->free_cells;
+    if (c != SET_EMPTY) {
+        in->free_cells = in->cells[c].next;
+    } else {
+        if (!tgi_vec_reserve(&in->cells, &in->cap_cells, (uint64_t)in->n_cells + 1, sizeof *in->cells) ||
+            in->n_cells >= SET_LIST - 1)
+            return SET_EMPTY;
+        c = in->n_cells++;
+    }
+    in->cells[c] = (struct cell){task, next};
+    return c;
+}
+
+static bool set_add(struct infer *in, uint32_t *set, uint32_t task)
+{
+    if (*set == SET_EMPTY) {
+        *set = task;
+        return true;
+    }
+    if (!(*set & SET_LIST)) {
+        if (*set == task)
+            return true;
+        uint32_t first = cell_new(in, *set, SET_EMPTY);
+        if (first == SET_EMPTY)
+            return false;
+        *set = first | SET_LIST;
+    } else if (in->cells[*set & ~SET_LIST].task == task) {
+        return true;
+    }
+    uint32_t c = cell_new(in, task, *set & ~SET_LIST);
+    if (c == SET_EMPTY)
+        return false;
+    *set = c | SET_LIST;
+    return true;
+}
+
+static void set_drop(struct infer *in, uint32_t *set)
+{
+    if (*set != SET_EMPTY && (*set & SET_LIST)) {
+        uint32_t first = *set & ~SET_LIST, last = first;
+        while (in->cells[last].next != SET_EMPTY)
+            last = in->cells[last].next;
+        in->cells[last].next = in->free_cells;
+        in->free_cells = first;
+    }
+    *set = SET_EMPTY;
+}
+
+static bool set_copy(struct infer *in, uint32_t from, uint32_t *to)
+{
+    *to = SET_EMPTY;
+    if (from == SET_EMPTY || !(from & SET_LIST)) {
+        *to = from;
+        return true;
+    }
+    for (uint32_t c = from & ~SET_LIST; c != SET_EMPTY; c = in->cells[c].next) {
+        uint32_t copy = cell_new(in, in->cells[c].task, *to == SET_EMPTY ? SET_EMPTY : *to & ~SET_LIST);
+        if (copy == SET_EMPTY)
+            return false;
+        *to = copy | SET_LIST;
+    }
+    return true;
+}
+
+/* ---- Predecessors -------------------------------------------------------------------------*/
+
+static bool depend(struct infer *in, uint32_t task, uint32_t on)
+{
+    if (on == task || in->seen[on] == task + 1)
+        return true;
+    if (in->barrier != TG_NONE && on < in->barrier)
+        return true; /* the barrier implies it */
+    in->seen[on] = task + 1;
+    if (in->is_waited)
+        in->is_waited[on] = 1;
+    struct tgi_preds *out = in->out;
+    if (out->n == out->cap && !tgi_vec_reserve(&out->preds, &out->cap, (uint64_t)out->n + 1, sizeof *out->preds))
+        return false;
+    out->preds[out->n++] = on;
+    return true;
+}
+
+static bool depend_on_set(struct infer *in, uint32_t task, uint32_t set)
+{
+    if (set == SET_EMPTY)
+        return true;
+    if (!(set & SET_LIST))
+        return depend(in, task, set);
+    for (uint32_t c = set & ~SET_LIST; c != SET_EMPTY; c = in->cells[c].next)
+        if (!depend(in, task, in->cells[c].task))
+            return false;
+    return true;
+}
+
+/* ---- Groups -------------------------------------------------------------------------------*/
+
+static bool share_add(struct infer *in, uint32_t task, uint32_t group, uint32_t arg)
+{
+    struct tg_graph *g = in->g;
+    for (uint32_t i = g->n_shares; i > 0 && g->shares[i - 1].task == task; i--)
+        if (g->shares[i - 1].group == group)
+            return true;
+    if (!tgi_vec_reserve(&g->shares, &in->cap_shares, (uint64_t)g->n_shares + 1, sizeof *g->shares))
+        return false;
+    g->shares[g->n_shares++] = (struct tgi_share){task, group, arg, g->groups[group].n_members++};
+    return true;
+}
+
+static bool group_join(struct infer *in, struct epochs *e, uint32_t task, uint32_t arg, bool is_reduce, enum tg_op op)
+{
+    struct tg_graph *g = in->g;
+    if (e->group == TG_NONE) {
+        if (!tgi_vec_reserve(&g->groups, &in->cap_groups, (uint64_t)g->n_groups + 1, sizeof *g->groups))
+            return false;
+        e->group = g->n_groups;
+        g->groups[g->n_groups++] = (struct tgi_group){0, is_reduce, op};
+    }
+    return share_add(in, task, e->group, arg);
+}
+
+/* ---- Accesses -----------------------------------------------------------------------------*/
+
+static bool epochs_access(struct infer *in, struct epochs *e, uint32_t task, uint32_t arg, enum tg_access access,
+                          enum tg_op op)
+{
+    static const uint8_t kinds[] = {[TG_IN] = EPOCH_READ, [TG_OUT] = EPOCH_WRITE, [TG_INOUT] = EPOCH_WRITE,
+                                    [TG_REDUCE] = EPOCH_REDUCE, [TG_COMMUTE] = EPOCH_COMMUTE};
+    uint8_t kind = kinds[access];
+    bool joins = kind != EPOCH_WRITE && kind == e->kind && (kind != EPOCH_REDUCE || e->op == op);
+    if (!joins) {
+        if (e->now == task && e->kind == EPOCH_WRITE)
+            return true; /* the task writes these rows already */
+        set_drop(in, &e->before);
+        e->before = e->now;
+        e->now = SET_EMPTY;
+        e->kind = kind;
+        e->op = (uint8_t)op;
+        e->group = TG_NONE;
+    }
+    if (!depend_on_set(in, task, e->before) || !set_add(in, &e->now, task))
+        return false;
+    return kind < EPOCH_COMMUTE || group_join(in, e, task, arg, kind == EPOCH_REDUCE, op);
+}
+
+static bool epochs_copy(struct infer *in, const struct epochs *from, struct epochs *to)
+{
+    *to = *from;
+    return set_copy(in, from->before, &to->before) && set_copy(in, from->now, &to->now);
+}
+
+/* Cuts the segment that contains row `at` so that one begins there. */
+static bool segment_cut(struct infer *in, uint32_t tile, uint32_t at)
+{
+    for (uint32_t s = in->cut[tile]; s != TG_NONE; s = in->segments[s].next) {
+        if (at <= in->segments[s].begin || at >= in->segments[s].end)
+            continue;
+        if (!tgi_vec_reserve(&in->segments, &in->cap_segments, (uint64_t)in->n_segments + 1, sizeof *in->segments))
+            return false;
+        struct segment *left = &in->segments[s], *right = &in->segments[in->n_segments];
+        if (!epochs_copy(in, &left->epochs, &right->epochs))
+            return false;
+        right->begin = at;
+        right->end = left->end;
+        right->next = left->next;
+        left->end = at;
+        left->next = in->n_segments++;
+        return true;
+    }
+    return true;
+}
+
+static bool tile_make_segments(struct infer *in, uint32_t tile)
+{
+    const struct tgi_space *space = in->g->space;
+    if (!in->cut) {
+        in->cut = malloc((space->n_tiles + 1) * sizeof *in->cut);
+        if (!in->cut)
+            return false;
+        memset(in->cut, 0xff, space->n_tiles * sizeof *in->cut);
+    }
+    if (in->cut[tile] != TG_NONE)
+        return true;
+    if (!tgi_vec_reserve(&in->segments, &in->cap_segments, (uint64_t)in->n_segments + 1, sizeof *in->segments))
+        return false;
+    const struct tgi_buffer *b = tgi_space_buffer_of(space, tile);
+    uint32_t n_rows = b->n_dims ? (uint32_t)b->shape[0] : 1;
+    in->segments[in->n_segments] = (struct segment){in->tiles[tile], 0, n_rows, TG_NONE};
+    in->cut[tile] = in->n_segments++;
+    return true;
+}
+
+static bool tile_access(struct infer *in, uint32_t tile, const struct tgi_range *rows, uint32_t task, uint32_t arg,
+                        const struct tgi_param *p)
+{
+    if (rows) {
+        if (!tile_make_segments(in, tile) || !segment_cut(in, tile, rows->begin) || !segment_cut(in, tile, rows->end))
+            return false;
+    } else if (!in->cut || in->cut[tile] == TG_NONE) {
+        return epochs_access(in, &in->tiles[tile], task, arg, p->access, p->op);
+    }
+    for (uint32_t s = in->cut[tile]; s != TG_NONE; s = in->segments[s].next) {
+        struct segment *segment = &in->segments[s];
+        if ((!rows || (segment->begin >= rows->begin && segment->end <= rows->end)) &&
+            !epochs_access(in, &segment->epochs, task, arg, p->access, p->op))
+            return false;
+    }
+    return true;
+}
+
+static bool word_access(struct infer *in, uint64_t word, uint32_t task, uint32_t arg, const struct tgi_param *p)
+{
+    const struct tgi_space *space = in->g->space;
+    uint32_t range = tgi_word_range(word);
+    if (range == 0)
+        return tile_access(in, tgi_word_tile(word), NULL, task, arg, p);
+    if (word == TGI_WORD_NULL)
+        return true;
+    if (range != TGI_WORD_ALL)
+        return tile_access(in, tgi_word_tile(word), &space->ranges[range - 1], task, arg, p);
+    const struct tgi_buffer *b = tgi_space_buffer_of(space, tgi_word_tile(word));
+    for (uint32_t i = 0; i < b->n_tiles; i++)
+        if (!tile_access(in, b->first_tile + i, NULL, task, arg, p))
+            return false;
+    return true;
+}
+
+/* ---- Tasks --------------------------------------------------------------------------------*/
+
+static bool barrier_access(struct infer *in, uint32_t task)
+{
+    uint32_t first = in->barrier == TG_NONE ? 0 : in->barrier;
+    in->barrier = TG_NONE; /* from here on it implies nothing: the last barrier may be a predecessor */
+    for (uint32_t t = first; t < task; t++)
+        if (!in->is_waited[t] && !depend(in, task, t))
+            return false;
+    in->barrier = task;
+    return true;
+}
+
+static bool task_infer(struct infer *in, uint32_t task, enum tgi_edges edges)
+{
+    const struct tg_graph *g = in->g;
+    const struct tgi_op *op = tgi_graph_op(g, task);
+    const uint64_t *words = g->args + g->nodes[task].args;
+    for (; in->controls && in->controls[in->at_control].to == task; in->at_control++)
+        if (!depend(in, task, in->controls[in->at_control].from))
+            return false;
+    if (op->kind == TGI_OP_BARRIER)
+        return barrier_access(in, task);
+    for (uint32_t i = 0; edges == TGI_EDGES_INFERRED && i < op->n_params; i++)
+        if (op->params[i].access != TG_SCALAR && !word_access(in, words[i], task, i, &op->params[i]))
+            return false;
+    if (in->barrier != TG_NONE && in->out->n == in->out->first[task])
+        return depend(in, task, in->barrier);
+    return true;
+}
+
+/* Control edges sorted by target, with a sentinel. */
+static struct tgi_control *controls_by_target(const struct tg_graph *g)
+{
+    struct tgi_control *sorted = malloc(((size_t)g->n_controls + 1) * sizeof *sorted);
+    uint32_t *at = calloc((size_t)g->n_tasks + 2, sizeof *at);
+    if (!sorted || !at) {
+        free(sorted);
+        free(at);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < g->n_controls; i++)
+        at[g->controls[i].to + 1]++;
+    for (uint32_t t = 0; t < g->n_tasks; t++)
+        at[t + 1] += at[t];
+    for (uint32_t i = 0; i < g->n_controls; i++)
+        sorted[at[g->controls[i].to]++] = g->controls[i];
+    sorted[g->n_controls] = (struct tgi_control){TG_NONE, TG_NONE};
+    free(at);
+    return sorted;
+}
+
+static bool has_barrier(const struct tg_graph *g)
+{
+    return g->space->singletons[TGI_OP_BARRIER] != 0;
+}
+
+static int check_controls(const struct tg_graph *g, struct tg_error *err)
+{
+    for (uint32_t i = 0; i < g->n_controls; i++) {
+        char scratch[16];
+        if (g->controls[i].from == g->controls[i].to)
+            return tgi_error(err, TG_E_CYCLE, "task \"%s\" is to start after itself",
+                             tgi_graph_task_name(g, g->controls[i].to, scratch));
+        if (g->controls[i].from >= g->n_tasks)
+            return tgi_error(err, TG_E_UNKNOWN_TASK, "task %u is to start after task %u, which does not exist",
+                             g->controls[i].to, g->controls[i].from);
+    }
+    return 0;
+}
+
+static void infer_fini(struct infer *in)
+{
+    free(in->tiles);
+    free(in->cut);
+    free(in->segments);
+    free(in->cells);
+    free(in->seen);
+    free(in->is_waited);
+    free(in->controls);
+}
+
+static bool preds_init(const struct tg_graph *g, struct tgi_preds *out)
+{
+    memset(out, 0, sizeof *out);
+    out->first = malloc(((size_t)g->n_tasks + 1) * sizeof *out->first);
+    return out->first && tgi_vec_reserve(&out->preds, &out->cap, (uint64_t)g->n_tasks + 16, sizeof *out->preds);
+}
+
+static bool infer_init(struct infer *in)
+{
+    const struct tg_graph *g = in->g;
+    uint32_t n_tiles = g->space->n_tiles;
+    in->tiles = malloc(((size_t)n_tiles + 1) * sizeof *in->tiles);
+    in->seen = calloc((size_t)g->n_tasks + 1, sizeof *in->seen);
+    if (has_barrier(g))
+        in->is_waited = calloc((size_t)g->n_tasks + 1, 1);
+    if (g->n_controls)
+        in->controls = controls_by_target(g);
+    if (!in->tiles || !in->seen || (has_barrier(g) && !in->is_waited) || (g->n_controls && !in->controls))
+        return false;
+    for (uint32_t i = 0; i < n_tiles; i++)
+        in->tiles[i] = (struct epochs){SET_EMPTY, SET_EMPTY, TG_NONE, EPOCH_NONE, 0};
+    return preds_init(g, in->out);
+}
+
+/* Groups of one member need no lock; those that remain are marked in the nodes. */
+static void shares_finish(struct tg_graph *g)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < g->n_shares; i++)
+        if (g->groups[g->shares[i].group].n_members > 1)
+            g->shares[kept++] = g->shares[i];
+    g->n_shares = kept;
+    for (uint32_t i = 0; i < kept; i++) {
+        g->nodes[g->shares[i].task].op |= TGI_NODE_SHARED;
+        /* Within a task by group: a handful at most, nearly sorted. */
+        for (uint32_t k = i; k > 0 && g->shares[k - 1].task == g->shares[k].task && g->shares[k - 1].group > g->shares[k].group; k--) {
+            struct tgi_share swap = g->shares[k];
+            g->shares[k] = g->shares[k - 1];
+            g->shares[k - 1] = swap;
+        }
+    }
+}
+
+int tgi_infer(struct tg_graph *g, enum tgi_edges edges, struct tgi_preds *out, struct tg_error *err)
+{
+    struct infer in = {.g = g, .out = out, .barrier = TG_NONE, .free_cells = SET_EMPTY};
+    int rc = check_controls(g, err);
+    if (rc)
+        return rc;
+    bool ok = infer_init(&in);
+    for (uint32_t t = 0; ok && t < g->n_tasks; t++) {
+        out->first[t] = out->n;
+        ok = task_infer(&in, t, edges);
+    }
+    infer_fini(&in);
+    if (!ok) {
+        tgi_preds_fini(out);
+        return tgi_error_memory(err, "inferring edges");
+    }
+    out->first[g->n_tasks] = out->n;
+    if (edges == TGI_EDGES_INFERRED)
+        shares_finish(g);
+    return 0;
+}
+
+void tgi_preds_fini(struct tgi_preds *preds)
+{
+    free(preds->preds);
+    free(preds->first);
+    memset(preds, 0, sizeof *preds);
+}

@@ -1,0 +1,246 @@
+/* What changes while a graph is executed: made once, started often. */
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/error.h"
+#include "sched/runtime.h"
+
+/* Beyond this many roots a source hands them out; fewer go straight to the worker's deque. */
+enum { MAX_PUSHED_ROOTS = 64 };
+
+int tgi_slot_take(struct tg_runtime *rt, struct tgi_instance *in, struct tg_error *err)
+{
+    pthread_mutex_lock(&rt->lock);
+    uint32_t n = rt->n_free_slots;
+    if (n) {
+        in->slot = rt->free_slots[--rt->n_free_slots];
+        /* relaxed: published with the first item that names the slot. */
+        atomic_store_explicit(&rt->instances[in->slot], in, memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&rt->lock);
+    return n ? 0 : tgi_error(err, TG_E_LIMIT, "more than %u graphs and bodies in use at a time", TGI_MAX_INSTANCES);
+}
+
+void tgi_slot_give(struct tg_runtime *rt, struct tgi_instance *in)
+{
+    pthread_mutex_lock(&rt->lock);
+    atomic_store_explicit(&rt->instances[in->slot], NULL, memory_order_relaxed);
+    rt->free_slots[rt->n_free_slots++] = in->slot;
+    pthread_mutex_unlock(&rt->lock);
+}
+
+/* ---- Wide joins ---------------------------------------------------------------------------*/
+
+static uint32_t count_wide(const struct tg_graph *g)
+{
+    uint32_t n = 0;
+    for (uint32_t t = 0; t < g->n_tasks; t++)
+        n += g->nodes[t].n_preds >= TGI_WIDE_PREDS;
+    return n;
+}
+
+/* Index in wides of each wide task, by search: there are few. */
+static struct tgi_wide *wide_of(struct tgi_instance *in, uint32_t task)
+{
+    for (uint32_t i = 0; i < in->n_wides; i++)
+        if (in->wides[i].task == task)
+            return &in->wides[i];
+    return NULL;
+}
+
+static bool wide_make_leaves(struct tgi_wide *wide, uint32_t last_pred)
+{
+    uint32_t span = last_pred - wide->first_pred + 1;
+    wide->shift = 0;
+    while (span >> wide->shift > span / TGI_WIDE_LEAF + 1)
+        wide->shift++;
+    uint32_t n = (span - 1) >> wide->shift;
+    wide->full = calloc((size_t)n + 1, sizeof *wide->full);
+    wide->left = calloc((size_t)n + 1, sizeof *wide->left);
+    return wide->full && wide->left;
+}
+
+static bool make_wides(struct tgi_instance *in)
+{
+    const struct tg_graph *g = in->graph;
+    uint32_t n_wide = count_wide(g), *last = NULL;
+    if (!n_wide)
+        return true;
+    in->wides = calloc(n_wide, sizeof *in->wides);
+    last = calloc(n_wide, sizeof *last);
+    if (!in->wides || !last) {
+        free(last);
+        return false;
+    }
+    for (uint32_t t = 0; t < g->n_tasks; t++)
+        if (g->nodes[t].n_preds >= TGI_WIDE_PREDS) {
+            in->wides[in->n_wides].task = t;
+            in->wides[in->n_wides++].first_pred = TG_NONE;
+        }
+    /* Two passes over all edges: the range of predecessors, then their number in each leaf. */
+    for (int pass = 0; pass < 2; pass++) {
+        for (uint32_t p = 0; p < g->n_tasks; p++)
+            for (uint32_t i = g->nodes[p].succ; i < g->nodes[p + 1].succ; i++) {
+                struct tgi_wide *wide = g->nodes[g->succ[i]].n_preds >= TGI_WIDE_PREDS ? wide_of(in, g->succ[i]) : NULL;
+                if (!wide)
+                    continue;
+                if (pass == 0) {
+                    wide->first_pred = p < wide->first_pred ? p : wide->first_pred;
+                    last[wide - in->wides] = p;
+                } else if (wide->full[(p - wide->first_pred) >> wide->shift]++ == 0) {
+                    wide->n_leaves++;
+                }
+            }
+        for (uint32_t i = 0; pass == 0 && i < in->n_wides; i++)
+            if (!wide_make_leaves(&in->wides[i], last[i])) {
+                free(last);
+                return false;
+            }
+    }
+    for (uint32_t i = 0; i < in->n_wides; i++)
+        for (uint32_t leaf = 0; leaf <= (last[i] - in->wides[i].first_pred) >> in->wides[i].shift; leaf++)
+            atomic_init(&in->wides[i].left[leaf], in->wides[i].full[leaf]);
+    free(last);
+    return true;
+}
+
+/* ---- Instances ----------------------------------------------------------------------------*/
+
+static bool make_roots(struct tgi_instance *in)
+{
+    const struct tg_graph *g = in->graph;
+    in->n_roots = g->n_roots;
+    if (g->n_roots == g->n_tasks)
+        return true;
+    in->roots = malloc((size_t)g->n_roots * sizeof *in->roots);
+    if (!in->roots)
+        return false;
+    uint32_t n = 0;
+    /* Most urgent first. */
+    for (uint32_t c = g->class_of ? TGI_N_CLASSES : 1; c-- > 0;)
+        for (uint32_t t = 0; t < g->n_tasks; t++)
+            if (g->nodes[t].n_preds == 0 && (g->class_of ? g->class_of[t] : 0) == c)
+                in->roots[n++] = t;
+    return true;
+}
+
+static bool make_counters(struct tgi_instance *in)
+{
+    const struct tg_graph *g = in->graph;
+    in->left = malloc(((size_t)g->n_tasks + 1) * sizeof *in->left);
+    in->marks = calloc((size_t)g->n_tasks + 1, sizeof *in->marks);
+    if (!in->left || !in->marks)
+        return false;
+    for (uint32_t t = 0; t < g->n_tasks; t++)
+        atomic_init(&in->left[t], g->nodes[t].n_preds);
+    for (uint32_t i = 0; i < in->n_wides; i++)
+        atomic_init(&in->left[in->wides[i].task], in->wides[i].n_leaves);
+    return true;
+}
+
+static bool has_deadlines(const struct tg_graph *g)
+{
+    for (uint32_t i = 0; i < g->n_attrs; i++)
+        if (g->attrs[i].timeout_ms)
+            return true;
+    return false;
+}
+
+int tgi_instance_create(struct tg_run *run, const struct tg_graph *g, struct tgi_instance **instance_p,
+                        struct tg_error *err)
+{
+    struct tgi_instance *in = aligned_alloc(64, sizeof *in);
+    if (!in)
+        return tgi_error_memory(err, "preparing a graph");
+    memset(in, 0, sizeof *in);
+    in->graph = g;
+    in->nodes = g->nodes;
+    in->succ = g->succ;
+    in->run = run;
+    in->n_units = g->n_sinks;
+    in->slot = TG_NONE;
+    if (!make_wides(in) || !make_roots(in) || !make_counters(in) || !tgi_locks_create(in)) {
+        tgi_instance_destroy(in);
+        return tgi_error_memory(err, "preparing a graph");
+    }
+    int rc = tgi_slot_take(run->runtime, in, err);
+    if (rc) {
+        tgi_instance_destroy(in);
+        return rc;
+    }
+    if (has_deadlines(g) && !run->has_deadlines) {
+        rc = tgi_watchdog_need(run->runtime, err);
+        if (rc) {
+            tgi_instance_destroy(in);
+            return rc;
+        }
+    }
+    *instance_p = in;
+    return 0;
+}
+
+void tgi_instance_destroy(struct tgi_instance *in)
+{
+    if (!in)
+        return;
+    if (in->slot != TG_NONE)
+        tgi_slot_give(in->run->runtime, in);
+    tgi_locks_destroy(in);
+    for (uint32_t i = 0; i < in->n_wides; i++) {
+        free(in->wides[i].full);
+        free(in->wides[i].left);
+    }
+    free(in->wides);
+    free(in->roots);
+    free(in->left);
+    free(in->marks);
+    free(in);
+}
+
+/* ---- Starting and finishing ---------------------------------------------------------------*/
+
+static bool source_fill(struct tg_runtime *rt, struct tgi_instance *in)
+{
+    bool is_filled = false;
+    pthread_mutex_lock(&rt->lock);
+    for (uint32_t i = 0; !is_filled && i < TGI_N_SOURCES; i++) {
+        struct tgi_source *s = &rt->sources[i];
+        /* relaxed: only holders of the lock make it nonzero. */
+        uint64_t word = atomic_load_explicit(&s->word, memory_order_relaxed);
+        if ((uint32_t)word)
+            continue;
+        atomic_fetch_add_explicit(&rt->n_sources, 1, memory_order_relaxed);
+        atomic_store_explicit(&s->instance, in, memory_order_relaxed);
+        /* release: who claims a root sees the instance and its counters. */
+        atomic_store_explicit(&s->word, ((word >> 32) + 1) << 32 | in->n_roots, memory_order_release);
+        is_filled = true;
+    }
+    pthread_mutex_unlock(&rt->lock);
+    return is_filled;
+}
+
+void tgi_instance_start(struct tg_runtime *rt, struct tgi_worker *w, struct tgi_instance *in)
+{
+    atomic_store_explicit(&in->n_left, in->n_units, memory_order_relaxed); /* published with the roots */
+    bool has_few = in->n_roots <= MAX_PUSHED_ROOTS;
+    if (!w || in->loop || !has_few || in->graph->class_of) {
+        while (!source_fill(rt, in)) {
+            if (w && !in->loop)
+                goto push;
+            sched_yield(); /* the workers are emptying all 64 of them */
+        }
+        for (uint32_t i = 0; i < in->n_roots && i < rt->n_workers; i++)
+            tgi_worker_wake(rt);
+        return;
+    }
+push:
+    for (uint32_t i = in->n_roots; i-- > 0;)
+        tgi_worker_push(w, in, in->roots ? in->roots[i] : i, TGI_ITEM_TASK);
+    tgi_worker_wake(rt);
+}
+
+void tgi_instance_finish(struct tgi_worker *w, struct tgi_instance *in)
+{
+    in->on_done(w, in);
+}

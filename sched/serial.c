@@ -1,0 +1,60 @@
+/* Deterministic execution: one task at a time, in program order or in an order drawn from a seed.
+ * It is also the reference that other executions are compared with. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/error.h"
+#include "sched/runtime.h"
+
+/* splitmix64 (Steele, Lea and Flood, OOPSLA 2014). */
+static uint64_t next_random(uint64_t *state)
+{
+    uint64_t z = *state += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+static void execute_one(struct tgi_worker *w, struct tgi_instance *in, uint32_t task)
+{
+    /* Children run inside their parents here and locks are free, so the task is done. */
+    tgi_task_execute(w, in, task, false);
+    tgi_count(&w->counts.n_tasks, 1);
+    for (uint32_t i = in->nodes[task].succ; in->spans && i < in->nodes[task + 1].succ; i++)
+        in->spans[in->succ[i]].ready_ns = in->spans[task].end_ns;
+}
+
+static void execute_shuffled(struct tgi_worker *w, struct tgi_instance *in, uint64_t seed, uint32_t *left, uint32_t *ready)
+{
+    uint32_t n_ready = 0, n = in->graph->n_tasks;
+    for (uint32_t t = 0; t < n; t++) {
+        left[t] = in->nodes[t].n_preds;
+        if (left[t] == 0)
+            ready[n_ready++] = t;
+    }
+    while (n_ready) {
+        uint32_t i = (uint32_t)(next_random(&seed) % n_ready), task = ready[i];
+        ready[i] = ready[--n_ready];
+        execute_one(w, in, task);
+        for (uint32_t k = in->nodes[task].succ; k < in->nodes[task + 1].succ; k++)
+            if (--left[in->succ[k]] == 0)
+                ready[n_ready++] = in->succ[k];
+    }
+}
+
+void tgi_serial_execute(struct tgi_worker *w, struct tgi_instance *in, uint64_t seed)
+{
+    const struct tg_graph *g = in->graph;
+    if (seed == 0) {
+        for (uint32_t i = 0; i < g->n_tasks; i++)
+            execute_one(w, in, g->topo ? g->topo[i] : i);
+        return;
+    }
+    uint32_t *left = malloc(2 * ((size_t)g->n_tasks + 1) * sizeof *left);
+    if (!left) {
+        tgi_run_fail(in->run, in, 0, TG_E_NO_MEMORY, "out of memory: the list of ready tasks");
+        return;
+    }
+    execute_shuffled(w, in, seed, left, left + g->n_tasks + 1);
+    free(left);
+}

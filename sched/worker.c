@@ -1,0 +1,417 @@
+/* The loop of a worker: its own deques, then roots, then other workers, then sleep.
+ *
+ * No lost wake-up: whoever publishes work (a push, a source) calls tgi_worker_wake() afterwards;
+ * whoever goes to sleep announces itself and then looks at everything once more (parking.h).
+ * A woken worker that finds more than it can eat wakes the next one, so that a burst of work
+ * reaches everybody in a logarithmic number of steps. */
+#include <time.h>
+
+#include "sched/runtime.h"
+
+enum {
+    SPIN_ROUNDS = 200,   /* searches before a worker goes to sleep: some tens of microseconds */
+    MAX_ROOT_CHUNK = 64,
+    BATCH_LIMIT = 4096
+};
+
+static inline void pause_cpu(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#endif
+}
+
+uint64_t tgi_now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* ---- Publishing work ----------------------------------------------------------------------*/
+
+void tgi_worker_wake(struct tg_runtime *rt)
+{
+    if (!tgi_parking_is_needed(&rt->parking))
+        return;
+    uint32_t w = tgi_parking_claim_any(&rt->parking);
+    if (w != UINT32_MAX)
+        tgi_parking_call(&rt->workers[w]->seat);
+}
+
+static inline uint64_t task_item(const struct tgi_instance *in, uint32_t task, uint32_t tag)
+{
+    return (uint64_t)task << 32 | in->slot << 2 | tag;
+}
+
+static inline uint32_t class_of(const struct tgi_instance *in, uint32_t task)
+{
+    return in->graph->class_of ? in->graph->class_of[task] : 0;
+}
+
+void tgi_worker_push(struct tgi_worker *w, struct tgi_instance *in, uint32_t task, uint32_t tag)
+{
+    /* A deque that cannot grow means no memory for 8 bytes: run the task here and now instead. */
+    uint64_t item = task_item(in, task, tag);
+    if (!tgi_deque_push_owner(&w->deques[class_of(in, task)], item))
+        tgi_worker_execute_item(w, item);
+}
+
+/* ---- Finishing tasks ----------------------------------------------------------------------*/
+
+void tgi_worker_flush(struct tgi_worker *w)
+{
+    struct tgi_instance *in = w->batch;
+    uint32_t n = w->n_batch;
+    w->batch = NULL;
+    w->n_batch = 0;
+    /* acq_rel: our results become visible to whoever finishes the instance, and if that is us, we
+     * see everybody's.  Pairs with itself. */
+    if (in && atomic_fetch_sub_explicit(&in->n_left, n, memory_order_acq_rel) == n)
+        tgi_instance_finish(w, in);
+}
+
+static inline void count_unit(struct tgi_worker *w, struct tgi_instance *in, uint32_t n)
+{
+    if (w->batch != in) {
+        if (w->batch)
+            tgi_worker_flush(w);
+        w->batch = in;
+        w->n_batch = 0;
+    }
+    w->n_batch += n;
+}
+
+static inline bool count_down(_Atomic uint32_t *left, bool is_alone)
+{
+    if (is_alone) {
+        /* relaxed: one worker, no other thread counts. */
+        uint32_t n = atomic_load_explicit(left, memory_order_relaxed) - 1;
+        atomic_store_explicit(left, n, memory_order_relaxed);
+        return n == 0;
+    }
+    /* acq_rel: our outputs become visible to whoever makes the successor ready, and if that is us,
+     * we see the outputs of every other predecessor.  Pairs with itself in the others. */
+    return atomic_fetch_sub_explicit(left, 1, memory_order_acq_rel) == 1;
+}
+
+static __attribute__((noinline)) bool count_down_wide(struct tgi_instance *in, uint32_t pred, uint32_t task, bool is_alone)
+{
+    struct tgi_wide *wide = in->wides;
+    while (wide->task != task)
+        wide++;
+    uint32_t leaf = (pred - wide->first_pred) >> wide->shift;
+    if (!count_down(&wide->left[leaf], is_alone))
+        return false;
+    /* relaxed refills: they happen before the task runs, hence before the next start. */
+    atomic_store_explicit(&wide->left[leaf], wide->full[leaf], memory_order_relaxed);
+    if (!count_down(&in->left[task], is_alone))
+        return false;
+    atomic_store_explicit(&in->left[task], wide->n_leaves, memory_order_relaxed);
+    return true;
+}
+
+static inline bool is_ready_after(struct tgi_instance *in, uint32_t pred, uint32_t task, bool is_alone)
+{
+    uint32_t n_preds = in->nodes[task].n_preds;
+    if (n_preds == 1)
+        return true;
+    if (__builtin_expect(n_preds >= TGI_WIDE_PREDS, 0))
+        return count_down_wide(in, pred, task, is_alone);
+    if (!count_down(&in->left[task], is_alone))
+        return false;
+    atomic_store_explicit(&in->left[task], n_preds, memory_order_relaxed); /* refill */
+    return true;
+}
+
+/* Releases the successors of a finished task.  Returns the one to go on with, TG_NONE: none. */
+static inline __attribute__((always_inline)) uint32_t release(struct tgi_worker *w, struct tgi_instance *in,
+                                                              uint32_t task, bool is_alone)
+{
+    uint32_t i = in->nodes[task].succ, end = in->nodes[task + 1].succ;
+    uint32_t keep = TG_NONE;
+    bool has_pushed = false;
+    if (i == end) {
+        count_unit(w, in, 1);
+        return TG_NONE;
+    }
+    for (; i < end; i++) {
+        uint32_t s = in->succ[i];
+        if (!is_ready_after(in, task, s, is_alone))
+            continue;
+        if (__builtin_expect(in->spans != NULL, 0))
+            in->spans[s].ready_ns = in->spans[task].end_ns;
+        if (keep == TG_NONE) {
+            keep = s;
+            continue;
+        }
+        if (in->graph->class_of && class_of(in, s) > class_of(in, keep)) {
+            uint32_t swap = keep;
+            keep = s;
+            s = swap;
+        }
+        tgi_worker_push(w, in, s, TGI_ITEM_TASK);
+        has_pushed = true;
+    }
+    if (has_pushed && !is_alone)
+        tgi_worker_wake(w->runtime);
+    return keep;
+}
+
+void tgi_worker_complete(struct tgi_worker *w, struct tgi_instance *in, uint32_t task)
+{
+    uint32_t keep = release(w, in, task, false);
+    if (keep != TG_NONE) {
+        tgi_worker_push(w, in, keep, TGI_ITEM_TASK);
+        tgi_worker_wake(w->runtime);
+    }
+}
+
+/* ---- Executing tasks ----------------------------------------------------------------------*/
+
+/* A plain kernel task, without anything that needs the long way; false: it failed. */
+static inline __attribute__((always_inline)) int call_kernel(struct tgi_worker *w, struct tgi_instance *in,
+                                                             const struct tgi_node *node, const struct tgi_call *call,
+                                                             uint32_t task)
+{
+    uint64_t values[TG_MAX_PARAMS];
+    void *ptrs[TG_MAX_PARAMS];
+    const uint64_t *words = in->graph->args + node->args;
+    for (uint32_t i = 0; i < call->n_params; i++) {
+        values[i] = words[i];
+        if (call->pointer_mask >> i & 1)
+            values[i] = (uint64_t)(uintptr_t)tgi_store_address(in->run->store, words[i]);
+        ptrs[i] = &values[i];
+    }
+    w->context.instance = in;
+    w->context.task = task;
+    w->explanation[0] = '\0';
+    return call->fn(ptrs, &w->context);
+}
+
+/* Executes a task and then the successors it keeps, until there is none. */
+static inline __attribute__((always_inline)) void execute_chain(struct tgi_worker *w, struct tgi_instance *in,
+                                                                uint32_t task, bool has_locks, bool is_alone)
+{
+    const struct tgi_call *calls = in->run->calls;
+    while (task != TG_NONE) {
+        const struct tgi_node *node = &in->nodes[task];
+        const struct tgi_call *call = &calls[node->op & TGI_NODE_OP];
+        bool is_done = true;
+        /* relaxed: whoever must see that a predecessor failed sees it through the counters. */
+        if (__builtin_expect(in->is_special || (node->op & ~TGI_NODE_OP) || !call->fn ||
+                             atomic_load_explicit(&in->run->attention, memory_order_relaxed), 0)) {
+            is_done = tgi_task_execute(w, in, task, has_locks);
+            has_locks = false;
+        } else {
+            int rc = call_kernel(w, in, node, call, task);
+            if (__builtin_expect(rc != 0 || w->context.family, 0))
+                is_done = tgi_task_leave(w, in, task, rc);
+        }
+        tgi_count(&w->counts.n_tasks, 1);
+        task = is_done ? release(w, in, task, is_alone) : TG_NONE;
+    }
+}
+
+static inline struct tgi_instance *instance_of(const struct tg_runtime *rt, uint64_t item)
+{
+    uint32_t slot = (uint32_t)item >> 2;
+    /* relaxed: the item came through a release, after the slot was filled. */
+    return atomic_load_explicit(&rt->instances[slot], memory_order_relaxed);
+}
+
+static inline __attribute__((always_inline)) void execute_item(struct tgi_worker *w, uint64_t item, bool is_alone)
+{
+    switch (item & 3) {
+    case TGI_ITEM_TASK:
+        execute_chain(w, instance_of(w->runtime, item), (uint32_t)(item >> 32), false, is_alone);
+        break;
+    case TGI_ITEM_LOCKED:
+        execute_chain(w, instance_of(w->runtime, item), (uint32_t)(item >> 32), true, is_alone);
+        break;
+    case TGI_ITEM_JOB:
+        tgi_job_execute(w, (struct tg_job *)(uintptr_t)item);
+        break;
+    case TGI_ITEM_CHILD:
+        tgi_child_execute(w, (struct tgi_child *)(uintptr_t)(item & ~(uint64_t)3));
+        break;
+    }
+}
+
+void tgi_worker_execute_item(struct tgi_worker *w, uint64_t item)
+{
+    execute_item(w, item, false);
+}
+
+/* ---- Finding work -------------------------------------------------------------------------*/
+
+static inline uint64_t take_own(struct tgi_worker *w, bool is_alone)
+{
+    for (uint32_t d = TGI_N_DEQUES; d-- > 0;) {
+        uint64_t item = is_alone ? tgi_deque_take_alone(&w->deques[d]) : tgi_deque_take_owner(&w->deques[d]);
+        if (item != TGI_DEQUE_EMPTY)
+            return item;
+    }
+    return TGI_DEQUE_EMPTY;
+}
+
+/* Claims up to a fair share of the unclaimed roots of a source. */
+static uint32_t source_claim(struct tg_runtime *rt, struct tgi_source *s, struct tgi_instance **in_p, uint32_t *n_p)
+{
+    /* acquire: pairs with the release that filled the source. */
+    uint64_t word = atomic_load_explicit(&s->word, memory_order_acquire);
+    for (;;) {
+        uint32_t left = (uint32_t)word;
+        if (left == 0)
+            return TG_NONE;
+        uint32_t n = left / (4 * rt->n_workers);
+        n = n > MAX_ROOT_CHUNK ? MAX_ROOT_CHUNK : n < 1 ? 1 : n;
+        /* Read before the claim: once all roots are claimed the source may be filled anew.  That the
+         * claim succeeds shows that it was not filled in between. */
+        struct tgi_instance *in = atomic_load_explicit(&s->instance, memory_order_relaxed);
+        if (atomic_compare_exchange_weak_explicit(&s->word, &word, word - n, memory_order_acq_rel, memory_order_acquire)) {
+            if (n == left)
+                atomic_fetch_sub_explicit(&rt->n_sources, 1, memory_order_relaxed);
+            *in_p = in;
+            *n_p = n;
+            return in->n_roots - left;
+        }
+    }
+}
+
+static __attribute__((noinline)) void run_loop(struct tgi_worker *w, struct tgi_instance *in, uint32_t first, uint32_t n)
+{
+    for (uint32_t i = first; i < first + n; i++)
+        in->loop(in->loop_user, i);
+    count_unit(w, in, n);
+}
+
+/* Moves a chunk of roots to the worker's deque, the first one on top of it; false: there are none. */
+static bool take_roots(struct tgi_worker *w)
+{
+    struct tg_runtime *rt = w->runtime;
+    if (atomic_load_explicit(&rt->n_sources, memory_order_relaxed) == 0)
+        return false;
+    for (uint32_t i = 0; i < TGI_N_SOURCES; i++) {
+        struct tgi_instance *in;
+        uint32_t n, first = source_claim(rt, &rt->sources[i], &in, &n);
+        if (first == TG_NONE)
+            continue;
+        if (in->loop) {
+            run_loop(w, in, first, n);
+            return true;
+        }
+        for (uint32_t k = first + n; k-- > first;)
+            tgi_worker_push(w, in, in->roots ? in->roots[k] : k, TGI_ITEM_TASK);
+        return true;
+    }
+    return false;
+}
+
+uint64_t tgi_worker_steal(struct tgi_worker *w, uint32_t first_deque, uint32_t end_deque)
+{
+    struct tg_runtime *rt = w->runtime;
+    for (uint32_t v = 0; v + 1 < rt->n_workers; v++) {
+        struct tgi_worker *victim = rt->workers[w->victims[v]];
+        for (uint32_t d = end_deque; d-- > first_deque;) {
+            if (tgi_deque_size_hint(&victim->deques[d]) == 0)
+                continue;
+            uint64_t item = tgi_deque_steal(&victim->deques[d]);
+            if (item < TGI_DEQUE_LOST) {
+                tgi_count(&w->counts.n_steals, 1);
+                /* More where that came from: let somebody else have it. */
+                if (tgi_deque_size_hint(&victim->deques[d]) > 0)
+                    tgi_worker_wake(rt);
+                return item;
+            }
+            tgi_count(&w->counts.n_failed_steals, 1);
+        }
+    }
+    return TGI_DEQUE_EMPTY;
+}
+
+static bool has_visible_work(const struct tg_runtime *rt)
+{
+    for (uint32_t i = 0; i < TGI_N_SOURCES; i++)
+        if ((uint32_t)atomic_load_explicit(&rt->sources[i].word, memory_order_relaxed))
+            return true;
+    for (uint32_t v = 0; v < rt->n_workers; v++)
+        for (uint32_t d = 0; d < TGI_N_DEQUES; d++)
+            if (tgi_deque_size_hint(&rt->workers[v]->deques[d]))
+                return true;
+    return false;
+}
+
+void tgi_worker_wake_if_work(struct tg_runtime *rt, uint32_t seat)
+{
+    if (has_visible_work(rt) && tgi_parking_claim(&rt->parking, seat))
+        tgi_parking_call(&rt->workers[seat]->seat);
+}
+
+static inline bool is_over(const struct tg_runtime *rt, const struct tg_run *until)
+{
+    /* acquire: pairs with the release in tgi_run_done(); we see the run's results. */
+    return until ? atomic_load_explicit(&((struct tg_run *)until)->state, memory_order_acquire) == TGI_RUN_DONE
+                 : atomic_load_explicit(&((struct tg_runtime *)rt)->is_ending, memory_order_relaxed) != 0;
+}
+
+/* Roots, then other workers' tasks; true if something was found and done or pushed. */
+static bool search(struct tgi_worker *w)
+{
+    if (take_roots(w))
+        return true;
+    uint64_t item = tgi_worker_steal(w, 0, TGI_N_DEQUES);
+    if (item == TGI_DEQUE_EMPTY)
+        return false;
+    execute_item(w, item, false);
+    return true;
+}
+
+/* The owner of a seat with nothing to do.  True: it was called, or found work, and goes on. */
+static void park(struct tgi_worker *w)
+{
+    struct tg_runtime *rt = w->runtime;
+    tgi_parking_announce(&rt->parking, w->index);
+    if ((has_visible_work(rt) || is_over(rt, NULL)) && tgi_parking_claim(&rt->parking, w->index))
+        return;
+    tgi_count(&w->counts.n_parks, 1);
+    tgi_parking_sleep(&w->seat);
+}
+
+static inline __attribute__((always_inline)) void worker_loop(struct tgi_worker *w, struct tg_run *until, bool is_alone)
+{
+    struct tg_runtime *rt = w->runtime;
+    uint32_t n_idle = 0;
+    for (;;) {
+        uint64_t item = take_own(w, is_alone);
+        if (item != TGI_DEQUE_EMPTY) {
+            execute_item(w, item, is_alone);
+            n_idle = 0;
+            if (until && is_over(rt, until))
+                return; /* what is left belongs to other runs */
+            continue;
+        }
+        if (w->batch)
+            tgi_worker_flush(w);
+        else if (is_over(rt, until))
+            return;
+        else if (search(w))
+            n_idle = 0;
+        else if (++n_idle < SPIN_ROUNDS)
+            pause_cpu();
+        else if (until)
+            return; /* tgi_run_wait() decides how to wait on */
+        else {
+            n_idle = 0;
+            park(w);
+        }
+    }
+}
+
+void tgi_worker_loop(struct tgi_worker *w, struct tg_run *until)
+{
+    if (w->runtime->n_workers == 1)
+        worker_loop(w, until, true);
+    else
+        worker_loop(w, until, false);
+}
