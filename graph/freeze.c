@@ -4,7 +4,7 @@
  * An edge u -> v is redundant if another predecessor of v comes after u.  Levels (longest paths)
  * decide most cases at once: a predecessor on the highest level among v's can never be redundant.
  * For the others v's ancestors are searched backwards, only through levels above the lowest
- * candidate's and with a limit on the visits; what the limit leaves is correct, merely not minimal. */
+ * candidate's and with a limit on the effort; what the limit leaves is correct, merely not minimal. */
 #include "graph/freeze.h"
 
 #include <stdlib.h>
@@ -94,8 +94,8 @@ struct reduce {
     struct tgi_preds *preds;
     uint32_t *n_preds;  /* by task, after reduction */
     uint32_t *seen;     /* by task: v + 1 if the search for v came by */
-    uint32_t *queue;
-    uint32_t max_visits;
+    uint32_t *queue;    /* max_looks entries */
+    uint32_t max_looks; /* at edges, in one search */
 };
 
 /* Removes redundant predecessors of v; those of every ancestor are final. */
@@ -110,18 +110,19 @@ static void reduce_task(struct reduce *r, uint32_t v)
     }
     if (n < 2 || lowest == highest)
         return;
-    uint32_t n_queued = 0;
-    for (uint32_t i = 0; i < n && n_queued < r->max_visits; i++)
+    uint32_t n_queued = 0, n_looks = 0;
+    for (uint32_t i = 0; i < n && n_queued < r->max_looks; i++)
         if (level[list[i]] > lowest)
             r->queue[n_queued++] = list[i];
-    for (uint32_t i = 0; i < n_queued; i++) {
+    for (uint32_t i = 0; i < n_queued && n_looks < r->max_looks; i++) {
         uint32_t u = r->queue[i];
         const uint32_t *above = r->preds->preds + r->preds->first[u];
+        n_looks += r->n_preds[u];
         for (uint32_t k = 0; k < r->n_preds[u]; k++) {
             if (r->seen[above[k]] == v + 1 || level[above[k]] < lowest)
                 continue;
             r->seen[above[k]] = v + 1;
-            if (level[above[k]] > lowest && n_queued < r->max_visits)
+            if (level[above[k]] > lowest && n_queued < r->max_looks)
                 r->queue[n_queued++] = above[k];
         }
     }
@@ -132,18 +133,20 @@ static void reduce_task(struct reduce *r, uint32_t v)
     r->n_preds[v] = kept;
 }
 
-/* Visits a search may make: all of a small graph, dozens in a large one, so that freezing stays
+/* Edges a search may look at: all of a small graph, dozens in a large one, so that freezing stays
  * well under a microsecond a task. */
-static uint32_t visit_limit(uint32_t n_tasks)
+static uint32_t look_limit(uint32_t n_tasks)
 {
-    uint32_t limit = (1u << 22) / (n_tasks + 1);
-    return limit < 64 ? 64 : limit > 1u << 16 ? 1u << 16 : limit;
+    uint32_t limit = (1u << 23) / (n_tasks + 1);
+    return limit < 64 ? 64 : limit;
 }
 
 /* Levels and reduction in one pass over a topological order. */
 static bool level_and_reduce(struct tg_graph *g, struct tgi_preds *preds, uint32_t *n_preds)
 {
-    uint32_t n = g->n_tasks, limit = visit_limit(n);
+    uint32_t n = g->n_tasks, limit = look_limit(n);
+    /* A task is queued at most twice: as a predecessor of v, and as an ancestor. */
+    limit = limit > 2 * (uint64_t)n + 2 ? 2 * n + 2 : limit;
     struct reduce r = {g, preds, n_preds, calloc((size_t)n + 1, sizeof *r.seen), malloc(limit * sizeof *r.queue), limit};
     bool ok = r.seen && r.queue;
     for (uint32_t i = 0; ok && i < n; i++) {

@@ -392,10 +392,39 @@ static bool infer_init(struct infer *in)
     return preds_init(g, in->out);
 }
 
+/* A private copy stands for one argument of each member, so all members must name the same rows,
+ * and no argument may take part in two groups.  Other reduce groups take turns on the tile. */
+static bool shares_restrict_copies(struct tg_graph *g)
+{
+    uint64_t *words = malloc(((size_t)g->n_groups + 1) * sizeof *words);
+    if (!words)
+        return false;
+    memset(words, 0xff, (size_t)g->n_groups * sizeof *words);
+    for (uint32_t i = 0; i < g->n_shares; i++) {
+        const struct tgi_share *s = &g->shares[i];
+        uint64_t word = g->args[g->nodes[s->task].args + s->arg];
+        if (words[s->group] == UINT64_MAX)
+            words[s->group] = word;
+        else if (words[s->group] != word)
+            g->groups[s->group].is_reduce = false;
+        for (uint32_t k = i; k > 0 && g->shares[k - 1].task == s->task; k--)
+            if (g->shares[k - 1].arg == s->arg)
+                g->groups[s->group].is_reduce = g->groups[g->shares[k - 1].group].is_reduce = false;
+        for (uint32_t k = 0; k < tgi_graph_op(g, s->task)->n_params; k++)
+            if (k != s->arg && g->args[g->nodes[s->task].args + k] == word &&
+                tgi_graph_op(g, s->task)->params[k].access != TG_SCALAR)
+                g->groups[s->group].is_reduce = false; /* the task reads the tile under another name too */
+    }
+    free(words);
+    return true;
+}
+
 /* Groups of one member need no lock; those that remain are marked in the nodes. */
-static void shares_finish(struct tg_graph *g)
+static bool shares_finish(struct tg_graph *g)
 {
     uint32_t kept = 0;
+    if (!shares_restrict_copies(g))
+        return false;
     for (uint32_t i = 0; i < g->n_shares; i++)
         if (g->groups[g->shares[i].group].n_members > 1)
             g->shares[kept++] = g->shares[i];
@@ -409,6 +438,7 @@ static void shares_finish(struct tg_graph *g)
             g->shares[k - 1] = swap;
         }
     }
+    return true;
 }
 
 int tgi_infer(struct tg_graph *g, enum tgi_edges edges, struct tgi_preds *out, struct tg_error *err)
@@ -423,13 +453,13 @@ int tgi_infer(struct tg_graph *g, enum tgi_edges edges, struct tgi_preds *out, s
         ok = task_infer(&in, t, edges);
     }
     infer_fini(&in);
+    if (ok && edges == TGI_EDGES_INFERRED && g->n_shares)
+        ok = shares_finish(g);
     if (!ok) {
         tgi_preds_fini(out);
         return tgi_error_memory(err, "inferring edges");
     }
     out->first[g->n_tasks] = out->n;
-    if (edges == TGI_EDGES_INFERRED)
-        shares_finish(g);
     return 0;
 }
 
