@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "graph/error.h"
-#include "graph/names.h"
 
 /* ---- Order and levels ---------------------------------------------------------------------*/
 
@@ -408,7 +407,7 @@ int tg_graph_stats(const struct tg_graph *graph, struct tg_graph_stats *stats_p,
     uint64_t n = g->n_tasks;
     uint64_t columns = (g->names_at != NULL) + (g->site_of != NULL) + (g->priority != NULL) + (g->topo != NULL) + 1;
     uint64_t memory = sizeof *g + (n + 1) * (sizeof *g->nodes + columns * sizeof(uint32_t)) + (g->class_of ? n : 0) +
-                      (uint64_t)g->cap_args * sizeof *g->args + g->cap_names_text + tgi_names_bytes(g->index) +
+                      (uint64_t)g->cap_args * sizeof *g->args + g->cap_names_text + (uint64_t)g->index.n_slots * sizeof *g->index.slots +
                       (uint64_t)g->cap_attrs * sizeof *g->attrs + (uint64_t)g->cap_controls * sizeof *g->controls +
                       (uint64_t)g->n_edges * sizeof *g->succ + (uint64_t)g->n_shares * sizeof *g->shares +
                       (uint64_t)g->n_groups * sizeof *g->groups;

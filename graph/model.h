@@ -10,6 +10,7 @@
 #include "graph/arena.h"
 #include "graph/builtin.h"
 #include "graph/expr.h"
+#include "graph/names.h"
 #include "graph/tgraph.h"
 
 /* ---- Places -------------------------------------------------------------------------------*/
@@ -196,6 +197,7 @@ struct tgi_space {
     struct tgi_buffer *buffers;
     uint32_t n_buffers, cap_buffers;
     uint32_t n_tiles; /* of all buffers */
+    struct tgi_names buffer_names, kernel_names;
     struct tgi_op *ops;
     uint32_t n_ops, cap_ops;
     uint32_t singletons[TGI_OP_BARRIER + 1]; /* 1 + op of copy, fill, barrier; 0: not made yet */
@@ -217,8 +219,6 @@ struct tgi_space {
     const char *meta_text;
 };
 
-struct tgi_names; /* hash index of task names, in graph/names.h */
-
 struct tg_graph {
     struct tgi_space *space;
     bool is_body, is_frozen;
@@ -239,7 +239,7 @@ struct tg_graph {
     uint32_t n_attrs, cap_attrs;
     struct tgi_control {uint32_t from, to;} *controls; /* control edges as declared */
     uint32_t n_controls, cap_controls;
-    struct tgi_names *index;
+    struct tgi_names index;
 
     /* frozen */
     uint32_t *succ;         /* sorted for each task */
@@ -264,6 +264,8 @@ static inline const struct tgi_op *tgi_graph_op(const struct tg_graph *g, uint32
 }
 /* The task's name, or "#17" written into `scratch` (at least 16 bytes). */
 const char *tgi_graph_task_name(const struct tg_graph *g, uint32_t task, char *scratch);
+/* The name a task was given; there must be one.  For the index of names. */
+const char *tgi_graph_given_name(const void *graph, uint32_t task);
 const struct tgi_attr *tgi_graph_attr(const struct tg_graph *g, uint32_t task); /* NULL: none */
 /* First entry of the task in shares and their number. */
 const struct tgi_share *tgi_graph_shares(const struct tg_graph *g, uint32_t task, uint32_t *n_p);
@@ -293,7 +295,5 @@ int tgi_graph_set_site(struct tg_graph *g, tg_task_id task, uint32_t site, struc
 int tgi_graph_set_task_cost(struct tg_graph *g, tg_task_id task, double flops, double bytes, double us,
                             struct tg_error *err);
 
-/* Debug builds and tests: aborts if an invariant does not hold. */
-void tgi_graph_check(const struct tg_graph *g);
 
 #endif

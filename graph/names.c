@@ -3,11 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct tgi_names {
-    uint32_t *slots; /* task ids, TG_NONE: free; n_slots is a power of two, at most 3/4 full */
-    uint32_t n_slots, n_used;
-};
-
 /* Multiply-and-fold over 8-byte words. */
 static uint64_t hash_name(const char *name, size_t length)
 {
@@ -26,32 +21,29 @@ static uint64_t hash_name(const char *name, size_t length)
     return h ^ h >> 29;
 }
 
-static const char *name_of(const struct tg_graph *g, uint32_t task)
-{
-    return g->names_text + g->names_at[task];
-}
-
-static uint32_t *slot_for(const struct tg_graph *g, const struct tgi_names *names, const char *name, size_t length)
+static uint32_t *slot_for(const struct tgi_names *names, tgi_name_of name_of, const void *owner, const char *name,
+                          size_t length)
 {
     uint32_t mask = names->n_slots - 1;
     for (uint32_t i = (uint32_t)hash_name(name, length) & mask;; i = (i + 1) & mask) {
         uint32_t *slot = &names->slots[i];
-        if (*slot == TG_NONE)
+        if (*slot == UINT32_MAX)
             return slot;
-        const char *there = name_of(g, *slot);
+        const char *there = name_of(owner, *slot);
         if (strncmp(there, name, length) == 0 && there[length] == '\0')
             return slot;
     }
 }
 
-uint32_t tgi_names_find(const struct tg_graph *g, const char *name, size_t length)
+uint32_t tgi_names_find(const struct tgi_names *names, tgi_name_of name_of, const void *owner, const char *name,
+                        size_t length)
 {
-    if (!g->index || memchr(name, '\0', length))
-        return TG_NONE;
-    return *slot_for(g, g->index, name, length);
+    if (!names->n_slots || memchr(name, '\0', length))
+        return UINT32_MAX;
+    return *slot_for(names, name_of, owner, name, length);
 }
 
-static bool names_grow(const struct tg_graph *g, struct tgi_names *names)
+static bool names_grow(struct tgi_names *names, tgi_name_of name_of, const void *owner)
 {
     struct tgi_names bigger = {NULL, names->n_slots ? names->n_slots * 2 : 64, names->n_used};
     if (bigger.n_slots == 0)
@@ -61,10 +53,10 @@ static bool names_grow(const struct tg_graph *g, struct tgi_names *names)
         return false;
     memset(bigger.slots, 0xff, (size_t)bigger.n_slots * sizeof *bigger.slots);
     for (uint32_t i = 0; i < names->n_slots; i++) {
-        uint32_t task = names->slots[i];
-        if (task != TG_NONE) {
-            const char *name = name_of(g, task);
-            *slot_for(g, &bigger, name, strlen(name)) = task;
+        uint32_t id = names->slots[i];
+        if (id != UINT32_MAX) {
+            const char *name = name_of(owner, id);
+            *slot_for(&bigger, name_of, owner, name, strlen(name)) = id;
         }
     }
     free(names->slots);
@@ -72,30 +64,18 @@ static bool names_grow(const struct tg_graph *g, struct tgi_names *names)
     return true;
 }
 
-bool tgi_names_insert(struct tg_graph *g, uint32_t task)
+bool tgi_names_insert(struct tgi_names *names, tgi_name_of name_of, const void *owner, uint32_t id)
 {
-    if (!g->index) {
-        g->index = calloc(1, sizeof *g->index);
-        if (!g->index)
-            return false;
-    }
-    struct tgi_names *names = g->index;
-    if ((uint64_t)names->n_used * 4 >= (uint64_t)names->n_slots * 3 && !names_grow(g, names))
+    if ((uint64_t)names->n_used * 4 >= (uint64_t)names->n_slots * 3 && !names_grow(names, name_of, owner))
         return false;
-    const char *name = name_of(g, task);
-    *slot_for(g, names, name, strlen(name)) = task;
+    const char *name = name_of(owner, id);
+    *slot_for(names, name_of, owner, name, strlen(name)) = id;
     names->n_used++;
     return true;
 }
 
-void tgi_names_destroy(struct tgi_names *names)
+void tgi_names_fini(struct tgi_names *names)
 {
-    if (names)
-        free(names->slots);
-    free(names);
-}
-
-size_t tgi_names_bytes(const struct tgi_names *names)
-{
-    return names ? sizeof *names + (size_t)names->n_slots * sizeof *names->slots : 0;
+    free(names->slots);
+    *names = (struct tgi_names){NULL, 0, 0};
 }

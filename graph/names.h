@@ -1,14 +1,24 @@
-/* Index of task names: open addressing over task ids; the names stay in the graph. */
+/* An index from names to ids: open addressing over ids; the names themselves stay with their
+ * owner, which a function turns an id back into. */
 #ifndef TGI_GRAPH_NAMES_H
 #define TGI_GRAPH_NAMES_H
 
-#include "graph/model.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
-/* The task called `name`, or TG_NONE. */
-uint32_t tgi_names_find(const struct tg_graph *g, const char *name, size_t length);
-/* Enters a task whose name is in the graph already and in no other task.  false without memory. */
-bool tgi_names_insert(struct tg_graph *g, uint32_t task);
-void tgi_names_destroy(struct tgi_names *names);
-size_t tgi_names_bytes(const struct tgi_names *names);
+/* Zero-initialised is empty. */
+struct tgi_names {
+    uint32_t *slots; /* ids, UINT32_MAX: free; n_slots is a power of two, at most 3/4 full */
+    uint32_t n_slots, n_used;
+};
+typedef const char *(*tgi_name_of)(const void *owner, uint32_t id);
+
+/* The id called `name`, or UINT32_MAX. */
+uint32_t tgi_names_find(const struct tgi_names *names, tgi_name_of name_of, const void *owner, const char *name,
+                        size_t length);
+/* Enters an id whose name no other id has.  false without memory. */
+bool tgi_names_insert(struct tgi_names *names, tgi_name_of name_of, const void *owner, uint32_t id);
+void tgi_names_fini(struct tgi_names *names);
 
 #endif

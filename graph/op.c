@@ -83,14 +83,14 @@ int tgi_op_instance(struct tgi_space *space, uint32_t generic, enum tg_dtype t, 
     return rc;
 }
 
+static const char *kernel_name(const void *space, uint32_t id)
+{
+    return ((const struct tgi_space *)space)->ops[id].name;
+}
+
 tg_kernel_id tgi_space_find_kernel(const struct tgi_space *space, const char *name)
 {
-    for (uint32_t i = 0; i < space->n_ops; i++) {
-        const struct tgi_op *op = &space->ops[i];
-        if (op->kind == TGI_OP_KERNEL && op->generic == TG_NONE && strcmp(op->name, name) == 0)
-            return i;
-    }
-    return TG_NONE;
+    return tgi_names_find(&space->kernel_names, kernel_name, space, name, strlen(name));
 }
 
 /* ---- Adding kernels -----------------------------------------------------------------------*/
@@ -291,8 +291,15 @@ int tg_graph_add_kernel(struct tg_graph *graph, const struct tg_kernel_spec *spe
         return tgi_error_memory(err, "adding a kernel");
     struct tgi_op op = op_blank(TGI_OP_KERNEL, name);
     int rc = op_from_spec(space, &op, spec, b, err);
+    uint32_t id = 0;
     if (rc == 0)
-        rc = tgi_op_add(space, &op, id_p, err);
+        rc = tgi_op_add(space, &op, &id, err);
+    if (rc == 0 && !tgi_names_insert(&space->kernel_names, kernel_name, space, id)) {
+        space->n_ops--;
+        rc = tgi_error_memory(err, "adding a kernel");
+    }
+    if (rc == 0)
+        *id_p = id;
     if (rc) {
         drop_costs(&op);
         free(op.variants);

@@ -50,6 +50,8 @@ void tgi_space_destroy(struct tgi_space *space)
             op_fini(&space->ops[i]);
     if (space->locate_free)
         space->locate_free(space->locate_user);
+    tgi_names_fini(&space->buffer_names);
+    tgi_names_fini(&space->kernel_names);
     free(space->buffers);
     free(space->ops);
     free(space->ranges);
@@ -72,12 +74,14 @@ bool tgi_name_is_valid(const char *name)
 
 /* ---- Buffers ------------------------------------------------------------------------------*/
 
+static const char *buffer_name(const void *space, uint32_t id)
+{
+    return ((const struct tgi_space *)space)->buffers[id].name;
+}
+
 tg_buffer_id tgi_space_find_buffer(const struct tgi_space *space, const char *name)
 {
-    for (uint32_t i = 0; i < space->n_buffers; i++)
-        if (strcmp(space->buffers[i].name, name) == 0)
-            return i;
-    return TG_NONE;
+    return tgi_names_find(&space->buffer_names, buffer_name, space, name, strlen(name));
 }
 
 /* Product of extents; false on overflow. */
@@ -178,8 +182,10 @@ int tg_graph_add_buffer(struct tg_graph *graph, const struct tg_buffer_spec *spe
     rc = buffer_copy_strings(space, &b, spec, err);
     if (rc)
         return rc;
-    *id_p = space->n_buffers;
-    space->buffers[space->n_buffers++] = b;
+    space->buffers[space->n_buffers] = b;
+    if (!tgi_names_insert(&space->buffer_names, buffer_name, space, space->n_buffers))
+        return tgi_error_memory(err, "adding a buffer");
+    *id_p = space->n_buffers++;
     space->n_tiles += b.n_tiles;
     return 0;
 }

@@ -1,0 +1,362 @@
+#include "graph/args.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/dtype.h"
+#include "graph/error.h"
+#include "graph/op.h"
+#include "graph/space.h"
+#include "graph/vec.h"
+
+/* ---- Arguments ----------------------------------------------------------------------------*/
+
+static int store_int(const char *kernel, const struct tgi_param *p, int64_t value, uint64_t *word_p,
+                     struct tg_error *err)
+{
+    union {
+        float f32;
+        double f64;
+        uint64_t word;
+    } u = {.word = 0};
+    switch (p->dtype) {
+    case TG_F32:
+        u.f32 = (float)value;
+        break;
+    case TG_F64:
+        u.f64 = (double)value;
+        break;
+    case TG_F16:
+        u.word = tgi_f16_from_float((float)value);
+        break;
+    case TG_BF16:
+        u.word = tgi_bf16_from_float((float)value);
+        break;
+    case TG_C64:
+    case TG_C128:
+        return tgi_error(err, TG_E_TYPE_MISMATCH, "%s: argument \"%s\" is complex and cannot be passed by value", kernel, p->name);
+    default:
+        if (!tgi_dtype_holds((enum tg_dtype)p->dtype, value))
+            return tgi_error(err, TG_E_TYPE_MISMATCH, "%s: %" PRId64 " does not fit argument \"%s\" of type %s", kernel,
+                             value, p->name, tg_dtype_name((enum tg_dtype)p->dtype));
+        u.word = (uint64_t)value;
+    }
+    *word_p = u.word;
+    return 0;
+}
+
+static int store_float(const char *kernel, const struct tgi_param *p, double value, uint64_t *word_p,
+                       struct tg_error *err)
+{
+    union {
+        float f32;
+        double f64;
+        uint64_t word;
+    } u = {.word = 0};
+    switch (p->dtype) {
+    case TG_F32:
+        u.f32 = (float)value;
+        break;
+    case TG_F64:
+        u.f64 = value;
+        break;
+    case TG_F16:
+        u.word = tgi_f16_from_float((float)value);
+        break;
+    case TG_BF16:
+        u.word = tgi_bf16_from_float((float)value);
+        break;
+    default:
+        if (tgi_dtype_is_integer((enum tg_dtype)p->dtype) && value == floor(value) && fabs(value) < 0x1p63)
+            return store_int(kernel, p, (int64_t)value, word_p, err);
+        return tgi_error(err, TG_E_TYPE_MISMATCH, "%s: %g is not a value of type %s for argument \"%s\"", kernel, value,
+                         tg_dtype_name((enum tg_dtype)p->dtype), p->name);
+    }
+    *word_p = u.word;
+    return 0;
+}
+
+static int store_scalar(const char *kernel, const struct tgi_param *p, const struct tg_arg *arg, uint64_t *word_p,
+                        struct tg_error *err)
+{
+    if (arg->kind == TG_ARG_INT)
+        return store_int(kernel, p, arg->value.i, word_p, err);
+    if (arg->kind == TG_ARG_FLOAT)
+        return store_float(kernel, p, arg->value.f, word_p, err);
+    return tgi_error(err, TG_E_TYPE_MISMATCH, "%s: argument \"%s\" is a number of type %s, not a buffer", kernel, p->name,
+                     tg_dtype_name((enum tg_dtype)p->dtype));
+}
+
+/* Checks a reference to a tile, rows or all tiles and makes its argument word. */
+int tgi_args_store_tile(struct tgi_space *space, const char *kernel, const char *param, const struct tg_arg *arg,
+                      uint64_t *word_p, const struct tgi_buffer **buffer_p, struct tg_error *err)
+{
+    if (arg->kind < TG_ARG_TILE)
+        return tgi_error(err, TG_E_TYPE_MISMATCH, "%s: argument \"%s\" is a buffer, not a number", kernel, param);
+    if (arg->buffer >= space->n_buffers)
+        return tgi_error(err, TG_E_UNKNOWN_BUFFER, "%s: argument \"%s\" names buffer %u, which does not exist", kernel,
+                         param, arg->buffer);
+    const struct tgi_buffer *b = &space->buffers[arg->buffer];
+    *buffer_p = b;
+    if (arg->kind == TG_ARG_ALL) {
+        if (b->n_present != b->n_tiles)
+            return tgi_error(err, TG_E_TILE_ABSENT, "%s: argument \"%s\": \"%s[*]\" needs all tiles, but \"only\" excludes some",
+                             kernel, param, b->name);
+        *word_p = (uint64_t)TGI_WORD_ALL << 32 | b->first_tile;
+        return 0;
+    }
+    if (arg->tile >= b->n_tiles)
+        return tgi_error(err, TG_E_INDEX_RANGE, "%s: argument \"%s\": tile %u of \"%s\", which has %u", kernel, param,
+                         arg->tile, b->name, b->n_tiles);
+    if (b->present && !b->present[arg->tile]) {
+        char text[160];
+        tgi_buffer_format_tile(b, arg->tile, text, sizeof text);
+        return tgi_error(err, TG_E_TILE_ABSENT, "%s: argument \"%s\": tile %s is excluded by \"only\"", kernel, param, text);
+    }
+    uint32_t range = 0;
+    if (arg->kind == TG_ARG_ROWS) {
+        int64_t n_rows = b->n_dims ? b->shape[0] : 1;
+        if (arg->row_begin >= arg->row_end || arg->row_end > n_rows)
+            return tgi_error(err, TG_E_ROW_RANGE, "%s: argument \"%s\": rows(%u:%u) of \"%s\", whose tiles have %" PRId64 " rows",
+                             kernel, param, arg->row_begin, arg->row_end, b->name, n_rows);
+        int rc = arg->row_begin == 0 && arg->row_end == n_rows
+                     ? 0
+                     : tgi_space_add_range(space, arg->row_begin, arg->row_end, &range, err);
+        if (rc)
+            return rc;
+    }
+    *word_p = (uint64_t)range << 32 | (b->first_tile + arg->tile);
+    return 0;
+}
+
+/* The value of an argument that was left out: a number, or that of an earlier argument. */
+static int store_fallback(const struct tgi_op *op, uint32_t i, uint64_t *words, struct tg_error *err)
+{
+    const struct tgi_param *p = &op->params[i];
+    if (!p->fallback)
+        return tgi_error(err, TG_E_MISSING_ARGUMENT, "%s: argument \"%s\" is missing", op->name, p->name);
+    if (strcmp(p->fallback, "null") == 0) {
+        words[i] = TGI_WORD_NULL;
+        return 0;
+    }
+    for (uint32_t k = 0; k < i; k++)
+        if (strcmp(op->params[k].name, p->fallback) == 0) {
+            words[i] = words[k];
+            return 0;
+        }
+    char *end;
+    double number = strtod(p->fallback, &end);
+    if (*end)
+        return tgi_error(err, TG_E_INTERNAL, "%s: fallback \"%s\" of argument \"%s\" has no value", op->name, p->fallback, p->name);
+    return store_float(op->name, p, number, &words[i], err);
+}
+
+static int find_type(const struct tgi_space *space, const struct tgi_op *op, const struct tg_arg *args, uint32_t n_args,
+                     enum tg_dtype *t_p, struct tg_error *err)
+{
+    for (uint32_t i = 0; i < n_args && i < op->n_params; i++)
+        if (op->params[i].dtype == TGI_DTYPE_T && op->params[i].access != TG_SCALAR && args[i].kind >= TG_ARG_TILE &&
+            args[i].buffer < space->n_buffers) {
+            *t_p = space->buffers[args[i].buffer].dtype;
+            return 0;
+        }
+    return tgi_error(err, TG_E_TYPE_MISMATCH, "kernel \"%s\": no argument decides its type", op->name);
+}
+
+static int store_kernel_args(struct tg_graph *g, const struct tg_task_spec *spec, uint32_t *op_p, uint64_t *words,
+                             struct tg_error *err)
+{
+    struct tgi_space *space = g->space;
+    if (spec->kernel >= space->n_ops || space->ops[spec->kernel].kind != TGI_OP_KERNEL)
+        return tgi_error(err, TG_E_UNKNOWN_KERNEL, "there is no kernel %u", spec->kernel);
+    uint32_t id = spec->kernel;
+    if (spec->n_args > space->ops[id].n_params)
+        return tgi_error(err, TG_E_UNKNOWN_ARGUMENT, "kernel \"%s\" has %u parameters, the task gives %u arguments",
+                         space->ops[id].name, space->ops[id].n_params, spec->n_args);
+    if (space->ops[id].is_generic) {
+        enum tg_dtype t = TG_N_DTYPES;
+        int rc = find_type(space, &space->ops[id], spec->args, spec->n_args, &t, err);
+        if (rc == 0)
+            rc = tgi_op_instance(space, id, t, &id, err);
+        if (rc)
+            return rc;
+    }
+    const struct tgi_op *op = &space->ops[id];
+    for (uint32_t i = 0; i < op->n_params; i++) {
+        const struct tgi_param *p = &op->params[i];
+        const struct tgi_buffer *b = NULL;
+        int rc;
+        if (i >= spec->n_args)
+            rc = store_fallback(op, i, words, err);
+        else if (p->access == TG_SCALAR)
+            rc = store_scalar(op->name, p, &spec->args[i], &words[i], err);
+        else if (spec->args[i].kind == TG_ARG_TILE && spec->args[i].buffer == TG_NONE && p->fallback)
+            rc = store_fallback(op, i, words, err);
+        else
+            rc = tgi_args_store_tile(space, op->name, p->name, &spec->args[i], &words[i], &b, err);
+        if (rc)
+            return rc;
+        if (b && (int)b->dtype != p->dtype)
+            return tgi_error(err, TG_E_TYPE_MISMATCH, "%s: argument \"%s\" is %s*, but buffer \"%s\" is %s", op->name, p->name,
+                             tg_dtype_name((enum tg_dtype)p->dtype), b->name, tg_dtype_name(b->dtype));
+    }
+    *op_p = id;
+    return 0;
+}
+
+static uint64_t word_elems(const struct tgi_space *space, const struct tgi_buffer *b, uint64_t word)
+{
+    uint32_t range = tgi_word_range(word);
+    if (range == 0)
+        return b->tile_elems;
+    if (range == TGI_WORD_ALL)
+        return b->tile_elems * b->n_tiles;
+    const struct tgi_range *r = &space->ranges[range - 1];
+    return b->row_bytes / tg_dtype_size(b->dtype) * (r->end - r->begin);
+}
+
+static int store_copy_args(struct tg_graph *g, const struct tg_task_spec *spec, uint32_t *op_p, uint64_t *words,
+                           struct tg_error *err)
+{
+    struct tgi_space *space = g->space;
+    const struct tgi_buffer *to, *from;
+    if (spec->n_args != 2)
+        return tgi_error(err, TG_E_MISSING_ARGUMENT, "a copy task takes two arguments: to, from");
+    int rc = tgi_args_store_tile(space, "copy", "to", &spec->args[0], &words[0], &to, err);
+    if (rc == 0)
+        rc = tgi_args_store_tile(space, "copy", "from", &spec->args[1], &words[1], &from, err);
+    if (rc)
+        return rc;
+    if (to->dtype != from->dtype)
+        return tgi_error(err, TG_E_TYPE_MISMATCH, "copy: \"%s\" is %s, but \"%s\" is %s", from->name,
+                         tg_dtype_name(from->dtype), to->name, tg_dtype_name(to->dtype));
+    uint64_t n_to = word_elems(space, to, words[0]), n_from = word_elems(space, from, words[1]);
+    if (n_to != n_from)
+        return tgi_error(err, TG_E_SHAPE_MISMATCH, "copy: %" PRIu64 " elements of \"%s\" into %" PRIu64 " of \"%s\"", n_from,
+                         from->name, n_to, to->name);
+    return tgi_op_singleton(space, TGI_OP_COPY, op_p, err);
+}
+
+static int store_fill_args(struct tg_graph *g, const struct tg_task_spec *spec, uint32_t *op_p, uint64_t *words,
+                           struct tg_error *err)
+{
+    const struct tgi_buffer *to;
+    if (spec->n_args != 2)
+        return tgi_error(err, TG_E_MISSING_ARGUMENT, "a fill task takes two arguments: target, value");
+    int rc = tgi_args_store_tile(g->space, "fill", "to", &spec->args[0], &words[0], &to, err);
+    if (rc)
+        return rc;
+    /* A complex fill value is its real part, stored as f32 or f64. */
+    struct tgi_param value = {"value", to->dtype == TG_C64 ? TG_F32 : to->dtype == TG_C128 ? TG_F64 : (int)to->dtype,
+                              TG_SCALAR, TG_SUM, NULL};
+    rc = store_scalar("fill", &value, &spec->args[1], &words[1], err);
+    return rc ? rc : tgi_op_singleton(g->space, TGI_OP_FILL, op_p, err);
+}
+
+/* ---- Collectives --------------------------------------------------------------------------*/
+
+static const char *const collective_names[] = {"allreduce", "broadcast", "reduce", "allgather",
+                                               "reducescatter", "alltoall", "sendrecv"};
+
+static enum tg_access collective_access(const struct tg_task_spec *spec, uint32_t rank)
+{
+    switch (spec->collective) {
+    case TG_BROADCAST:
+        return rank == spec->root ? TG_IN : TG_OUT;
+    case TG_REDUCE_TO:
+        return rank == spec->root ? TG_INOUT : TG_IN;
+    case TG_SENDRECV:
+        return rank == 0 ? TG_IN : TG_OUT;
+    default:
+        return TG_INOUT;
+    }
+}
+
+static int check_collective(const struct tgi_space *space, const struct tg_task_spec *spec, const uint64_t *words,
+                            struct tg_error *err)
+{
+    const char *name = collective_names[spec->collective];
+    const struct tgi_buffer *first = tgi_space_buffer_of(space, tgi_word_tile(words[0]));
+    uint64_t n_elems = word_elems(space, first, words[0]);
+    for (uint32_t i = 1; i < spec->n_args; i++) {
+        const struct tgi_buffer *b = tgi_space_buffer_of(space, tgi_word_tile(words[i]));
+        if (b->dtype != first->dtype || word_elems(space, b, words[i]) != n_elems)
+            return tgi_error(err, TG_E_COLLECTIVE, "%s: \"%s\" and \"%s\" differ in type or size", name, first->name, b->name);
+        for (uint32_t k = 0; k < i && i < 4096; k++)
+            if (tgi_word_tile(words[k]) == tgi_word_tile(words[i]))
+                return tgi_error(err, TG_E_COLLECTIVE, "%s: a tile of \"%s\" takes part twice", name, b->name);
+    }
+    bool is_chunked = spec->collective == TG_ALLGATHER || spec->collective == TG_REDUCESCATTER ||
+                      spec->collective == TG_ALLTOALL;
+    if (is_chunked && n_elems % spec->n_args)
+        return tgi_error(err, TG_E_COLLECTIVE, "%s: %" PRIu64 " elements a tile do not divide into %u chunks", name, n_elems,
+                         spec->n_args);
+    if ((spec->collective == TG_BROADCAST || spec->collective == TG_REDUCE_TO) && spec->root >= spec->n_args)
+        return tgi_error(err, TG_E_COLLECTIVE, "%s: root %u of %u tiles", name, spec->root, spec->n_args);
+    if (spec->collective == TG_SENDRECV && spec->n_args != 2)
+        return tgi_error(err, TG_E_COLLECTIVE, "sendrecv takes two tiles, not %u", spec->n_args);
+    bool reduces = spec->collective == TG_ALLREDUCE || spec->collective == TG_REDUCE_TO ||
+                   spec->collective == TG_REDUCESCATTER;
+    if (reduces && (first->dtype == TG_C64 || first->dtype == TG_C128) && spec->op != TG_SUM && spec->op != TG_PROD)
+        return tgi_error(err, TG_E_COLLECTIVE, "%s: complex numbers have no minimum or maximum", name);
+    return 0;
+}
+
+static int collective_op(struct tg_graph *g, const struct tg_task_spec *spec, uint32_t *op_p, struct tg_error *err)
+{
+    struct tgi_param *params = tgi_arena_alloc(&g->space->strings, spec->n_args * sizeof *params);
+    if (!params)
+        return tgi_error_memory(err, "adding a collective");
+    for (uint32_t i = 0; i < spec->n_args; i++)
+        params[i] = (struct tgi_param){"tile", TGI_DTYPE_T, collective_access(spec, i), TG_SUM, NULL};
+    struct tgi_op op = {.kind = TGI_OP_COLLECTIVE, .name = collective_names[spec->collective], .n_params = spec->n_args,
+                        .n_declared = spec->n_args, .params = params, .type_t = -1, .generic = TG_NONE,
+                        .collective = spec->collective, .reduce_op = spec->op, .root = spec->root, .site = TG_NONE};
+    return tgi_op_add(g->space, &op, op_p, err);
+}
+
+static int store_collective_args(struct tg_graph *g, const struct tg_task_spec *spec, uint32_t *op_p, uint64_t *words,
+                                 struct tg_error *err)
+{
+    if ((unsigned)spec->collective > TG_SENDRECV)
+        return tgi_error(err, TG_E_INVALID, "%d is not a collective", (int)spec->collective);
+    if (spec->n_args == 0)
+        return tgi_error(err, TG_E_COLLECTIVE, "%s: no tiles", collective_names[spec->collective]);
+    for (uint32_t i = 0; i < spec->n_args; i++) {
+        const struct tgi_buffer *b;
+        if (spec->args[i].kind == TG_ARG_ALL)
+            return tgi_error(err, TG_E_COLLECTIVE, "%s: tiles are given one by one", collective_names[spec->collective]);
+        int rc = tgi_args_store_tile(g->space, collective_names[spec->collective], "buffers", &spec->args[i], &words[i], &b, err);
+        if (rc)
+            return rc;
+    }
+    int rc = check_collective(g->space, spec, words, err);
+    return rc ? rc : collective_op(g, spec, op_p, err);
+}
+
+/* ---- All kinds ----------------------------------------------------------------------------*/
+
+int tgi_args_store(struct tg_graph *g, const struct tg_task_spec *spec, uint32_t *op_p, uint64_t *words,
+                      struct tg_error *err)
+{
+    switch (spec->kind) {
+    case TG_TASK_KERNEL:
+    case TG_TASK_HOST:
+        return store_kernel_args(g, spec, op_p, words, err);
+    case TG_TASK_COPY:
+        return store_copy_args(g, spec, op_p, words, err);
+    case TG_TASK_FILL:
+        return store_fill_args(g, spec, op_p, words, err);
+    case TG_TASK_COLLECTIVE:
+        return store_collective_args(g, spec, op_p, words, err);
+    case TG_TASK_BARRIER:
+        if (spec->n_args)
+            return tgi_error(err, TG_E_UNKNOWN_ARGUMENT, "barrier takes no arguments");
+        return tgi_op_singleton(g->space, TGI_OP_BARRIER, op_p, err);
+    default:
+        return tgi_error(err, TG_E_INVALID, "%d is not a kind of task", (int)spec->kind);
+    }
+}
