@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "graph/error.h"
+#include "graph/gate.h"
 
 /* ---- Order and levels ---------------------------------------------------------------------*/
 
@@ -303,7 +304,8 @@ static int freeze_edges(struct tg_graph *g, struct tgi_preds *preds, struct tg_e
     g->level = malloc(((size_t)g->n_tasks + 1) * sizeof *g->level);
     uint32_t *n_preds = malloc(((size_t)g->n_tasks + 1) * sizeof *n_preds);
     bool ok = g->level && n_preds && level_and_reduce(g, preds, n_preds) && make_csr(g, preds, n_preds) &&
-              measure_width(g) && make_classes(g);
+              measure_width(g) && make_classes(g) &&
+              tgi_gates_find(g, preds->preds, preds->first, n_preds, &g->gated);
     free(n_preds);
     return ok ? 0 : tgi_error_memory(err, "freezing the graph");
 }
@@ -384,6 +386,8 @@ void tgi_graph_thaw(struct tg_graph *g)
     free(g->topo);
     free(g->level);
     free(g->class_of);
+    tgi_gated_destroy(g->gated);
+    g->gated = NULL;
     free(g->shares);
     free(g->groups);
     g->succ = g->topo = g->level = NULL;
@@ -410,7 +414,7 @@ int tg_graph_stats(const struct tg_graph *graph, struct tg_graph_stats *stats_p,
                       (uint64_t)g->cap_args * sizeof *g->args + g->cap_names_text + (uint64_t)g->index.n_slots * sizeof *g->index.slots +
                       (uint64_t)g->cap_attrs * sizeof *g->attrs + (uint64_t)g->cap_controls * sizeof *g->controls +
                       (uint64_t)g->n_edges * sizeof *g->succ + (uint64_t)g->n_shares * sizeof *g->shares +
-                      (uint64_t)g->n_groups * sizeof *g->groups;
+                      (uint64_t)g->n_groups * sizeof *g->groups + (g->gated ? g->gated->bytes : 0);
     uint64_t data = 0;
     for (uint32_t i = 0; i < space->n_buffers; i++)
         data += space->buffers[i].tile_bytes * space->buffers[i].n_present;

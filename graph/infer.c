@@ -320,12 +320,21 @@ static bool task_infer(struct infer *in, uint32_t task, enum tgi_edges edges)
 /* Control edges sorted by target, with a sentinel. */
 static struct tgi_control *controls_by_target(const struct tg_graph *g)
 {
+    bool is_sorted = true;
+    for (uint32_t i = 1; is_sorted && i < g->n_controls; i++)
+        is_sorted = g->controls[i - 1].to <= g->controls[i].to;
     struct tgi_control *sorted = malloc(((size_t)g->n_controls + 1) * sizeof *sorted);
     uint32_t *at = calloc((size_t)g->n_tasks + 2, sizeof *at);
     if (!sorted || !at) {
         free(sorted);
         free(at);
         return NULL;
+    }
+    if (is_sorted) {
+        memcpy(sorted, g->controls, (size_t)g->n_controls * sizeof *sorted);
+        sorted[g->n_controls] = (struct tgi_control){TG_NONE, TG_NONE};
+        free(at);
+        return sorted;
     }
     for (uint32_t i = 0; i < g->n_controls; i++)
         at[g->controls[i].to + 1]++;

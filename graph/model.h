@@ -190,6 +190,8 @@ struct tgi_check {
     uint32_t site;
 };
 
+struct tgi_gated;
+
 /* ---- Space and graph ----------------------------------------------------------------------*/
 
 struct tgi_space {
@@ -248,6 +250,7 @@ struct tg_graph {
     uint32_t *level;        /* longest path from a root, in tasks, from 0 */
     uint32_t n_roots, n_sinks, depth, width;
     uint64_t n_redundant;
+    struct tgi_gated *gated; /* the form that executors use, in graph/gate.h; NULL: this one */
     uint8_t *class_of;      /* priority class, 0 lowest .. TGI_N_CLASSES-1; NULL: all 0 */
     struct tgi_share *shares;
     uint32_t n_shares;

@@ -59,8 +59,8 @@ struct tgi_instance *tgi_control_next(struct tgi_instance *parent, uint32_t task
 static void control_end(struct tgi_instance *parent, uint32_t task)
 {
     if (atomic_load_explicit(&parent->marks[task], memory_order_relaxed) & TGI_MARK_FAILED)
-        for (uint32_t i = parent->nodes[task].succ; i < parent->nodes[task + 1].succ; i++)
-            atomic_fetch_or_explicit(&parent->marks[parent->succ[i]], TGI_MARK_POISONED, memory_order_relaxed);
+        for (uint32_t i = parent->graph->nodes[task].succ; i < parent->graph->nodes[task + 1].succ; i++)
+            atomic_fetch_or_explicit(&parent->marks[parent->graph->succ[i]], TGI_MARK_POISONED, memory_order_relaxed);
     if (parent->spans)
         parent->spans[task].end_ns = tgi_now_ns() - parent->run->begin_ns;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "graph/error.h"
+#include "graph/gate.h"
 #include "sched/runtime.h"
 
 /* Beyond this many roots a source hands them out; fewer go straight to the worker's deque. */
@@ -32,11 +33,11 @@ void tgi_slot_give(struct tg_runtime *rt, struct tgi_instance *in)
 
 /* ---- Wide joins ---------------------------------------------------------------------------*/
 
-static uint32_t count_wide(const struct tg_graph *g)
+static uint32_t count_wide(const struct tgi_instance *in)
 {
     uint32_t n = 0;
-    for (uint32_t t = 0; t < g->n_tasks; t++)
-        n += g->nodes[t].n_preds >= TGI_WIDE_PREDS;
+    for (uint32_t t = 0; t < in->n_nodes; t++)
+        n += in->nodes[t].n_preds >= TGI_WIDE_PREDS;
     return n;
 }
 
@@ -63,8 +64,7 @@ static bool wide_make_leaves(struct tgi_wide *wide, uint32_t last_pred)
 
 static bool make_wides(struct tgi_instance *in)
 {
-    const struct tg_graph *g = in->graph;
-    uint32_t n_wide = count_wide(g), *last = NULL;
+    uint32_t n_wide = count_wide(in), *last = NULL;
     if (!n_wide)
         return true;
     in->wides = calloc(n_wide, sizeof *in->wides);
@@ -73,16 +73,17 @@ static bool make_wides(struct tgi_instance *in)
         free(last);
         return false;
     }
-    for (uint32_t t = 0; t < g->n_tasks; t++)
-        if (g->nodes[t].n_preds >= TGI_WIDE_PREDS) {
+    for (uint32_t t = 0; t < in->n_nodes; t++)
+        if (in->nodes[t].n_preds >= TGI_WIDE_PREDS) {
             in->wides[in->n_wides].task = t;
             in->wides[in->n_wides++].first_pred = TG_NONE;
         }
     /* Two passes over all edges: the range of predecessors, then their number in each leaf. */
     for (int pass = 0; pass < 2; pass++) {
-        for (uint32_t p = 0; p < g->n_tasks; p++)
-            for (uint32_t i = g->nodes[p].succ; i < g->nodes[p + 1].succ; i++) {
-                struct tgi_wide *wide = g->nodes[g->succ[i]].n_preds >= TGI_WIDE_PREDS ? wide_of(in, g->succ[i]) : NULL;
+        for (uint32_t p = 0; p < in->n_tasks; p++)
+            for (uint32_t i = in->nodes[p].succ; i < in->nodes[p + 1].succ; i++) {
+                uint32_t s = in->succ[i];
+                struct tgi_wide *wide = in->nodes[s].n_preds >= TGI_WIDE_PREDS ? wide_of(in, s) : NULL;
                 if (!wide)
                     continue;
                 if (pass == 0) {
@@ -128,12 +129,12 @@ static bool make_roots(struct tgi_instance *in)
 static bool make_counters(struct tgi_instance *in)
 {
     const struct tg_graph *g = in->graph;
-    in->left = malloc(((size_t)g->n_tasks + 1) * sizeof *in->left);
+    in->left = malloc(((size_t)in->n_nodes + 1) * sizeof *in->left);
     in->marks = calloc((size_t)g->n_tasks + 1, sizeof *in->marks);
     if (!in->left || !in->marks)
         return false;
-    for (uint32_t t = 0; t < g->n_tasks; t++)
-        atomic_init(&in->left[t], g->nodes[t].n_preds);
+    for (uint32_t t = 0; t < in->n_nodes; t++)
+        atomic_init(&in->left[t], in->nodes[t].n_preds);
     for (uint32_t i = 0; i < in->n_wides; i++)
         atomic_init(&in->left[in->wides[i].task], in->wides[i].n_leaves);
     return true;
@@ -155,8 +156,10 @@ int tgi_instance_create(struct tg_run *run, const struct tg_graph *g, struct tgi
         return tgi_error_memory(err, "preparing a graph");
     memset(in, 0, sizeof *in);
     in->graph = g;
-    in->nodes = g->nodes;
-    in->succ = g->succ;
+    in->n_tasks = g->n_tasks;
+    in->n_nodes = g->n_tasks + (g->gated ? g->gated->n_gates : 0);
+    in->nodes = g->gated ? g->gated->nodes : g->nodes;
+    in->succ = g->gated ? g->gated->succ : g->succ;
     in->run = run;
     in->n_units = g->n_sinks;
     in->slot = TG_NONE;

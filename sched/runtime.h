@@ -97,8 +97,9 @@ typedef void (*tgi_instance_fn)(struct tgi_worker *w, struct tgi_instance *insta
 struct tgi_instance {
     /* constant while it runs */
     const struct tg_graph *graph;
-    const struct tgi_node *nodes;
+    const struct tgi_node *nodes; /* with gates from n_tasks on (graph/gate.h) */
     const uint32_t *succ;
+    uint32_t n_tasks, n_nodes;
     struct tg_run *run;
     uint32_t slot;
     bool is_special;          /* records, deadlines ..: every task takes the long way */

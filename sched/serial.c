@@ -20,15 +20,17 @@ static void execute_one(struct tgi_worker *w, struct tgi_instance *in, uint32_t 
     /* Children run inside their parents here and locks are free, so the task is done. */
     tgi_task_execute(w, in, task, false);
     tgi_count(&w->counts.n_tasks, 1);
-    for (uint32_t i = in->nodes[task].succ; in->spans && i < in->nodes[task + 1].succ; i++)
-        in->spans[in->succ[i]].ready_ns = in->spans[task].end_ns;
+    const struct tg_graph *g = in->graph;
+    for (uint32_t i = g->nodes[task].succ; in->spans && i < g->nodes[task + 1].succ; i++)
+        in->spans[g->succ[i]].ready_ns = in->spans[task].end_ns;
 }
 
 static void execute_shuffled(struct tgi_worker *w, struct tgi_instance *in, uint64_t seed, uint32_t *left, uint32_t *ready)
 {
-    uint32_t n_ready = 0, n = in->graph->n_tasks;
+    const struct tg_graph *g = in->graph;
+    uint32_t n_ready = 0, n = g->n_tasks;
     for (uint32_t t = 0; t < n; t++) {
-        left[t] = in->nodes[t].n_preds;
+        left[t] = g->nodes[t].n_preds;
         if (left[t] == 0)
             ready[n_ready++] = t;
     }
@@ -36,9 +38,9 @@ static void execute_shuffled(struct tgi_worker *w, struct tgi_instance *in, uint
         uint32_t i = (uint32_t)(next_random(&seed) % n_ready), task = ready[i];
         ready[i] = ready[--n_ready];
         execute_one(w, in, task);
-        for (uint32_t k = in->nodes[task].succ; k < in->nodes[task + 1].succ; k++)
-            if (--left[in->succ[k]] == 0)
-                ready[n_ready++] = in->succ[k];
+        for (uint32_t k = g->nodes[task].succ; k < g->nodes[task + 1].succ; k++)
+            if (--left[g->succ[k]] == 0)
+                ready[n_ready++] = g->succ[k];
     }
 }
 

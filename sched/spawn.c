@@ -71,6 +71,9 @@ static __attribute__((noinline)) int sync_stolen(struct tgi_worker *w, struct tg
 {
     uint32_t n_idle = 0;
     uintptr_t state;
+    /* This may take a while: what we have finished must not wait with us. */
+    if (w->batch)
+        tgi_worker_flush(w);
     while (!((state = atomic_load_explicit(job_state(job), memory_order_acquire)) & JOB_DONE)) {
         /* Only jobs and children: a graph task here might take long and nest without limit. */
         uint64_t item = tgi_worker_steal(w, TGI_DEQUE_JOBS, TGI_N_DEQUES);

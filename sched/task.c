@@ -22,8 +22,9 @@ static bool has_mark(const struct tgi_instance *in, uint32_t task, enum tgi_mark
 
 static void poison_successors(struct tgi_instance *in, uint32_t task)
 {
-    for (uint32_t i = in->nodes[task].succ; i < in->nodes[task + 1].succ; i++)
-        mark(in, in->succ[i], TGI_MARK_POISONED);
+    const struct tg_graph *g = in->graph;
+    for (uint32_t i = g->nodes[task].succ; i < g->nodes[task + 1].succ; i++)
+        mark(in, g->succ[i], TGI_MARK_POISONED);
     /* A body that fails fails the task it belongs to. */
     if (in->parent)
         mark(in->parent, in->parent_task, TGI_MARK_FAILED);

@@ -124,12 +124,32 @@ static inline bool is_ready_after(struct tgi_instance *in, uint32_t pred, uint32
     return true;
 }
 
-/* Releases the successors of a finished task.  Returns the one to go on with, TG_NONE: none. */
+/* A task has become ready: it is kept if it is the most urgent so far, else pushed; true: pushed. */
+static inline __attribute__((always_inline)) bool keep_or_push(struct tgi_worker *w, struct tgi_instance *in,
+                                                               uint32_t pred, uint32_t ready, uint32_t *keep)
+{
+    if (__builtin_expect(in->spans != NULL, 0))
+        in->spans[ready].ready_ns = in->spans[pred].end_ns;
+    if (*keep == TG_NONE) {
+        *keep = ready;
+        return false;
+    }
+    if (in->graph->class_of && class_of(in, ready) > class_of(in, *keep)) {
+        uint32_t swap = *keep;
+        *keep = ready;
+        ready = swap;
+    }
+    tgi_worker_push(w, in, ready, TGI_ITEM_TASK);
+    return true;
+}
+
+/* Releases the successors of a finished task.  Returns the one to go on with, TG_NONE: none.  Once
+ * the last successor has been counted down for somebody else to run, the instance may be gone. */
 static inline __attribute__((always_inline)) uint32_t release(struct tgi_worker *w, struct tgi_instance *in,
                                                               uint32_t task, bool is_alone)
 {
     uint32_t i = in->nodes[task].succ, end = in->nodes[task + 1].succ;
-    uint32_t keep = TG_NONE;
+    uint32_t keep = TG_NONE, n_tasks = in->n_tasks;
     bool has_pushed = false;
     if (i == end) {
         count_unit(w, in, 1);
@@ -139,19 +159,14 @@ static inline __attribute__((always_inline)) uint32_t release(struct tgi_worker 
         uint32_t s = in->succ[i];
         if (!is_ready_after(in, task, s, is_alone))
             continue;
-        if (__builtin_expect(in->spans != NULL, 0))
-            in->spans[s].ready_ns = in->spans[task].end_ns;
-        if (keep == TG_NONE) {
-            keep = s;
+        if (__builtin_expect(s < n_tasks, 1)) {
+            has_pushed |= keep_or_push(w, in, task, s, &keep);
             continue;
         }
-        if (in->graph->class_of && class_of(in, s) > class_of(in, keep)) {
-            uint32_t swap = keep;
-            keep = s;
-            s = swap;
-        }
-        tgi_worker_push(w, in, s, TGI_ITEM_TASK);
-        has_pushed = true;
+        /* A gate: all its members are ready at once. */
+        uint32_t member = in->nodes[s].succ, n_members = in->nodes[s + 1].succ - member;
+        for (uint32_t k = 0; k < n_members; k++)
+            has_pushed |= keep_or_push(w, in, task, in->succ[member + k], &keep);
     }
     if (has_pushed && !is_alone)
         tgi_worker_wake(w->runtime);

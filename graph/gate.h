@@ -1,0 +1,25 @@
+/* Gates: where several tasks wait for exactly the same predecessors, those count down one gate
+ * instead of every task.  p predecessors and m tasks then cost p + m steps instead of p * m.
+ *
+ * Gates are for executors alone.  They live in a second CSR form, in which ids from n_tasks on are
+ * gates; a task behind a gate has the gate as its only predecessor.  Everything that people see (edges,
+ * statistics, pictures) is the graph's own CSR form. */
+#ifndef TGI_GRAPH_GATE_H
+#define TGI_GRAPH_GATE_H
+
+#include "graph/model.h"
+
+struct tgi_gated {
+    uint32_t n_gates;
+    struct tgi_node *nodes; /* n_tasks + n_gates + 1 */
+    uint32_t *succ;
+    size_t bytes;
+};
+
+/* Looks for gates in a graph whose CSR form is complete; preds are the predecessor lists, n_preds
+ * their lengths.  *gated_p becomes NULL if there is nothing to gain.  false without memory. */
+bool tgi_gates_find(const struct tg_graph *g, const uint32_t *preds, const uint32_t *first, const uint32_t *n_preds,
+                    struct tgi_gated **gated_p);
+void tgi_gated_destroy(struct tgi_gated *gated);
+
+#endif
