@@ -106,12 +106,16 @@ static uint32_t gate_of(const struct finder *f, uint32_t v)
 
 static uint32_t number_gates(struct finder *f)
 {
-    uint32_t n_gates = 0;
+    uint32_t n_gates = 0, last = TG_NONE;
     for (uint32_t v = 0; v < f->g->n_tasks; v++) {
         if (f->n_preds[v] < LEAST_PREDS)
             continue;
-        f->leader[v] = find_leader(f, v);
+        /* Most often the sharing tasks follow each other. */
+        bool is_like_last = last != TG_NONE && f->n_preds[last] == f->n_preds[v] &&
+                            memcmp(f->preds + f->first[last], f->preds + f->first[v], f->n_preds[v] * sizeof *f->preds) == 0;
+        f->leader[v] = is_like_last ? f->leader[last] : find_leader(f, v);
         f->members[f->leader[v]]++;
+        last = v;
     }
     for (uint32_t v = 0; v < f->g->n_tasks; v++)
         if (f->n_preds[v] >= LEAST_PREDS && f->leader[v] == v && f->members[v] >= LEAST_MEMBERS)

@@ -52,7 +52,8 @@ struct infer {
     uint8_t *is_waited; /* has a successor; only kept when there are barriers */
     uint32_t barrier;   /* last one, or TG_NONE */
     uint32_t cap_shares, cap_groups;
-    struct tgi_control *controls; /* sorted by target */
+    const struct tgi_control *controls; /* by target: the graph's own, or `sorted` */
+    struct tgi_control *sorted;
     uint32_t at_control;
 };
 
@@ -126,7 +127,7 @@ static bool set_copy(struct infer *in, uint32_t from, uint32_t *to)
 
 /* ---- Predecessors -------------------------------------------------------------------------*/
 
-static bool depend(struct infer *in, uint32_t task, uint32_t on)
+static inline bool depend(struct infer *in, uint32_t task, uint32_t on)
 {
     if (on == task || in->seen[on] == task + 1)
         return true;
@@ -304,7 +305,7 @@ static bool task_infer(struct infer *in, uint32_t task, enum tgi_edges edges)
     const struct tg_graph *g = in->g;
     const struct tgi_op *op = tgi_graph_op(g, task);
     const uint64_t *words = g->args + g->nodes[task].args;
-    for (; in->controls && in->controls[in->at_control].to == task; in->at_control++)
+    for (; in->at_control < g->n_controls && in->controls[in->at_control].to == task; in->at_control++)
         if (!depend(in, task, in->controls[in->at_control].from))
             return false;
     if (op->kind == TGI_OP_BARRIER)
@@ -317,34 +318,31 @@ static bool task_infer(struct infer *in, uint32_t task, enum tgi_edges edges)
     return true;
 }
 
-/* Control edges sorted by target, with a sentinel. */
-static struct tgi_control *controls_by_target(const struct tg_graph *g)
+/* Control edges sorted by target: as they are if they were added that way, else a copy. */
+static bool sort_controls(struct infer *in)
 {
+    const struct tg_graph *g = in->g;
     bool is_sorted = true;
     for (uint32_t i = 1; is_sorted && i < g->n_controls; i++)
         is_sorted = g->controls[i - 1].to <= g->controls[i].to;
-    struct tgi_control *sorted = malloc(((size_t)g->n_controls + 1) * sizeof *sorted);
+    in->controls = g->controls;
+    if (is_sorted)
+        return true;
+    in->sorted = malloc((size_t)g->n_controls * sizeof *in->sorted);
     uint32_t *at = calloc((size_t)g->n_tasks + 2, sizeof *at);
-    if (!sorted || !at) {
-        free(sorted);
+    if (!in->sorted || !at) {
         free(at);
-        return NULL;
-    }
-    if (is_sorted) {
-        memcpy(sorted, g->controls, (size_t)g->n_controls * sizeof *sorted);
-        sorted[g->n_controls] = (struct tgi_control){TG_NONE, TG_NONE};
-        free(at);
-        return sorted;
+        return false;
     }
     for (uint32_t i = 0; i < g->n_controls; i++)
         at[g->controls[i].to + 1]++;
     for (uint32_t t = 0; t < g->n_tasks; t++)
         at[t + 1] += at[t];
     for (uint32_t i = 0; i < g->n_controls; i++)
-        sorted[at[g->controls[i].to]++] = g->controls[i];
-    sorted[g->n_controls] = (struct tgi_control){TG_NONE, TG_NONE};
+        in->sorted[at[g->controls[i].to]++] = g->controls[i];
+    in->controls = in->sorted;
     free(at);
-    return sorted;
+    return true;
 }
 
 static bool has_barrier(const struct tg_graph *g)
@@ -374,7 +372,7 @@ static void infer_fini(struct infer *in)
     free(in->cells);
     free(in->seen);
     free(in->is_waited);
-    free(in->controls);
+    free(in->sorted);
 }
 
 static bool preds_init(const struct tg_graph *g, struct tgi_preds *out)
@@ -392,9 +390,7 @@ static bool infer_init(struct infer *in)
     in->seen = calloc((size_t)g->n_tasks + 1, sizeof *in->seen);
     if (has_barrier(g))
         in->is_waited = calloc((size_t)g->n_tasks + 1, 1);
-    if (g->n_controls)
-        in->controls = controls_by_target(g);
-    if (!in->tiles || !in->seen || (has_barrier(g) && !in->is_waited) || (g->n_controls && !in->controls))
+    if (!in->tiles || !in->seen || (has_barrier(g) && !in->is_waited) || !sort_controls(in))
         return false;
     for (uint32_t i = 0; i < n_tiles; i++)
         in->tiles[i] = (struct epochs){SET_EMPTY, SET_EMPTY, TG_NONE, EPOCH_NONE, 0};
