@@ -166,6 +166,39 @@ static int find_type(const struct tgi_space *space, const struct tgi_op *op, con
     return tgi_error(err, TG_E_TYPE_MISMATCH, "kernel \"%s\": no argument decides its type", op->name);
 }
 
+static uint64_t word_elems(const struct tgi_space *space, const struct tgi_buffer *b, uint64_t word)
+{
+    uint32_t range = tgi_word_range(word);
+    if (range == 0)
+        return b->tile_elems;
+    if (range == TGI_WORD_ALL)
+        return b->tile_elems * b->n_tiles;
+    const struct tgi_range *r = &space->ranges[range - 1];
+    return b->row_bytes / tg_dtype_size(b->dtype) * (r->end - r->begin);
+}
+
+/* A built-in kernel trusts its sizes, so they are checked against the tiles here. */
+static int check_needs(const struct tgi_space *space, const struct tgi_op *op, const uint64_t *words, struct tg_error *err)
+{
+    int64_t slots[TG_MAX_PARAMS];
+    struct tgi_expr_error wrong;
+    for (uint32_t i = 0; i < op->n_params; i++)
+        slots[i] = op->params[i].access == TG_SCALAR ? (int64_t)words[i] : 0;
+    for (uint32_t i = 0; i < op->n_params; i++) {
+        int64_t need;
+        if (!op->needs[i] || op->params[i].access == TG_SCALAR || words[i] == TGI_WORD_NULL)
+            continue;
+        if (tgi_expr_eval_int(op->needs[i], slots, &need, &wrong))
+            return tgi_error(err, TG_E_SHAPE_MISMATCH, "%s: the sizes of argument \"%s\" overflow", op->name, op->params[i].name);
+        const struct tgi_buffer *b = tgi_space_buffer_of(space, tgi_word_tile(words[i]));
+        uint64_t have = word_elems(space, b, words[i]);
+        if (need > 0 && (uint64_t)need > have)
+            return tgi_error(err, TG_E_SHAPE_MISMATCH, "%s: argument \"%s\" needs %" PRId64 " elements, \"%s\" gives it %" PRIu64,
+                             op->name, op->params[i].name, need, b->name, have);
+    }
+    return 0;
+}
+
 static int store_kernel_args(struct tg_graph *g, const struct tg_task_spec *spec, uint32_t *op_p, uint64_t *words,
                              struct tg_error *err)
 {
@@ -204,18 +237,7 @@ static int store_kernel_args(struct tg_graph *g, const struct tg_task_spec *spec
                              tg_dtype_name((enum tg_dtype)p->dtype), b->name, tg_dtype_name(b->dtype));
     }
     *op_p = id;
-    return 0;
-}
-
-static uint64_t word_elems(const struct tgi_space *space, const struct tgi_buffer *b, uint64_t word)
-{
-    uint32_t range = tgi_word_range(word);
-    if (range == 0)
-        return b->tile_elems;
-    if (range == TGI_WORD_ALL)
-        return b->tile_elems * b->n_tiles;
-    const struct tgi_range *r = &space->ranges[range - 1];
-    return b->row_bytes / tg_dtype_size(b->dtype) * (r->end - r->begin);
+    return op->needs ? check_needs(space, op, words, err) : 0;
 }
 
 static int store_copy_args(struct tg_graph *g, const struct tg_task_spec *spec, uint32_t *op_p, uint64_t *words,

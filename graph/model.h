@@ -111,6 +111,8 @@ struct tgi_op {
     uint32_t n_variants;
     struct tgi_expr *flops, *bytes, *us; /* over the parameters' values; NULL: unknown */
     const char *flops_text, *bytes_text, *us_text;
+    struct tgi_expr **needs;   /* by parameter: elements its tile must have; NULL entries: any number;
+                                  NULL: no built-in kernel is involved */
     /* control and collective tasks: an op each */
     enum tg_collective collective;
     enum tg_op reduce_op;

@@ -151,6 +151,39 @@ static void op_derive(struct tgi_op *op)
     }
 }
 
+static struct tgi_expr_name resolve_builtin_param(void *user, const char *name, size_t length)
+{
+    const struct tgi_builtin *b = user;
+    struct tgi_expr_name found = {.kind = TGI_NAME_UNKNOWN};
+    for (uint32_t i = 0; i < b->n_params; i++)
+        if (b->params[i].access == TG_SCALAR && strlen(b->params[i].name) == length &&
+            memcmp(b->params[i].name, name, length) == 0) {
+            found.kind = TGI_NAME_SLOT;
+            found.slot = i;
+        }
+    return found;
+}
+
+/* What a built-in kernel asks of its tiles.  Parameters match by position. */
+static int add_needs(struct tgi_space *space, struct tgi_op *op, const struct tgi_builtin *b, struct tg_error *err)
+{
+    struct tgi_expr_scope scope = {resolve_builtin_param, NULL, (void *)(uintptr_t)b, -1};
+    struct tgi_expr_error wrong;
+    if (op->needs)
+        return 0;
+    op->needs = tgi_arena_alloc(&space->strings, TG_MAX_PARAMS * sizeof *op->needs);
+    if (!op->needs)
+        return tgi_error_memory(err, "adding a kernel");
+    memset(op->needs, 0, TG_MAX_PARAMS * sizeof *op->needs);
+    for (uint32_t i = 0; i < b->n_params; i++) {
+        const char *elems = b->params[i].elems;
+        int rc = elems ? tgi_expr_compile(elems, strlen(elems), &scope, &op->needs[i], &wrong) : 0;
+        if (rc)
+            return tgi_error(err, TG_E_INTERNAL, "built-in \"%s\": %s in \"%s\"", b->name, wrong.text, elems);
+    }
+    return 0;
+}
+
 /* A kernel that declares its parameters may still be computed by a built-in one: parameters match
  * by position, and the optional ones it leaves out are appended with their fallbacks. */
 static int match_builtin(struct tgi_op *op, const struct tgi_builtin *b, struct tg_error *err)
@@ -241,8 +274,10 @@ static int add_costs(struct tgi_space *space, struct tgi_op *op, const char *flo
     return rc;
 }
 
-static void drop_costs(struct tgi_op *op)
+static void drop_expressions(struct tgi_op *op)
 {
+    for (uint32_t i = 0; op->needs && i < TG_MAX_PARAMS; i++)
+        tgi_expr_destroy(op->needs[i]);
     tgi_expr_destroy(op->flops);
     tgi_expr_destroy(op->bytes);
     tgi_expr_destroy(op->us);
@@ -254,6 +289,8 @@ static int op_from_spec(struct tgi_space *space, struct tgi_op *op, const struct
     int rc = b && !spec->n_params ? params_from_builtin(space, op, b, err) : params_from_spec(space, op, spec, err);
     if (rc == 0 && b && spec->n_params)
         rc = match_builtin(op, b, err);
+    if (rc == 0 && b)
+        rc = add_needs(space, op, b, err);
     if (rc)
         return rc;
     op_derive(op);
@@ -301,7 +338,7 @@ int tg_graph_add_kernel(struct tg_graph *graph, const struct tg_kernel_spec *spe
     if (rc == 0)
         *id_p = id;
     if (rc) {
-        drop_costs(&op);
+        drop_expressions(&op);
         free(op.variants);
     }
     return rc;
@@ -347,6 +384,8 @@ int tgi_graph_add_variant(struct tg_graph *g, tg_kernel_id kernel, const struct 
         return tgi_error(err, TG_E_STATE, "kernel \"%s\" is in use and takes no further variant", op->name);
     if (copy.form == TGI_VARIANT_BUILTIN && copy.on == TGI_DEVICE_CPU) {
         int rc = match_builtin(op, copy.builtin, err);
+        if (rc == 0)
+            rc = add_needs(g->space, op, copy.builtin, err);
         if (rc)
             return rc;
         op_derive(op);

@@ -23,6 +23,8 @@ static void op_fini(struct tgi_op *op)
     tgi_expr_destroy(op->flops);
     tgi_expr_destroy(op->bytes);
     tgi_expr_destroy(op->us);
+    for (uint32_t i = 0; op->needs && i < TG_MAX_PARAMS; i++)
+        tgi_expr_destroy(op->needs[i]);
     for (uint32_t i = 0; i < op->n_variants; i++) {
         struct tgi_variant *v = &op->variants[i];
         for (int d = 0; d < 3; d++) {
