@@ -57,9 +57,10 @@ static bool wide_make_leaves(struct tgi_wide *wide, uint32_t last_pred)
     while (span >> wide->shift > span / TGI_WIDE_LEAF + 1)
         wide->shift++;
     uint32_t n = (span - 1) >> wide->shift;
-    wide->full = calloc((size_t)n + 1, sizeof *wide->full);
-    wide->left = calloc((size_t)n + 1, sizeof *wide->left);
-    return wide->full && wide->left;
+    wide->leaves = aligned_alloc(64, ((size_t)n + 1) * sizeof *wide->leaves);
+    if (wide->leaves)
+        memset(wide->leaves, 0, ((size_t)n + 1) * sizeof *wide->leaves);
+    return wide->leaves != NULL;
 }
 
 static bool make_wides(struct tgi_instance *in)
@@ -89,7 +90,7 @@ static bool make_wides(struct tgi_instance *in)
                 if (pass == 0) {
                     wide->first_pred = p < wide->first_pred ? p : wide->first_pred;
                     last[wide - in->wides] = p;
-                } else if (wide->full[(p - wide->first_pred) >> wide->shift]++ == 0) {
+                } else if (wide->leaves[(p - wide->first_pred) >> wide->shift].full++ == 0) {
                     wide->n_leaves++;
                 }
             }
@@ -101,7 +102,7 @@ static bool make_wides(struct tgi_instance *in)
     }
     for (uint32_t i = 0; i < in->n_wides; i++)
         for (uint32_t leaf = 0; leaf <= (last[i] - in->wides[i].first_pred) >> in->wides[i].shift; leaf++)
-            atomic_init(&in->wides[i].left[leaf], in->wides[i].full[leaf]);
+            atomic_init(&in->wides[i].leaves[leaf].left, in->wides[i].leaves[leaf].full);
     free(last);
     return true;
 }
@@ -191,8 +192,7 @@ void tgi_instance_destroy(struct tgi_instance *in)
         tgi_slot_give(in->run->runtime, in);
     tgi_locks_destroy(in);
     for (uint32_t i = 0; i < in->n_wides; i++) {
-        free(in->wides[i].full);
-        free(in->wides[i].left);
+        free(in->wides[i].leaves);
     }
     free(in->wides);
     free(in->roots);

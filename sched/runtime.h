@@ -76,14 +76,17 @@ struct tgi_call {
  * distant predecessors at a time do not meet on one word: predecessors are split by id into
  * leaves, and the last of a leaf counts down the task itself. */
 #define TGI_WIDE_PREDS 2048u
-#define TGI_WIDE_LEAF 1024u
+#define TGI_WIDE_LEAF 256u /* as many as a worker claims roots at a time */
+struct tgi_leaf {
+    _Alignas(64) _Atomic uint32_t left; /* unfinished predecessors; the last arrival refills */
+    uint32_t full;
+};
 struct tgi_wide {
     uint32_t task;
     uint32_t first_pred; /* smallest id */
     uint32_t shift;      /* leaf of pred p: (p - first_pred) >> shift */
     uint32_t n_leaves;   /* with at least one predecessor */
-    uint32_t *full;      /* predecessors of each leaf */
-    _Atomic uint32_t *left; /* unfinished ones; the last arrival refills */
+    struct tgi_leaf *leaves;
 };
 
 enum tgi_mark { TGI_MARK_POISONED = 1, TGI_MARK_FAILED = 2, TGI_MARK_SKIPPED = 4 };

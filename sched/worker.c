@@ -10,8 +10,7 @@
 
 enum {
     SPIN_ROUNDS = 200,   /* searches before a worker goes to sleep: some tens of microseconds */
-    MAX_ROOT_CHUNK = 64,
-    BATCH_LIMIT = 4096
+    MAX_ROOT_CHUNK = TGI_WIDE_LEAF
 };
 
 static inline void pause_cpu(void)
@@ -101,10 +100,10 @@ static __attribute__((noinline)) bool count_down_wide(struct tgi_instance *in, u
     while (wide->task != task)
         wide++;
     uint32_t leaf = (pred - wide->first_pred) >> wide->shift;
-    if (!count_down(&wide->left[leaf], is_alone))
+    if (!count_down(&wide->leaves[leaf].left, is_alone))
         return false;
     /* relaxed refills: they happen before the task runs, hence before the next start. */
-    atomic_store_explicit(&wide->left[leaf], wide->full[leaf], memory_order_relaxed);
+    atomic_store_explicit(&wide->leaves[leaf].left, wide->leaves[leaf].full, memory_order_relaxed);
     if (!count_down(&in->left[task], is_alone))
         return false;
     atomic_store_explicit(&in->left[task], wide->n_leaves, memory_order_relaxed);
