@@ -333,9 +333,7 @@ static int freeze_bodies(struct tg_graph *g, struct tg_error *err)
         struct tg_graph *bodies[] = {g->space->ops[i].body, g->space->ops[i].body_else};
         for (int k = 0; k < 2; k++)
             if (bodies[k] && !bodies[k]->is_frozen) {
-                int rc = freeze_tasks(bodies[k], err);
-                if (rc == 0 && !ensure_arrays(bodies[k]))
-                    rc = tgi_error_memory(err, "freezing a body");
+                int rc = ensure_arrays(bodies[k]) ? freeze_tasks(bodies[k], err) : tgi_error_memory(err, "freezing a body");
                 if (rc) {
                     tgi_graph_thaw(bodies[k]);
                     return rc;

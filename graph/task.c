@@ -132,7 +132,7 @@ int tg_graph_add_task(struct tg_graph *graph, const struct tg_task_spec *spec, t
         if (rc)
             return rc;
     }
-    if (!reserve_task(g, n_reserve)) {
+    if (!reserve_task(g, n_reserve ? n_reserve : 1)) {
         free(made);
         return tgi_error_memory(err, "adding a task");
     }

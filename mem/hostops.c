@@ -44,7 +44,8 @@ static uint64_t encode_real(enum tg_dtype dtype, double value)
 bool tgi_host_encode_int(enum tg_dtype dtype, int64_t value, uint64_t *word_p)
 {
     if (!tgi_dtype_is_integer(dtype)) {
-        *word_p = dtype == TG_F32 || dtype == TG_C64 ? float_word((float)value) : encode_real(dtype, (double)value);
+        *word_p =
+            dtype == TG_F32 || dtype == TG_C64 ? float_word((float)value) : encode_real(dtype, (double)value);
         return true;
     }
     if (!tgi_dtype_holds(dtype, value))
@@ -106,11 +107,11 @@ double tgi_host_load(const void *src, uint64_t i, enum tg_dtype dtype)
 
 /* ---- Fill ---------------------------------------------------------------------------------*/
 
-#define FILL_AS(type)                                                \
-    do {                                                             \
-        type *p = dst, v = (type)word;                               \
-        for (uint64_t i = 0; i < n_elems; i++)                       \
-            p[i] = v;                                                \
+#define FILL_AS(type)                          \
+    do {                                       \
+        type *p = dst, v = (type)word;         \
+        for (uint64_t i = 0; i < n_elems; i++) \
+            p[i] = v;                          \
     } while (0)
 
 void tgi_host_fill(void *dst, uint64_t n_elems, enum tg_dtype dtype, uint64_t word)
@@ -163,29 +164,29 @@ static int check_reducible(enum tg_dtype dtype, enum tg_op op, struct tg_error *
 #define MIN_OF(a, b) ((b) < (a) || (b) != (b) ? (b) : (a))
 #define MAX_OF(a, b) ((b) > (a) || (b) != (b) ? (b) : (a))
 
-#define LOOP(type, load, store, expression)       \
-    for (uint64_t i = 0; i < n; i++) {            \
-        type a = load(d[i]), b = load(s[i]);      \
-        d[i] = store(expression);                 \
+#define LOOP(type, load, store, expression)  \
+    for (uint64_t i = 0; i < n; i++) {       \
+        type a = load(d[i]), b = load(s[i]); \
+        d[i] = store(expression);            \
     }
 /* `wide` is the type of sums and products: unsigned for integers, which wrap. */
-#define REDUCE_REAL(name, element, type, wide, load, store)                                           \
+#define REDUCE_REAL(name, element, type, wide, load, store)                                              \
     static void reduce_##name(element *restrict d, const element *restrict s, uint64_t n, enum tg_op op) \
-    {                                                                                                 \
-        switch (op) {                                                                                 \
-        case TG_SUM:                                                                                  \
-            LOOP(type, load, store, (type)((wide)a + (wide)b))                                        \
-            break;                                                                                    \
-        case TG_PROD:                                                                                 \
-            LOOP(type, load, store, (type)((wide)a * (wide)b))                                        \
-            break;                                                                                    \
-        case TG_MIN:                                                                                  \
-            LOOP(type, load, store, MIN_OF(a, b))                                                     \
-            break;                                                                                    \
-        case TG_MAX:                                                                                  \
-            LOOP(type, load, store, MAX_OF(a, b))                                                     \
-            break;                                                                                    \
-        }                                                                                             \
+    {                                                                                                    \
+        switch (op) {                                                                                    \
+        case TG_SUM:                                                                                     \
+            LOOP(type, load, store, (type)((wide)a + (wide)b))                                           \
+            break;                                                                                       \
+        case TG_PROD:                                                                                    \
+            LOOP(type, load, store, (type)((wide)a * (wide)b))                                           \
+            break;                                                                                       \
+        case TG_MIN:                                                                                     \
+            LOOP(type, load, store, MIN_OF(a, b))                                                        \
+            break;                                                                                       \
+        case TG_MAX:                                                                                     \
+            LOOP(type, load, store, MAX_OF(a, b))                                                        \
+            break;                                                                                       \
+        }                                                                                                \
     }
 #define AS_IS(x) (x)
 REDUCE_REAL(f16, uint16_t, float, float, tgi_f16_to_float, tgi_f16_from_float)
@@ -202,14 +203,14 @@ REDUCE_REAL(u32, uint32_t, uint32_t, uint32_t, AS_IS, AS_IS)
 REDUCE_REAL(u64, uint64_t, uint64_t, uint64_t, AS_IS, AS_IS)
 
 /* The schoolbook product: C's own complex multiplication looks for infinities and is a call. */
-#define REDUCE_COMPLEX(name, type)                                                              \
+#define REDUCE_COMPLEX(name, type)                                                                 \
     static void reduce_##name(type *restrict d, const type *restrict s, uint64_t n, enum tg_op op) \
-    {                                                                                           \
-        for (uint64_t i = 0; i < 2 * n; i += 2) {                                               \
-            type re = d[i], im = d[i + 1];                                                      \
-            d[i] = op == TG_SUM ? re + s[i] : re * s[i] - im * s[i + 1];                        \
-            d[i + 1] = op == TG_SUM ? im + s[i + 1] : re * s[i + 1] + im * s[i];                \
-        }                                                                                       \
+    {                                                                                              \
+        for (uint64_t i = 0; i < 2 * n; i += 2) {                                                  \
+            type re = d[i], im = d[i + 1];                                                         \
+            d[i] = op == TG_SUM ? re + s[i] : re * s[i] - im * s[i + 1];                           \
+            d[i + 1] = op == TG_SUM ? im + s[i + 1] : re * s[i + 1] + im * s[i];                   \
+        }                                                                                          \
     }
 REDUCE_COMPLEX(c64, float)
 REDUCE_COMPLEX(c128, double)
@@ -217,8 +218,8 @@ REDUCE_COMPLEX(c128, double)
 static void reduce(void *dst, const void *src, uint64_t n, enum tg_dtype dtype, enum tg_op op)
 {
     switch (dtype) {
-#define REDUCE_CASE(constant, name)   \
-    case constant:                    \
+#define REDUCE_CASE(constant, name)     \
+    case constant:                      \
         reduce_##name(dst, src, n, op); \
         break;
         REDUCE_CASE(TG_F16, f16)
@@ -295,8 +296,8 @@ static void copy_bytes(void *dst, const void *src, size_t bytes)
 
 /* Reduces elements [first, first + n_elems) of all tiles in rank order, piece by piece through the
  * cache, and writes them to tiles [to, to_end). */
-static void reduce_ranks(void *const *tiles, uint32_t n, uint64_t first, uint64_t n_elems, enum tg_dtype dtype,
-                         enum tg_op op, uint32_t to, uint32_t to_end)
+static void reduce_ranks(void *const *tiles, uint32_t n, uint64_t first, uint64_t n_elems,
+                         enum tg_dtype dtype, enum tg_op op, uint32_t to, uint32_t to_end)
 {
     _Alignas(64) unsigned char sum[PIECE_BYTES];
     size_t size = tg_dtype_size(dtype);
@@ -323,8 +324,8 @@ static void swap_bytes(char *a, char *b, size_t bytes)
     }
 }
 
-static int check_collective(enum tg_collective what, enum tg_op op, uint32_t root, uint32_t n, uint64_t n_elems,
-                            enum tg_dtype dtype, struct tg_error *err)
+static int check_collective(enum tg_collective what, enum tg_op op, uint32_t root, uint32_t n,
+                            uint64_t n_elems, enum tg_dtype dtype, struct tg_error *err)
 {
     if (n == 0)
         return tgi_error(err, TG_E_COLLECTIVE, "a collective needs at least one tile");

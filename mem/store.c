@@ -5,8 +5,8 @@
  * pages go to the memory of whoever initialises or first writes them.
  *
  * Random contents are counter-based: word k (8 bytes) of a buffer is a mix of seed and k, and an
- * element is its share of the word, low bytes first.  Any tile can be made at any time by anyone, and tiles need not
- * begin on a word. */
+ * element is its share of the word, low bytes first.  Any tile can be made at any time by anyone,
+ * and tiles need not begin on a word. */
 #include "mem/store.h"
 
 #include <errno.h>
@@ -20,27 +20,18 @@
 #include "graph/error.h"
 #include "mem/hostops.h"
 
-#define POOL_ALIGN ((size_t)64)
-#define PAGE ((size_t)4096)
+#define POOL_ALIGN  ((size_t)64)
+#define PAGE        ((size_t)4096)
 #define OWN_MAPPING ((size_t)256 << 10) /* from here on */
-#define HUGE_PAGE ((size_t)2 << 20)
+#define HUGE_PAGE   ((size_t)2 << 20)
 
 /* ---- Memory -------------------------------------------------------------------------------*/
 
-static size_t round_up(size_t bytes, size_t to)
-{
-    return (bytes + to - 1) / to * to;
-}
+static size_t round_up(size_t bytes, size_t to) { return (bytes + to - 1) / to * to; }
 
-static uint64_t buffer_bytes(const struct tgi_buffer *b)
-{
-    return b->tile_bytes * b->n_present;
-}
+static uint64_t buffer_bytes(const struct tgi_buffer *b) { return b->tile_bytes * b->n_present; }
 
-static bool is_present(const struct tgi_buffer *b, uint32_t tile)
-{
-    return !b->present || b->present[tile];
-}
+static bool is_present(const struct tgi_buffer *b, uint32_t tile) { return !b->present || b->present[tile]; }
 
 /* Returns NULL with errno set.  Charged to the process at once (no MAP_NORESERVE), so that where
  * the system keeps count, too much is an error here rather than a signal later. */
@@ -89,8 +80,8 @@ static uint64_t machine_bytes(void)
 }
 
 /* Sums up all buffers; the one with which the sum exceeds a limit is named. */
-static int measure(const struct tgi_space *space, uint64_t limit_bytes, uint64_t *total_p, size_t *pool_bytes_p,
-                   struct tg_error *err)
+static int measure(const struct tgi_space *space, uint64_t limit_bytes, uint64_t *total_p,
+                   size_t *pool_bytes_p, struct tg_error *err)
 {
     uint64_t machine = machine_bytes(), total = 0;
     size_t pool = POOL_ALIGN;
@@ -103,12 +94,14 @@ static int measure(const struct tgi_space *space, uint64_t limit_bytes, uint64_t
             total = UINT64_MAX;
         if (limit_bytes && total > limit_bytes)
             return tgi_error(err, TG_E_NO_MEMORY,
-                             "buffer \"%s\" needs %" PRIu64 " bytes, with %" PRIu64 " of the limit of %" PRIu64
-                             " bytes in use", b->name, bytes, before, limit_bytes);
+                             "buffer \"%s\" needs %" PRIu64 " bytes, with %" PRIu64
+                             " of the limit of %" PRIu64 " bytes in use",
+                             b->name, bytes, before, limit_bytes);
         if (total > machine)
             return tgi_error(err, TG_E_NO_MEMORY,
-                             "buffer \"%s\" needs %" PRIu64 " bytes, with %" PRIu64 " of the machine's %" PRIu64
-                             " bytes given to other buffers", b->name, bytes, before, machine);
+                             "buffer \"%s\" needs %" PRIu64 " bytes, with %" PRIu64
+                             " of the machine's %" PRIu64 " bytes given to other buffers",
+                             b->name, bytes, before, machine);
         if (bytes < OWN_MAPPING)
             pool += round_up(bytes, POOL_ALIGN);
     }
@@ -221,15 +214,9 @@ static inline uint64_t mix(uint64_t z)
 }
 #define WEYL 0x9e3779b97f4a7c15u
 
-static uint64_t stream_of(uint64_t seed)
-{
-    return mix(seed + WEYL);
-}
+static uint64_t stream_of(uint64_t seed) { return mix(seed + WEYL); }
 
-static inline uint64_t word_at(uint64_t stream, uint64_t k)
-{
-    return mix(stream + k * WEYL);
-}
+static inline uint64_t word_at(uint64_t stream, uint64_t k) { return mix(stream + k * WEYL); }
 
 static inline double unit_f64(uint64_t bits) { return (double)(bits >> 11) * 0x1p-53; }
 static inline float unit_f32(uint32_t bits) { return (float)(bits >> 8) * 0x1p-24f; }
@@ -281,23 +268,23 @@ static inline uint64_t shape_bf16(uint64_t w)
 static inline uint64_t shape_bits(uint64_t w) { return w; }
 
 /* Bytes [first, first + bytes) of the stream of shaped words. */
-#define DEFINE_RANDOM(name)                                                                                      \
-    static void random_##name(char *to, uint64_t stream, uint64_t first, uint64_t bytes)                         \
-    {                                                                                                            \
-        uint64_t k = first / 8, skip = first % 8;                                                                \
-        if (skip && bytes) {                                                                                     \
-            uint64_t w = shape_##name(word_at(stream, k++)), n = 8 - skip < bytes ? 8 - skip : bytes;            \
-            memcpy(to, (char *)&w + skip, n);                                                                    \
-            to += n;                                                                                             \
-            bytes -= n;                                                                                          \
-        }                                                                                                        \
-        uint64_t n_words = bytes / 8;                                                                            \
-        for (uint64_t i = 0; i < n_words; i++) {                                                                 \
-            uint64_t w = shape_##name(word_at(stream, k + i));                                                   \
-            memcpy(to + 8 * i, &w, 8);                                                                           \
-        }                                                                                                        \
-        uint64_t rest = shape_##name(word_at(stream, k + n_words));                                              \
-        memcpy(to + 8 * n_words, &rest, bytes % 8);                                                              \
+#define DEFINE_RANDOM(name)                                                                           \
+    static void random_##name(char *to, uint64_t stream, uint64_t first, uint64_t bytes)              \
+    {                                                                                                 \
+        uint64_t k = first / 8, skip = first % 8;                                                     \
+        if (skip && bytes) {                                                                          \
+            uint64_t w = shape_##name(word_at(stream, k++)), n = 8 - skip < bytes ? 8 - skip : bytes; \
+            memcpy(to, (char *)&w + skip, n);                                                         \
+            to += n;                                                                                  \
+            bytes -= n;                                                                               \
+        }                                                                                             \
+        uint64_t n_words = bytes / 8;                                                                 \
+        for (uint64_t i = 0; i < n_words; i++) {                                                      \
+            uint64_t w = shape_##name(word_at(stream, k + i));                                        \
+            memcpy(to + 8 * i, &w, 8);                                                                \
+        }                                                                                             \
+        uint64_t rest = shape_##name(word_at(stream, k + n_words));                                   \
+        memcpy(to + 8 * n_words, &rest, bytes % 8);                                                   \
     }
 DEFINE_RANDOM(f64)
 DEFINE_RANDOM(f32)
@@ -330,13 +317,13 @@ static void init_random(const struct tgi_buffer *b, uint64_t first_elem, void *d
 
 /* ---- Other contents -----------------------------------------------------------------------*/
 
-#define IOTA_AS(type, stride, convert)                            \
-    do {                                                          \
-        type *p = data;                                           \
-        for (uint64_t i = 0; i < b->tile_elems; i++)              \
-            p[stride * i] = convert(first + i);                   \
+#define IOTA_AS(type, stride, convert)               \
+    do {                                             \
+        type *p = data;                              \
+        for (uint64_t i = 0; i < b->tile_elems; i++) \
+            p[stride * i] = convert(first + i);      \
     } while (0)
-#define TO_F16(x) tgi_f16_from_float((float)(x))
+#define TO_F16(x)  tgi_f16_from_float((float)(x))
 #define TO_BF16(x) tgi_bf16_from_float((float)(x))
 
 static void init_iota(const struct tgi_buffer *b, uint64_t first, void *data)
@@ -387,26 +374,26 @@ static int init_fill(const struct tgi_buffer *b, void *data, struct tg_error *er
 {
     uint64_t word;
     if (!tgi_host_encode_float(b->dtype, b->init_value, &word))
-        return tgi_error(err, TG_E_BAD_VALUE, "buffer \"%s\": %g is not a value of type %s", b->name, b->init_value,
-                         tg_dtype_name(b->dtype));
+        return tgi_error(err, TG_E_BAD_VALUE, "buffer \"%s\": %g is not a value of type %s", b->name,
+                         b->init_value, tg_dtype_name(b->dtype));
     tgi_host_fill(data, b->tile_elems, b->dtype, word);
     return 0;
 }
 
 /* Row i from column `begin`: up to the diagonal the counter runs on, beyond it goes down a column. */
-#define SPD_AS(type, stride, convert)                                                                       \
-    do {                                                                                                    \
-        type *p = data;                                                                                     \
-        for (uint64_t i = row; i < row + n; i++, p += stride * n) {                                         \
-            uint64_t below = i <= column ? 0 : i - column < n ? i - column : n, start = i * (i + 1) / 2;    \
-            for (uint64_t c = 0; c < below; c++)                                                            \
-                p[stride * c] = convert(unit_f64(word_at(stream, start + column + c)) - 0.5);               \
-            for (uint64_t c = below; c < n; c++) {                                                          \
-                uint64_t j = column + c;                                                                    \
-                double u = unit_f64(word_at(stream, j * (j + 1) / 2 + i));                                  \
-                p[stride * c] = convert(i == j ? (double)order + u : u - 0.5);                              \
-            }                                                                                               \
-        }                                                                                                   \
+#define SPD_AS(type, stride, convert)                                                                    \
+    do {                                                                                                 \
+        type *p = data;                                                                                  \
+        for (uint64_t i = row; i < row + n; i++, p += stride * n) {                                      \
+            uint64_t below = i <= column ? 0 : i - column < n ? i - column : n, start = i * (i + 1) / 2; \
+            for (uint64_t c = 0; c < below; c++)                                                         \
+                p[stride * c] = convert(unit_f64(word_at(stream, start + column + c)) - 0.5);            \
+            for (uint64_t c = below; c < n; c++) {                                                       \
+                uint64_t j = column + c;                                                                 \
+                double u = unit_f64(word_at(stream, j * (j + 1) / 2 + i));                               \
+                p[stride * c] = convert(i == j ? (double)order + u : u - 0.5);                           \
+            }                                                                                            \
+        }                                                                                                \
     } while (0)
 
 static int init_spd(const struct tgi_buffer *b, uint32_t tile, void *data, struct tg_error *err)
@@ -414,7 +401,8 @@ static int init_spd(const struct tgi_buffer *b, uint32_t tile, void *data, struc
     bool is_grid = b->n_tile_dims == 2 && b->tiles[0] == b->tiles[1];
     if (b->n_dims != 2 || b->shape[0] != b->shape[1] || !(is_grid || b->n_tiles == 1))
         return tgi_error(err, TG_E_SHAPE_MISMATCH,
-                         "buffer \"%s\": init \"spd\" needs square tiles of 2 dimensions in a square grid", b->name);
+                         "buffer \"%s\": init \"spd\" needs square tiles of 2 dimensions in a square grid",
+                         b->name);
     uint64_t n = (uint64_t)b->shape[0], nt = is_grid ? (uint64_t)b->tiles[0] : 1, order = n * nt;
     uint64_t row = tile / nt * n, column = tile % nt * n, stream = stream_of(b->init_seed);
     switch (b->dtype) {
@@ -439,7 +427,8 @@ static int init_spd(const struct tgi_buffer *b, uint32_t tile, void *data, struc
         SPD_AS(double, 2, (double));
         break;
     default:
-        return tgi_error(err, TG_E_DTYPE_UNSUPPORTED, "buffer \"%s\": init \"spd\" needs a float type, not %s", b->name,
+        return tgi_error(err, TG_E_DTYPE_UNSUPPORTED,
+                         "buffer \"%s\": init \"spd\" needs a float type, not %s", b->name,
                          tg_dtype_name(b->dtype));
     }
     return 0;
@@ -453,8 +442,8 @@ static int init_call(const struct tgi_buffer *b, uint32_t tile, void *data, stru
     if (rc == 0)
         return 0;
     if (answer.status == 0 || answer.text[0] == '\0')
-        return tgi_error(err, rc < 0 ? rc : TG_E_TASK_FAILED, "buffer \"%s\": its init function returned %d for tile %u",
-                         b->name, rc, tile);
+        return tgi_error(err, rc < 0 ? rc : TG_E_TASK_FAILED,
+                         "buffer \"%s\": its init function returned %d for tile %u", b->name, rc, tile);
     if (err)
         *err = answer;
     return answer.status;

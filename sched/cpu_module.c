@@ -115,10 +115,12 @@ static int ask_version(const char *cc, unsigned char *digest, struct tg_error *e
     rc = tgi_process_run(w.word, NULL, COMPILE_LIMIT_MS, &p, err);
     if (rc == TG_E_OPEN)
         rc = tgi_error(err, TG_E_NO_COMPILER,
-                       "compiler \"%s\" cannot be started: install one or set CC to the one to use", w.word[0]);
+                       "compiler \"%s\" cannot be started: install one or set CC to the one to use",
+                       w.word[0]);
     if (rc == 0) {
         if (p.is_timed_out || !WIFEXITED(p.wait_status) || WEXITSTATUS(p.wait_status) != 0)
-            rc = tgi_error(err, TG_E_NO_COMPILER, "\"%s --version\" does not work: set CC to a C compiler", cc);
+            rc = tgi_error(err, TG_E_NO_COMPILER, "\"%s --version\" does not work: set CC to a C compiler",
+                           cc);
         struct tgi_sha256 sha;
         tgi_sha256_init(&sha);
         tgi_sha256_add(&sha, p.output, p.n_output);
@@ -153,6 +155,23 @@ static void key_add(struct tgi_sha256 *sha, const char *text, size_t length)
     tgi_sha256_add(sha, text, length);
 }
 
+/* -march=native means this processor: in a cache that machines share, the others must not get it. */
+static void key_add_processor(struct tgi_sha256 *sha)
+{
+    FILE *f = fopen("/proc/cpuinfo", "re");
+    char *line = NULL;
+    size_t size = 0;
+    bool is_found = false;
+    while (f && !is_found && getline(&line, &size, f) > 0) {
+        is_found = strncmp(line, "flags", 5) == 0 || strncmp(line, "Features", 8) == 0;
+        if (is_found || strncmp(line, "model name", 10) == 0)
+            key_add(sha, line, strlen(line));
+    }
+    free(line);
+    if (f)
+        fclose(f);
+}
+
 static int make_key(const struct tgi_variant *v, const char *cc, unsigned char *key, struct tg_error *err)
 {
     static const char scheme[] = "cpu 1 " TG_VERSION_STRING;
@@ -168,6 +187,8 @@ static int make_key(const struct tgi_variant *v, const char *cc, unsigned char *
     key_add(&sha, tgi_header_text, (size_t)(tgi_header_text_end - tgi_header_text));
     key_add(&sha, v->options ? v->options : "", v->options ? strlen(v->options) : 0);
     key_add(&sha, v->text, strlen(v->text));
+    if (strstr(cc, "native") || (v->options && strstr(v->options, "native")))
+        key_add_processor(&sha);
     tgi_sha256_finish(&sha, key);
     return 0;
 }
@@ -226,7 +247,8 @@ static int workplace_create(struct workplace *w, const char *source, struct tg_e
     }
     int rc = write_file(w->folder, source_name, source, strlen(source), err);
     if (rc == 0)
-        rc = write_file(w->folder, header_name, tgi_header_text, (size_t)(tgi_header_text_end - tgi_header_text), err);
+        rc = write_file(w->folder, header_name, tgi_header_text,
+                        (size_t)(tgi_header_text_end - tgi_header_text), err);
     if (rc)
         workplace_remove(w);
     return rc;
@@ -240,7 +262,8 @@ static int read_object(const struct workplace *w, const char *kernel, unsigned c
     if (fd < 0 || fstat(fd, &s) != 0 || !S_ISREG(s.st_mode) || s.st_size <= 0 || s.st_size > MAX_OBJECT) {
         if (fd >= 0)
             close(fd);
-        return tgi_error(err, TG_E_COMPILE, "kernel \"%s\": the compiler succeeded but left no usable object", kernel);
+        return tgi_error(err, TG_E_COMPILE, "kernel \"%s\": the compiler succeeded but left no usable object",
+                         kernel);
     }
     size_t total = (size_t)s.st_size, done = 0;
     unsigned char *data = malloc(total);
@@ -250,7 +273,8 @@ static int read_object(const struct workplace *w, const char *kernel, unsigned c
         if (n > 0)
             done += (size_t)n;
         else if (n == 0 || errno != EINTR)
-            rc = tgi_error_errno(err, TG_E_READ, errno, "kernel \"%s\": cannot read what the compiler wrote", kernel);
+            rc = tgi_error_errno(err, TG_E_READ, errno, "kernel \"%s\": cannot read what the compiler wrote",
+                                 kernel);
     }
     close(fd);
     if (rc) {
@@ -311,15 +335,15 @@ static int compile_error(const char *kernel, const struct tgi_variant *v, const 
         tgi_error(err, TG_E_COMPILE, "kernel \"%s\": the compiler was killed by signal %d", kernel,
                   WTERMSIG(p->wait_status));
     else
-        tgi_error(err, TG_E_COMPILE, "kernel \"%s\": the compiler ended with status %d and no message", kernel,
-                  WEXITSTATUS(p->wait_status));
+        tgi_error(err, TG_E_COMPILE, "kernel \"%s\": the compiler ended with status %d and no message",
+                  kernel, WEXITSTATUS(p->wait_status));
     if (line)
         tgi_error_set_position(err, v->path, line, column);
     return TG_E_COMPILE;
 }
 
-static int run_compiler(const char *kernel, const struct tgi_variant *v, const char *cc, const struct workplace *w,
-                        char **log_p, struct tg_error *err)
+static int run_compiler(const char *kernel, const struct tgi_variant *v, const char *cc,
+                        const struct workplace *w, char **log_p, struct tg_error *err)
 {
     static const char *const fixed[] = {"-O2", "-fPIC", "-shared", "-I.", "-o", "kernel.so", "kernel.c"};
     struct words command, options;
@@ -339,7 +363,8 @@ static int run_compiler(const char *kernel, const struct tgi_variant *v, const c
         fits = fits && words_add(&command, options.word[i]);
     fits = fits && words_add(&command, "-lm");
     if (!fits)
-        rc = tgi_error(err, TG_E_LIMIT, "kernel \"%s\": compiler and options have more than %d words", kernel, MAX_WORDS);
+        rc = tgi_error(err, TG_E_LIMIT, "kernel \"%s\": compiler and options have more than %d words", kernel,
+                       MAX_WORDS);
     else
         rc = tgi_process_run(command.word, w->path, COMPILE_LIMIT_MS, &p, err);
     words_fini(&options);
@@ -399,34 +424,38 @@ static int load_object(const char *kernel, const unsigned char *data, size_t byt
     char path[160];
     int fd = memfd_create("tgraph-kernel", MFD_CLOEXEC);
     if (fd < 0)
-        return tgi_error_errno(err, TG_E_SYSTEM, errno, "kernel \"%s\": cannot make a file in memory", kernel);
+        return tgi_error_errno(err, TG_E_SYSTEM, errno, "kernel \"%s\": cannot make a file in memory",
+                               kernel);
     for (size_t done = 0; done < bytes;) {
         ssize_t n = write(fd, data + done, bytes - done);
         if (n > 0) {
             done += (size_t)n;
         } else if (n == 0 || errno != EINTR) {
-            int rc = tgi_error_errno(err, TG_E_SYSTEM, errno, "kernel \"%s\": cannot write a file in memory", kernel);
+            int rc = tgi_error_errno(err, TG_E_SYSTEM, errno, "kernel \"%s\": cannot write a file in memory",
+                                     kernel);
             close(fd);
             return rc;
         }
     }
     unique_path(fd, path);
     void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    int rc = handle ? 0 : tgi_error(err, TG_E_COMPILE, "kernel \"%s\": its code cannot be loaded: %s", kernel, loader_text());
+    int rc = handle ? 0
+                    : tgi_error(err, TG_E_COMPILE, "kernel \"%s\": its code cannot be loaded: %s", kernel,
+                                loader_text());
     close(fd);
     if (handle)
         *handle_p = handle;
     return rc;
 }
 
-static int find_entry(const char *kernel, const struct tgi_variant *v, void *handle, int status, tg_cpu_fn *fn_p,
-                      struct tg_error *err)
+static int find_entry(const char *kernel, const struct tgi_variant *v, void *handle, int status,
+                      tg_cpu_fn *fn_p, struct tg_error *err)
 {
     const char *entry = v->entry ? v->entry : kernel;
     void *symbol = dlsym(handle, entry);
     if (!symbol)
-        return tgi_error(err, status, "kernel \"%s\": %s defines no function \"%s\" that is not static", kernel,
-                         v->form == TGI_VARIANT_SOURCE ? "its source" : v->path, entry);
+        return tgi_error(err, status, "kernel \"%s\": %s defines no function \"%s\" that is not static",
+                         kernel, v->form == TGI_VARIANT_SOURCE ? "its source" : v->path, entry);
     memcpy(fn_p, &symbol, sizeof symbol); /* ISO C has no conversion between the two pointers */
     return 0;
 }
@@ -450,8 +479,9 @@ static int finish(const char *kernel, const struct tgi_variant *v, void *handle,
     return 0;
 }
 
-int tgi_cpu_module_compile(const char *kernel, const struct tgi_variant *variant, struct tgi_cpu_module **module_p,
-                           tg_cpu_fn *fn_p, char **log_p, struct tg_error *err)
+int tgi_cpu_module_compile(const char *kernel, const struct tgi_variant *variant,
+                           struct tgi_cpu_module **module_p, tg_cpu_fn *fn_p, char **log_p,
+                           struct tg_error *err)
 {
     const char *cc = compiler_text();
     unsigned char key[TGI_SHA256_BYTES], *data = NULL;
@@ -484,7 +514,8 @@ static int check_plugin_path(const char *kernel, const char *path, struct tg_err
     bool leaves = path[0] == '/';
     for (const char *p = path; *p && !leaves; p += strcspn(p, "/"), p += *p == '/')
         leaves = strncmp(p, "..", 2) == 0 && (p[2] == '/' || p[2] == '\0');
-    return leaves ? tgi_error(err, TG_E_PATH_ESCAPE, "kernel \"%s\": \"%s\" leaves the folder of the graph", kernel, path)
+    return leaves ? tgi_error(err, TG_E_PATH_ESCAPE, "kernel \"%s\": \"%s\" leaves the folder of the graph",
+                              kernel, path)
                   : 0;
 }
 
@@ -501,7 +532,8 @@ int tgi_cpu_module_load(const char *kernel, const struct tgi_variant *variant, c
     if (!folder && variant->path[0] == '/')
         n = snprintf(path, sizeof path, "%s", variant->path);
     if (n < 0 || (size_t)n >= sizeof path)
-        return tgi_error(err, TG_E_PLUGIN_LOAD, "kernel \"%s\": the path of its shared object is too long", kernel);
+        return tgi_error(err, TG_E_PLUGIN_LOAD, "kernel \"%s\": the path of its shared object is too long",
+                         kernel);
     if (stat(path, &s) != 0)
         return tgi_error_errno(err, TG_E_PLUGIN_LOAD, errno, "kernel \"%s\": %s", kernel, path);
     if (!S_ISREG(s.st_mode))

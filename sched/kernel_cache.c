@@ -51,7 +51,8 @@ int tgi_cache_folder(char *path, size_t size, struct tg_error *err)
     else if (home && home[0])
         n = snprintf(path, size, "%s/.cache/tgraph", home);
     else
-        return tgi_error(err, TG_E_SYSTEM, "no cache folder: none of TGRAPH_CACHE_DIR, XDG_CACHE_HOME, HOME is set");
+        return tgi_error(err, TG_E_SYSTEM,
+                         "no cache folder: none of TGRAPH_CACHE_DIR, XDG_CACHE_HOME, HOME is set");
     if (n < 0 || (size_t)n >= size)
         return tgi_error(err, TG_E_SYSTEM, "the path of the cache folder is too long");
     return 0;
@@ -143,7 +144,8 @@ static unsigned char *read_verified(int fd, const unsigned char *key, size_t *by
         struct trailer trailer;
         memcpy(&trailer, data + bytes, sizeof trailer);
         entry_digest(key, data, bytes, digest);
-        if (memcmp(trailer.magic, magic, sizeof magic) == 0 && memcmp(trailer.digest, digest, sizeof digest) == 0) {
+        if (memcmp(trailer.magic, magic, sizeof magic) == 0 &&
+            memcmp(trailer.digest, digest, sizeof digest) == 0) {
             *bytes_p = bytes;
             return data;
         }
@@ -152,8 +154,8 @@ static unsigned char *read_verified(int fd, const unsigned char *key, size_t *by
     return NULL;
 }
 
-unsigned char *tgi_kernel_cache_get(const struct tgi_kernel_cache *cache, const unsigned char key[TGI_SHA256_BYTES],
-                                    size_t *bytes_p)
+unsigned char *tgi_kernel_cache_get(const struct tgi_kernel_cache *cache,
+                                    const unsigned char key[TGI_SHA256_BYTES], size_t *bytes_p)
 {
     char name[2 * TGI_SHA256_BYTES + 1];
     if (cache->folder < 0)

@@ -19,8 +19,8 @@ struct tgi_kernel_cache {
 void tgi_kernel_cache_open(struct tgi_kernel_cache *cache, const char *name);
 void tgi_kernel_cache_close(struct tgi_kernel_cache *cache);
 /* The bytes of an entry, verified; the caller frees them.  NULL: not there. */
-unsigned char *tgi_kernel_cache_get(const struct tgi_kernel_cache *cache, const unsigned char key[TGI_SHA256_BYTES],
-                                    size_t *bytes_p);
+unsigned char *tgi_kernel_cache_get(const struct tgi_kernel_cache *cache,
+                                    const unsigned char key[TGI_SHA256_BYTES], size_t *bytes_p);
 /* Keeps an entry if the system lets us; false if not. */
 bool tgi_kernel_cache_put(const struct tgi_kernel_cache *cache, const unsigned char key[TGI_SHA256_BYTES],
                           const void *data, size_t bytes);

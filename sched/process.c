@@ -19,7 +19,7 @@
 
 #define MAX_OUTPUT ((size_t)1 << 20)
 #define MAX_MEMORY ((rlim_t)8 << 30)
-#define MAX_FILE ((rlim_t)1 << 30)
+#define MAX_FILE   ((rlim_t)1 << 30)
 
 extern char **environ;
 
@@ -40,14 +40,16 @@ static char **make_environment(void)
     return copy;
 }
 
-static int configure(posix_spawnattr_t *attr, posix_spawn_file_actions_t *actions, const char *folder, int output)
+static int configure(posix_spawnattr_t *attr, posix_spawn_file_actions_t *actions, const char *folder,
+                     int output)
 {
     sigset_t none, all;
     sigemptyset(&none);
     sigfillset(&all);
     sigdelset(&all, SIGKILL);
     sigdelset(&all, SIGSTOP);
-    int rc = posix_spawnattr_setflags(attr, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    int rc = posix_spawnattr_setflags(attr,
+                                      POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
     if (rc == 0)
         rc = posix_spawnattr_setsigmask(attr, &none);
     if (rc == 0)
@@ -107,7 +109,8 @@ static bool drain(int fd, char *output, size_t *n_output)
 {
     char spill[4096];
     bool is_full = *n_output == MAX_OUTPUT;
-    ssize_t n = read(fd, is_full ? spill : output + *n_output, is_full ? sizeof spill : MAX_OUTPUT - *n_output);
+    ssize_t n =
+        read(fd, is_full ? spill : output + *n_output, is_full ? sizeof spill : MAX_OUTPUT - *n_output);
     if (n > 0 && !is_full)
         *n_output += (size_t)n;
     return n > 0 || (n < 0 && (errno == EINTR || errno == EAGAIN));

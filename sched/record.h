@@ -20,6 +20,10 @@ struct tgi_worker_stats {
     uint64_t n_tasks, n_steals, n_failed_steals, n_parks;
 };
 
+/* Waits until no worker is at the run any more, which after a time limit may be later than
+ * tg_run_wait() returns; at most limit_ms longer.  false: a task still has not returned, and what
+ * follows here is incomplete. */
+bool tgi_run_settle(struct tg_run *run, uint32_t limit_ms);
 /* By task id of the outermost graph; NULL unless the run was recorded and is over. */
 const struct tgi_span *tgi_run_spans(const struct tg_run *run);
 /* n_workers entries. */

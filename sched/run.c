@@ -158,12 +158,12 @@ int tg_run_create(struct tg_runtime *runtime, const struct tg_graph *graph, cons
     return 0;
 }
 
-static bool wait_until_settled(struct tg_run *run)
+bool tgi_run_settle(struct tg_run *run, uint32_t limit_ms)
 {
     /* acquire: pairs with the releases in tgi_run_end() and tgi_run_done(). */
     while (atomic_load_explicit(&run->state, memory_order_acquire) == TGI_RUN_ACTIVE)
         tgi_futex_wait(&run->state, TGI_RUN_ACTIVE, UINT64_MAX);
-    uint64_t limit = tgi_now_ns() + SETTLE_MS * 1000000u;
+    uint64_t limit = tgi_now_ns() + (uint64_t)limit_ms * 1000000u;
     while (!atomic_load_explicit(&run->is_settled, memory_order_acquire)) {
         /* Ended by the watchdog, and something is still at it: it gets a moment. */
         if (tgi_now_ns() > limit)
@@ -179,7 +179,7 @@ void tg_run_destroy(struct tg_run *run)
         return;
     if (run->options.timeout_ns)
         tgi_watchdog_remove(run);
-    if (!wait_until_settled(run))
+    if (!tgi_run_settle(run, SETTLE_MS))
         return; /* a task that does not return may still use all of this */
     /* The watchdog may be looking at an instance of ours. */
     pthread_mutex_lock(&run->runtime->lock);
@@ -325,7 +325,7 @@ void tgi_run_done(struct tg_run *run)
     }
     /* Settled, then ended: whoever sees both may start or destroy the run, and the later of the two
      * stores is our last touch of it, but for a futex wake-up that needs the address alone.
-     * release: pairs with check_idle() and wait_until_settled(). */
+     * release: pairs with check_idle() and tgi_run_settle(). */
     atomic_store_explicit(&run->is_settled, 1, memory_order_release);
     if (!tgi_run_end(run))
         tgi_futex_wake(&run->is_settled, UINT32_MAX);

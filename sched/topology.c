@@ -56,7 +56,8 @@ static int load(hwloc_topology_t hw, const char *description, struct tg_error *e
     if (description && is_file(description))
         rc = check(hwloc_topology_set_xml(hw, description), "reading the XML topology", description, err);
     else if (description)
-        rc = check(hwloc_topology_set_synthetic(hw, description), "reading the synthetic topology", description, err);
+        rc = check(hwloc_topology_set_synthetic(hw, description), "reading the synthetic topology",
+                   description, err);
     if (rc)
         return rc;
     rc = check(hwloc_topology_load(hw), "hwloc_topology_load", description, err);
@@ -122,7 +123,8 @@ static int flatten(struct tgi_topology *t, struct tgi_cpu *in_order, struct tg_e
     hwloc_topology_t hw = t->hwloc;
     for (uint32_t i = 0; i < t->n_cpus; i++) {
         hwloc_obj_t pu = hwloc_get_obj_by_type(hw, HWLOC_OBJ_PU, i);
-        hwloc_obj_t cache = outermost_cache(pu), node = local_numa(pu), own = ancestor(hw, pu, HWLOC_OBJ_CORE);
+        hwloc_obj_t cache = outermost_cache(pu), node = local_numa(pu),
+                    own = ancestor(hw, pu, HWLOC_OBJ_CORE);
         hwloc_obj_t pack = ancestor(hw, pu, HWLOC_OBJ_PACKAGE);
         struct tgi_cpu *c = &in_order[i];
         uint32_t n_before = core.n;
@@ -211,7 +213,8 @@ int tgi_topology_bind(const struct tgi_topology *topology, uint32_t i, struct tg
         return tgi_error(err, TG_E_INVALID, "there is no processing unit %u, the topology has %u", i,
                          topology->n_cpus);
     if (!topology->is_this_machine) /* hwloc would report success and do nothing */
-        return tgi_error(err, TG_E_TOPOLOGY, "cannot bind a thread: the topology is not that of this machine");
+        return tgi_error(err, TG_E_TOPOLOGY,
+                         "cannot bind a thread: the topology is not that of this machine");
     hwloc_bitmap_t set = hwloc_bitmap_alloc();
     if (!set || hwloc_bitmap_only(set, topology->cpus[i].os_index) != 0) {
         hwloc_bitmap_free(set);
@@ -219,7 +222,8 @@ int tgi_topology_bind(const struct tgi_topology *topology, uint32_t i, struct tg
     }
     int rc = 0;
     if (hwloc_set_cpubind(topology->hwloc, set, HWLOC_CPUBIND_THREAD) != 0)
-        rc = tgi_error_errno(err, TG_E_TOPOLOGY, errno, "cannot bind a thread to cpu %u", topology->cpus[i].os_index);
+        rc = tgi_error_errno(err, TG_E_TOPOLOGY, errno, "cannot bind a thread to cpu %u",
+                             topology->cpus[i].os_index);
     hwloc_bitmap_free(set);
     return rc;
 }
@@ -237,12 +241,12 @@ static uint8_t distance(const struct tgi_cpu *a, const struct tgi_cpu *b)
     return a->package == b->package ? 3 : 4;
 }
 
-void tgi_topology_victims(const struct tgi_topology *topology, uint32_t self, uint32_t n_workers, uint32_t *order_p,
-                          uint8_t *class_p)
+void tgi_topology_victims(const struct tgi_topology *topology, uint32_t self, uint32_t n_workers,
+                          uint32_t *order_p, uint8_t *class_p)
 {
     const struct tgi_cpu *own = &topology->cpus[self % topology->n_cpus];
     uint32_t n = 0;
-    for (uint8_t class = 0; class < N_CLASSES; class++)
+    for (uint8_t class = 0; class < N_CLASSES; class ++)
         for (uint32_t k = 1; k < n_workers; k++) {
             uint32_t w = (uint32_t)(((uint64_t)self + k) % n_workers);
             if (distance(own, &topology->cpus[w % topology->n_cpus]) != class)

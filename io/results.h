@@ -1,0 +1,27 @@
+/* What a run leaves: buffers written to files, and two runs compared. */
+#ifndef TGI_IO_RESULTS_H
+#define TGI_IO_RESULTS_H
+
+#include "graph/model.h"
+
+/* Writes every buffer that has `save`, beneath `folder` (NULL: any path), each file through a
+ * temporary one.  A pattern with {i}, {j}, {k}, {l}, {m}, {n}, {o}, {p}, the indices of a tile,
+ * gives a file per tile that exists, of shape [shape..]; one without gives a single file of shape
+ * [tiles.., shape..] ([shape..] for a buffer without an index space), absent tiles as zeros.
+ * on_saved (may be NULL) hears of every file.  TG_E_BAD_VALUE for a pattern under which two tiles
+ * would get the same file. */
+int tgi_results_save(const struct tg_graph *graph, const struct tg_run *run, const char *folder,
+                     void (*on_saved)(void *user, const struct tgi_buffer *buffer, const char *path),
+                     void *user, struct tg_error *err);
+
+/* Compares all tiles of all buffers that are not temporary, element by element: equal bits, or
+ * |a - b| <= atol + rtol * |b| (either NaN in both).  TG_E_DIFFERS names the first element that
+ * differs and how many do. */
+int tgi_results_compare(const struct tg_graph *graph, const struct tg_run *a, const struct tg_run *b,
+                        double rtol, double atol, struct tg_error *err);
+
+/* "A[3,2] element (4,5)", for messages. */
+void tgi_results_format_element(const struct tgi_buffer *buffer, uint32_t tile, uint64_t element, char *text,
+                                size_t size);
+
+#endif
