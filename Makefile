@@ -1,0 +1,304 @@
+# Builds tgraph.  `make help` lists targets and variables.
+#
+# One Makefile for the whole tree.  Objects go to build/<variant>/, mirroring the folders; every
+# source is listed below, by folder, and `make check` tells if one is missing.
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+
+VERSION := 0.1.0
+SOVERSION := 0
+
+# ---- Sources --------------------------------------------------------------------------------
+
+# While the tree is being put up, whatever is there.
+GRAPH_SRC := $(notdir $(wildcard graph/*.c))
+MEM_SRC := $(notdir $(wildcard mem/*.c))
+SCHED_SRC := $(notdir $(wildcard sched/*.c))
+KERNELS_SRC := $(notdir $(wildcard kernels/*.c))
+IO_SRC := $(notdir $(wildcard io/*.c))
+CLI_SRC := $(notdir $(wildcard io/cli/*.c))
+# Test programs: tests/test_<name>.c
+TESTS := $(patsubst tests/test_%.c,%,$(wildcard tests/test_*.c))
+
+LIB_SRC := $(GRAPH_SRC:%=graph/%) $(MEM_SRC:%=mem/%) $(SCHED_SRC:%=sched/%) $(KERNELS_SRC:%=kernels/%) \
+           $(IO_SRC:%=io/%)
+PROGRAM_SRC := $(CLI_SRC:%=io/cli/%)
+
+# Code for GPUs; none yet.
+GPU_SRC :=
+
+# ---- Variables ------------------------------------------------------------------------------
+
+CC ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+AR ?= ar
+PKG_CONFIG ?= pkg-config
+PREFIX ?= /usr/local
+DESTDIR ?=
+bindir := $(PREFIX)/bin
+libdir := $(PREFIX)/lib
+includedir := $(PREFIX)/include
+datadir := $(PREFIX)/share
+
+V ?= 0
+DEBUG ?= 0
+SAN ?=
+WERROR ?= 0
+ifneq ($(V),1)
+Q := @
+endif
+
+ifneq ($(SAN),)
+  ifneq ($(filter thread,$(SAN)),)
+    VARIANT := tsan
+  else
+    VARIANT := asan
+  endif
+  OPTIMISE := -O1 -fno-omit-frame-pointer
+  SANITIZE := -fsanitize=$(SAN)
+  ifeq ($(VARIANT),tsan)
+    # The only fences are those of sched/parking.h, and what they order is atomic.
+    SANITIZE += -Wno-tsan
+  endif
+  ifneq ($(findstring undefined,$(SAN)),)
+    SANITIZE += -fno-sanitize-recover=undefined
+  endif
+else ifeq ($(DEBUG),1)
+  VARIANT := debug
+  OPTIMISE := -O0
+else
+  VARIANT := release
+  OPTIMISE := -O2
+endif
+B := build/$(VARIANT)
+
+# pkg-config need not be there: both libraries live in the system's default folders as a rule.
+DEP_CFLAGS := $(shell $(PKG_CONFIG) --cflags jansson hwloc 2>/dev/null)
+DEP_LIBS := $(or $(shell $(PKG_CONFIG) --libs jansson hwloc 2>/dev/null),-ljansson -lhwloc)
+
+CUDA ?= $(if $(and $(GPU_SRC),$(shell command -v nvcc)),1,0)
+ifeq ($(CUDA),1)
+  ifeq ($(GPU_SRC),)
+    $(info CUDA=1: there is no GPU code yet; building for CPUs)
+  else
+    LIB_SRC += $(GPU_SRC:%=gpu/%)
+    CUDA_FLAGS := -DTG_HAVE_CUDA=1
+  endif
+endif
+
+CFLAGS ?=
+LDFLAGS ?=
+WARNINGS := -Wall -Wextra $(if $(filter 1,$(WERROR)),-Werror)
+ALL_CFLAGS = -std=gnu11 $(WARNINGS) $(OPTIMISE) -g -D_GNU_SOURCE= -fPIC -fvisibility=hidden -pthread $(SANITIZE) -I. \
+             $(DEP_CFLAGS) $(CUDA_FLAGS) $(CFLAGS)
+ALL_LIBS := $(DEP_LIBS) -ldl -lm -lpthread
+LINK = $(CC) $(SANITIZE) $(LDFLAGS)
+
+# ---- Products -------------------------------------------------------------------------------
+
+PROGRAM := $(if $(PROGRAM_SRC),$(B)/tgraph)
+STATIC := $(B)/libtgraph.a
+SHARED := $(B)/libtgraph.so
+# The subcommands as an archive, so that tests can reach them.
+CLI_LIB := $(if $(PROGRAM_SRC),$(B)/libcli.a)
+TEST_PROGRAMS := $(TESTS:%=$(B)/tests/test_%)
+
+LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o)
+CLI_OBJ := $(PROGRAM_SRC:%.c=$(B)/%.o)
+
+.PHONY: all tests demo check bench bundle install uninstall clean help FORCE
+.SECONDARY:
+
+all: $(PROGRAM) $(STATIC) $(SHARED)
+
+define HELP
+make            build the program and the library (build/release/tgraph, libtgraph.a, libtgraph.so)
+make demo       install what is missing, build, factorise a matrix from a file, check it, draw its graph
+make check      install what is missing, build, run all tests
+make bench      build the benchmarks beside the peers that are installed, run them, print a table
+make install    install program, library, header, manual pages and completions
+make uninstall  remove them again
+make bundle     an archive with everything but the C library that runs where it is unpacked
+make tests      build the test programs without running them
+make clean      remove build/
+
+Variables:
+  CUDA=0|1                     with GPU code: default 1 if nvcc is found and there is GPU code to build
+  SAN=address,undefined        build with these sanitizers, in build/asan
+  SAN=thread                   build with the thread sanitizer, in build/tsan
+  DEBUG=1                      without optimisation, in build/debug
+  V=1                          show commands
+  WERROR=1                     treat warnings as errors
+  CC, CFLAGS, LDFLAGS          compiler and additional flags
+  PREFIX=/usr/local, DESTDIR=  where install puts things
+  T="names run"                only these tests, for make check
+endef
+export HELP
+help:
+	@echo "$$HELP"
+
+tests: all $(TEST_PROGRAMS)
+
+# Optimisation beyond the rest, for loops over elements; CFLAGS_FILE is for single files:
+#     $(B)/kernels/gemm.o: CFLAGS_FILE := -mfma
+$(B)/kernels/%.o: CFLAGS_KERNEL = $(if $(filter release,$(VARIANT)),-O3)
+
+$(B)/io/schema.o: io/schema.json # .incbin
+
+$(B)/%.o: %.c $(B)/.flags
+	@mkdir -p $(@D)
+	@$(if $(Q),echo "  CC      $<")
+	$(Q)$(CC) $(ALL_CFLAGS) $(CFLAGS_KERNEL) $(CFLAGS_FILE) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
+
+# These files are taken in by .incbin, which the compiler's dependencies do not tell.
+$(B)/io/templates.o: $(wildcard io/templates/*/*)
+
+$(STATIC): $(LIB_OBJ)
+	@$(if $(Q),echo "  AR      $@")
+	$(Q)rm -f $@ && $(AR) rcs $@ $(LIB_OBJ)
+
+# The functions that graph/tgraph.h declares are exported, nothing else.
+$(B)/libtgraph.so.$(SOVERSION): $(LIB_OBJ)
+	@$(if $(Q),echo "  LINK    $@")
+	$(Q)$(LINK) -shared -Wl,-soname,libtgraph.so.$(SOVERSION) -Wl,--no-undefined -o $@ $(LIB_OBJ) $(ALL_LIBS)
+
+$(SHARED): $(B)/libtgraph.so.$(SOVERSION)
+	$(Q)ln -sf libtgraph.so.$(SOVERSION) $@
+
+$(B)/libcli.a: $(CLI_OBJ)
+	$(Q)rm -f $@ && $(AR) rcs $@ $(CLI_OBJ)
+
+# -rdynamic: user kernels call back into the program.
+$(B)/tgraph: $(CLI_OBJ) $(STATIC)
+	@$(if $(Q),echo "  LINK    $@")
+	$(Q)$(LINK) -rdynamic -o $@ $(CLI_OBJ) $(STATIC) $(ALL_LIBS)
+
+$(B)/tests/test_%: $(B)/tests/test_%.o $(CLI_LIB) $(STATIC)
+	@$(if $(Q),echo "  LINK    $@")
+	$(Q)$(LINK) -rdynamic -o $@ $< $(CLI_LIB) $(STATIC) -lcmocka $(ALL_LIBS)
+
+# ---- Benchmarks -----------------------------------------------------------------------------
+#
+# Programs that use tgraph through its public header, and the same graphs on what else is installed:
+# bench/run.sh asks for the peers it finds.
+
+CXX ?= g++
+CLANG ?= clang
+BENCH_TGRAPH := overhead taskbench cholesky load
+BENCH_COMMON := $(addprefix $(B)/bench/,shape.o pattern.o tiles.o sample.o metg.o)
+
+$(BENCH_TGRAPH:%=$(B)/bench/%): $(B)/bench/%: $(B)/bench/%.o $(BENCH_COMMON) $(STATIC)
+	@$(if $(Q),echo "  LINK    $@")
+	$(Q)$(LINK) -rdynamic -o $@ $^ $(ALL_LIBS)
+
+$(B)/bench/peer_tbb: bench/peer_tbb.cpp $(BENCH_COMMON)
+	@$(if $(Q),echo "  CXX     $@")
+	$(Q)$(CXX) -std=c++17 $(WARNINGS) $(OPTIMISE) -g -I. -o $@ $^ $$($(PKG_CONFIG) --cflags --libs tbb) -lpthread
+
+$(B)/bench/peer_gomp: bench/peer_openmp.c $(BENCH_COMMON)
+	@$(if $(Q),echo "  CC      $@")
+	$(Q)$(CC) -std=gnu11 $(WARNINGS) $(OPTIMISE) -g -I. -fopenmp -DBENCH_SYSTEM='"gomp"' -o $@ $^ -lm
+
+$(B)/bench/peer_libomp: bench/peer_openmp.c $(BENCH_COMMON)
+	@$(if $(Q),echo "  CC      $@")
+	$(Q)$(CLANG) -std=gnu11 $(WARNINGS) $(OPTIMISE) -g -I. -fopenmp -DBENCH_SYSTEM='"libomp"' -o $@ $^ -lm
+
+$(B)/bench/peer_starpu: bench/peer_starpu.c $(BENCH_COMMON)
+	@$(if $(Q),echo "  CC      $@")
+	$(Q)$(CC) -std=gnu11 $(WARNINGS) $(OPTIMISE) -g -I. $$($(PKG_CONFIG) --cflags starpu-1.3) -o $@ $^ \
+	    $$($(PKG_CONFIG) --libs starpu-1.3) -lm
+
+$(B)/bench/peer_cholesky_gomp: bench/peer_cholesky.c $(BENCH_COMMON) $(STATIC)
+	@$(if $(Q),echo "  CC      $@")
+	$(Q)$(CC) -std=gnu11 $(WARNINGS) $(OPTIMISE) -g -I. -fopenmp -DBENCH_SYSTEM='"gomp"' -o $@ $^ $(ALL_LIBS)
+
+$(B)/bench/peer_cholesky_libomp: bench/peer_cholesky.c $(BENCH_COMMON) $(STATIC)
+	@$(if $(Q),echo "  CC      $@")
+	$(Q)$(CLANG) -std=gnu11 $(WARNINGS) $(OPTIMISE) -g -I. -fopenmp -DBENCH_SYSTEM='"libomp"' -o $@ $^ $(ALL_LIBS)
+
+# Changes only when the flags do; the first build in a variant is the time to say what is missing.
+$(B)/.flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(ALL_CFLAGS)' | cmp -s - $@ || { \
+	    scripts/bootstrap.sh --dry-run build || { echo "scripts/bootstrap.sh build installs them."; exit 1; }; \
+	    echo '$(CC) $(ALL_CFLAGS)' > $@; }
+
+-include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TESTS:%=$(B)/tests/test_%.d) $(wildcard $(B)/bench/*.d)
+
+# ---- Demo and tests -------------------------------------------------------------------------
+
+demo:
+	@scripts/bootstrap.sh demo
+	@$(MAKE) --no-print-directory all
+	@scripts/demo.sh $(B)/tgraph
+
+# A test is NAME=COMMAND, a program or a script; tests/run runs and counts them.  Scripts find the
+# program and its variant in TGRAPH and VARIANT.
+TEST_SCRIPTS := $(wildcard tests/*.sh)
+TEST_TREE := includes=scripts/check-includes.sh header=scripts/check-header.sh
+TEST_LIST := $(if $(SAN),,$(TEST_TREE)) $(TEST_PROGRAMS) $(TEST_SCRIPTS)
+T ?=
+ifneq ($(T),)
+TEST_LIST := $(foreach t,$(T),$(filter $(t) $(t)=% %/$(t) %/test_$(t) %/$(t).sh,$(TEST_LIST)))
+endif
+
+check:
+	@scripts/bootstrap.sh check
+	@$(MAKE) --no-print-directory run-tests
+
+UNLISTED := $(filter-out $(LIB_SRC) $(PROGRAM_SRC) $(TESTS:%=tests/test_%.c), \
+              $(wildcard $(addsuffix /*.c,graph mem sched kernels gpu io io/cli) tests/test_*.c))
+.PHONY: run-tests
+run-tests: tests
+	@$(if $(UNLISTED),echo "not listed in the Makefile: $(UNLISTED)"; exit 1,:)
+	@TGRAPH='$(abspath $(B)/tgraph)' VARIANT='$(VARIANT)' SAN='$(SAN)' CC='$(CC)' MAKE='$(MAKE)' \
+	    UBSAN_OPTIONS=print_stacktrace=1 tests/run $(TEST_LIST)
+
+# The fuzz target has an entry point of libFuzzer's, so it is built with clang, apart from the rest.
+$(B)/fuzz_load: tests/fuzz_load.c $(LIB_SRC) $(wildcard $(addsuffix /*.h,graph mem sched kernels io))
+	@mkdir -p $(@D)
+	@$(if $(Q),echo "  FUZZ    $@")
+	$(Q)$(CLANG) -std=gnu11 -O1 -g -D_GNU_SOURCE= -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+	    -pthread -I. $(DEP_CFLAGS) -o $@ $< $(LIB_SRC) $(ALL_LIBS)
+
+bench:
+	@$(MAKE) --no-print-directory all
+	@MAKE='$(MAKE)' CC='$(CC)' CXX='$(CXX)' CLANG='$(CLANG)' PKG_CONFIG='$(PKG_CONFIG)' bench/run.sh $(B)
+
+# ---- Installation ---------------------------------------------------------------------------
+
+SUBCOMMANDS := run check expand export gen import fmt init devices doctor explain schema cache completion
+root := $(DESTDIR)
+INSTALLED := $(bindir)/tgraph $(includedir)/tgraph.h $(libdir)/libtgraph.a $(libdir)/libtgraph.so \
+             $(libdir)/libtgraph.so.$(SOVERSION) $(libdir)/pkgconfig/tgraph.pc \
+             $(datadir)/man/man1/tgraph.1 $(SUBCOMMANDS:%=$(datadir)/man/man1/tgraph-%.1) \
+             $(datadir)/bash-completion/completions/tgraph $(datadir)/zsh/site-functions/_tgraph \
+             $(datadir)/fish/vendor_completions.d/tgraph.fish
+
+install: all
+	@echo "installing to $(root)$(PREFIX)"
+	$(Q)install -d $(sort $(dir $(INSTALLED:%=$(root)%)))
+	$(Q)install -m 755 $(B)/tgraph $(root)$(bindir)/
+	$(Q)install -m 644 graph/tgraph.h $(root)$(includedir)/
+	$(Q)install -m 644 $(B)/libtgraph.a $(root)$(libdir)/
+	$(Q)install -m 755 $(B)/libtgraph.so.$(SOVERSION) $(root)$(libdir)/
+	$(Q)ln -sf libtgraph.so.$(SOVERSION) $(root)$(libdir)/libtgraph.so
+	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' tgraph.pc.in > $(root)$(libdir)/pkgconfig/tgraph.pc
+	$(Q)$(B)/tgraph help --man > $(root)$(datadir)/man/man1/tgraph.1
+	$(Q)for c in $(SUBCOMMANDS); do $(B)/tgraph help --man $$c > $(root)$(datadir)/man/man1/tgraph-$$c.1 || exit 1; done
+	$(Q)$(B)/tgraph completion bash > $(root)$(datadir)/bash-completion/completions/tgraph
+	$(Q)$(B)/tgraph completion zsh > $(root)$(datadir)/zsh/site-functions/_tgraph
+	$(Q)$(B)/tgraph completion fish > $(root)$(datadir)/fish/vendor_completions.d/tgraph.fish
+
+uninstall:
+	rm -f $(INSTALLED:%=$(root)%)
+
+bundle: all
+	@scripts/bundle.sh $(B) $(VERSION)
+
+clean:
+	rm -rf build

@@ -1,0 +1,178 @@
+/* tgraph check: every mistake that can be found without running anything. */
+#include "io/cli/cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/model.h"
+#include "io/json_out.h"
+#include "io/lint.h"
+#include "sched/cpu_module.h"
+
+#define DEFAULT_LINTS (TGI_LINT_UNUSED | TGI_LINT_UNINITIALISED)
+
+struct checker {
+    const struct tgi_cli *cli;
+    unsigned lints;
+    bool is_strict;
+    uint32_t n_warnings, n_errors; /* of all files */
+};
+
+static const struct {
+    const char *name;
+    unsigned lints;
+} lint_names[] = {{"all", TGI_LINT_UNUSED | TGI_LINT_UNINITIALISED | TGI_LINT_REDUNDANT},
+                  {"unused", TGI_LINT_UNUSED},
+                  {"uninitialised", TGI_LINT_UNINITIALISED},
+                  {"redundant", TGI_LINT_REDUNDANT}};
+
+/* -W NAME adds, -W no-NAME and -W none take away, in the order given. */
+static int choose_lints(struct checker *c)
+{
+    const char *name;
+    c->lints = DEFAULT_LINTS;
+    for (uint32_t i = 0; (name = tgi_cli_list(c->cli, "warn", i)); i++) {
+        bool removes = strncmp(name, "no-", 3) == 0;
+        unsigned lints = 0;
+        if (strcmp(name, "none") == 0) {
+            c->lints = 0;
+            continue;
+        }
+        for (size_t k = 0; k < sizeof(lint_names) / sizeof(*lint_names); k++) {
+            if (strcmp(lint_names[k].name, removes ? name + 3 : name) == 0)
+                lints = lint_names[k].lints;
+        }
+        if (!lints)
+            return tgi_cli_usage(c->cli, "there is no warning \"%s\"; there is unused, uninitialised, redundant, all", name);
+        c->lints = removes ? c->lints & ~lints : c->lints | lints;
+    }
+    return 0;
+}
+
+static void on_finding(void *user, const struct tg_diagnostic *diagnostic)
+{
+    struct checker *c = user;
+    struct tg_diagnostic d = *diagnostic;
+    if (c->is_strict)
+        d.is_warning = false;
+    if (!d.is_warning || !c->cli->is_quiet)
+        tgi_cli_on_diagnostic((void *)c->cli, &d);
+}
+
+static int compile_variant(struct checker *c, const struct tgi_space *space, const struct tgi_op *op,
+                           const struct tgi_variant *variant)
+{
+    struct tgi_cpu_module *module;
+    struct tg_error err;
+    tg_cpu_fn fn;
+    char *log = NULL;
+    int rc = tgi_cpu_module_compile(op->name, variant, &module, &fn, &log, &err);
+    if (rc == 0) {
+        tgi_cpu_module_close(module);
+        free(log);
+        tgi_cli_detail(c->cli, "kernel \"%s\" compiles", op->name);
+        return 0;
+    }
+    struct tg_diagnostic d = {.status = err.status, .message = err.text, .file = space->file};
+    char help[64];
+    if (variant->path) {
+        d.file = variant->path;
+        d.line = err.line;
+    } else {
+        uint32_t site = variant->site != TG_NONE ? variant->site : op->site;
+        if (site != TG_NONE && tgi_space_locate(space, site, &d.line, &d.column))
+            d.pointer = site < space->n_sites ? space->sites[site].pointer : NULL;
+        if (err.line) {
+            snprintf(help, sizeof(help), "in line %u of the kernel's source", err.line);
+            d.help = help;
+        }
+    }
+    tgi_cli_on_diagnostic((void *)c->cli, &d);
+    if (log && c->cli->is_verbose)
+        fprintf(stderr, "%s\n", log);
+    free(log);
+    return tg_status_exit_code(rc);
+}
+
+static int compile_kernels(struct checker *c, const struct tg_graph *g)
+{
+    int worst = 0;
+    for (uint32_t i = 0; i < g->space->n_ops; i++) {
+        const struct tgi_op *op = &g->space->ops[i];
+        if (op->kind != TGI_OP_KERNEL || op->generic != TG_NONE)
+            continue;
+        for (uint32_t v = 0; v < op->n_variants; v++) {
+            if (op->variants[v].form != TGI_VARIANT_SOURCE || op->variants[v].on != TGI_DEVICE_CPU)
+                continue;
+            int rc = compile_variant(c, g->space, op, &op->variants[v]);
+            c->n_errors += rc != 0;
+            worst = rc > worst ? rc : worst;
+        }
+    }
+    return worst;
+}
+
+/* Returns an exit code. */
+static int check_file(struct checker *c, const char *path, uint32_t *n_warnings_p)
+{
+    struct tg_graph *graph;
+    struct tg_error err;
+    *n_warnings_p = 0;
+    int rc = tgi_cli_load(c->cli, path, TGI_LOAD_AND_FREEZE, &graph);
+    if (rc) {
+        c->n_errors++;
+        return rc;
+    }
+    if (tgi_lint_run(graph, c->lints, on_finding, c, n_warnings_p, &err))
+        rc = tgi_cli_error(c->cli, &err);
+    c->n_warnings += *n_warnings_p;
+    if (rc == 0 && *n_warnings_p > 0 && c->is_strict)
+        rc = TGI_EXIT_NO;
+    if (tgi_cli_has(c->cli, "compile")) {
+        int compiled = compile_kernels(c, graph);
+        rc = compiled > rc ? compiled : rc;
+    }
+    if (rc == 0 && c->cli->format == TGI_FORMAT_TEXT && !c->cli->is_quiet) {
+        struct tg_graph_stats stats;
+        if (tg_graph_stats(graph, &stats, &err) == 0)
+            printf("%s: ok, %llu tasks, %llu edges\n", path, (unsigned long long)stats.n_tasks,
+                   (unsigned long long)stats.n_edges);
+    }
+    tg_graph_destroy(graph);
+    return rc;
+}
+
+int tgi_cli_check(struct tgi_cli *cli)
+{
+    struct checker c = {.cli = cli, .is_strict = tgi_cli_has(cli, "werror")};
+    struct tgi_json json = tgi_json_begin(stdout, TGI_JSON_PRETTY);
+    bool wants_json = cli->format == TGI_FORMAT_JSON;
+    int worst = choose_lints(&c);
+    if (worst)
+        return worst;
+    if (wants_json) {
+        tgi_json_object(&json, NULL);
+        tgi_json_string(&json, "schema", "tgraph.report/1");
+        tgi_json_string(&json, "command", "check");
+        tgi_json_array(&json, "files");
+    }
+    for (uint32_t i = 0; i < cli->n_operands; i++) {
+        uint32_t n_warnings;
+        int rc = check_file(&c, cli->operands[i], &n_warnings);
+        worst = rc > worst ? rc : worst;
+        if (!wants_json)
+            continue;
+        tgi_json_flat_object(&json, NULL);
+        tgi_json_string(&json, "file", cli->operands[i]);
+        tgi_json_bool(&json, "ok", rc == 0);
+        tgi_json_uint(&json, "warnings", n_warnings);
+        tgi_json_int(&json, "exit_code", rc);
+        tgi_json_end(&json);
+    }
+    if (wants_json) {
+        tgi_json_end(&json);
+        tgi_json_bool(&json, "ok", worst == 0);
+        tgi_json_end(&json);
+    }
+    return worst;
+}

@@ -1,0 +1,178 @@
+#include "io/cli/results.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/results.h"
+#include "io/units.h"
+#include "io/utf8.h"
+#include "io/verify.h"
+
+/* Sums whose terms come in another order differ by rounding. */
+#define REORDERED_RTOL 1e-5
+#define REORDERED_ATOL 1e-8
+
+void tgi_cli_results_fini(struct tgi_cli_results *results)
+{
+    for (uint32_t i = 0; i < results->n_checks; i++)
+        free(results->checks[i].text);
+    free(results->checks);
+    *results = (struct tgi_cli_results){0};
+}
+
+/* ---- Checks -------------------------------------------------------------------------------*/
+
+static void on_check(void *user, const struct tgi_check *check, bool passed, const char *text)
+{
+    struct tgi_cli_results *results = user;
+    (void)check;
+    results->n_failed += !passed;
+    struct tgi_cli_check *checks = realloc(results->checks, (results->n_checks + 1) * sizeof(*checks));
+    if (!checks)
+        return; /* the count and the status of the whole still tell */
+    results->checks = checks;
+    checks[results->n_checks++] = (struct tgi_cli_check){strdup(text), passed};
+}
+
+int tgi_cli_results_verify(const struct tgi_cli *cli, const struct tg_graph *g, struct tg_run *run,
+                           struct tgi_cli_results *results)
+{
+    struct tg_error err;
+    if (g->space->n_checks == 0)
+        tgi_cli_warn(cli, "--verify: the graph has no \"checks\", so there is nothing to verify");
+    results->is_verified = true;
+    int rc = tgi_verify(g, run, on_check, results, &err);
+    return rc ? tgi_cli_error(cli, &err) : 0;
+}
+
+/* ---- Comparison ---------------------------------------------------------------------------*/
+
+/* The reference: one task at a time, in program order, on one worker. */
+static int run_sequentially(const struct tgi_cli *cli, const struct tg_graph *g, struct tg_runtime *runtime,
+                            struct tg_run **run_p, struct tg_error *err)
+{
+    struct tg_run_options options = TG_RUN_OPTIONS_INIT;
+    struct tg_run *run;
+    options.is_deterministic = true;
+    options.timeout_ns = tgi_cli_time_ns(cli, "timeout", 0);
+    int rc = tg_run_create(runtime, g, &options, &run, err);
+    if (rc)
+        return rc;
+    tgi_cli_watch(run);
+    rc = tg_run_start(run, err);
+    if (rc == 0)
+        rc = tg_run_wait(run, err);
+    tgi_cli_watch(NULL);
+    if (rc) {
+        tg_run_destroy(run);
+        return rc;
+    }
+    *run_p = run;
+    return 0;
+}
+
+/* Whether tasks may reduce into, or commute on, the same data in an order that varies. */
+static bool may_reorder(const struct tg_graph *g)
+{
+    bool may = g->n_groups > 0;
+    for (uint32_t i = 0; i < g->space->n_ops && !may; i++) {
+        const struct tgi_op *op = &g->space->ops[i];
+        may = (op->body && op->body->n_groups > 0) || (op->body_else && op->body_else->n_groups > 0);
+    }
+    return may;
+}
+
+int tgi_cli_results_compare(const struct tgi_cli *cli, const struct tg_graph *g, struct tg_runtime *runtime,
+                            struct tg_run *run, struct tgi_cli_results *results)
+{
+    struct tg_run *sequential;
+    struct tg_error err;
+    if (run_sequentially(cli, g, runtime, &sequential, &err)) {
+        int number = tgi_cli_signal();
+        return number ? 128 + number : tgi_cli_error(cli, &err);
+    }
+    int rc = tgi_results_compare(g, run, sequential, 0, 0, &err);
+    results->is_exact = rc == 0;
+    if (rc == TG_E_DIFFERS && may_reorder(g))
+        rc = tgi_results_compare(g, run, sequential, REORDERED_RTOL, REORDERED_ATOL, &err);
+    tg_run_destroy(sequential);
+    results->is_compared = rc == 0 || rc == TG_E_DIFFERS;
+    results->is_same = rc == 0;
+    return rc ? tgi_cli_error(cli, &err) : 0;
+}
+
+/* ---- Files --------------------------------------------------------------------------------*/
+
+struct saving {
+    const struct tgi_cli *cli;
+    struct tgi_cli_results *results;
+};
+
+static void on_saved(void *user, const struct tgi_buffer *buffer, const char *path)
+{
+    struct saving *saving = user;
+    saving->results->n_saved++;
+    tgi_cli_detail(saving->cli, "buffer \"%s\" saved as %s", buffer->name, path);
+}
+
+int tgi_cli_results_save(const struct tgi_cli *cli, const struct tg_graph *g, struct tg_run *run, const char *folder,
+                         struct tgi_cli_results *results)
+{
+    struct saving saving = {cli, results};
+    struct tg_error err;
+    int rc = tgi_results_save(g, run, folder, on_saved, &saving, &err);
+    return rc ? tgi_cli_error(cli, &err) : 0;
+}
+
+/* ---- Summary ------------------------------------------------------------------------------*/
+
+static void print_line(FILE *to, const char *text)
+{
+    while (*text) {
+        int length = tgi_utf8_length(text);
+        if (length == 0 || tgi_utf8_is_control(text))
+            putc('?', to);
+        else
+            fwrite(text, 1, (size_t)length, to);
+        text += length ? length : 1;
+    }
+    putc('\n', to);
+}
+
+void tgi_cli_results_print(const struct tgi_cli_results *results, FILE *to)
+{
+    char n[TGI_UNITS_SIZE];
+    for (uint32_t i = 0; i < results->n_checks; i++) {
+        fprintf(to, "  check: %s  ", results->checks[i].holds ? "holds" : "FAILS");
+        print_line(to, results->checks[i].text ? results->checks[i].text : "");
+    }
+    if (results->is_compared)
+        fprintf(to, "  compare: %s sequential execution%s\n", results->is_same ? "equal to" : "DIFFERS from",
+                !results->is_same ? "" : results->is_exact ? ", bit for bit" : ", up to rounding");
+    if (results->n_saved)
+        fprintf(to, "  saved: %s file%s\n", tgi_format_count(results->n_saved, n, sizeof(n)),
+                results->n_saved == 1 ? "" : "s");
+}
+
+void tgi_cli_results_json(const struct tgi_cli_results *results, struct tgi_json *json)
+{
+    if (results->is_verified) {
+        tgi_json_array(json, "checks");
+        for (uint32_t i = 0; i < results->n_checks; i++) {
+            tgi_json_flat_object(json, NULL);
+            tgi_json_bool(json, "holds", results->checks[i].holds);
+            tgi_json_string(json, "text", results->checks[i].text);
+            tgi_json_end(json);
+        }
+        tgi_json_end(json);
+    }
+    if (results->is_compared) {
+        tgi_json_flat_object(json, "compare");
+        tgi_json_string(json, "with", "sequential");
+        tgi_json_bool(json, "is_same", results->is_same);
+        tgi_json_bool(json, "is_exact", results->is_exact);
+        tgi_json_end(json);
+    }
+    if (results->n_saved)
+        tgi_json_uint(json, "saved_files", results->n_saved);
+}

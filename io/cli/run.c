@@ -1,0 +1,327 @@
+/* tgraph run: execute a graph, then say how it went. */
+#include "io/cli/cli.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/model.h"
+#include "io/cli/results.h"
+#include "io/gantt.h"
+#include "io/json_out.h"
+#include "io/output.h"
+#include "io/report.h"
+#include "io/units.h"
+
+#define TOP_KERNELS 12
+#define MOST_RECORDED 4000000 /* tasks; their spans take 32 bytes each */
+
+struct job {
+    const struct tgi_cli *cli;
+    const struct tg_graph *graph;
+    struct tg_runtime *runtime;
+    struct tg_run *run;
+    struct tg_run_options options;
+    uint64_t *makespans_ns; /* of the measured runs */
+    uint32_t n_measured, n_workers;
+    int status;             /* of the last run, with err */
+    struct tg_error err;
+    struct tgi_cli_results results;
+};
+
+/* ---- Options ------------------------------------------------------------------------------*/
+
+/* "cpu", "cpu:4"; other devices are named in CLI.md's grammar, SPEC+SPEC, and not there yet. */
+static int parse_devices(const struct tgi_cli *cli, const char *spec, uint32_t *n_workers_p)
+{
+    int64_t n;
+    if (strncmp(spec, "cuda", 4) == 0 || strstr(spec, "+cuda"))
+        return tgi_cli_fail(cli, TG_E_NO_DEVICE, "-D %s: there is no cuda device; this build runs graphs on CPUs", spec);
+    if (strcmp(spec, "cpu") == 0)
+        return 0;
+    if (strncmp(spec, "cpu:", 4) != 0 || !tgi_cli_parse_int(spec + 4, &n) || n < 1 || n > 4096)
+        return tgi_cli_usage(cli, "-D: \"%s\" is neither cpu nor cpu:N with N from 1 to 4096", spec);
+    *n_workers_p = (uint32_t)n;
+    return 0;
+}
+
+static int check_choices(const struct tgi_cli *cli)
+{
+    static const char *const later_policies[] = {"heft", "bandwidth", "eager"};
+    static const char *const later_executors[] = {"streams", "graph", "resident", "mixed"};
+    const char *policy = tgi_cli_text(cli, "policy", "steal"), *executor = tgi_cli_text(cli, "executor", "auto");
+    for (size_t i = 0; i < sizeof(later_policies) / sizeof(*later_policies); i++) {
+        if (strcmp(policy, later_policies[i]) == 0)
+            return tgi_cli_fail(cli, TG_E_UNSUPPORTED, "policy \"%s\" is not part of this build; there is steal", policy);
+    }
+    for (size_t i = 0; i < sizeof(later_executors) / sizeof(*later_executors); i++) {
+        if (strcmp(executor, later_executors[i]) == 0)
+            return tgi_cli_fail(cli, TG_E_NO_DEVICE, "executor \"%s\" needs a cuda device; this build runs graphs on CPUs",
+                                executor);
+    }
+    if (strcmp(policy, "steal") != 0)
+        return tgi_cli_usage(cli, "there is no policy \"%s\"; there is steal", policy);
+    if (strcmp(executor, "cpu") != 0 && strcmp(executor, "auto") != 0)
+        return tgi_cli_usage(cli, "there is no executor \"%s\"; there is auto and cpu", executor);
+    if (tgi_cli_has(cli, "seed") && !tgi_cli_has(cli, "deterministic"))
+        return tgi_cli_usage(cli, "--seed goes with --deterministic");
+    return 0;
+}
+
+static void set_options(struct job *job)
+{
+    const struct tgi_cli *cli = job->cli;
+    job->options = (struct tg_run_options)TG_RUN_OPTIONS_INIT;
+    job->options.keep_going = tgi_cli_has(cli, "keep-going");
+    job->options.is_deterministic = tgi_cli_has(cli, "deterministic");
+    job->options.seed = (uint64_t)tgi_cli_int(cli, "seed", 0);
+    job->options.timeout_ns = tgi_cli_time_ns(cli, "timeout", 0);
+    job->options.is_recorded = job->graph->n_tasks <= MOST_RECORDED;
+    if (!job->options.is_recorded)
+        tgi_cli_note(cli, "more than %d tasks: start and end of each are not recorded, so there is no table of kernels",
+                     MOST_RECORDED);
+}
+
+static int create_run(struct job *job)
+{
+    const struct tgi_cli *cli = job->cli;
+    struct tg_runtime_options options = TG_RUNTIME_OPTIONS_INIT;
+    int rc = parse_devices(cli, tgi_cli_text(cli, "devices", "cpu"), &options.n_workers);
+    if (rc)
+        return rc;
+    options.memory_bytes = tgi_cli_bytes(cli, "mem", 0);
+    /* Workers inherit the mask: signals are for this thread, so that they interrupt no kernel. */
+    sigset_t signals, before;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &signals, &before);
+    rc = tg_runtime_create(&options, &job->runtime, &job->err);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (rc)
+        return tgi_cli_error(cli, &job->err);
+    job->n_workers = tg_runtime_n_workers(job->runtime);
+    set_options(job);
+    if (tg_run_create(job->runtime, job->graph, &job->options, &job->run, &job->err))
+        return tgi_cli_error(cli, &job->err);
+    return 0;
+}
+
+/* ---- Execution ----------------------------------------------------------------------------*/
+
+/* Returns false when there is no point in a further run. */
+static bool execute_once(struct job *job, bool is_measured)
+{
+    struct tg_run_stats stats;
+    job->status = tg_run_start(job->run, &job->err);
+    if (job->status == 0)
+        job->status = tg_run_wait(job->run, &job->err);
+    if (is_measured && tg_run_stats(job->run, &stats, NULL) == 0)
+        job->makespans_ns[job->n_measured++] = stats.makespan_ns;
+    return job->status == 0 && tgi_cli_signal() == 0;
+}
+
+static int execute(struct job *job)
+{
+    int64_t n_warmups = tgi_cli_int(job->cli, "warmup", 0), n_repeats = tgi_cli_int(job->cli, "repeat", 1);
+    job->makespans_ns = calloc((size_t)n_repeats, sizeof(*job->makespans_ns));
+    if (!job->makespans_ns)
+        return tgi_cli_fail(job->cli, TG_E_NO_MEMORY, "no memory for the times of %lld runs", (long long)n_repeats);
+    bool goes_on = true;
+    tgi_cli_watch(job->run);
+    for (int64_t i = 0; goes_on && i < n_warmups; i++)
+        goes_on = execute_once(job, false);
+    for (int64_t i = 0; goes_on && i < n_repeats; i++)
+        goes_on = execute_once(job, true);
+    tgi_cli_watch(NULL);
+    /* A warm-up that failed is the run that the summary is about. */
+    struct tg_run_stats stats;
+    if (job->n_measured == 0 && tg_run_stats(job->run, &stats, NULL) == 0)
+        job->makespans_ns[job->n_measured++] = stats.makespan_ns;
+    return 0;
+}
+
+static int draw_gantt(const struct job *job, const char *path)
+{
+    const struct tgi_span *spans = tgi_run_spans(job->run);
+    struct tgi_output out;
+    struct tg_error err;
+    struct tg_run_stats stats;
+    if (!spans)
+        return tgi_cli_fail(job->cli, TG_E_UNSUPPORTED, "--gantt: the run was too large to be recorded");
+    if (tg_run_stats(job->run, &stats, &err) || tgi_output_open(&out, path, &err))
+        return tgi_cli_error(job->cli, &err);
+    struct tgi_gantt gantt = {job->graph, spans, stats.n_workers, stats.makespan_ns};
+    int rc = tgi_gantt_write(&gantt, out.file, &err);
+    if (rc == 0)
+        rc = tgi_output_finish(&out, &err);
+    tgi_output_abandon(&out);
+    return rc ? tgi_cli_error(job->cli, &err) : 0;
+}
+
+/* ---- Summary ------------------------------------------------------------------------------*/
+
+static int compare_u64(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static const char *outcome(const struct job *job)
+{
+    if (tgi_cli_signal())
+        return "interrupted";
+    switch (job->status) {
+    case 0:
+        return "ok";
+    case TG_E_RUN_TIMEOUT:
+        return "timeout";
+    case TG_E_CANCELLED:
+        return "cancelled";
+    default:
+        return "failed";
+    }
+}
+
+static const char *executor_text(const struct job *job)
+{
+    return job->options.is_deterministic ? "cpu, deterministic" : "cpu";
+}
+
+static void print_text(const struct job *job, const struct tgi_report *report, uint64_t median_ns)
+{
+    char a[TGI_UNITS_SIZE], b[TGI_UNITS_SIZE], c[TGI_UNITS_SIZE], d[TGI_UNITS_SIZE];
+    const struct tg_graph *g = job->graph;
+    printf("%s: %s task%s, %s edge%s, %s tile%s (%s) on %u worker%s, policy steal, executor %s\n",
+           g->name && g->name[0] ? g->name : "graph", tgi_format_count(g->n_tasks, a, sizeof(a)),
+           g->n_tasks == 1 ? "" : "s", tgi_format_count(report->n_edges, b, sizeof(b)),
+           report->n_edges == 1 ? "" : "s", tgi_format_count(report->n_tiles, c, sizeof(c)),
+           report->n_tiles == 1 ? "" : "s",
+           tgi_format_bytes((double)report->data_bytes, d, sizeof(d)), job->n_workers, job->n_workers == 1 ? "" : "s",
+           executor_text(job));
+    if (strcmp(outcome(job), "ok") != 0)
+        printf("  %-13s %s done, %s failed, %s not run\n", outcome(job),
+               tgi_format_count(report->stats.n_done, a, sizeof(a)), tgi_format_count(report->stats.n_failed, b, sizeof(b)),
+               tgi_format_count(report->stats.n_skipped, c, sizeof(c)));
+    tgi_report_print(report, median_ns, (uint32_t)tgi_cli_int(job->cli, "top", TOP_KERNELS), stdout);
+    if (job->n_measured > 1)
+        printf("  runs: %u, makespan %s to %s, median %s; the tables are of the last\n", job->n_measured,
+               tgi_format_time((double)job->makespans_ns[0], a, sizeof(a)),
+               tgi_format_time((double)job->makespans_ns[job->n_measured - 1], b, sizeof(b)),
+               tgi_format_time((double)median_ns, c, sizeof(c)));
+    tgi_cli_results_print(&job->results, stdout);
+}
+
+static void print_json(const struct job *job, const struct tgi_report *report, uint64_t median_ns)
+{
+    struct tgi_json json = tgi_json_begin(stdout, TGI_JSON_PRETTY);
+    tgi_json_object(&json, NULL);
+    tgi_json_string(&json, "schema", "tgraph.report/1");
+    tgi_json_string(&json, "command", "run");
+    tgi_json_string(&json, "file", job->cli->operands[0]);
+    tgi_json_string(&json, "name", job->graph->name);
+    tgi_json_string(&json, "outcome", outcome(job));
+    if (job->status) {
+        char code[16];
+        snprintf(code, sizeof(code), "TG%04d", -job->status);
+        tgi_json_flat_object(&json, "error");
+        tgi_json_string(&json, "code", code);
+        tgi_json_string(&json, "text", job->err.text);
+        tgi_json_string(&json, "task", job->err.task[0] ? job->err.task : NULL);
+        tgi_json_end(&json);
+    }
+    tgi_json_uint(&json, "tasks", job->graph->n_tasks);
+    tgi_json_uint(&json, "edges", report->n_edges);
+    tgi_json_uint(&json, "tiles", report->n_tiles);
+    tgi_json_uint(&json, "data_bytes", report->data_bytes);
+    tgi_json_uint(&json, "n_workers", job->n_workers);
+    tgi_json_string(&json, "policy", "steal");
+    tgi_json_string(&json, "executor", "cpu");
+    tgi_json_bool(&json, "is_deterministic", job->options.is_deterministic);
+    if (job->options.is_deterministic)
+        tgi_json_uint(&json, "seed", job->options.seed);
+    tgi_json_uint(&json, "makespan_ns", median_ns);
+    tgi_json_flat_array(&json, "makespans_ns");
+    for (uint32_t i = 0; i < job->n_measured; i++)
+        tgi_json_uint(&json, NULL, job->makespans_ns[i]);
+    tgi_json_end(&json);
+    tgi_json_uint(&json, "init_ns", report->stats.init_ns);
+    tgi_report_json(report, median_ns, &json);
+    tgi_cli_results_json(&job->results, &json);
+    tgi_json_end(&json);
+}
+
+static int summarise(struct job *job)
+{
+    struct tgi_report report;
+    struct tg_error err;
+    if (job->cli->is_quiet && job->cli->format == TGI_FORMAT_TEXT)
+        return 0;
+    if (tgi_report_create(job->graph, job->run, &report, &err))
+        return tgi_cli_error(job->cli, &err);
+    qsort(job->makespans_ns, job->n_measured, sizeof(*job->makespans_ns), compare_u64);
+    uint64_t median_ns = job->n_measured ? job->makespans_ns[job->n_measured / 2] : 0;
+    if (job->cli->format == TGI_FORMAT_JSON)
+        print_json(job, &report, median_ns);
+    else
+        print_text(job, &report, median_ns);
+    tgi_report_fini(&report);
+    return 0;
+}
+
+/* What follows a run that was not stopped: checks, comparison, files. */
+static int use_results(struct job *job)
+{
+    const struct tgi_cli *cli = job->cli;
+    int worst = 0, rc;
+    if (tgi_cli_has(cli, "verify")) {
+        rc = tgi_cli_results_verify(cli, job->graph, job->run, &job->results);
+        worst = rc > worst ? rc : worst;
+    }
+    if (tgi_cli_has(cli, "compare")) {
+        rc = tgi_cli_results_compare(cli, job->graph, job->runtime, job->run, &job->results);
+        worst = rc > worst ? rc : worst;
+    }
+    rc = tgi_cli_results_save(cli, job->graph, job->run, tgi_cli_text(cli, "save-dir", "."), &job->results);
+    return rc > worst ? rc : worst;
+}
+
+static int run_graph(struct job *job)
+{
+    const char *gantt = tgi_cli_text(job->cli, "gantt", NULL);
+    int rc = create_run(job);
+    if (rc == 0)
+        rc = execute(job);
+    if (rc)
+        return rc;
+    int number = tgi_cli_signal();
+    if (number)
+        rc = 128 + number;
+    else if (job->status)
+        rc = tgi_cli_error(job->cli, &job->err);
+    else
+        rc = use_results(job);
+    int drawn = gantt ? draw_gantt(job, gantt) : 0;
+    int summarised = summarise(job);
+    return rc ? rc : drawn ? drawn : summarised;
+}
+
+int tgi_cli_run(struct tgi_cli *cli)
+{
+    struct job job = {.cli = cli};
+    struct tg_graph *graph;
+    int rc = check_choices(cli);
+    if (rc == 0)
+        rc = tgi_cli_load(cli, cli->operands[0], TGI_LOAD_AND_FREEZE, &graph);
+    if (rc)
+        return rc;
+    job.graph = graph;
+    rc = run_graph(&job);
+    tg_run_destroy(job.run);
+    tg_runtime_destroy(job.runtime);
+    tg_graph_destroy(graph);
+    tgi_cli_results_fini(&job.results);
+    free(job.makespans_ns);
+    return rc;
+}

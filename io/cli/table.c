@@ -1,0 +1,250 @@
+/* Every command and option of the program.  Adding one is adding a row here; parsing, --help, the
+ * man pages and the completions follow. */
+#include "io/cli/cli.h"
+
+#include <string.h>
+
+#define MANY UINT32_MAX
+#define END {NULL, 0, TGI_CLI_SWITCH, NULL, NULL, NULL, 0, 0, false}
+#define SWITCH(name, letter, brief) {name, letter, TGI_CLI_SWITCH, NULL, brief, NULL, 0, 0, false}
+#define VALUE(name, letter, type, value, brief) {name, letter, TGI_CLI_##type, value, brief, NULL, 0, 0, false}
+#define RANGE(name, letter, value, min, max, brief) \
+    {name, letter, TGI_CLI_INT, value, brief, NULL, min, max, false}
+#define CHOICE(name, letter, choices, brief) {name, letter, TGI_CLI_CHOICE, "WHICH", brief, choices, 0, 0, false}
+#define LIST(name, letter, type, value, brief) {name, letter, TGI_CLI_##type, value, brief, NULL, 0, 0, true}
+
+/* Options that several commands share, so that they read the same everywhere. */
+#define PARAM LIST("param", 'p', ASSIGN, "NAME=EXPR", "override a value of the graph's \"params\"")
+#define OUTPUT(what) VALUE("output", 'o', FILE, "FILE", what)
+#define PLUGINS SWITCH("allow-plugins", 0, "let kernels come from shared objects that the graph names")
+
+const struct tgi_cli_option tgi_cli_globals[] = {
+    SWITCH("help", 'h', "print help and exit"),
+    SWITCH("version", 0, "print the version and exit"),
+    SWITCH("quiet", 'q', "print errors only"),
+    SWITCH("verbose", 'v', "say more about what is being done"),
+    CHOICE("format", 0, "text|json", "form of what goes to stdout; json is one document"),
+    CHOICE("error-format", 0, "full|short|json", "form of errors and warnings on stderr"),
+    CHOICE("color", 0, "auto|always|never", "colours; auto: on terminals, unless NO_COLOR is set"),
+    VALUE("directory", 'C', FOLDER, "DIR", "change to DIR first"),
+    END
+};
+
+static const struct tgi_cli_option run_options[] = {
+    PARAM,
+    VALUE("devices", 'D', TEXT, "SPEC", "devices to use: cpu for all cores, cpu:N for N workers"),
+    RANGE("repeat", 0, "N", 1, 1000000, "run N times on fresh data; times are of all of them"),
+    RANGE("warmup", 0, "N", 0, 1000000, "run N times before measuring"),
+    SWITCH("verify", 0, "evaluate the graph's \"checks\" on the results"),
+    {"compare", 0, TGI_CLI_CHOICE, "WHAT", "also run the graph one task at a time and compare all data",
+     "sequential", 0, 0, false},
+    {"policy", 0, TGI_CLI_TEXT, "NAME", "scheduling policy", "steal", 0, 0, false},
+    {"executor", 0, TGI_CLI_TEXT, "NAME", "what executes the graph", "auto|cpu", 0, 0, false},
+    SWITCH("keep-going", 'k', "after a failure, still run what does not depend on it"),
+    VALUE("timeout", 0, TIME, "TIME", "stop a run that takes longer"),
+    SWITCH("deterministic", 0, "one task at a time, in an order that depends on --seed alone"),
+    RANGE("seed", 0, "N", 0, 0, "order of a deterministic run; 0 is program order"),
+    VALUE("mem", 0, BYTES, "SIZE", "most memory that buffers may take"),
+    VALUE("save-dir", 0, FOLDER, "DIR", "where buffers with \"save\" are written; . if not given"),
+    VALUE("gantt", 0, FILE, "FILE", "draw the schedule of the last run as SVG"),
+    RANGE("top", 0, "N", 1, 1000, "rows of the table of kernels; 12 if not given"),
+    PLUGINS,
+    END
+};
+
+static const struct tgi_cli_option check_options[] = {
+    PARAM,
+    SWITCH("compile", 0, "also compile the kernels that are given as C source"),
+    SWITCH("werror", 0, "treat warnings as errors"),
+    {"warn", 'W', TGI_CLI_TEXT, "NAME", "switch a warning on, or off as no-NAME",
+     "all|none|unused|uninitialised|redundant|no-unused|no-uninitialised|no-redundant", 0, 0, true},
+    PLUGINS,
+    END
+};
+
+static const struct tgi_cli_option expand_options[] = {
+    PARAM,
+    OUTPUT("write to FILE, .json or .jsonl; stdout if not given"),
+    SWITCH("jsonl", 0, "write JSON Lines"),
+    SWITCH("stats", 0, "print what the graph consists of instead of the graph"),
+    RANGE("limit", 0, "N", 1, 4000000000, "refuse graphs of more than N tasks"),
+    END
+};
+
+static const struct tgi_cli_option export_options[] = {
+    PARAM,
+    OUTPUT("write to FILE; its extension decides the form unless --type does"),
+    CHOICE("type", 't', "dot|svg|png|pdf|mermaid|json|jsonl", "form of the output"),
+    CHOICE("view", 0, "auto|graph|types", "every task, or a node for each kernel; auto: types above --max-nodes"),
+    CHOICE("group", 0, "none|kernel|prefix", "draw boxes around tasks of a kernel, or around a[..], b[..]"),
+    RANGE("max-nodes", 0, "N", 1, 10000000, "aggregate graphs of more tasks; 1500 if not given"),
+    VALUE("focus", 0, TEXT, "TASK", "only the neighbourhood of a task"),
+    RANGE("hops", 0, "K", 0, 1000, "how far the neighbourhood of --focus reaches; 2 if not given"),
+    SWITCH("critical-path", 0, "mark the longest path"),
+    VALUE("time-limit", 0, TIME, "TIME", "most time for laying out a picture; 20s if not given"),
+    END
+};
+
+static const struct tgi_cli_option gen_options[] = {
+    OUTPUT("write to FILE; stdout if not given"),
+    RANGE("tasks", 0, "N", 1, 1000000000, "about how many tasks; 1000 if nothing is given"),
+    RANGE("width", 0, "N", 1, 1000000000, "how many tasks side by side, or tiles along an edge"),
+    RANGE("steps", 0, "N", 1, 1000000000, "how many tasks one after the other"),
+    RANGE("arity", 0, "N", 1, 1000000, "of tree: how many tasks each one starts; 2 if not given"),
+    RANGE("radix", 0, "N", 1, 7, "of spread and nearest: in-edges of a task; 5 if not given"),
+    RANGE("in-edges", 0, "N", 1, 7, "of random: in-edges of a task; 4 if not given"),
+    RANGE("window", 0, "N", 1, 1000000000, "of random: how many tasks back they reach; 1000 if not given"),
+    RANGE("tile", 0, "N", 1, 100000, "of cholesky and lu: edge of a tile; 128 if not given"),
+    CHOICE("kernel", 0, "hash|spin|empty", "what tasks do: mix their inputs, burn time, or nothing"),
+    VALUE("us", 0, FLOAT, "X", "of spin: microseconds a task burns"),
+    VALUE("bytes", 0, BYTES, "SIZE", "what a task writes and its successors read"),
+    VALUE("ccr", 0, FLOAT, "X", "of spin: moving --bytes at 10 GB/s takes X times --us"),
+    RANGE("seed", 0, "N", 0, 0, "of random; 1 if not given"),
+    SWITCH("jsonl", 0, "write JSON Lines, every task written out"),
+    END
+};
+
+static const struct tgi_cli_option import_options[] = {
+    OUTPUT("write to FILE; stdout if not given"),
+    CHOICE("from", 0, "auto|wfformat|dot|stg|dax", "form of the input"),
+    SWITCH("spin", 0, "let tasks burn the recorded times and move the recorded bytes"),
+    VALUE("scale", 0, FLOAT, "X", "multiply recorded times and bytes by X"),
+    SWITCH("jsonl", 0, "write JSON Lines"),
+    END
+};
+
+static const struct tgi_cli_option fmt_options[] = {
+    OUTPUT("write to FILE; stdout if not given"),
+    SWITCH("in-place", 'i', "rewrite the files themselves"),
+    SWITCH("check", 0, "write nothing; exit with 1 if a file is not in canonical layout"),
+    END
+};
+
+static const struct tgi_cli_option init_options[] = {
+    {"template", 0, TGI_CLI_TEXT, "NAME", "what to start from; hello if not given", "hello|cholesky|jacobi|c-api", 0, 0,
+     false},
+    SWITCH("list", 0, "list the templates"),
+    END
+};
+
+static const struct tgi_cli_option devices_options[] = {
+    SWITCH("tree", 0, "draw packages, NUMA nodes, caches and cores"),
+    VALUE("topology", 0, TEXT, "DESC", "a hwloc description or XML file instead of this machine"),
+    END
+};
+
+static const struct tgi_cli_option no_options[] = {END};
+
+static const struct tgi_cli_option explain_options[] = {
+    SWITCH("list", 0, "list all codes"),
+    END
+};
+
+static const struct tgi_cli_option help_options[] = {
+    SWITCH("man", 0, "print the manual page instead"),
+    SWITCH("table", 0, "print the table of commands and options, a line each"),
+    END
+};
+
+const struct tgi_cli_command tgi_cli_commands[] = {
+    {"run", tgi_cli_run, "FILE", NULL, 1, 1, "execute a graph",
+     "Runs the graph on the cores of this machine and ends with a summary: how long it took, how far that is from the"
+     " lower bound that the measured tasks imply, and where the time went, by worker and by kernel.\n\n"
+     "The first Ctrl-C stops issuing tasks, lets running ones finish and prints the summary of what was done; the"
+     " second leaves at once.",
+     "tgraph run examples/graphs/cholesky.json --verify  # factorise and check the residual\n"
+     "tgraph run graph.json -p N=1000 -D cpu:4  # another size, on four workers\n"
+     "tgraph run graph.json --gantt schedule.svg  # draw what ran when and where",
+     run_options, false},
+    {"check", tgi_cli_check, "FILE..", NULL, 1, MANY, "find mistakes in graphs without running them",
+     "Looks for mistakes in syntax, names, references, shapes, types and ordering: cycles, races under explicit"
+     " dependencies, reads of buffers that nothing has written.  Warns of what is declared and never used.\n\n"
+     "Warnings: unused (buffers, kernels that no task uses), uninitialised (reads of buffers that nothing has"
+     " written), redundant (control edges that others imply; off unless switched on).",
+     "tgraph check *.json  # every graph here\n"
+     "tgraph check graph.json --compile --werror  # as strict as it gets",
+     check_options, false},
+    {"expand", tgi_cli_expand, "FILE", NULL, 1, 1, "unroll templates, or count what they unroll to",
+     "Writes the graph with every loop, template and expression evaluated.  The result is a graph file again.\n\n"
+     "With --stats prints the number of tasks and edges, the levels, the width, the critical path and the bytes.",
+     "tgraph expand graph.json -o flat.jsonl  # the graph, a task a line\n"
+     "tgraph expand graph.json --stats --format json  # for scripts",
+     expand_options, false},
+    {"export", tgi_cli_export, "FILE", NULL, 1, 1, "draw a graph, or convert it",
+     "Writes the graph as a picture or for other tools.  Pictures are laid out by Graphviz, in a child process that"
+     " --time-limit bounds.  Graphs of more than --max-nodes tasks are drawn with a node for each kernel, and the"
+     " picture says so.",
+     "tgraph export graph.json -o graph.svg --critical-path  # a picture\n"
+     "tgraph export graph.json -t dot | dot -Tpdf > graph.pdf  # through dot by hand\n"
+     "tgraph export big.json -o part.svg --focus 'gemm[5,4,3]' --hops 2  # around one task",
+     export_options, false},
+    {"gen", tgi_cli_gen, "PATTERN",
+     "independent|chain|tree|wavefront|random|stencil1d|fft|sweep|spread|nearest|dom|cholesky|lu", 1, 1,
+     "generate a synthetic graph",
+     "Writes a graph of a known shape: Task Bench patterns, tiled factorisations, trees, wavefronts, random graphs."
+     "  Tasks of --kernel hash mix the numbers of all tasks before them, so that run --compare sequential proves their"
+     " order.\n\n"
+     "A .json file holds loops where the pattern has any, and its sizes are parameters; JSON Lines hold every task.",
+     "tgraph gen wavefront --tasks 10000 -o wavefront.json  # a square of 100 by 100 tasks\n"
+     "tgraph gen random --tasks 1M --jsonl -o random.jsonl  # a large one",
+     gen_options, false},
+    {"import", tgi_cli_import, "FILE", NULL, 1, 1, "turn another tool's graph into one that runs",
+     "Reads WfFormat 1.4 to 1.6, DOT, STG or Pegasus DAX and writes a graph file.\n\n"
+     "With --spin, files become buffers of their recorded size and tasks read them, burn the recorded time and write"
+     " them; --scale shrinks times and sizes.  Without, tasks mix the numbers of all tasks before them, so that run"
+     " --compare sequential proves their order.\n\n"
+     "Of DOT these attributes are read: of a node runtime (seconds), us and category, of an edge bytes.  A unit of"
+     " STG counts as a microsecond.  DOT is parsed by libcgraph and DAX by libexpat, which must be installed.",
+     "tgraph import montage.json --spin --scale 0.001 -o montage.tgraph.json  # a workflow, 1000 times faster",
+     import_options, false},
+    {"fmt", tgi_cli_fmt, "FILE..", NULL, 1, MANY, "lay a graph file out canonically",
+     "Writes the file with canonical order and layout and without changing its meaning.",
+     "tgraph fmt -i graph.json  # tidy a file\n"
+     "tgraph fmt --check *.json  # in continuous integration",
+     fmt_options, false},
+    {"init", tgi_cli_init, "[DIR]", NULL, 0, 1, "start a project from a template",
+     "Writes a small working project into DIR (the current folder if not given).  Existing files are never overwritten.",
+     "tgraph init --list  # what there is\n"
+     "tgraph init demo --template cholesky  # a tiled factorisation",
+     init_options, false},
+    {"devices", tgi_cli_devices, "", NULL, 0, 0, "show the processors that graphs can run on",
+     "Prints what this process may use: packages, NUMA nodes, caches, cores and hardware threads.",
+     "tgraph devices --tree  # drawn as a tree",
+     devices_options, false},
+    {"doctor", tgi_cli_doctor, "", NULL, 0, 0, "test whether this environment is fit",
+     "Tries what tgraph relies on: the compiler, the cache folder, binding threads to cores, BLAS, Graphviz, memory."
+     "  Every line says ok, warn or fail and what to do about it.",
+     NULL, no_options, false},
+    {"explain", tgi_cli_explain, "[CODE..]", NULL, 0, MANY, "explain a diagnostic at length",
+     "Prints what a code such as TG0203 means, an example and the usual fix.",
+     "tgraph explain TG0203  # or 203, or unknown-kernel\n"
+     "tgraph explain --list  # all codes, a line each",
+     explain_options, false},
+    {"schema", tgi_cli_schema, "", NULL, 0, 0, "print the JSON Schema of graph files",
+     "Editors that know the schema complete and check graph files while they are being written.",
+     "tgraph schema > tgraph.schema.json  # for an editor",
+     no_options, false},
+    {"cache", tgi_cli_cache, "[ACTION]", "list|clear", 0, 1, "list or clear the cache of compiled kernels",
+     "Kernels given as C source are compiled once and kept in $TGRAPH_CACHE_DIR, else $XDG_CACHE_HOME/tgraph, else"
+     " ~/.cache/tgraph.",
+     "tgraph cache  # what is there\n"
+     "tgraph cache clear  # remove it",
+     no_options, false},
+    {"completion", tgi_cli_completion, "SHELL", "bash|zsh|fish", 1, 1, "print completion code for a shell",
+     "Prints code that teaches a shell the commands and options.",
+     "tgraph completion bash > ~/.local/share/bash-completion/completions/tgraph  # for bash\n"
+     "tgraph completion zsh > ~/.zfunc/_tgraph  # for zsh, with ~/.zfunc in fpath\n"
+     "tgraph completion fish > ~/.config/fish/completions/tgraph.fish  # for fish",
+     no_options, false},
+    {"help", tgi_cli_help, "[COMMAND]", NULL, 0, 1, "print help", NULL, NULL, help_options, false},
+    {NULL, NULL, NULL, NULL, 0, 0, NULL, NULL, NULL, NULL, false}
+};
+
+const struct tgi_cli_command *tgi_cli_find(const char *name)
+{
+    for (const struct tgi_cli_command *c = tgi_cli_commands; c->name; c++) {
+        if (strcmp(c->name, name) == 0)
+            return c;
+    }
+    return NULL;
+}

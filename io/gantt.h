@@ -1,0 +1,25 @@
+/* The schedule of a recorded run as an SVG picture: time from left to right, a lane for each worker. */
+#ifndef TGI_IO_GANTT_H
+#define TGI_IO_GANTT_H
+
+#include <stdio.h>
+
+#include "graph/model.h"
+#include "sched/record.h"
+
+struct tgi_gantt {
+    const struct tg_graph *graph;
+    const struct tgi_span *spans; /* by task */
+    uint32_t n_workers;
+    uint64_t makespan_ns;
+};
+
+/* Many spans are drawn merged with their neighbours, and the picture says so. */
+int tgi_gantt_write(const struct tgi_gantt *gantt, FILE *to, struct tg_error *err);
+
+/* The longest path through the graph by the measured times: no schedule of these tasks is shorter. */
+struct tgi_critical_path;
+int tgi_gantt_critical_path(const struct tg_graph *g, const struct tgi_span *spans, struct tgi_critical_path *path_p,
+                            struct tg_error *err);
+
+#endif

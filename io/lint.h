@@ -1,0 +1,17 @@
+/* What is suspicious in a graph that is valid. */
+#ifndef TGI_IO_LINT_H
+#define TGI_IO_LINT_H
+
+#include "graph/model.h"
+
+enum tgi_lint {
+    TGI_LINT_UNUSED = 1,        /* buffers and kernels that no task uses */
+    TGI_LINT_UNINITIALISED = 2, /* tiles that are read, in program order, before anything writes them */
+    TGI_LINT_REDUNDANT = 4      /* control edges that other edges imply */
+};
+
+/* Reports every finding of the kinds in the mask.  *n_p becomes their number.  The graph is frozen. */
+int tgi_lint_run(const struct tg_graph *g, unsigned kinds, tg_diagnostic_fn on_diagnostic, void *user,
+                 uint32_t *n_p, struct tg_error *err);
+
+#endif

@@ -1,0 +1,519 @@
+#include "io/report.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/error.h"
+#include "io/critical_path.h"
+#include "io/gantt.h"
+#include "io/palette.h"
+#include "io/units.h"
+#include "io/utf8.h"
+
+#define MOST_WORKER_ROWS 16
+#define SETTLE_MS 500 /* for tasks that a time limit left behind */
+
+struct work {
+    const struct tgi_span *spans;
+    struct tgi_palette palette;
+    struct tgi_report_kernel *by_kind;
+    uint64_t *durations;  /* of all tasks, those of a kind together */
+    uint64_t *first;      /* by kind: where its durations start */
+};
+
+static bool has_run(const struct tgi_span *span)
+{
+    return span->end_ns > 0;
+}
+
+/* A time limit ends a run before its last tasks return. */
+static uint64_t whole_ns(const struct tgi_report *r)
+{
+    return r->stats.makespan_ns > r->last_end_ns ? r->stats.makespan_ns : r->last_end_ns;
+}
+
+static int compare_u64(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static int compare_kernels(const void *a, const void *b)
+{
+    const struct tgi_report_kernel *x = a, *y = b;
+    if (x->total_ns != y->total_ns)
+        return x->total_ns > y->total_ns ? -1 : 1;
+    return x->kind < y->kind ? -1 : x->kind > y->kind;
+}
+
+/* ---- Kernels ------------------------------------------------------------------------------*/
+
+/* Counters of workers also count tasks that were skipped; spans know which ones ran. */
+static void sum_workers(struct tgi_report *r, const struct work *w)
+{
+    if (r->has_bodies)
+        return;
+    for (uint32_t i = 0; i < r->n_workers; i++)
+        r->workers[i].n_tasks = r->workers[i].busy_ns = 0;
+    for (uint32_t t = 0; t < r->graph->n_tasks; t++) {
+        const struct tgi_span *s = &w->spans[t];
+        if (!has_run(s) || s->worker >= r->n_workers)
+            continue;
+        r->workers[s->worker].n_tasks++;
+        r->workers[s->worker].busy_ns += s->end_ns - s->start_ns;
+    }
+}
+
+static void sum_kernels(struct tgi_report *r, struct work *w)
+{
+    const struct tg_graph *g = r->graph;
+    for (uint32_t t = 0; t < g->n_tasks; t++) {
+        struct tgi_report_kernel *k = &w->by_kind[tgi_palette_kind(g, &w->palette, t)];
+        if (!has_run(&w->spans[t]))
+            continue;
+        double flops = tgi_graph_cost(g, t).flops;
+        k->op = g->nodes[t].op & TGI_NODE_OP;
+        if (w->spans[t].end_ns > r->last_end_ns)
+            r->last_end_ns = w->spans[t].end_ns;
+        k->n_tasks++;
+        k->total_ns += w->spans[t].end_ns - w->spans[t].start_ns;
+        if (isfinite(flops) && flops > 0)
+            k->flops += flops;
+    }
+}
+
+static void measure_kernels(struct tgi_report *r, struct work *w)
+{
+    const struct tg_graph *g = r->graph;
+    uint64_t at = 0;
+    for (uint32_t k = 0; k < w->palette.n_kinds; k++) {
+        w->first[k] = at;
+        at += w->by_kind[k].n_tasks;
+    }
+    for (uint32_t t = 0; t < g->n_tasks; t++) {
+        if (has_run(&w->spans[t]))
+            w->durations[w->first[tgi_palette_kind(g, &w->palette, t)]++] = w->spans[t].end_ns - w->spans[t].start_ns;
+    }
+    for (uint32_t k = 0; k < w->palette.n_kinds; k++) {
+        struct tgi_report_kernel *kernel = &w->by_kind[k];
+        uint64_t n = kernel->n_tasks;
+        kernel->kind = k;
+        if (n == 0)
+            continue;
+        uint64_t *values = w->durations + (w->first[k] - n);
+        qsort(values, n, sizeof(*values), compare_u64);
+        kernel->median_ns = values[n / 2];
+        kernel->iqr_ns = values[n * 3 / 4] - values[n / 4];
+        kernel->min_ns = values[0];
+        kernel->max_ns = values[n - 1];
+        r->kernels[r->n_kernels++] = *kernel;
+    }
+    qsort(r->kernels, r->n_kernels, sizeof(*r->kernels), compare_kernels);
+}
+
+/* ---- Idle time ----------------------------------------------------------------------------*/
+
+/* A worker's gap before a task, up to when the task became ready, is blamed on the task whose end
+ * made it ready; the rest of the gap is the scheduler's own. */
+static int blame_gaps(struct tgi_report *r, struct work *w, struct tg_error *err)
+{
+    const struct tg_graph *g = r->graph;
+    struct order {
+        uint64_t start_ns;
+        uint32_t worker, task;
+    } *order = malloc(((size_t)g->n_tasks + 1) * sizeof(*order));
+    uint32_t *releaser = malloc(((size_t)g->n_tasks + 1) * sizeof(*releaser));
+    uint64_t *end_ns = calloc((size_t)r->n_workers + 1, sizeof(*end_ns));
+    int rc = 0;
+    uint32_t n = 0;
+    if (!order || !releaser || !end_ns) {
+        rc = tgi_error_memory(err, "the report of a run");
+        goto free_all;
+    }
+    memset(releaser, 0xff, ((size_t)g->n_tasks + 1) * sizeof(*releaser));
+    for (uint32_t t = 0; t < g->n_tasks; t++) {
+        if (!has_run(&w->spans[t]))
+            continue;
+        order[n++] = (struct order){w->spans[t].start_ns, w->spans[t].worker, t};
+        for (uint32_t e = g->nodes[t].succ; e < g->nodes[t + 1].succ; e++) {
+            uint32_t s = g->succ[e];
+            if (releaser[s] == TG_NONE || w->spans[t].end_ns > w->spans[releaser[s]].end_ns)
+                releaser[s] = t;
+        }
+    }
+    /* start_ns is the first member */
+    qsort(order, n, sizeof(*order), compare_u64);
+    for (uint32_t i = 0; i < n; i++) {
+        const struct tgi_span *s = &w->spans[order[i].task];
+        uint64_t *last = &end_ns[order[i].worker < r->n_workers ? order[i].worker : r->n_workers];
+        uint64_t until = s->ready_ns < s->start_ns ? s->ready_ns : s->start_ns;
+        uint32_t releasing = releaser[order[i].task];
+        if (until > *last && releasing != TG_NONE)
+            w->by_kind[tgi_palette_kind(g, &w->palette, releasing)].idle_behind_ns += until - *last;
+        if (s->end_ns > *last)
+            *last = s->end_ns;
+    }
+    for (uint32_t i = 0; i < r->n_workers; i++)
+        r->idle_end_ns += whole_ns(r) - end_ns[i];
+
+free_all:
+    free(order);
+    free(releaser);
+    free(end_ns);
+    return rc;
+}
+
+/* ---- Bounds -------------------------------------------------------------------------------*/
+
+static int measure_bounds(struct tgi_report *r, struct work *w, struct tg_error *err)
+{
+    struct tgi_critical_path path;
+    if (r->has_bodies)
+        return 0;
+    int rc = tgi_gantt_critical_path(r->graph, w->spans, &path, err);
+    if (rc)
+        return rc;
+    uint64_t busy_ns = 0;
+    for (uint32_t k = 0; k < w->palette.n_kinds; k++)
+        busy_ns += w->by_kind[k].total_ns;
+    r->critical_path_ns = (uint64_t)path.length;
+    r->area_ns = r->n_workers ? busy_ns / r->n_workers : 0;
+    r->bound_ns = r->area_ns > r->critical_path_ns ? r->area_ns : r->critical_path_ns;
+    uint64_t worker_ns = whole_ns(r) * r->n_workers;
+    r->idle_ns = worker_ns > busy_ns ? worker_ns - busy_ns : 0;
+    tgi_critical_path_fini(&path);
+    return 0;
+}
+
+static int measure_spans(struct tgi_report *r, const struct tgi_span *spans, struct tg_error *err)
+{
+    struct work w = {.spans = spans};
+    int rc = tgi_palette_create(r->graph->space, &w.palette, err);
+    if (rc)
+        return rc;
+    size_t n_kinds = w.palette.n_kinds;
+    w.by_kind = calloc(n_kinds + 1, sizeof(*w.by_kind));
+    w.first = calloc(n_kinds + 1, sizeof(*w.first));
+    w.durations = malloc(((size_t)r->graph->n_tasks + 1) * sizeof(*w.durations));
+    r->kernels = calloc(n_kinds + 1, sizeof(*r->kernels));
+    if (!w.by_kind || !w.first || !w.durations || !r->kernels)
+        rc = tgi_error_memory(err, "the report of a run");
+    if (rc == 0) {
+        sum_workers(r, &w);
+        sum_kernels(r, &w);
+        rc = blame_gaps(r, &w, err);
+    }
+    if (rc == 0)
+        rc = measure_bounds(r, &w, err);
+    if (rc == 0)
+        measure_kernels(r, &w);
+    r->is_recorded = rc == 0;
+    free(w.by_kind);
+    free(w.first);
+    free(w.durations);
+    tgi_palette_fini(&w.palette);
+    return rc;
+}
+
+/* ---- The whole ----------------------------------------------------------------------------*/
+
+static void sum_flops(struct tgi_report *r)
+{
+    /* A body runs as often as it likes: the sum would be wrong. */
+    for (uint32_t t = 0; t < r->graph->n_tasks && !r->has_bodies; t++) {
+        double flops = tgi_graph_cost(r->graph, t).flops;
+        if (isfinite(flops) && flops > 0 && tg_run_task_state(r->run, t) == TG_TASK_DONE)
+            r->flops += flops;
+    }
+}
+
+int tgi_report_create(const struct tg_graph *g, struct tg_run *run, struct tgi_report *report, struct tg_error *err)
+{
+    struct tgi_report r = {.graph = g, .run = run};
+    struct tg_graph_stats graph_stats;
+    bool is_settled = tgi_run_settle(run, SETTLE_MS);
+    int rc = tg_run_stats(run, &r.stats, err);
+    if (rc == 0)
+        rc = tg_graph_stats(g, &graph_stats, err);
+    if (rc)
+        return rc;
+    r.n_edges = graph_stats.n_edges;
+    r.data_bytes = graph_stats.data_bytes;
+    for (uint32_t i = 0; i < g->space->n_buffers; i++)
+        r.n_tiles += g->space->buffers[i].n_present;
+    for (uint32_t i = 0; i < g->space->n_ops; i++)
+        r.has_bodies |= g->space->ops[i].body != NULL;
+    sum_flops(&r);
+
+    const struct tgi_worker_stats *workers = tgi_run_worker_stats(run, &r.n_workers);
+    r.workers = calloc((size_t)r.n_workers + 1, sizeof(*r.workers));
+    if (!r.workers)
+        return tgi_error_memory(err, "the report of a run");
+    for (uint32_t i = 0; workers && i < r.n_workers; i++)
+        r.workers[i] = (struct tgi_report_worker){workers[i].n_tasks, workers[i].busy_ns, workers[i].n_steals,
+                                                  workers[i].n_parks};
+    const struct tgi_span *spans = is_settled ? tgi_run_spans(run) : NULL;
+    if (spans)
+        rc = measure_spans(&r, spans, err);
+    if (rc) {
+        tgi_report_fini(&r);
+        return rc;
+    }
+    *report = r;
+    return 0;
+}
+
+void tgi_report_fini(struct tgi_report *report)
+{
+    free(report->kernels);
+    free(report->workers);
+    report->kernels = NULL;
+    report->workers = NULL;
+}
+
+static const char *kernel_name(const struct tgi_report *r, const struct tgi_report_kernel *k)
+{
+    return r->graph->space->ops[k->op].name;
+}
+
+static const char *variant_of(const struct tgi_report *r, const struct tgi_report_kernel *k)
+{
+    const struct tgi_op *op = &r->graph->space->ops[k->op];
+    const char *text = op->kind == TGI_OP_KERNEL ? tgi_run_variant_text(r->run, k->op) : "runtime";
+    return text ? text : "";
+}
+
+/* Those of bodies too, as often as they ran. */
+static uint64_t tasks_that_ran(const struct tgi_report *r)
+{
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < r->n_workers; i++)
+        n += r->workers[i].n_tasks;
+    return r->has_bodies ? n : r->stats.n_done + r->stats.n_failed;
+}
+
+/* Whether it is known when which worker was busy. */
+static bool knows_busy(const struct tgi_report *r)
+{
+    return r->is_recorded && !r->has_bodies;
+}
+
+/* ---- Text ---------------------------------------------------------------------------------*/
+
+/* Names on a terminal: no control characters, padded by characters rather than bytes. */
+static void print_name(FILE *to, const char *name, int width)
+{
+    int n = 0;
+    while (*name && n < 40) {
+        int length = tgi_utf8_length(name);
+        if (length == 0 || tgi_utf8_is_control(name))
+            putc('?', to);
+        else
+            fwrite(name, 1, (size_t)length, to);
+        name += length ? length : 1;
+        n++;
+    }
+    fprintf(to, "%*s", width > n ? width - n : 0, "");
+}
+
+static void print_bounds(const struct tgi_report *r, uint64_t makespan_ns, FILE *to)
+{
+    char a[TGI_UNITS_SIZE], b[TGI_UNITS_SIZE], c[TGI_UNITS_SIZE];
+    double seconds = (double)makespan_ns / 1e9;
+    uint64_t n_run = tasks_that_ran(r);
+    fprintf(to, "  makespan      %10s", tgi_format_time((double)makespan_ns, a, sizeof(a)));
+    if (r->flops > 0 && seconds > 0)
+        fprintf(to, "   %s", tgi_format_scaled(r->flops / seconds, "FLOP/s", b, sizeof(b)));
+    if (seconds > 0)
+        fprintf(to, "   %s tasks/s", tgi_format_short((double)n_run / seconds, c, sizeof(c)));
+    fputc('\n', to);
+    if (!knows_busy(r) || r->bound_ns == 0)
+        return;
+    bool by_area = r->area_ns >= r->critical_path_ns;
+    fprintf(to, "  lower bound   %10s   %.0f %% efficient; binding: %s   (critical path %s, area %s)\n",
+            tgi_format_time((double)r->bound_ns, a, sizeof(a)),
+            100.0 * (double)r->bound_ns / (double)(r->stats.makespan_ns ? r->stats.makespan_ns : 1),
+            by_area ? "area" : "critical path", tgi_format_time((double)r->critical_path_ns, b, sizeof(b)),
+            tgi_format_time((double)r->area_ns, c, sizeof(c)));
+}
+
+static double share(uint64_t part, uint64_t whole)
+{
+    return whole ? 100.0 * (double)part / (double)whole : 0;
+}
+
+static void print_worker(FILE *to, const char *name, const struct tgi_report_worker *w, uint64_t whole_ns,
+                         bool has_busy)
+{
+    char n[TGI_UNITS_SIZE], steals[TGI_UNITS_SIZE];
+    fprintf(to, "  %-10s %11s", name, tgi_format_count(w->n_tasks, n, sizeof(n)));
+    if (has_busy)
+        fprintf(to, "   %5.1f %%  %5.1f %%", share(w->busy_ns, whole_ns), 100 - share(w->busy_ns, whole_ns));
+    fprintf(to, "  %8s\n", tgi_format_count(w->n_steals, steals, sizeof(steals)));
+}
+
+static void print_workers(const struct tgi_report *r, FILE *to)
+{
+    char name[32];
+    struct tgi_report_worker sum = {0, 0, 0, 0};
+    fprintf(to, "\n  worker           tasks%s    steals\n", knows_busy(r) ? "      busy     idle" : "");
+    for (uint32_t i = 0; i < r->n_workers; i++) {
+        sum.n_tasks += r->workers[i].n_tasks;
+        sum.busy_ns += r->workers[i].busy_ns;
+        sum.n_steals += r->workers[i].n_steals;
+        if (r->n_workers > MOST_WORKER_ROWS)
+            continue;
+        snprintf(name, sizeof(name), "cpu:%u", i);
+        print_worker(to, name, &r->workers[i], whole_ns(r), knows_busy(r));
+    }
+    if (r->n_workers > MOST_WORKER_ROWS) {
+        snprintf(name, sizeof(name), "%u workers", r->n_workers);
+        print_worker(to, name, &sum, whole_ns(r) * r->n_workers, knows_busy(r));
+    }
+}
+
+static void print_kernels(const struct tgi_report *r, uint32_t top, FILE *to)
+{
+    int width = 8;
+    bool has_flops = false;
+    uint32_t n_rows = r->n_kernels < top ? r->n_kernels : top;
+    for (uint32_t i = 0; i < n_rows; i++) {
+        int length = (int)strlen(kernel_name(r, &r->kernels[i]));
+        width = length > width ? (length < 40 ? length : 40) : width;
+        has_flops |= r->kernels[i].flops > 0;
+    }
+    fprintf(to, "\n  %-*s %11s %11s %11s ± %-9s%s %s\n", width, "kernel", "n", "total", "median", "IQR",
+            has_flops ? "   GFLOP/s  " : "", "variant");
+    for (uint32_t i = 0; i < n_rows; i++) {
+        const struct tgi_report_kernel *k = &r->kernels[i];
+        char n[TGI_UNITS_SIZE], total[TGI_UNITS_SIZE], median[TGI_UNITS_SIZE], iqr[TGI_UNITS_SIZE];
+        fputs("  ", to);
+        print_name(to, kernel_name(r, k), width);
+        fprintf(to, " %11s %11s %11s ± %-9s", tgi_format_count(k->n_tasks, n, sizeof(n)),
+                tgi_format_time((double)k->total_ns, total, sizeof(total)),
+                tgi_format_time((double)k->median_ns, median, sizeof(median)),
+                tgi_format_time((double)k->iqr_ns, iqr, sizeof(iqr)));
+        if (has_flops && k->flops > 0 && k->total_ns > 0)
+            fprintf(to, "%10.2f  ", k->flops / (double)k->total_ns);
+        else if (has_flops)
+            fprintf(to, "%10s  ", "-");
+        putc(' ', to);
+        print_name(to, variant_of(r, k), 0);
+        fputc('\n', to);
+    }
+    if (r->n_kernels > n_rows)
+        fprintf(to, "  and %u more kernels\n", r->n_kernels - n_rows);
+}
+
+/* The kernel that kept workers waiting most; NULL: none did. */
+static const struct tgi_report_kernel *most_blamed(const struct tgi_report *r)
+{
+    const struct tgi_report_kernel *worst = NULL;
+    for (uint32_t i = 0; i < r->n_kernels; i++) {
+        if (r->kernels[i].idle_behind_ns > (worst ? worst->idle_behind_ns : 0))
+            worst = &r->kernels[i];
+    }
+    return worst;
+}
+
+static void print_waits(const struct tgi_report *r, FILE *to)
+{
+    const struct tgi_report_kernel *worst = most_blamed(r);
+    /* Not worth a line: hardly anybody waited. */
+    if (!knows_busy(r) || share(r->idle_ns, whole_ns(r) * r->n_workers) < 2)
+        return;
+    double behind = worst ? share(worst->idle_behind_ns, r->idle_ns) : 0, end = share(r->idle_end_ns, r->idle_ns);
+    if (behind < 5 && end < 5)
+        return;
+    fprintf(to, "  waits: ");
+    if (behind >= 5) {
+        fprintf(to, "%.0f %% of idle time behind ", behind);
+        print_name(to, kernel_name(r, worst), 0);
+    }
+    if (end >= 5)
+        fprintf(to, "%s%.0f %% %sat the end, with fewer tasks than workers", behind >= 5 ? ", " : "", end,
+                behind >= 5 ? "" : "of idle time ");
+    fputc('\n', to);
+}
+
+void tgi_report_print(const struct tgi_report *report, uint64_t makespan_ns, uint32_t top, FILE *to)
+{
+    print_bounds(report, makespan_ns, to);
+    print_workers(report, to);
+    if (report->is_recorded && report->n_kernels > 0) {
+        print_kernels(report, top, to);
+        print_waits(report, to);
+    }
+}
+
+/* ---- JSON ---------------------------------------------------------------------------------*/
+
+static void put_bounds(const struct tgi_report *r, uint64_t makespan_ns, struct tgi_json *json)
+{
+    double seconds = (double)makespan_ns / 1e9;
+    tgi_json_uint(json, "done_tasks", r->stats.n_done);
+    tgi_json_uint(json, "failed_tasks", r->stats.n_failed);
+    tgi_json_uint(json, "skipped_tasks", r->stats.n_skipped);
+    tgi_json_uint(json, "retried_tasks", r->stats.n_retried);
+    tgi_json_double(json, "tasks_per_s", (double)tasks_that_ran(r) / seconds);
+    if (r->flops > 0) {
+        tgi_json_double(json, "flop", r->flops);
+        tgi_json_double(json, "flop_per_s", r->flops / seconds);
+    }
+    if (!knows_busy(r))
+        return;
+    tgi_json_object(json, "lower_bound");
+    tgi_json_uint(json, "bound_ns", r->bound_ns);
+    tgi_json_uint(json, "critical_path_ns", r->critical_path_ns);
+    tgi_json_uint(json, "area_ns", r->area_ns);
+    tgi_json_string(json, "binding", r->area_ns >= r->critical_path_ns ? "area" : "critical_path");
+    tgi_json_double(json, "efficiency", (double)r->bound_ns / (double)r->stats.makespan_ns);
+    tgi_json_end(json);
+}
+
+static void put_kernels(const struct tgi_report *r, struct tgi_json *json)
+{
+    tgi_json_array(json, "kernels");
+    for (uint32_t i = 0; i < r->n_kernels; i++) {
+        const struct tgi_report_kernel *k = &r->kernels[i];
+        tgi_json_flat_object(json, NULL);
+        tgi_json_string(json, "kernel", kernel_name(r, k));
+        tgi_json_uint(json, "tasks", k->n_tasks);
+        tgi_json_uint(json, "total_ns", k->total_ns);
+        tgi_json_uint(json, "median_ns", k->median_ns);
+        tgi_json_uint(json, "iqr_ns", k->iqr_ns);
+        tgi_json_uint(json, "min_ns", k->min_ns);
+        tgi_json_uint(json, "max_ns", k->max_ns);
+        if (k->flops > 0 && k->total_ns > 0)
+            tgi_json_double(json, "flop_per_s", k->flops / (double)k->total_ns * 1e9);
+        tgi_json_string(json, "variant", variant_of(r, k));
+        tgi_json_uint(json, "idle_behind_ns", k->idle_behind_ns);
+        tgi_json_end(json);
+    }
+    tgi_json_end(json);
+}
+
+void tgi_report_json(const struct tgi_report *r, uint64_t makespan_ns, struct tgi_json *json)
+{
+    put_bounds(r, makespan_ns, json);
+    tgi_json_array(json, "workers");
+    for (uint32_t i = 0; i < r->n_workers; i++) {
+        tgi_json_flat_object(json, NULL);
+        tgi_json_uint(json, "worker", i);
+        tgi_json_uint(json, "tasks", r->workers[i].n_tasks);
+        if (knows_busy(r))
+            tgi_json_uint(json, "busy_ns", r->workers[i].busy_ns);
+        tgi_json_uint(json, "steals", r->workers[i].n_steals);
+        tgi_json_uint(json, "parks", r->workers[i].n_parks);
+        tgi_json_end(json);
+    }
+    tgi_json_end(json);
+    if (!r->is_recorded)
+        return;
+    put_kernels(r, json);
+    if (r->has_bodies)
+        return;
+    tgi_json_uint(json, "idle_ns", r->idle_ns);
+    tgi_json_uint(json, "idle_end_ns", r->idle_end_ns);
+}

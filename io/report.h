@@ -1,0 +1,49 @@
+/* What a run came to: bounds, and tables by worker and by kernel, measured and declared. */
+#ifndef TGI_IO_REPORT_H
+#define TGI_IO_REPORT_H
+
+#include "graph/model.h"
+#include "io/json_out.h"
+#include "sched/record.h"
+
+struct tgi_report_kernel {
+    uint32_t kind, op;        /* op: one of its instances that ran */
+    uint64_t n_tasks;
+    uint64_t total_ns, median_ns, iqr_ns, min_ns, max_ns;
+    double flops;             /* of the tasks that ran; 0: unknown */
+    uint64_t idle_behind_ns;  /* workers had nothing to do until one of these tasks finished */
+};
+
+struct tgi_report_worker {
+    uint64_t n_tasks, busy_ns, n_steals, n_parks;
+};
+
+struct tgi_report {
+    const struct tg_graph *graph;
+    struct tg_run *run;
+    struct tg_run_stats stats;
+    uint64_t n_edges, n_tiles, data_bytes;
+    double flops; /* of all tasks that ran; 0: unknown */
+    bool has_bodies; /* then what happened inside them is not known: no bounds, no busy times */
+    /* only if the run was recorded */
+    bool is_recorded;
+    uint64_t critical_path_ns, area_ns, bound_ns;
+    uint64_t last_end_ns;
+    uint64_t idle_ns, idle_end_ns; /* in all; after a worker's last task */
+    struct tgi_report_kernel *kernels; /* longest total first */
+    uint32_t n_kernels;
+    struct tgi_report_worker *workers;
+    uint32_t n_workers;
+};
+
+/* The run is over. */
+int tgi_report_create(const struct tg_graph *g, struct tg_run *run, struct tgi_report *report, struct tg_error *err);
+void tgi_report_fini(struct tgi_report *report);
+
+/* Two lines with the bounds, the tables, and what workers waited for.  `makespan_ns` is what rates
+ * refer to; top: most rows of kernels. */
+void tgi_report_print(const struct tgi_report *report, uint64_t makespan_ns, uint32_t top, FILE *to);
+/* The same as members of an object that is open. */
+void tgi_report_json(const struct tgi_report *report, uint64_t makespan_ns, struct tgi_json *json);
+
+#endif

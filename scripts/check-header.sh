@@ -1,0 +1,15 @@
+#!/bin/sh
+# The public header compiles alone as C99, C11 and C++11, without a warning.
+set -eu
+cd "$(dirname "$0")/.."
+
+try() { # COMPILER LANGUAGE STANDARD
+    echo '#include "tgraph.h"' | "$1" -x "$2" -std="$3" -Wall -Wextra -pedantic -Werror -fsyntax-only -Igraph -
+}
+try "${CC:-gcc}" c c99
+try "${CC:-gcc}" c c11
+try "${CXX:-g++}" c++ c++11
+if command -v clang >/dev/null; then
+    try clang c c99
+    try clang c++ c++11
+fi

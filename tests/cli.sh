@@ -1,0 +1,198 @@
+#!/bin/bash
+# The program from outside: exit codes, what goes to stdout and what to stderr, signals, pipes, full
+# disks, and that completion works in the shells that are installed.
+set -uo pipefail
+
+failed=0
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+export TGRAPH_CACHE_DIR=$scratch/cache
+here=$PWD
+complain() {
+    echo "$*"
+    failed=1
+}
+
+# want CODE COMMAND..: the exit status is CODE; stdout and stderr are kept in $scratch/out and err.
+want() {
+    local code=$1
+    shift
+    "$@" >"$scratch/out" 2>"$scratch/err" </dev/null
+    local status=$?
+    [ $status = "$code" ] || complain "exit status $status instead of $code: $* ($(head -c 300 "$scratch/err"))"
+}
+has() { # FILE TEXT
+    grep -qF -- "$2" "$scratch/$1" || complain "no \"$2\" in $1: $(head -c 300 "$scratch/$1")"
+}
+is_empty() {
+    [ -s "$scratch/$1" ] && complain "$1 is not empty: $(head -c 300 "$scratch/$1")"
+}
+is_json() {
+    command -v python3 >/dev/null || return 0
+    python3 -c 'import json, sys; json.load(open(sys.argv[1]))' "$scratch/out" 2>/dev/null ||
+        complain "not one JSON document: $(head -c 300 "$scratch/out")"
+}
+
+# ---- help -----------------------------------------------------------------------------------
+want 0 "$TGRAPH"
+[ "$(grep -c '^  tgraph ' "$scratch/out")" = 3 ] || complain "tgraph alone does not show three examples"
+is_empty err
+want 0 "$TGRAPH" --version
+want 0 "$TGRAPH" --help
+has out 'exit codes'
+want 0 "$TGRAPH" run --help
+has out '--keep-going'
+want 0 "$TGRAPH" help --man run
+has out '.TH TGRAPH\-RUN 1'
+
+# ---- usage: 2 -------------------------------------------------------------------------------
+want 2 "$TGRAPH" rnu
+has err 'did you mean "run"?'
+is_empty out
+want 2 "$TGRAPH" run --repat 3
+has err 'did you mean --repeat?'
+want 2 "$TGRAPH" --error-format json run --repat 3
+has err '"code": "TG0004"'
+want 2 "$TGRAPH" --error-format short rnu
+[ "$(wc -l <"$scratch/err")" = 1 ] || complain "a short message is more than a line"
+want 2 "$TGRAPH" explain TG9999
+want 2 "$TGRAPH" help nosuch
+
+# ---- a graph, and what can be wrong with it -------------------------------------------------
+graph=$here/examples/graphs/saxpy.json
+spin=$scratch/spin.json
+"$TGRAPH" gen independent --kernel spin --us 1000 --tasks 20000 -o "$spin" || complain 'gen failed'
+cat >"$scratch/wrong.json" <<'END'
+{ "tgraph": "1.0", "tasks": [ { "id": "a", "kernel": "nosuch", "args": {} } ] }
+END
+echo '{ "tgraph": ' >"$scratch/broken.json"
+sed 's/"checks": \[/"checks": [ { "buffer": "y", "min": 1e30 }, /' "$graph" >"$scratch/unverified.json"
+
+want 0 "$TGRAPH" check "$graph"
+has out 'ok'
+want 1 "$TGRAPH" check "$scratch/wrong.json" "$graph"
+has err 'TG0203'
+has out 'ok'
+want 3 "$TGRAPH" check "$scratch/broken.json"
+has err 'TG0101'
+want 3 "$TGRAPH" run "$scratch/nosuch.json"
+want 4 "$TGRAPH" run "$graph" -D cuda:0
+want 4 "$TGRAPH" run "$graph" --executor streams
+want 1 "$TGRAPH" run "$graph" --policy heft
+want 2 "$TGRAPH" run "$graph" --policy lukc
+want 4 "$TGRAPH" run "$graph" --mem 1KiB
+want 5 "$TGRAPH" -C "$scratch" run "$scratch/unverified.json" --verify
+has out 'FAILS'
+has err 'TG0705'
+want 124 "$TGRAPH" run "$spin" --timeout 100ms
+has err 'TG0704'
+has out 'not run'
+
+# ---- run ------------------------------------------------------------------------------------
+want 0 "$TGRAPH" -C "$scratch" run "$graph" --verify --compare sequential --repeat 3 --warmup 1 -D cpu:2 -p N=4096
+has out 'makespan'
+has out 'holds'
+has out 'compare: equal'
+has out 'on 2 workers'
+is_empty err
+want 0 "$TGRAPH" -C "$scratch" --format json run "$graph" --verify --compare sequential
+is_json
+has out '"schema": "tgraph.report/1"'
+has out '"makespan_ns"'
+want 0 "$TGRAPH" -C "$scratch" -q run "$graph"
+is_empty out
+want 0 "$TGRAPH" -C "$scratch" run "$graph" --save-dir "$scratch" --gantt "$scratch/gantt.svg"
+grep -q '</svg>' "$scratch/gantt.svg" || complain 'no schedule was drawn'
+"$TGRAPH" -C "$scratch" run - <"$graph" >"$scratch/out" 2>&1 || complain 'a graph on standard input does not run'
+
+# ---- the other commands ---------------------------------------------------------------------
+want 0 "$TGRAPH" expand "$here/examples/graphs/cholesky.json" -p NT=16 --stats --format json
+is_json
+has out '"tasks": 816'
+has out '"edges": 2040'
+has out '"levels": 46'
+want 1 "$TGRAPH" expand "$here/examples/graphs/cholesky.json" --limit 100
+for format in text json; do
+    for command in devices doctor 'explain 203' 'explain --list' cache; do
+        # shellcheck disable=SC2086
+        want 0 "$TGRAPH" --format $format $command
+        [ $format = json ] && is_json
+    done
+done
+for type in dot mermaid json jsonl; do
+    want 0 "$TGRAPH" export "$here/examples/graphs/cholesky.json" -t $type --critical-path
+done
+want 1 "$TGRAPH" export "$graph" --focus nosuch
+want 2 "$TGRAPH" export "$graph" -o "$scratch/picture.bmp"
+if command -v dot >/dev/null; then
+    want 0 "$TGRAPH" export "$here/examples/graphs/cholesky.json" -p NT=20 -o "$scratch/g.svg"
+    has err 'drawn with a node for each kernel'
+    grep -q 'a node for each kernel' "$scratch/g.svg" || complain 'an aggregated picture does not say so'
+    want 124 "$TGRAPH" export "$here/examples/graphs/cholesky.json" -p NT=40 --view graph --time-limit 100ms -o "$scratch/late.svg"
+    [ -e "$scratch/late.svg" ] && complain 'a picture that was not laid out was written'
+fi
+want 0 "$TGRAPH" cache clear
+
+# ---- files are whole or absent, streams may end ---------------------------------------------
+echo old >"$scratch/kept.json"
+want 1 "$TGRAPH" expand "$scratch/wrong.json" -o "$scratch/kept.json"
+[ "$(cat "$scratch/kept.json")" = old ] || complain 'a failed command changed its output file'
+want 4 "$TGRAPH" export "$graph" -o "$scratch/no/such/folder.dot"
+"$TGRAPH" explain --list >/dev/full 2>"$scratch/err"
+[ $? = 4 ] || complain 'a full disk goes unnoticed'
+has err 'No space left'
+"$TGRAPH" expand "$spin" 2>"$scratch/err" | head -n 1 >/dev/null
+is_empty err
+[ -z "$(find "$scratch" -name '*.??????' -newer "$spin" -name 'kept*')" ] || complain 'temporary files are left'
+
+# ---- Ctrl-C ---------------------------------------------------------------------------------
+"$TGRAPH" run "$spin" >"$scratch/out" 2>"$scratch/err" &
+sleep 0.5
+kill -INT $!
+wait $!
+[ $? = 130 ] || complain "Ctrl-C does not give 130"
+has out 'interrupted'
+has out 'not run'
+cat >"$scratch/slow.json" <<'END'
+{ "tgraph": "1.0", "buffers": { "x": { "dtype": "i32", "shape": [1], "init": "zero" } },
+  "kernels": { "slow": { "params": [ { "name": "x", "type": "i32*", "access": "inout" } ],
+    "variants": [ { "on": "cpu", "c": [ "#include <unistd.h>", "#include \"tgraph.h\"",
+      "int slow(void **args, const struct tg_context *ctx) { (void)args; (void)ctx; for (int i = 0; i < 2000; i++) usleep(10000); return 0; }" ] } ] } },
+  "tasks": [ { "id": "a", "kernel": "slow", "args": { "x": "x" } } ] }
+END
+want 0 "$TGRAPH" check "$scratch/slow.json" --compile --werror
+"$TGRAPH" run "$scratch/slow.json" >"$scratch/out" 2>&1 &
+sleep 0.5
+kill -INT $!
+sleep 0.2
+kill -INT $!
+begin=$(date +%s%N)
+wait $!
+[ $? = 130 ] || complain "a second Ctrl-C does not give 130"
+[ $((($(date +%s%N) - begin) / 1000000)) -lt 2000 ] || complain 'a second Ctrl-C does not end the program at once'
+
+# ---- completion -----------------------------------------------------------------------------
+complete_bash() { # WORDS..: what bash offers for the last word
+    bash -c 'source <("$0" completion bash); COMP_WORDS=(tgraph "$@"); COMP_CWORD=$#; _tgraph; printf "%s\n" "${COMPREPLY[@]}"' \
+        "$TGRAPH" "$@"
+}
+[ "$(complete_bash ex)" = "$(printf 'expand\nexport\nexplain')" ] || complain 'bash does not complete commands'
+[ "$(complete_bash run --rep)" = --repeat ] || complain 'bash does not complete options'
+[ "$(complete_bash -C /tmp export --type m)" = mermaid ] || complain 'bash does not complete values'
+[ "$(complete_bash run --compare '')" = sequential ] || complain 'bash does not complete values'
+[ "$(complete_bash gen wav)" = wavefront ] || complain 'bash does not complete operands'
+for shell in zsh fish; do
+    "$TGRAPH" completion $shell >"$scratch/completion.$shell"
+    if command -v $shell >/dev/null; then
+        $shell -n "$scratch/completion.$shell" || complain "$shell does not accept its completion"
+    fi
+done
+if command -v man >/dev/null && command -v groff >/dev/null; then
+    for page in '' run gen export; do
+        # shellcheck disable=SC2086
+        "$TGRAPH" help --man $page >"$scratch/page.1"
+        warnings=$(LC_ALL=C.UTF-8 MANWIDTH=80 man --warnings -l "$scratch/page.1" 2>&1 >/dev/null)
+        [ -z "$warnings" ] || complain "man complains about tgraph $page: $warnings"
+    done
+fi
+exit $failed
