@@ -14,69 +14,55 @@
 
 /* ---- Arguments ----------------------------------------------------------------------------*/
 
-static int store_int(const char *kernel, const struct tgi_param *p, int64_t value, uint64_t *word_p,
-                     struct tg_error *err)
+/* The bits of a number in a float type; false if a finite number would become infinite. */
+static bool float_word(enum tg_dtype dtype, double value, uint64_t *word_p)
 {
     union {
         float f32;
         double f64;
         uint64_t word;
     } u = {.word = 0};
-    switch (p->dtype) {
-    case TG_F32:
+    double stored = value;
+    if (dtype == TG_F64) {
+        u.f64 = value;
+    } else if (dtype == TG_F32) {
         u.f32 = (float)value;
-        break;
-    case TG_F64:
-        u.f64 = (double)value;
-        break;
-    case TG_F16:
-        u.word = tgi_f16_from_float((float)value);
-        break;
-    case TG_BF16:
-        u.word = tgi_bf16_from_float((float)value);
-        break;
-    case TG_C64:
-    case TG_C128:
-        return tgi_error(err, TG_E_TYPE_MISMATCH, "%s: argument \"%s\" is complex and cannot be passed by value", kernel, p->name);
-    default:
-        if (!tgi_dtype_holds((enum tg_dtype)p->dtype, value))
-            return tgi_error(err, TG_E_TYPE_MISMATCH, "%s: %" PRId64 " does not fit argument \"%s\" of type %s", kernel,
-                             value, p->name, tg_dtype_name((enum tg_dtype)p->dtype));
-        u.word = (uint64_t)value;
+        stored = (double)u.f32;
+    } else {
+        u.word = dtype == TG_F16 ? tgi_f16_from_float((float)value) : tgi_bf16_from_float((float)value);
+        stored = (double)(dtype == TG_F16 ? tgi_f16_to_float((uint16_t)u.word) : tgi_bf16_to_float((uint16_t)u.word));
     }
     *word_p = u.word;
-    return 0;
+    return !isinf(stored) || isinf(value);
+}
+
+static bool is_float(int dtype)
+{
+    return dtype == TG_F16 || dtype == TG_BF16 || dtype == TG_F32 || dtype == TG_F64;
+}
+
+static int store_int(const char *kernel, const struct tgi_param *p, int64_t value, uint64_t *word_p,
+                     struct tg_error *err)
+{
+    if (p->dtype == TG_C64 || p->dtype == TG_C128)
+        return tgi_error(err, TG_E_TYPE_MISMATCH, "%s: argument \"%s\" is complex and cannot be passed by value", kernel, p->name);
+    *word_p = (uint64_t)value;
+    if (is_float(p->dtype) ? float_word((enum tg_dtype)p->dtype, (double)value, word_p)
+                           : tgi_dtype_holds((enum tg_dtype)p->dtype, value))
+        return 0;
+    return tgi_error(err, TG_E_TYPE_MISMATCH, "%s: %" PRId64 " does not fit argument \"%s\" of type %s", kernel,
+                     value, p->name, tg_dtype_name((enum tg_dtype)p->dtype));
 }
 
 static int store_float(const char *kernel, const struct tgi_param *p, double value, uint64_t *word_p,
                        struct tg_error *err)
 {
-    union {
-        float f32;
-        double f64;
-        uint64_t word;
-    } u = {.word = 0};
-    switch (p->dtype) {
-    case TG_F32:
-        u.f32 = (float)value;
-        break;
-    case TG_F64:
-        u.f64 = value;
-        break;
-    case TG_F16:
-        u.word = tgi_f16_from_float((float)value);
-        break;
-    case TG_BF16:
-        u.word = tgi_bf16_from_float((float)value);
-        break;
-    default:
-        if (tgi_dtype_is_integer((enum tg_dtype)p->dtype) && value == floor(value) && fabs(value) < 0x1p63)
-            return store_int(kernel, p, (int64_t)value, word_p, err);
-        return tgi_error(err, TG_E_TYPE_MISMATCH, "%s: %g is not a value of type %s for argument \"%s\"", kernel, value,
-                         tg_dtype_name((enum tg_dtype)p->dtype), p->name);
-    }
-    *word_p = u.word;
-    return 0;
+    if (is_float(p->dtype) && float_word((enum tg_dtype)p->dtype, value, word_p))
+        return 0;
+    if (tgi_dtype_is_integer((enum tg_dtype)p->dtype) && value == floor(value) && fabs(value) < 0x1p63)
+        return store_int(kernel, p, (int64_t)value, word_p, err);
+    return tgi_error(err, TG_E_TYPE_MISMATCH, "%s: %g is not a value of type %s for argument \"%s\"", kernel, value,
+                     tg_dtype_name((enum tg_dtype)p->dtype), p->name);
 }
 
 static int store_scalar(const char *kernel, const struct tgi_param *p, const struct tg_arg *arg, uint64_t *word_p,
@@ -132,26 +118,57 @@ int tgi_args_store_tile(struct tgi_space *space, const char *kernel, const char 
     return 0;
 }
 
-/* The value of an argument that was left out: a number, or that of an earlier argument. */
+/* The value of an argument that was left out. */
 static int store_fallback(const struct tgi_op *op, uint32_t i, uint64_t *words, struct tg_error *err)
 {
-    const struct tgi_param *p = &op->params[i];
-    if (!p->fallback)
-        return tgi_error(err, TG_E_MISSING_ARGUMENT, "%s: argument \"%s\" is missing", op->name, p->name);
-    if (strcmp(p->fallback, "null") == 0) {
-        words[i] = TGI_WORD_NULL;
-        return 0;
+    if (!op->defaults || op->defaults[i].kind == TGI_DEFAULT_NONE)
+        return tgi_error(err, TG_E_MISSING_ARGUMENT, "%s: argument \"%s\" is missing", op->name, op->params[i].name);
+    words[i] = tgi_default_word(&op->defaults[i], words);
+    return 0;
+}
+
+int tgi_args_make_defaults(struct tgi_space *space, struct tgi_op *op, struct tg_error *err)
+{
+    struct tgi_default *defaults = tgi_arena_alloc(&space->strings, (op->n_params + 1) * sizeof *defaults);
+    if (!defaults)
+        return tgi_error_memory(err, "adding a kernel");
+    memset(defaults, 0, (op->n_params + 1) * sizeof *defaults);
+    for (uint32_t i = 0; i < op->n_params; i++) {
+        const struct tgi_param *p = &op->params[i];
+        struct tgi_default *d = &defaults[i];
+        if (!p->fallback)
+            continue;
+        d->kind = TGI_DEFAULT_WORD;
+        d->word = TGI_WORD_NULL;
+        if (strcmp(p->fallback, "null") == 0)
+            continue;
+        for (uint32_t k = 0; k < i; k++)
+            if (strcmp(op->params[k].name, p->fallback) == 0) {
+                d->kind = TGI_DEFAULT_COPY;
+                d->from = k;
+            }
+        if (d->kind == TGI_DEFAULT_COPY)
+            continue;
+        char *end;
+        double number = strtod(p->fallback, &end);
+        if (*end)
+            return tgi_error(err, TG_E_INTERNAL, "%s: fallback \"%s\" of argument \"%s\" has no value", op->name, p->fallback,
+                             p->name);
+        int rc = store_float(op->name, p, number, &d->word, err);
+        if (rc)
+            return rc;
     }
-    for (uint32_t k = 0; k < i; k++)
-        if (strcmp(op->params[k].name, p->fallback) == 0) {
-            words[i] = words[k];
-            return 0;
-        }
-    char *end;
-    double number = strtod(p->fallback, &end);
-    if (*end)
-        return tgi_error(err, TG_E_INTERNAL, "%s: fallback \"%s\" of argument \"%s\" has no value", op->name, p->fallback, p->name);
-    return store_float(op->name, p, number, &words[i], err);
+    op->defaults = defaults;
+    return 0;
+}
+
+uint32_t tgi_args_trim(const struct tgi_op *op, const uint64_t *words)
+{
+    uint32_t n = op->n_params;
+    while (op->defaults && n && op->defaults[n - 1].kind != TGI_DEFAULT_NONE &&
+           tgi_default_word(&op->defaults[n - 1], words) == words[n - 1])
+        n--;
+    return n;
 }
 
 static int find_type(const struct tgi_space *space, const struct tgi_op *op, const struct tg_arg *args, uint32_t n_args,
@@ -320,6 +337,8 @@ static int check_collective(const struct tgi_space *space, const struct tg_task_
         return tgi_error(err, TG_E_COLLECTIVE, "%s: root %u of %u tiles", name, spec->root, spec->n_args);
     if (spec->collective == TG_SENDRECV && spec->n_args != 2)
         return tgi_error(err, TG_E_COLLECTIVE, "sendrecv takes two tiles, not %u", spec->n_args);
+    if ((unsigned)spec->op > TG_MAX)
+        return tgi_error(err, TG_E_INVALID, "%s: %d is not an operation", name, (int)spec->op);
     bool reduces = spec->collective == TG_ALLREDUCE || spec->collective == TG_REDUCE_TO ||
                    spec->collective == TG_REDUCESCATTER;
     if (reduces && (first->dtype == TG_C64 || first->dtype == TG_C128) && spec->op != TG_SUM && spec->op != TG_PROD)

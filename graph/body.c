@@ -35,7 +35,7 @@ static uint32_t list_uses(const struct tg_graph *body, struct use *uses)
     for (uint32_t t = 0; body && t < body->n_tasks; t++) {
         const struct tgi_op *op = tgi_graph_op(body, t);
         for (uint32_t i = 0; i < op->n_params; i++) {
-            uint64_t word = body->args[body->nodes[t].args + i];
+            uint64_t word = tgi_graph_word(body, t, i);
             if (op->params[i].access == TG_SCALAR || word == TGI_WORD_NULL)
                 continue;
             uses[n++] = (struct use){word, op->params[i].access == TG_IN ? TG_IN : TG_INOUT};
@@ -81,6 +81,10 @@ static int check_control(struct tg_graph *g, const struct tg_task_spec *spec, ui
         return tgi_error(err, TG_E_INVALID, "%s: its body was not created for this graph", name);
     if (spec->body_else && (spec->kind != TG_TASK_IF || !spec->body_else->is_body || spec->body_else->space != g->space))
         return tgi_error(err, TG_E_INVALID, "%s: its second body was not created for this graph", name);
+    if (spec->body->is_given || spec->body == spec->body_else || (spec->body_else && spec->body_else->is_given))
+        return tgi_error(err, TG_E_INVALID, "%s: its body belongs to a task already", name);
+    if (spec->body_else == g)
+        return tgi_error(err, TG_E_INVALID, "%s: a task cannot be in its own body", name);
     if (spec->kind == TG_TASK_REPEAT)
         return spec->n_args ? tgi_error(err, TG_E_UNKNOWN_ARGUMENT, "repeat takes no arguments") : 0;
     if (spec->n_args != 1)

@@ -41,7 +41,7 @@ struct tgi_cost tgi_graph_cost(const struct tg_graph *g, uint32_t task)
     if (op->kind == TGI_OP_KERNEL && (op->flops || op->bytes || op->us)) {
         double slots[TG_MAX_PARAMS];
         for (uint32_t i = 0; i < op->n_params; i++)
-            slots[i] = op->params[i].access == TG_SCALAR ? number_of(&op->params[i], g->args[g->nodes[task].args + i]) : NAN;
+            slots[i] = op->params[i].access == TG_SCALAR ? number_of(&op->params[i], tgi_graph_word(g, task, i)) : NAN;
         cost = (struct tgi_cost){cost_of(op->flops, slots), cost_of(op->bytes, slots), cost_of(op->us, slots)};
     }
     if (attr) {

@@ -70,7 +70,7 @@ static const char *shared_buffer(const struct tg_graph *g, uint32_t earlier, uin
         for (uint32_t k = 0; b->params[i].access != TG_SCALAR && k < a->n_params; k++) {
             if (a->params[k].access == TG_SCALAR)
                 continue;
-            uint64_t x = g->args[g->nodes[later].args + i], y = g->args[g->nodes[earlier].args + k];
+            uint64_t x = tgi_graph_word(g, later, i), y = tgi_graph_word(g, earlier, k);
             if (x != TGI_WORD_NULL && y != TGI_WORD_NULL && tgi_word_tile(x) == tgi_word_tile(y)) {
                 *reads_p = b->params[i].access == TG_IN;
                 return tgi_space_buffer_of(g->space, tgi_word_tile(x))->name;

@@ -19,15 +19,35 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_TEXT 4096 /* bytes of an expression: bounds the work of one evaluation */
-#define MAX_STACK 256 /* operands waiting at once */
+#define MAX_TEXT  4096 /* bytes of an expression: bounds the work of one evaluation */
+#define MAX_STACK 256  /* operands waiting at once */
 
 enum code {
-    OP_INT, OP_FLOAT, OP_SLOT,
-    OP_ADD, OP_SUB, OP_MUL, OP_DIV, OP_MOD, OP_SHL, OP_SHR,
-    OP_EQ, OP_NE, OP_LT, OP_LE, OP_GT, OP_GE,
-    OP_MIN, OP_MAX, OP_CEILDIV, OP_FLOORDIV,
-    OP_NEG, OP_NOT, OP_BOOL, OP_ABS, OP_LOG2,
+    OP_INT,
+    OP_FLOAT,
+    OP_SLOT,
+    OP_ADD,
+    OP_SUB,
+    OP_MUL,
+    OP_DIV,
+    OP_MOD,
+    OP_SHL,
+    OP_SHR,
+    OP_EQ,
+    OP_NE,
+    OP_LT,
+    OP_LE,
+    OP_GT,
+    OP_GE,
+    OP_MIN,
+    OP_MAX,
+    OP_CEILDIV,
+    OP_FLOORDIV,
+    OP_NEG,
+    OP_NOT,
+    OP_BOOL,
+    OP_ABS,
+    OP_LOG2,
     OP_JUMP,        /* to `target` */
     OP_JUMP_IF_NOT, /* pops; to `target` if 0 */
     OP_AND,         /* if the top is 0: leaves 0 and jumps; else pops */
@@ -65,9 +85,10 @@ struct parser {
     struct tgi_expr_error *err;
 };
 
-static int report(struct tgi_expr_error *err, int status, uint32_t offset, uint32_t length, const char *format, ...)
-    TG_PRINTF(5, 6);
-static int report(struct tgi_expr_error *err, int status, uint32_t offset, uint32_t length, const char *format, ...)
+static int report(struct tgi_expr_error *err, int status, uint32_t offset, uint32_t length,
+                  const char *format, ...) TG_PRINTF(5, 6);
+static int report(struct tgi_expr_error *err, int status, uint32_t offset, uint32_t length,
+                  const char *format, ...)
 {
     if (err == NULL)
         return status;
@@ -81,20 +102,11 @@ static int report(struct tgi_expr_error *err, int status, uint32_t offset, uint3
     return status;
 }
 
-static bool is_name_start(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
+static bool is_name_start(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
+static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-static bool is_name_char(char c)
-{
-    return is_name_start(c) || is_digit(c);
-}
+static bool is_name_char(char c) { return is_name_start(c) || is_digit(c); }
 
 static char peek(struct parser *p)
 {
@@ -123,8 +135,8 @@ static int syntax(struct parser *p, const char *expected)
     if (p->at >= p->length)
         return report(p->err, TG_E_EXPR_SYNTAX, p->at, 1, "expected %s, but the expression ends", expected);
     uint32_t n = token_length(p);
-    return report(p->err, TG_E_EXPR_SYNTAX, p->at, n, "expected %s before \"%.*s\"", expected, n > 40 ? 40 : (int)n,
-                  p->text + p->at);
+    return report(p->err, TG_E_EXPR_SYNTAX, p->at, n, "expected %s before \"%.*s\"", expected,
+                  n > 40 ? 40 : (int)n, p->text + p->at);
 }
 
 static int emit(struct parser *p, enum code code, uint32_t offset, uint32_t length, int stack_change)
@@ -133,7 +145,8 @@ static int emit(struct parser *p, enum code code, uint32_t offset, uint32_t leng
         uint32_t cap = p->cap_ops > 0 ? 2 * p->cap_ops : 16;
         struct op *ops = realloc(p->ops, cap * sizeof *ops);
         if (ops == NULL)
-            return report(p->err, TG_E_NO_MEMORY, offset, length, "out of memory while compiling an expression");
+            return report(p->err, TG_E_NO_MEMORY, offset, length,
+                          "out of memory while compiling an expression");
         p->ops = ops;
         p->cap_ops = cap;
     }
@@ -169,10 +182,7 @@ static int emit_float(struct parser *p, double value, uint32_t offset, uint32_t 
 static const char *apply_int(enum code code, int64_t a, int64_t b, int64_t *value_p);
 
 /* Doubles hold these exactly, so both evaluators agree on a folded value. */
-static bool is_exact_double(int64_t i)
-{
-    return i >= -((int64_t)1 << 53) && i <= ((int64_t)1 << 53);
-}
+static bool is_exact_double(int64_t i) { return i >= -((int64_t)1 << 53) && i <= ((int64_t)1 << 53); }
 
 static bool is_foldable(const struct parser *p, uint32_t n_operands)
 {
@@ -215,8 +225,10 @@ static int parse_number(struct parser *p, bool is_negated)
         const char *digits = t += 2;
         for (; t < end; t++) {
             char c = *t;
-            unsigned d = is_digit(c) ? (unsigned)(c - '0') : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
-                         : c >= 'A' && c <= 'F' ? (unsigned)(c - 'A') + 10 : 99;
+            unsigned d = is_digit(c)            ? (unsigned)(c - '0')
+                         : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
+                         : c >= 'A' && c <= 'F' ? (unsigned)(c - 'A') + 10
+                                                : 99;
             if (d == 99)
                 break;
             is_over |= value >> 60 != 0;
@@ -275,9 +287,8 @@ static const struct function {
     enum code code;
     uint32_t min_args, max_args;
 } functions[] = {
-    {"min", OP_MIN, 1, 64},           {"max", OP_MAX, 1, 64},
-    {"ceildiv", OP_CEILDIV, 2, 2},    {"floordiv", OP_FLOORDIV, 2, 2},
-    {"abs", OP_ABS, 1, 1},            {"log2", OP_LOG2, 1, 1},
+    {"min", OP_MIN, 1, 64},          {"max", OP_MAX, 1, 64}, {"ceildiv", OP_CEILDIV, 2, 2},
+    {"floordiv", OP_FLOORDIV, 2, 2}, {"abs", OP_ABS, 1, 1},  {"log2", OP_LOG2, 1, 1},
 };
 
 static bool is_word(const char *s, uint32_t n, const char *word)
@@ -359,8 +370,8 @@ static int parse_sizeof(struct parser *p)
     for (int t = 0; t < TG_N_DTYPES; t++)
         if (is_word(word, length, tg_dtype_name((enum tg_dtype)t)))
             return emit_int(p, (int64_t)tg_dtype_size((enum tg_dtype)t), begin, length);
-    return report(p->err, TG_E_UNKNOWN_NAME, begin, length, "unknown data type \"%.*s\"", length > 40 ? 40 : (int)length,
-                  word);
+    return report(p->err, TG_E_UNKNOWN_NAME, begin, length, "unknown data type \"%.*s\"",
+                  length > 40 ? 40 : (int)length, word);
 }
 
 static int parse_ndev(struct parser *p)
@@ -415,15 +426,16 @@ static int parse_name(struct parser *p)
         p->has_slot = true;
         return 0;
     default:
-        return report(p->err, TG_E_UNKNOWN_NAME, begin, length, "unknown name \"%.*s\"", length > 80 ? 80 : (int)length,
-                      name);
+        return report(p->err, TG_E_UNKNOWN_NAME, begin, length, "unknown name \"%.*s\"",
+                      length > 80 ? 80 : (int)length, name);
     }
 }
 
 static int enter(struct parser *p)
 {
     if (++p->depth > TGI_EXPR_DEPTH)
-        return report(p->err, TG_E_EXPR_SYNTAX, p->at, 1, "expression is nested more than %d deep", TGI_EXPR_DEPTH);
+        return report(p->err, TG_E_EXPR_SYNTAX, p->at, 1, "expression is nested more than %d deep",
+                      TGI_EXPR_DEPTH);
     return 0;
 }
 
@@ -469,9 +481,9 @@ static int peek_operator(struct parser *p, enum code *code_p, uint32_t *length_p
         enum code code;
         int precedence;
     } operators[] = {
-        {"||", OP_OR, 1},  {"&&", OP_AND, 2}, {"==", OP_EQ, 3},  {"!=", OP_NE, 3},  {"<<", OP_SHL, 5},
-        {">>", OP_SHR, 5}, {"<=", OP_LE, 4},  {">=", OP_GE, 4},  {"<", OP_LT, 4},   {">", OP_GT, 4},
-        {"+", OP_ADD, 6},  {"-", OP_SUB, 6},  {"*", OP_MUL, 7},  {"/", OP_DIV, 7},  {"%", OP_MOD, 7},
+        {"||", OP_OR, 1},  {"&&", OP_AND, 2}, {"==", OP_EQ, 3}, {"!=", OP_NE, 3}, {"<<", OP_SHL, 5},
+        {">>", OP_SHR, 5}, {"<=", OP_LE, 4},  {">=", OP_GE, 4}, {"<", OP_LT, 4},  {">", OP_GT, 4},
+        {"+", OP_ADD, 6},  {"-", OP_SUB, 6},  {"*", OP_MUL, 7}, {"/", OP_DIV, 7}, {"%", OP_MOD, 7},
     };
     if (peek(p) == '\0')
         return 0;
@@ -543,8 +555,8 @@ static int parse_ternary(struct parser *p)
     return 0;
 }
 
-int tgi_expr_compile(const char *text, size_t length, const struct tgi_expr_scope *scope, struct tgi_expr **expr_p,
-                     struct tgi_expr_error *err)
+int tgi_expr_compile(const char *text, size_t length, const struct tgi_expr_scope *scope,
+                     struct tgi_expr **expr_p, struct tgi_expr_error *err)
 {
     if (length > MAX_TEXT)
         return report(err, TG_E_EXPR_SYNTAX, 0, 1, "expression is longer than %d bytes", MAX_TEXT);
@@ -571,20 +583,11 @@ int tgi_expr_compile(const char *text, size_t length, const struct tgi_expr_scop
     return rc;
 }
 
-void tgi_expr_destroy(struct tgi_expr *expr)
-{
-    free(expr);
-}
+void tgi_expr_destroy(struct tgi_expr *expr) { free(expr); }
 
-bool tgi_expr_is_constant(const struct tgi_expr *expr)
-{
-    return !expr->has_slot;
-}
+bool tgi_expr_is_constant(const struct tgi_expr *expr) { return !expr->has_slot; }
 
-bool tgi_expr_is_float(const struct tgi_expr *expr)
-{
-    return expr->is_float;
-}
+bool tgi_expr_is_float(const struct tgi_expr *expr) { return expr->is_float; }
 
 /* ---- Evaluation ---------------------------------------------------------------------------*/
 
@@ -620,10 +623,16 @@ static const char *divide_int(enum code code, int64_t a, int64_t b, int64_t *val
 static const char *apply_int(enum code code, int64_t a, int64_t b, int64_t *value_p)
 {
     switch (code) {
-    case OP_ADD: return __builtin_add_overflow(a, b, value_p) ? overflow : NULL;
-    case OP_SUB: return __builtin_sub_overflow(a, b, value_p) ? overflow : NULL;
-    case OP_MUL: return __builtin_mul_overflow(a, b, value_p) ? overflow : NULL;
-    case OP_DIV: case OP_MOD: case OP_CEILDIV: case OP_FLOORDIV:
+    case OP_ADD:
+        return __builtin_add_overflow(a, b, value_p) ? overflow : NULL;
+    case OP_SUB:
+        return __builtin_sub_overflow(a, b, value_p) ? overflow : NULL;
+    case OP_MUL:
+        return __builtin_mul_overflow(a, b, value_p) ? overflow : NULL;
+    case OP_DIV:
+    case OP_MOD:
+    case OP_CEILDIV:
+    case OP_FLOORDIV:
         return divide_int(code, a, b, value_p);
     case OP_SHL:
         if (b < 0 || b > 63)
@@ -635,17 +644,38 @@ static const char *apply_int(enum code code, int64_t a, int64_t b, int64_t *valu
             return "shift count is outside 0..63";
         *value_p = a >> b;
         return NULL;
-    case OP_EQ: *value_p = a == b; return NULL;
-    case OP_NE: *value_p = a != b; return NULL;
-    case OP_LT: *value_p = a < b; return NULL;
-    case OP_LE: *value_p = a <= b; return NULL;
-    case OP_GT: *value_p = a > b; return NULL;
-    case OP_GE: *value_p = a >= b; return NULL;
-    case OP_MIN: *value_p = a < b ? a : b; return NULL;
-    case OP_MAX: *value_p = a > b ? a : b; return NULL;
-    case OP_NEG: return __builtin_sub_overflow((int64_t)0, a, value_p) ? overflow : NULL;
-    case OP_NOT: *value_p = a == 0; return NULL;
-    case OP_BOOL: *value_p = a != 0; return NULL;
+    case OP_EQ:
+        *value_p = a == b;
+        return NULL;
+    case OP_NE:
+        *value_p = a != b;
+        return NULL;
+    case OP_LT:
+        *value_p = a < b;
+        return NULL;
+    case OP_LE:
+        *value_p = a <= b;
+        return NULL;
+    case OP_GT:
+        *value_p = a > b;
+        return NULL;
+    case OP_GE:
+        *value_p = a >= b;
+        return NULL;
+    case OP_MIN:
+        *value_p = a < b ? a : b;
+        return NULL;
+    case OP_MAX:
+        *value_p = a > b ? a : b;
+        return NULL;
+    case OP_NEG:
+        return __builtin_sub_overflow((int64_t)0, a, value_p) ? overflow : NULL;
+    case OP_NOT:
+        *value_p = a == 0;
+        return NULL;
+    case OP_BOOL:
+        *value_p = a != 0;
+        return NULL;
     case OP_ABS:
         *value_p = a;
         return a < 0 && __builtin_sub_overflow((int64_t)0, a, value_p) ? overflow : NULL;
@@ -664,7 +694,8 @@ static int fail_at(const struct op *op, const char *why, struct tgi_expr_error *
     return report(err, TG_E_EXPR_VALUE, op->offset, op->length, "%s", why);
 }
 
-int tgi_expr_eval_int(const struct tgi_expr *expr, const int64_t *slots, int64_t *value_p, struct tgi_expr_error *err)
+int tgi_expr_eval_int(const struct tgi_expr *expr, const int64_t *slots, int64_t *value_p,
+                      struct tgi_expr_error *err)
 {
     int64_t stack[MAX_STACK + 1];
     int64_t *top = stack; /* the last operand; the first entry is below all operands */
@@ -702,7 +733,11 @@ int tgi_expr_eval_int(const struct tgi_expr *expr, const int64_t *slots, int64_t
                 top--;
             }
             break;
-        case OP_NEG: case OP_NOT: case OP_BOOL: case OP_ABS: case OP_LOG2:
+        case OP_NEG:
+        case OP_NOT:
+        case OP_BOOL:
+        case OP_ABS:
+        case OP_LOG2:
             if ((why = apply_int((enum code)op->code, *top, 0, top)) != NULL)
                 return fail_at(op, why, err);
             break;
@@ -730,30 +765,67 @@ static const char *apply_double(enum code code, double a, double b, double *valu
     double v;
     const char *why = NULL;
     switch (code) {
-    case OP_ADD: v = a + b; break;
-    case OP_SUB: v = a - b; break;
-    case OP_MUL: v = a * b; break;
-    case OP_DIV: case OP_MOD: case OP_CEILDIV: case OP_FLOORDIV:
+    case OP_ADD:
+        v = a + b;
+        break;
+    case OP_SUB:
+        v = a - b;
+        break;
+    case OP_MUL:
+        v = a * b;
+        break;
+    case OP_DIV:
+    case OP_MOD:
+    case OP_CEILDIV:
+    case OP_FLOORDIV:
         if (b == 0)
             return "division by zero";
-        v = code == OP_DIV ? a / b : code == OP_MOD ? fmod(a, b) : code == OP_CEILDIV ? ceil(a / b) : floor(a / b);
+        v = code == OP_DIV       ? a / b
+            : code == OP_MOD     ? fmod(a, b)
+            : code == OP_CEILDIV ? ceil(a / b)
+                                 : floor(a / b);
         break;
-    case OP_SHL: case OP_SHR:
+    case OP_SHL:
+    case OP_SHR:
         if ((why = shift_double(code, a, b, &v)) != NULL)
             return why;
         break;
-    case OP_EQ: v = a == b; break;
-    case OP_NE: v = a != b; break;
-    case OP_LT: v = a < b; break;
-    case OP_LE: v = a <= b; break;
-    case OP_GT: v = a > b; break;
-    case OP_GE: v = a >= b; break;
-    case OP_MIN: v = a < b ? a : b; break;
-    case OP_MAX: v = a > b ? a : b; break;
-    case OP_NEG: v = -a; break;
-    case OP_NOT: v = a == 0; break;
-    case OP_BOOL: v = a != 0; break;
-    case OP_ABS: v = fabs(a); break;
+    case OP_EQ:
+        v = a == b;
+        break;
+    case OP_NE:
+        v = a != b;
+        break;
+    case OP_LT:
+        v = a < b;
+        break;
+    case OP_LE:
+        v = a <= b;
+        break;
+    case OP_GT:
+        v = a > b;
+        break;
+    case OP_GE:
+        v = a >= b;
+        break;
+    case OP_MIN:
+        v = a < b ? a : b;
+        break;
+    case OP_MAX:
+        v = a > b ? a : b;
+        break;
+    case OP_NEG:
+        v = -a;
+        break;
+    case OP_NOT:
+        v = a == 0;
+        break;
+    case OP_BOOL:
+        v = a != 0;
+        break;
+    case OP_ABS:
+        v = fabs(a);
+        break;
     case OP_LOG2:
         if (!(a > 0))
             return "log2 of a number that is not positive";
@@ -766,7 +838,8 @@ static const char *apply_double(enum code code, double a, double b, double *valu
     return isfinite(v) ? NULL : "result is too large for a double";
 }
 
-int tgi_expr_eval_double(const struct tgi_expr *expr, const double *slots, double *value_p, struct tgi_expr_error *err)
+int tgi_expr_eval_double(const struct tgi_expr *expr, const double *slots, double *value_p,
+                         struct tgi_expr_error *err)
 {
     double stack[MAX_STACK + 1];
     double *top = stack;
@@ -805,7 +878,11 @@ int tgi_expr_eval_double(const struct tgi_expr *expr, const double *slots, doubl
                 top--;
             }
             break;
-        case OP_NEG: case OP_NOT: case OP_BOOL: case OP_ABS: case OP_LOG2:
+        case OP_NEG:
+        case OP_NOT:
+        case OP_BOOL:
+        case OP_ABS:
+        case OP_LOG2:
             if ((why = apply_double((enum code)op->code, *top, 0, top)) != NULL)
                 return fail_at(op, why, err);
             break;

@@ -94,7 +94,8 @@ struct reduce {
     struct tgi_preds *preds;
     uint32_t *n_preds;  /* by task, after reduction */
     uint32_t *seen;     /* by task: v + 1 if the search for v came by */
-    uint32_t *queue;    /* max_looks entries */
+    uint32_t *queue;
+    uint32_t max_queued; /* entries of queue */
     uint32_t max_looks; /* at edges, in one search */
 };
 
@@ -111,7 +112,7 @@ static void reduce_task(struct reduce *r, uint32_t v)
     if (n < 2 || lowest == highest)
         return;
     uint32_t n_queued = 0, n_looks = 0;
-    for (uint32_t i = 0; i < n && n_queued < r->max_looks; i++)
+    for (uint32_t i = 0; i < n && n_queued < r->max_queued; i++)
         if (level[list[i]] > lowest)
             r->queue[n_queued++] = list[i];
     for (uint32_t i = 0; i < n_queued && n_looks < r->max_looks; i++) {
@@ -122,7 +123,7 @@ static void reduce_task(struct reduce *r, uint32_t v)
             if (r->seen[above[k]] == v + 1 || level[above[k]] < lowest)
                 continue;
             r->seen[above[k]] = v + 1;
-            if (level[above[k]] > lowest && n_queued < r->max_looks)
+            if (level[above[k]] > lowest && n_queued < r->max_queued)
                 r->queue[n_queued++] = above[k];
         }
     }
@@ -146,8 +147,9 @@ static bool level_and_reduce(struct tg_graph *g, struct tgi_preds *preds, uint32
 {
     uint32_t n = g->n_tasks, limit = look_limit(n);
     /* A task is queued at most twice: as a predecessor of v, and as an ancestor. */
-    limit = limit > 2 * (uint64_t)n + 2 ? 2 * n + 2 : limit;
-    struct reduce r = {g, preds, n_preds, calloc((size_t)n + 1, sizeof *r.seen), malloc(limit * sizeof *r.queue), limit};
+    uint32_t max_queued = limit > 2 * (uint64_t)n + 2 ? 2 * n + 2 : limit;
+    struct reduce r = {g, preds, n_preds, calloc((size_t)n + 1, sizeof *r.seen), malloc(max_queued * sizeof *r.queue),
+                       max_queued, limit};
     bool ok = r.seen && r.queue;
     for (uint32_t i = 0; ok && i < n; i++) {
         uint32_t v = g->topo ? g->topo[i] : i, level = 0;
@@ -226,7 +228,7 @@ static int compare_priorities(const void *a, const void *b)
 /* Priorities become a few classes of about equal size, ties kept together. */
 static bool make_classes(struct tg_graph *g)
 {
-    if (!g->priority)
+    if (!g->priority || g->n_tasks == 0)
         return true;
     int32_t *sorted = malloc((size_t)g->n_tasks * sizeof *sorted);
     g->class_of = malloc(g->n_tasks);
@@ -312,7 +314,7 @@ static int freeze_edges(struct tg_graph *g, struct tgi_preds *preds, struct tg_e
 
 static int freeze_tasks(struct tg_graph *g, struct tg_error *err)
 {
-    struct tgi_preds preds, conflicts = {NULL, 0, 0, NULL};
+    struct tgi_preds preds = {NULL, 0, 0, NULL}, conflicts = {NULL, 0, 0, NULL};
     int rc = tgi_infer(g, g->is_explicit ? TGI_EDGES_DECLARED : TGI_EDGES_INFERRED, &preds, err);
     if (rc)
         return rc;
@@ -374,7 +376,7 @@ int tg_graph_freeze(struct tg_graph *graph, struct tg_error *err)
         return rc;
     }
     trim(g);
-    g->is_frozen = true;
+    g->is_frozen = g->space->is_closed = true;
     return 0;
 }
 

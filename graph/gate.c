@@ -159,7 +159,7 @@ static struct tgi_gated *build(struct finder *f, uint32_t n_gates)
     /* Members by gate: counts, starts, then the ids; f->members of a leader becomes its cursor. */
     for (uint32_t v = 0; v < n; v++)
         if (f->gate[v] != TG_NONE) {
-            gated->nodes[f->gate[v]] = (struct tgi_node){.succ = at, .n_preds = f->n_preds[v]};
+            gated->nodes[f->gate[v]] = (struct tgi_node){.succ = at, .args = g->n_args, .n_preds = f->n_preds[v]};
             at += f->members[v];
             f->members[v] = gated->nodes[f->gate[v]].succ;
         }

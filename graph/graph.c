@@ -35,6 +35,8 @@ int tg_graph_create(const char *name, struct tg_graph **graph_p, struct tg_error
 
 int tg_graph_create_body(struct tg_graph *parent, struct tg_graph **body_p, struct tg_error *err)
 {
+    if (parent->space->is_closed)
+        return tgi_error(err, TG_E_FROZEN, "a frozen graph takes no further body");
     struct tg_graph *g = graph_alloc(parent->space, parent->name);
     if (!g)
         return tgi_error_memory(err, "creating a body");

@@ -246,7 +246,8 @@ static bool tile_make_segments(struct infer *in, uint32_t tile)
     if (!tgi_vec_reserve(&in->segments, &in->cap_segments, (uint64_t)in->n_segments + 1, sizeof *in->segments))
         return false;
     const struct tgi_buffer *b = tgi_space_buffer_of(space, tile);
-    uint32_t n_rows = b->n_dims ? (uint32_t)b->shape[0] : 1;
+    /* No range reaches beyond 2^32 - 1 rows; what lies there is only ever touched with the rest. */
+    uint32_t n_rows = !b->n_dims ? 1 : b->shape[0] < UINT32_MAX ? (uint32_t)b->shape[0] : UINT32_MAX;
     in->segments[in->n_segments] = (struct segment){in->tiles[tile], 0, n_rows, TG_NONE};
     in->cut[tile] = in->n_segments++;
     return true;
@@ -310,7 +311,8 @@ static bool task_infer(struct infer *in, uint32_t task, enum tgi_edges edges)
             return false;
     if (op->kind == TGI_OP_BARRIER)
         return barrier_access(in, task);
-    for (uint32_t i = 0; edges == TGI_EDGES_INFERRED && i < op->n_params; i++)
+    uint32_t n_words = tgi_graph_n_words(g, task); /* a tile that is left out is no tile */
+    for (uint32_t i = 0; edges == TGI_EDGES_INFERRED && i < n_words; i++)
         if (op->params[i].access != TG_SCALAR && !word_access(in, words[i], task, i, &op->params[i]))
             return false;
     if (in->barrier != TG_NONE && in->out->n == in->out->first[task])
@@ -397,6 +399,15 @@ static bool infer_init(struct infer *in)
     return preds_init(g, in->out);
 }
 
+static bool share_a_tile(const struct tgi_space *space, uint64_t a, uint64_t b)
+{
+    if (a == TGI_WORD_NULL || b == TGI_WORD_NULL)
+        return false;
+    if (tgi_word_range(a) != TGI_WORD_ALL && tgi_word_range(b) != TGI_WORD_ALL)
+        return tgi_word_tile(a) == tgi_word_tile(b);
+    return tgi_space_buffer_of(space, tgi_word_tile(a)) == tgi_space_buffer_of(space, tgi_word_tile(b));
+}
+
 /* A private copy stands for one argument of each member, so all members must name the same rows,
  * and no argument may take part in two groups.  Other reduce groups take turns on the tile. */
 static bool shares_restrict_copies(struct tg_graph *g)
@@ -416,8 +427,8 @@ static bool shares_restrict_copies(struct tg_graph *g)
             if (g->shares[k - 1].arg == s->arg)
                 g->groups[s->group].is_reduce = g->groups[g->shares[k - 1].group].is_reduce = false;
         for (uint32_t k = 0; k < tgi_graph_op(g, s->task)->n_params; k++)
-            if (k != s->arg && g->args[g->nodes[s->task].args + k] == word &&
-                tgi_graph_op(g, s->task)->params[k].access != TG_SCALAR)
+            if (k != s->arg && tgi_graph_op(g, s->task)->params[k].access != TG_SCALAR &&
+                share_a_tile(g->space, tgi_graph_word(g, s->task, k), word))
                 g->groups[s->group].is_reduce = false; /* the task reads the tile under another name too */
     }
     free(words);

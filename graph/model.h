@@ -95,12 +95,20 @@ struct tgi_variant {
     uint32_t site;
 };
 
+/* What an argument that a task leaves out stands for. */
+struct tgi_default {
+    enum {TGI_DEFAULT_NONE, TGI_DEFAULT_WORD, TGI_DEFAULT_COPY} kind; /* NONE: it cannot be left out */
+    uint32_t from; /* COPY: the earlier parameter whose value it takes */
+    uint64_t word;
+};
+
 struct tgi_op {
     enum tgi_op_kind kind;
     const char *name;  /* the kernel's name, or "copy", "fill", "allreduce", .. */
     uint32_t n_params; /* arguments of each task of this op */
     uint32_t n_declared; /* of a kernel: parameters the graph wrote; the rest come from the builtin */
     struct tgi_param *params;
+    struct tgi_default *defaults; /* by parameter; NULL: none can be left out, or generic */
     uint32_t pointer_mask; /* of a kernel: bit i set if parameter i is a tile */
     bool has_shared;       /* some parameter is reduce or commute */
     bool is_generic;       /* has T; instances[] below are the ops that tasks use */
@@ -135,7 +143,8 @@ struct tgi_node {
 #define TGI_NODE_ATTR 0x01000000u   /* has an entry in attrs */
 #define TGI_NODE_SHARED 0x02000000u /* has entries in shares: takes part in reduce or commute groups */
 
-/* An argument word.  Scalars: the value, integers sign- or zero-extended to 64 bits, floats in the
+/* An argument word.  A task stores as many words as it needs: trailing ones that have their
+ * parameter's default are left out, and tgi_graph_word() knows them.  Scalars: the value, integers sign- or zero-extended to 64 bits, floats in the
  * low bytes in the parameter's type.  Tiles: tile number in the low half; in the high half 0 for
  * the whole tile, TGI_WORD_ALL for all tiles of its buffer, else 1 + index into ranges. */
 #define TGI_WORD_NULL UINT64_MAX
@@ -215,6 +224,7 @@ struct tgi_space {
     const char *folder; /* that relative paths in it start from; NULL: none */
     uint32_t requires_cuda, requires_cpu; /* device counts the file demands */
     bool allow_plugins;
+    bool is_closed;     /* the graph is frozen: readers are many, so nothing may change */
     /* Finds line and column of a JSON pointer in the file; NULL: no positions. */
     bool (*locate)(void *user, const char *pointer, uint32_t *line_p, uint32_t *column_p);
     void *locate_user;
@@ -226,6 +236,7 @@ struct tgi_space {
 struct tg_graph {
     struct tgi_space *space;
     bool is_body, is_frozen;
+    bool is_given;    /* a body that belongs to a control task, which knows all it touches: it takes no more */
     bool is_explicit; /* edges come from `after` alone; inference only looks for races */
     const char *name;
 
@@ -266,6 +277,25 @@ struct tg_graph {
 static inline const struct tgi_op *tgi_graph_op(const struct tg_graph *g, uint32_t task)
 {
     return &g->space->ops[g->nodes[task].op & TGI_NODE_OP];
+}
+/* How many argument words a task stores. */
+static inline uint32_t tgi_graph_n_words(const struct tg_graph *g, uint32_t task)
+{
+    return g->nodes[task + 1].args - g->nodes[task].args;
+}
+/* The value of a default, given the words before it. */
+static inline uint64_t tgi_default_word(const struct tgi_default *d, const uint64_t *words)
+{
+    return d->kind == TGI_DEFAULT_COPY ? words[d->from] : d->word;
+}
+/* Argument word i of a task, i < n_params of its op. */
+static inline uint64_t tgi_graph_word(const struct tg_graph *g, uint32_t task, uint32_t i)
+{
+    const struct tgi_default *defaults = tgi_graph_op(g, task)->defaults;
+    uint32_t n = tgi_graph_n_words(g, task);
+    while (i >= n && defaults[i].kind == TGI_DEFAULT_COPY)
+        i = defaults[i].from;
+    return i < n ? g->args[g->nodes[task].args + i] : defaults[i].word;
 }
 /* The task's name, or "#17" written into `scratch` (at least 16 bytes). */
 const char *tgi_graph_task_name(const struct tg_graph *g, uint32_t task, char *scratch);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "graph/args.h"
 #include "graph/error.h"
 #include "graph/space.h"
 #include "graph/vec.h"
@@ -77,7 +78,9 @@ int tgi_op_instance(struct tgi_space *space, uint32_t generic, enum tg_dtype t, 
         if (params[i].dtype == TGI_DTYPE_T)
             params[i].dtype = (int)t;
     }
-    int rc = tgi_op_add(space, &op, id_p, err);
+    int rc = tgi_args_make_defaults(space, &op, err);
+    if (rc == 0)
+        rc = tgi_op_add(space, &op, id_p, err);
     if (rc == 0)
         space->ops[generic].instances[t] = *id_p;
     return rc;
@@ -126,6 +129,8 @@ static int params_from_spec(struct tgi_space *space, struct tgi_op *op, const st
             return tgi_error(err, TG_E_BAD_NAME, "kernel \"%s\": parameter %u has no valid name", spec->name, i);
         if ((unsigned)p->dtype >= TG_N_DTYPES)
             return tgi_error(err, TG_E_INVALID, "kernel \"%s\": parameter \"%s\" has no valid type", spec->name, p->name);
+        if ((unsigned)p->access > TG_COMMUTE || (unsigned)p->op > TG_MAX)
+            return tgi_error(err, TG_E_INVALID, "kernel \"%s\": parameter \"%s\" has no valid access", spec->name, p->name);
         for (uint32_t k = 0; k < i; k++)
             if (strcmp(params[k].name, p->name) == 0)
                 return tgi_error(err, TG_E_DUPLICATE_NAME, "kernel \"%s\" has two parameters \"%s\"", spec->name, p->name);
@@ -291,6 +296,8 @@ static int op_from_spec(struct tgi_space *space, struct tgi_op *op, const struct
         rc = match_builtin(op, b, err);
     if (rc == 0 && b)
         rc = add_needs(space, op, b, err);
+    if (rc == 0 && !op->is_generic)
+        rc = tgi_args_make_defaults(space, op, err);
     if (rc)
         return rc;
     op_derive(op);
@@ -312,7 +319,7 @@ int tg_graph_add_kernel(struct tg_graph *graph, const struct tg_kernel_spec *spe
                         struct tg_error *err)
 {
     struct tgi_space *space = graph->space;
-    if (graph->is_frozen)
+    if (space->is_closed)
         return tgi_error(err, TG_E_FROZEN, "a frozen graph takes no further kernel");
     if (!spec->name || !tgi_name_is_valid(spec->name))
         return tgi_error(err, TG_E_BAD_NAME, "a kernel needs a name of 1 to 256 printable bytes");
@@ -386,6 +393,8 @@ int tgi_graph_add_variant(struct tg_graph *g, tg_kernel_id kernel, const struct 
         int rc = match_builtin(op, copy.builtin, err);
         if (rc == 0)
             rc = add_needs(g->space, op, copy.builtin, err);
+        if (rc == 0 && !op->is_generic)
+            rc = tgi_args_make_defaults(g->space, op, err);
         if (rc)
             return rc;
         op_derive(op);

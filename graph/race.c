@@ -40,7 +40,7 @@ static int report(const struct tg_graph *g, uint32_t u, uint32_t v, struct tg_er
     const char *buffer = "?", *access_a = "?", *access_b = "?";
     for (uint32_t i = 0; i < a->n_params; i++)
         for (uint32_t k = 0; a->params[i].access != TG_SCALAR && k < b->n_params; k++) {
-            uint64_t x = g->args[g->nodes[u].args + i], y = g->args[g->nodes[v].args + k];
+            uint64_t x = tgi_graph_word(g, u, i), y = tgi_graph_word(g, v, k);
             if (b->params[k].access == TG_SCALAR || tgi_word_tile(x) != tgi_word_tile(y) ||
                 (a->params[i].access == TG_IN && b->params[k].access == TG_IN))
                 continue;

@@ -160,7 +160,7 @@ int tg_graph_add_buffer(struct tg_graph *graph, const struct tg_buffer_spec *spe
                         struct tg_error *err)
 {
     struct tgi_space *space = graph->space;
-    if (graph->is_frozen)
+    if (space->is_closed)
         return tgi_error(err, TG_E_FROZEN, "a frozen graph takes no further buffer");
     if (!spec->name || !tgi_name_is_valid(spec->name))
         return tgi_error(err, TG_E_BAD_NAME, "a buffer needs a name of 1 to %d printable bytes", MAX_NAME);

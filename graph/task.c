@@ -116,8 +116,10 @@ int tg_graph_add_task(struct tg_graph *graph, const struct tg_task_spec *spec, t
     uint64_t *made = NULL;
     uint32_t op, n_words;
     int rc;
-    if (g->is_frozen)
+    if (g->is_frozen || g->space->is_closed)
         return tgi_error(err, TG_E_FROZEN, "a frozen graph takes no further task");
+    if (g->is_given)
+        return tgi_error(err, TG_E_STATE, "the body of a task takes no further task");
     if (g->n_tasks >= INT32_MAX - 1)
         return tgi_error(err, TG_E_LIMIT, "more than 2^31 tasks");
     if ((spec->on && (rc = tgi_place_parse(spec->on, &on, err))) ||
@@ -145,7 +147,7 @@ int tg_graph_add_task(struct tg_graph *graph, const struct tg_task_spec *spec, t
         if (rc)
             return rc;
     }
-    n_words = g->space->ops[op].n_params;
+    n_words = is_control ? g->space->ops[op].n_params : tgi_args_trim(&g->space->ops[op], words);
     g->nodes[g->n_tasks] = (struct tgi_node){.args = g->n_args, .op = op};
     uint32_t n_attrs = g->n_attrs;
     if ((spec->n_after && (rc = add_controls(g, spec, err))) || (rc = add_attrs(g, spec, on, prefer, err)))
@@ -171,20 +173,26 @@ int tg_graph_add_task(struct tg_graph *graph, const struct tg_task_spec *spec, t
     if (is_control) {
         g->space->ops[op].body = spec->body;
         g->space->ops[op].body_else = spec->body_else;
+        spec->body->is_given = true;
+        if (spec->body_else)
+            spec->body_else->is_given = true;
     }
     g->n_controls += spec->n_after;
     g->n_args += n_words;
     if (id_p)
         *id_p = g->n_tasks;
     g->n_tasks++;
+    g->nodes[g->n_tasks].args = g->n_args;
     return 0;
 }
 
 int tg_graph_add_edge(struct tg_graph *graph, tg_task_id earlier, tg_task_id task, struct tg_error *err)
 {
     struct tg_graph *g = graph;
-    if (g->is_frozen)
+    if (g->is_frozen || g->space->is_closed)
         return tgi_error(err, TG_E_FROZEN, "a frozen graph takes no further edge");
+    if (g->is_given)
+        return tgi_error(err, TG_E_STATE, "the body of a task takes no further edge");
     if (task >= g->n_tasks || earlier >= g->n_tasks)
         return tgi_error(err, TG_E_UNKNOWN_TASK, "an edge from task %u to task %u, of %u", earlier, task, g->n_tasks);
     if (!tgi_vec_reserve(&g->controls, &g->cap_controls, (uint64_t)g->n_controls + 1, sizeof *g->controls))

@@ -13,8 +13,8 @@
 
 #include "io/json_out.h"
 
-#define WINDOW 100       /* characters of a source line that are shown */
-#define MAX_SUGGEST 64   /* longer names are not compared */
+#define WINDOW      100 /* characters of a source line that are shown */
+#define MAX_SUGGEST 64  /* longer names are not compared */
 
 /* ---- Text that is safe to print -----------------------------------------------------------*/
 
@@ -70,7 +70,7 @@ static void put_text(FILE *to, const char *text)
 struct window {
     char text[4 * WINDOW + 1];
     uint32_t n_chars;
-    uint32_t first;       /* column of the first character shown, from 1 */
+    uint32_t first; /* column of the first character shown, from 1 */
     bool is_cut_right;
 };
 
@@ -174,8 +174,8 @@ static void print_headline(FILE *to, const struct tg_diagnostic *d, const struct
     char code[16] = ""; /* some warnings have none */
     if (d->status)
         snprintf(code, sizeof code, "[TG%04d]", -d->status);
-    fprintf(to, "%s%s%s%s: %s", d->is_warning ? p->warning : p->error, d->is_warning ? "warning" : "error", code, p->off,
-            p->strong);
+    fprintf(to, "%s%s%s%s: %s", d->is_warning ? p->warning : p->error, d->is_warning ? "warning" : "error",
+            code, p->off, p->strong);
     put_text(to, d->message);
     fputs(p->off, to);
 }
@@ -185,14 +185,15 @@ static void print_source(FILE *to, const struct tg_diagnostic *d, const struct p
     struct window w;
     if (d->file == NULL || d->line == 0 || !read_window(d->file, d->line, d->column, &w))
         return;
-    fprintf(to, "%s%*s |%s\n%s%*u |%s %s%s%s\n", p->gutter, gutter, "", p->off, p->gutter, gutter, d->line, p->off,
-            w.first > 1 ? "..." : "", w.text, w.is_cut_right ? "..." : "");
+    fprintf(to, "%s%*s |%s\n%s%*u |%s %s%s%s\n", p->gutter, gutter, "", p->off, p->gutter, gutter, d->line,
+            p->off, w.first > 1 ? "..." : "", w.text, w.is_cut_right ? "..." : "");
     if (d->column == 0)
         return;
     uint32_t indent = d->column - w.first + (w.first > 1 ? 3 : 0);
     uint32_t room = w.first + w.n_chars > d->column ? w.first + w.n_chars - d->column : 1;
     uint32_t length = d->length == 0 ? 1 : d->length > room ? room : d->length;
-    fprintf(to, "%s%*s |%s %*s%s", p->gutter, gutter, "", p->off, (int)indent, "", d->is_warning ? p->warning : p->error);
+    fprintf(to, "%s%*s |%s %*s%s", p->gutter, gutter, "", p->off, (int)indent, "",
+            d->is_warning ? p->warning : p->error);
     for (uint32_t k = 0; k < length; k++)
         putc('^', to);
     if (d->label != NULL) {
@@ -261,16 +262,19 @@ static void print_json(FILE *to, const struct tg_diagnostic *d, const char *task
         tgi_json_uint(&json, "column", d->column);
     if (d->length > 0)
         tgi_json_uint(&json, "length", d->length);
-    const char *const texts[][2] = {{"label", d->label}, {"help", d->help}, {"bindings", d->bindings},
-                                    {"pointer", d->pointer}, {"task", task}};
+    const char *const texts[][2] = {{"label", d->label},
+                                    {"help", d->help},
+                                    {"bindings", d->bindings},
+                                    {"pointer", d->pointer},
+                                    {"task", task}};
     for (size_t k = 0; k < sizeof texts / sizeof *texts; k++)
         if (texts[k][1] != NULL && texts[k][1][0] != '\0')
             tgi_json_string(&json, texts[k][0], texts[k][1]);
     tgi_json_end(&json);
 }
 
-static void print_any(FILE *to, const struct tg_diagnostic *d, const char *task, enum tgi_diagnostic_format format,
-                      bool color)
+static void print_any(FILE *to, const struct tg_diagnostic *d, const char *task,
+                      enum tgi_diagnostic_format format, bool color)
 {
     const struct paint *p = color ? &colored : &plain;
     if (format == TGI_DIAGNOSTIC_JSON)
@@ -281,24 +285,25 @@ static void print_any(FILE *to, const struct tg_diagnostic *d, const char *task,
         print_full(to, d, task, p);
 }
 
-void tgi_diagnostic_print(FILE *to, const struct tg_diagnostic *d, enum tgi_diagnostic_format format, bool color)
+void tgi_diagnostic_print(FILE *to, const struct tg_diagnostic *d, enum tgi_diagnostic_format format,
+                          bool color)
 {
     print_any(to, d, NULL, format, color);
 }
 
 void tgi_error_print(FILE *to, const struct tg_error *err, enum tgi_diagnostic_format format, bool color)
 {
-    struct tg_diagnostic d = {.status = err->status, .message = err->text, .file = err->file, .line = err->line,
+    struct tg_diagnostic d = {.status = err->status,
+                              .message = err->text,
+                              .file = err->file,
+                              .line = err->line,
                               .column = err->column};
     print_any(to, &d, err->task, format, color);
 }
 
 /* ---- Suggestions --------------------------------------------------------------------------*/
 
-static unsigned char lower(char c)
-{
-    return (unsigned char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
-}
+static unsigned char lower(char c) { return (unsigned char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c); }
 
 /* Edits (insert, delete, replace, swap neighbours) from a to b, letter case aside; a different
  * case adds nothing, so that "GEMM" finds "gemm". */

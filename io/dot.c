@@ -72,11 +72,11 @@ static uint32_t shared_argument(const struct tg_graph *g, uint32_t from, uint32_
     for (uint32_t i = 0; i < b->n_params; i++) {
         if (b->params[i].access == TG_SCALAR)
             continue;
-        uint64_t y = g->args[g->nodes[to].args + i];
+        uint64_t y = tgi_graph_word(g, to, i);
         for (uint32_t k = 0; y != TGI_WORD_NULL && k < a->n_params; k++) {
             if (!conflict(a->params[k].access, b->params[i].access))
                 continue;
-            uint64_t x = g->args[g->nodes[from].args + k];
+            uint64_t x = tgi_graph_word(g, from, k);
             if (x == TGI_WORD_NULL)
                 continue;
             if (tgi_word_tile(x) == tgi_word_tile(y))
@@ -208,7 +208,7 @@ static void write_tooltip(struct writer *w, const struct tg_graph *g, uint32_t t
         fprintf(w->to, ", %.4g us", cost.us);
     uint32_t n = 0;
     for (uint32_t i = 0; i < op->n_params; i++) {
-        uint64_t word = g->args[g->nodes[task].args + i];
+        uint64_t word = tgi_graph_word(g, task, i);
         if (op->params[i].access == TG_SCALAR || word == TGI_WORD_NULL)
             continue;
         if (++n > most)
@@ -258,7 +258,7 @@ static void write_edge(struct writer *w, const struct tg_graph *g, const char *s
         fputs("after\", style=dashed", w->to);
     } else {
         char reference[320];
-        tgi_space_format_word(g->space, g->args[g->nodes[to].args + argument], reference, sizeof(reference));
+        tgi_space_format_word(g->space, tgi_graph_word(g, to, argument), reference, sizeof(reference));
         write_text(w->to, reference, TEXT_LABEL);
         putc('"', w->to);
     }

@@ -1,4 +1,6 @@
 /* "buffers": types, shapes, index spaces, initial contents. */
+#include "io/json_reader.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,11 +9,11 @@
 #include "graph/dtype.h"
 #include "graph/error.h"
 #include "io/json_init.h"
-#include "io/json_reader.h"
 #include "io/npy.h"
 
 enum { B_NAME, B_DTYPE, B_SHAPE, B_TILES, B_ONLY, B_INIT, B_SAVE, B_HOME, B_PINNED, B_TEMP, B_META, N_B };
-static const char *const buffer_keys[N_B] = {"name", "dtype", "shape", "tiles", "only", "init", "save", "home", "pinned", "temp", "meta"};
+static const char *const buffer_keys[N_B] = {"name", "dtype", "shape",  "tiles", "only", "init",
+                                             "save", "home",  "pinned", "temp",  "meta"};
 
 /* What the dimensions of the index space are called in "only", "home" and "save". */
 static const char *const index_names[TG_MAX_DIMS] = {"i", "j", "k", "l", "m", "n", "o", "p"};
@@ -35,29 +37,32 @@ static int read_dtype(struct tgi_reader *r, uint32_t node, enum tg_dtype *dtype_
     return rc;
 }
 
-static int read_extents(struct tgi_reader *r, uint32_t node, const char *what, int64_t least, int64_t *extents, uint32_t *n_p)
+static int read_extents(struct tgi_reader *r, uint32_t node, const char *what, int64_t least,
+                        int64_t *extents, uint32_t *n_p)
 {
     int rc = tgi_expect(r, node, TGI_TAPE_ARRAY, what);
     if (rc != 0)
         return rc;
     uint32_t n = tgi_tape_count(&r->tape, node), item = node + 1;
     if (n == 0 || n > TG_MAX_DIMS)
-        return tgi_report(r, node, NULL, TG_E_SHAPE_MISMATCH, "%s has %u dimensions; 1 to %d are allowed", what, n, TG_MAX_DIMS);
+        return tgi_report(r, node, NULL, TG_E_SHAPE_MISMATCH, "%s has %u dimensions; 1 to %d are allowed",
+                          what, n, TG_MAX_DIMS);
     for (uint32_t d = 0; d < n; d++, item = tgi_tape_next(&r->tape, item)) {
         struct tgi_number number;
         if ((rc = tgi_number_compile(r, &r->scratch, item, what, &number)) != 0 ||
             (rc = tgi_number_int(r, &number, &extents[d])) != 0)
             return rc;
         if (extents[d] < least)
-            return tgi_report(r, item, NULL, TG_E_SHAPE_MISMATCH, "%s is %lld here; at least %lld is needed", what,
-                              (long long)extents[d], (long long)least);
+            return tgi_report(r, item, NULL, TG_E_SHAPE_MISMATCH, "%s is %lld here; at least %lld is needed",
+                              what, (long long)extents[d], (long long)least);
     }
     *n_p = n;
     return 0;
 }
 
 /* Evaluates "only" for every tile. */
-static int read_only(struct tgi_reader *r, uint32_t node, const struct tg_buffer_spec *spec, uint8_t **present_p)
+static int read_only(struct tgi_reader *r, uint32_t node, const struct tg_buffer_spec *spec,
+                     uint8_t **present_p)
 {
     struct tgi_number only;
     uint64_t n_tiles = 1, n_present = 0;
@@ -66,7 +71,8 @@ static int read_only(struct tgi_reader *r, uint32_t node, const struct tg_buffer
         if (__builtin_mul_overflow(n_tiles, (uint64_t)spec->tiles[d], &n_tiles))
             n_tiles = UINT64_MAX;
     if (n_tiles > r->max_tasks || n_tiles >= UINT32_MAX)
-        return tgi_report(r, node, NULL, TG_E_EXPANSION, "\"only\" over more than %llu tiles", (unsigned long long)r->max_tasks);
+        return tgi_report(r, node, NULL, TG_E_EXPANSION, "\"only\" over more than %llu tiles",
+                          (unsigned long long)r->max_tasks);
     push_indices(r, spec->n_tile_dims);
     int rc = tgi_number_compile(r, &r->scratch, node, "\"only\"", &only);
     r->n_vars = 0;
@@ -127,13 +133,15 @@ static int check_save(struct tgi_reader *r, uint32_t node, uint32_t n_tile_dims)
     return rc;
 }
 
-static int read_spec(struct tgi_reader *r, uint32_t node, const uint32_t *v, struct tg_buffer_spec *spec, uint8_t **present_p)
+static int read_spec(struct tgi_reader *r, uint32_t node, const uint32_t *v, struct tg_buffer_spec *spec,
+                     uint8_t **present_p)
 {
     static const uint32_t needed[] = {B_DTYPE, B_SHAPE};
     int rc = 0;
     for (uint32_t k = 0; k < 2; k++)
         if (v[needed[k]] == TGI_TAPE_ABSENT)
-            return tgi_report(r, node, NULL, TG_E_MISSING_KEY, "buffer \"%.100s\" needs \"%s\"", spec->name, buffer_keys[needed[k]]);
+            return tgi_report(r, node, NULL, TG_E_MISSING_KEY, "buffer \"%.100s\" needs \"%s\"", spec->name,
+                              buffer_keys[needed[k]]);
     if ((rc = read_dtype(r, v[B_DTYPE], &spec->dtype)) != 0 ||
         (rc = read_extents(r, v[B_SHAPE], "\"shape\"", 0, spec->shape, &spec->n_dims)) != 0)
         return rc;
@@ -141,7 +149,8 @@ static int read_spec(struct tgi_reader *r, uint32_t node, const uint32_t *v, str
         (rc = read_extents(r, v[B_TILES], "\"tiles\"", 1, spec->tiles, &spec->n_tile_dims)) != 0)
         return rc;
     if (v[B_ONLY] != TGI_TAPE_ABSENT && v[B_TILES] == TGI_TAPE_ABSENT)
-        return tgi_report(r, v[B_ONLY], NULL, TG_E_BAD_VALUE, "\"only\" chooses among tiles, and there are no \"tiles\"");
+        return tgi_report(r, v[B_ONLY], NULL, TG_E_BAD_VALUE,
+                          "\"only\" chooses among tiles, and there are no \"tiles\"");
     if (v[B_TEMP] != TGI_TAPE_ABSENT && (rc = tgi_take_bool(r, v[B_TEMP], "\"temp\"", &spec->is_temp)) != 0)
         return rc;
     if (v[B_HOME] != TGI_TAPE_ABSENT && (rc = check_home(r, v[B_HOME], spec->n_tile_dims)) != 0)
@@ -158,9 +167,11 @@ static int finish(struct tgi_reader *r, uint32_t node, const uint32_t *v, tg_buf
     struct tgi_space *space = r->graph->space;
     struct tgi_buffer *b = &space->buffers[id];
     int rc = v[B_PINNED] != TGI_TAPE_ABSENT ? tgi_take_bool(r, v[B_PINNED], "\"pinned\"", &b->is_pinned) : 0;
-    if (rc == 0 && v[B_SAVE] != TGI_TAPE_ABSENT && (b->save = tgi_arena_strdup(&space->strings, tgi_node_string(r, v[B_SAVE]))) == NULL)
+    if (rc == 0 && v[B_SAVE] != TGI_TAPE_ABSENT &&
+        (b->save = tgi_arena_strdup(&space->strings, tgi_node_string(r, v[B_SAVE]))) == NULL)
         rc = tgi_report_memory(r);
-    if (rc == 0 && v[B_INIT] != TGI_TAPE_ABSENT && (b->init_text = tgi_tape_copy_raw(&r->tape, v[B_INIT], &space->strings)) == NULL)
+    if (rc == 0 && v[B_INIT] != TGI_TAPE_ABSENT &&
+        (b->init_text = tgi_tape_copy_raw(&r->tape, v[B_INIT], &space->strings)) == NULL)
         rc = tgi_report_memory(r);
     b->site = tgi_reader_site(r, node);
     if (rc == 0 && !tgi_name_index_add(&r->buffers, b->name, strlen(b->name), id))
@@ -169,7 +180,8 @@ static int finish(struct tgi_reader *r, uint32_t node, const uint32_t *v, tg_buf
 }
 
 /* The message is about a size, or else about the name. */
-static int report_buffer(struct tgi_reader *r, uint32_t name_node, bool is_key, const uint32_t *v, const struct tg_error *err)
+static int report_buffer(struct tgi_reader *r, uint32_t name_node, bool is_key, const uint32_t *v,
+                         const struct tg_error *err)
 {
     struct tgi_remark remark = {.is_key = is_key};
     if (err->status == TG_E_SIZE_OVERFLOW || err->status == TG_E_SHAPE_MISMATCH)

@@ -1,13 +1,15 @@
 /* "checks": what results must look like. */
+#include "io/json_reader.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "graph/error.h"
-#include "io/json_reader.h"
 
 enum { C_BUFFER, C_EQUALS, C_CLOSE, C_MIN, C_MAX, C_FINITE, C_CHECKSUM, C_RESIDUAL, C_META, N_C };
-static const char *const check_keys[N_C] = {"buffer", "equals", "close", "min", "max", "finite", "checksum", "residual", "meta"};
+static const char *const check_keys[N_C] = {"buffer", "equals",   "close",    "min", "max",
+                                            "finite", "checksum", "residual", "meta"};
 
 /* numpy's defaults */
 #define DEFAULT_RTOL 1e-5
@@ -39,7 +41,8 @@ static int read_expected(struct tgi_reader *r, uint32_t node, const char *what, 
             return rc;
     } else {
         if (n != 1 && n != n_elements(r, check))
-            return tgi_report(r, node, NULL, TG_E_SHAPE_MISMATCH, "%s has %u numbers, the buffer %llu elements", what, n,
+            return tgi_report(r, node, NULL, TG_E_SHAPE_MISMATCH,
+                              "%s has %u numbers, the buffer %llu elements", what, n,
                               (unsigned long long)n_elements(r, check));
         uint32_t item = node + 1;
         for (uint32_t k = 0; k < n; k++, item = tgi_tape_next(&r->tape, item)) {
@@ -70,7 +73,8 @@ static int read_equals(struct tgi_reader *r, uint32_t node, struct tgi_check che
     if (tgi_node_type(r, node) == TGI_TAPE_OBJECT) {
         rc = tgi_object_take(r, node, "\"equals\"", keys, 1, v);
         if (rc == 0 && v[0] == TGI_TAPE_ABSENT)
-            rc = tgi_report(r, node, NULL, TG_E_MISSING_KEY, "\"equals\" needs a number, an array of numbers or \"file\"");
+            rc = tgi_report(r, node, NULL, TG_E_MISSING_KEY,
+                            "\"equals\" needs a number, an array of numbers or \"file\"");
         if (rc == 0)
             rc = read_file_name(r, v[0], &check);
     } else {
@@ -105,7 +109,8 @@ static int read_close(struct tgi_reader *r, uint32_t node, struct tgi_check chec
         return rc;
     if ((v[0] == TGI_TAPE_ABSENT) == (v[1] == TGI_TAPE_ABSENT))
         return tgi_report(r, node, NULL, TG_E_MISSING_KEY, "\"close\" needs either \"value\" or \"file\"");
-    rc = v[0] != TGI_TAPE_ABSENT ? read_expected(r, v[0], "\"value\"", &check) : read_file_name(r, v[1], &check);
+    rc = v[0] != TGI_TAPE_ABSENT ? read_expected(r, v[0], "\"value\"", &check)
+                                 : read_file_name(r, v[1], &check);
     if (rc == 0)
         rc = read_tolerance(r, v[2], "\"rtol\"", &check.rtol);
     if (rc == 0)
@@ -113,7 +118,8 @@ static int read_close(struct tgi_reader *r, uint32_t node, struct tgi_check chec
     return rc != 0 ? rc : add(r, node, &check);
 }
 
-static int read_bound(struct tgi_reader *r, uint32_t node, const char *what, enum tgi_check_kind kind, struct tgi_check check)
+static int read_bound(struct tgi_reader *r, uint32_t node, const char *what, enum tgi_check_kind kind,
+                      struct tgi_check check)
 {
     double value;
     int rc = tgi_take_double(r, node, what, &value);
@@ -142,7 +148,8 @@ static int read_checksum(struct tgi_reader *r, uint32_t node, struct tgi_check c
         if (errno == 0 && end != text && *end == '\0' && *text != '-' && *text != '+' && *text != ' ')
             return add(r, node, &check);
     }
-    return tgi_report(r, node, NULL, TG_E_BAD_VALUE, "\"checksum\" must be 64 bits, as a number or a string such as \"0x1234abcd\"");
+    return tgi_report(r, node, NULL, TG_E_BAD_VALUE,
+                      "\"checksum\" must be 64 bits, as a number or a string such as \"0x1234abcd\"");
 }
 
 static int read_residual(struct tgi_reader *r, uint32_t node, struct tgi_check check)
@@ -222,7 +229,8 @@ int tgi_read_check(struct tgi_reader *r, uint32_t node)
         (rc = tgi_reference_eval(r, &ref, &arg)) != 0)
         return rc;
     if (arg.kind == TG_ARG_ROWS)
-        return tgi_report(r, v[C_BUFFER], NULL, TG_E_BAD_REFERENCE, "a check looks at a tile or a buffer, not at rows");
+        return tgi_report(r, v[C_BUFFER], NULL, TG_E_BAD_REFERENCE,
+                          "a check looks at a tile or a buffer, not at rows");
     check.buffer = arg.buffer;
     check.tile = arg.kind == TG_ARG_ALL ? TG_NONE : arg.tile;
     return read_conditions(r, v, check);

@@ -5,6 +5,8 @@
  * template is active twice.  A template that can make more than one task is walked twice: first
  * counting only, so that an expansion beyond the limit is refused before any memory is spent on it.
  * Counting multiplies innermost loops out instead of walking them. */
+#include "io/json_reader.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -13,17 +15,13 @@
 
 #include "graph/error.h"
 #include "graph/vec.h"
-#include "io/json_reader.h"
 
 static bool is_control(const struct tgi_template *t)
 {
     return t->verb == TGI_VERB_REPEAT || t->verb == TGI_VERB_WHILE || t->verb == TGI_VERB_IF;
 }
 
-static bool is_leaf(const struct tgi_template *t)
-{
-    return t->verb <= TGI_VERB_BARRIER;
-}
+static bool is_leaf(const struct tgi_template *t) { return t->verb <= TGI_VERB_BARRIER; }
 
 /* The template that contains this one, across the call if it is the top of a graph. */
 static struct tgi_template *container(const struct tgi_template *t)
@@ -43,7 +41,8 @@ static void set_slot(struct tgi_reader *r, uint32_t slot, int64_t value)
 static int too_many(struct tgi_reader *r, uint32_t node, uint64_t n)
 {
     struct tgi_remark remark = {.help = "the limit can be raised (max_tasks, --limit)"};
-    return tgi_report(r, node, &remark, TG_E_EXPANSION, "expansion makes %s%" PRIu64 " tasks or iterations, the limit is %" PRIu64,
+    return tgi_report(r, node, &remark, TG_E_EXPANSION,
+                      "expansion makes %s%" PRIu64 " tasks or iterations, the limit is %" PRIu64,
                       n == UINT64_MAX ? "more than " : "", n == UINT64_MAX ? r->max_tasks : n, r->max_tasks);
 }
 
@@ -104,13 +103,14 @@ static int seek(struct tgi_reader *r, struct tgi_template *t, uint32_t level, bo
 
 /* ---- What tasks have in common ------------------------------------------------------------*/
 
-static int eval_ranged(struct tgi_reader *r, const struct tgi_number *number, const char *what, int64_t least, int64_t most,
-                       int64_t *value_p)
+static int eval_ranged(struct tgi_reader *r, const struct tgi_number *number, const char *what, int64_t least,
+                       int64_t most, int64_t *value_p)
 {
     int rc = tgi_number_int(r, number, value_p);
     if (rc == 0 && (*value_p < least || *value_p > most))
-        rc = tgi_report(r, number->node, NULL, TG_E_BAD_VALUE, "%s is %" PRId64 "; allowed are %" PRId64 " to %" PRId64, what,
-                        *value_p, least, most);
+        rc =
+            tgi_report(r, number->node, NULL, TG_E_BAD_VALUE,
+                       "%s is %" PRId64 "; allowed are %" PRId64 " to %" PRId64, what, *value_p, least, most);
     return rc;
 }
 
@@ -207,15 +207,18 @@ static int eval_ranks(struct tgi_reader *r, const struct tgi_template *t, struct
 
 /* ---- Names and control edges --------------------------------------------------------------*/
 
-static int remember_pending(struct tgi_reader *r, const struct tgi_pattern *pattern, const char *name, uint32_t length)
+static int remember_pending(struct tgi_reader *r, const struct tgi_pattern *pattern, const char *name,
+                            uint32_t length)
 {
-    struct tgi_pending_edge edge = {.task = r->target->n_tasks, .n_prefix = r->prefix_length, .node = pattern->node};
+    struct tgi_pending_edge edge = {
+        .task = r->target->n_tasks, .n_prefix = r->prefix_length, .node = pattern->node};
     if (r->is_stream) {
         tgi_reader_locate(r, pattern->node, &edge.line, &edge.column);
         edge.length = r->tape.nodes[pattern->node].size;
     }
     edge.name = tgi_arena_strndup(&r->pending_names, name, length);
-    if (edge.name == NULL || !tgi_vec_reserve(&r->pending, &r->cap_pending, (uint64_t)r->n_pending + 1, sizeof edge))
+    if (edge.name == NULL ||
+        !tgi_vec_reserve(&r->pending, &r->cap_pending, (uint64_t)r->n_pending + 1, sizeof edge))
         return tgi_report_memory(r);
     r->pending[r->n_pending++] = edge;
     return 0;
@@ -260,8 +263,8 @@ static const char *suggest_task(const struct tg_graph *g, const char *name, char
     return found;
 }
 
-static int report_edge(struct tgi_reader *r, const struct tgi_pending_edge *edge, const char *help, int status,
-                       const char *text)
+static int report_edge(struct tgi_reader *r, const struct tgi_pending_edge *edge, const char *help,
+                       int status, const char *text)
 {
     struct tgi_remark remark = {.help = help};
     if (r->is_stream)
@@ -269,7 +272,8 @@ static int report_edge(struct tgi_reader *r, const struct tgi_pending_edge *edge
     return tgi_report(r, edge->node, &remark, status, "%s", text);
 }
 
-static int unknown_task(struct tgi_reader *r, const struct tg_graph *graph, const struct tgi_pending_edge *edge)
+static int unknown_task(struct tgi_reader *r, const struct tg_graph *graph,
+                        const struct tgi_pending_edge *edge)
 {
     char help[320], scratch[32], text[320];
     const char *name = edge->name + edge->n_prefix, *task = tgi_graph_task_name(graph, edge->task, scratch);
@@ -306,7 +310,8 @@ int tgi_resolve_pending(struct tgi_reader *r, struct tg_graph *graph, uint32_t f
 /* ---- One task -----------------------------------------------------------------------------*/
 
 /* The part of the template that the graph complains about. */
-static uint32_t find_culprit(const struct tgi_reader *r, const struct tgi_template *t, const struct tg_error *err)
+static uint32_t find_culprit(const struct tgi_reader *r, const struct tgi_template *t,
+                             const struct tg_error *err)
 {
     if ((err->status == TG_E_DUPLICATE_NAME || err->status == TG_E_BAD_NAME) && t->id.text != NULL)
         return t->id.node;
@@ -315,10 +320,13 @@ static uint32_t find_culprit(const struct tgi_reader *r, const struct tgi_templa
     static const char *const of_copy[] = {"to", "from"}, *const of_fill[] = {"to", "value"};
     bool has_kernel = t->verb == TGI_VERB_KERNEL || t->verb == TGI_VERB_HOST;
     const struct tgi_op *op = has_kernel ? &r->graph->space->ops[t->kernel] : NULL;
-    for (uint32_t i = 0; i < t->n_args && (has_kernel || t->verb == TGI_VERB_COPY || t->verb == TGI_VERB_FILL); i++) {
+    for (uint32_t i = 0;
+         i < t->n_args && (has_kernel || t->verb == TGI_VERB_COPY || t->verb == TGI_VERB_FILL); i++) {
         char quoted[160];
         snprintf(quoted, sizeof quoted, "argument \"%.100s\"",
-                 has_kernel ? op->params[i].name : t->verb == TGI_VERB_COPY ? of_copy[i] : of_fill[i]);
+                 has_kernel                 ? op->params[i].name
+                 : t->verb == TGI_VERB_COPY ? of_copy[i]
+                                            : of_fill[i]);
         if (strstr(err->text, quoted) != NULL)
             return t->args[i].node;
     }
@@ -360,8 +368,9 @@ static int add_cost(struct tgi_reader *r, const struct tgi_template *t, tg_task_
 
 static int eval_spec(struct tgi_reader *r, struct tgi_template *t, struct tg_task_spec *spec)
 {
-    static const enum tg_task_kind kinds[] = {TG_TASK_KERNEL, TG_TASK_HOST, TG_TASK_COPY, TG_TASK_FILL, TG_TASK_COLLECTIVE,
-                                              TG_TASK_BARRIER, TG_TASK_REPEAT, TG_TASK_WHILE, TG_TASK_IF};
+    static const enum tg_task_kind kinds[] = {TG_TASK_KERNEL, TG_TASK_HOST,       TG_TASK_COPY,
+                                              TG_TASK_FILL,   TG_TASK_COLLECTIVE, TG_TASK_BARRIER,
+                                              TG_TASK_REPEAT, TG_TASK_WHILE,      TG_TASK_IF};
     struct tgi_common common = r->common;
     int64_t value;
     int rc = 0;
@@ -378,13 +387,15 @@ static int eval_spec(struct tgi_reader *r, struct tgi_template *t, struct tg_tas
         spec->collective = t->collective;
         spec->op = t->op;
         rc = eval_ranks(r, t, spec);
-        if (rc == 0 && t->root.kind != TGI_NUMBER_NONE && (rc = eval_ranged(r, &t->root, "\"root\"", 0, UINT32_MAX, &value)) == 0)
+        if (rc == 0 && t->root.kind != TGI_NUMBER_NONE &&
+            (rc = eval_ranged(r, &t->root, "\"root\"", 0, UINT32_MAX, &value)) == 0)
             spec->root = (uint32_t)value;
     } else if (rc == 0) {
         rc = eval_args(r, t, spec);
     }
     if (rc == 0 && t->count.kind != TGI_NUMBER_NONE &&
-        (rc = eval_ranged(r, &t->count, t->verb == TGI_VERB_WHILE ? "\"max\"" : "\"repeat\"", 0, INT64_MAX, &value)) == 0)
+        (rc = eval_ranged(r, &t->count, t->verb == TGI_VERB_WHILE ? "\"max\"" : "\"repeat\"", 0, INT64_MAX,
+                          &value)) == 0)
         spec->count = (uint64_t)value;
     if (rc == 0 && t->n_after > 0)
         rc = eval_after(r, t, spec);
@@ -440,7 +451,8 @@ static int enter_prefix(struct tgi_reader *r, struct tgi_template *t)
         n = snprintf(r->name + used, size - used, "%s#%u/", t->callee->name, t->callee->n_unnamed++);
     }
     if (rc == 0 && used + (uint32_t)n >= size - 1)
-        rc = tgi_report(r, t->node, NULL, TG_E_BAD_NAME, "names inside this call are longer than %d bytes", TGI_MAX_NAME);
+        rc = tgi_report(r, t->node, NULL, TG_E_BAD_NAME, "names inside this call are longer than %d bytes",
+                        TGI_MAX_NAME);
     if (rc == 0)
         r->prefix_length = used + (uint32_t)n;
     return rc;
@@ -537,7 +549,8 @@ static int eval_when(struct tgi_reader *r, const struct tgi_template *t, bool *i
     double f = 1;
     int rc = 0;
     if (t->when.kind != TGI_NUMBER_NONE)
-        rc = tgi_number_is_float(r, &t->when) ? tgi_number_double(r, &t->when, &f) : tgi_number_int(r, &t->when, &i);
+        rc = tgi_number_is_float(r, &t->when) ? tgi_number_double(r, &t->when, &f)
+                                              : tgi_number_int(r, &t->when, &i);
     *is_wanted_p = i != 0 && f != 0;
     return rc;
 }
@@ -556,7 +569,8 @@ static int count(struct tgi_reader *r, struct tgi_template *t)
     const struct tgi_template *looping = t;
     while (looping->n_loops == 0 && container(looping) != NULL)
         looping = container(looping);
-    return too_many(r, looping->n_loops > 0 ? looping->loops[looping->n_loops - 1].node : looping->node, UINT64_MAX);
+    return too_many(r, looping->n_loops > 0 ? looping->loops[looping->n_loops - 1].node : looping->node,
+                    UINT64_MAX);
 }
 
 enum step { BEGIN, RUN, RETURN, NEXT, LEAVE };
@@ -719,7 +733,8 @@ void tgi_format_bindings(struct tgi_reader *r, char *text, size_t size)
         const struct tgi_template *t = chain[--n];
         bool is_top_of_graph = t->parent == NULL && t->owner != NULL;
         for (uint32_t k = 0; is_top_of_graph && k < t->owner->n_params && used < size; k++) {
-            used += (size_t)snprintf(text + used, size - used, "%s%s=", used > 0 ? ", " : "", t->owner->params[k]);
+            used += (size_t)snprintf(text + used, size - used, "%s%s=", used > 0 ? ", " : "",
+                                     t->owner->params[k]);
             if (used < size && (frames[n].float_slots >> k & 1) != 0)
                 used += (size_t)snprintf(text + used, size - used, "%g", frames[n].f[k]);
             else if (used < size)
@@ -727,13 +742,14 @@ void tgi_format_bindings(struct tgi_reader *r, char *text, size_t size)
         }
         for (uint32_t k = 0; k < t->n_open && k < t->n_loops && used < size; k++) {
             inner = &t->loops[k];
-            used += (size_t)snprintf(text + used, size - used, "%s%.*s=%" PRId64, used > 0 ? ", " : "", (int)inner->name_length,
-                                     inner->name, frames[n].i[inner->slot]);
+            used += (size_t)snprintf(text + used, size - used, "%s%.*s=%" PRId64, used > 0 ? ", " : "",
+                                     (int)inner->name_length, inner->name, frames[n].i[inner->slot]);
         }
     }
     if (inner != NULL && used < size) {
         uint32_t line, column;
         tgi_reader_locate(r, inner->node, &line, &column);
-        snprintf(text + used, size - used, " (from \"%.100s\" at line %u)", tgi_node_string(r, inner->node), line);
+        snprintf(text + used, size - used, " (from \"%.100s\" at line %u)", tgi_node_string(r, inner->node),
+                 line);
     }
 }

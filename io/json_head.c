@@ -1,16 +1,19 @@
 /* What stands at the head of a file: version, name, parameters, requirements. */
+#include "io/json_reader.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "graph/error.h"
-#include "io/json_reader.h"
 
 static int check_version(struct tgi_reader *r, uint32_t root, uint32_t node)
 {
-    struct tgi_remark remark = {.help = "a graph file starts with {\"tgraph\": \"1.0\", ..}; \"tgraph import\" reads other formats"};
+    struct tgi_remark remark = {
+        .help = "a graph file starts with {\"tgraph\": \"1.0\", ..}; \"tgraph import\" reads other formats"};
     if (node == TGI_TAPE_ABSENT)
-        return tgi_report(r, root, &remark, TG_E_MISSING_KEY, "not a graph file: the key \"tgraph\" is missing");
+        return tgi_report(r, root, &remark, TG_E_MISSING_KEY,
+                          "not a graph file: the key \"tgraph\" is missing");
     int rc = tgi_expect(r, node, TGI_TAPE_STRING, "\"tgraph\"");
     if (rc != 0)
         return rc;
@@ -19,7 +22,8 @@ static int check_version(struct tgi_reader *r, uint32_t root, uint32_t node)
     size_t digits = strspn(minor, "0123456789");
     if (digits > 0 && minor[digits] == '\0')
         return 0;
-    return tgi_report(r, node, NULL, TG_E_VERSION, "version \"%.40s\" of the format; this program reads \"1.0\"", version);
+    return tgi_report(r, node, NULL, TG_E_VERSION,
+                      "version \"%.40s\" of the format; this program reads \"1.0\"", version);
 }
 
 static int create_graph(struct tgi_reader *r, uint32_t name_node)
@@ -32,7 +36,8 @@ static int create_graph(struct tgi_reader *r, uint32_t name_node)
             return rc;
         name = tgi_node_string(r, name_node);
         if (strlen(name) > TGI_MAX_NAME)
-            return tgi_report(r, name_node, NULL, TG_E_BAD_NAME, "\"name\" is longer than %d bytes", TGI_MAX_NAME);
+            return tgi_report(r, name_node, NULL, TG_E_BAD_NAME, "\"name\" is longer than %d bytes",
+                              TGI_MAX_NAME);
     }
     if (tg_graph_create(name, &r->graph, &err) != 0)
         return tgi_report_memory(r);
@@ -40,7 +45,8 @@ static int create_graph(struct tgi_reader *r, uint32_t name_node)
     space->allow_plugins = r->options->allow_plugins;
     space->file = tgi_arena_strdup(&space->strings, r->file);
     space->folder = slash == NULL ? tgi_arena_strdup(&space->strings, ".")
-                                  : tgi_arena_strndup(&space->strings, r->file, slash == r->file ? 1 : (size_t)(slash - r->file));
+                                  : tgi_arena_strndup(&space->strings, r->file,
+                                                      slash == r->file ? 1 : (size_t)(slash - r->file));
     return space->file != NULL && space->folder != NULL ? 0 : tgi_report_memory(r);
 }
 
@@ -75,7 +81,8 @@ static int keep_params(struct tgi_reader *r)
     text[0] = '{';
     for (uint32_t k = 0; k < r->params.n_entries; k++) {
         const struct tgi_param_value *value = &r->param_values[r->params.entries[k].value];
-        used += (size_t)snprintf(text + used, size - used, "%s\"%s\":", k > 0 ? "," : "", r->params.entries[k].name);
+        used += (size_t)snprintf(text + used, size - used, "%s\"%s\":", k > 0 ? "," : "",
+                                 r->params.entries[k].name);
         if (value->is_float)
             used += (size_t)snprintf(text + used, size - used, "%.17g", value->f);
         else
@@ -103,7 +110,8 @@ int tgi_read_head(struct tgi_reader *r, uint32_t node, const uint32_t *v)
     if (!tgi_reader_is_done(r))
         result = (rc = tgi_read_params(r, v[TGI_HEAD_PARAMS])) != 0 ? rc : result;
     if (v[TGI_HEAD_META] != TGI_TAPE_ABSENT &&
-        (r->graph->space->meta_text = tgi_tape_copy_raw(&r->tape, v[TGI_HEAD_META], &r->graph->space->strings)) == NULL)
+        (r->graph->space->meta_text =
+             tgi_tape_copy_raw(&r->tape, v[TGI_HEAD_META], &r->graph->space->strings)) == NULL)
         return tgi_report_memory(r);
     if (r->params.n_entries > 0 && !tgi_reader_is_done(r))
         result = (rc = keep_params(r)) != 0 ? rc : result;

@@ -7,7 +7,8 @@
 #include "graph/error.h"
 #include "io/npy.h"
 
-static int read_file_init(struct tgi_reader *r, uint32_t file_node, uint32_t offset_node, struct tg_buffer_spec *spec)
+static int read_file_init(struct tgi_reader *r, uint32_t file_node, uint32_t offset_node,
+                          struct tg_buffer_spec *spec)
 {
     struct tg_error err;
     struct tgi_file_init *init;
@@ -17,7 +18,8 @@ static int read_file_init(struct tgi_reader *r, uint32_t file_node, uint32_t off
         rc = tgi_take_int(r, offset_node, "\"offset\"", 0, INT64_MAX / 2, &offset);
     if (rc != 0)
         return rc;
-    if (tgi_file_init_create(r->graph->space->folder, tgi_node_string(r, file_node), (uint64_t)offset, spec, &init, &err) != 0)
+    if (tgi_file_init_create(r->graph->space->folder, tgi_node_string(r, file_node), (uint64_t)offset, spec,
+                             &init, &err) != 0)
         return tgi_report_error(r, file_node, &err);
     spec->init = TG_INIT_CALL;
     spec->init_call = tgi_file_init_tile;
@@ -65,7 +67,9 @@ int tgi_read_init(struct tgi_reader *r, uint32_t node, struct tg_buffer_spec *sp
     for (uint32_t k = 0; k < I_OFFSET; k++)
         n += v[k] != TGI_TAPE_ABSENT;
     if (n != 1 || (v[I_OFFSET] != TGI_TAPE_ABSENT && v[I_FILE] == TGI_TAPE_ABSENT))
-        return tgi_report(r, node, NULL, TG_E_BAD_VALUE, "\"init\" is \"zero\", \"none\" or one of fill, random, iota, spd, file (with offset)");
+        return tgi_report(
+            r, node, NULL, TG_E_BAD_VALUE,
+            "\"init\" is \"zero\", \"none\" or one of fill, random, iota, spd, file (with offset)");
     if (v[I_FILE] != TGI_TAPE_ABSENT)
         return read_file_init(r, v[I_FILE], v[I_OFFSET], spec);
     if (v[I_FILL] != TGI_TAPE_ABSENT) {

@@ -1,4 +1,6 @@
 /* "kernels": signatures, costs and variants. */
+#include "io/json_reader.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +12,6 @@
 #include "graph/dtype.h"
 #include "graph/error.h"
 #include "io/diagnostic.h"
-#include "io/json_reader.h"
 #include "io/path.h"
 
 #define MAX_SOURCE_BYTES (4u << 20)
@@ -35,7 +36,8 @@ static int read_type(struct tgi_reader *r, uint32_t node, enum tg_dtype *dtype_p
     *dtype_p = tgi_dtype_parse(text, length);
     if (*dtype_p != TG_N_DTYPES)
         return 0;
-    struct tgi_remark remark = {.help = "f16 bf16 f32 f64 i8 i16 i32 i64 u8 u16 u32 u64 c64 c128, with * for a tile"};
+    struct tgi_remark remark = {
+        .help = "f16 bf16 f32 f64 i8 i16 i32 i64 u8 u16 u32 u64 c64 c128, with * for a tile"};
     return tgi_report(r, node, &remark, TG_E_BAD_VALUE, "unknown type \"%.100s\"", text);
 }
 
@@ -48,7 +50,8 @@ static int read_param(struct tgi_reader *r, uint32_t node, struct tg_param *p)
     if (rc != 0)
         return rc;
     if (v[0] == TGI_TAPE_ABSENT || v[1] == TGI_TAPE_ABSENT)
-        return tgi_report(r, node, NULL, TG_E_MISSING_KEY, "a parameter needs \"%s\"", v[0] == TGI_TAPE_ABSENT ? "name" : "type");
+        return tgi_report(r, node, NULL, TG_E_MISSING_KEY, "a parameter needs \"%s\"",
+                          v[0] == TGI_TAPE_ABSENT ? "name" : "type");
     if ((rc = tgi_expect(r, v[0], TGI_TAPE_STRING, "\"name\" of a parameter")) != 0 ||
         (rc = tgi_check_name(r, v[0], "a parameter", false, tgi_node_string(r, v[0]))) != 0 ||
         (rc = read_type(r, v[1], &p->dtype, &is_tile)) != 0)
@@ -57,9 +60,11 @@ static int read_param(struct tgi_reader *r, uint32_t node, struct tg_param *p)
     p->access = TG_SCALAR;
     p->op = TG_SUM;
     if (is_tile && v[2] == TGI_TAPE_ABSENT)
-        return tgi_report(r, node, NULL, TG_E_MISSING_KEY, "parameter \"%.100s\" is a tile and needs \"access\"", p->name);
+        return tgi_report(r, node, NULL, TG_E_MISSING_KEY,
+                          "parameter \"%.100s\" is a tile and needs \"access\"", p->name);
     if (!is_tile && v[2] != TGI_TAPE_ABSENT)
-        return tgi_report(r, v[2], NULL, TG_E_BAD_VALUE, "parameter \"%.100s\" is passed by value and has no \"access\"", p->name);
+        return tgi_report(r, v[2], NULL, TG_E_BAD_VALUE,
+                          "parameter \"%.100s\" is passed by value and has no \"access\"", p->name);
     if (is_tile) {
         if ((rc = tgi_take_word(r, v[2], "\"access\"", access_names, 5, &word)) != 0)
             return rc;
@@ -82,7 +87,8 @@ static int read_params(struct tgi_reader *r, uint32_t node, struct tg_param *par
         return result;
     uint32_t n = tgi_tape_count(&r->tape, node);
     if (n > TG_MAX_PARAMS)
-        return tgi_report(r, node, NULL, TG_E_LIMIT, "%u parameters; at most %d are allowed", n, TG_MAX_PARAMS);
+        return tgi_report(r, node, NULL, TG_E_LIMIT, "%u parameters; at most %d are allowed", n,
+                          TG_MAX_PARAMS);
     uint32_t item = node + 1;
     for (uint32_t k = 0; k < n && !tgi_reader_is_done(r); k++, item = tgi_tape_next(&r->tape, item)) {
         int rc = read_param(r, item, &params[k]);
@@ -100,7 +106,8 @@ static void push_params(struct tgi_reader *r, const struct tgi_op *op)
     r->n_vars = 0;
     for (uint32_t i = 0; i < op->n_params; i++)
         if (op->params[i].access == TG_SCALAR)
-            r->vars[r->n_vars++] = (struct tgi_var){op->params[i].name, (uint32_t)strlen(op->params[i].name), i};
+            r->vars[r->n_vars++] =
+                (struct tgi_var){op->params[i].name, (uint32_t)strlen(op->params[i].name), i};
 }
 
 static int read_cost(struct tgi_reader *r, uint32_t node, tg_kernel_id kernel)
@@ -134,15 +141,33 @@ static int read_cost(struct tgi_reader *r, uint32_t node, tg_kernel_id kernel)
 
 /* ---- Variants -----------------------------------------------------------------------------*/
 
-enum { V_ON, V_BUILTIN, V_C, V_SO, V_ENTRY, V_FILE, V_CODE, V_BINARY, V_GRID, V_BLOCK, V_CLUSTER, V_SMEM, V_OPTIONS, V_WIDTH, N_V };
-static const char *const variant_keys[N_V] = {"on", "builtin", "c", "so", "entry", "file", "code", "binary", "grid",
-                                              "block", "cluster", "smem", "options", "width"};
+enum {
+    V_ON,
+    V_BUILTIN,
+    V_C,
+    V_SO,
+    V_ENTRY,
+    V_FILE,
+    V_CODE,
+    V_BINARY,
+    V_GRID,
+    V_BLOCK,
+    V_CLUSTER,
+    V_SMEM,
+    V_OPTIONS,
+    V_WIDTH,
+    N_V
+};
+static const char *const variant_keys[N_V] = {"on",      "builtin", "c",       "so",   "entry",
+                                              "file",    "code",    "binary",  "grid", "block",
+                                              "cluster", "smem",    "options", "width"};
 /* Which keys go with which kind of device. */
 static const uint32_t variant_allows[] = {
     1u << V_ON | 1u << V_BUILTIN | 1u << V_C | 1u << V_SO | 1u << V_ENTRY | 1u << V_OPTIONS,
-    1u << V_ON | 1u << V_BUILTIN | 1u << V_ENTRY | 1u << V_FILE | 1u << V_CODE | 1u << V_BINARY | 1u << V_GRID | 1u << V_BLOCK |
-        1u << V_CLUSTER | 1u << V_SMEM | 1u << V_OPTIONS,
-    1u << V_ON | 1u << V_BUILTIN | 1u << V_ENTRY | 1u << V_FILE | 1u << V_CODE | 1u << V_WIDTH | 1u << V_OPTIONS,
+    1u << V_ON | 1u << V_BUILTIN | 1u << V_ENTRY | 1u << V_FILE | 1u << V_CODE | 1u << V_BINARY |
+        1u << V_GRID | 1u << V_BLOCK | 1u << V_CLUSTER | 1u << V_SMEM | 1u << V_OPTIONS,
+    1u << V_ON | 1u << V_BUILTIN | 1u << V_ENTRY | 1u << V_FILE | 1u << V_CODE | 1u << V_WIDTH |
+        1u << V_OPTIONS,
 };
 
 /* A string, or an array of lines. */
@@ -189,7 +214,8 @@ static int read_file(struct tgi_reader *r, uint32_t node, const char *path, cons
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
         rc = tgi_report(r, node, NULL, TG_E_OPEN, "\"%.200s\" is not a regular file", path);
     else if (text_p != NULL && st.st_size > (off_t)MAX_SOURCE_BYTES)
-        rc = tgi_report(r, node, NULL, TG_E_LIMIT, "\"%.200s\" has more than %u bytes", path, MAX_SOURCE_BYTES);
+        rc = tgi_report(r, node, NULL, TG_E_LIMIT, "\"%.200s\" has more than %u bytes", path,
+                        MAX_SOURCE_BYTES);
     else if (text_p != NULL) {
         char *text = tgi_pool_alloc(&r->scratch, (size_t)st.st_size + 1);
         ssize_t n = 0, got = 0;
@@ -200,7 +226,8 @@ static int read_file(struct tgi_reader *r, uint32_t node, const char *path, cons
         else if (n < 0)
             rc = tgi_report(r, node, NULL, TG_E_READ, "\"%.200s\" cannot be read", path);
         else if (memchr(text, '\0', (size_t)got) != NULL)
-            rc = tgi_report(r, node, NULL, TG_E_READ, "\"%.200s\" holds NUL bytes and is no source code", path);
+            rc = tgi_report(r, node, NULL, TG_E_READ, "\"%.200s\" holds NUL bytes and is no source code",
+                            path);
         *text_p = text;
     }
     close(fd);
@@ -236,7 +263,8 @@ static int find_builtin(struct tgi_reader *r, uint32_t node, const struct tgi_bu
     return tgi_report(r, node, &remark, TG_E_UNKNOWN_BUILTIN, "unknown built-in kernel \"%.100s\"", name);
 }
 
-static int read_cpu_variant(struct tgi_reader *r, uint32_t node, const uint32_t *v, struct tgi_variant *variant)
+static int read_cpu_variant(struct tgi_reader *r, uint32_t node, const uint32_t *v,
+                            struct tgi_variant *variant)
 {
     if (v[V_BUILTIN] != TGI_TAPE_ABSENT) {
         variant->form = TGI_VARIANT_BUILTIN;
@@ -256,8 +284,10 @@ static int read_cpu_variant(struct tgi_reader *r, uint32_t node, const uint32_t 
         if (rc != 0)
             return rc;
         if (!r->options->allow_plugins) {
-            struct tgi_remark remark = {.help = "a shared object is code that runs as you: pass --allow-plugins if you trust it"};
-            return tgi_report(r, v[V_SO], &remark, TG_E_PLUGIN_REFUSED, "shared objects are loaded with --allow-plugins only");
+            struct tgi_remark remark = {
+                .help = "a shared object is code that runs as you: pass --allow-plugins if you trust it"};
+            return tgi_report(r, v[V_SO], &remark, TG_E_PLUGIN_REFUSED,
+                              "shared objects are loaded with --allow-plugins only");
         }
         variant->form = TGI_VARIANT_BINARY;
         variant->path = tgi_node_string(r, v[V_SO]);
@@ -266,7 +296,8 @@ static int read_cpu_variant(struct tgi_reader *r, uint32_t node, const uint32_t 
     return tgi_report(r, node, NULL, TG_E_MISSING_KEY, "a cpu variant needs \"builtin\", \"c\" or \"so\"");
 }
 
-static int read_device_variant(struct tgi_reader *r, uint32_t node, const uint32_t *v, struct tgi_variant *variant)
+static int read_device_variant(struct tgi_reader *r, uint32_t node, const uint32_t *v,
+                               struct tgi_variant *variant)
 {
     int rc;
     if (v[V_BUILTIN] != TGI_TAPE_ABSENT) {
@@ -279,7 +310,8 @@ static int read_device_variant(struct tgi_reader *r, uint32_t node, const uint32
     }
     uint32_t path = v[V_FILE] != TGI_TAPE_ABSENT ? v[V_FILE] : v[V_BINARY];
     if (path == TGI_TAPE_ABSENT)
-        return tgi_report(r, node, NULL, TG_E_MISSING_KEY, "a device variant needs \"builtin\", \"file\", \"code\" or \"binary\"");
+        return tgi_report(r, node, NULL, TG_E_MISSING_KEY,
+                          "a device variant needs \"builtin\", \"file\", \"code\" or \"binary\"");
     if ((rc = tgi_expect(r, path, TGI_TAPE_STRING, "the name of a file")) != 0)
         return rc;
     variant->path = tgi_node_string(r, path);
@@ -297,7 +329,8 @@ static void destroy_sizes(struct tgi_variant *v)
     tgi_expr_destroy(v->smem);
 }
 
-static int read_sizes(struct tgi_reader *r, uint32_t node, const char *what, struct tgi_expr **exprs, const char **texts)
+static int read_sizes(struct tgi_reader *r, uint32_t node, const char *what, struct tgi_expr **exprs,
+                      const char **texts)
 {
     if (node == TGI_TAPE_ABSENT)
         return 0;
@@ -322,28 +355,30 @@ static int read_string_key(struct tgi_reader *r, uint32_t node, const char *what
     return rc;
 }
 
-static int check_variant_keys(struct tgi_reader *r, const uint32_t *v, uint32_t kind, const char *const *kinds)
+static int check_variant_keys(struct tgi_reader *r, const uint32_t *v, uint32_t kind,
+                              const char *const *kinds)
 {
     static const uint32_t sources[] = {V_BUILTIN, V_C, V_SO, V_FILE, V_CODE, V_BINARY};
     uint32_t n_sources = 0;
     for (uint32_t k = 0; k < N_V; k++)
         if (v[k] != TGI_TAPE_ABSENT && (variant_allows[kind] >> k & 1) == 0) {
             struct tgi_remark remark = {.is_key = true};
-            return tgi_report(r, v[k], &remark, TG_E_UNKNOWN_KEY, "\"%s\" does not go with \"on\": \"%s\"", variant_keys[k],
-                              kinds[kind]);
+            return tgi_report(r, v[k], &remark, TG_E_UNKNOWN_KEY, "\"%s\" does not go with \"on\": \"%s\"",
+                              variant_keys[k], kinds[kind]);
         }
     for (uint32_t k = 0; k < 6; k++)
         if (v[sources[k]] != TGI_TAPE_ABSENT && ++n_sources > 1) {
             struct tgi_remark remark = {.is_key = true};
-            return tgi_report(r, v[sources[k]], &remark, TG_E_BAD_VALUE, "a variant has one source; \"%s\" is a second one",
-                              variant_keys[sources[k]]);
+            return tgi_report(r, v[sources[k]], &remark, TG_E_BAD_VALUE,
+                              "a variant has one source; \"%s\" is a second one", variant_keys[sources[k]]);
         }
     return 0;
 }
 
 static int read_variant(struct tgi_reader *r, uint32_t node, tg_kernel_id kernel)
 {
-    static const char *const kinds[] = {"cpu", "cuda", "resident"}, *const widths[] = {"thread", "warp", "block"};
+    static const char *const kinds[] = {"cpu", "cuda", "resident"}, *const widths[] = {"thread", "warp",
+                                                                                       "block"};
     uint32_t v[N_V], kind, width;
     int rc = tgi_object_take(r, node, "a variant", variant_keys, N_V, v);
     if (rc != 0)
@@ -359,7 +394,8 @@ static int read_variant(struct tgi_reader *r, uint32_t node, tg_kernel_id kernel
         rc = read_string_key(r, v[V_ENTRY], "\"entry\"", &variant.entry);
     if (rc == 0)
         rc = read_string_key(r, v[V_OPTIONS], "\"options\"", &variant.options);
-    if (rc == 0 && v[V_WIDTH] != TGI_TAPE_ABSENT && (rc = tgi_take_word(r, v[V_WIDTH], "\"width\"", widths, 3, &width)) == 0)
+    if (rc == 0 && v[V_WIDTH] != TGI_TAPE_ABSENT &&
+        (rc = tgi_take_word(r, v[V_WIDTH], "\"width\"", widths, 3, &width)) == 0)
         variant.width = widths[width];
     push_params(r, &r->graph->space->ops[kernel]);
     if (rc == 0)
@@ -389,10 +425,12 @@ static int read_variant(struct tgi_reader *r, uint32_t node, tg_kernel_id kernel
  * variant that has one. */
 static uint32_t signature_builtin(const struct tgi_reader *r, uint32_t builtin, uint32_t variants)
 {
-    if (builtin != TGI_TAPE_ABSENT || variants == TGI_TAPE_ABSENT || tgi_node_type(r, variants) != TGI_TAPE_ARRAY)
+    if (builtin != TGI_TAPE_ABSENT || variants == TGI_TAPE_ABSENT ||
+        tgi_node_type(r, variants) != TGI_TAPE_ARRAY)
         return builtin;
     uint32_t item = variants + 1;
-    for (uint32_t left = tgi_tape_count(&r->tape, variants); left > 0; left--, item = tgi_tape_next(&r->tape, item)) {
+    for (uint32_t left = tgi_tape_count(&r->tape, variants); left > 0;
+         left--, item = tgi_tape_next(&r->tape, item)) {
         if (tgi_node_type(r, item) != TGI_TAPE_OBJECT)
             continue;
         uint32_t key = item + 1;
@@ -419,13 +457,15 @@ static int add_kernel(struct tgi_reader *r, uint32_t name_node, bool is_key, uin
     spec.params = params;
     if (v[K_PARAMS] != TGI_TAPE_ABSENT && (rc = read_params(r, v[K_PARAMS], params, &spec.n_params)) != 0)
         return rc;
-    uint32_t signature = v[K_PARAMS] == TGI_TAPE_ABSENT ? signature_builtin(r, v[K_BUILTIN], v[K_VARIANTS]) : v[K_BUILTIN];
+    uint32_t signature =
+        v[K_PARAMS] == TGI_TAPE_ABSENT ? signature_builtin(r, v[K_BUILTIN], v[K_VARIANTS]) : v[K_BUILTIN];
     if (signature != TGI_TAPE_ABSENT && (rc = find_builtin(r, signature, &builtin)) != 0)
         return rc;
     spec.builtin = builtin != NULL ? builtin->name : NULL;
     if (tg_graph_add_kernel(r->graph, &spec, id_p, &err) != 0)
-        return tgi_report(r, err.status == TG_E_SIGNATURE && signature != TGI_TAPE_ABSENT ? signature : name_node,
-                          err.status == TG_E_SIGNATURE ? NULL : &remark, err.status, "%s", err.text);
+        return tgi_report(
+            r, err.status == TG_E_SIGNATURE && signature != TGI_TAPE_ABSENT ? signature : name_node,
+            err.status == TG_E_SIGNATURE ? NULL : &remark, err.status, "%s", err.text);
     const struct tgi_op *op = &r->graph->space->ops[*id_p];
     r->graph->space->ops[*id_p].site = tgi_reader_site(r, node);
     if (!tgi_name_index_add(&r->kernels, op->name, strlen(op->name), *id_p))
@@ -449,7 +489,8 @@ int tgi_read_kernel(struct tgi_reader *r, uint32_t name_node, bool is_key, uint3
         return tgi_report(r, v[K_NAME], &remark, TG_E_UNKNOWN_KEY, "unknown key \"name\" in a kernel");
     }
     if (v[K_BUILTIN] == TGI_TAPE_ABSENT && v[K_VARIANTS] == TGI_TAPE_ABSENT)
-        return tgi_report(r, node, NULL, TG_E_MISSING_KEY, "kernel \"%.100s\" needs \"builtin\" or \"variants\"", name);
+        return tgi_report(r, node, NULL, TG_E_MISSING_KEY,
+                          "kernel \"%.100s\" needs \"builtin\" or \"variants\"", name);
     if ((rc = add_kernel(r, name_node, is_key, node, v, &kernel)) != 0)
         return rc;
     int result = 0;
@@ -457,7 +498,8 @@ int tgi_read_kernel(struct tgi_reader *r, uint32_t name_node, bool is_key, uint3
         if ((rc = tgi_expect(r, v[K_VARIANTS], TGI_TAPE_ARRAY, "\"variants\"")) != 0)
             return rc;
         uint32_t item = v[K_VARIANTS] + 1;
-        for (uint32_t left = tgi_tape_count(&r->tape, v[K_VARIANTS]); left > 0 && !tgi_reader_is_done(r); left--) {
+        for (uint32_t left = tgi_tape_count(&r->tape, v[K_VARIANTS]); left > 0 && !tgi_reader_is_done(r);
+             left--) {
             result = (rc = read_variant(r, item, kernel)) != 0 ? rc : result;
             item = tgi_tape_next(&r->tape, item);
         }

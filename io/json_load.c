@@ -1,4 +1,6 @@
 /* tg_graph_load(): a file becomes a graph or a list of messages. */
+#include "io/json_reader.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -8,7 +10,6 @@
 #include <unistd.h>
 
 #include "graph/error.h"
-#include "io/json_reader.h"
 
 #define DEFAULT_MAX_BYTES (64u << 20)
 #define DEFAULT_MAX_TASKS 50000000u
@@ -17,13 +18,14 @@ enum { D_BUFFERS = TGI_N_HEAD, D_KERNELS, D_GRAPHS, D_TASKS, D_CHECKS, D_STREAM,
 
 static int read_sections(struct tgi_reader *r, const uint32_t *v)
 {
-    static int (*const readers[])(struct tgi_reader *, uint32_t) = {tgi_read_buffers, tgi_read_kernels, tgi_read_graphs,
-                                                                   tgi_read_tasks, tgi_read_checks};
+    static int (*const readers[])(struct tgi_reader *, uint32_t) = {
+        tgi_read_buffers, tgi_read_kernels, tgi_read_graphs, tgi_read_tasks, tgi_read_checks};
     int result = 0, rc;
     for (uint32_t k = 0; k < 5 && !tgi_reader_is_done(r); k++) {
         if (v[D_BUFFERS + k] != TGI_TAPE_ABSENT && (rc = readers[k](r, v[D_BUFFERS + k])) != 0)
             result = rc;
-        if (k == D_TASKS - D_BUFFERS && !tgi_reader_is_done(r) && (rc = tgi_resolve_pending(r, r->graph, 0)) != 0)
+        if (k == D_TASKS - D_BUFFERS && !tgi_reader_is_done(r) &&
+            (rc = tgi_resolve_pending(r, r->graph, 0)) != 0)
             result = rc;
     }
     return result;
@@ -31,8 +33,8 @@ static int read_sections(struct tgi_reader *r, const uint32_t *v)
 
 static int read_document(struct tgi_reader *r, char *text, size_t size, uint32_t max_nodes)
 {
-    static const char *const keys[] = {"tgraph", "name", "params", "deps", "requires", "meta", "buffers", "kernels", "graphs",
-                                       "tasks", "checks", "stream"};
+    static const char *const keys[] = {"tgraph",  "name",    "params", "deps",  "requires", "meta",
+                                       "buffers", "kernels", "graphs", "tasks", "checks",   "stream"};
     struct tgi_tape_error err;
     uint32_t v[N_D];
     int result, rc;
@@ -40,7 +42,8 @@ static int read_document(struct tgi_reader *r, char *text, size_t size, uint32_t
         r->is_done = true;
         return tgi_report_at(r, err.offset, err.length, err.status, err.text);
     }
-    if ((result = tgi_object_take(r, 0, "the graph", keys, N_D, v)) != 0 && tgi_node_type(r, 0) != TGI_TAPE_OBJECT)
+    if ((result = tgi_object_take(r, 0, "the graph", keys, N_D, v)) != 0 &&
+        tgi_node_type(r, 0) != TGI_TAPE_OBJECT)
         return result;
     if (v[D_STREAM] != TGI_TAPE_ABSENT && tgi_node_type(r, v[D_STREAM]) != TGI_TAPE_FALSE) {
         struct tgi_remark remark = {.is_key = true, .help = "the name of a JSON Lines file ends in .jsonl"};
@@ -103,7 +106,7 @@ static int read_input(struct tgi_reader *r, struct input *in, char until, size_t
         in->text[in->used] = '\0';
         if (in->used > most) {
             r->is_done = true;
-            return tgi_report_position(r, 0, 0, 0, "JSON Lines files may have any size; --max-bytes raises the limit", TG_E_LIMIT,
+            return tgi_report_position(r, 0, 0, 0, "a JSON Lines file (.jsonl) may have any size", TG_E_LIMIT,
                                        "the file has more than %zu bytes", most);
         }
         *is_at_end_p = n == 0;
@@ -124,9 +127,11 @@ static bool looks_like_stream(struct tgi_reader *r, const struct input *in)
         return false;
     memcpy(line, in->text, n);
     line[n] = '\0';
-    if (tgi_tape_parse(&r->tape, line, (uint32_t)n, 1u << 20, &err) == 0 && tgi_node_type(r, 0) == TGI_TAPE_OBJECT) {
+    if (tgi_tape_parse(&r->tape, line, (uint32_t)n, 1u << 20, &err) == 0 &&
+        tgi_node_type(r, 0) == TGI_TAPE_OBJECT) {
         uint32_t key = 1;
-        for (uint32_t left = tgi_tape_count(&r->tape, 0); left > 0; left--, key = tgi_tape_next(&r->tape, key + 1))
+        for (uint32_t left = tgi_tape_count(&r->tape, 0); left > 0;
+             left--, key = tgi_tape_next(&r->tape, key + 1))
             if (strcmp(tgi_node_string(r, key), "stream") == 0)
                 is_stream = tgi_node_type(r, key + 1) == TGI_TAPE_TRUE;
     }
@@ -139,7 +144,8 @@ static int read_any(struct tgi_reader *r, const char *path)
 {
     struct input in = {.fd = -1};
     uint64_t max_bytes = r->options->max_bytes > 0 ? r->options->max_bytes : DEFAULT_MAX_BYTES;
-    size_t most = max_bytes < UINT32_MAX - 16 ? (size_t)max_bytes : UINT32_MAX - 16; /* offsets have 32 bits */
+    size_t most =
+        max_bytes < UINT32_MAX - 16 ? (size_t)max_bytes : UINT32_MAX - 16; /* offsets have 32 bits */
     uint32_t max_nodes = (uint32_t)(most / 4 > 1u << 20 ? most / 4 : 1u << 20);
     size_t length = strlen(path);
     bool is_at_end = false, is_stream = length > 6 && strcmp(path + length - 6, ".jsonl") == 0;
@@ -186,7 +192,8 @@ static void reader_fini(struct tgi_reader *r)
     free(r->pending);
 }
 
-int tg_graph_load(const char *path, const struct tg_load_options *options, struct tg_graph **graph_p, struct tg_error *err)
+int tg_graph_load(const char *path, const struct tg_load_options *options, struct tg_graph **graph_p,
+                  struct tg_error *err)
 {
     struct tg_load_options all = TG_LOAD_OPTIONS_INIT;
     if (path == NULL || path[0] == '\0')

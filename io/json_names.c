@@ -37,7 +37,8 @@ static void enter(struct tgi_name_index *index, uint32_t entry)
 
 bool tgi_name_index_add(struct tgi_name_index *index, const char *name, size_t length, uint32_t value)
 {
-    if (!tgi_vec_reserve(&index->entries, &index->cap_entries, (uint64_t)index->n_entries + 1, sizeof *index->entries))
+    if (!tgi_vec_reserve(&index->entries, &index->cap_entries, (uint64_t)index->n_entries + 1,
+                         sizeof *index->entries))
         return false;
     if (2 * ((uint64_t)index->n_entries + 1) > index->n_slots) {
         uint32_t n = index->n_slots > 0 ? 2 * index->n_slots : 32;

@@ -19,19 +19,25 @@
 #include "io/json_pool.h"
 #include "io/json_tape.h"
 
-#define TGI_MAX_VARS 64        /* loop variables and graph parameters visible at once */
-#define TGI_MAX_CALLS 64       /* calls within calls */
-#define TGI_MAX_ERRORS 20      /* reported of one file */
-#define TGI_MAX_NAME 256
+#define TGI_MAX_VARS   64 /* loop variables and graph parameters visible at once */
+#define TGI_MAX_CALLS  64 /* calls within calls */
+#define TGI_MAX_ERRORS 20 /* reported of one file */
+#define TGI_MAX_NAME   256
 
 /* ---- Numbers ------------------------------------------------------------------------------*/
 
 /* A number of the file: known, a slot, or an expression to evaluate. */
 struct tgi_number {
-    enum tgi_number_kind { TGI_NUMBER_NONE, TGI_NUMBER_INT, TGI_NUMBER_FLOAT, TGI_NUMBER_SLOT, TGI_NUMBER_EXPR } kind;
-    bool is_float;    /* a floating-point literal or parameter occurs */
-    uint32_t node;    /* where it stands; for an override from the command line: TGI_TAPE_ABSENT */
-    uint32_t offset;  /* of the expression within the string */
+    enum tgi_number_kind {
+        TGI_NUMBER_NONE,
+        TGI_NUMBER_INT,
+        TGI_NUMBER_FLOAT,
+        TGI_NUMBER_SLOT,
+        TGI_NUMBER_EXPR
+    } kind;
+    bool is_float;   /* a floating-point literal or parameter occurs */
+    uint32_t node;   /* where it stands; for an override from the command line: TGI_TAPE_ABSENT */
+    uint32_t offset; /* of the expression within the string */
     uint32_t length;
     union {
         int64_t i;
@@ -70,7 +76,7 @@ struct tgi_pattern {
         const char *literal; /* before the number */
         uint32_t length;
         struct tgi_number number; /* TGI_NUMBER_NONE: the end */
-    } *parts;
+    } * parts;
 };
 
 /* ---- References ---------------------------------------------------------------------------*/
@@ -87,9 +93,17 @@ struct tgi_reference {
 /* ---- Templates ----------------------------------------------------------------------------*/
 
 enum tgi_verb {
-    TGI_VERB_KERNEL, TGI_VERB_HOST, TGI_VERB_COPY, TGI_VERB_FILL, TGI_VERB_COLLECTIVE, TGI_VERB_BARRIER,
-    TGI_VERB_REPEAT, TGI_VERB_WHILE, TGI_VERB_IF,
-    TGI_VERB_CALL, TGI_VERB_FOR /* "for" with "do" */
+    TGI_VERB_KERNEL,
+    TGI_VERB_HOST,
+    TGI_VERB_COPY,
+    TGI_VERB_FILL,
+    TGI_VERB_COLLECTIVE,
+    TGI_VERB_BARRIER,
+    TGI_VERB_REPEAT,
+    TGI_VERB_WHILE,
+    TGI_VERB_IF,
+    TGI_VERB_CALL,
+    TGI_VERB_FOR /* "for" with "do" */
 };
 
 struct tgi_loop {
@@ -102,7 +116,13 @@ struct tgi_loop {
 };
 
 struct tgi_arg_template {
-    enum { TGI_ARG_ABSENT, TGI_ARG_NUMBER_INT, TGI_ARG_NUMBER_FLOAT, TGI_ARG_NUMBER_ANY, TGI_ARG_REFERENCE } kind;
+    enum {
+        TGI_ARG_ABSENT,
+        TGI_ARG_NUMBER_INT,
+        TGI_ARG_NUMBER_FLOAT,
+        TGI_ARG_NUMBER_ANY,
+        TGI_ARG_REFERENCE
+    } kind;
     uint32_t node;
     struct tgi_number number;
     struct tgi_reference reference;
@@ -132,9 +152,9 @@ struct tgi_template {
     struct tgi_subgraph *callee;
     struct tgi_number *with;
     /* while it is being expanded; a template is never active twice, as calls do not recurse */
-    bool has_failed;  /* reported; makes no further tasks */
+    bool has_failed; /* reported; makes no further tasks */
     bool is_in_else;
-    uint32_t n_open;  /* loops that have a value */
+    uint32_t n_open;                           /* loops that have a value */
     struct tg_graph *outer, *body, *body_else; /* of a control task */
     uint32_t first_pending;
     uint32_t prefix_length; /* of names, outside the call */
@@ -142,7 +162,7 @@ struct tgi_template {
         const char *on, *prefer; /* NULL: not given */
         int32_t priority;
         uint32_t retries, timeout_ms;
-    } around; /* what tasks outside the group inherit */
+    } around;    /* what tasks outside the group inherit */
     char *texts; /* room for on and prefer, TGI_MAX_NAME + 1 bytes each; has_common only */
 };
 
@@ -156,7 +176,7 @@ struct tgi_subgraph {
     struct tgi_template *first;
     struct tgi_template *caller; /* while it is being expanded; NULL: it is not */
     struct tgi_frame outer_frame;
-    uint32_t n_unnamed;          /* calls without id so far */
+    uint32_t n_unnamed;                  /* calls without id so far */
     uint32_t *calls, n_calls, cap_calls; /* the graphs it calls, for finding recursion */
     uint8_t mark;
 };
@@ -166,8 +186,8 @@ struct tgi_subgraph {
 /* A name in "after" that no task had yet. */
 struct tgi_pending_edge {
     tg_task_id task;
-    uint32_t n_prefix; /* leading bytes of name that the call around it added */
-    uint32_t node;     /* of a document */
+    uint32_t n_prefix;             /* leading bytes of name that the call around it added */
+    uint32_t node;                 /* of a document */
     uint32_t line, column, length; /* of JSON Lines, whose nodes do not last */
     const char *name;
 };
@@ -224,10 +244,7 @@ struct tgi_reader {
     struct tg_error first;
 };
 
-static inline bool tgi_reader_is_done(const struct tgi_reader *r)
-{
-    return r->is_done;
-}
+static inline bool tgi_reader_is_done(const struct tgi_reader *r) { return r->is_done; }
 static inline enum tgi_tape_type tgi_node_type(const struct tgi_reader *r, uint32_t node)
 {
     return tgi_tape_kind(&r->tape, node);
@@ -240,25 +257,26 @@ static inline const char *tgi_node_string(const struct tgi_reader *r, uint32_t n
 /* Messages: json_report.c.  All return the status.  The remark's texts may be NULL. */
 struct tgi_remark {
     const char *label, *help;
-    bool is_key;              /* the key in front of the value is meant */
-    uint32_t offset, length;  /* within the contents of a string; length 0: the whole value */
+    bool is_key;             /* the key in front of the value is meant */
+    uint32_t offset, length; /* within the contents of a string; length 0: the whole value */
 };
-int tgi_report(struct tgi_reader *r, uint32_t node, const struct tgi_remark *remark, int status, const char *format,
-               ...) TG_PRINTF(5, 6);
+int tgi_report(struct tgi_reader *r, uint32_t node, const struct tgi_remark *remark, int status,
+               const char *format, ...) TG_PRINTF(5, 6);
 /* At a byte of the text. */
 int tgi_report_at(struct tgi_reader *r, uint32_t offset, uint32_t length, int status, const char *text);
 /* At a position already known. */
-int tgi_report_position(struct tgi_reader *r, uint32_t line, uint32_t column, uint32_t length, const char *help,
-                        int status, const char *format, ...) TG_PRINTF(7, 8);
+int tgi_report_position(struct tgi_reader *r, uint32_t line, uint32_t column, uint32_t length,
+                        const char *help, int status, const char *format, ...) TG_PRINTF(7, 8);
 /* What a function of the graph found; the position is the node's. */
 int tgi_report_error(struct tgi_reader *r, uint32_t node, const struct tg_error *err);
 int tgi_report_memory(struct tgi_reader *r);
 /* Writes `did you mean "x"?` for a name of the index, or nothing; returns text or NULL. */
 const char *tgi_did_you_mean(const struct tgi_name_index *index, const char *name, char *text, size_t size);
 /* The same for buffers and kernels, with the line of the definition. */
-const char *tgi_did_you_mean_defined(struct tgi_reader *r, const struct tgi_name_index *index, const char *name, char *text,
-                                     size_t size);
-const char *tgi_did_you_mean_list(const char *const *names, size_t n, const char *name, char *text, size_t size);
+const char *tgi_did_you_mean_defined(struct tgi_reader *r, const struct tgi_name_index *index,
+                                     const char *name, char *text, size_t size);
+const char *tgi_did_you_mean_list(const char *const *names, size_t n, const char *name, char *text,
+                                  size_t size);
 /* Line and column, as messages count them, of a node. */
 void tgi_reader_locate(struct tgi_reader *r, uint32_t node, uint32_t *line_p, uint32_t *column_p);
 /* A site for the node, TG_NONE if there is no memory (positions are a courtesy). */
@@ -267,8 +285,8 @@ uint32_t tgi_reader_site(struct tgi_reader *r, uint32_t node);
 /* Values: json_value.c */
 /* Sorts the members of an object into values[0..n): TGI_TAPE_ABSENT where a key is missing.  Unknown
  * keys other than "x-*" are reported.  The node must be an object, or that is reported. */
-int tgi_object_take(struct tgi_reader *r, uint32_t node, const char *what, const char *const *keys, uint32_t n,
-                    uint32_t *values);
+int tgi_object_take(struct tgi_reader *r, uint32_t node, const char *what, const char *const *keys,
+                    uint32_t n, uint32_t *values);
 int tgi_expect(struct tgi_reader *r, uint32_t node, enum tgi_tape_type type, const char *what);
 int tgi_take_bool(struct tgi_reader *r, uint32_t node, const char *what, bool *value_p);
 /* One of names[0..n). */
@@ -308,11 +326,14 @@ static inline bool tgi_number_is_float(const struct tgi_reader *r, const struct 
     return number->is_float || (number->slots & r->frame.float_slots) != 0;
 }
 /* An expression that the graph keeps, over the current variables, and its text in the space's arena. */
-int tgi_expr_keep(struct tgi_reader *r, uint32_t node, const char *what, struct tgi_expr **expr_p, const char **text_p);
+int tgi_expr_keep(struct tgi_reader *r, uint32_t node, const char *what, struct tgi_expr **expr_p,
+                  const char **text_p);
 /* A constant integer in [least, most]. */
-int tgi_take_int(struct tgi_reader *r, uint32_t node, const char *what, int64_t least, int64_t most, int64_t *value_p);
+int tgi_take_int(struct tgi_reader *r, uint32_t node, const char *what, int64_t least, int64_t most,
+                 int64_t *value_p);
 int tgi_take_double(struct tgi_reader *r, uint32_t node, const char *what, double *value_p);
-int tgi_pattern_compile(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node, struct tgi_pattern *pattern_p);
+int tgi_pattern_compile(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node,
+                        struct tgi_pattern *pattern_p);
 /* Appends to text[0..used) of `size` bytes; the new length is what is returned in *used_p. */
 int tgi_pattern_write(struct tgi_reader *r, const struct tgi_pattern *pattern, char *text, uint32_t size,
                       uint32_t *used_p);
@@ -320,25 +341,32 @@ int tgi_pattern_write(struct tgi_reader *r, const struct tgi_pattern *pattern, c
 uint32_t tgi_find_colon(const char *text, uint32_t length);
 
 /* References: json_reference.c */
-int tgi_reference_compile(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node, struct tgi_reference *ref_p);
+int tgi_reference_compile(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node,
+                          struct tgi_reference *ref_p);
 /* The argument in the current frame. */
 int tgi_reference_eval(struct tgi_reader *r, const struct tgi_reference *ref, struct tg_arg *arg_p);
 
 /* Sections of a file; each takes the value's node. */
-int tgi_read_buffers(struct tgi_reader *r, uint32_t node);                                /* json_buffer.c */
+int tgi_read_buffers(struct tgi_reader *r, uint32_t node); /* json_buffer.c */
 int tgi_read_buffer(struct tgi_reader *r, uint32_t name_node, bool is_key, uint32_t node);
-int tgi_read_kernels(struct tgi_reader *r, uint32_t node);                                /* json_kernel.c */
+int tgi_read_kernels(struct tgi_reader *r, uint32_t node); /* json_kernel.c */
 int tgi_read_kernel(struct tgi_reader *r, uint32_t name_node, bool is_key, uint32_t node);
-int tgi_read_checks(struct tgi_reader *r, uint32_t node);                                 /* json_check.c */
+int tgi_read_checks(struct tgi_reader *r, uint32_t node); /* json_check.c */
 int tgi_read_check(struct tgi_reader *r, uint32_t node);
-int tgi_read_graphs(struct tgi_reader *r, uint32_t node);                                 /* json_task.c */
+int tgi_read_graphs(struct tgi_reader *r, uint32_t node); /* json_task.c */
 int tgi_read_tasks(struct tgi_reader *r, uint32_t node);
 int tgi_read_task(struct tgi_reader *r, uint32_t node);
 /* The head of a file, in both forms: makes the graph and reads the parameters. */
 enum tgi_head_key {
-    TGI_HEAD_TGRAPH, TGI_HEAD_NAME, TGI_HEAD_PARAMS, TGI_HEAD_DEPS, TGI_HEAD_REQUIRES, TGI_HEAD_META, TGI_N_HEAD
+    TGI_HEAD_TGRAPH,
+    TGI_HEAD_NAME,
+    TGI_HEAD_PARAMS,
+    TGI_HEAD_DEPS,
+    TGI_HEAD_REQUIRES,
+    TGI_HEAD_META,
+    TGI_N_HEAD
 };
-int tgi_read_head(struct tgi_reader *r, uint32_t node, const uint32_t *values);            /* json_head.c */
+int tgi_read_head(struct tgi_reader *r, uint32_t node, const uint32_t *values); /* json_head.c */
 
 /* Expansion: json_expand.c */
 int tgi_expand(struct tgi_reader *r, struct tgi_template *task);

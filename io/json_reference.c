@@ -1,10 +1,11 @@
 /* References: A, A[m,k], A[*], A[m,k]@rows(a:b). */
+#include "io/json_reader.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "graph/space.h"
-#include "io/json_reader.h"
 
 struct text {
     struct tgi_reader *r;
@@ -15,7 +16,8 @@ struct text {
 
 static int malformed(const struct text *t, uint32_t at, const char *what)
 {
-    struct tgi_remark remark = {.offset = at, .length = 1, .help = "references look like A, A[m,k], A[*] or A[m,k]@rows(a:b)"};
+    struct tgi_remark remark = {
+        .offset = at, .length = 1, .help = "references look like A, A[m,k], A[*] or A[m,k]@rows(a:b)"};
     if (at >= t->length) /* at the closing quote */
         remark.offset = t->length;
     return tgi_report(t->r, t->node, &remark, TG_E_BAD_REFERENCE, "malformed reference: %s", what);
@@ -45,7 +47,8 @@ static uint32_t find_close(const struct text *t, uint32_t at, char close)
 }
 
 /* An expression between at and end, without the spaces around it. */
-static int compile_part(const struct text *t, struct tgi_pool *pool, uint32_t at, uint32_t end, struct tgi_number *number)
+static int compile_part(const struct text *t, struct tgi_pool *pool, uint32_t at, uint32_t end,
+                        struct tgi_number *number)
 {
     at = skip_space(t, at);
     while (end > at && t->s[end - 1] == ' ')
@@ -85,12 +88,16 @@ static int wrong_rank(const struct text *t, const struct tgi_buffer *b, uint32_t
     struct tgi_remark remark = {0};
     format_tiles(b, tiles, sizeof tiles);
     if (b->n_tile_dims == 0)
-        return tgi_report(t->r, t->node, NULL, TG_E_INDEX_RANK, "\"%.100s\" is a single tile and takes no index", b->name);
+        return tgi_report(t->r, t->node, NULL, TG_E_INDEX_RANK,
+                          "\"%.100s\" is a single tile and takes no index", b->name);
     if (n_given == 0) {
         snprintf(help, sizeof help, "%s[*] means all tiles, %s[%s] one", b->name, b->name,
-                 b->n_tile_dims == 1 ? "i" : b->n_tile_dims == 2 ? "i,j" : "i,j,..");
+                 b->n_tile_dims == 1   ? "i"
+                 : b->n_tile_dims == 2 ? "i,j"
+                                       : "i,j,..");
         remark.help = help;
-        return tgi_report(t->r, t->node, &remark, TG_E_INDEX_RANK, "\"%.100s\" has tiles %s; which one is meant?", b->name, tiles);
+        return tgi_report(t->r, t->node, &remark, TG_E_INDEX_RANK,
+                          "\"%.100s\" has tiles %s; which one is meant?", b->name, tiles);
     }
     return tgi_report(t->r, t->node, NULL, TG_E_INDEX_RANK, "%u %s, but \"%.100s\" has tiles %s", n_given,
                       n_given == 1 ? "index" : "indices", b->name, tiles);
@@ -140,7 +147,8 @@ static int compile_rows(const struct text *t, struct tgi_pool *pool, uint32_t at
     return rc != 0 ? rc : compile_part(t, pool, colon + 1, end, &ref->rows[1]);
 }
 
-int tgi_reference_compile(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node, struct tgi_reference *ref_p)
+int tgi_reference_compile(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node,
+                          struct tgi_reference *ref_p)
 {
     struct tgi_reference ref = {.node = node, .kind = TG_ARG_TILE};
     if (tgi_node_type(r, node) != TGI_TAPE_STRING)
@@ -189,8 +197,9 @@ static int out_of_range(struct tgi_reader *r, const struct tgi_reference *ref, c
     for (uint32_t d = 0; d < ref->n_index && used < sizeof index; d++)
         used += (size_t)snprintf(index + used, sizeof index - used, "%s%" PRId64, d > 0 ? "," : "", at[d]);
     struct tgi_remark remark = {.help = "indices start at 0; ranges are half-open: 0:NT is 0..NT-1"};
-    return tgi_report(r, ref->node, &remark, TG_E_INDEX_RANGE, "tile index out of range: %.100s[%s], but \"%.100s\" has tiles %s",
-                      b->name, index, b->name, tiles);
+    return tgi_report(r, ref->node, &remark, TG_E_INDEX_RANGE,
+                      "tile index out of range: %.100s[%s], but \"%.100s\" has tiles %s", b->name, index,
+                      b->name, tiles);
 }
 
 static int tile_absent(struct tgi_reader *r, const struct tgi_reference *ref, uint32_t tile)
@@ -198,8 +207,8 @@ static int tile_absent(struct tgi_reader *r, const struct tgi_reference *ref, ui
     const struct tgi_buffer *b = &r->graph->space->buffers[ref->buffer];
     char text[300];
     tgi_buffer_format_tile(b, tile, text, sizeof text);
-    return tgi_report(r, ref->node, NULL, TG_E_TILE_ABSENT, "tile %s does not exist: \"only\" of \"%.100s\" excludes it", text,
-                      b->name);
+    return tgi_report(r, ref->node, NULL, TG_E_TILE_ABSENT,
+                      "tile %s does not exist: \"only\" of \"%.100s\" excludes it", text, b->name);
 }
 
 static int eval_rows(struct tgi_reader *r, const struct tgi_reference *ref, struct tg_arg *arg)
@@ -211,7 +220,8 @@ static int eval_rows(struct tgi_reader *r, const struct tgi_reference *ref, stru
         return rc;
     if (begin < 0 || begin >= end || end > n_rows || end > UINT32_MAX)
         return tgi_report(r, ref->node, NULL, TG_E_ROW_RANGE,
-                          "row range out of range: rows(%" PRId64 ":%" PRId64 ") of \"%.100s\", whose tiles have %" PRId64 " rows",
+                          "row range out of range: rows(%" PRId64 ":%" PRId64
+                          ") of \"%.100s\", whose tiles have %" PRId64 " rows",
                           begin, end, b->name, n_rows);
     arg->row_begin = (uint32_t)begin;
     arg->row_end = (uint32_t)end;

@@ -2,6 +2,8 @@
  *
  * A line number is found by walking the text when a message is written and at no other time; see
  * tgi_tape_locate(). */
+#include "io/json_reader.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +11,6 @@
 
 #include "graph/error.h"
 #include "io/diagnostic.h"
-#include "io/json_reader.h"
 
 #define MAX_COMPARED 100000 /* names, for a suggestion */
 
@@ -105,7 +106,9 @@ static int deliver(struct tgi_reader *r, struct tg_diagnostic *d)
     if (d->status == TG_E_NO_MEMORY || d->status == TG_E_LIMIT || d->status == TG_E_EXPANSION)
         r->is_done = true;
     if (r->n_errors >= TGI_MAX_ERRORS && !r->is_done) {
-        struct tg_diagnostic more = {.status = d->status, .is_warning = true, .message = "further errors are not shown",
+        struct tg_diagnostic more = {.status = d->status,
+                                     .is_warning = true,
+                                     .message = "further errors are not shown",
                                      .file = r->file};
         r->options->on_diagnostic(r->options->user, &more);
         r->is_done = true;
@@ -113,8 +116,8 @@ static int deliver(struct tgi_reader *r, struct tg_diagnostic *d)
     return d->status;
 }
 
-int tgi_report(struct tgi_reader *r, uint32_t node, const struct tgi_remark *remark, int status, const char *format,
-               ...)
+int tgi_report(struct tgi_reader *r, uint32_t node, const struct tgi_remark *remark, int status,
+               const char *format, ...)
 {
     static const struct tgi_remark none = {NULL, NULL, false, 0, 0};
     char text[600], pointer[512];
@@ -124,7 +127,8 @@ int tgi_report(struct tgi_reader *r, uint32_t node, const struct tgi_remark *rem
     va_end(ap);
     if (remark == NULL)
         remark = &none;
-    struct tg_diagnostic d = {.status = status, .message = text, .label = remark->label, .help = remark->help};
+    struct tg_diagnostic d = {
+        .status = status, .message = text, .label = remark->label, .help = remark->help};
     if (r->tape.n_nodes == 0)
         return deliver(r, &d);
 
@@ -152,16 +156,16 @@ int tgi_report_at(struct tgi_reader *r, uint32_t offset, uint32_t length, int st
     return deliver(r, &d);
 }
 
-int tgi_report_position(struct tgi_reader *r, uint32_t line, uint32_t column, uint32_t length, const char *help,
-                        int status, const char *format, ...)
+int tgi_report_position(struct tgi_reader *r, uint32_t line, uint32_t column, uint32_t length,
+                        const char *help, int status, const char *format, ...)
 {
     char text[600];
     va_list ap;
     va_start(ap, format);
     vsnprintf(text, sizeof text, format, ap);
     va_end(ap);
-    struct tg_diagnostic d = {.status = status, .message = text, .line = line, .column = column, .length = length,
-                              .help = help};
+    struct tg_diagnostic d = {
+        .status = status, .message = text, .line = line, .column = column, .length = length, .help = help};
     return deliver(r, &d);
 }
 
@@ -178,7 +182,8 @@ int tgi_report_memory(struct tgi_reader *r)
 
 /* ---- Suggestions ---------------------------------------------------------------------------*/
 
-const char *tgi_did_you_mean_list(const char *const *names, size_t n, const char *name, char *text, size_t size)
+const char *tgi_did_you_mean_list(const char *const *names, size_t n, const char *name, char *text,
+                                  size_t size)
 {
     const char *found = tgi_suggest(name, names, n);
     if (found == NULL)
@@ -209,8 +214,8 @@ const char *tgi_did_you_mean(const struct tgi_name_index *index, const char *nam
     return text;
 }
 
-const char *tgi_did_you_mean_defined(struct tgi_reader *r, const struct tgi_name_index *index, const char *name, char *text,
-                                     size_t size)
+const char *tgi_did_you_mean_defined(struct tgi_reader *r, const struct tgi_name_index *index,
+                                     const char *name, char *text, size_t size)
 {
     const struct tgi_space *space = r->graph->space;
     const char *found = closest(index, name);
@@ -219,7 +224,8 @@ const char *tgi_did_you_mean_defined(struct tgi_reader *r, const struct tgi_name
         return NULL;
     uint32_t id = tgi_name_index_find(index, found, strlen(found));
     if (id != TGI_NAME_BROKEN)
-        tgi_space_locate(space, index == &r->kernels ? space->ops[id].site : space->buffers[id].site, &line, &column);
+        tgi_space_locate(space, index == &r->kernels ? space->ops[id].site : space->buffers[id].site, &line,
+                         &column);
     if (line > 0)
         snprintf(text, size, "did you mean \"%s\"? (defined at line %u)", found, line);
     else

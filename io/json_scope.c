@@ -1,11 +1,12 @@
 /* Parameters, variables, and the numbers and texts that are computed from them. */
+#include "io/json_reader.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "graph/error.h"
 #include "graph/vec.h"
-#include "io/json_reader.h"
 
 /* ---- Names -------------------------------------------------------------------------------*/
 
@@ -63,11 +64,12 @@ int tgi_push_var(struct tgi_reader *r, uint32_t node, const char *name, uint32_t
 /* ---- Numbers ------------------------------------------------------------------------------*/
 
 /* Suggestions for a name that an expression does not know. */
-static const char *suggest_name(struct tgi_reader *r, const char *text, const struct tgi_expr_error *err, char *help,
-                                size_t size)
+static const char *suggest_name(struct tgi_reader *r, const char *text, const struct tgi_expr_error *err,
+                                char *help, size_t size)
 {
     char name[80];
-    const char *names[TGI_MAX_VARS + 8] = {"min", "max", "abs", "ceildiv", "floordiv", "log2", "sizeof", "ndev"};
+    const char *names[TGI_MAX_VARS + 8] = {"min",      "max",  "abs",    "ceildiv",
+                                           "floordiv", "log2", "sizeof", "ndev"};
     char copies[TGI_MAX_VARS][64];
     uint32_t n = 8;
     if (err->length >= sizeof name)
@@ -110,8 +112,8 @@ static bool compile_simple(struct tgi_reader *r, const char *text, uint32_t leng
         number->u.i = value;
         return k == length;
     }
-    while (k < length && ((text[k] >= 'a' && text[k] <= 'z') || (text[k] >= 'A' && text[k] <= 'Z') || text[k] == '_' ||
-                          (text[k] >= '0' && text[k] <= '9')))
+    while (k < length && ((text[k] >= 'a' && text[k] <= 'z') || (text[k] >= 'A' && text[k] <= 'Z') ||
+                          text[k] == '_' || (text[k] >= '0' && text[k] <= '9')))
         k++;
     if (k < length)
         return false;
@@ -119,7 +121,9 @@ static bool compile_simple(struct tgi_reader *r, const char *text, uint32_t leng
     struct tgi_expr_name name = resolve(r, text, length);
     if (name.kind == TGI_NAME_UNKNOWN)
         return false;
-    number->kind = name.kind == TGI_NAME_SLOT ? TGI_NUMBER_SLOT : name.kind == TGI_NAME_INT ? TGI_NUMBER_INT : TGI_NUMBER_FLOAT;
+    number->kind = name.kind == TGI_NAME_SLOT  ? TGI_NUMBER_SLOT
+                   : name.kind == TGI_NAME_INT ? TGI_NUMBER_INT
+                                               : TGI_NUMBER_FLOAT;
     number->slots = r->resolved_slots;
     number->is_float = name.kind == TGI_NAME_FLOAT;
     if (name.kind == TGI_NAME_SLOT)
@@ -184,7 +188,8 @@ int tgi_number_compile(struct tgi_reader *r, struct tgi_pool *pool, uint32_t nod
 static int not_an_integer(struct tgi_reader *r, const struct tgi_number *number)
 {
     struct tgi_remark remark = {.offset = number->offset, .length = number->length};
-    return tgi_report(r, number->node, &remark, TG_E_EXPR_VALUE, "floating-point number where an integer is needed");
+    return tgi_report(r, number->node, &remark, TG_E_EXPR_VALUE,
+                      "floating-point number where an integer is needed");
 }
 
 int tgi_number_int_slow(struct tgi_reader *r, const struct tgi_number *number, int64_t *value_p)
@@ -217,7 +222,8 @@ int tgi_number_double(struct tgi_reader *r, const struct tgi_number *number, dou
     }
 }
 
-int tgi_expr_keep(struct tgi_reader *r, uint32_t node, const char *what, struct tgi_expr **expr_p, const char **text_p)
+int tgi_expr_keep(struct tgi_reader *r, uint32_t node, const char *what, struct tgi_expr **expr_p,
+                  const char **text_p)
 {
     const struct tgi_tape_node *n = &r->tape.nodes[node];
     const char *text = r->tape.text + n->at;
@@ -243,7 +249,8 @@ int tgi_expr_keep(struct tgi_reader *r, uint32_t node, const char *what, struct 
     return 0;
 }
 
-int tgi_take_int(struct tgi_reader *r, uint32_t node, const char *what, int64_t least, int64_t most, int64_t *value_p)
+int tgi_take_int(struct tgi_reader *r, uint32_t node, const char *what, int64_t least, int64_t most,
+                 int64_t *value_p)
 {
     struct tgi_number number;
     int64_t value;
@@ -251,8 +258,8 @@ int tgi_take_int(struct tgi_reader *r, uint32_t node, const char *what, int64_t 
     if (rc != 0 || (rc = tgi_number_int(r, &number, &value)) != 0)
         return rc;
     if (value < least || value > most)
-        return tgi_report(r, node, NULL, TG_E_BAD_VALUE, "%s is %lld; allowed are %lld to %lld", what, (long long)value,
-                          (long long)least, (long long)most);
+        return tgi_report(r, node, NULL, TG_E_BAD_VALUE, "%s is %lld; allowed are %lld to %lld", what,
+                          (long long)value, (long long)least, (long long)most);
     *value_p = value;
     return 0;
 }
@@ -279,7 +286,8 @@ static const char *find_override(const struct tgi_reader *r, const char *name)
     return found;
 }
 
-static int override_value(struct tgi_reader *r, const char *name, const char *text, struct tgi_param_value *value)
+static int override_value(struct tgi_reader *r, const char *name, const char *text,
+                          struct tgi_param_value *value)
 {
     struct tgi_expr_scope scope = scope_of(r);
     struct tgi_expr_error err;
@@ -293,7 +301,8 @@ static int override_value(struct tgi_reader *r, const char *name, const char *te
         tgi_expr_destroy(expr);
     }
     if (rc != 0)
-        return tgi_report_position(r, 0, 0, 0, NULL, rc, "-p %s=%s: %s at character %u", name, text, err.text, err.offset + 1);
+        return tgi_report_position(r, 0, 0, 0, NULL, rc, "-p %s=%s: %s at character %u", name, text, err.text,
+                                   err.offset + 1);
     return 0;
 }
 
@@ -315,7 +324,8 @@ static bool is_identifier(const char *s)
 {
     if (!((*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || *s == '_'))
         return false;
-    return strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == strlen(s) && strlen(s) <= TGI_MAX_NAME;
+    return strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == strlen(s) &&
+           strlen(s) <= TGI_MAX_NAME;
 }
 
 static int read_param(struct tgi_reader *r, uint32_t node)
@@ -324,7 +334,8 @@ static int read_param(struct tgi_reader *r, uint32_t node)
     struct tgi_param_value value = {0};
     const char *name = tgi_node_string(r, node - 1);
     if (!is_identifier(name))
-        return tgi_report(r, node, &remark, TG_E_BAD_NAME, "\"%.100s\" cannot be the name of a parameter", name);
+        return tgi_report(r, node, &remark, TG_E_BAD_NAME, "\"%.100s\" cannot be the name of a parameter",
+                          name);
     name = tgi_pool_strndup(&r->keep, name, strlen(name));
     if (name == NULL)
         return tgi_report_memory(r);
@@ -348,10 +359,12 @@ static int check_overrides(struct tgi_reader *r)
             continue;
         snprintf(name, sizeof name, "%.*s", equals != NULL ? (int)(equals - text) : (int)strlen(text), text);
         if (equals == NULL)
-            result = tgi_report_position(r, 0, 0, 0, "write NAME=EXPRESSION", TG_E_USAGE, "-p %.200s: no '='", text);
+            result = tgi_report_position(r, 0, 0, 0, "write NAME=EXPRESSION", TG_E_USAGE, "-p %.200s: no '='",
+                                         text);
         else
             result = tgi_report_position(r, 0, 0, 0, tgi_did_you_mean(&r->params, name, help, sizeof help),
-                                         TG_E_UNKNOWN_NAME, "-p %.200s: the graph has no parameter \"%s\"", text, name);
+                                         TG_E_UNKNOWN_NAME, "-p %.200s: the graph has no parameter \"%s\"",
+                                         text, name);
     }
     return result;
 }
@@ -390,11 +403,13 @@ static uint32_t find_brace(const char *text, uint32_t length, uint32_t at)
 
 static int pattern_error(struct tgi_reader *r, uint32_t node, uint32_t at, const char *what)
 {
-    struct tgi_remark remark = {.offset = at, .length = 1, .help = "write {{ and }} for braces that are meant literally"};
+    struct tgi_remark remark = {
+        .offset = at, .length = 1, .help = "write {{ and }} for braces that are meant literally"};
     return tgi_report(r, node, &remark, TG_E_BAD_NAME, "%s", what);
 }
 
-static int pattern_parts(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node, struct tgi_pattern *pattern)
+static int pattern_parts(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node,
+                         struct tgi_pattern *pattern)
 {
     const char *text = pattern->text;
     uint32_t begin = 0, at = 0, n_max = 1;
@@ -434,10 +449,13 @@ static int pattern_parts(struct tgi_reader *r, struct tgi_pool *pool, uint32_t n
     return 0;
 }
 
-int tgi_pattern_compile(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node, struct tgi_pattern *pattern_p)
+int tgi_pattern_compile(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node,
+                        struct tgi_pattern *pattern_p)
 {
-    struct tgi_pattern pattern = {.node = node, .text = tgi_node_string(r, node), .length = tgi_tape_count(&r->tape, node)};
-    if (memchr(pattern.text, '{', pattern.length) != NULL || memchr(pattern.text, '}', pattern.length) != NULL) {
+    struct tgi_pattern pattern = {
+        .node = node, .text = tgi_node_string(r, node), .length = tgi_tape_count(&r->tape, node)};
+    if (memchr(pattern.text, '{', pattern.length) != NULL ||
+        memchr(pattern.text, '}', pattern.length) != NULL) {
         int rc = pattern_parts(r, pool, node, &pattern);
         if (rc != 0)
             return rc;

@@ -3,6 +3,8 @@
  * The head comes first, definitions before their use, and {"end":{"tasks":N}} last: without it the
  * file was cut off.  Lines are parsed where they were read; a line that reaches over the end of the
  * buffer is moved to its start first. */
+#include "io/json_reader.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,10 +12,9 @@
 #include <unistd.h>
 
 #include "graph/error.h"
-#include "io/json_reader.h"
 
-#define FIRST_BUFFER (1u << 18)
-#define MAX_LINE (16u << 20)
+#define FIRST_BUFFER   (1u << 18)
+#define MAX_LINE       (16u << 20)
 #define MAX_LINE_NODES (4u << 20)
 
 struct stream {
@@ -24,7 +25,7 @@ struct stream {
     bool is_at_end;          /* of the file */
     uint32_t line;           /* number of the current line */
     bool has_head, has_end;
-    uint64_t n_tasks;        /* records */
+    uint64_t n_tasks; /* records */
 };
 
 /* ---- Lines --------------------------------------------------------------------------------*/
@@ -39,7 +40,8 @@ static int make_room(struct stream *s)
     if (s->end + 1 < s->size)
         return 0;
     if (s->size >= MAX_LINE)
-        return tgi_report_position(s->r, s->line + 1, 1, 0, NULL, TG_E_LIMIT, "line is longer than %u bytes", MAX_LINE);
+        return tgi_report_position(s->r, s->line + 1, 1, 0, NULL, TG_E_LIMIT, "line is longer than %u bytes",
+                                   MAX_LINE);
     char *grown = realloc(s->buffer, 2 * s->size);
     if (grown == NULL)
         return tgi_report_memory(s->r);
@@ -52,7 +54,8 @@ static int read_more(struct stream *s)
 {
     ssize_t n;
     do
-        n = read(s->fd, s->buffer + s->end, s->size - s->end - 1); /* one byte for a NUL behind the last line */
+        n = read(s->fd, s->buffer + s->end,
+                 s->size - s->end - 1); /* one byte for a NUL behind the last line */
     while (n < 0 && errno == EINTR);
     if (n < 0)
         return tgi_report_position(s->r, 0, 0, 0, NULL, TG_E_READ, "cannot read: %s", strerror(errno));
@@ -100,11 +103,13 @@ static int read_head(struct stream *s)
     s->has_head = true;
     int rc = tgi_object_take(r, 0, "the head of a JSON Lines graph", keys, TGI_N_HEAD + 1, v);
     if (rc == 0 && v[TGI_N_HEAD] == TGI_TAPE_ABSENT)
-        rc = tgi_report(r, 0, NULL, TG_E_MISSING_KEY, "the first line of a JSON Lines graph needs \"stream\": true");
+        rc = tgi_report(r, 0, NULL, TG_E_MISSING_KEY,
+                        "the first line of a JSON Lines graph needs \"stream\": true");
     if (rc == 0)
         rc = tgi_take_bool(r, v[TGI_N_HEAD], "\"stream\"", &is_stream);
     if (rc == 0 && !is_stream)
-        rc = tgi_report(r, v[TGI_N_HEAD], NULL, TG_E_BAD_VALUE, "\"stream\" must be true in a JSON Lines graph");
+        rc = tgi_report(r, v[TGI_N_HEAD], NULL, TG_E_BAD_VALUE,
+                        "\"stream\" must be true in a JSON Lines graph");
     if (rc == 0)
         rc = tgi_read_head(r, 0, v);
     if (rc != 0)
@@ -122,7 +127,8 @@ static int read_named(struct stream *s, uint32_t node, bool is_kernel)
     if (rc != 0)
         return rc;
     uint32_t key = node + 1;
-    for (uint32_t left = tgi_tape_count(&r->tape, node); left > 0; left--, key = tgi_tape_next(&r->tape, key + 1))
+    for (uint32_t left = tgi_tape_count(&r->tape, node); left > 0;
+         left--, key = tgi_tape_next(&r->tape, key + 1))
         if (strcmp(tgi_node_string(r, key), "name") == 0)
             name = key + 1;
     if (name == TGI_TAPE_ABSENT)
@@ -131,7 +137,8 @@ static int read_named(struct stream *s, uint32_t node, bool is_kernel)
         return rc;
     rc = is_kernel ? tgi_read_kernel(r, name, false, node) : tgi_read_buffer(r, name, false, node);
     if (rc != 0) {
-        const char *copy = tgi_pool_strndup(&r->keep, tgi_node_string(r, name), tgi_tape_count(&r->tape, name));
+        const char *copy =
+            tgi_pool_strndup(&r->keep, tgi_node_string(r, name), tgi_tape_count(&r->tape, name));
         if (copy == NULL || !tgi_name_index_mark_broken(is_kernel ? &r->kernels : &r->buffers, copy))
             return tgi_report_memory(r);
     }
@@ -150,12 +157,13 @@ static int read_end(struct stream *s, uint32_t node)
     if (rc != 0)
         return rc;
     if (v[0] == TGI_TAPE_ABSENT)
-        return tgi_report(r, node, NULL, TG_E_MISSING_KEY, "\"end\" needs \"tasks\", the number of task lines");
+        return tgi_report(r, node, NULL, TG_E_MISSING_KEY,
+                          "\"end\" needs \"tasks\", the number of task lines");
     if ((rc = tgi_take_int(r, v[0], "\"tasks\"", 0, INT64_MAX, &n)) != 0)
         return rc;
     if ((uint64_t)n != s->n_tasks && r->n_errors == 0) /* a broken line is not a missing one */
-        return tgi_report(r, v[0], NULL, TG_E_TRUNCATED, "\"end\" counts %lld tasks, the file has %llu", (long long)n,
-                          (unsigned long long)s->n_tasks);
+        return tgi_report(r, v[0], NULL, TG_E_TRUNCATED, "\"end\" counts %lld tasks, the file has %llu",
+                          (long long)n, (unsigned long long)s->n_tasks);
     return 0;
 }
 
@@ -202,7 +210,8 @@ static int read_record(struct stream *s)
     char help[320];
     struct tgi_remark remark = {.is_key = true};
     if ((remark.help = tgi_did_you_mean_list(kinds, 5, kind, help, sizeof help)) == NULL)
-        remark.help = "a line is one of {\"buffer\":..}, {\"kernel\":..}, {\"task\":..}, {\"check\":..}, {\"end\":..}";
+        remark.help =
+            "a line is one of {\"buffer\":..}, {\"kernel\":..}, {\"task\":..}, {\"check\":..}, {\"end\":..}";
     return tgi_report(r, 2, &remark, TG_E_UNKNOWN_KEY, "unknown key \"%.100s\" in a line", kind);
 }
 
@@ -216,7 +225,8 @@ static int read_line(struct stream *s, char *text, uint32_t length, bool is_whol
         return read_record(s);
     if (!is_whole && err.status == TG_E_JSON_SYNTAX && s->has_head) {
         s->has_end = true; /* one message is enough */
-        return tgi_report_at(r, err.offset, err.length, TG_E_TRUNCATED, "the file is cut off in the middle of its last line");
+        return tgi_report_at(r, err.offset, err.length, TG_E_TRUNCATED,
+                             "the file is cut off in the middle of its last line");
     }
     if (err.status == TG_E_LIMIT || !s->has_head)
         r->is_done = true;
@@ -256,8 +266,9 @@ int tgi_read_stream(struct tgi_reader *r, int fd, const char *head, size_t n_hea
     if (!tgi_reader_is_done(r) && !s.has_head)
         result = tgi_report_position(r, 1, 1, 0, NULL, TG_E_JSON_SYNTAX, "the file is empty");
     else if (!tgi_reader_is_done(r) && !s.has_end)
-        result = tgi_report_position(r, s.line, 1, 0, "the last line is {\"end\":{\"tasks\":N}}", TG_E_TRUNCATED,
-                                     "the file ends without \"end\" after %llu tasks", (unsigned long long)s.n_tasks);
+        result = tgi_report_position(r, s.line, 1, 0, "the last line is {\"end\":{\"tasks\":N}}",
+                                     TG_E_TRUNCATED, "the file ends without \"end\" after %llu tasks",
+                                     (unsigned long long)s.n_tasks);
     if (!tgi_reader_is_done(r) && r->graph != NULL && (rc = tgi_resolve_pending(r, r->graph, 0)) != 0)
         result = rc;
     free(s.buffer);

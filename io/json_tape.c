@@ -42,7 +42,8 @@ static int unexpected(struct parser *p, const char *expected)
     if (c == '\0')
         return fail_at(p, TG_E_JSON_SYNTAX, p->at, 1, "NUL byte in the text");
     if (c == 0xef && p->at == p->tape->text)
-        return fail_at(p, TG_E_JSON_SYNTAX, p->at, 1, "the text starts with a byte order mark or another non-JSON character");
+        return fail_at(p, TG_E_JSON_SYNTAX, p->at, 1,
+                       "the text starts with a byte order mark or another non-JSON character");
     if (c < 0x20 || c >= 0x7f)
         return fail_at(p, TG_E_JSON_SYNTAX, p->at, 1, "expected %s, found byte 0x%02x", expected, c);
     return fail_at(p, TG_E_JSON_SYNTAX, p->at, 1, "expected %s, found '%c'", expected, c);
@@ -85,8 +86,8 @@ static uint32_t utf8_length(const char *text)
         return 3;
     }
     if (s[0] >= 0xf0 && s[0] <= 0xf4) {
-        if ((s[1] & 0xc0) != 0x80 || (s[2] & 0xc0) != 0x80 || (s[3] & 0xc0) != 0x80 || (s[0] == 0xf0 && s[1] < 0x90) ||
-            (s[0] == 0xf4 && s[1] >= 0x90))
+        if ((s[1] & 0xc0) != 0x80 || (s[2] & 0xc0) != 0x80 || (s[3] & 0xc0) != 0x80 ||
+            (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] >= 0x90))
             return 0;
         return 4;
     }
@@ -98,8 +99,10 @@ static bool hex4(const char *s, uint32_t *code_p)
     uint32_t code = 0;
     for (int k = 0; k < 4; k++) {
         char c = s[k];
-        uint32_t d = c >= '0' && c <= '9' ? (uint32_t)(c - '0') : c >= 'a' && c <= 'f' ? (uint32_t)(c - 'a') + 10
-                     : c >= 'A' && c <= 'F' ? (uint32_t)(c - 'A') + 10 : 16;
+        uint32_t d = c >= '0' && c <= '9'   ? (uint32_t)(c - '0')
+                     : c >= 'a' && c <= 'f' ? (uint32_t)(c - 'a') + 10
+                     : c >= 'A' && c <= 'F' ? (uint32_t)(c - 'A') + 10
+                                            : 16;
         if (d == 16)
             return false;
         code = code << 4 | d;
@@ -148,7 +151,8 @@ static int unescape_one(struct parser *p, const char **s_p, char **to_p)
     if (code == 0)
         return fail_at(p, TG_E_JSON_SYNTAX, s, 6, "NUL character in a string");
     if (code >= 0xd800 && code <= 0xdfff) {
-        if (code >= 0xdc00 || s[6] != '\\' || s[7] != 'u' || !hex4(s + 8, &low) || low < 0xdc00 || low > 0xdfff)
+        if (code >= 0xdc00 || s[6] != '\\' || s[7] != 'u' || !hex4(s + 8, &low) || low < 0xdc00 ||
+            low > 0xdfff)
             return fail_at(p, TG_E_JSON_SYNTAX, s, 6, "half of a surrogate pair");
         code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
         *s_p = s + 12;
@@ -161,7 +165,8 @@ static int unescape(struct parser *p, struct tgi_tape_node *node, const char *s,
 {
     struct tgi_tape *t = p->tape;
     char *copy = tgi_arena_alloc(&t->strings, (size_t)(end - s) + 1);
-    if (copy == NULL || !tgi_vec_reserve(&t->unescaped, &t->cap_unescaped, (uint64_t)t->n_unescaped + 1, sizeof *t->unescaped))
+    if (copy == NULL || !tgi_vec_reserve(&t->unescaped, &t->cap_unescaped, (uint64_t)t->n_unescaped + 1,
+                                         sizeof *t->unescaped))
         return fail_at(p, TG_E_NO_MEMORY, s, 1, "out of memory while parsing JSON");
     char *to = copy;
     while (s < end) {
@@ -224,10 +229,7 @@ static int parse_string(struct parser *p)
 
 /* ---- Numbers and words --------------------------------------------------------------------*/
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
+static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 static int parse_number(struct parser *p)
 {
@@ -244,7 +246,8 @@ static int parse_number(struct parser *p)
     if (*s == '.') {
         type = TGI_TAPE_REAL;
         if (!is_digit(*++s))
-            return fail_at(p, TG_E_JSON_SYNTAX, begin, (uint32_t)(s - begin), "a digit must follow the decimal point");
+            return fail_at(p, TG_E_JSON_SYNTAX, begin, (uint32_t)(s - begin),
+                           "a digit must follow the decimal point");
         while (is_digit(*s))
             s++;
     }
@@ -254,7 +257,8 @@ static int parse_number(struct parser *p)
         if (*s == '+' || *s == '-')
             s++;
         if (!is_digit(*s))
-            return fail_at(p, TG_E_JSON_SYNTAX, begin, (uint32_t)(s - begin), "a digit must follow the exponent");
+            return fail_at(p, TG_E_JSON_SYNTAX, begin, (uint32_t)(s - begin),
+                           "a digit must follow the exponent");
         while (is_digit(*s))
             s++;
     }
@@ -432,7 +436,8 @@ static int parse_all(struct parser *p)
     return p->at == p->end ? 0 : unexpected(p, "the end of the text");
 }
 
-int tgi_tape_parse(struct tgi_tape *tape, char *text, uint32_t length, uint32_t max_nodes, struct tgi_tape_error *err)
+int tgi_tape_parse(struct tgi_tape *tape, char *text, uint32_t length, uint32_t max_nodes,
+                   struct tgi_tape_error *err)
 {
     struct parser p = {.tape = tape, .at = text, .end = text + length, .max_nodes = max_nodes, .err = err};
     tape->text = text;
@@ -494,12 +499,13 @@ uint32_t tgi_tape_characters(const struct tgi_tape *tape, uint32_t offset, uint3
     return n;
 }
 
-void tgi_tape_locate(const struct tgi_tape *tape, uint32_t offset, struct tgi_tape_cursor *cursor, uint32_t *line_p,
-                     uint32_t *column_p)
+void tgi_tape_locate(const struct tgi_tape *tape, uint32_t offset, struct tgi_tape_cursor *cursor,
+                     uint32_t *line_p, uint32_t *column_p)
 {
     if (cursor->line == 0 || offset < cursor->offset)
         *cursor = (struct tgi_tape_cursor){0, 1, 0};
-    const char *end = tape->text + (offset < tape->length ? offset : tape->length), *s = tape->text + cursor->offset;
+    const char *end = tape->text + (offset < tape->length ? offset : tape->length),
+               *s = tape->text + cursor->offset;
     while ((s = memchr(s, '\n', (size_t)(end - s))) != NULL) {
         s++;
         cursor->line++;

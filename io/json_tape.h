@@ -18,18 +18,24 @@
 #include "graph/arena.h"
 
 enum tgi_tape_type {
-    TGI_TAPE_NULL, TGI_TAPE_FALSE, TGI_TAPE_TRUE, TGI_TAPE_INT, TGI_TAPE_REAL, TGI_TAPE_STRING,
-    TGI_TAPE_ARRAY, TGI_TAPE_OBJECT
+    TGI_TAPE_NULL,
+    TGI_TAPE_FALSE,
+    TGI_TAPE_TRUE,
+    TGI_TAPE_INT,
+    TGI_TAPE_REAL,
+    TGI_TAPE_STRING,
+    TGI_TAPE_ARRAY,
+    TGI_TAPE_OBJECT
 };
 
-#define TGI_TAPE_MAX_DEPTH 64
+#define TGI_TAPE_MAX_DEPTH  64
 #define TGI_TAPE_MAX_STRING (1u << 20)
-#define TGI_TAPE_ABSENT 0 /* the root is never a member, so its number stands for "no node" */
+#define TGI_TAPE_ABSENT     0 /* the root is never a member, so its number stands for "no node" */
 
 struct tgi_tape_node {
-    uint32_t at;    /* byte offset in the text */
-    uint32_t size;  /* bytes in the text, quotes and brackets included */
-    uint32_t link;  /* container: the node after its last; escaped string: index into unescaped */
+    uint32_t at;     /* byte offset in the text */
+    uint32_t size;   /* bytes in the text, quotes and brackets included */
+    uint32_t link;   /* container: the node after its last; escaped string: index into unescaped */
     uint32_t n : 28; /* elements, members, or bytes of a string */
     uint32_t type : 3;
     uint32_t is_escaped : 1; /* the contents are not in the text */
@@ -55,7 +61,8 @@ struct tgi_tape_error {
 
 /* Parses text[0..length); text[length] must be NUL.  The text is changed in place and belongs to the
  * tape until the next parse.  A zeroed tape is empty; its memory is reused from parse to parse. */
-int tgi_tape_parse(struct tgi_tape *tape, char *text, uint32_t length, uint32_t max_nodes, struct tgi_tape_error *err);
+int tgi_tape_parse(struct tgi_tape *tape, char *text, uint32_t length, uint32_t max_nodes,
+                   struct tgi_tape_error *err);
 void tgi_tape_fini(struct tgi_tape *tape);
 
 static inline enum tgi_tape_type tgi_tape_kind(const struct tgi_tape *t, uint32_t node)
@@ -72,10 +79,7 @@ static inline const char *tgi_tape_string(const struct tgi_tape *t, uint32_t nod
     const struct tgi_tape_node *n = &t->nodes[node];
     return n->is_escaped ? t->unescaped[n->link] : t->text + n->at + 1;
 }
-static inline uint32_t tgi_tape_count(const struct tgi_tape *t, uint32_t node)
-{
-    return t->nodes[node].n;
-}
+static inline uint32_t tgi_tape_count(const struct tgi_tape *t, uint32_t node) { return t->nodes[node].n; }
 /* False if it does not fit. */
 bool tgi_tape_int(const struct tgi_tape *tape, uint32_t node, int64_t *value_p);
 /* Of a TGI_TAPE_INT or TGI_TAPE_REAL; false if it is too large for a double. */
@@ -85,8 +89,8 @@ bool tgi_tape_double(const struct tgi_tape *tape, uint32_t node, double *value_p
 struct tgi_tape_cursor {
     uint32_t offset, line, line_offset;
 };
-void tgi_tape_locate(const struct tgi_tape *tape, uint32_t offset, struct tgi_tape_cursor *cursor, uint32_t *line_p,
-                     uint32_t *column_p);
+void tgi_tape_locate(const struct tgi_tape *tape, uint32_t offset, struct tgi_tape_cursor *cursor,
+                     uint32_t *line_p, uint32_t *column_p);
 /* Characters in a stretch of the text. */
 uint32_t tgi_tape_characters(const struct tgi_tape *tape, uint32_t offset, uint32_t length);
 /* The text of a node as it was written, in the arena; NULL without memory. */

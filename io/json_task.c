@@ -4,25 +4,58 @@
  * kernels, buffers and arguments, the shape of references, the syntax of expressions.  Recursion
  * follows the nesting of "do", which the depth limit of the JSON text bounds; calls do not recurse,
  * because the graphs of "graphs" are compiled one by one before any task. */
+#include "io/json_reader.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "graph/vec.h"
-#include "io/json_reader.h"
 
 enum {
-    T_ID, T_KERNEL, T_COPY, T_FILL, T_COLLECTIVE, T_HOST, T_BARRIER, T_CALL, T_REPEAT, T_WHILE, T_IF, T_FOR,
-    T_ARGS, T_VALUE, T_OP, T_BUFFERS, T_ROOT, T_WITH, T_DO, T_MAX, T_THEN, T_ELSE,
-    T_AFTER, T_WHEN, T_ON, T_PREFER, T_PRIORITY, T_COST, T_RETRIES, T_TIMEOUT_MS, T_META, N_T
+    T_ID,
+    T_KERNEL,
+    T_COPY,
+    T_FILL,
+    T_COLLECTIVE,
+    T_HOST,
+    T_BARRIER,
+    T_CALL,
+    T_REPEAT,
+    T_WHILE,
+    T_IF,
+    T_FOR,
+    T_ARGS,
+    T_VALUE,
+    T_OP,
+    T_BUFFERS,
+    T_ROOT,
+    T_WITH,
+    T_DO,
+    T_MAX,
+    T_THEN,
+    T_ELSE,
+    T_AFTER,
+    T_WHEN,
+    T_ON,
+    T_PREFER,
+    T_PRIORITY,
+    T_COST,
+    T_RETRIES,
+    T_TIMEOUT_MS,
+    T_META,
+    N_T
 };
 static const char *const task_keys[N_T] = {
-    "id", "kernel", "copy", "fill", "collective", "host", "barrier", "call", "repeat", "while", "if", "for",
-    "args", "value", "op", "buffers", "root", "with", "do", "max", "then", "else",
-    "after", "when", "on", "prefer", "priority", "cost", "retries", "timeout_ms", "meta"};
+    "id",     "kernel", "copy",     "fill", "collective", "host",       "barrier", "call",
+    "repeat", "while",  "if",       "for",  "args",       "value",      "op",      "buffers",
+    "root",   "with",   "do",       "max",  "then",       "else",       "after",   "when",
+    "on",     "prefer", "priority", "cost", "retries",    "timeout_ms", "meta"};
 
 #define BIT(k) (UINT64_C(1) << (k))
-#define FOR_ALL (BIT(T_FOR) | BIT(T_WHEN) | BIT(T_ON) | BIT(T_PREFER) | BIT(T_PRIORITY) | BIT(T_RETRIES) | BIT(T_TIMEOUT_MS) | BIT(T_META))
+#define FOR_ALL                                                                                \
+    (BIT(T_FOR) | BIT(T_WHEN) | BIT(T_ON) | BIT(T_PREFER) | BIT(T_PRIORITY) | BIT(T_RETRIES) | \
+     BIT(T_TIMEOUT_MS) | BIT(T_META))
 #define FOR_TASKS (FOR_ALL | BIT(T_ID) | BIT(T_AFTER) | BIT(T_COST))
 /* The key that makes a task what it is, and the keys that go with it. */
 static const struct {
@@ -44,7 +77,8 @@ static const struct {
 };
 
 static int compile_list(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node, const char *what,
-                        struct tgi_template *parent, struct tgi_subgraph *owner, struct tgi_template **first_p);
+                        struct tgi_template *parent, struct tgi_subgraph *owner,
+                        struct tgi_template **first_p);
 
 /* ---- What is common to all tasks ----------------------------------------------------------*/
 
@@ -56,35 +90,40 @@ static int find_verb(struct tgi_reader *r, uint32_t node, const uint32_t *v, uin
             continue;
         if (found < n) {
             struct tgi_remark remark = {.is_key = true};
-            return tgi_report(r, v[verbs[k].key], &remark, TG_E_BAD_VALUE, "a task does one thing; this one has both \"%s\" and \"%s\"",
+            return tgi_report(r, v[verbs[k].key], &remark, TG_E_BAD_VALUE,
+                              "a task does one thing; this one has both \"%s\" and \"%s\"",
                               task_keys[verbs[found].key], task_keys[verbs[k].key]);
         }
         found = k;
     }
     if (found == n)
-        return tgi_report(r, node, NULL, TG_E_MISSING_KEY, "a task needs one of kernel, copy, fill, collective, host, barrier, "
+        return tgi_report(r, node, NULL, TG_E_MISSING_KEY,
+                          "a task needs one of kernel, copy, fill, collective, host, barrier, "
                           "call, for, repeat, while, if");
     uint64_t allowed = verbs[found].allowed | BIT(verbs[found].key);
     for (uint32_t k = 0; k < N_T; k++)
         if (v[k] != TGI_TAPE_ABSENT && (allowed >> k & 1) == 0) {
             struct tgi_remark remark = {.is_key = true};
-            return tgi_report(r, v[k], &remark, TG_E_UNKNOWN_KEY, "\"%s\" does not go with \"%s\"", task_keys[k],
-                              task_keys[verbs[found].key]);
+            return tgi_report(r, v[k], &remark, TG_E_UNKNOWN_KEY, "\"%s\" does not go with \"%s\"",
+                              task_keys[k], task_keys[verbs[found].key]);
         }
     for (uint32_t k = 0; k < N_T; k++)
         if (v[k] == TGI_TAPE_ABSENT && (verbs[found].needed >> k & 1) != 0)
-            return tgi_report(r, node, NULL, TG_E_MISSING_KEY, "\"%s\" needs \"%s\"", task_keys[verbs[found].key], task_keys[k]);
+            return tgi_report(r, node, NULL, TG_E_MISSING_KEY, "\"%s\" needs \"%s\"",
+                              task_keys[verbs[found].key], task_keys[k]);
     *index_p = found;
     return 0;
 }
 
 static bool is_name_char(char c, bool is_first)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (!is_first && c >= '0' && c <= '9');
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+           (!is_first && c >= '0' && c <= '9');
 }
 
 /* "m in k+1:NT" */
-static int compile_loop(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node, uint32_t slot, struct tgi_loop *loop)
+static int compile_loop(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node, uint32_t slot,
+                        struct tgi_loop *loop)
 {
     int rc = tgi_expect(r, node, TGI_TAPE_STRING, "a loop");
     if (rc != 0)
@@ -103,12 +142,14 @@ static int compile_loop(struct tgi_reader *r, struct tgi_pool *pool, uint32_t no
     loop->name_length = at - name;
     while (at < length && text[at] == ' ')
         at++;
-    if (loop->name_length == 0 || length - at < 3 || memcmp(text + at, "in", 2) != 0 || is_name_char(text[at + 2], false))
+    if (loop->name_length == 0 || length - at < 3 || memcmp(text + at, "in", 2) != 0 ||
+        is_name_char(text[at + 2], false))
         return tgi_report(r, node, &remark, TG_E_EXPR_SYNTAX, "malformed loop \"%.100s\"", text);
     at += 2;
     uint32_t colon = at + tgi_find_colon(text + at, length - at);
     if (colon == length)
-        return tgi_report(r, node, &remark, TG_E_EXPR_SYNTAX, "malformed loop \"%.100s\": no ':' between its bounds", text);
+        return tgi_report(r, node, &remark, TG_E_EXPR_SYNTAX,
+                          "malformed loop \"%.100s\": no ':' between its bounds", text);
     while (at < colon && text[at] == ' ')
         at++;
     uint32_t end = colon;
@@ -129,7 +170,8 @@ static int compile_loops(struct tgi_reader *r, struct tgi_pool *pool, uint32_t n
 {
     bool is_single = tgi_node_type(r, node) == TGI_TAPE_STRING;
     if (!is_single && tgi_node_type(r, node) != TGI_TAPE_ARRAY)
-        return tgi_report(r, node, NULL, TG_E_WRONG_TYPE, "\"for\" must be a loop such as \"k in 0:NT\" or an array of loops");
+        return tgi_report(r, node, NULL, TG_E_WRONG_TYPE,
+                          "\"for\" must be a loop such as \"k in 0:NT\" or an array of loops");
     uint32_t n = is_single ? 1 : tgi_tape_count(&r->tape, node), item = is_single ? node : node + 1;
     if (n == 0)
         return tgi_report(r, node, NULL, TG_E_BAD_VALUE, "\"for\" has no loop");
@@ -163,7 +205,8 @@ static int compile_place(struct tgi_reader *r, struct tgi_pool *pool, uint32_t n
     struct tg_error err;
     tgi_place place;
     int rc = compile_pattern(r, pool, node, what, pattern);
-    if (rc == 0 && node != TGI_TAPE_ABSENT && pattern->n_parts == 0 && tgi_place_parse(pattern->text, &place, &err) != 0)
+    if (rc == 0 && node != TGI_TAPE_ABSENT && pattern->n_parts == 0 &&
+        tgi_place_parse(pattern->text, &place, &err) != 0)
         rc = tgi_report_error(r, node, &err);
     return rc;
 }
@@ -180,7 +223,8 @@ static int compile_after(struct tgi_reader *r, struct tgi_pool *pool, uint32_t n
         return 0;
     bool is_single = tgi_node_type(r, node) == TGI_TAPE_STRING;
     if (!is_single && tgi_node_type(r, node) != TGI_TAPE_ARRAY)
-        return tgi_report(r, node, NULL, TG_E_WRONG_TYPE, "\"after\" must be the name of a task or an array of names");
+        return tgi_report(r, node, NULL, TG_E_WRONG_TYPE,
+                          "\"after\" must be the name of a task or an array of names");
     uint32_t n = is_single ? 1 : tgi_tape_count(&r->tape, node), item = is_single ? node : node + 1;
     t->after = tgi_pool_alloc(pool, n * sizeof *t->after);
     if (t->after == NULL)
@@ -209,13 +253,15 @@ static int compile_cost(struct tgi_reader *r, struct tgi_pool *pool, uint32_t no
     return rc;
 }
 
-static int compile_common(struct tgi_reader *r, struct tgi_pool *pool, const uint32_t *v, struct tgi_template *t)
+static int compile_common(struct tgi_reader *r, struct tgi_pool *pool, const uint32_t *v,
+                          struct tgi_template *t)
 {
     int rc = 0;
     if (v[T_WHEN] != TGI_TAPE_ABSENT) {
         enum tgi_tape_type type = tgi_node_type(r, v[T_WHEN]);
         if (type == TGI_TAPE_TRUE || type == TGI_TAPE_FALSE)
-            t->when = (struct tgi_number){.kind = TGI_NUMBER_INT, .node = v[T_WHEN], .u.i = type == TGI_TAPE_TRUE};
+            t->when =
+                (struct tgi_number){.kind = TGI_NUMBER_INT, .node = v[T_WHEN], .u.i = type == TGI_TAPE_TRUE};
         else
             rc = tgi_number_compile(r, pool, v[T_WHEN], "\"when\"", &t->when);
     }
@@ -253,8 +299,10 @@ static int find_kernel(struct tgi_reader *r, uint32_t node, uint32_t *kernel_p)
         return TG_E_UNKNOWN_KERNEL;
     if (*kernel_p != UINT32_MAX)
         return 0;
-    if ((remark.help = tgi_did_you_mean_defined(r, &r->kernels, name, help, sizeof help)) == NULL && tgi_builtin_find(name) != NULL) {
-        snprintf(help, sizeof help, "it is built in; declare it: \"kernels\": {\"%s\": {\"builtin\": \"%s\"}}", name, name);
+    if ((remark.help = tgi_did_you_mean_defined(r, &r->kernels, name, help, sizeof help)) == NULL &&
+        tgi_builtin_find(name) != NULL) {
+        snprintf(help, sizeof help,
+                 "it is built in; declare it: \"kernels\": {\"%s\": {\"builtin\": \"%s\"}}", name, name);
         remark.help = help;
     }
     return tgi_report(r, node, &remark, TG_E_UNKNOWN_KERNEL, "unknown kernel \"%.100s\"", name);
@@ -262,21 +310,24 @@ static int find_kernel(struct tgi_reader *r, uint32_t node, uint32_t *kernel_p)
 
 static bool is_float_dtype(int dtype)
 {
-    return dtype == TG_F16 || dtype == TG_BF16 || dtype == TG_F32 || dtype == TG_F64 || dtype == TG_C64 || dtype == TG_C128;
+    return dtype == TG_F16 || dtype == TG_BF16 || dtype == TG_F32 || dtype == TG_F64 || dtype == TG_C64 ||
+           dtype == TG_C128;
 }
 
-static int compile_arg(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node, const struct tgi_param *p, int type_t,
-                       struct tgi_arg_template *arg)
+static int compile_arg(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node, const struct tgi_param *p,
+                       int type_t, struct tgi_arg_template *arg)
 {
     arg->node = node;
     if (p->access != TG_SCALAR) {
-        if (tgi_node_type(r, node) == TGI_TAPE_NULL && p->fallback != NULL && strcmp(p->fallback, "null") == 0) {
+        if (tgi_node_type(r, node) == TGI_TAPE_NULL && p->fallback != NULL &&
+            strcmp(p->fallback, "null") == 0) {
             arg->kind = TGI_ARG_ABSENT;
             return 0;
         }
         arg->kind = TGI_ARG_REFERENCE;
         if (tgi_node_type(r, node) != TGI_TAPE_STRING)
-            return tgi_report(r, node, NULL, TG_E_TYPE_MISMATCH, "argument \"%.100s\" is a buffer, written as a string such as \"A[m,k]\"",
+            return tgi_report(r, node, NULL, TG_E_TYPE_MISMATCH,
+                              "argument \"%.100s\" is a buffer, written as a string such as \"A[m,k]\"",
                               p->name);
         return tgi_reference_compile(r, pool, node, &arg->reference);
     }
@@ -304,7 +355,8 @@ static int unknown_argument(struct tgi_reader *r, uint32_t node, const struct tg
             used += (size_t)snprintf(help + used, sizeof help - used, "%s %s", i > 0 ? "," : "", names[i]);
         remark.help = help;
     }
-    return tgi_report(r, node, &remark, TG_E_UNKNOWN_ARGUMENT, "kernel \"%.100s\" has no argument \"%.100s\"", op->name, name);
+    return tgi_report(r, node, &remark, TG_E_UNKNOWN_ARGUMENT, "kernel \"%.100s\" has no argument \"%.100s\"",
+                      op->name, name);
 }
 
 /* The value of an argument left out between others: a number, or that of an earlier one. */
@@ -323,11 +375,13 @@ static int fall_back(struct tgi_reader *r, const struct tgi_op *op, uint32_t i, 
     struct tgi_expr *expr;
     double value = 0;
     if (tgi_expr_compile(fallback, strlen(fallback), &scope, &expr, NULL) != 0)
-        return tgi_report(r, args[i].node, NULL, TG_E_INTERNAL, "default \"%s\" of argument \"%s\"", fallback, op->params[i].name);
+        return tgi_report(r, args[i].node, NULL, TG_E_INTERNAL, "default \"%s\" of argument \"%s\"", fallback,
+                          op->params[i].name);
     (void)tgi_expr_eval_double(expr, NULL, &value, NULL); /* of a literal */
     tgi_expr_destroy(expr);
     args[i].kind = TGI_ARG_NUMBER_FLOAT;
-    args[i].number = (struct tgi_number){.kind = TGI_NUMBER_FLOAT, .node = args[i].node, .is_float = true, .u.f = value};
+    args[i].number =
+        (struct tgi_number){.kind = TGI_NUMBER_FLOAT, .node = args[i].node, .is_float = true, .u.f = value};
     return 0;
 }
 
@@ -347,7 +401,8 @@ static int sort_args(struct tgi_reader *r, uint32_t node, const struct tgi_op *o
     if (rc != 0)
         return rc;
     uint32_t key = node + 1;
-    for (uint32_t left = tgi_tape_count(&r->tape, node); left > 0; left--, key = tgi_tape_next(&r->tape, key + 1)) {
+    for (uint32_t left = tgi_tape_count(&r->tape, node); left > 0;
+         left--, key = tgi_tape_next(&r->tape, key + 1)) {
         const char *name = tgi_node_string(r, key);
         uint32_t i = 0;
         while (i < op->n_params && strcmp(op->params[i].name, name) != 0)
@@ -359,7 +414,8 @@ static int sort_args(struct tgi_reader *r, uint32_t node, const struct tgi_op *o
     return 0;
 }
 
-static int compile_args(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node, struct tgi_template *t, uint32_t kernel_node)
+static int compile_args(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node, struct tgi_template *t,
+                        uint32_t kernel_node)
 {
     const struct tgi_op *op = &r->graph->space->ops[t->kernel];
     uint32_t nodes[TG_MAX_PARAMS] = {0};
@@ -384,7 +440,8 @@ static int compile_args(struct tgi_reader *r, struct tgi_pool *pool, uint32_t no
         }
         if (op->params[i].fallback == NULL)
             return tgi_report(r, node != TGI_TAPE_ABSENT ? node : kernel_node, NULL, TG_E_MISSING_ARGUMENT,
-                              "kernel \"%.100s\": argument \"%.100s\" is missing", op->name, op->params[i].name);
+                              "kernel \"%.100s\": argument \"%.100s\" is missing", op->name,
+                              op->params[i].name);
         t->args[i].node = kernel_node;
         if ((rc = fall_back(r, op, i, t->args)) != 0)
             return rc;
@@ -415,7 +472,8 @@ static int compile_copy(struct tgi_reader *r, struct tgi_pool *pool, uint32_t no
     return 0;
 }
 
-static int compile_fill(struct tgi_reader *r, struct tgi_pool *pool, const uint32_t *v, struct tgi_template *t)
+static int compile_fill(struct tgi_reader *r, struct tgi_pool *pool, const uint32_t *v,
+                        struct tgi_template *t)
 {
     struct tgi_param value = {"value", TGI_DTYPE_T, TG_SCALAR, TG_SUM, NULL};
     if ((t->args = tgi_pool_alloc(pool, 2 * sizeof *t->args)) == NULL)
@@ -430,9 +488,11 @@ static int compile_fill(struct tgi_reader *r, struct tgi_pool *pool, const uint3
     return compile_arg(r, pool, v[T_VALUE], &value, dtype, &t->args[1]);
 }
 
-static int compile_collective(struct tgi_reader *r, struct tgi_pool *pool, const uint32_t *v, struct tgi_template *t)
+static int compile_collective(struct tgi_reader *r, struct tgi_pool *pool, const uint32_t *v,
+                              struct tgi_template *t)
 {
-    static const char *const names[] = {"allreduce", "broadcast", "reduce", "allgather", "reducescatter", "alltoall", "sendrecv"};
+    static const char *const names[] = {"allreduce",     "broadcast", "reduce",  "allgather",
+                                        "reducescatter", "alltoall",  "sendrecv"};
     static const char *const ops[] = {"sum", "prod", "min", "max"};
     uint32_t word;
     int rc = tgi_take_word(r, v[T_COLLECTIVE], "\"collective\"", names, 7, &word);
@@ -453,8 +513,10 @@ static int compile_collective(struct tgi_reader *r, struct tgi_pool *pool, const
         return rc;
     bool is_single = tgi_node_type(r, v[T_BUFFERS]) == TGI_TAPE_STRING;
     if (!is_single && tgi_node_type(r, v[T_BUFFERS]) != TGI_TAPE_ARRAY)
-        return tgi_report(r, v[T_BUFFERS], NULL, TG_E_WRONG_TYPE, "\"buffers\" must be a reference such as \"A[*]\" or an array of them");
-    uint32_t n = is_single ? 1 : tgi_tape_count(&r->tape, v[T_BUFFERS]), item = is_single ? v[T_BUFFERS] : v[T_BUFFERS] + 1;
+        return tgi_report(r, v[T_BUFFERS], NULL, TG_E_WRONG_TYPE,
+                          "\"buffers\" must be a reference such as \"A[*]\" or an array of them");
+    uint32_t n = is_single ? 1 : tgi_tape_count(&r->tape, v[T_BUFFERS]),
+             item = is_single ? v[T_BUFFERS] : v[T_BUFFERS] + 1;
     if ((t->args = tgi_pool_alloc(pool, ((size_t)n + 1) * sizeof *t->args)) == NULL)
         return tgi_report_memory(r);
     for (; t->n_args < n; t->n_args++, item = tgi_tape_next(&r->tape, item)) {
@@ -466,7 +528,8 @@ static int compile_collective(struct tgi_reader *r, struct tgi_pool *pool, const
     return 0;
 }
 
-static int compile_condition(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node, struct tgi_template *t)
+static int compile_condition(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node,
+                             struct tgi_template *t)
 {
     if ((t->args = tgi_pool_alloc(pool, sizeof *t->args)) == NULL)
         return tgi_report_memory(r);
@@ -495,14 +558,16 @@ static int find_subgraph(struct tgi_reader *r, uint32_t node, struct tgi_subgrap
     return 0;
 }
 
-static int compile_with(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node, uint32_t call_node, struct tgi_template *t)
+static int compile_with(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node, uint32_t call_node,
+                        struct tgi_template *t)
 {
     const struct tgi_subgraph *callee = t->callee;
     uint32_t v[TGI_MAX_VARS];
     char what[160];
     memset(v, 0, sizeof v);
     snprintf(what, sizeof what, "\"with\" of graph \"%.100s\"", callee->name);
-    int rc = node == TGI_TAPE_ABSENT ? 0 : tgi_object_take(r, node, what, callee->params, callee->n_params, v);
+    int rc =
+        node == TGI_TAPE_ABSENT ? 0 : tgi_object_take(r, node, what, callee->params, callee->n_params, v);
     if (rc != 0)
         return rc;
     if ((t->with = tgi_pool_alloc(pool, (callee->n_params + 1) * sizeof *t->with)) == NULL)
@@ -510,28 +575,33 @@ static int compile_with(struct tgi_reader *r, struct tgi_pool *pool, uint32_t no
     for (uint32_t k = 0; k < callee->n_params; k++) {
         if (v[k] == TGI_TAPE_ABSENT)
             return tgi_report(r, node != TGI_TAPE_ABSENT ? node : call_node, NULL, TG_E_MISSING_ARGUMENT,
-                              "graph \"%.100s\": parameter \"%.100s\" is missing in \"with\"", callee->name, callee->params[k]);
+                              "graph \"%.100s\": parameter \"%.100s\" is missing in \"with\"", callee->name,
+                              callee->params[k]);
         if ((rc = tgi_number_compile(r, pool, v[k], "a parameter in \"with\"", &t->with[k])) != 0)
             return rc;
     }
     return 0;
 }
 
-static int compile_call(struct tgi_reader *r, struct tgi_pool *pool, const uint32_t *v, struct tgi_template *t)
+static int compile_call(struct tgi_reader *r, struct tgi_pool *pool, const uint32_t *v,
+                        struct tgi_template *t)
 {
     int rc = find_subgraph(r, v[T_CALL], &t->callee);
     if (rc != 0)
         return rc;
     struct tgi_subgraph *owner = t->owner;
     if (owner != NULL) { /* remembered for finding recursion */
-        if (!tgi_vec_reserve(&owner->calls, &owner->cap_calls, (uint64_t)owner->n_calls + 1, sizeof *owner->calls))
+        if (!tgi_vec_reserve(&owner->calls, &owner->cap_calls, (uint64_t)owner->n_calls + 1,
+                             sizeof *owner->calls))
             return tgi_report_memory(r);
-        owner->calls[owner->n_calls++] = tgi_name_index_find(&r->graphs, t->callee->name, strlen(t->callee->name));
+        owner->calls[owner->n_calls++] =
+            tgi_name_index_find(&r->graphs, t->callee->name, strlen(t->callee->name));
     }
     return compile_with(r, pool, v[T_WITH], v[T_CALL], t);
 }
 
-static int compile_verb(struct tgi_reader *r, struct tgi_pool *pool, const uint32_t *v, struct tgi_template *t)
+static int compile_verb(struct tgi_reader *r, struct tgi_pool *pool, const uint32_t *v,
+                        struct tgi_template *t)
 {
     int rc;
     switch (t->verb) {
@@ -575,8 +645,8 @@ static int compile_verb(struct tgi_reader *r, struct tgi_pool *pool, const uint3
 
 /* ---- Templates ----------------------------------------------------------------------------*/
 
-static int compile_task(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node, struct tgi_template *parent,
-                        struct tgi_subgraph *owner, struct tgi_template **task_p)
+static int compile_task(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node,
+                        struct tgi_template *parent, struct tgi_subgraph *owner, struct tgi_template **task_p)
 {
     uint32_t v[N_T], verb = 0, n_vars = r->n_vars;
     int rc = tgi_object_take(r, node, "a task", task_keys, N_T, v);
@@ -604,7 +674,8 @@ static int compile_task(struct tgi_reader *r, struct tgi_pool *pool, uint32_t no
 }
 
 static int compile_list(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node, const char *what,
-                        struct tgi_template *parent, struct tgi_subgraph *owner, struct tgi_template **first_p)
+                        struct tgi_template *parent, struct tgi_subgraph *owner,
+                        struct tgi_template **first_p)
 {
     int result = tgi_expect(r, node, TGI_TAPE_ARRAY, what);
     if (result != 0)
@@ -670,7 +741,8 @@ static int declare_params(struct tgi_reader *r, uint32_t node, struct tgi_subgra
         const char *name = tgi_node_string(r, item);
         for (const char *s = name; *s != '\0' || s == name; s++)
             if (!is_name_char(*s, s == name))
-                return tgi_report(r, item, NULL, TG_E_BAD_NAME, "\"%.100s\" cannot be the name of a parameter", name);
+                return tgi_report(r, item, NULL, TG_E_BAD_NAME,
+                                  "\"%.100s\" cannot be the name of a parameter", name);
         for (uint32_t j = 0; j < k; j++)
             if (strcmp(g->params[j], name) == 0)
                 return tgi_report(r, item, NULL, TG_E_DUPLICATE_NAME, "two parameters \"%.100s\"", name);
@@ -689,7 +761,9 @@ static int declare_graph(struct tgi_reader *r, uint32_t node)
     if (v[G_TASKS] == TGI_TAPE_ABSENT)
         return tgi_report(r, node, NULL, TG_E_MISSING_KEY, "graph \"%.100s\" needs \"tasks\"", name);
     struct tgi_subgraph *g = tgi_pool_alloc(&r->keep, sizeof *g);
-    if (g == NULL || !tgi_vec_reserve(&r->subgraphs, &r->cap_subgraphs, (uint64_t)r->n_subgraphs + 1, sizeof *r->subgraphs) ||
+    if (g == NULL ||
+        !tgi_vec_reserve(&r->subgraphs, &r->cap_subgraphs, (uint64_t)r->n_subgraphs + 1,
+                         sizeof *r->subgraphs) ||
         !tgi_name_index_add(&r->graphs, name, strlen(name), r->n_subgraphs))
         return tgi_report_memory(r);
     g->name = name;
@@ -732,10 +806,12 @@ static int find_recursion(struct tgi_reader *r, uint32_t from, uint32_t *path, u
         }
         uint32_t next = g->calls[position[depth]++];
         if (r->subgraphs[next]->mark == ON_PATH) {
-            struct tgi_remark remark = {.is_key = true, .help = "calls are inlined when the file is read; repeat and while run loops"};
-            return tgi_report(r, g->node, &remark, TG_E_CYCLE, "graph \"%.100s\" calls itself%s%.100s%s", r->subgraphs[next]->name,
-                              g == r->subgraphs[next] ? "" : " through \"", g == r->subgraphs[next] ? "" : g->name,
-                              g == r->subgraphs[next] ? "" : "\"");
+            struct tgi_remark remark = {
+                .is_key = true,
+                .help = "calls are inlined when the file is read; repeat and while run loops"};
+            return tgi_report(r, g->node, &remark, TG_E_CYCLE, "graph \"%.100s\" calls itself%s%.100s%s",
+                              r->subgraphs[next]->name, g == r->subgraphs[next] ? "" : " through \"",
+                              g == r->subgraphs[next] ? "" : g->name, g == r->subgraphs[next] ? "" : "\"");
         }
         if (r->subgraphs[next]->mark == UNSEEN) {
             depth++;

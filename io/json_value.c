@@ -1,21 +1,25 @@
 /* Plain JSON values: objects with known keys, booleans, words, names. */
+#include "io/json_reader.h"
+
 #include <stdio.h>
 #include <string.h>
 
 #include "graph/space.h"
-#include "io/json_reader.h"
 
-static const char *const type_names[] = {"null", "false", "true", "a number", "a number", "a string", "an array", "an object"};
+static const char *const type_names[] = {"null",     "false",    "true",     "a number",
+                                         "a number", "a string", "an array", "an object"};
 
 int tgi_expect(struct tgi_reader *r, uint32_t node, enum tgi_tape_type type, const char *what)
 {
     enum tgi_tape_type have = tgi_node_type(r, node);
     if (have == type)
         return 0;
-    return tgi_report(r, node, NULL, TG_E_WRONG_TYPE, "%s must be %s, not %s", what, type_names[type], type_names[have]);
+    return tgi_report(r, node, NULL, TG_E_WRONG_TYPE, "%s must be %s, not %s", what, type_names[type],
+                      type_names[have]);
 }
 
-static int unknown_key(struct tgi_reader *r, uint32_t value, const char *what, const char *const *keys, uint32_t n)
+static int unknown_key(struct tgi_reader *r, uint32_t value, const char *what, const char *const *keys,
+                       uint32_t n)
 {
     char help[320];
     const char *key = tgi_node_string(r, value - 1);
@@ -24,8 +28,8 @@ static int unknown_key(struct tgi_reader *r, uint32_t value, const char *what, c
     return tgi_report(r, value, &remark, TG_E_UNKNOWN_KEY, "unknown key \"%.100s\" in %s", key, what);
 }
 
-int tgi_object_take(struct tgi_reader *r, uint32_t node, const char *what, const char *const *keys, uint32_t n,
-                    uint32_t *values)
+int tgi_object_take(struct tgi_reader *r, uint32_t node, const char *what, const char *const *keys,
+                    uint32_t n, uint32_t *values)
 {
     int result = tgi_expect(r, node, TGI_TAPE_OBJECT, what);
     memset(values, 0, n * sizeof *values);
@@ -52,7 +56,8 @@ int tgi_take_bool(struct tgi_reader *r, uint32_t node, const char *what, bool *v
 {
     enum tgi_tape_type type = tgi_node_type(r, node);
     if (type != TGI_TAPE_TRUE && type != TGI_TAPE_FALSE)
-        return tgi_report(r, node, NULL, TG_E_WRONG_TYPE, "%s must be true or false, not %s", what, type_names[type]);
+        return tgi_report(r, node, NULL, TG_E_WRONG_TYPE, "%s must be true or false, not %s", what,
+                          type_names[type]);
     *value_p = type == TGI_TAPE_TRUE;
     return 0;
 }
@@ -88,10 +93,11 @@ int tgi_check_name(struct tgi_reader *r, uint32_t node, const char *what, bool i
     struct tgi_remark remark = {.is_key = is_key};
     size_t length = strlen(name);
     if (!tgi_name_is_valid(name))
-        return tgi_report(r, node, &remark, TG_E_BAD_NAME, "%s needs a name of 1 to %d bytes without control characters",
-                          what, TGI_MAX_NAME);
-    if (strpbrk(name, "[]{}@*:") != NULL || name[0] == ' ' || name[length - 1] == ' ')
         return tgi_report(r, node, &remark, TG_E_BAD_NAME,
-                          "\"%.100s\" is no name for %s: none of []{}@*: may occur, nor a space at either end", name, what);
+                          "%s needs a name of 1 to %d bytes without control characters", what, TGI_MAX_NAME);
+    if (strpbrk(name, "[]{}@*:") != NULL || name[0] == ' ' || name[length - 1] == ' ')
+        return tgi_report(
+            r, node, &remark, TG_E_BAD_NAME,
+            "\"%.100s\" is no name for %s: none of []{}@*: may occur, nor a space at either end", name, what);
     return 0;
 }

@@ -76,7 +76,7 @@ static void mark_used(const struct tg_graph *g, uint8_t *op_used, uint8_t *buffe
         if (op->generic != TG_NONE && op->kind == TGI_OP_KERNEL)
             op_used[op->generic] = 1;
         for (uint32_t i = 0; i < op->n_params; i++) {
-            uint64_t word = g->args[g->nodes[t].args + i];
+            uint64_t word = tgi_graph_word(g, t, i);
             if (op->params[i].access != TG_SCALAR && word != TGI_WORD_NULL)
                 buffer_used[tgi_space_buffer_of(space, tgi_word_tile(word)) - space->buffers] = 1;
         }
@@ -134,8 +134,9 @@ static int lint_uninitialised(struct linter *l, struct tg_error *err)
         /* A body may write before it reads; what it does inside is not followed. */
         bool is_opaque = op->body != NULL;
         const uint64_t *words = g->args + g->nodes[t].args;
+        uint32_t n_words = tgi_graph_n_words(g, t);
         for (int pass = 0; pass < 2; pass++) {
-            for (uint32_t i = 0; i < op->n_params; i++) {
+            for (uint32_t i = 0; i < n_words; i++) {
                 enum tg_access access = op->params[i].access;
                 if (access == TG_SCALAR || words[i] == TGI_WORD_NULL)
                     continue;

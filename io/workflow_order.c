@@ -36,6 +36,33 @@ static const struct tgi_workflow_edge *edge(const struct sorter *s, uint32_t i)
     return i < s->w->n_edges ? &s->w->edges[i] : &s->implied[i - s->w->n_edges];
 }
 
+static uint32_t edge_parent(const void *user, uint32_t i) { return edge(user, i)->parent; }
+
+/* Where several tasks write a file, only the edges can tell which version is meant. */
+static int imply_edges(struct sorter *s)
+{
+    const struct tgi_workflow *w = s->w;
+    uint32_t *only = room(w->n_files, sizeof(*only)), *n = room(w->n_files, sizeof(*n));
+    s->implied = room(w->n_uses, sizeof(*s->implied));
+    int status = only && n && s->implied ? TG_OK : no_memory(s);
+    for (uint32_t i = 0; status == TG_OK && i < w->n_uses; i++) {
+        const struct tgi_workflow_use *use = &w->uses[i];
+        if (use->is_output && (n[use->file] == 0 || only[use->file] != use->task)) {
+            only[use->file] = use->task;
+            n[use->file]++;
+        }
+    }
+    for (uint32_t i = 0; status == TG_OK && i < w->n_uses; i++) {
+        const struct tgi_workflow_use *use = &w->uses[i];
+        if (!use->is_output && n[use->file] == 1 && only[use->file] != use->task)
+            s->implied[s->n_implied++] =
+                (struct tgi_workflow_edge){only[use->file], use->task, w->tasks[use->task].line};
+    }
+    free(only);
+    free(n);
+    return status;
+}
+
 /* The cycle that backward steps from any task that is left must enter. */
 static int report_cycle(struct sorter *s, const uint32_t *n_waiting)
 {

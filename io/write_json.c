@@ -389,7 +389,7 @@ static void put_kernel_args(struct writer *w, const struct tg_graph *g, uint32_t
     const uint64_t *words = words_of(g, task);
     tgi_json_string(&w->json, "kernel", op->name);
     tgi_json_flat_object(&w->json, "args");
-    for (uint32_t i = 0; i < op->n_params; i++) {
+    for (uint32_t i = 0; i < tgi_graph_n_words(g, task); i++) {
         const struct tgi_param *p = &op->params[i];
         enum tg_dtype dtype = (enum tg_dtype)(p->dtype == TGI_DTYPE_T ? op->type_t : p->dtype);
         if (p->access == TG_SCALAR)

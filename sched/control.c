@@ -17,8 +17,6 @@ static bool condition_holds(const struct tgi_instance *in, uint32_t task)
 /* 0: the body, 1: the other body, -1: none. */
 static int which_body(const struct tgi_instance *in, uint32_t task, const struct tgi_op *op, uint64_t n_rounds)
 {
-    if (atomic_load_explicit(&in->run->stop, memory_order_relaxed) != TGI_STOP_NO)
-        return -1;
     switch (op->kind) {
     case TGI_OP_REPEAT:
         return n_rounds < op->count && op->body->n_tasks ? 0 : -1;
@@ -41,6 +39,10 @@ struct tgi_instance *tgi_control_next(struct tgi_instance *parent, uint32_t task
     int which = has_failed ? -1 : which_body(parent, task, op, n_rounds);
     if (which < 0)
         return NULL;
+    if (atomic_load_explicit(&run->stop, memory_order_relaxed) != TGI_STOP_NO) {
+        tgi_task_skip(parent, task);
+        return NULL;
+    }
     struct tgi_instance **body = &run->bodies[parent->nodes[task].op & TGI_NODE_OP][which];
     struct tg_error err;
     if (!*body) {
@@ -59,8 +61,7 @@ struct tgi_instance *tgi_control_next(struct tgi_instance *parent, uint32_t task
 static void control_end(struct tgi_instance *parent, uint32_t task)
 {
     if (atomic_load_explicit(&parent->marks[task], memory_order_relaxed) & TGI_MARK_FAILED)
-        for (uint32_t i = parent->graph->nodes[task].succ; i < parent->graph->nodes[task + 1].succ; i++)
-            atomic_fetch_or_explicit(&parent->marks[parent->graph->succ[i]], TGI_MARK_POISONED, memory_order_relaxed);
+        tgi_poison_successors(parent, task);
     if (parent->spans)
         parent->spans[task].end_ns = tgi_now_ns() - parent->run->begin_ns;
 }

@@ -41,13 +41,17 @@ static uint32_t count_wide(const struct tgi_instance *in)
     return n;
 }
 
-/* Index in wides of each wide task, by search: there are few. */
-static struct tgi_wide *wide_of(struct tgi_instance *in, uint32_t task)
+struct tgi_wide *tgi_instance_wide(struct tgi_instance *in, uint32_t task)
 {
-    for (uint32_t i = 0; i < in->n_wides; i++)
-        if (in->wides[i].task == task)
-            return &in->wides[i];
-    return NULL;
+    uint32_t low = 0, high = in->n_wides;
+    while (high - low > 1) {
+        uint32_t middle = low + (high - low) / 2;
+        if (in->wides[middle].task <= task)
+            low = middle;
+        else
+            high = middle;
+    }
+    return &in->wides[low];
 }
 
 static bool wide_make_leaves(struct tgi_wide *wide, uint32_t last_pred)
@@ -84,7 +88,7 @@ static bool make_wides(struct tgi_instance *in)
         for (uint32_t p = 0; p < in->n_tasks; p++)
             for (uint32_t i = in->nodes[p].succ; i < in->nodes[p + 1].succ; i++) {
                 uint32_t s = in->succ[i];
-                struct tgi_wide *wide = in->nodes[s].n_preds >= TGI_WIDE_PREDS ? wide_of(in, s) : NULL;
+                struct tgi_wide *wide = in->nodes[s].n_preds >= TGI_WIDE_PREDS ? tgi_instance_wide(in, s) : NULL;
                 if (!wide)
                     continue;
                 if (pass == 0) {
@@ -113,7 +117,7 @@ static bool make_roots(struct tgi_instance *in)
 {
     const struct tg_graph *g = in->graph;
     in->n_roots = g->n_roots;
-    if (g->n_roots == g->n_tasks)
+    if (g->n_roots == g->n_tasks && !g->class_of)
         return true;
     in->roots = malloc((size_t)g->n_roots * sizeof *in->roots);
     if (!in->roots)
@@ -226,19 +230,20 @@ static bool source_fill(struct tg_runtime *rt, struct tgi_instance *in)
 void tgi_instance_start(struct tg_runtime *rt, struct tgi_worker *w, struct tgi_instance *in)
 {
     atomic_store_explicit(&in->n_left, in->n_units, memory_order_relaxed); /* published with the roots */
-    bool has_few = in->n_roots <= MAX_PUSHED_ROOTS;
+    uint32_t n_roots = in->n_roots; /* once they are published, the instance may be gone at any time */
+    bool has_few = n_roots <= MAX_PUSHED_ROOTS;
     if (!w || in->loop || !has_few || in->graph->class_of) {
         while (!source_fill(rt, in)) {
             if (w && !in->loop)
                 goto push;
             sched_yield(); /* the workers are emptying all 64 of them */
         }
-        for (uint32_t i = 0; i < in->n_roots && i < rt->n_workers; i++)
+        for (uint32_t i = 0; i < n_roots && i < rt->n_workers; i++)
             tgi_worker_wake(rt);
         return;
     }
 push:
-    for (uint32_t i = in->n_roots; i-- > 0;)
+    for (uint32_t i = n_roots; i-- > 0;)
         tgi_worker_push(w, in, in->roots ? in->roots[i] : i, TGI_ITEM_TASK);
     tgi_worker_wake(rt);
 }

@@ -77,6 +77,7 @@ static int resolve_op(struct tg_run *run, uint32_t id, struct tg_error *err)
         if (owner->variants[i].on == TGI_DEVICE_CPU) {
             call->n_params = op->n_params;
             call->pointer_mask = op->pointer_mask;
+            call->defaults = op->defaults;
             return resolve_variant(run, op, &owner->variants[i], &call->fn, &run->variant_text[id], err);
         }
     return tgi_error(err, TG_E_NO_VARIANT, "kernel \"%s\" has no variant for CPUs%s", op->name,

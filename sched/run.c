@@ -18,7 +18,7 @@ static void mark_written(const struct tg_graph *g, uint8_t *is_written)
     for (uint32_t t = 0; t < g->n_tasks; t++) {
         const struct tgi_op *op = tgi_graph_op(g, t);
         for (uint32_t i = 0; i < op->n_params; i++) {
-            uint64_t word = g->args[g->nodes[t].args + i];
+            uint64_t word = tgi_graph_word(g, t, i);
             if (op->params[i].access <= TG_IN || word == TGI_WORD_NULL)
                 continue;
             uint32_t first = tgi_word_tile(word), n = 1;
@@ -61,7 +61,7 @@ static void init_one(void *user, uint32_t i)
     struct tg_run *run = user;
     struct tg_error err;
     uint32_t no = TGI_STOP_NO;
-    if (i >= run->n_init_all) /* a serial run without data has one empty round */
+    if (i >= run->n_init_due) /* a serial run that initialises nothing has one empty round */
         return;
     int rc = tgi_store_init_tile(run->store, run->init_items[i].buffer, run->init_items[i].tile, &err);
     if (rc == 0)
@@ -70,6 +70,7 @@ static void init_one(void *user, uint32_t i)
     if (run->error.status == 0)
         run->error = err;
     pthread_mutex_unlock(&run->lock);
+    atomic_store_explicit(&run->has_init_failed, 1, memory_order_relaxed);
     atomic_compare_exchange_strong_explicit(&run->stop, &no, TGI_STOP_FAILED, memory_order_relaxed, memory_order_relaxed);
     atomic_store_explicit(&run->attention, 1, memory_order_relaxed);
 }
@@ -82,6 +83,9 @@ static void main_done(struct tgi_worker *w, struct tgi_instance *in)
 
 static void begin_main(struct tgi_worker *w, struct tg_run *run)
 {
+    /* relaxed: the count of the initialised tiles has published it. */
+    if (!atomic_load_explicit(&run->has_init_failed, memory_order_relaxed))
+        run->is_initialised = true;
     run->begin_ns = tgi_now_ns();
     if (run->graph->n_tasks == 0) {
         tgi_run_done(run);
@@ -177,10 +181,13 @@ void tg_run_destroy(struct tg_run *run)
 {
     if (!run)
         return;
+    bool has_settled = tgi_run_settle(run, SETTLE_MS);
     if (run->options.timeout_ns)
         tgi_watchdog_remove(run);
-    if (!tgi_run_settle(run, SETTLE_MS))
+    if (!has_settled) {
+        atomic_store_explicit(&run->runtime->has_abandoned, 1, memory_order_relaxed); /* for tg_runtime_destroy() */
         return; /* a task that does not return may still use all of this */
+    }
     /* The watchdog may be looking at an instance of ours. */
     pthread_mutex_lock(&run->runtime->lock);
     pthread_mutex_unlock(&run->runtime->lock);
@@ -224,7 +231,9 @@ static int run_result(struct tg_run *run, struct tg_error *err)
     pthread_mutex_unlock(&run->lock);
     if (status)
         return status;
-    if (atomic_load_explicit(&run->stop, memory_order_relaxed) == TGI_STOP_CANCELLED)
+    /* A cancellation that came when all was done has changed nothing. */
+    if (atomic_load_explicit(&run->stop, memory_order_relaxed) == TGI_STOP_CANCELLED &&
+        atomic_load_explicit(&run->n_skipped, memory_order_relaxed))
         return tgi_error(err, TG_E_CANCELLED, "the run was cancelled");
     return 0;
 }
@@ -260,6 +269,7 @@ static void reset(struct tg_run *run)
     }
     atomic_store_explicit(&run->attention, 0, memory_order_relaxed);
     atomic_store_explicit(&run->stop, TGI_STOP_NO, memory_order_relaxed);
+    atomic_store_explicit(&run->has_init_failed, 0, memory_order_relaxed);
     atomic_store_explicit(&run->n_failed, 0, memory_order_relaxed);
     atomic_store_explicit(&run->n_skipped, 0, memory_order_relaxed);
     atomic_store_explicit(&run->n_retried, 0, memory_order_relaxed);
@@ -270,14 +280,23 @@ static void reset(struct tg_run *run)
         read_counts(run->runtime, i, &run->worker_stats[i]);
 }
 
+static bool is_timed(const struct tg_run *run)
+{
+    return run->has_deadlines || run->options.timeout_ns;
+}
+
 /* w: the worker whose place the caller has taken, or NULL. */
 static int start(struct tg_run *run, struct tgi_worker *w, struct tg_error *err)
 {
     int rc = check_idle(run, err);
     if (rc)
         return rc;
+    /* The watchdog, which may be busy with the start before this one, must not mistake them. */
+    if (is_timed(run))
+        pthread_mutex_lock(&run->runtime->lock);
     reset(run);
-    uint32_t n = !run->has_started ? run->n_init_all : run->options.keep_data ? 0 : run->n_init_written;
+    uint32_t n = !run->is_initialised ? run->n_init_all : run->options.keep_data ? 0 : run->n_init_written;
+    run->n_init_due = n;
     if (n == 0 && run->needs_serial)
         n = 1; /* so that a worker does it, not the caller of start */
     run->has_started = true;
@@ -288,6 +307,8 @@ static int start(struct tg_run *run, struct tgi_worker *w, struct tg_error *err)
     atomic_store_explicit(&run->has_ended, 0, memory_order_relaxed);
     /* release: the watchdog that sees the run active sees when it began. */
     atomic_store_explicit(&run->state, TGI_RUN_ACTIVE, memory_order_release);
+    if (is_timed(run))
+        pthread_mutex_unlock(&run->runtime->lock);
     if (n)
         tgi_instance_start(run->runtime, w, &run->init);
     else
@@ -348,7 +369,7 @@ int tg_run_poll(const struct tg_run *run)
 /* Under a time limit the caller must come back even if a task does not, so it cannot help. */
 static bool may_help(const struct tg_run *run)
 {
-    return !run->has_deadlines && !run->options.timeout_ns;
+    return !is_timed(run);
 }
 
 /* Gives a sleeping worker's place back after having worked in it. */
@@ -393,6 +414,12 @@ int tg_run_execute(struct tg_run *run, struct tg_error *err)
 
 /* ---- Results ------------------------------------------------------------------------------*/
 
+static bool is_settled(const struct tg_run *run)
+{
+    /* acquire: pairs with the release in tgi_run_done(). */
+    return atomic_load_explicit(&((struct tg_run *)run)->is_settled, memory_order_acquire);
+}
+
 void *tg_run_tile(const struct tg_run *run, tg_buffer_id buffer, uint32_t tile)
 {
     const struct tgi_space *space = run->graph->space;
@@ -406,7 +433,10 @@ enum tg_task_state tg_run_task_state(const struct tg_run *run, tg_task_id task)
     if (task >= run->graph->n_tasks || !tg_run_poll(run) || !run->has_started)
         return TG_TASK_WAITING;
     uint8_t marks = atomic_load_explicit(&run->main->marks[task], memory_order_relaxed);
-    return marks & TGI_MARK_FAILED ? TG_TASK_FAILED : marks & TGI_MARK_SKIPPED ? TG_TASK_SKIPPED : TG_TASK_DONE;
+    if (marks & (TGI_MARK_FAILED | TGI_MARK_SKIPPED))
+        return marks & TGI_MARK_FAILED ? TG_TASK_FAILED : TG_TASK_SKIPPED;
+    /* After a time limit something may still be at it: nobody knows what is done. */
+    return is_settled(run) ? TG_TASK_DONE : TG_TASK_WAITING;
 }
 
 int tg_run_stats(const struct tg_run *run, struct tg_run_stats *stats_p, struct tg_error *err)
@@ -421,7 +451,7 @@ int tg_run_stats(const struct tg_run *run, struct tg_run_stats *stats_p, struct 
         s.n_failed += state == TG_TASK_FAILED;
         s.n_skipped += state == TG_TASK_SKIPPED;
     }
-    for (uint32_t i = 0; i < s.n_workers; i++) {
+    for (uint32_t i = 0; is_settled(run) && i < s.n_workers; i++) {
         s.n_steals += run->worker_stats[i].n_steals;
         s.n_parks += run->worker_stats[i].n_parks;
     }
@@ -431,8 +461,17 @@ int tg_run_stats(const struct tg_run *run, struct tg_run_stats *stats_p, struct 
 
 const struct tgi_span *tgi_run_spans(const struct tg_run *run)
 {
-    for (uint32_t t = 0; run->spans && t < run->graph->n_tasks; t++)
+    const struct tg_graph *g = run->graph;
+    for (uint32_t t = 0; run->spans && t < g->n_tasks; t++) {
         run->spans[t].state = (uint8_t)tg_run_task_state(run, t);
+        run->spans[t].ready_ns = 0;
+    }
+    /* Known only now: who counts a successor down last need not be who finished last. */
+    for (uint32_t t = 0; run->spans && t < g->n_tasks; t++)
+        for (uint32_t i = g->nodes[t].succ; i < g->nodes[t + 1].succ; i++) {
+            struct tgi_span *after = &run->spans[g->succ[i]];
+            after->ready_ns = run->spans[t].end_ns > after->ready_ns ? run->spans[t].end_ns : after->ready_ns;
+        }
     return run->spans;
 }
 

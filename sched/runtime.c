@@ -155,6 +155,10 @@ static bool join_threads(struct tg_runtime *rt)
         /* A worker that is not asleep sees the flag when it looks for work. */
         if (tgi_parking_claim(&rt->parking, i))
             tgi_parking_call(&rt->workers[i]->seat);
+        if (atomic_load_explicit(&rt->has_abandoned, memory_order_relaxed) == 0) {
+            pthread_join(rt->threads[i], NULL);
+            continue;
+        }
         int rc = pthread_timedjoin_np(rt->threads[i], NULL, &until);
         if (rc == ETIMEDOUT) {
             pthread_detach(rt->threads[i]);

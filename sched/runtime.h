@@ -41,12 +41,14 @@ struct tgi_worker;
 
 /* ---- A running task, as its kernel sees it ------------------------------------------------*/
 
+#define TGI_EXPLANATION_BYTES 768
 /* Children that were spawned without a sync, and the task they belong to. */
 struct tgi_family {
     _Atomic uint32_t n_alive; /* children, and the task's own body; zero completes the task */
     _Atomic int32_t status;   /* first failure */
     struct tgi_instance *instance;
     uint32_t task;
+    char explanation[256];    /* of the child whose failure is in status; published by the count */
 };
 
 struct tg_context {
@@ -54,7 +56,7 @@ struct tg_context {
     struct tgi_instance *instance; /* NULL in initialisation */
     uint32_t task;
     struct tgi_family *family; /* NULL until a child is spawned */
-    char *explanation;         /* of the worker; 256 bytes */
+    char *explanation;         /* TGI_EXPLANATION_BYTES: the worker's, or a child's own */
 };
 
 struct tgi_child {
@@ -70,6 +72,7 @@ struct tgi_call {
     tg_cpu_fn fn; /* NULL: not a kernel */
     uint32_t n_params;
     uint32_t pointer_mask;
+    const struct tgi_default *defaults;
 };
 
 /* A task with very many predecessors counts them down in two steps, so that workers that finish
@@ -110,7 +113,7 @@ struct tgi_instance {
     /* Unfinished predecessors by task.  Each is written by those who finish predecessors, acq_rel;
      * the last refills it, relaxed: the refill happens before the instance finishes. */
     _Atomic uint32_t *left;
-    struct tgi_wide *wides;
+    struct tgi_wide *wides;   /* sorted by task */
     uint32_t n_wides;
     uint32_t *roots;          /* NULL: every task is a root, in order */
     uint32_t n_roots;
@@ -150,7 +153,9 @@ struct tg_run {
         uint32_t buffer, tile;
     } *init_items;
     uint32_t n_init_all, n_init_written; /* the written ones come first */
-    bool has_started;         /* once: the other tiles hold what they should */
+    uint32_t n_init_due;      /* of the start under way */
+    bool has_started;
+    bool is_initialised;      /* once: the other tiles hold what they should */
     bool has_deadlines;
     bool needs_serial;        /* deterministic */
     struct tgi_span *spans;   /* by task of the main graph; NULL: not recorded */
@@ -166,6 +171,7 @@ struct tg_run {
     _Atomic uint32_t stop;    /* enum tgi_stop; the first one stays, but for a failure after it */
     /* enum tgi_run_state; release by the finishing worker publishes all results; a futex. */
     _Atomic uint32_t state;
+    _Atomic uint32_t has_init_failed; /* by any worker, for some tile */
     _Atomic uint32_t has_ended; /* exchanged by whoever ends the run */
     _Atomic uint32_t is_settled; /* every task is accounted for: memory may go */
     _Alignas(64) _Atomic uint64_t n_failed;
@@ -193,7 +199,7 @@ struct tgi_worker {
     uint32_t n_batch;
     uint64_t random;
     struct tgi_counts counts;
-    char explanation[768];
+    char explanation[TGI_EXPLANATION_BYTES];
     /* For the watchdog: when the body in execution is overdue (0: no limit), and what it is. */
     _Alignas(64) _Atomic uint64_t deadline_ns;
     _Atomic(struct tgi_instance *) watched;
@@ -228,6 +234,7 @@ struct tg_runtime {
     uint32_t n_free_slots;
     /* watchdog.c */
     pthread_t watchdog;
+    _Atomic uint32_t has_abandoned;  /* a run was given up with a task still at it, which keeps its worker */
     bool has_watchdog;
     _Atomic uint32_t watchdog_ends;
     struct tg_run *timed_runs[16];   /* with a limit of their own */
@@ -263,6 +270,11 @@ void tgi_task_family_done(struct tgi_worker *w, struct tgi_family *family);
 /* Elements that an argument word stands for. */
 uint64_t tgi_word_elems(const struct tgi_space *space, uint64_t word, const struct tgi_buffer **buffer_p);
 void tgi_run_fail(struct tg_run *run, struct tgi_instance *instance, uint32_t task, int status, const char *text);
+/* The task, or the rest of a control task, will not run. */
+void tgi_task_skip(struct tgi_instance *instance, uint32_t task);
+/* The task has failed or was skipped: what comes after it will be skipped, and the control task whose
+ * body it is in has failed. */
+void tgi_poison_successors(struct tgi_instance *instance, uint32_t task);
 /* Pointer values of a kernel's arguments; ptrs[i] points to values[i]. */
 void tgi_task_args(const struct tgi_instance *instance, uint32_t task, void **ptrs, uint64_t *values);
 
@@ -270,6 +282,8 @@ void tgi_task_args(const struct tgi_instance *instance, uint32_t task, void **pt
 int tgi_instance_create(struct tg_run *run, const struct tg_graph *g, struct tgi_instance **instance_p,
                         struct tg_error *err);
 void tgi_instance_destroy(struct tgi_instance *instance);
+/* How a wide task is counted down. */
+struct tgi_wide *tgi_instance_wide(struct tgi_instance *instance, uint32_t task);
 /* Publishes the roots; w is the calling worker, or NULL from outside. */
 void tgi_instance_start(struct tg_runtime *rt, struct tgi_worker *w, struct tgi_instance *instance);
 void tgi_instance_finish(struct tgi_worker *w, struct tgi_instance *instance);
@@ -299,6 +313,8 @@ void tgi_serial_execute(struct tgi_worker *w, struct tgi_instance *instance, uin
 /* spawn.c */
 void tgi_job_execute(struct tgi_worker *w, struct tg_job *job);
 void tgi_child_execute(struct tgi_worker *w, struct tgi_child *child);
+/* The first failure of a family counts.  The caller is counted in n_alive. */
+void tgi_family_fail(struct tgi_family *family, int rc, const char *explanation);
 
 /* resolve.c */
 int tgi_run_resolve(struct tg_run *run, struct tg_error *err);

@@ -20,9 +20,6 @@ static void execute_one(struct tgi_worker *w, struct tgi_instance *in, uint32_t 
     /* Children run inside their parents here and locks are free, so the task is done. */
     tgi_task_execute(w, in, task, false);
     tgi_count(&w->counts.n_tasks, 1);
-    const struct tg_graph *g = in->graph;
-    for (uint32_t i = g->nodes[task].succ; in->spans && i < g->nodes[task + 1].succ; i++)
-        in->spans[g->succ[i]].ready_ns = in->spans[task].end_ns;
 }
 
 static void execute_shuffled(struct tgi_worker *w, struct tgi_instance *in, uint64_t seed, uint32_t *left, uint32_t *ready)

@@ -9,6 +9,7 @@
  * job->opaque[0]: 0 while the job is not done, then 1 + the result in the upper bits; written by the
  * thief with release.  job->opaque[1]: the parent's context, which outlives the job. */
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -112,16 +113,19 @@ int tg_spawn_detached(const struct tg_context *ctx, tg_job_fn fn, const void *ar
             return TG_E_NO_MEMORY;
         atomic_init(&family->n_alive, 1);
         atomic_init(&family->status, 0);
+        family->explanation[0] = '\0';
         family->instance = ctx->instance;
         family->task = ctx->task;
         self->family = family;
     }
-    struct tgi_child *child = aligned_alloc(16, (sizeof *child + arg_bytes + 15) & ~(size_t)15);
+    struct tgi_child *child =
+        arg_bytes < SIZE_MAX / 2 ? aligned_alloc(16, (sizeof *child + arg_bytes + 15) & ~(size_t)15) : NULL;
     if (!child)
         return TG_E_NO_MEMORY;
     child->fn = fn;
     child->family = self->family;
-    memcpy(child->arg, arg, arg_bytes);
+    if (arg_bytes)
+        memcpy(child->arg, arg, arg_bytes);
     /* relaxed: the spawner holds a count, so the number cannot reach zero meanwhile. */
     atomic_fetch_add_explicit(&self->family->n_alive, 1, memory_order_relaxed);
     if (ctx->instance->run->needs_serial ||
@@ -132,16 +136,24 @@ int tg_spawn_detached(const struct tg_context *ctx, tg_job_fn fn, const void *ar
     return 0;
 }
 
+void tgi_family_fail(struct tgi_family *family, int rc, const char *explanation)
+{
+    int32_t ok = 0;
+    /* Who fails first writes the words; they are read once all have been counted. */
+    if (atomic_compare_exchange_strong_explicit(&family->status, &ok, rc, memory_order_relaxed, memory_order_relaxed))
+        snprintf(family->explanation, sizeof family->explanation, "%s", explanation);
+}
+
 void tgi_child_execute(struct tgi_worker *w, struct tgi_child *child)
 {
     struct tgi_family *family = child->family;
-    struct tg_context ctx = {w, family->instance, family->task, family, w->explanation};
+    /* Words of its own: the worker may be in the middle of another task. */
+    char explanation[TGI_EXPLANATION_BYTES] = "";
+    struct tg_context ctx = {w, family->instance, family->task, family, explanation};
     int rc = child->fn(child->arg, &ctx);
     free(child);
-    if (rc) {
-        int32_t ok = 0;
-        atomic_compare_exchange_strong_explicit(&family->status, &ok, rc, memory_order_relaxed, memory_order_relaxed);
-    }
+    if (rc)
+        tgi_family_fail(family, rc, explanation);
     /* acq_rel: our results become visible to whoever completes the task, and if that is us, we see
      * those of all other children and of the body.  Pairs with itself. */
     if (atomic_fetch_sub_explicit(&family->n_alive, 1, memory_order_acq_rel) == 1)

@@ -20,7 +20,7 @@ static bool has_mark(const struct tgi_instance *in, uint32_t task, enum tgi_mark
     return atomic_load_explicit(&((struct tgi_instance *)in)->marks[task], memory_order_relaxed) & what;
 }
 
-static void poison_successors(struct tgi_instance *in, uint32_t task)
+void tgi_poison_successors(struct tgi_instance *in, uint32_t task)
 {
     const struct tg_graph *g = in->graph;
     for (uint32_t i = g->nodes[task].succ; i < g->nodes[task + 1].succ; i++)
@@ -37,7 +37,7 @@ void tgi_run_fail(struct tg_run *run, struct tgi_instance *in, uint32_t task, in
     const struct tgi_op *op = tgi_graph_op(in->graph, task);
     int code = status < 0 && -status / 100 == 7 ? status : TG_E_TASK_FAILED;
     mark(in, task, TGI_MARK_FAILED);
-    poison_successors(in, task);
+    tgi_poison_successors(in, task);
     atomic_fetch_add_explicit(&run->n_failed, 1, memory_order_relaxed);
     pthread_mutex_lock(&run->lock);
     if (run->error.status == 0) {
@@ -65,10 +65,10 @@ static bool is_skipped(struct tgi_instance *in, uint32_t task)
            (atomic_load_explicit(&run->attention, memory_order_relaxed) && has_mark(in, task, TGI_MARK_POISONED));
 }
 
-static void skip(struct tgi_instance *in, uint32_t task)
+void tgi_task_skip(struct tgi_instance *in, uint32_t task)
 {
     mark(in, task, TGI_MARK_SKIPPED);
-    poison_successors(in, task);
+    tgi_poison_successors(in, task);
     atomic_fetch_add_explicit(&in->run->n_skipped, 1, memory_order_relaxed);
 }
 
@@ -130,9 +130,9 @@ static int execute_operation(struct tgi_worker *w, struct tgi_instance *in, cons
 void tgi_task_args(const struct tgi_instance *in, uint32_t task, void **ptrs, uint64_t *values)
 {
     const struct tgi_op *op = tgi_graph_op(in->graph, task);
-    const uint64_t *words = in->graph->args + in->nodes[task].args;
     for (uint32_t i = 0; i < op->n_params; i++) {
-        values[i] = op->pointer_mask >> i & 1 ? (uint64_t)(uintptr_t)tgi_store_address(in->run->store, words[i]) : words[i];
+        uint64_t word = tgi_graph_word(in->graph, task, i);
+        values[i] = op->pointer_mask >> i & 1 ? (uint64_t)(uintptr_t)tgi_store_address(in->run->store, word) : word;
         ptrs[i] = &values[i];
     }
 }
@@ -184,7 +184,7 @@ static bool snapshot_take(const struct tgi_instance *in, uint32_t task, struct s
     if (in->nodes[task].op & TGI_NODE_SHARED)
         tgi_locks_redirect((struct tgi_instance *)in, task, values);
     for (uint32_t i = 0; i < op->n_params; i++) {
-        uint64_t word = in->graph->args[in->nodes[task].args + i];
+        uint64_t word = tgi_graph_word(in->graph, task, i);
         const struct tgi_buffer *b;
         if (op->params[i].access < TG_INOUT || word == TGI_WORD_NULL)
             continue;
@@ -246,10 +246,10 @@ static void watch(struct tgi_worker *w, struct tgi_instance *in, uint32_t task, 
 /* ---- The task -----------------------------------------------------------------------------*/
 
 /* On whichever worker finishes the task. */
-static void settle(struct tgi_worker *w, struct tgi_instance *in, uint32_t task, int rc)
+static void settle(struct tgi_worker *w, struct tgi_instance *in, uint32_t task, int rc, const char *text)
 {
     if (rc)
-        tgi_run_fail(in->run, in, task, rc, w->explanation);
+        tgi_run_fail(in->run, in, task, rc, text);
     if (in->nodes[task].op & TGI_NODE_SHARED)
         tgi_locks_release(w, in, task);
 }
@@ -260,26 +260,28 @@ bool tgi_task_leave(struct tgi_worker *w, struct tgi_instance *in, uint32_t task
     if (family) {
         w->context.family = NULL;
         if (rc)
-            atomic_store_explicit(&family->status, rc, memory_order_relaxed); /* published by the count */
+            tgi_family_fail(family, rc, w->explanation);
         /* acq_rel: as in tgi_child_execute(). */
         if (atomic_fetch_sub_explicit(&family->n_alive, 1, memory_order_acq_rel) != 1)
             return false;
         rc = atomic_load_explicit(&family->status, memory_order_relaxed);
+        settle(w, in, task, rc, family->explanation);
         free(family);
+        return true;
     }
-    settle(w, in, task, rc);
+    settle(w, in, task, rc, w->explanation);
     return true;
 }
 
 void tgi_task_family_done(struct tgi_worker *w, struct tgi_family *family)
 {
-    int rc = atomic_load_explicit(&family->status, memory_order_relaxed);
     struct tgi_instance *in = family->instance;
     uint32_t task = family->task;
-    free(family);
+    int rc = atomic_load_explicit(&family->status, memory_order_relaxed);
     if (in->spans)
         in->spans[task].end_ns = tgi_now_ns() - in->run->begin_ns;
-    settle(w, in, task, rc);
+    settle(w, in, task, rc, family->explanation);
+    free(family);
     tgi_worker_complete(w, in, task);
 }
 
@@ -294,7 +296,7 @@ bool tgi_task_execute(struct tgi_worker *w, struct tgi_instance *in, uint32_t ta
     const struct tgi_op *op = tgi_graph_op(in->graph, task);
     bool is_shared = in->nodes[task].op & TGI_NODE_SHARED;
     if (is_skipped(in, task)) {
-        skip(in, task);
+        tgi_task_skip(in, task);
         /* Who waits for its locks must not wait for ever; a group also counts its members. */
         if (is_shared && !has_locks && !tgi_locks_acquire(w, in, task))
             return false;

@@ -22,8 +22,8 @@ static void expire_task(struct tgi_instance *in, uint32_t task)
 static void expire_run(struct tg_run *run)
 {
     uint32_t no = TGI_STOP_NO;
-    if (!atomic_compare_exchange_strong_explicit(&run->stop, &no, TGI_STOP_TIMEOUT, memory_order_relaxed, memory_order_relaxed))
-        return;
+    /* A run that has failed or was cancelled ends here as well if a task holds it up. */
+    atomic_compare_exchange_strong_explicit(&run->stop, &no, TGI_STOP_TIMEOUT, memory_order_relaxed, memory_order_relaxed);
     atomic_store_explicit(&run->attention, 1, memory_order_relaxed);
     pthread_mutex_lock(&run->lock);
     if (run->error.status == 0)
@@ -50,7 +50,7 @@ static void look(struct tg_runtime *rt)
     for (size_t i = 0; i < sizeof rt->timed_runs / sizeof *rt->timed_runs; i++) {
         struct tg_run *run = rt->timed_runs[i];
         if (run && atomic_load_explicit(&run->state, memory_order_acquire) == TGI_RUN_ACTIVE &&
-            now - run->init_begin_ns > run->options.timeout_ns)
+            now > run->init_begin_ns && now - run->init_begin_ns > run->options.timeout_ns)
             expire_run(run);
     }
 }

@@ -72,11 +72,15 @@ void tgi_worker_flush(struct tgi_worker *w)
 
 static inline void count_unit(struct tgi_worker *w, struct tgi_instance *in, uint32_t n)
 {
-    if (w->batch != in) {
-        if (w->batch)
+    /* Flushing may finish a body, whose control task then counts in its own instance: only an empty
+     * batch may be replaced. */
+    while (w->batch != in) {
+        if (w->batch) {
             tgi_worker_flush(w);
-        w->batch = in;
-        w->n_batch = 0;
+        } else {
+            w->batch = in;
+            w->n_batch = 0;
+        }
     }
     w->n_batch += n;
 }
@@ -96,9 +100,7 @@ static inline bool count_down(_Atomic uint32_t *left, bool is_alone)
 
 static __attribute__((noinline)) bool count_down_wide(struct tgi_instance *in, uint32_t pred, uint32_t task, bool is_alone)
 {
-    struct tgi_wide *wide = in->wides;
-    while (wide->task != task)
-        wide++;
+    struct tgi_wide *wide = tgi_instance_wide(in, task);
     uint32_t leaf = (pred - wide->first_pred) >> wide->shift;
     if (!count_down(&wide->leaves[leaf].left, is_alone))
         return false;
@@ -125,10 +127,8 @@ static inline bool is_ready_after(struct tgi_instance *in, uint32_t pred, uint32
 
 /* A task has become ready: it is kept if it is the most urgent so far, else pushed; true: pushed. */
 static inline __attribute__((always_inline)) bool keep_or_push(struct tgi_worker *w, struct tgi_instance *in,
-                                                               uint32_t pred, uint32_t ready, uint32_t *keep)
+                                                               uint32_t ready, uint32_t *keep)
 {
-    if (__builtin_expect(in->spans != NULL, 0))
-        in->spans[ready].ready_ns = in->spans[pred].end_ns;
     if (*keep == TG_NONE) {
         *keep = ready;
         return false;
@@ -140,6 +140,15 @@ static inline __attribute__((always_inline)) bool keep_or_push(struct tgi_worker
     }
     tgi_worker_push(w, in, ready, TGI_ITEM_TASK);
     return true;
+}
+
+/* Whether the worker's own deques hold a task of a higher class. */
+static bool has_more_urgent(const struct tgi_worker *w, uint32_t class)
+{
+    for (uint32_t c = class + 1; c < TGI_N_CLASSES; c++)
+        if (tgi_deque_size_hint(&w->deques[c]))
+            return true;
+    return false;
 }
 
 /* Releases the successors of a finished task.  Returns the one to go on with, TG_NONE: none.  Once
@@ -159,16 +168,20 @@ static inline __attribute__((always_inline)) uint32_t release(struct tgi_worker 
         if (!is_ready_after(in, task, s, is_alone))
             continue;
         if (__builtin_expect(s < n_tasks, 1)) {
-            has_pushed |= keep_or_push(w, in, task, s, &keep);
+            has_pushed |= keep_or_push(w, in, s, &keep);
             continue;
         }
         /* A gate: all its members are ready at once. */
         uint32_t member = in->nodes[s].succ, n_members = in->nodes[s + 1].succ - member;
         for (uint32_t k = 0; k < n_members; k++)
-            has_pushed |= keep_or_push(w, in, task, in->succ[member + k], &keep);
+            has_pushed |= keep_or_push(w, in, in->succ[member + k], &keep);
     }
     if (has_pushed && !is_alone)
         tgi_worker_wake(w->runtime);
+    if (keep != TG_NONE && in->graph->class_of && has_more_urgent(w, class_of(in, keep))) {
+        tgi_worker_push(w, in, keep, TGI_ITEM_TASK);
+        return TG_NONE;
+    }
     return keep;
 }
 
@@ -191,10 +204,16 @@ static inline __attribute__((always_inline)) int call_kernel(struct tgi_worker *
     uint64_t values[TG_MAX_PARAMS];
     void *ptrs[TG_MAX_PARAMS];
     const uint64_t *words = in->graph->args + node->args;
-    for (uint32_t i = 0; i < call->n_params; i++) {
+    uint32_t n_words = node[1].args - node->args;
+    for (uint32_t i = 0; i < n_words; i++) {
         values[i] = words[i];
         if (call->pointer_mask >> i & 1)
             values[i] = (uint64_t)(uintptr_t)tgi_store_address(in->run->store, words[i]);
+        ptrs[i] = &values[i];
+    }
+    for (uint32_t i = n_words; i < call->n_params; i++) {
+        /* Tiles that are left out are absent, so only numbers are copied. */
+        values[i] = call->pointer_mask >> i & 1 ? 0 : tgi_default_word(&call->defaults[i], values);
         ptrs[i] = &values[i];
     }
     w->context.instance = in;
@@ -208,6 +227,9 @@ static inline __attribute__((always_inline)) void execute_chain(struct tgi_worke
                                                                 uint32_t task, bool has_locks, bool is_alone)
 {
     const struct tgi_call *calls = in->run->calls;
+    /* What another instance waits for must not wait for this task, which may take long. */
+    while (__builtin_expect(w->batch && w->batch != in, 0))
+        tgi_worker_flush(w);
     while (task != TG_NONE) {
         const struct tgi_node *node = &in->nodes[task];
         const struct tgi_call *call = &calls[node->op & TGI_NODE_OP];
@@ -254,7 +276,11 @@ static inline __attribute__((always_inline)) void execute_item(struct tgi_worker
 
 void tgi_worker_execute_item(struct tgi_worker *w, uint64_t item)
 {
+    /* The caller may be in the middle of a task, whose context is the worker's. */
+    struct tg_context outer = w->context;
+    w->context.family = NULL;
     execute_item(w, item, false);
+    w->context = outer;
 }
 
 /* ---- Finding work -------------------------------------------------------------------------*/
@@ -401,8 +427,13 @@ static inline __attribute__((always_inline)) void worker_loop(struct tgi_worker 
         if (item != TGI_DEQUE_EMPTY) {
             execute_item(w, item, is_alone);
             n_idle = 0;
-            if (until && is_over(rt, until))
-                return; /* what is left belongs to other runs */
+            if (until && is_over(rt, until)) {
+                /* What is left belongs to other runs: tasks, which can be stolen, and counts, which
+                 * cannot. */
+                while (w->batch)
+                    tgi_worker_flush(w);
+                return;
+            }
             continue;
         }
         if (w->batch)

@@ -73,6 +73,17 @@ for input in tests/import/*; do
     done
 done
 
+# fmt: what it lays out is still the same graph; --check says no with 1, a broken file with 3.
+printf '{"tasks":[{"kernel":"k","id":"t","args":{"n":1,"id":2,"out":"x"}}],"kernels":{"k":{"builtin":"hash"}},%s' \
+    '"buffers":{"x":{"shape":[1],"dtype":"u64"}},"tgraph":"1.0"}' >"$folder/raw.json"
+"$tgraph" fmt --check "$folder/raw.json" >/dev/null 2>&1
+[ $? -eq 1 ] || fail "fmt --check of a raw file"
+"$tgraph" fmt "$folder/raw.json" -o "$folder/neat.json" && "$tgraph" fmt --check "$folder/neat.json" || fail "fmt -o"
+"$tgraph" fmt -i "$folder/raw.json" && cmp -s "$folder/raw.json" "$folder/neat.json" || fail "fmt -i"
+"$tgraph" check "$folder/neat.json" >/dev/null 2>&1 || fail "fmt spoils a graph"
+echo '{"tgraph":' | "$tgraph" fmt - >/dev/null 2>&1
+[ $? -eq 3 ] || fail "fmt of a broken file"
+
 # Templates: what init writes runs, and nothing is overwritten.
 for template in hello cholesky jacobi; do
     "$tgraph" init "$folder/$template" --template $template >/dev/null 2>&1 || fail "init $template"

@@ -43,10 +43,13 @@ static inline uint64_t test_seed(uint64_t otherwise)
 /* How many rounds a test makes: fewer where sanitizers slow it down. */
 #if defined(__SANITIZE_THREAD__)
 #define ROUNDS(n) ((n) / 20 + 1)
+#define IS_SLOW 1
 #elif defined(__SANITIZE_ADDRESS__)
 #define ROUNDS(n) ((n) / 10 + 1)
+#define IS_SLOW 1
 #else
 #define ROUNDS(n) (n)
+#define IS_SLOW 0
 #endif
 
 enum { TILE_ROWS = 4, TILE_COLUMNS = 2, TILE_ELEMS = TILE_ROWS * TILE_COLUMNS, MAX_TILE_ARGS = 4 };
@@ -276,7 +279,7 @@ static void random_graph_add_tasks(struct random_graph *r, struct tg_graph *g, u
     }
 }
 
-static void random_graph_create(struct random_graph *r, const struct random_shape *shape, uint64_t seed)
+static inline void random_graph_create(struct random_graph *r, const struct random_shape *shape, uint64_t seed)
 {
     struct tg_error err;
     memset(r, 0, sizeof *r);

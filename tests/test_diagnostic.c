@@ -30,7 +30,8 @@ static char *printed(const struct tg_diagnostic *d, enum tgi_diagnostic_format f
     return text;
 }
 
-static void assert_printed(const struct tg_diagnostic *d, enum tgi_diagnostic_format format, const char *expected)
+static void assert_printed(const struct tg_diagnostic *d, enum tgi_diagnostic_format format,
+                           const char *expected)
 {
     char with_path[4096], *text = printed(d, format, false);
     size_t used = 0;
@@ -45,10 +46,16 @@ static void assert_printed(const struct tg_diagnostic *d, enum tgi_diagnostic_fo
     free(text);
 }
 
-static const struct tg_diagnostic unknown_kernel = {
-    .status = TG_E_UNKNOWN_KERNEL, .message = "unknown kernel \"gem\"", .file = source_path, .line = 2, .column = 24,
-    .length = 5, .label = "not in \"kernels\"", .help = "did you mean \"gemm\"?", .bindings = "k=0, m=16",
-    .pointer = "/tasks/0"};
+static const struct tg_diagnostic unknown_kernel = {.status = TG_E_UNKNOWN_KERNEL,
+                                                    .message = "unknown kernel \"gem\"",
+                                                    .file = source_path,
+                                                    .line = 2,
+                                                    .column = 24,
+                                                    .length = 5,
+                                                    .label = "not in \"kernels\"",
+                                                    .help = "did you mean \"gemm\"?",
+                                                    .bindings = "k=0, m=16",
+                                                    .pointer = "/tasks/0"};
 
 static const char two_lines[] = "{ \"tgraph\": \"1.0\",\n  { \"id\": \"g\", \"kernel\": \"gem\" } }\n";
 
@@ -77,9 +84,11 @@ static void json_form_is_one_object(void **state)
 {
     (void)state;
     assert_printed(&unknown_kernel, TGI_DIAGNOSTIC_JSON,
-                   "{\"severity\": \"error\", \"code\": \"TG0203\", \"message\": \"unknown kernel \\\"gem\\\"\", \"file\": \"%\", "
+                   "{\"severity\": \"error\", \"code\": \"TG0203\", \"message\": \"unknown kernel "
+                   "\\\"gem\\\"\", \"file\": \"%\", "
                    "\"line\": 2, \"column\": 24, \"length\": 5, \"label\": \"not in \\\"kernels\\\"\", "
-                   "\"help\": \"did you mean \\\"gemm\\\"?\", \"bindings\": \"k=0, m=16\", \"pointer\": \"/tasks/0\"}\n");
+                   "\"help\": \"did you mean \\\"gemm\\\"?\", \"bindings\": \"k=0, m=16\", \"pointer\": "
+                   "\"/tasks/0\"}\n");
 }
 
 static void warnings_say_so(void **state)
@@ -95,7 +104,8 @@ static void unreadable_source_is_left_out(void **state)
     struct tg_diagnostic d = unknown_kernel;
     d.file = "/nonexistent/graph.json";
     d.pointer = d.bindings = d.help = NULL;
-    assert_printed(&d, TGI_DIAGNOSTIC_FULL, "error[TG0203]: unknown kernel \"gem\"\n --> /nonexistent/graph.json:2:24\n");
+    assert_printed(&d, TGI_DIAGNOSTIC_FULL,
+                   "error[TG0203]: unknown kernel \"gem\"\n --> /nonexistent/graph.json:2:24\n");
     d.file = "/dev/zero"; /* no regular file: must not be read */
     assert_printed(&d, TGI_DIAGNOSTIC_FULL, "error[TG0203]: unknown kernel \"gem\"\n --> /dev/zero:2:24\n");
 }
@@ -104,7 +114,8 @@ static void caret_is_under_its_character_in_utf8_and_after_tabs(void **state)
 {
     (void)state;
     static const char text[] = "\t\"\xc3\xa4\xe2\x82\xac\" x\n";
-    struct tg_diagnostic d = {.status = TG_E_JSON_SYNTAX, .message = "m", .file = source_path, .line = 1, .column = 7, .length = 1};
+    struct tg_diagnostic d = {
+        .status = TG_E_JSON_SYNTAX, .message = "m", .file = source_path, .line = 1, .column = 7, .length = 1};
     write_source(text, sizeof text - 1);
     assert_printed(&d, TGI_DIAGNOSTIC_FULL,
                    "error[TG0101]: m\n --> %:1:7\n  |\n1 |  \"\xc3\xa4\xe2\x82\xac\" x\n  |       ^\n");
@@ -117,7 +128,12 @@ static void long_lines_are_shown_as_a_window(void **state)
     memset(text, '.', sizeof text);
     text[1000] = 'X';
     text[2000] = '\n';
-    struct tg_diagnostic d = {.status = TG_E_JSON_SYNTAX, .message = "m", .file = source_path, .line = 1, .column = 1001, .length = 1};
+    struct tg_diagnostic d = {.status = TG_E_JSON_SYNTAX,
+                              .message = "m",
+                              .file = source_path,
+                              .line = 1,
+                              .column = 1001,
+                              .length = 1};
     write_source(text, sizeof text);
     char *out = printed(&d, TGI_DIAGNOSTIC_FULL, false);
     assert_true(strlen(out) < 500);
@@ -132,9 +148,18 @@ static void long_lines_are_shown_as_a_window(void **state)
 static void nothing_from_the_input_reaches_the_terminal_raw(void **state)
 {
     (void)state;
-    static const char hostile[] = "\033[31mred\007 \xe2\x80\xae bidi \xff \x9b" "2J \xc2\x9b end";
-    struct tg_diagnostic d = {.status = TG_E_UNKNOWN_NAME, .message = hostile, .file = source_path, .line = 1, .column = 3,
-                              .length = 2, .label = hostile, .help = hostile, .bindings = hostile, .pointer = hostile};
+    static const char hostile[] = "\033[31mred\007 \xe2\x80\xae bidi \xff \x9b"
+                                  "2J \xc2\x9b end";
+    struct tg_diagnostic d = {.status = TG_E_UNKNOWN_NAME,
+                              .message = hostile,
+                              .file = source_path,
+                              .line = 1,
+                              .column = 3,
+                              .length = 2,
+                              .label = hostile,
+                              .help = hostile,
+                              .bindings = hostile,
+                              .pointer = hostile};
     write_source(hostile, sizeof hostile - 1);
     for (int format = TGI_DIAGNOSTIC_FULL; format <= TGI_DIAGNOSTIC_JSON; format++) {
         char *out = printed(&d, (enum tgi_diagnostic_format)format, false);
@@ -159,7 +184,12 @@ static void color_is_only_ours(void **state)
 static void an_api_error_names_its_task(void **state)
 {
     (void)state;
-    struct tg_error err = {.status = TG_E_TASK_FAILED, .file = "g.json", .line = 3, .column = 9, .task = "gemm[1]", .text = "boom"};
+    struct tg_error err = {.status = TG_E_TASK_FAILED,
+                           .file = "g.json",
+                           .line = 3,
+                           .column = 9,
+                           .task = "gemm[1]",
+                           .text = "boom"};
     char *text = NULL;
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);

@@ -17,11 +17,28 @@ static struct tgi_expr_name resolve(void *user, const char *name, size_t length)
     if (length != 1)
         return r;
     switch (*name) {
-    case 'N': r.kind = TGI_NAME_INT; r.i = 10; break;
-    case 'M': r.kind = TGI_NAME_INT; r.i = 3; break;
-    case 'Z': r.kind = TGI_NAME_INT; r.i = 0; break;
-    case 'F': r.kind = TGI_NAME_FLOAT; r.f = 0.5; break;
-    case 'i': case 'j': case 'k': r.kind = TGI_NAME_SLOT; r.slot = (uint32_t)(*name - 'i'); break;
+    case 'N':
+        r.kind = TGI_NAME_INT;
+        r.i = 10;
+        break;
+    case 'M':
+        r.kind = TGI_NAME_INT;
+        r.i = 3;
+        break;
+    case 'Z':
+        r.kind = TGI_NAME_INT;
+        r.i = 0;
+        break;
+    case 'F':
+        r.kind = TGI_NAME_FLOAT;
+        r.f = 0.5;
+        break;
+    case 'i':
+    case 'j':
+    case 'k':
+        r.kind = TGI_NAME_SLOT;
+        r.slot = (uint32_t)(*name - 'i');
+        break;
     }
     return r;
 }
@@ -72,7 +89,8 @@ static struct tgi_expr_error error_of(const char *text, bool is_double)
     double f;
     int rc = tgi_expr_compile(text, strlen(text), &scope, &expr, &err);
     if (rc == 0) {
-        rc = is_double ? tgi_expr_eval_double(expr, real_slots, &f, &err) : tgi_expr_eval_int(expr, slots, &i, &err);
+        rc = is_double ? tgi_expr_eval_double(expr, real_slots, &f, &err)
+                       : tgi_expr_eval_int(expr, slots, &i, &err);
         tgi_expr_destroy(expr);
     }
     if (rc == 0)
@@ -86,8 +104,8 @@ static void assert_error(const char *text, int status, uint32_t offset, uint32_t
 {
     struct tgi_expr_error e = error_of(text, false);
     if (e.status != status || e.offset != offset || e.length != length)
-        fail_msg("%s: status %d at %u+%u, expected %d at %u+%u (%s)", text, e.status, e.offset, e.length, status,
-                 offset, length, e.text);
+        fail_msg("%s: status %d at %u+%u, expected %d at %u+%u (%s)", text, e.status, e.offset, e.length,
+                 status, offset, length, e.text);
 }
 
 static void operators_have_c_precedence(void **state)
@@ -304,8 +322,8 @@ static void nesting_is_bounded(void **state)
     (void)state;
     static const struct {
         const char *open, *close;
-    } shapes[] = {{"(", ")"}, {"-", ""}, {"!", ""}, {"1?", ":2"}, {"0?1:", ""}, {"abs(", ")"}, {"1+2*(", ")"},
-                  {"1<2<<3+4*(", ")"}};
+    } shapes[] = {{"(", ")"},   {"-", ""},     {"!", ""},      {"1?", ":2"},
+                  {"0?1:", ""}, {"abs(", ")"}, {"1+2*(", ")"}, {"1<2<<3+4*(", ")"}};
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
         for (uint32_t depth = 8; depth <= 1024; depth *= 2) {
             char text[16384] = "";
@@ -389,20 +407,34 @@ static struct reference apply(const char *op, struct reference a, struct referen
         return b;
     __int128 x = a.value, y = b.value;
     struct reference bad = {true, at, 0};
-    if (strcmp(op, "+") == 0) return check(x + y, at);
-    if (strcmp(op, "-") == 0) return check(x - y, at);
-    if (strcmp(op, "*") == 0) return check(x * y, at);
-    if (strcmp(op, "<<") == 0) return y < 0 || y > 63 ? bad : check(x * ((__int128)1 << (int)y), at);
-    if (strcmp(op, ">>") == 0) return y < 0 || y > 63 ? bad : check(x >> (int)y, at);
-    if (strcmp(op, "<") == 0) return check(x < y, at);
-    if (strcmp(op, ">=") == 0) return check(x >= y, at);
-    if (strcmp(op, "==") == 0) return check(x == y, at);
-    if (strcmp(op, "!=") == 0) return check(x != y, at);
-    if (strcmp(op, "min") == 0) return check(x < y ? x : y, at);
-    if (strcmp(op, "max") == 0) return check(x > y ? x : y, at);
-    if (y == 0) return bad;
-    if (strcmp(op, "/") == 0) return x % y != 0 ? bad : check(x / y, at);
-    if (strcmp(op, "%") == 0) return check(x % y, at);
+    if (strcmp(op, "+") == 0)
+        return check(x + y, at);
+    if (strcmp(op, "-") == 0)
+        return check(x - y, at);
+    if (strcmp(op, "*") == 0)
+        return check(x * y, at);
+    if (strcmp(op, "<<") == 0)
+        return y < 0 || y > 63 ? bad : check(x * ((__int128)1 << (int)y), at);
+    if (strcmp(op, ">>") == 0)
+        return y < 0 || y > 63 ? bad : check(x >> (int)y, at);
+    if (strcmp(op, "<") == 0)
+        return check(x < y, at);
+    if (strcmp(op, ">=") == 0)
+        return check(x >= y, at);
+    if (strcmp(op, "==") == 0)
+        return check(x == y, at);
+    if (strcmp(op, "!=") == 0)
+        return check(x != y, at);
+    if (strcmp(op, "min") == 0)
+        return check(x < y ? x : y, at);
+    if (strcmp(op, "max") == 0)
+        return check(x > y ? x : y, at);
+    if (y == 0)
+        return bad;
+    if (strcmp(op, "/") == 0)
+        return x % y != 0 ? bad : check(x / y, at);
+    if (strcmp(op, "%") == 0)
+        return check(x % y, at);
     __int128 q = x / y;
     if (strcmp(op, "floordiv") == 0)
         return check(q * y != x && (x < 0) != (y < 0) ? q - 1 : q, at);

@@ -24,7 +24,7 @@ static uint32_t touches_of(const struct tg_graph *g, uint32_t task, struct touch
     const struct tgi_op *op = tgi_graph_op(g, task);
     uint32_t n = 0;
     for (uint32_t i = 0; i < op->n_params; i++) {
-        uint64_t word = g->args[g->nodes[task].args + i];
+        uint64_t word = tgi_graph_word(g, task, i);
         if (op->params[i].access == TG_SCALAR || word == TGI_WORD_NULL)
             continue;
         const struct tgi_buffer *b = tgi_space_buffer_of(g->space, tgi_word_tile(word));

@@ -77,9 +77,9 @@ static char *run_case(bool *is_accepted_p)
         tgi_error_print(out, &err, TGI_DIAGNOSTIC_SHORT, false);
     } else {
         assert_int_equal(tg_graph_stats(graph, &stats, &err), 0);
-        fprintf(out, "tasks=%llu edges=%llu depth=%u width=%u roots=%llu sinks=%llu\n", (unsigned long long)stats.n_tasks,
-                (unsigned long long)stats.n_edges, stats.depth, stats.width, (unsigned long long)stats.n_roots,
-                (unsigned long long)stats.n_sinks);
+        fprintf(out, "tasks=%llu edges=%llu depth=%u width=%u roots=%llu sinks=%llu\n",
+                (unsigned long long)stats.n_tasks, (unsigned long long)stats.n_edges, stats.depth,
+                stats.width, (unsigned long long)stats.n_roots, (unsigned long long)stats.n_sinks);
     }
     tg_graph_destroy(graph);
     fclose(out);

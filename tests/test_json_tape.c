@@ -13,7 +13,8 @@
 #include "graph/tgraph.h"
 
 /* Parses a copy, so that the sanitizers see every byte too far. */
-static int parse(struct tgi_tape *tape, const char *text, size_t size, char **copy_p, struct tgi_tape_error *err)
+static int parse(struct tgi_tape *tape, const char *text, size_t size, char **copy_p,
+                 struct tgi_tape_error *err)
 {
     char *copy = malloc(size + 1);
     assert_non_null(copy);
@@ -60,7 +61,8 @@ static void nodes_stand_in_document_order(void **state)
     assert_int_equal(tgi_tape_next(&tape, 7), 8);
     assert_int_equal(tgi_tape_kind(&tape, 9), TGI_TAPE_NULL);
     struct tgi_arena arena = {0};
-    assert_string_equal(tgi_tape_copy_raw(&tape, 0, &arena), "{\"a\": [1, -2.5e1, true], \"b\\n\": {}, \"c\": null}");
+    assert_string_equal(tgi_tape_copy_raw(&tape, 0, &arena),
+                        "{\"a\": [1, -2.5e1, true], \"b\\n\": {}, \"c\": null}");
     tgi_arena_fini(&arena);
     tgi_tape_fini(&tape);
     free(copy);
@@ -73,7 +75,8 @@ static void integers_keep_64_bits(void **state)
     struct tgi_tape_error err;
     char *copy;
     int64_t i;
-    static const char text[] = "[9223372036854775807, -9223372036854775808, 9223372036854775808, -0, 123456789012345678901]";
+    static const char text[] =
+        "[9223372036854775807, -9223372036854775808, 9223372036854775808, -0, 123456789012345678901]";
     assert_int_equal(parse(&tape, text, sizeof text - 1, &copy, &err), 0);
     assert_true(tgi_tape_int(&tape, 1, &i) && i == INT64_MAX);
     assert_true(tgi_tape_int(&tape, 2, &i) && i == INT64_MIN);
@@ -157,7 +160,8 @@ static void depth_strings_and_values_are_limited(void **state)
     for (size_t k = 1; k < sizeof text; k++)
         text[k] = k % 2 != 0 ? '1' : ',';
     text[sizeof text - 1] = ']';
-    assert_refused(text, sizeof text, TG_E_LIMIT, 1 + 2 * ((1u << 20) - 1)); /* 2^20 values, the array among them */
+    assert_refused(text, sizeof text, TG_E_LIMIT,
+                   1 + 2 * ((1u << 20) - 1)); /* 2^20 values, the array among them */
 }
 
 static void positions_count_lines_and_characters(void **state)
@@ -196,8 +200,22 @@ static uint32_t random_below(uint32_t n)
 
 static size_t grow(char *text, size_t at, int depth)
 {
-    static const char *const scalars[] = {"0", "-1", "17", "2.5", "1e3", "-0.0E-2", "true", "false", "null", "\"\"", "\"x\"",
-                                          "\"\\u00e9\\n\"", "\"\xe2\x82\xac\"", "\"\\ud83d\\ude00\"", "9007199254740993", "\"a\\\\\""};
+    static const char *const scalars[] = {"0",
+                                          "-1",
+                                          "17",
+                                          "2.5",
+                                          "1e3",
+                                          "-0.0E-2",
+                                          "true",
+                                          "false",
+                                          "null",
+                                          "\"\"",
+                                          "\"x\"",
+                                          "\"\\u00e9\\n\"",
+                                          "\"\xe2\x82\xac\"",
+                                          "\"\\ud83d\\ude00\"",
+                                          "9007199254740993",
+                                          "\"a\\\\\""};
     uint32_t kind = depth == 0 ? 0 : random_below(3), n = random_below(4);
     if (kind == 0)
         return at + (size_t)sprintf(text + at, "%s", scalars[random_below(16)]);
@@ -217,9 +235,15 @@ static void assert_same_value(const struct tgi_tape *t, uint32_t node, const jso
     int64_t i;
     double f;
     switch (tgi_tape_kind(t, node)) {
-    case TGI_TAPE_NULL: assert_true(json_is_null(want)); break;
-    case TGI_TAPE_FALSE: assert_true(json_is_false(want)); break;
-    case TGI_TAPE_TRUE: assert_true(json_is_true(want)); break;
+    case TGI_TAPE_NULL:
+        assert_true(json_is_null(want));
+        break;
+    case TGI_TAPE_FALSE:
+        assert_true(json_is_false(want));
+        break;
+    case TGI_TAPE_TRUE:
+        assert_true(json_is_true(want));
+        break;
     case TGI_TAPE_INT:
         assert_true(json_is_integer(want) && tgi_tape_int(t, node, &i) && i == json_integer_value(want));
         break;
@@ -271,7 +295,8 @@ static void random_texts_mean_what_jansson_says(void **state)
         int rc = parse(&tape, text, n, &copy, &err);
         bool is_out_of_range = want == NULL && json_error_code(&why) == json_error_numeric_overflow;
         if ((rc == 0) != (want != NULL) && !is_out_of_range)
-            fail_msg("%.*s: %s; jansson: %s", (int)n, text, rc == 0 ? "accepted" : err.text, want != NULL ? "accepted" : why.text);
+            fail_msg("%.*s: %s; jansson: %s", (int)n, text, rc == 0 ? "accepted" : err.text,
+                     want != NULL ? "accepted" : why.text);
         if (rc == 0 && want != NULL) {
             assert_same_value(&tape, 0, want);
             n_accepted++;

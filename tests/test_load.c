@@ -38,7 +38,8 @@ static struct tg_graph *load(const char *text, const struct tg_load_options *opt
     return graph;
 }
 
-static struct tg_error refused_file(const char *name, const char *text, size_t size, const struct tg_load_options *options)
+static struct tg_error refused_file(const char *name, const char *text, size_t size,
+                                    const struct tg_load_options *options)
 {
     struct tg_graph *graph = NULL;
     struct tg_error err;
@@ -55,10 +56,11 @@ static struct tg_error refused(const char *text, const struct tg_load_options *o
     return refused_file("g.json", text, strlen(text), options);
 }
 
-#define HEAD                                                                                                 \
-    "{\"tgraph\":\"1.0\",\"params\":{\"N\":3,\"h\":\"1.0/4\"},\n"                                            \
-    "\"buffers\":{\"A\":{\"dtype\":\"f32\",\"shape\":[4],\"tiles\":[\"N\",\"N\"],\"init\":\"zero\"},\n"      \
-    "\"x\":{\"dtype\":\"f64\",\"shape\":[8],\"init\":{\"fill\":\"h*2\"},\"home\":\"cpu\",\"save\":\"x.npy\"},\n" \
+#define HEAD                                                                                            \
+    "{\"tgraph\":\"1.0\",\"params\":{\"N\":3,\"h\":\"1.0/4\"},\n"                                       \
+    "\"buffers\":{\"A\":{\"dtype\":\"f32\",\"shape\":[4],\"tiles\":[\"N\",\"N\"],\"init\":\"zero\"},\n" \
+    "\"x\":{\"dtype\":\"f64\",\"shape\":[8],\"init\":{\"fill\":\"h*2\"},\"home\":\"cpu\",\"save\":\"x." \
+    "npy\"},\n"                                                                                         \
     "\"n\":{\"dtype\":\"i32\",\"shape\":[1],\"init\":{\"random\":{\"seed\":9}},\"pinned\":true}},\n"
 
 /* "name: op word word .." of a task. */
@@ -67,9 +69,10 @@ static const char *describe(const struct tg_graph *g, uint32_t task)
     static char text[1024];
     char scratch[32], word[160];
     const struct tgi_op *op = tgi_graph_op(g, task);
-    size_t used = (size_t)snprintf(text, sizeof text, "%s: %s", tgi_graph_task_name(g, task, scratch), op->name);
+    size_t used =
+        (size_t)snprintf(text, sizeof text, "%s: %s", tgi_graph_task_name(g, task, scratch), op->name);
     for (uint32_t i = 0; i < op->n_params; i++) {
-        uint64_t value = g->args[g->nodes[task].args + i];
+        uint64_t value = tgi_graph_word(g, task, i);
         if (op->params[i].access != TG_SCALAR)
             tgi_space_format_word(g->space, value, word, sizeof word);
         else
@@ -82,15 +85,21 @@ static const char *describe(const struct tg_graph *g, uint32_t task)
 static void templates_become_tasks_in_program_order(void **state)
 {
     (void)state;
-    struct tg_graph *g = load(HEAD "\"kernels\":{\"axpy\":{\"builtin\":\"axpy\"}},\"tasks\":[\n"
-                              "{\"for\":[\"i in 0:2\",\"j in i:2\"],\"do\":[\n"
-                              "{\"id\":\"k[{i},{2*j}]\",\"kernel\":\"axpy\",\"args\":{\"y\":\"A[i,j]\",\"n\":\"i+j\",\"x\":\"A[j,2]\",\"a\":0.5}},\n"
-                              "{\"when\":\"i<j\",\"copy\":{\"to\":\"A[i,0]@rows(0:j)\",\"from\":\"A[2,2]@rows(4-j:4)\"}}]},\n"
-                              "{\"id\":\"all\",\"fill\":\"A[*]\",\"value\":\"N/2\"},{\"id\":\"one\",\"fill\":\"n\",\"value\":-1}]}", NULL);
-    static const char *const want[] = {
-        "k[0,0]: axpy 0 3f000000 A[0,2] A[0,0]", "k[0,2]: axpy 1 3f000000 A[1,2] A[0,1]",
-        "#2: copy A[0,0]@rows(0:1) A[2,2]@rows(3:4)", "k[1,2]: axpy 2 3f000000 A[1,2] A[1,1]",
-        "all: fill A[*] 3fc00000", "one: fill n ffffffffffffffff"};
+    struct tg_graph *g = load(
+        HEAD
+        "\"kernels\":{\"axpy\":{\"builtin\":\"axpy\"}},\"tasks\":[\n"
+        "{\"for\":[\"i in 0:2\",\"j in i:2\"],\"do\":[\n"
+        "{\"id\":\"k[{i},{2*j}]\",\"kernel\":\"axpy\",\"args\":{\"y\":\"A[i,j]\",\"n\":\"i+j\",\"x\":\"A[j,2]"
+        "\",\"a\":0.5}},\n"
+        "{\"when\":\"i<j\",\"copy\":{\"to\":\"A[i,0]@rows(0:j)\",\"from\":\"A[2,2]@rows(4-j:4)\"}}]},\n"
+        "{\"id\":\"all\",\"fill\":\"A[*]\",\"value\":\"N/2\"},{\"id\":\"one\",\"fill\":\"n\",\"value\":-1}]}",
+        NULL);
+    static const char *const want[] = {"k[0,0]: axpy 0 3f000000 A[0,2] A[0,0]",
+                                       "k[0,2]: axpy 1 3f000000 A[1,2] A[0,1]",
+                                       "#2: copy A[0,0]@rows(0:1) A[2,2]@rows(3:4)",
+                                       "k[1,2]: axpy 2 3f000000 A[1,2] A[1,1]",
+                                       "all: fill A[*] 3fc00000",
+                                       "one: fill n ffffffffffffffff"};
     assert_int_equal(g->n_tasks, 6);
     for (uint32_t t = 0; t < 6; t++)
         if (strncmp(describe(g, t), want[t], strlen(want[t])) != 0)
@@ -107,7 +116,9 @@ static void templates_become_tasks_in_program_order(void **state)
 static void buffers_keep_what_the_file_says(void **state)
 {
     (void)state;
-    struct tg_graph *g = load(HEAD "\"requires\":{\"cuda\":2,\"cpu\":1},\"meta\":{\"a\":[\"b\"]},\"deps\":\"explicit\",\"name\":\"q\",\"tasks\":[]}", NULL);
+    struct tg_graph *g = load(HEAD "\"requires\":{\"cuda\":2,\"cpu\":1},\"meta\":{\"a\":[\"b\"]},\"deps\":"
+                                   "\"explicit\",\"name\":\"q\",\"tasks\":[]}",
+                              NULL);
     const struct tgi_buffer *b = g->space->buffers;
     assert_int_equal(b[0].n_tiles, 9);
     assert_true(b[0].init == TG_INIT_ZERO && b[1].init == TG_INIT_FILL && b[2].init == TG_INIT_RANDOM);
@@ -128,12 +139,19 @@ static void kernels_keep_costs_and_variants(void **state)
 {
     (void)state;
     write_file("k.c", "int k;\n", 7);
-    struct tg_graph *g = load(HEAD "\"kernels\":{\"k\":{\"params\":[{\"name\":\"n\",\"type\":\"i32\"},{\"name\":\"x\",\"type\":\"f64*\",\"access\":\"reduce\",\"op\":\"max\"}],\n"
-                              "\"cost\":{\"flops\":\"2*n*N\",\"us\":\"h\"},\"variants\":[\n"
-                              "{\"on\":\"cuda\",\"code\":[\"a\",\"b\"],\"grid\":[\"ceildiv(n,2)\",1],\"block\":[32],\"entry\":\"e\"},\n"
-                              "{\"on\":\"cpu\",\"c\":\"k.c\",\"options\":\"-O1\"},{\"on\":\"cpu\",\"c\":[\"int a;\",\"int b;\"]}]}},\n"
-                              "\"tasks\":[{\"kernel\":\"k\",\"args\":{\"n\":5,\"x\":\"x\"}},"
-                              "{\"kernel\":\"k\",\"args\":{\"n\":5,\"x\":\"x\"},\"cost\":{\"flops\":\"1/4\"},\"priority\":\"0-2\",\"retries\":2,\"timeout_ms\":\"10*N\",\"on\":\"cpu\",\"prefer\":\"numa:{N-2}\"}]}", NULL);
+    struct tg_graph *g =
+        load(HEAD "\"kernels\":{\"k\":{\"params\":[{\"name\":\"n\",\"type\":\"i32\"},{\"name\":\"x\","
+                  "\"type\":\"f64*\",\"access\":\"reduce\",\"op\":\"max\"}],\n"
+                  "\"cost\":{\"flops\":\"2*n*N\",\"us\":\"h\"},\"variants\":[\n"
+                  "{\"on\":\"cuda\",\"code\":[\"a\",\"b\"],\"grid\":[\"ceildiv(n,2)\",1],\"block\":[32],"
+                  "\"entry\":\"e\"},\n"
+                  "{\"on\":\"cpu\",\"c\":\"k.c\",\"options\":\"-O1\"},{\"on\":\"cpu\",\"c\":[\"int "
+                  "a;\",\"int b;\"]}]}},\n"
+                  "\"tasks\":[{\"kernel\":\"k\",\"args\":{\"n\":5,\"x\":\"x\"}},"
+                  "{\"kernel\":\"k\",\"args\":{\"n\":5,\"x\":\"x\"},\"cost\":{\"flops\":\"1/"
+                  "4\"},\"priority\":\"0-2\",\"retries\":2,\"timeout_ms\":\"10*N\",\"on\":\"cpu\",\"prefer\":"
+                  "\"numa:{N-2}\"}]}",
+             NULL);
     const struct tgi_op *op = tgi_graph_op(g, 0);
     assert_int_equal(op->n_variants, 3);
     assert_int_equal(op->params[1].access, TG_REDUCE);
@@ -167,10 +185,15 @@ static void kernels_keep_costs_and_variants(void **state)
 static void groups_hand_down_and_tasks_override(void **state)
 {
     (void)state;
-    struct tg_graph *g = load(HEAD "\"graphs\":{\"f\":{\"params\":[\"p\"],\"tasks\":[{\"fill\":\"n\",\"value\":\"p\"}]}},\"tasks\":[\n"
-                              "{\"for\":\"i in 1:3\",\"priority\":\"i\",\"on\":\"cpu\",\"do\":[{\"fill\":\"n\",\"value\":1},{\"fill\":\"n\",\"value\":1,\"priority\":9},"
-                              "{\"call\":\"f\",\"with\":{\"p\":\"10*i\"},\"retries\":\"i\"},"
-                              "{\"repeat\":2,\"do\":[{\"fill\":\"n\",\"value\":1}]}]},{\"fill\":\"n\",\"value\":1}]}", NULL);
+    struct tg_graph *g = load(
+        HEAD
+        "\"graphs\":{\"f\":{\"params\":[\"p\"],\"tasks\":[{\"fill\":\"n\",\"value\":\"p\"}]}},\"tasks\":[\n"
+        "{\"for\":\"i in "
+        "1:3\",\"priority\":\"i\",\"on\":\"cpu\",\"do\":[{\"fill\":\"n\",\"value\":1},{\"fill\":\"n\","
+        "\"value\":1,\"priority\":9},"
+        "{\"call\":\"f\",\"with\":{\"p\":\"10*i\"},\"retries\":\"i\"},"
+        "{\"repeat\":2,\"do\":[{\"fill\":\"n\",\"value\":1}]}]},{\"fill\":\"n\",\"value\":1}]}",
+        NULL);
     static const int32_t priorities[] = {1, 9, 1, 1, 2, 9, 2, 2, 0};
     assert_int_equal(g->n_tasks, 9);
     for (uint32_t t = 0; t < 9; t++) {
@@ -188,10 +211,15 @@ static void groups_hand_down_and_tasks_override(void **state)
 static void calls_prefix_names(void **state)
 {
     (void)state;
-    struct tg_graph *g = load(HEAD "\"graphs\":{\"f\":{\"params\":[\"v\"],\"tasks\":[{\"id\":\"t\",\"fill\":\"x\",\"value\":\"v/2\"},{\"id\":\"u\",\"fill\":\"n\",\"value\":1,\"after\":[\"t\",\"out\"]}]}},\n"
-                              "\"tasks\":[{\"id\":\"out\",\"barrier\":true},{\"call\":\"f\",\"with\":{\"v\":1}},{\"call\":\"f\",\"with\":{\"v\":\"h\"}},{\"id\":\"c{N}\",\"call\":\"f\",\"with\":{\"v\":4}}]}", NULL);
-    static const char *const want[] = {"out: barrier", "f#0/t: fill x 3fe0000000000000", "f#0/u", "f#1/t: fill x 3fc0000000000000",
-                                       "f#1/u", "c3/t: fill x 4000000000000000", "c3/u"};
+    struct tg_graph *g = load(
+        HEAD "\"graphs\":{\"f\":{\"params\":[\"v\"],\"tasks\":[{\"id\":\"t\",\"fill\":\"x\",\"value\":\"v/"
+             "2\"},{\"id\":\"u\",\"fill\":\"n\",\"value\":1,\"after\":[\"t\",\"out\"]}]}},\n"
+             "\"tasks\":[{\"id\":\"out\",\"barrier\":true},{\"call\":\"f\",\"with\":{\"v\":1}},{\"call\":"
+             "\"f\",\"with\":{\"v\":\"h\"}},{\"id\":\"c{N}\",\"call\":\"f\",\"with\":{\"v\":4}}]}",
+        NULL);
+    static const char *const want[] = {
+        "out: barrier", "f#0/t: fill x 3fe0000000000000", "f#0/u", "f#1/t: fill x 3fc0000000000000",
+        "f#1/u",        "c3/t: fill x 4000000000000000",  "c3/u"};
     assert_int_equal(g->n_tasks, 7);
     for (uint32_t t = 0; t < 7; t++)
         assert_memory_equal(describe(g, t), want[t], strlen(want[t]));
@@ -218,15 +246,20 @@ static void overrides_replace_parameters(void **state)
 static void checks_keep_their_numbers(void **state)
 {
     (void)state;
-    struct tg_graph *g = load(HEAD "\"tasks\":[],\"checks\":[{\"buffer\":\"x\",\"min\":\"h\",\"finite\":false,\"checksum\":\"fedcba9876543210\"},"
-                              "{\"buffer\":\"A[1,2]\",\"close\":{\"value\":[1,2,3,\"N\"],\"rtol\":0.5}},"
-                              "{\"buffer\":\"A\",\"equals\":{\"file\":\"a.npy\"},\"residual\":{\"method\":\"lu\",\"max\":1e-12}}]}", NULL);
+    struct tg_graph *g = load(
+        HEAD
+        "\"tasks\":[],\"checks\":[{\"buffer\":\"x\",\"min\":\"h\",\"finite\":false,\"checksum\":"
+        "\"fedcba9876543210\"},"
+        "{\"buffer\":\"A[1,2]\",\"close\":{\"value\":[1,2,3,\"N\"],\"rtol\":0.5}},"
+        "{\"buffer\":\"A\",\"equals\":{\"file\":\"a.npy\"},\"residual\":{\"method\":\"lu\",\"max\":1e-12}}]}",
+        NULL);
     const struct tgi_check *c = g->space->checks;
     assert_int_equal(g->space->n_checks, 6);
     assert_true(c[0].kind == TGI_CHECK_MIN && c[0].values[0] == 0.25 && c[0].tile == TG_NONE);
     assert_true(c[1].kind == TGI_CHECK_FINITE && !c[1].is_expected);
     assert_true(c[2].kind == TGI_CHECK_CHECKSUM && c[2].checksum == 0xfedcba9876543210u);
-    assert_true(c[3].kind == TGI_CHECK_CLOSE && c[3].tile == 5 && c[3].n_values == 4 && c[3].values[3] == 3 && c[3].rtol == 0.5);
+    assert_true(c[3].kind == TGI_CHECK_CLOSE && c[3].tile == 5 && c[3].n_values == 4 && c[3].values[3] == 3 &&
+                c[3].rtol == 0.5);
     assert_true(c[4].kind == TGI_CHECK_EQUALS && c[4].n_values == 0);
     assert_string_equal(c[4].file, "a.npy");
     assert_true(c[5].kind == TGI_CHECK_RESIDUAL && c[5].values[0] == 1e-12);
@@ -278,7 +311,8 @@ static void a_template_is_reported_once_with_its_loop_variables(void **state)
 {
     (void)state;
     struct seen s = see(HEAD "\"tasks\":[{\"for\":\"k in 0:N\",\"do\":[\n"
-                        "{\"for\":[\"m in k+1:N+1\"],\"id\":\"t\",\n  \"fill\":\"A[m,k]\",\"value\":1,\"when\":\"m>k+1\"}]}]}");
+                             "{\"for\":[\"m in k+1:N+1\"],\"id\":\"t\",\n  "
+                             "\"fill\":\"A[m,k]\",\"value\":1,\"when\":\"m>k+1\"}]}]}");
     assert_int_equal(s.n, 1);
     assert_string_equal(s.message, "tile index out of range: A[3,0], but \"A\" has tiles [3,3]");
     assert_string_equal(s.bindings, "k=0, m=3 (from \"m in k+1:N+1\" at line 6)");
@@ -286,8 +320,9 @@ static void a_template_is_reported_once_with_its_loop_variables(void **state)
     assert_int_equal(s.line, 7);
     assert_int_equal(s.column, 10);
     assert_int_equal(s.length, 8);
-    s = see(HEAD "\"graphs\":{\"g\":{\"params\":[\"s\"],\"tasks\":[{\"for\":\"q in 0:2\",\"fill\":\"A[s,q]\",\"value\":1}]}},\n"
-            "\"tasks\":[{\"for\":\"i in 2:9\",\"do\":[{\"call\":\"g\",\"with\":{\"s\":\"i\"}}]}]}");
+    s = see(HEAD "\"graphs\":{\"g\":{\"params\":[\"s\"],\"tasks\":[{\"for\":\"q in "
+                 "0:2\",\"fill\":\"A[s,q]\",\"value\":1}]}},\n"
+                 "\"tasks\":[{\"for\":\"i in 2:9\",\"do\":[{\"call\":\"g\",\"with\":{\"s\":\"i\"}}]}]}");
     assert_int_equal(s.n, 1);
     assert_string_equal(s.bindings, "i=3, s=3, q=0 (from \"q in 0:2\" at line 5)");
 }
@@ -295,15 +330,19 @@ static void a_template_is_reported_once_with_its_loop_variables(void **state)
 static void names_are_suggested(void **state)
 {
     (void)state;
-    struct seen s = see(HEAD "\"kernels\":{\"gemm\":{\"builtin\":\"gemm_nn\"}},\"tasks\":[{\"kernel\":\"gem\"}]}");
+    struct seen s =
+        see(HEAD "\"kernels\":{\"gemm\":{\"builtin\":\"gemm_nn\"}},\"tasks\":[{\"kernel\":\"gem\"}]}");
     assert_string_equal(s.help, "did you mean \"gemm\"? (defined at line 5)");
     assert_string_equal(s.label, "not in \"kernels\"");
     assert_int_equal(s.length, 5);
     assert_string_equal(see(HEAD "\"task\":[]}").message, "the graph needs \"tasks\"");
     assert_string_equal(see(HEAD "\"tasks\":[{\"bariere\":true}]}").help, "did you mean \"barrier\"?");
-    assert_string_equal(see(HEAD "\"tasks\":[{\"fill\":\"AA\",\"value\":0}]}").help, "did you mean \"A\"? (defined at line 2)");
-    assert_string_equal(see(HEAD "\"tasks\":[{\"for\":\"i in 0:n\",\"barrier\":true}]}").help, "did you mean \"N\"?");
-    assert_string_equal(see(HEAD "\"tasks\":[{\"for\":\"i in 0:3\",\"fill\":\"A[ii,0]\",\"value\":0}]}").help, "did you mean \"i\"?");
+    assert_string_equal(see(HEAD "\"tasks\":[{\"fill\":\"AA\",\"value\":0}]}").help,
+                        "did you mean \"A\"? (defined at line 2)");
+    assert_string_equal(see(HEAD "\"tasks\":[{\"for\":\"i in 0:n\",\"barrier\":true}]}").help,
+                        "did you mean \"N\"?");
+    assert_string_equal(see(HEAD "\"tasks\":[{\"for\":\"i in 0:3\",\"fill\":\"A[ii,0]\",\"value\":0}]}").help,
+                        "did you mean \"i\"?");
     assert_string_equal(see(HEAD "\"kernels\":{},\"tasks\":[{\"kernel\":\"axpy\"}]}").help,
                         "it is built in; declare it: \"kernels\": {\"axpy\": {\"builtin\": \"axpy\"}}");
 }
@@ -351,12 +390,16 @@ static void links_do_not_lead_out_of_the_folder(void **state)
     char path[128];
     snprintf(path, sizeof path, "%s/link.bin", folder);
     assert_int_equal(symlink("/etc/passwd", path), 0);
-    struct tg_error err = refused("{\"tgraph\":\"1.0\",\"buffers\":{\"A\":{\"dtype\":\"u8\",\"shape\":[1],\"init\":{\"file\":\"link.bin\"}}},\"tasks\":[]}", NULL);
+    struct tg_error err = refused("{\"tgraph\":\"1.0\",\"buffers\":{\"A\":{\"dtype\":\"u8\",\"shape\":[1],"
+                                  "\"init\":{\"file\":\"link.bin\"}}},\"tasks\":[]}",
+                                  NULL);
     assert_int_equal(err.status, TG_E_PATH_ESCAPE);
     assert_int_equal(unlink(path), 0);
     snprintf(path, sizeof path, "%s/pipe.c", folder);
     assert_int_equal(mkfifo(path, 0600), 0); /* must not wait for a writer */
-    err = refused("{\"tgraph\":\"1.0\",\"kernels\":{\"k\":{\"params\":[],\"variants\":[{\"on\":\"cpu\",\"c\":\"pipe.c\"}]}},\"tasks\":[]}", NULL);
+    err = refused("{\"tgraph\":\"1.0\",\"kernels\":{\"k\":{\"params\":[],\"variants\":[{\"on\":\"cpu\",\"c\":"
+                  "\"pipe.c\"}]}},\"tasks\":[]}",
+                  NULL);
     assert_int_equal(err.status, TG_E_OPEN);
     assert_int_equal(unlink(path), 0);
 }
@@ -364,7 +407,8 @@ static void links_do_not_lead_out_of_the_folder(void **state)
 static void plugins_need_permission(void **state)
 {
     (void)state;
-    static const char text[] = "{\"tgraph\":\"1.0\",\"kernels\":{\"k\":{\"params\":[],\"variants\":[{\"on\":\"cpu\",\"so\":\"p.so\",\"entry\":\"k\"}]}},\"tasks\":[]}";
+    static const char text[] = "{\"tgraph\":\"1.0\",\"kernels\":{\"k\":{\"params\":[],\"variants\":[{\"on\":"
+                               "\"cpu\",\"so\":\"p.so\",\"entry\":\"k\"}]}},\"tasks\":[]}";
     struct tg_load_options options = TG_LOAD_OPTIONS_INIT;
     write_file("p.so", "x", 1);
     assert_int_equal(refused(text, NULL).status, TG_E_PLUGIN_REFUSED);
@@ -394,18 +438,26 @@ static void standard_input_may_hold_either_form(void **state)
     assert_int_equal(load_stdin("{\"tgraph\":\"1.0\",\n\"tasks\":[{\"barrier\":true}]}", &graph, &err), 0);
     assert_int_equal(graph->n_tasks, 1);
     tg_graph_destroy(graph);
-    assert_int_equal(load_stdin("{\"tgraph\":\"1.0\",\"stream\":true}\n{\"task\":{\"barrier\":true}}\n{\"end\":{\"tasks\":1}}\n", &graph, &err), 0);
+    assert_int_equal(
+        load_stdin(
+            "{\"tgraph\":\"1.0\",\"stream\":true}\n{\"task\":{\"barrier\":true}}\n{\"end\":{\"tasks\":1}}\n",
+            &graph, &err),
+        0);
     assert_int_equal(graph->n_tasks, 1);
     tg_graph_destroy(graph);
-    assert_int_equal(load_stdin("{\"tgraph\":\"1.0\",\"stream\":true}\n{\"task\":{\"barrier\":true}}\n", &graph, &err), TG_E_TRUNCATED);
+    assert_int_equal(
+        load_stdin("{\"tgraph\":\"1.0\",\"stream\":true}\n{\"task\":{\"barrier\":true}}\n", &graph, &err),
+        TG_E_TRUNCATED);
     assert_string_equal(err.file, "<stdin>");
 }
 
 static void a_stream_cut_anywhere_is_refused(void **state)
 {
     (void)state;
-    static const char text[] = "{\"tgraph\":\"1.0\",\"stream\":true}\n{\"buffer\":{\"name\":\"n\",\"dtype\":\"i32\",\"shape\":[1]}}\n"
-                               "{\"task\":{\"id\":\"a\",\"fill\":\"n\",\"value\":1}}\n{\"end\":{\"tasks\":1}}";
+    static const char text[] =
+        "{\"tgraph\":\"1.0\",\"stream\":true}\n{\"buffer\":{\"name\":\"n\",\"dtype\":\"i32\",\"shape\":[1]}}"
+        "\n"
+        "{\"task\":{\"id\":\"a\",\"fill\":\"n\",\"value\":1}}\n{\"end\":{\"tasks\":1}}";
     for (size_t n = 0; n < sizeof text - 1; n++)
         refused_file("g.jsonl", text, n, NULL);
     struct tg_graph *graph = NULL;
@@ -432,10 +484,13 @@ static void bombs_are_refused_at_once(void **state)
         "{\"for\":[\"i in 0:1000000\",\"j in 0:1000000\"],\"barrier\":true}",
         "{\"for\":[\"i in 0:1000000\",\"j in 0:1000000\"],\"do\":[]}",
         "{\"for\":[\"i in 0:1000000\",\"j in i:1000000\"],\"when\":\"0\",\"barrier\":true}",
-        "{\"for\":\"i in 0:1000000\",\"do\":[{\"for\":\"j in 0:1000000\",\"when\":\"i<0\",\"do\":[{\"barrier\":true}]}]}",
+        "{\"for\":\"i in 0:1000000\",\"do\":[{\"for\":\"j in "
+        "0:1000000\",\"when\":\"i<0\",\"do\":[{\"barrier\":true}]}]}",
         "{\"repeat\":1,\"do\":[{\"for\":[\"i in 0:100000\",\"j in 0:100000\"],\"barrier\":true}]}",
-        "{\"while\":\"n\",\"max\":3,\"do\":[{\"for\":[\"i in 0:100000\",\"j in 0:100000\"],\"do\":[{\"repeat\":1,\"do\":[]}]}]}",
-        "{\"for\":[\"i in 0:1000000\",\"j in 0:1000000\"],\"if\":\"n\",\"then\":[],\"else\":[{\"barrier\":true}]}",
+        "{\"while\":\"n\",\"max\":3,\"do\":[{\"for\":[\"i in 0:100000\",\"j in "
+        "0:100000\"],\"do\":[{\"repeat\":1,\"do\":[]}]}]}",
+        "{\"for\":[\"i in 0:1000000\",\"j in "
+        "0:1000000\"],\"if\":\"n\",\"then\":[],\"else\":[{\"barrier\":true}]}",
     };
     struct tg_load_options options = TG_LOAD_OPTIONS_INIT;
     options.max_tasks = 1000000;
@@ -496,10 +551,15 @@ static void a_long_stream_needs_little_beside_the_graph(void **state)
     snprintf(path, sizeof path, "%s/long.jsonl", folder);
     FILE *f = fopen(path, "w");
     assert_non_null(f);
-    fprintf(f, "{\"tgraph\":\"1.0\",\"stream\":true}\n{\"buffer\":{\"name\":\"A\",\"dtype\":\"u8\",\"shape\":[1],\"tiles\":[%u]}}\n", n);
+    fprintf(f,
+            "{\"tgraph\":\"1.0\",\"stream\":true}\n{\"buffer\":{\"name\":\"A\",\"dtype\":\"u8\",\"shape\":[1]"
+            ",\"tiles\":[%u]}}\n",
+            n);
     for (uint32_t k = 0; k < n; k++)
-        fprintf(f, "{\"task\":{\"id\":\"t%u\",\"fill\":\"A[%u]\",\"value\":1,\"after\":[\"t%u\"],\"when\":\"1\",\"x-padding\":\"%0200d\"}}\n", k, k,
-                k + 1 < n ? k + 1 : 0, 0);
+        fprintf(f,
+                "{\"task\":{\"id\":\"t%u\",\"fill\":\"A[%u]\",\"value\":1,\"after\":[\"t%u\"],\"when\":\"1\","
+                "\"x-padding\":\"%0200d\"}}\n",
+                k, k, k + 1 < n ? k + 1 : 0, 0);
     fprintf(f, "{\"end\":{\"tasks\":%u}}\n", n);
     assert_int_equal(fclose(f), 0);
     struct tg_graph *graph = NULL;

@@ -48,15 +48,9 @@ static void *counted(void *p)
     return p;
 }
 
-void *malloc(size_t size)
-{
-    return must_fail() ? NULL : counted(__libc_malloc(size));
-}
+void *malloc(size_t size) { return must_fail() ? NULL : counted(__libc_malloc(size)); }
 
-void *calloc(size_t n, size_t size)
-{
-    return must_fail() ? NULL : counted(__libc_calloc(n, size));
-}
+void *calloc(size_t n, size_t size) { return must_fail() ? NULL : counted(__libc_calloc(n, size)); }
 
 void *realloc(void *p, size_t size)
 {
@@ -97,7 +91,8 @@ static bool attempt(const char *path, long n, bool for_ever)
     is_armed = false;
     if (n_live != 0)
         fail_msg("%s: allocation %ld failed: %ld blocks leaked", path, n, n_live);
-    if (load != 0 && (load != err.status || err.text[0] == '\0' || (n_messages == 0 && load != TG_E_NO_MEMORY)))
+    if (load != 0 &&
+        (load != err.status || err.text[0] == '\0' || (n_messages == 0 && load != TG_E_NO_MEMORY)))
         fail_msg("%s: allocation %ld failed: status %d, %s", path, n, load, err.text);
     if (freeze != 0 && freeze != TG_E_NO_MEMORY)
         fail_msg("%s: allocation %ld failed: freeze says %s", path, n, err.text);
@@ -122,8 +117,10 @@ static void check_path(const char *folder, const char *name)
 static void every_allocation_of_a_load_may_fail(void **state)
 {
     (void)state;
-    static const char *const documents[] = {"format-jacobi", "calls", "control-tasks", "kernel-forms", "checks", "triangle",
-                                            "after-later-task", "everything-on-a-task", "init-from-file", "collectives"};
+    static const char *const documents[] = {
+        "format-jacobi",  "calls",      "control-tasks",    "kernel-forms",
+        "checks",         "triangle",   "after-later-task", "everything-on-a-task",
+        "init-from-file", "collectives"};
     char folder[128];
     for (size_t k = 0; k < sizeof documents / sizeof *documents; k++) {
         snprintf(folder, sizeof folder, "tests/valid/%s", documents[k]);

@@ -464,7 +464,7 @@ static void a_layer_of_wide_joins_is_prepared_in_linear_time(void **state)
     uint64_t begin = now_ns();
     MUST(tg_run_execute(run, &err));
     MUST(tg_run_execute(run, &err));
-    assert_in_range((now_ns() - begin) / 1000000, 0, ROUNDS(1) > 1 ? 60000 : 1500);
+    assert_in_range((now_ns() - begin) / 1000000, 0, IS_SLOW ? 60000 : 1500);
     tg_run_destroy(run);
     tg_graph_destroy(g);
     tg_runtime_destroy(rt);
@@ -550,12 +550,12 @@ static void with_one_worker_the_highest_class_among_ready_tasks_runs_first(void 
 static void a_million_task_chain_runs_in_a_stack_of_64_kib(void **state)
 {
     (void)state;
-    enum { N = ROUNDS(1) > 1 ? 100000 : 1000000 };
+    enum { N = IS_SLOW ? 100000 : 1000000 };
     struct tg_graph *g = graph_new();
     struct tg_runtime_options options = TG_RUNTIME_OPTIONS_INIT;
     struct tg_runtime *rt;
     options.n_workers = 2;
-    options.stack_bytes = ROUNDS(1) > 1 ? 256 << 10 : 64 << 10;
+    options.stack_bytes = IS_SLOW ? 256 << 10 : 64 << 10;
     MUST(tg_runtime_create(&options, &rt, &err));
     tg_buffer_id x = add_buffer(g, "x", 1, 1, TG_INIT_ZERO);
     tg_kernel_id k = add_kernel(g, "k", add_to, TG_INOUT);
@@ -788,7 +788,7 @@ static void retries_restore_inout_arguments_and_are_counted_exactly(void **state
             }
             tg_runtime_destroy(rt);
         }
-    assert_true(ROUNDS(1) > 1 || n_faults_in_all > 10000);
+    assert_true(IS_SLOW || n_faults_in_all > 10000);
 }
 
 static void a_task_that_fails_more_often_than_it_may_be_retried_fails(void **state)
@@ -950,7 +950,7 @@ static void a_task_over_its_limit_is_reported_in_time(void **state)
         uint64_t begin = now_ns();
         MUST(tg_run_start(run, &err));
         assert_int_equal(tg_run_wait(run, &err), TG_E_TASK_TIMEOUT);
-        assert_in_range((now_ns() - begin) / 1000000, 50, ROUNDS(1) > 1 ? 900 : 150);
+        assert_in_range((now_ns() - begin) / 1000000, 50, IS_SLOW ? 900 : 150);
         assert_string_equal(err.task, "spinner");
         assert_int_equal(atomic_load(&bell.n_calls), 1);
         MUST(tg_run_stats(run, &stats, &err));
@@ -986,7 +986,7 @@ static void a_run_over_its_limit_is_reported_in_time(void **state)
     atomic_store(&spin_ends, 0);
     uint64_t begin = now_ns();
     assert_int_equal(tg_run_execute(run, &err), TG_E_RUN_TIMEOUT);
-    assert_in_range((now_ns() - begin) / 1000000, 60, ROUNDS(1) > 1 ? 900 : 160);
+    assert_in_range((now_ns() - begin) / 1000000, 60, IS_SLOW ? 900 : 160);
     tg_run_destroy(run);
     tg_graph_destroy(g);
     tg_runtime_destroy(rt);
@@ -1074,12 +1074,12 @@ static void spawned_fibonacci_numbers_are_right(void **state)
         tg_buffer_id x = add_buffer(g, "x", 1, 6, TG_INIT_ZERO);
         tg_kernel_id k = add_kernel(g, "fib", fib_kernel, TG_OUT);
         for (uint32_t i = 0; i < 6; i++)
-            add_task(g, k, ROUNDS(1) > 1 ? 15 : 22, x, i);
+            add_task(g, k, IS_SLOW ? 15 : 22, x, i);
         struct tg_run *run = run_new(rt, g, NULL);
         for (int round = 0; round < 3; round++) {
             MUST(tg_run_execute(run, &err));
             for (uint32_t i = 0; i < 6; i++)
-                assert_int_equal(*(uint64_t *)tg_run_tile(run, x, i), ROUNDS(1) > 1 ? 610 : 17711);
+                assert_int_equal(*(uint64_t *)tg_run_tile(run, x, i), IS_SLOW ? 610 : 17711);
         }
         tg_run_destroy(run);
         tg_graph_destroy(g);

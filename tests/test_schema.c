@@ -22,13 +22,20 @@ static bool is_valid(const json_t *rule, const json_t *value);
 
 static bool has_type(const json_t *value, const char *type)
 {
-    if (strcmp(type, "object") == 0) return json_is_object(value);
-    if (strcmp(type, "array") == 0) return json_is_array(value);
-    if (strcmp(type, "string") == 0) return json_is_string(value);
-    if (strcmp(type, "number") == 0) return json_is_number(value);
-    if (strcmp(type, "integer") == 0) return json_is_integer(value);
-    if (strcmp(type, "boolean") == 0) return json_is_boolean(value);
-    if (strcmp(type, "null") == 0) return json_is_null(value);
+    if (strcmp(type, "object") == 0)
+        return json_is_object(value);
+    if (strcmp(type, "array") == 0)
+        return json_is_array(value);
+    if (strcmp(type, "string") == 0)
+        return json_is_string(value);
+    if (strcmp(type, "number") == 0)
+        return json_is_number(value);
+    if (strcmp(type, "integer") == 0)
+        return json_is_integer(value);
+    if (strcmp(type, "boolean") == 0)
+        return json_is_boolean(value);
+    if (strcmp(type, "null") == 0)
+        return json_is_null(value);
     fail_msg("the schema has type %s", type);
     return false;
 }
@@ -61,21 +68,23 @@ static const json_t *resolve(const char *reference)
 
 static bool are_members_valid(const json_t *rule, const json_t *value)
 {
-    const json_t *properties = json_object_get(rule, "properties"), *patterns = json_object_get(rule, "patternProperties");
+    const json_t *properties = json_object_get(rule, "properties"),
+                 *patterns = json_object_get(rule, "patternProperties");
     const json_t *others = json_object_get(rule, "additionalProperties");
     const char *key, *pattern;
     json_t *member, *one;
-    json_object_foreach((json_t *)value, key, member) {
+    json_object_foreach((json_t *)value, key, member)
+    {
         const json_t *own = json_object_get(properties, key);
         bool is_known = own != NULL;
         if (own != NULL && !is_valid(own, member))
             return false;
-        json_object_foreach((json_t *)patterns, pattern, one)
-            if (matches(key, pattern)) {
-                is_known = true;
-                if (!is_valid(one, member))
-                    return false;
-            }
+        json_object_foreach((json_t *)patterns, pattern, one) if (matches(key, pattern))
+        {
+            is_known = true;
+            if (!is_valid(one, member))
+                return false;
+        }
         if (!is_known && others != NULL && !is_valid(others, member))
             return false;
     }
@@ -90,7 +99,8 @@ static bool is_any_valid(const json_t *rules, const json_t *value)
     return false;
 }
 
-static bool is_keyword_valid(const json_t *rule, const char *keyword, const json_t *argument, const json_t *value)
+static bool is_keyword_valid(const json_t *rule, const char *keyword, const json_t *argument,
+                             const json_t *value)
 {
     if (strcmp(keyword, "type") == 0)
         return has_type(value, json_string_value(argument));
@@ -126,7 +136,8 @@ static bool is_keyword_valid(const json_t *rule, const char *keyword, const json
     }
     if (strcmp(keyword, "additionalProperties") == 0)
         return !json_is_object(value) || are_members_valid(rule, value);
-    static const char *const remarks[] = {"properties", "patternProperties", "description", "title", "$schema", "$id", "$defs"};
+    static const char *const remarks[] = {
+        "properties", "patternProperties", "description", "title", "$schema", "$id", "$defs"};
     for (size_t k = 0; k < sizeof remarks / sizeof *remarks; k++)
         if (strcmp(keyword, remarks[k]) == 0)
             return true; /* the first two go with additionalProperties */
@@ -143,9 +154,8 @@ static bool is_valid(const json_t *rule, const json_t *value)
     assert_true(json_is_object(rule));
     if (json_object_get(rule, "properties") != NULL)
         assert_non_null(json_object_get(rule, "additionalProperties"));
-    json_object_foreach((json_t *)rule, keyword, argument)
-        if (!is_keyword_valid(rule, keyword, argument, value))
-            return false;
+    json_object_foreach((json_t *)rule, keyword,
+                        argument) if (!is_keyword_valid(rule, keyword, argument, value)) return false;
     return true;
 }
 
@@ -191,7 +201,8 @@ static void every_valid_case_follows_the_schema(void **state)
 static void every_line_of_a_stream_follows_the_schema(void **state)
 {
     (void)state;
-    static const char *const paths[] = {"tests/valid/lines/input.jsonl", "tests/valid/lines-override/input.jsonl"};
+    static const char *const paths[] = {"tests/valid/lines/input.jsonl",
+                                        "tests/valid/lines-override/input.jsonl"};
     for (size_t k = 0; k < 2; k++) {
         char line[4096];
         FILE *f = fopen(paths[k], "r");
@@ -210,13 +221,34 @@ static void every_line_of_a_stream_follows_the_schema(void **state)
 static void structural_mistakes_violate_the_schema(void **state)
 {
     (void)state;
-    static const char *const cases[] = {
-        "root-is-array", "no-version", "version-2", "version-is-number", "no-tasks", "unknown-top-key", "deps-unknown",
-        "tasks-is-object", "buffer-unknown-key", "buffer-no-shape", "buffer-unknown-dtype", "buffer-too-many-dims",
-        "buffer-bad-init", "buffer-two-inits", "param-wrong-type", "kernel-unknown-key", "kernel-no-variants",
-        "kernel-bad-access", "kernel-variant-mixed-keys", "task-no-verb", "task-two-verbs", "task-unknown-key",
-        "task-key-of-other-verb", "fill-no-value", "collective-unknown", "while-without-max", "loop-malformed",
-        "stream-key-in-document"};
+    static const char *const cases[] = {"root-is-array",
+                                        "no-version",
+                                        "version-2",
+                                        "version-is-number",
+                                        "no-tasks",
+                                        "unknown-top-key",
+                                        "deps-unknown",
+                                        "tasks-is-object",
+                                        "buffer-unknown-key",
+                                        "buffer-no-shape",
+                                        "buffer-unknown-dtype",
+                                        "buffer-too-many-dims",
+                                        "buffer-bad-init",
+                                        "buffer-two-inits",
+                                        "param-wrong-type",
+                                        "kernel-unknown-key",
+                                        "kernel-no-variants",
+                                        "kernel-bad-access",
+                                        "kernel-variant-mixed-keys",
+                                        "task-no-verb",
+                                        "task-two-verbs",
+                                        "task-unknown-key",
+                                        "task-key-of-other-verb",
+                                        "fill-no-value",
+                                        "collective-unknown",
+                                        "while-without-max",
+                                        "loop-malformed",
+                                        "stream-key-in-document"};
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         char path[128];
         snprintf(path, sizeof path, "tests/invalid/%s/input.json", cases[k]);
