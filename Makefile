@@ -12,15 +12,30 @@ SOVERSION := 0
 
 # ---- Sources --------------------------------------------------------------------------------
 
-# While the tree is being put up, whatever is there.
-GRAPH_SRC := $(notdir $(wildcard graph/*.c))
-MEM_SRC := $(notdir $(wildcard mem/*.c))
-SCHED_SRC := $(notdir $(wildcard sched/*.c))
-KERNELS_SRC := $(notdir $(wildcard kernels/*.c))
-IO_SRC := $(notdir $(wildcard io/*.c))
-CLI_SRC := $(notdir $(wildcard io/cli/*.c))
-# Test programs: tests/test_<name>.c
-TESTS := $(patsubst tests/test_%.c,%,$(wildcard tests/test_*.c))
+GRAPH_SRC := arena.c args.c body.c cost.c cycle.c dtype.c error.c expr.c freeze.c gate.c graph.c infer.c \
+             names.c op.c place.c race.c scalar.c space.c task.c
+MEM_SRC := hostops.c store.c
+SCHED_SRC := control.c cpu_module.c futex.c header_text.c instance.c kernel_cache.c parking.c process.c \
+             resolve.c run.c runtime.c serial.c sha256.c share.c spawn.c task.c topology.c watchdog.c \
+             worker.c
+KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c fft.c fill.c gemm.c \
+               hash.c histogram.c is_above.c layer.c matvec.c reduce.c scan.c spin.c stencil.c syrk.c \
+               transpose.c trsm.c
+IO_SRC := critical_path.c diagnostic.c dot.c fmt.c foreign.c gantt.c gen.c gen_lines.c gen_parts.c \
+          gen_plan.c import.c import_dax.c import_dot.c import_stg.c import_wfformat.c json_buffer.c \
+          json_check.c json_expand.c json_head.c json_init.c json_kernel.c json_load.c json_names.c \
+          json_out.c json_pool.c json_reference.c json_report.c json_scope.c json_stream.c json_tape.c \
+          json_task.c json_tree.c json_value.c layout.c lint.c mermaid.c npy.c output.c palette.c path.c \
+          report.c results.c schema.c source.c templates.c text.c units.c verify.c workflow.c \
+          workflow_order.c workflow_write.c write_json.c
+CLI_SRC := cache.c check.c completion.c devices.c doctor.c expand.c explain.c explanations.c export.c \
+           fmt.c gen.c help.c import.c init.c interrupt.c load.c main.c message.c options.c results.c \
+           run.c schema.c table.c
+# Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
+TESTS := alloc cli cpu_module dense deque diagnostic dot expr fmt gen hostops import infer invalid \
+         json_tape kernels load load_memory npy parking path results run schema store topology verify \
+         write_json
+TEST_SCRIPTS := cli examples install readme stack
 
 LIB_SRC := $(GRAPH_SRC:%=graph/%) $(MEM_SRC:%=mem/%) $(SCHED_SRC:%=sched/%) $(KERNELS_SRC:%=kernels/%) \
            $(IO_SRC:%=io/%)
@@ -100,11 +115,11 @@ LINK = $(CC) $(SANITIZE) $(LDFLAGS)
 
 # ---- Products -------------------------------------------------------------------------------
 
-PROGRAM := $(if $(PROGRAM_SRC),$(B)/tgraph)
+PROGRAM := $(B)/tgraph
 STATIC := $(B)/libtgraph.a
 SHARED := $(B)/libtgraph.so
 # The subcommands as an archive, so that tests can reach them.
-CLI_LIB := $(if $(PROGRAM_SRC),$(B)/libcli.a)
+CLI_LIB := $(B)/libcli.a
 TEST_PROGRAMS := $(TESTS:%=$(B)/tests/test_%)
 
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o)
@@ -181,6 +196,10 @@ $(B)/tests/test_%: $(B)/tests/test_%.o $(CLI_LIB) $(STATIC)
 	@$(if $(Q),echo "  LINK    $@")
 	$(Q)$(LINK) -rdynamic -o $@ $< $(CLI_LIB) $(STATIC) -lcmocka $(ALL_LIBS)
 
+# Its allocations fail on demand.
+$(B)/tests/test_alloc: private LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc \
+    -Wl,--wrap=mmap,--wrap=munmap,--wrap=pthread_create
+
 # ---- Benchmarks -----------------------------------------------------------------------------
 #
 # Programs that use tgraph through its public header, and the same graphs on what else is installed:
@@ -238,9 +257,8 @@ demo:
 
 # A test is NAME=COMMAND, a program or a script; tests/run runs and counts them.  Scripts find the
 # program and its variant in TGRAPH and VARIANT.
-TEST_SCRIPTS := $(wildcard tests/*.sh)
 TEST_TREE := includes=scripts/check-includes.sh header=scripts/check-header.sh
-TEST_LIST := $(if $(SAN),,$(TEST_TREE)) $(TEST_PROGRAMS) $(TEST_SCRIPTS)
+TEST_LIST := $(if $(SAN),,$(TEST_TREE)) $(TEST_PROGRAMS) $(TEST_SCRIPTS:%=tests/%.sh)
 T ?=
 ifneq ($(T),)
 TEST_LIST := $(foreach t,$(T),$(filter $(t) $(t)=% %/$(t) %/test_$(t) %/$(t).sh,$(TEST_LIST)))
@@ -250,8 +268,8 @@ check:
 	@scripts/bootstrap.sh check
 	@$(MAKE) --no-print-directory run-tests
 
-UNLISTED := $(filter-out $(LIB_SRC) $(PROGRAM_SRC) $(TESTS:%=tests/test_%.c), \
-              $(wildcard $(addsuffix /*.c,graph mem sched kernels gpu io io/cli) tests/test_*.c))
+UNLISTED := $(filter-out $(LIB_SRC) $(PROGRAM_SRC) $(TESTS:%=tests/test_%.c) $(TEST_SCRIPTS:%=tests/%.sh), \
+              $(wildcard $(addsuffix /*.c,graph mem sched kernels gpu io io/cli) tests/test_*.c tests/*.sh))
 .PHONY: run-tests
 run-tests: tests
 	@$(if $(UNLISTED),echo "not listed in the Makefile: $(UNLISTED)"; exit 1,:)

@@ -8,10 +8,6 @@
  * spec->n_args of a collective. */
 int tgi_args_store(struct tg_graph *g, const struct tg_task_spec *spec, uint32_t *op_p, uint64_t *words,
                    struct tg_error *err);
-/* What may be left out of an op whose types are known, and what it stands for then. */
-int tgi_args_make_defaults(struct tgi_space *space, struct tgi_op *op, struct tg_error *err);
-/* How many of the words have to be stored. */
-uint32_t tgi_args_trim(const struct tgi_op *op, const uint64_t *words);
 /* One reference to a tile, rows or all tiles; kernel and param are for messages. */
 int tgi_args_store_tile(struct tgi_space *space, const char *kernel, const char *param, const struct tg_arg *arg,
                         uint64_t *word_p, const struct tgi_buffer **buffer_p, struct tg_error *err);

@@ -1,5 +1,4 @@
 /* Control tasks: what a repeat, while or if touches is what its bodies touch. */
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +7,6 @@
 #include "graph/error.h"
 #include "graph/op.h"
 #include "graph/space.h"
-#include "graph/vec.h"
 
 struct use {
     uint64_t word;

@@ -11,7 +11,7 @@
 #include "graph/error.h"
 #include "graph/freeze.h"
 
-enum { MAX_SEARCHES = 4096, MAX_SHOWN = 12 };
+enum { MAX_SEARCHES = 4096, MAX_WORK = 1 << 26, MAX_SHOWN = 12 };
 
 struct search {
     const struct tg_graph *g;
@@ -125,7 +125,9 @@ int tgi_cycle_report(const struct tg_graph *g, const struct tgi_preds *preds, co
         rc = tgi_error_memory(err, "reporting a cycle");
         goto out;
     }
-    for (uint32_t i = 0; i < g->n_controls && n_searches < MAX_SEARCHES; i++) {
+    /* In a large graph a short cycle must do: each search may visit every task. */
+    for (uint32_t i = 0; i < g->n_controls && n_searches < MAX_SEARCHES &&
+                         (!best || (uint64_t)n_searches * g->n_tasks < MAX_WORK); i++) {
         uint32_t from = g->controls[i].from, to = g->controls[i].to;
         if (from < to || !is_left[from] || !is_left[to])
             continue;

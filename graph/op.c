@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "graph/args.h"
 #include "graph/error.h"
+#include "graph/scalar.h"
 #include "graph/space.h"
 #include "graph/vec.h"
 
@@ -78,7 +78,7 @@ int tgi_op_instance(struct tgi_space *space, uint32_t generic, enum tg_dtype t, 
         if (params[i].dtype == TGI_DTYPE_T)
             params[i].dtype = (int)t;
     }
-    int rc = tgi_args_make_defaults(space, &op, err);
+    int rc = tgi_defaults_make(space, &op, err);
     if (rc == 0)
         rc = tgi_op_add(space, &op, id_p, err);
     if (rc == 0)
@@ -169,6 +169,13 @@ static struct tgi_expr_name resolve_builtin_param(void *user, const char *name, 
     return found;
 }
 
+static void drop_needs(struct tgi_op *op)
+{
+    for (uint32_t i = 0; op->needs && i < TG_MAX_PARAMS; i++)
+        tgi_expr_destroy(op->needs[i]);
+    op->needs = NULL;
+}
+
 /* What a built-in kernel asks of its tiles.  Parameters match by position. */
 static int add_needs(struct tgi_space *space, struct tgi_op *op, const struct tgi_builtin *b, struct tg_error *err)
 {
@@ -183,8 +190,11 @@ static int add_needs(struct tgi_space *space, struct tgi_op *op, const struct tg
     for (uint32_t i = 0; i < b->n_params; i++) {
         const char *elems = b->params[i].elems;
         int rc = elems ? tgi_expr_compile(elems, strlen(elems), &scope, &op->needs[i], &wrong) : 0;
-        if (rc)
-            return tgi_error(err, TG_E_INTERNAL, "built-in \"%s\": %s in \"%s\"", b->name, wrong.text, elems);
+        if (rc) {
+            drop_needs(op);
+            return tgi_error(err, rc == TG_E_NO_MEMORY ? rc : TG_E_INTERNAL, "built-in \"%s\": %s in \"%s\"", b->name,
+                             wrong.text, elems);
+        }
     }
     return 0;
 }
@@ -281,8 +291,7 @@ static int add_costs(struct tgi_space *space, struct tgi_op *op, const char *flo
 
 static void drop_expressions(struct tgi_op *op)
 {
-    for (uint32_t i = 0; op->needs && i < TG_MAX_PARAMS; i++)
-        tgi_expr_destroy(op->needs[i]);
+    drop_needs(op);
     tgi_expr_destroy(op->flops);
     tgi_expr_destroy(op->bytes);
     tgi_expr_destroy(op->us);
@@ -297,7 +306,7 @@ static int op_from_spec(struct tgi_space *space, struct tgi_op *op, const struct
     if (rc == 0 && b)
         rc = add_needs(space, op, b, err);
     if (rc == 0 && !op->is_generic)
-        rc = tgi_args_make_defaults(space, op, err);
+        rc = tgi_defaults_make(space, op, err);
     if (rc)
         return rc;
     op_derive(op);
@@ -394,7 +403,7 @@ int tgi_graph_add_variant(struct tg_graph *g, tg_kernel_id kernel, const struct 
         if (rc == 0)
             rc = add_needs(g->space, op, copy.builtin, err);
         if (rc == 0 && !op->is_generic)
-            rc = tgi_args_make_defaults(g->space, op, err);
+            rc = tgi_defaults_make(g->space, op, err);
         if (rc)
             return rc;
         op_derive(op);

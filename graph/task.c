@@ -5,6 +5,7 @@
 
 #include "graph/args.h"
 #include "graph/error.h"
+#include "graph/scalar.h"
 #include "graph/space.h"
 #include "graph/vec.h"
 
@@ -147,7 +148,7 @@ int tg_graph_add_task(struct tg_graph *graph, const struct tg_task_spec *spec, t
         if (rc)
             return rc;
     }
-    n_words = is_control ? g->space->ops[op].n_params : tgi_args_trim(&g->space->ops[op], words);
+    n_words = is_control ? g->space->ops[op].n_params : tgi_defaults_trim(&g->space->ops[op], words);
     g->nodes[g->n_tasks] = (struct tgi_node){.args = g->n_args, .op = op};
     uint32_t n_attrs = g->n_attrs;
     if ((spec->n_after && (rc = add_controls(g, spec, err))) || (rc = add_attrs(g, spec, on, prefer, err)))

@@ -78,7 +78,9 @@ int tgi_critical_path_weights(const struct tg_graph *g, enum tgi_weight *unit_p,
     double total_us = 0;
     for (uint32_t t = 0; t < g->n_tasks; t++)
         total_us += us[t];
-    *unit_p = all_have_us && total_us > 0 ? TGI_WEIGHT_US : some_have_flops ? TGI_WEIGHT_FLOPS : TGI_WEIGHT_TASKS;
+    *unit_p = all_have_us && total_us > 0 ? TGI_WEIGHT_US
+              : some_have_flops           ? TGI_WEIGHT_FLOPS
+                                          : TGI_WEIGHT_TASKS;
     if (*unit_p == TGI_WEIGHT_TASKS) {
         free(weight);
         weight = NULL;

@@ -222,7 +222,8 @@ static void write_tooltip(struct writer *w, const struct tg_graph *g, uint32_t t
         fprintf(w->to, "\\nand %u more", n - most);
 }
 
-static void write_node(struct writer *w, const struct tg_graph *g, const char *scope, uint32_t task, bool is_critical)
+static void write_node(struct writer *w, const struct tg_graph *g, const char *scope, uint32_t task,
+                       bool is_critical)
 {
     const struct tgi_op *op = tgi_graph_op(g, task);
     char scratch[32];
@@ -245,8 +246,8 @@ static void write_node(struct writer *w, const struct tg_graph *g, const char *s
     fputs("\"];\n", w->to);
 }
 
-static void write_edge(struct writer *w, const struct tg_graph *g, const char *scope, uint32_t from, uint32_t to,
-                       bool is_critical)
+static void write_edge(struct writer *w, const struct tg_graph *g, const char *scope, uint32_t from,
+                       uint32_t to, bool is_critical)
 {
     uint32_t argument = shared_argument(g, from, to);
     fputs("  ", w->to);
@@ -368,11 +369,13 @@ static void write_begin(struct writer *w, const struct tg_graph *g)
     fputs("digraph \"", w->to);
     write_text(w->to, g->name && g->name[0] ? g->name : "graph", TEXT_ID);
     fputs("\" {\n"
-          "  graph [charset=\"UTF-8\", labelloc=t, fontname=\"Helvetica\", fontsize=16, ranksep=0.35, nodesep=0.2, "
+          "  graph [charset=\"UTF-8\", labelloc=t, fontname=\"Helvetica\", fontsize=16, ranksep=0.35, "
+          "nodesep=0.2, "
           "compound=true, tooltip=\" \"];\n"
           "  node [shape=box, style=\"rounded,filled\", fontname=\"Helvetica\", fontsize=11, height=0.3, "
           "margin=\"0.1,0.04\", color=\"#555555\"];\n"
-          "  edge [color=\"#666666\", arrowsize=0.6];\n", w->to);
+          "  edge [color=\"#666666\", arrowsize=0.6];\n",
+          w->to);
     write_title(w, g);
 }
 
@@ -430,8 +433,8 @@ struct queue {
     uint32_t n, cap;
 };
 
-static int queue_bodies(struct queue *queue, const struct tg_graph *g, const char *scope, const uint8_t *shown,
-                        struct tg_error *err)
+static int queue_bodies(struct queue *queue, const struct tg_graph *g, const char *scope,
+                        const uint8_t *shown, struct tg_error *err)
 {
     for (uint32_t t = 0; t < g->n_tasks; t++) {
         const struct tgi_op *op = tgi_graph_op(g, t);
@@ -480,8 +483,11 @@ static void write_body(struct writer *w, const struct pending *item, uint32_t id
     write_id(w, item->parent, item->parent_scope, item->task);
     fputs(" -> ", w->to);
     write_id(w, item->body, item->scope, item->body->topo ? item->body->topo[0] : 0);
-    fprintf(w->to, " [lhead=\"cluster_body_%u\", style=dotted, arrowhead=none, label=\"%s\", fontname=\"Helvetica\", "
-            "fontsize=10, tooltip=\"body\"];\n", id, item->role);
+    fprintf(
+        w->to,
+        " [lhead=\"cluster_body_%u\", style=dotted, arrowhead=none, label=\"%s\", fontname=\"Helvetica\", "
+        "fontsize=10, tooltip=\"body\"];\n",
+        id, item->role);
 }
 
 static int write_view_tasks(struct writer *w, const struct tg_graph *g, struct tg_error *err)
@@ -582,8 +588,11 @@ static int write_view_types(struct writer *w, const struct tg_graph *g, struct t
     for (size_t i = 0; i < n * n; i++) {
         if (edges[i] == 0)
             continue;
-        fprintf(w->to, "  \"k%zu\" -> \"k%zu\" [penwidth=%.2f, fontname=\"Helvetica\", fontsize=10, tooltip=\"edges\", "
-                "label=\" ", i / n, i % n, 1 + 3 * (double)edges[i] / (double)most);
+        fprintf(
+            w->to,
+            "  \"k%zu\" -> \"k%zu\" [penwidth=%.2f, fontname=\"Helvetica\", fontsize=10, tooltip=\"edges\", "
+            "label=\" ",
+            i / n, i % n, 1 + 3 * (double)edges[i] / (double)most);
         write_count(w->to, edges[i]);
         fputs("\"];\n", w->to);
     }

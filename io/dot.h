@@ -20,7 +20,8 @@ struct tgi_picture {
     const char *remark;     /* for the title, e.g. why not every task is shown; NULL: none */
 };
 
-int tgi_dot_write(const struct tg_graph *g, const struct tgi_picture *picture, FILE *to, struct tg_error *err);
+int tgi_dot_write(const struct tg_graph *g, const struct tgi_picture *picture, FILE *to,
+                  struct tg_error *err);
 
 /* Marks the tasks at most `hops` edges away from `task`, in either direction.  The caller frees
  * *shown_p. */

@@ -63,7 +63,8 @@ static void write_text(FILE *to, const char *text)
         else if (strchr("&<>\"'", *text))
             fprintf(to, "&#%d;", *text);
         /* U+FFFE and U+FFFF are no characters of XML */
-        else if (length == 3 && (memcmp(text, "\xef\xbf\xbe", 3) == 0 || memcmp(text, "\xef\xbf\xbf", 3) == 0))
+        else if (length == 3 &&
+                 (memcmp(text, "\xef\xbf\xbe", 3) == 0 || memcmp(text, "\xef\xbf\xbf", 3) == 0))
             putc('?', to);
         else
             fwrite(text, 1, (size_t)length, to);
@@ -144,11 +145,17 @@ static void write_bar(const struct drawing *d, const struct bar *bar)
     tgi_format_time((double)bar->start_ns, from, sizeof(from));
     tgi_format_time((double)(bar->end_ns - bar->start_ns), taken, sizeof(taken));
 
-    fprintf(d->to, "<rect class=\"k%u\" x=\"%.2f\" y=\"%.1f\" width=\"%.2f\" height=\"%.1f\"><title>", bar->kind, x,
+    fprintf(d->to, "<rect class=\"k%u\" x=\"%.2f\" y=\"%.1f\" width=\"%.2f\" height=\"%.1f\"", bar->kind, x,
             y_of(d, bar->worker), width < 0.4 ? 0.4 : width, d->lane_height);
+    /* A merged bar is as pale as its worker was idle in it. */
+    double busy = (double)bar->busy_ns / (double)(bar->end_ns - bar->start_ns + 1);
+    if (bar->n_tasks > 1 && busy < 0.95)
+        fprintf(d->to, " fill-opacity=\"%.2f\"", busy < 0.15 ? 0.15 : busy);
+    fputs("><title>", d->to);
     if (bar->n_tasks > 1) {
         fprintf(d->to, "%s tasks, mostly ", tgi_format_count(bar->n_tasks, count, sizeof(count)));
         write_text(d->to, kernel);
+        fprintf(d->to, ", busy %.0f %%", 100 * busy);
     } else {
         write_text(d->to, name);
         fputs("\nkernel ", d->to);
@@ -157,8 +164,9 @@ static void write_bar(const struct drawing *d, const struct bar *bar)
     fprintf(d->to, "\n%s from %s on worker %u", taken, from, bar->worker);
     if (bar->n_tasks == 1 && span->ready_ns <= span->start_ns) {
         char waited[TGI_UNITS_SIZE];
-        fprintf(d->to, "\nready %s before%s", tgi_format_time((double)(span->start_ns - span->ready_ns), waited,
-                                                              sizeof(waited)), span->is_stolen ? ", stolen" : "");
+        fprintf(d->to, "\nready %s before%s",
+                tgi_format_time((double)(span->start_ns - span->ready_ns), waited, sizeof(waited)),
+                span->is_stolen ? ", stolen" : "");
     }
     if (span->state == TG_TASK_FAILED)
         fputs("\nfailed", d->to);
@@ -186,9 +194,11 @@ static void write_axis(const struct drawing *d)
     for (int i = 0; i * step <= makespan * 1.0001; i++) {
         char label[TGI_UNITS_SIZE];
         double x = x_of(d, i * step);
-        fprintf(d->to, "<line class=\"g\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>", x, TOP - 5, x, d->bottom);
+        fprintf(d->to, "<line class=\"g\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>", x, TOP - 5, x,
+                d->bottom);
         tgi_format_time(i * step, label, sizeof(label));
-        fprintf(d->to, "<text class=\"a\" x=\"%.1f\" y=\"%.1f\">%s</text>\n", x, TOP - 10, i == 0 ? "0" : label);
+        fprintf(d->to, "<text class=\"a\" x=\"%.1f\" y=\"%.1f\">%s</text>\n", x, TOP - 10,
+                i == 0 ? "0" : label);
     }
 }
 
@@ -199,11 +209,12 @@ static void write_lanes(const struct drawing *d)
         uint64_t busy_ns = 0;
         for (; bar < d->n_bars && d->bars[bar].worker == w; bar++)
             busy_ns += d->bars[bar].busy_ns;
-        fprintf(d->to, "<rect class=\"l\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>", LEFT, y_of(d, w),
-                WIDTH - LEFT - RIGHT, d->lane_height);
+        fprintf(d->to, "<rect class=\"l\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>", LEFT,
+                y_of(d, w), WIDTH - LEFT - RIGHT, d->lane_height);
         if (d->lane_height >= 10 || w % 4 == 0)
-            fprintf(d->to, "<text class=\"w\" x=\"%.1f\" y=\"%.1f\">worker %u &#183; %.0f %%</text>\n", LEFT - 8,
-                    y_of(d, w) + d->lane_height / 2 + 4, w, 100.0 * (double)busy_ns / (double)d->gantt->makespan_ns);
+            fprintf(d->to, "<text class=\"w\" x=\"%.1f\" y=\"%.1f\">worker %u &#183; %.0f %%</text>\n",
+                    LEFT - 8, y_of(d, w) + d->lane_height / 2 + 4, w,
+                    100.0 * (double)busy_ns / (double)d->gantt->makespan_ns);
     }
 }
 
@@ -277,15 +288,19 @@ static void write_head(const struct drawing *d, double height)
     char tasks[TGI_UNITS_SIZE], makespan[TGI_UNITS_SIZE], bound[TGI_UNITS_SIZE];
     double area_ns = (double)d->busy_ns / d->gantt->n_workers;
     double bound_ns = area_ns > d->path.length ? area_ns : d->path.length;
-    fprintf(d->to, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %.0f %.0f\" width=\"%.0f\" height=\"%.0f\" "
-            "font-family=\"Helvetica,Arial,sans-serif\">\n<style>\n"
-            "text{fill:#222;font-size:11px;white-space:pre}.n{font-size:10px;text-anchor:middle;pointer-events:none}"
-            ".a{text-anchor:middle;fill:#666}.w{text-anchor:end}.g{stroke:#d8d8d8}.l{fill:#f3f3f3}\n"
-            ".c{fill:none;stroke:%s;stroke-width:1.6;pointer-events:none}line.c{stroke-width:1;stroke-opacity:.6}\n",
-            WIDTH, height, WIDTH, height, TGI_PALETTE_CRITICAL);
+    fprintf(
+        d->to,
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %.0f %.0f\" width=\"%.0f\" height=\"%.0f\" "
+        "font-family=\"Helvetica,Arial,sans-serif\">\n<style>\n"
+        "text{fill:#222;font-size:11px;white-space:pre}.n{font-size:10px;text-anchor:middle;pointer-events:"
+        "none}"
+        ".a{text-anchor:middle;fill:#666}.w{text-anchor:end}.g{stroke:#d8d8d8}.l{fill:#f3f3f3}\n"
+        ".c{fill:none;stroke:%s;stroke-width:%s;pointer-events:none}line.c{stroke-width:1;stroke-opacity:.6}"
+        "\n",
+        WIDTH, height, WIDTH, height, TGI_PALETTE_CRITICAL, d->path.n_tasks > 200 ? ".4" : "1.6");
     for (uint32_t k = 0; k < d->palette.n_kinds; k++)
         fprintf(d->to, ".k%u{fill:%s%s}\n", k, tgi_palette_fill(g->space, &d->palette, k),
-                d->n_spans > 1000 ? "" : ";stroke:#fff;stroke-width:.5");
+                d->n_spans > 300 ? "" : ";stroke:#fff;stroke-width:.5");
     fprintf(d->to, "</style>\n<rect width=\"%.0f\" height=\"%.0f\" fill=\"#fff\"/>\n"
             "<text x=\"%.0f\" y=\"26\" style=\"font-size:16px;font-weight:bold\">", WIDTH, height, LEFT);
     write_text(d->to, g->name && g->name[0] ? g->name : "graph");
@@ -327,8 +342,8 @@ static void write_picture(struct drawing *d)
     fputs("</svg>\n", d->to);
 }
 
-int tgi_gantt_critical_path(const struct tg_graph *g, const struct tgi_span *spans, struct tgi_critical_path *path_p,
-                            struct tg_error *err)
+int tgi_gantt_critical_path(const struct tg_graph *g, const struct tgi_span *spans,
+                            struct tgi_critical_path *path_p, struct tg_error *err)
 {
     double *weight = malloc(((size_t)g->n_tasks + 1) * sizeof(*weight));
     if (!weight)

@@ -19,7 +19,7 @@ int tgi_gantt_write(const struct tgi_gantt *gantt, FILE *to, struct tg_error *er
 
 /* The longest path through the graph by the measured times: no schedule of these tasks is shorter. */
 struct tgi_critical_path;
-int tgi_gantt_critical_path(const struct tg_graph *g, const struct tgi_span *spans, struct tgi_critical_path *path_p,
-                            struct tg_error *err);
+int tgi_gantt_critical_path(const struct tg_graph *g, const struct tgi_span *spans,
+                            struct tgi_critical_path *path_p, struct tg_error *err);
 
 #endif

@@ -70,7 +70,8 @@ static int read_only(struct tgi_reader *r, uint32_t node, const struct tg_buffer
     for (uint32_t d = 0; d < spec->n_tile_dims; d++)
         if (__builtin_mul_overflow(n_tiles, (uint64_t)spec->tiles[d], &n_tiles))
             n_tiles = UINT64_MAX;
-    if (n_tiles > r->max_tasks || n_tiles >= UINT32_MAX)
+    /* A long predicate counts for more. */
+    if (n_tiles > r->max_tasks / (1 + r->tape.nodes[node].size / 64) || n_tiles >= UINT32_MAX)
         return tgi_report(r, node, NULL, TG_E_EXPANSION, "\"only\" over more than %llu tiles",
                           (unsigned long long)r->max_tasks);
     push_indices(r, spec->n_tile_dims);

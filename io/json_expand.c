@@ -4,7 +4,10 @@
  * nesting costs no stack; that works because graphs that call themselves are refused, so that no
  * template is active twice.  A template that can make more than one task is walked twice: first
  * counting only, so that an expansion beyond the limit is refused before any memory is spent on it.
- * Counting multiplies innermost loops out instead of walking them. */
+ * Counting multiplies innermost loops out instead of walking them.
+ *
+ * The limit is one of tasks, but work and memory follow what each task says, too: a long text, many
+ * names in "after", many ranks.  A task weighs the more for them, and the weight is limited as well. */
 #include "io/json_reader.h"
 
 #include <inttypes.h>
@@ -15,6 +18,8 @@
 
 #include "graph/error.h"
 #include "graph/vec.h"
+
+#define WEIGHT_PER_TASK 8
 
 static bool is_control(const struct tgi_template *t)
 {
@@ -85,7 +90,7 @@ static int seek(struct tgi_reader *r, struct tgi_template *t, uint32_t level, bo
             set_slot(r, t->loops[level].slot, r->frame.i[t->loops[level].slot] + 1);
             t->n_open = ++level;
             is_next = false;
-            if (r->is_counting && ++r->n_steps > r->max_tasks)
+            if (r->is_counting && (r->n_steps += t->loops[level - 1].weight) > r->max_tasks)
                 return too_many(r, t->loops[level - 1].node, UINT64_MAX);
         }
         if (level == t->n_loops)
@@ -555,6 +560,17 @@ static int eval_when(struct tgi_reader *r, const struct tgi_template *t, bool *i
     return rc;
 }
 
+static uint64_t weight(const struct tgi_reader *r, const struct tgi_template *t)
+{
+    uint64_t n = 1 + t->n_after;
+    if (is_leaf(t))
+        n += r->tape.nodes[t->node].size / 256;
+    for (uint32_t k = 0; t->verb == TGI_VERB_COLLECTIVE && k < t->n_args; k++)
+        if (t->args[k].reference.kind == TG_ARG_ALL)
+            n += r->graph->space->buffers[t->args[k].reference.buffer].n_tiles;
+    return n;
+}
+
 static int count(struct tgi_reader *r, struct tgi_template *t)
 {
     uint64_t n = 1;
@@ -563,8 +579,10 @@ static int count(struct tgi_reader *r, struct tgi_template *t)
         n = (uint64_t)inner->limit - (uint64_t)r->frame.i[inner->slot];
         set_slot(r, inner->slot, inner->limit - 1); /* as if they had all been walked */
     }
+    uint64_t one = weight(r, t), most = WEIGHT_PER_TASK * r->max_tasks;
     r->n_counted += n;
-    if (r->n_emitted + r->n_counted <= r->max_tasks)
+    r->n_weight = n > most / one ? most + 1 : r->n_weight + n * one;
+    if (r->n_emitted + r->n_counted <= r->max_tasks && r->n_weight <= most)
         return 0;
     const struct tgi_template *looping = t;
     while (looping->n_loops == 0 && container(looping) != NULL)
@@ -700,7 +718,7 @@ int tgi_expand(struct tgi_reader *r, struct tgi_template *task)
     memset(&r->common, 0, sizeof r->common);
     if (task->n_loops > 0 || !is_leaf(task)) {
         r->is_counting = true;
-        r->n_counted = r->n_steps = 0;
+        r->n_counted = 0; /* steps and weight add up over the file */
         rc = walk(r, task);
         r->is_counting = false;
     } else if (r->n_emitted >= r->max_tasks) {

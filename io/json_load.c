@@ -207,7 +207,9 @@ int tg_graph_load(const char *path, const struct tg_load_options *options, struc
         return tgi_error_memory(err, "reading a graph");
     r->options = &all;
     r->file = strcmp(path, "-") == 0 ? "<stdin>" : path;
-    r->max_tasks = all.max_tasks > 0 ? all.max_tasks : DEFAULT_MAX_TASKS;
+    r->max_tasks = all.max_tasks == 0           ? DEFAULT_MAX_TASKS
+                   : all.max_tasks < UINT32_MAX ? all.max_tasks
+                                                : UINT32_MAX;
     r->n_cuda = all.n_cuda;
     size_t n_slots = (TGI_MAX_CALLS + 1) * TGI_MAX_VARS;
     r->slots_i = calloc(n_slots, sizeof *r->slots_i);

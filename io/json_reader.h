@@ -112,7 +112,8 @@ struct tgi_loop {
     const char *name;
     uint32_t name_length;
     struct tgi_number begin, end;
-    int64_t limit; /* while it runs */
+    uint32_t weight; /* of an iteration, see json_expand.c */
+    int64_t limit;   /* while it runs */
 };
 
 struct tgi_arg_template {
@@ -224,7 +225,7 @@ struct tgi_reader {
     uint32_t call_depth;
     struct tgi_template *current; /* messages tell its loop variables; NULL: none */
     bool is_counting;
-    uint64_t n_counted, n_steps;
+    uint64_t n_counted, n_steps, n_weight;
     uint64_t n_emitted;
     struct tg_graph *target;
     char name[TGI_MAX_NAME + 32]; /* of the task at hand; starts with the prefix of the calls around it */

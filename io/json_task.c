@@ -138,6 +138,7 @@ static int compile_loop(struct tgi_reader *r, struct tgi_pool *pool, uint32_t no
         at++;
     loop->node = node;
     loop->slot = slot;
+    loop->weight = 1 + length / 64;
     loop->name = text + name;
     loop->name_length = at - name;
     while (at < length && text[at] == ' ')

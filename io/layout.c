@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "graph/error.h"
+#include "io/output.h"
 #include "sched/process.h"
 
 int tgi_layout_temporary(char **path_p, FILE **file_p, struct tg_error *err)
@@ -31,9 +32,17 @@ int tgi_layout_temporary(char **path_p, FILE **file_p, struct tg_error *err)
         free(path);
         return TG_E_WRITE;
     }
+    tgi_output_guard(path);
     *path_p = path;
     *file_p = file;
     return 0;
+}
+
+void tgi_layout_discard(char *path)
+{
+    unlink(path);
+    tgi_output_unguard(path);
+    free(path);
 }
 
 /* The first line that Graphviz said, without control characters. */
@@ -47,17 +56,19 @@ static void first_line(const char *output, char *line, size_t size)
     }
 }
 
-static int run_dot(const char *dot_path, const char *type, const char *result, uint64_t limit_ns, struct tg_error *err)
+static int run_dot(const char *dot_path, const char *type, const char *result, uint64_t limit_ns,
+                   struct tg_error *err)
 {
     char format[16];
     snprintf(format, sizeof(format), "-T%s", type);
     const char *const argv[] = {"dot", format, "-o", result, dot_path, NULL};
     uint64_t limit_ms = limit_ns / 1000000 + 1;
     struct tgi_process process;
-    int rc = tgi_process_run((char *const *)argv, NULL, limit_ms < UINT32_MAX ? (uint32_t)limit_ms : UINT32_MAX,
-                             &process, err);
+    int rc = tgi_process_run((char *const *)argv, NULL,
+                             limit_ms < UINT32_MAX ? (uint32_t)limit_ms : UINT32_MAX, &process, err);
     if (rc == TG_E_OPEN)
-        return tgi_error(err, TG_E_NO_LIBRARY, "Graphviz lays pictures out, and its program \"dot\" cannot be started; "
+        return tgi_error(err, TG_E_NO_LIBRARY,
+                         "Graphviz lays pictures out, and its program \"dot\" cannot be started; "
                          "install graphviz, or export as dot or mermaid");
     if (rc)
         return rc;
@@ -65,8 +76,10 @@ static int run_dot(const char *dot_path, const char *type, const char *result, u
     first_line(process.output, said, sizeof(said));
     free(process.output);
     if (process.is_timed_out)
-        return tgi_error(err, TG_E_RUN_TIMEOUT, "Graphviz did not lay the picture out within %.3g s; raise --time-limit, "
-                         "or lower --max-nodes to draw a node for each kernel", (double)limit_ns / 1e9);
+        return tgi_error(err, TG_E_RUN_TIMEOUT,
+                         "Graphviz did not lay the picture out within %.3g s; raise --time-limit, "
+                         "or lower --max-nodes to draw a node for each kernel",
+                         (double)limit_ns / 1e9);
     if (!WIFEXITED(process.wait_status) || WEXITSTATUS(process.wait_status) != 0)
         return tgi_error(err, TG_E_SYSTEM, "Graphviz failed%s%s", said[0] ? ": " : "", said);
     return 0;
@@ -87,7 +100,8 @@ static int copy_file(const char *path, FILE *to, struct tg_error *err)
     return rc;
 }
 
-int tgi_layout_render(const char *dot_path, const char *type, uint64_t limit_ns, FILE *to, struct tg_error *err)
+int tgi_layout_render(const char *dot_path, const char *type, uint64_t limit_ns, FILE *to,
+                      struct tg_error *err)
 {
     char *path;
     FILE *file;
@@ -98,7 +112,6 @@ int tgi_layout_render(const char *dot_path, const char *type, uint64_t limit_ns,
     rc = run_dot(dot_path, type, path, limit_ns, err);
     if (rc == 0)
         rc = copy_file(path, to, err);
-    unlink(path);
-    free(path);
+    tgi_layout_discard(path);
     return rc;
 }

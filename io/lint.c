@@ -18,7 +18,8 @@ struct linter {
     uint32_t n, n_of_kind;
 };
 
-static void find(struct linter *l, int status, uint32_t site, const char *help, const char *format, ...) TG_PRINTF(5, 6);
+static void find(struct linter *l, int status, uint32_t site, const char *help, const char *format, ...)
+    TG_PRINTF(5, 6);
 static void find(struct linter *l, int status, uint32_t site, const char *help, const char *format, ...)
 {
     char message[1024];
@@ -45,7 +46,8 @@ static void end_kind(struct linter *l, const char *what)
     if (l->n_of_kind > MOST_A_KIND) {
         char message[128];
         snprintf(message, sizeof(message), "and %u more: %s", l->n_of_kind - MOST_A_KIND, what);
-        struct tg_diagnostic d = {.status = 0, .is_warning = true, .message = message, .file = l->g->space->file};
+        struct tg_diagnostic d = {
+            .status = 0, .is_warning = true, .message = message, .file = l->g->space->file};
         l->report(l->user, &d);
     }
     l->n_of_kind = 0;
@@ -97,7 +99,8 @@ static int lint_unused(struct linter *l, struct tg_error *err)
         mark_used(body, op_used, buffer_used);
     for (uint32_t i = 0; i < space->n_buffers; i++) {
         if (!buffer_used[i])
-            find(l, 0, space->buffers[i].site, NULL, "buffer \"%s\" is not used by any task", space->buffers[i].name);
+            find(l, 0, space->buffers[i].site, NULL, "buffer \"%s\" is not used by any task",
+                 space->buffers[i].name);
     }
     for (uint32_t i = 0; i < space->n_ops; i++) {
         const struct tgi_op *op = &space->ops[i];
@@ -147,11 +150,14 @@ static int lint_uninitialised(struct linter *l, struct tg_error *err)
                     memset(is_written + tile, 1, n);
                     continue;
                 }
-                bool reads = access == TG_IN || access == TG_INOUT || access == TG_COMMUTE || access == TG_REDUCE;
-                if (pass == 1 || !reads || !starts_undefined(b) || is_opaque || is_reported[b - space->buffers])
+                bool reads =
+                    access == TG_IN || access == TG_INOUT || access == TG_COMMUTE || access == TG_REDUCE;
+                if (pass == 1 || !reads || !starts_undefined(b) || is_opaque ||
+                    is_reported[b - space->buffers])
                     continue;
                 uint32_t missing = tile;
-                while (missing < tile + n && (is_written[missing] || (b->present && !b->present[missing - b->first_tile])))
+                while (missing < tile + n &&
+                       (is_written[missing] || (b->present && !b->present[missing - b->first_tile])))
                     missing++;
                 if (missing == tile + n)
                     continue;
@@ -191,8 +197,8 @@ static void lint_redundant(struct linter *l)
     end_kind(l, "control edges that others imply");
 }
 
-int tgi_lint_run(const struct tg_graph *g, unsigned kinds, tg_diagnostic_fn on_diagnostic, void *user, uint32_t *n_p,
-                 struct tg_error *err)
+int tgi_lint_run(const struct tg_graph *g, unsigned kinds, tg_diagnostic_fn on_diagnostic, void *user,
+                 uint32_t *n_p, struct tg_error *err)
 {
     struct linter l = {g, on_diagnostic, user, 0, 0};
     int rc = 0;

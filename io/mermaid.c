@@ -50,8 +50,9 @@ static void write_edges(const struct tg_graph *g, const struct tgi_picture *pict
     }
 }
 
-static int write_graph(const struct tg_graph *g, const struct tgi_picture *picture, const struct tgi_palette *palette,
-                       const struct tgi_critical_path *path, FILE *to, struct tg_error *err)
+static int write_graph(const struct tg_graph *g, const struct tgi_picture *picture,
+                       const struct tgi_palette *palette, const struct tgi_critical_path *path, FILE *to,
+                       struct tg_error *err)
 {
     uint32_t *next = malloc(((size_t)g->n_tasks + 1) * 2 * sizeof(*next));
     if (!next)
@@ -68,7 +69,8 @@ static int write_graph(const struct tg_graph *g, const struct tgi_picture *pictu
         putc('\n', to);
     }
     for (uint32_t k = 0; k < palette->n_kinds; k++)
-        fprintf(to, "  classDef k%u fill:%s,stroke:#555,color:#000\n", k, tgi_palette_fill(g->space, palette, k));
+        fprintf(to, "  classDef k%u fill:%s,stroke:#555,color:#000\n", k,
+                tgi_palette_fill(g->space, palette, k));
     for (uint32_t t = 0; t < g->n_tasks; t++) {
         char scratch[32];
         if (picture->shown && !picture->shown[t])
@@ -90,7 +92,8 @@ static int write_graph(const struct tg_graph *g, const struct tgi_picture *pictu
     return ferror(to) ? tgi_error(err, TG_E_WRITE, "cannot write the flowchart") : 0;
 }
 
-int tgi_mermaid_write(const struct tg_graph *g, const struct tgi_picture *picture, FILE *to, struct tg_error *err)
+int tgi_mermaid_write(const struct tg_graph *g, const struct tgi_picture *picture, FILE *to,
+                      struct tg_error *err)
 {
     if (!g->is_frozen)
         return tgi_error(err, TG_E_NOT_FROZEN, "only a frozen graph can be drawn");

@@ -44,6 +44,23 @@ static void free_slot(int slot)
         atomic_store_explicit(&slot_state[slot], FREE, memory_order_release);
 }
 
+void tgi_output_guard(const char *path)
+{
+    (void)take_slot(path);
+}
+
+void tgi_output_unguard(const char *path)
+{
+    for (int i = 0; i < MAX_UNFINISHED; i++) {
+        /* acquire: see take_slot() */
+        if (atomic_load_explicit(&slot_state[i], memory_order_acquire) == READY &&
+            strcmp(slot_path[i], path) == 0) {
+            free_slot(i);
+            return;
+        }
+    }
+}
+
 void tgi_output_abandon_all(void)
 {
     for (int i = 0; i < MAX_UNFINISHED; i++) {

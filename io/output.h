@@ -20,6 +20,9 @@ int tgi_output_open(struct tgi_output *out, const char *path, struct tg_error *e
 int tgi_output_finish(struct tgi_output *out, struct tg_error *err);
 /* Gives up: removes what was written.  Does nothing after finish. */
 void tgi_output_abandon(struct tgi_output *out);
+/* Lists a temporary file of someone else's as unfinished, and forgets it again. */
+void tgi_output_guard(const char *path);
+void tgi_output_unguard(const char *path);
 /* Removes all unfinished files of the process.  Safe in a signal handler. */
 void tgi_output_abandon_all(void);
 

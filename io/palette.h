@@ -21,7 +21,8 @@ const char *tgi_palette_name(const struct tgi_space *space, const struct tgi_pal
 /* "#rrggbb".  Fills that dark text can be read on; told apart with any colour vision. */
 const char *tgi_palette_fill(const struct tgi_space *space, const struct tgi_palette *palette, uint32_t kind);
 
-static inline uint32_t tgi_palette_kind(const struct tg_graph *g, const struct tgi_palette *palette, uint32_t task)
+static inline uint32_t tgi_palette_kind(const struct tg_graph *g, const struct tgi_palette *palette,
+                                        uint32_t task)
 {
     return palette->kind_of[g->nodes[task].op & TGI_NODE_OP];
 }

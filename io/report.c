@@ -93,7 +93,8 @@ static void measure_kernels(struct tgi_report *r, struct work *w)
     }
     for (uint32_t t = 0; t < g->n_tasks; t++) {
         if (has_run(&w->spans[t]))
-            w->durations[w->first[tgi_palette_kind(g, &w->palette, t)]++] = w->spans[t].end_ns - w->spans[t].start_ns;
+            w->durations[w->first[tgi_palette_kind(g, &w->palette, t)]++] =
+                w->spans[t].end_ns - w->spans[t].start_ns;
     }
     for (uint32_t k = 0; k < w->palette.n_kinds; k++) {
         struct tgi_report_kernel *kernel = &w->by_kind[k];
@@ -228,7 +229,8 @@ static void sum_flops(struct tgi_report *r)
     }
 }
 
-int tgi_report_create(const struct tg_graph *g, struct tg_run *run, struct tgi_report *report, struct tg_error *err)
+int tgi_report_create(const struct tg_graph *g, struct tg_run *run, struct tgi_report *report,
+                      struct tg_error *err)
 {
     struct tgi_report r = {.graph = g, .run = run};
     struct tg_graph_stats graph_stats;
@@ -423,7 +425,8 @@ static void print_waits(const struct tgi_report *r, FILE *to)
     /* Not worth a line: hardly anybody waited. */
     if (!knows_busy(r) || share(r->idle_ns, whole_ns(r) * r->n_workers) < 2)
         return;
-    double behind = worst ? share(worst->idle_behind_ns, r->idle_ns) : 0, end = share(r->idle_end_ns, r->idle_ns);
+    double behind = worst ? share(worst->idle_behind_ns, r->idle_ns) : 0,
+           end = share(r->idle_end_ns, r->idle_ns);
     if (behind < 5 && end < 5)
         return;
     fprintf(to, "  waits: ");

@@ -37,7 +37,8 @@ struct tgi_report {
 };
 
 /* The run is over. */
-int tgi_report_create(const struct tg_graph *g, struct tg_run *run, struct tgi_report *report, struct tg_error *err);
+int tgi_report_create(const struct tg_graph *g, struct tg_run *run, struct tgi_report *report,
+                      struct tg_error *err);
 void tgi_report_fini(struct tgi_report *report);
 
 /* Two lines with the bounds, the tables, and what workers waited for.  `makespan_ns` is what rates

@@ -25,8 +25,8 @@ static int three_digits(char *text, size_t size, double value)
     return snprintf(text, size, "%.*f", decimals, value);
 }
 
-static char *scaled(double value, double step, const char *const *prefixes, int n, const char *unit, char *text,
-                    size_t size)
+static char *scaled(double value, double step, const char *const *prefixes, int n, const char *unit,
+                    char *text, size_t size)
 {
     int k = 0;
     while (k + 1 < n && fabs(value) >= step * 0.9995) {

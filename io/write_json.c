@@ -111,7 +111,8 @@ static char *runs_text(const struct tgi_buffer *b)
         separator = " || ";
         uint64_t rest = t / n_row;
         for (uint32_t d = last; d > 0; d--) {
-            fprintf(to, "%c == %llu && ", names[d - 1], (unsigned long long)(rest % (uint64_t)b->tiles[d - 1]));
+            fprintf(to, "%c == %llu && ", names[d - 1],
+                    (unsigned long long)(rest % (uint64_t)b->tiles[d - 1]));
             rest /= (uint64_t)b->tiles[d - 1];
         }
         fprintf(to, "%c >= %u && %c < %u", names[last], t % n_row, names[last], t % n_row + (end - t));
@@ -203,7 +204,8 @@ static void put_buffer(struct writer *w, const struct tgi_buffer *b)
 static void put_param(struct writer *w, const struct tgi_param *p)
 {
     char type[16];
-    snprintf(type, sizeof(type), "%s%s", p->dtype == TGI_DTYPE_T ? "T" : tg_dtype_name((enum tg_dtype)p->dtype),
+    snprintf(type, sizeof(type), "%s%s",
+             p->dtype == TGI_DTYPE_T ? "T" : tg_dtype_name((enum tg_dtype)p->dtype),
              p->access == TG_SCALAR ? "" : "*");
     tgi_json_flat_object(&w->json, NULL);
     tgi_json_string(&w->json, "name", p->name);
@@ -224,13 +226,14 @@ static bool is_same_text(const char *a, const char *b)
  * there is more to it. */
 static const struct tgi_builtin *plain_builtin(const struct tgi_op *op)
 {
-    if (op->n_variants != 1 || op->variants[0].form != TGI_VARIANT_BUILTIN || op->variants[0].on != TGI_DEVICE_CPU)
+    if (op->n_variants != 1 || op->variants[0].form != TGI_VARIANT_BUILTIN ||
+        op->variants[0].on != TGI_DEVICE_CPU)
         return NULL;
     const struct tgi_builtin *b = op->variants[0].builtin;
     bool is_plain = op->n_params == b->n_params;
     for (uint32_t i = 0; is_plain && i < b->n_params; i++)
-        is_plain = strcmp(op->params[i].name, b->params[i].name) == 0 && op->params[i].dtype == b->params[i].dtype &&
-                   op->params[i].access == b->params[i].access;
+        is_plain = strcmp(op->params[i].name, b->params[i].name) == 0 &&
+                   op->params[i].dtype == b->params[i].dtype && op->params[i].access == b->params[i].access;
     return is_plain ? b : NULL;
 }
 
@@ -288,8 +291,8 @@ static void put_variant(struct writer *w, const struct tgi_op *op, const struct 
         tgi_json_string(&w->json, "builtin", v->builtin->name);
         break;
     case TGI_VARIANT_FUNCTION:
-        w->rc = tgi_error(w->err, TG_E_UNSUPPORTED, "kernel \"%s\": a file cannot hold a C function of the program",
-                          op->name);
+        w->rc = tgi_error(w->err, TG_E_UNSUPPORTED,
+                          "kernel \"%s\": a file cannot hold a C function of the program", op->name);
         break;
     case TGI_VARIANT_SOURCE:
         put_source(w, v->on == TGI_DEVICE_CPU ? "c" : "code", v->text);
@@ -611,7 +614,8 @@ static void put_tasks(struct writer *w)
         const char *key;
         const struct tg_graph *body = next_body(f, &key);
         if (body && depth == MAX_NESTING) {
-            w->rc = tgi_error(w->err, TG_E_LIMIT, "bodies of control tasks are nested more than %d deep", MAX_NESTING);
+            w->rc = tgi_error(w->err, TG_E_LIMIT, "bodies of control tasks are nested more than %d deep",
+                              MAX_NESTING);
         } else if (body) {
             tgi_json_flat_array(&w->json, key);
             w->rc = frame_init(&frames[depth], body, w->err);
@@ -792,8 +796,9 @@ static void put_file(struct writer *w)
 
 int tgi_graph_write_json(const struct tg_graph *g, enum tgi_json_form form, FILE *to, struct tg_error *err)
 {
-    struct writer w = {g, g->space, form, tgi_json_begin(to, form == TGI_JSON_LINES ? TGI_JSON_LINE : TGI_JSON_PRETTY),
-                       err, 0};
+    struct writer w = {g,    g->space,
+                       form, tgi_json_begin(to, form == TGI_JSON_LINES ? TGI_JSON_LINE : TGI_JSON_PRETTY),
+                       err,  0};
     put_file(&w);
     if (w.rc == 0 && ferror(to))
         w.rc = tgi_error(err, TG_E_WRITE, "cannot write the graph");

@@ -53,9 +53,10 @@ bool tgi_locks_create(struct tgi_instance *in)
         return true;
     in->locks = aligned_alloc(64, g->n_groups * sizeof *in->locks);
     in->share_states = calloc(g->n_shares, sizeof *in->share_states);
+    if (in->locks)
+        memset(in->locks, 0, g->n_groups * sizeof *in->locks);
     if (!in->locks || !in->share_states)
         return false;
-    memset(in->locks, 0, g->n_groups * sizeof *in->locks);
     for (uint32_t i = 0; i < g->n_groups; i++) {
         in->locks[i].first = in->locks[i].last = TG_NONE;
         in->locks[i].n_left = g->groups[i].n_members;

@@ -35,7 +35,7 @@ void tgi_run_fail(struct tg_run *run, struct tgi_instance *in, uint32_t task, in
     char scratch[16];
     const char *name = tgi_graph_task_name(in->graph, task, scratch);
     const struct tgi_op *op = tgi_graph_op(in->graph, task);
-    int code = status < 0 && -status / 100 == 7 ? status : TG_E_TASK_FAILED;
+    int code = status == TG_E_NO_MEMORY || (status < 0 && -status / 100 == 7) ? status : TG_E_TASK_FAILED;
     mark(in, task, TGI_MARK_FAILED);
     tgi_poison_successors(in, task);
     atomic_fetch_add_explicit(&run->n_failed, 1, memory_order_relaxed);
@@ -95,7 +95,7 @@ static int execute_collective(struct tgi_worker *w, struct tgi_instance *in, con
     struct tg_error err;
     if (!tiles) {
         snprintf(w->explanation, sizeof w->explanation, "out of memory");
-        return TG_E_TASK_FAILED;
+        return TG_E_NO_MEMORY;
     }
     for (uint32_t i = 0; i < op->n_params; i++)
         tiles[i] = tgi_store_address(in->run->store, words[i]);
@@ -216,7 +216,7 @@ static int execute_attempts(struct tgi_worker *w, struct tgi_instance *in, uint3
     struct snapshot snapshot = {.n = 0};
     if (attr && attr->retries && !snapshot_take(in, task, &snapshot)) {
         snprintf(w->explanation, sizeof w->explanation, "out of memory: the copy that a retry needs");
-        return TG_E_TASK_FAILED;
+        return TG_E_NO_MEMORY;
     }
     uint32_t n_left = attr ? attr->retries : 0;
     int rc = execute_body(w, in, task);

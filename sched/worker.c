@@ -276,7 +276,12 @@ static inline __attribute__((always_inline)) void execute_item(struct tgi_worker
 
 void tgi_worker_execute_item(struct tgi_worker *w, uint64_t item)
 {
-    /* The caller may be in the middle of a task, whose context is the worker's. */
+    if ((item & 3) == TGI_ITEM_JOB || (item & 3) == TGI_ITEM_CHILD) {
+        execute_item(w, item, false);
+        return;
+    }
+    /* A task that could not be pushed.  The caller may be in the middle of another, whose context is
+     * the worker's. */
     struct tg_context outer = w->context;
     w->context.family = NULL;
     execute_item(w, item, false);

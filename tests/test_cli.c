@@ -21,9 +21,12 @@ static void counts_take_suffixes(void **state)
     static const struct {
         const char *text;
         int64_t value;
-    } good[] = {{"0", 0}, {"12", 12}, {"64k", 64000}, {"1M", 1000000}, {"1e6", 1000000}, {"1_000_000", 1000000},
-                {"2.5k", 2500}, {"9223372036854775807", INT64_MAX}};
-    static const char *const bad[] = {"", "x", "-1", "1.5", "12x", "0x10", "1e400", "9223372036854775808", "nan", " 1"};
+    } good[] = {{"0", 0},         {"12", 12},
+                {"64k", 64000},   {"1M", 1000000},
+                {"1e6", 1000000}, {"1_000_000", 1000000},
+                {"2.5k", 2500},   {"9223372036854775807", INT64_MAX}};
+    static const char *const bad[] = {"",    "x", "-1", "1.5", "12x", "0x10", "1e400", "9223372036854775808",
+                                      "nan", " 1"};
     (void)state;
     for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
         int64_t value = -1;
@@ -149,12 +152,22 @@ static void two_dashes_end_options(void **state)
 
 static void wrong_usage_is_2(void **state)
 {
-    static const char *const lines[][8] = {
-        {"rnu", "g.json"}, {"run", "g.json", "--repat", "3"}, {"run", "g.json", "--repeat"},
-        {"run", "g.json", "--repeat", "x"}, {"run", "g.json", "--repeat", "0"}, {"run", "g.json", "-Z"},
-        {"run"}, {"run", "a", "b"}, {"run", "g.json", "-p", "N"}, {"run", "g.json", "--verify=yes"},
-        {"run", "g.json", "--compare", "luck"}, {"run", "g.json", "--timeout", "soon"}, {"devices", "x"},
-        {"--format", "xml", "run", "g.json"}, {"run", "g.json", "--mem", "lots"}, {"run", "g.json", "--format"}};
+    static const char *const lines[][8] = {{"rnu", "g.json"},
+                                           {"run", "g.json", "--repat", "3"},
+                                           {"run", "g.json", "--repeat"},
+                                           {"run", "g.json", "--repeat", "x"},
+                                           {"run", "g.json", "--repeat", "0"},
+                                           {"run", "g.json", "-Z"},
+                                           {"run"},
+                                           {"run", "a", "b"},
+                                           {"run", "g.json", "-p", "N"},
+                                           {"run", "g.json", "--verify=yes"},
+                                           {"run", "g.json", "--compare", "luck"},
+                                           {"run", "g.json", "--timeout", "soon"},
+                                           {"devices", "x"},
+                                           {"--format", "xml", "run", "g.json"},
+                                           {"run", "g.json", "--mem", "lots"},
+                                           {"run", "g.json", "--format"}};
     (void)state;
     for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
         struct tgi_cli cli;
@@ -202,7 +215,8 @@ static void every_option_of_the_table_is_accepted(void **state)
 
 /* ---- The table and what is made of it -----------------------------------------------------*/
 
-static char *text_of(void (*print)(FILE *, const struct tgi_cli_command *), const struct tgi_cli_command *command)
+static char *text_of(void (*print)(FILE *, const struct tgi_cli_command *),
+                     const struct tgi_cli_command *command)
 {
     char *text = NULL;
     size_t size = 0;

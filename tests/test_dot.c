@@ -103,8 +103,7 @@ static char *filtered(const char *command, const char *text)
         putc(c, to);
     int status = pclose(from);
     fclose(to);
-    unlink(path);
-    free(path);
+    tgi_layout_discard(path);
     if (status != 0) {
         print_message("%s", out);
         free(out);
@@ -119,8 +118,10 @@ static void hostile_names_stay_inside_their_quotes(void **state)
     (void)state;
     for (int view = TGI_VIEW_TASKS; view <= TGI_VIEW_TYPES; view++) {
         for (int group = TGI_GROUP_NONE; group <= TGI_GROUP_PREFIX; group++) {
-            struct tgi_picture picture = {.view = (enum tgi_picture_view)view, .group = (enum tgi_picture_group)group,
-                                          .marks_critical = true, .remark = hostile_names[4]};
+            struct tgi_picture picture = {.view = (enum tgi_picture_view)view,
+                                          .group = (enum tgi_picture_group)group,
+                                          .marks_critical = true,
+                                          .remark = hostile_names[4]};
             char *dot = written(tgi_dot_write, g, &picture);
             assert_is_printable(dot);
             assert_only_our_attributes(dot);
@@ -230,7 +231,8 @@ static void assert_is_inert_svg(const char *svg)
     assert_int_equal(depth, 0);
 }
 
-static char *gantt_of(const struct tg_graph *g, const struct tgi_span *spans, uint32_t n_workers, uint64_t makespan_ns)
+static char *gantt_of(const struct tg_graph *g, const struct tgi_span *spans, uint32_t n_workers,
+                      uint64_t makespan_ns)
 {
     struct tgi_gantt gantt = {g, spans, n_workers, makespan_ns};
     char *text = NULL;
@@ -249,7 +251,8 @@ static void a_schedule_with_hostile_names_is_inert(void **state)
     (void)state;
     assert_non_null(spans);
     for (uint32_t t = 0; t < g->n_tasks; t++)
-        spans[t] = (struct tgi_span){.ready_ns = t * 1000, .start_ns = t * 1000, .end_ns = t * 1000 + 900, .worker = t % 3};
+        spans[t] = (struct tgi_span){
+            .ready_ns = t * 1000, .start_ns = t * 1000, .end_ns = t * 1000 + 900, .worker = t % 3};
     char *svg = gantt_of(g, spans, 3, g->n_tasks * 1000);
     assert_is_printable(svg);
     assert_is_inert_svg(svg);
@@ -282,7 +285,8 @@ static struct tg_graph *make_chain(uint32_t n, uint32_t m)
     task.kernel = kernel_id;
     task.n_args = 3;
     for (uint32_t i = 0; i < n + m; i++) {
-        struct tg_arg args[] = {tg_arg_int(1), tg_arg_float(2), tg_arg_tile(buffer_id, i < n ? 0 : i - n + 1)};
+        struct tg_arg args[] = {tg_arg_int(1), tg_arg_float(2),
+                                tg_arg_tile(buffer_id, i < n ? 0 : i - n + 1)};
         task.args = args;
         assert_int_equal(tg_graph_add_task(g, &task, NULL, &err), 0);
     }
@@ -364,8 +368,7 @@ static void layout_respects_its_time_limit(void **state)
     assert_non_null(to);
     assert_int_equal(tgi_layout_render(path, "svg", 1000000, to, &err), TG_E_RUN_TIMEOUT);
     fclose(to);
-    unlink(path);
-    free(path);
+    tgi_layout_discard(path);
     tg_graph_destroy(g);
 }
 

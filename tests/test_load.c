@@ -507,6 +507,25 @@ static void bombs_are_refused_at_once(void **state)
     assert_true(peak_kib() - before < 64 * 1024);
 }
 
+/* A million tasks with a thousand names each: few tasks, but too much to say about them. */
+static void long_templates_count_for_more(void **state)
+{
+    (void)state;
+    static char text[64000];
+    size_t n = (size_t)sprintf(text, HEAD "\"tasks\":[{\"id\":\"a\",\"barrier\":true},{\"for\":\"i in "
+                                          "0:1000000\",\"barrier\":true,\"after\":[\"a\"");
+    for (int k = 0; k < 1000; k++)
+        n += (size_t)sprintf(text + n, ",\"a\"");
+    sprintf(text + n, "]}]}");
+    assert_int_equal(refused(text, NULL).status, TG_E_EXPANSION);
+    n = (size_t)sprintf(text, "{\"tgraph\":\"1.0\",\"buffers\":{\"A\":{\"dtype\":\"u8\",\"shape\":[1],"
+                              "\"tiles\":[49000000],\"only\":\"1");
+    for (int k = 0; k < 1000; k++)
+        n += (size_t)sprintf(text + n, "+i");
+    sprintf(text + n, "\"}},\"tasks\":[]}");
+    assert_int_equal(refused(text, NULL).status, TG_E_EXPANSION);
+}
+
 static void a_million_brackets_are_refused(void **state)
 {
     (void)state;
@@ -609,6 +628,7 @@ int main(void)
         cmocka_unit_test(standard_input_may_hold_either_form),
         cmocka_unit_test(a_stream_cut_anywhere_is_refused),
         cmocka_unit_test(bombs_are_refused_at_once),
+        cmocka_unit_test(long_templates_count_for_more),
         cmocka_unit_test(a_million_brackets_are_refused),
         cmocka_unit_test(large_files_and_lines_are_refused),
         cmocka_unit_test(a_long_stream_needs_little_beside_the_graph),

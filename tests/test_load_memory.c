@@ -31,6 +31,9 @@ void __libc_free(void *p);
 static bool is_armed, fails_for_ever;
 static long fail_at, n_calls, n_live;
 
+/* libc's own calls come here, too. */
+#define REPLACES __attribute__((visibility("default")))
+
 static bool must_fail(void)
 {
     if (!is_armed)
@@ -48,18 +51,18 @@ static void *counted(void *p)
     return p;
 }
 
-void *malloc(size_t size) { return must_fail() ? NULL : counted(__libc_malloc(size)); }
+REPLACES void *malloc(size_t size) { return must_fail() ? NULL : counted(__libc_malloc(size)); }
 
-void *calloc(size_t n, size_t size) { return must_fail() ? NULL : counted(__libc_calloc(n, size)); }
+REPLACES void *calloc(size_t n, size_t size) { return must_fail() ? NULL : counted(__libc_calloc(n, size)); }
 
-void *realloc(void *p, size_t size)
+REPLACES void *realloc(void *p, size_t size)
 {
     if (must_fail())
         return NULL;
     return p == NULL ? counted(__libc_realloc(p, size)) : __libc_realloc(p, size);
 }
 
-void free(void *p)
+REPLACES void free(void *p)
 {
     n_live -= is_armed && p != NULL;
     __libc_free(p);

@@ -133,8 +133,9 @@ static tg_kernel_id add_kernel(struct tg_graph *g, const char *builtin)
 
 static void tiles_that_do_not_exist_stay_away(void **state)
 {
-    static const uint8_t shapes[][9] = {{1, 0, 0, 1, 1, 0, 1, 1, 1}, {1, 1, 1, 0, 1, 1, 0, 0, 1}, {0, 0, 0, 1, 0, 0, 1, 1, 0},
-                                        {0, 1, 1, 0, 0, 1, 0, 0, 0}, {1, 0, 0, 0, 1, 0, 0, 0, 1}, {1, 0, 1, 0, 1, 0, 1, 1, 0},
+    static const uint8_t shapes[][9] = {{1, 0, 0, 1, 1, 0, 1, 1, 1}, {1, 1, 1, 0, 1, 1, 0, 0, 1},
+                                        {0, 0, 0, 1, 0, 0, 1, 1, 0}, {0, 1, 1, 0, 0, 1, 0, 0, 0},
+                                        {1, 0, 0, 0, 1, 0, 0, 0, 1}, {1, 0, 1, 0, 1, 0, 1, 1, 0},
                                         {1, 1, 0, 1, 1, 1, 0, 1, 1}, {0, 0, 1, 0, 0, 0, 0, 0, 0}};
     (void)state;
     for (size_t i = 0; i < sizeof(shapes) / sizeof(*shapes); i++) {
@@ -228,7 +229,8 @@ static void bodies_collectives_and_attributes_survive(void **state)
         struct tg_graph *g = make_everything(), *h = reloaded(g, i == 0 ? "json" : "jsonl");
         char *a = written(g, TGI_JSON_DOCUMENT), *b = written(h, TGI_JSON_DOCUMENT);
         assert_string_equal(a, b);
-        assert_non_null(strstr(a, "\"while\": \"go[0,0]\", \"max\": 7, \"do\": [{\"if\": \"go[0,0]\", \"then\": [{"));
+        assert_non_null(
+            strstr(a, "\"while\": \"go[0,0]\", \"max\": 7, \"do\": [{\"if\": \"go[0,0]\", \"then\": [{"));
         assert_non_null(strstr(a, "\"root\": 1"));
         assert_non_null(strstr(a, "\"after\": [\"#1\"]"));
         assert_non_null(strstr(a, "\"x[0,0]@rows(2:5)\""));
@@ -300,7 +302,8 @@ static void hostile_names_are_written_as_text(void **state)
 
 static void numbers_keep_their_value(void **state)
 {
-    static const double values[] = {0, -0.0, 0.1, 1e300, 5e-324, 1.0 / 3, 123456789, -2.5e-7, 9007199254740993.0};
+    static const double values[] = {
+        0, -0.0, 0.1, 1e300, 5e-324, 1.0 / 3, 123456789, -2.5e-7, 9007199254740993.0};
     (void)state;
     for (size_t i = 0; i < sizeof(values) / sizeof(*values); i++) {
         char *text = NULL;

@@ -98,6 +98,7 @@ int tgi_cli_cache(struct tgi_cli *cli)
                tgi_format_count(walk.n_files, files, sizeof(files)),
                tgi_format_bytes((double)walk.n_bytes, bytes, sizeof(bytes)));
     if (walk.n_failed > 0)
-        return tgi_cli_fail(cli, TG_E_WRITE, "%llu files could not be removed", (unsigned long long)walk.n_failed);
+        return tgi_cli_fail(cli, TG_E_WRITE, "%llu files could not be removed",
+                            (unsigned long long)walk.n_failed);
     return 0;
 }

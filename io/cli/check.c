@@ -43,7 +43,8 @@ static int choose_lints(struct checker *c)
                 lints = lint_names[k].lints;
         }
         if (!lints)
-            return tgi_cli_usage(c->cli, "there is no warning \"%s\"; there is unused, uninitialised, redundant, all", name);
+            return tgi_cli_usage(
+                c->cli, "there is no warning \"%s\"; there is unused, uninitialised, redundant, all", name);
         c->lints = removes ? c->lints & ~lints : c->lints | lints;
     }
     return 0;

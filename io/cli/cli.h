@@ -59,7 +59,7 @@ struct tgi_cli_command {
     const char *choices;  /* what completion offers for an operand; NULL: files */
     uint32_t min_operands, max_operands;
     const char *brief;    /* one line */
-    const char *text;     /* paragraphs for --help and the man page, separated by an empty line; may be NULL */
+    const char *text; /* paragraphs for --help and the man page, separated by an empty line; may be NULL */
     const char *examples; /* a command line each, followed by "  # what it does"; may be NULL */
     const struct tgi_cli_option *options; /* ends with an entry without name */
     bool is_hidden;       /* works, but is not listed */
@@ -141,7 +141,8 @@ enum tgi_cli_load { TGI_LOAD_ONLY, TGI_LOAD_AND_FREEZE };
 /* Reads a graph with the command's --param values (and --allow-plugins, where the command has
  * it), prints every diagnostic, and freezes it if asked.  Returns an exit code; *graph_p is
  * written on 0 only. */
-int tgi_cli_load(const struct tgi_cli *cli, const char *path, enum tgi_cli_load what, struct tg_graph **graph_p);
+int tgi_cli_load(const struct tgi_cli *cli, const char *path, enum tgi_cli_load what,
+                 struct tg_graph **graph_p);
 
 /* ---- Interruption -------------------------------------------------------------------------*/
 

@@ -281,6 +281,7 @@ int tgi_cli_print_completion(FILE *to, const char *shell)
 int tgi_cli_completion(struct tgi_cli *cli)
 {
     if (tgi_cli_print_completion(stdout, cli->operands[0]) != 0)
-        return tgi_cli_usage(cli, "no completion for shell \"%s\"; there is bash, zsh and fish", cli->operands[0]);
+        return tgi_cli_usage(cli, "no completion for shell \"%s\"; there is bash, zsh and fish",
+                             cli->operands[0]);
     return TGI_EXIT_OK;
 }

@@ -10,10 +10,10 @@
 static void print_text(const struct tgi_topology *t)
 {
     char text[TGI_UNITS_SIZE];
-    printf("cpu   %u hardware thread%s on %u core%s, %u package%s, %u NUMA node%s, %u L3 cache%s%s\n", t->n_cpus,
-           t->n_cpus == 1 ? "" : "s", t->n_cores, t->n_cores == 1 ? "" : "s", t->n_packages,
-           t->n_packages == 1 ? "" : "s", t->n_numa, t->n_numa == 1 ? "" : "s", t->n_l3, t->n_l3 == 1 ? "" : "s",
-           t->is_this_machine ? "" : " (not this machine)");
+    printf("cpu   %u hardware thread%s on %u core%s, %u package%s, %u NUMA node%s, %u L3 cache%s%s\n",
+           t->n_cpus, t->n_cpus == 1 ? "" : "s", t->n_cores, t->n_cores == 1 ? "" : "s", t->n_packages,
+           t->n_packages == 1 ? "" : "s", t->n_numa, t->n_numa == 1 ? "" : "s", t->n_l3,
+           t->n_l3 == 1 ? "" : "s", t->is_this_machine ? "" : " (not this machine)");
     printf("\n  %-6s %6s %9s %9s %10s\n", "NUMA", "cores", "threads", "L3", "memory");
     for (uint32_t n = 0; n < t->n_numa; n++) {
         uint32_t n_threads = 0, n_cores = 0, n_l3 = 0, last_l3 = UINT32_MAX;

@@ -27,7 +27,8 @@ struct finding {
     const char *todo; /* NULL: nothing to do */
 };
 
-static void found(struct finding *f, enum verdict verdict, const char *todo, const char *format, ...) TG_PRINTF(4, 5);
+static void found(struct finding *f, enum verdict verdict, const char *todo, const char *format, ...)
+    TG_PRINTF(4, 5);
 static void found(struct finding *f, enum verdict verdict, const char *todo, const char *format, ...)
 {
     va_list args;
@@ -48,7 +49,8 @@ static void try_processors(struct finding *f)
         found(f, VERDICT_FAIL, "check the cpuset of this process (taskset -p $$)", "%s", err.text);
         return;
     }
-    found(f, VERDICT_OK, NULL, "%u hardware threads on %u cores, %u NUMA nodes", t->n_cpus, t->n_cores, t->n_numa);
+    found(f, VERDICT_OK, NULL, "%u hardware threads on %u cores, %u NUMA nodes", t->n_cpus, t->n_cores,
+          t->n_numa);
     tgi_topology_close(t);
 }
 
@@ -83,13 +85,17 @@ static void try_memory(struct finding *f)
     if (pages <= 0 || page_bytes <= 0)
         found(f, VERDICT_WARN, NULL, "the system does not tell how much is free");
     else
-        found(f, bytes < 0x1p30 ? VERDICT_WARN : VERDICT_OK, bytes < 0x1p30 ? "large graphs may not fit" : NULL,
-              "%s free", tgi_format_bytes(bytes, text, sizeof(text)));
+        found(f, bytes < 0x1p30 ? VERDICT_WARN : VERDICT_OK,
+              bytes < 0x1p30 ? "large graphs may not fit" : NULL, "%s free",
+              tgi_format_bytes(bytes, text, sizeof(text)));
 }
 
 static void try_compiler(struct finding *f)
 {
-    struct tgi_variant variant = {.on = TGI_DEVICE_CPU, .form = TGI_VARIANT_SOURCE, .entry = "probe", .site = TG_NONE,
+    struct tgi_variant variant = {.on = TGI_DEVICE_CPU,
+                                  .form = TGI_VARIANT_SOURCE,
+                                  .entry = "probe",
+                                  .site = TG_NONE,
                                   .text = "#include \"tgraph.h\"\n"
                                           "int probe(void **args, const struct tg_context *ctx)\n"
                                           "{ (void)args; (void)ctx; return 7; }\n"};
@@ -108,13 +114,15 @@ static void try_compiler(struct finding *f)
         unsetenv("TGRAPH_CACHE_DIR");
     free(before);
     if (rc) {
-        found(f, VERDICT_WARN, "needed for kernels given as C source only; install gcc or clang, or set CC", "%s", err.text);
+        found(f, VERDICT_WARN, "needed for kernels given as C source only; install gcc or clang, or set CC",
+              "%s", err.text);
         free(log);
         return;
     }
     bool works = fn(NULL, NULL) == 7;
-    found(f, works ? VERDICT_OK : VERDICT_FAIL, works ? NULL : "the compiler makes code that does not work here; set CC",
-          "%s compiles kernels", compiler && compiler[0] ? compiler : "cc");
+    found(f, works ? VERDICT_OK : VERDICT_FAIL,
+          works ? NULL : "the compiler makes code that does not work here; set CC", "%s compiles kernels",
+          compiler && compiler[0] ? compiler : "cc");
     tgi_cpu_module_close(module);
     free(log);
 }
@@ -137,7 +145,8 @@ static void try_cache(struct finding *f)
         *slash = '\0';
     }
     if (access(probe, W_OK | X_OK) != 0)
-        found(f, VERDICT_WARN, "kernels are compiled anew in every run; set TGRAPH_CACHE_DIR to a folder of your own",
+        found(f, VERDICT_WARN,
+              "kernels are compiled anew in every run; set TGRAPH_CACHE_DIR to a folder of your own",
               "%s cannot be written: %s", path, strerror(errno));
     else if (strcmp(probe, path) == 0 && (info.st_mode & 077))
         found(f, VERDICT_WARN, "chmod 700 makes it usable", "%s may be entered by others", path);
@@ -149,7 +158,8 @@ static void try_blas(struct finding *f)
 {
     const char *name = tgi_blas_name();
     if (strncmp(name, "own", 3) == 0)
-        found(f, VERDICT_WARN, "matrix kernels run several times slower; install libopenblas0", "none: %s", name);
+        found(f, VERDICT_WARN, "matrix kernels run several times slower; install libopenblas0", "none: %s",
+              name);
     else
         found(f, VERDICT_OK, NULL, "%s", name);
 }
@@ -165,7 +175,8 @@ static void try_graphviz(struct finding *f)
     }
     if (process.output)
         process.output[strcspn(process.output, "\n")] = '\0';
-    found(f, process.wait_status == 0 ? VERDICT_OK : VERDICT_WARN, NULL, "%s", process.output ? process.output : "");
+    found(f, process.wait_status == 0 ? VERDICT_OK : VERDICT_WARN, NULL, "%s",
+          process.output ? process.output : "");
     free(process.output);
 }
 
@@ -186,7 +197,8 @@ int tgi_cli_doctor(struct tgi_cli *cli)
         const char *subject;
         void (*try)(struct finding *f);
     } trials[] = {{"processors", try_processors}, {"binding", try_binding}, {"memory", try_memory},
-                  {"compiler", try_compiler}, {"cache", try_cache}, {"BLAS", try_blas}, {"Graphviz", try_graphviz}};
+                  {"compiler", try_compiler},     {"cache", try_cache},     {"BLAS", try_blas},
+                  {"Graphviz", try_graphviz}};
     struct tgi_json json = tgi_json_begin(stdout, TGI_JSON_PRETTY);
     bool wants_json = cli->format == TGI_FORMAT_JSON;
     enum verdict worst = VERDICT_OK;

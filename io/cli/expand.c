@@ -74,7 +74,8 @@ static void print_text(const struct stats *s, const struct tg_graph *g)
     printf("tasks          %s", tgi_format_count(s->graph.n_tasks, a, sizeof(a)));
     if (s->n_all != s->graph.n_tasks)
         printf("   (%s with bodies of control tasks)", tgi_format_count(s->n_all, a, sizeof(a)));
-    printf("\nedges          %s   (%s more are implied by others)\n", tgi_format_count(s->graph.n_edges, a, sizeof(a)),
+    printf("\nedges          %s   (%s more are implied by others)\n",
+           tgi_format_count(s->graph.n_edges, a, sizeof(a)),
            tgi_format_count(s->graph.n_redundant, b, sizeof(b)));
     printf("roots, sinks   %s, %s\n", tgi_format_count(s->graph.n_roots, a, sizeof(a)),
            tgi_format_count(s->graph.n_sinks, b, sizeof(b)));

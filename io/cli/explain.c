@@ -107,7 +107,8 @@ int tgi_cli_explain(struct tgi_cli *cli)
     bool lists = tgi_cli_has(cli, "list") || cli->n_operands == 0;
     for (uint32_t i = 0; i < cli->n_operands; i++) {
         if (!operand(cli, i))
-            return tgi_cli_usage(cli, "there is no code \"%s\"; tgraph explain --list shows all", cli->operands[i]);
+            return tgi_cli_usage(cli, "there is no code \"%s\"; tgraph explain --list shows all",
+                                 cli->operands[i]);
     }
     if (cli->format == TGI_FORMAT_JSON) {
         struct tgi_json json = tgi_json_begin(stdout, TGI_JSON_PRETTY);

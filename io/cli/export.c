@@ -55,14 +55,20 @@ static int choose_view(struct job *job)
         job->picture.view = TGI_VIEW_TYPES;
     } else if (strcmp(view, "auto") == 0 && n_nodes > max_nodes) {
         if (is_mermaid)
-            return tgi_cli_fail(cli, TG_E_LIMIT, "%llu tasks are more than a flowchart can show (--max-nodes %llu); "
-                                "use --focus, or -t svg", (unsigned long long)n_nodes, (unsigned long long)max_nodes);
+            return tgi_cli_fail(cli, TG_E_LIMIT,
+                                "%llu tasks are more than a flowchart can show (--max-nodes %llu); "
+                                "use --focus, or -t svg",
+                                (unsigned long long)n_nodes, (unsigned long long)max_nodes);
         job->picture.view = TGI_VIEW_TYPES;
-        snprintf(job->remark, sizeof(job->remark), "more than %llu tasks: a node for each kernel, edges counted",
+        snprintf(job->remark, sizeof(job->remark),
+                 "more than %llu tasks: a node for each kernel, edges counted",
                  (unsigned long long)max_nodes);
         job->picture.remark = job->remark;
-        tgi_cli_note(cli, "%llu tasks are more than --max-nodes %llu: drawn with a node for each kernel; --view graph "
-                     "draws them all, --focus TASK a part", (unsigned long long)n_nodes, (unsigned long long)max_nodes);
+        tgi_cli_note(
+            cli,
+            "%llu tasks are more than --max-nodes %llu: drawn with a node for each kernel; --view graph "
+            "draws them all, --focus TASK a part",
+            (unsigned long long)n_nodes, (unsigned long long)max_nodes);
     }
     if (job->picture.view == TGI_VIEW_TYPES && is_mermaid)
         return tgi_cli_usage(cli, "--view types is there for dot, svg, png and pdf");
@@ -92,7 +98,8 @@ static int apply_focus(struct job *job, uint8_t **shown_p)
     uint64_t n = 0;
     for (uint32_t t = 0; t < job->graph->n_tasks; t++)
         n += (*shown_p)[t];
-    snprintf(job->remark, sizeof(job->remark), "%llu tasks within %u edges of %.150s", (unsigned long long)n, hops, name);
+    snprintf(job->remark, sizeof(job->remark), "%llu tasks within %u edges of %.150s", (unsigned long long)n,
+             hops, name);
     job->picture.remark = job->remark;
     return 0;
 }
@@ -119,9 +126,9 @@ static int write_laid_out(const struct job *job, FILE *to, struct tg_error *err)
         rc = TG_E_WRITE;
     }
     if (rc == 0)
-        rc = tgi_layout_render(path, job->type, tgi_cli_time_ns(job->cli, "time-limit", TIME_LIMIT_NS), to, err);
-    unlink(path);
-    free(path);
+        rc = tgi_layout_render(path, job->type, tgi_cli_time_ns(job->cli, "time-limit", TIME_LIMIT_NS), to,
+                               err);
+    tgi_layout_discard(path);
     return rc;
 }
 

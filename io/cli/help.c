@@ -85,7 +85,8 @@ static void print_remarks(FILE *to, const char *title, const struct remark *rows
 static void option_left(const struct tgi_cli_option *o, char *text, size_t size)
 {
     if (o->letter)
-        snprintf(text, size, "-%c, --%s%s%s", o->letter, o->name, o->value ? " " : "", o->value ? o->value : "");
+        snprintf(text, size, "-%c, --%s%s%s", o->letter, o->name, o->value ? " " : "",
+                 o->value ? o->value : "");
     else
         snprintf(text, size, "    --%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
 }
@@ -198,8 +199,11 @@ void tgi_cli_print_help(FILE *to, const struct tgi_cli_command *command)
     }
     fprintf(to, "tgraph %s: runs dataflow task graphs on every core of the machine\n\n"
             "usage: tgraph [GLOBAL OPTIONS] COMMAND [OPTIONS] [OPERANDS]\n\n", TG_VERSION_STRING);
-    print_wrapped(to, "Results and data go to stdout, messages to stderr.  The file name - stands for standard input or"
-                  " output.  Sizes may be written as 4GiB or 512MB, times as 30s or 250ms, counts as 64k or 1M.", 0, 0);
+    print_wrapped(
+        to,
+        "Results and data go to stdout, messages to stderr.  The file name - stands for standard input or"
+        " output.  Sizes may be written as 4GiB or 512MB, times as 30s or 250ms, counts as 64k or 1M.",
+        0, 0);
     print_commands(to);
     print_options(to, "options of every command", tgi_cli_globals);
     print_remarks(to, "exit codes", exit_codes);
@@ -285,12 +289,16 @@ static void man_program(FILE *to)
 {
     man_title(to, NULL);
     fprintf(to, ".SH NAME\ntgraph \\- runs dataflow task graphs on every core of the machine\n"
-            ".SH SYNOPSIS\n\\fBtgraph\\fR [\\fIGLOBAL OPTIONS\\fR] \\fICOMMAND\\fR [\\fIOPTIONS\\fR] [\\fIOPERANDS\\fR]\n"
-            ".SH DESCRIPTION\n");
-    man_string(to, "A graph is a JSON file of buffers and of tasks that read and write them.  tgraph infers the edges from"
-               " program order and runs the tasks on every core.\n\nResults and data go to stdout, messages to stderr."
-               "  The file name - stands for standard input or output.  Sizes may be written as 4GiB or 512MB, times as"
-               " 30s or 250ms, counts as 64k or 1M.\n");
+                ".SH SYNOPSIS\n\\fBtgraph\\fR [\\fIGLOBAL OPTIONS\\fR] \\fICOMMAND\\fR [\\fIOPTIONS\\fR] "
+                "[\\fIOPERANDS\\fR]\n"
+                ".SH DESCRIPTION\n");
+    man_string(to, "A graph is a JSON file of buffers and of tasks that read and write them.  tgraph infers "
+                   "the edges from"
+                   " program order and runs the tasks on every core.\n\nResults and data go to stdout, "
+                   "messages to stderr."
+                   "  The file name - stands for standard input or output.  Sizes may be written as 4GiB or "
+                   "512MB, times as"
+                   " 30s or 250ms, counts as 64k or 1M.\n");
     fprintf(to, ".SH COMMANDS\n");
     for (const struct tgi_cli_command *c = tgi_cli_commands; c->name; c++) {
         if (c->is_hidden)
@@ -349,8 +357,8 @@ void tgi_cli_print_man(FILE *to, const struct tgi_cli_command *c)
  * command, option, letter, type, value, choices. */
 static void print_table(FILE *to)
 {
-    static const char *const types[] = {"switch", "text", "int", "float", "bytes", "time", "choice", "assign", "file",
-                                        "folder"};
+    static const char *const types[] = {"switch", "text",   "int",    "float", "bytes",
+                                        "time",   "choice", "assign", "file",  "folder"};
     for (const struct tgi_cli_option *o = tgi_cli_globals; o->name; o++)
         fprintf(to, "-\t%s\t%c\t%s\t%s\n", o->name, o->letter ? o->letter : '-', types[o->type],
                 o->choices ? o->choices : "-");

@@ -27,7 +27,8 @@ static void on_diagnostic(void *user, const struct tg_diagnostic *diagnostic)
     tgi_cli_on_diagnostic((void *)listener->cli, diagnostic);
 }
 
-int tgi_cli_load(const struct tgi_cli *cli, const char *path, enum tgi_cli_load what, struct tg_graph **graph_p)
+int tgi_cli_load(const struct tgi_cli *cli, const char *path, enum tgi_cli_load what,
+                 struct tg_graph **graph_p)
 {
     struct tg_load_options options = TG_LOAD_OPTIONS_INIT;
     struct listener listener = {cli, 0};

@@ -45,7 +45,8 @@ static void apply_globals(struct tgi_cli *cli)
     const char *color = tgi_cli_text(cli, "color", "auto");
     cli->color_out = wants_color(color, stdout);
     cli->color_err = wants_color(color, stderr);
-    cli->format = strcmp(tgi_cli_text(cli, "format", "text"), "json") == 0 ? TGI_FORMAT_JSON : TGI_FORMAT_TEXT;
+    cli->format =
+        strcmp(tgi_cli_text(cli, "format", "text"), "json") == 0 ? TGI_FORMAT_JSON : TGI_FORMAT_TEXT;
     cli->is_quiet = tgi_cli_has(cli, "quiet");
     cli->is_verbose = tgi_cli_has(cli, "verbose");
 }

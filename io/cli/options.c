@@ -40,7 +40,8 @@ static bool parse_suffixed(const char *text, const struct suffix *suffixes, doub
 
 bool tgi_cli_parse_int(const char *text, int64_t *value_p)
 {
-    static const struct suffix suffixes[] = {{"", 1}, {"k", 1e3}, {"K", 1e3}, {"M", 1e6}, {"G", 1e9}, {NULL, 0}};
+    static const struct suffix suffixes[] = {{"", 1},    {"k", 1e3}, {"K", 1e3},
+                                             {"M", 1e6}, {"G", 1e9}, {NULL, 0}};
     char digits[32];
     size_t n = 0;
     for (const char *p = text; *p; p++) {
@@ -102,7 +103,8 @@ bool tgi_cli_parse_time(const char *text, uint64_t *ns_p)
 
 /* ---- Finding options ----------------------------------------------------------------------*/
 
-static const struct tgi_cli_option *find_in(const struct tgi_cli_option *options, const char *name, size_t length)
+static const struct tgi_cli_option *find_in(const struct tgi_cli_option *options, const char *name,
+                                            size_t length)
 {
     for (; options && options->name; options++) {
         if (strncmp(options->name, name, length) == 0 && options->name[length] == '\0')
@@ -121,7 +123,8 @@ static const struct tgi_cli_option *find_letter(const struct tgi_cli_option *opt
 }
 
 /* A command's own options hide global ones of the same name. */
-static const struct tgi_cli_option *find_long(const struct tgi_cli_command *command, const char *name, size_t length)
+static const struct tgi_cli_option *find_long(const struct tgi_cli_command *command, const char *name,
+                                              size_t length)
 {
     const struct tgi_cli_option *option = command ? find_in(command->options, name, length) : NULL;
     return option ? option : find_in(tgi_cli_globals, name, length);
@@ -158,7 +161,8 @@ static bool is_choice(const char *choices, const char *text)
     return false;
 }
 
-static int bad_value(const struct tgi_cli *cli, const struct tgi_cli_option *o, const char *text, const char *expected)
+static int bad_value(const struct tgi_cli *cli, const struct tgi_cli_option *o, const char *text,
+                     const char *expected)
 {
     return tgi_cli_usage(cli, "--%s: \"%s\" is not %s", o->name, text, expected);
 }
@@ -251,7 +255,8 @@ static int parse_long(struct tgi_cli *cli, int argc, char **argv, int *i_p)
 static int parse_short(struct tgi_cli *cli, int argc, char **argv, int *i_p)
 {
     for (const char *letter = argv[*i_p] + 1; *letter; letter++) {
-        const struct tgi_cli_option *option = cli->command ? find_letter(cli->command->options, *letter) : NULL;
+        const struct tgi_cli_option *option =
+            cli->command ? find_letter(cli->command->options, *letter) : NULL;
         if (!option)
             option = find_letter(tgi_cli_globals, *letter);
         if (!option)

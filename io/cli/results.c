@@ -115,8 +115,8 @@ static void on_saved(void *user, const struct tgi_buffer *buffer, const char *pa
     tgi_cli_detail(saving->cli, "buffer \"%s\" saved as %s", buffer->name, path);
 }
 
-int tgi_cli_results_save(const struct tgi_cli *cli, const struct tg_graph *g, struct tg_run *run, const char *folder,
-                         struct tgi_cli_results *results)
+int tgi_cli_results_save(const struct tgi_cli *cli, const struct tg_graph *g, struct tg_run *run,
+                         const char *folder, struct tgi_cli_results *results)
 {
     struct saving saving = {cli, results};
     struct tg_error err;

@@ -27,8 +27,8 @@ int tgi_cli_results_verify(const struct tgi_cli *cli, const struct tg_graph *g, 
                            struct tgi_cli_results *results);
 int tgi_cli_results_compare(const struct tgi_cli *cli, const struct tg_graph *g, struct tg_runtime *runtime,
                             struct tg_run *run, struct tgi_cli_results *results);
-int tgi_cli_results_save(const struct tgi_cli *cli, const struct tg_graph *g, struct tg_run *run, const char *folder,
-                         struct tgi_cli_results *results);
+int tgi_cli_results_save(const struct tgi_cli *cli, const struct tg_graph *g, struct tg_run *run,
+                         const char *folder, struct tgi_cli_results *results);
 
 void tgi_cli_results_print(const struct tgi_cli_results *results, FILE *to);
 void tgi_cli_results_json(const struct tgi_cli_results *results, struct tgi_json *json);

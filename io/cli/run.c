@@ -37,7 +37,8 @@ static int parse_devices(const struct tgi_cli *cli, const char *spec, uint32_t *
 {
     int64_t n;
     if (strncmp(spec, "cuda", 4) == 0 || strstr(spec, "+cuda"))
-        return tgi_cli_fail(cli, TG_E_NO_DEVICE, "-D %s: there is no cuda device; this build runs graphs on CPUs", spec);
+        return tgi_cli_fail(cli, TG_E_NO_DEVICE,
+                            "-D %s: there is no cuda device; this build runs graphs on CPUs", spec);
     if (strcmp(spec, "cpu") == 0)
         return 0;
     if (strncmp(spec, "cpu:", 4) != 0 || !tgi_cli_parse_int(spec + 4, &n) || n < 1 || n > 4096)
@@ -50,14 +51,17 @@ static int check_choices(const struct tgi_cli *cli)
 {
     static const char *const later_policies[] = {"heft", "bandwidth", "eager"};
     static const char *const later_executors[] = {"streams", "graph", "resident", "mixed"};
-    const char *policy = tgi_cli_text(cli, "policy", "steal"), *executor = tgi_cli_text(cli, "executor", "auto");
+    const char *policy = tgi_cli_text(cli, "policy", "steal"),
+               *executor = tgi_cli_text(cli, "executor", "auto");
     for (size_t i = 0; i < sizeof(later_policies) / sizeof(*later_policies); i++) {
         if (strcmp(policy, later_policies[i]) == 0)
-            return tgi_cli_fail(cli, TG_E_UNSUPPORTED, "policy \"%s\" is not part of this build; there is steal", policy);
+            return tgi_cli_fail(cli, TG_E_UNSUPPORTED,
+                                "policy \"%s\" is not part of this build; there is steal", policy);
     }
     for (size_t i = 0; i < sizeof(later_executors) / sizeof(*later_executors); i++) {
         if (strcmp(executor, later_executors[i]) == 0)
-            return tgi_cli_fail(cli, TG_E_NO_DEVICE, "executor \"%s\" needs a cuda device; this build runs graphs on CPUs",
+            return tgi_cli_fail(cli, TG_E_NO_DEVICE,
+                                "executor \"%s\" needs a cuda device; this build runs graphs on CPUs",
                                 executor);
     }
     if (strcmp(policy, "steal") != 0)
@@ -79,8 +83,10 @@ static void set_options(struct job *job)
     job->options.timeout_ns = tgi_cli_time_ns(cli, "timeout", 0);
     job->options.is_recorded = job->graph->n_tasks <= MOST_RECORDED;
     if (!job->options.is_recorded)
-        tgi_cli_note(cli, "more than %d tasks: start and end of each are not recorded, so there is no table of kernels",
-                     MOST_RECORDED);
+        tgi_cli_note(
+            cli,
+            "more than %d tasks: start and end of each are not recorded, so there is no table of kernels",
+            MOST_RECORDED);
 }
 
 static int create_run(struct job *job)
@@ -127,7 +133,8 @@ static int execute(struct job *job)
     int64_t n_warmups = tgi_cli_int(job->cli, "warmup", 0), n_repeats = tgi_cli_int(job->cli, "repeat", 1);
     job->makespans_ns = calloc((size_t)n_repeats, sizeof(*job->makespans_ns));
     if (!job->makespans_ns)
-        return tgi_cli_fail(job->cli, TG_E_NO_MEMORY, "no memory for the times of %lld runs", (long long)n_repeats);
+        return tgi_cli_fail(job->cli, TG_E_NO_MEMORY, "no memory for the times of %lld runs",
+                            (long long)n_repeats);
     bool goes_on = true;
     tgi_cli_watch(job->run);
     for (int64_t i = 0; goes_on && i < n_warmups; i++)
@@ -197,12 +204,12 @@ static void print_text(const struct job *job, const struct tgi_report *report, u
            g->name && g->name[0] ? g->name : "graph", tgi_format_count(g->n_tasks, a, sizeof(a)),
            g->n_tasks == 1 ? "" : "s", tgi_format_count(report->n_edges, b, sizeof(b)),
            report->n_edges == 1 ? "" : "s", tgi_format_count(report->n_tiles, c, sizeof(c)),
-           report->n_tiles == 1 ? "" : "s",
-           tgi_format_bytes((double)report->data_bytes, d, sizeof(d)), job->n_workers, job->n_workers == 1 ? "" : "s",
-           executor_text(job));
+           report->n_tiles == 1 ? "" : "s", tgi_format_bytes((double)report->data_bytes, d, sizeof(d)),
+           job->n_workers, job->n_workers == 1 ? "" : "s", executor_text(job));
     if (strcmp(outcome(job), "ok") != 0)
         printf("  %-13s %s done, %s failed, %s not run\n", outcome(job),
-               tgi_format_count(report->stats.n_done, a, sizeof(a)), tgi_format_count(report->stats.n_failed, b, sizeof(b)),
+               tgi_format_count(report->stats.n_done, a, sizeof(a)),
+               tgi_format_count(report->stats.n_failed, b, sizeof(b)),
                tgi_format_count(report->stats.n_skipped, c, sizeof(c)));
     tgi_report_print(report, median_ns, (uint32_t)tgi_cli_int(job->cli, "top", TOP_KERNELS), stdout);
     if (job->n_measured > 1)
