@@ -26,13 +26,13 @@ IO_SRC := critical_path.c diagnostic.c dot.c fmt.c foreign.c gantt.c gen.c gen_l
           json_check.c json_expand.c json_head.c json_init.c json_kernel.c json_load.c json_names.c \
           json_out.c json_pool.c json_reference.c json_report.c json_scope.c json_stream.c json_tape.c \
           json_task.c json_tree.c json_value.c layout.c lint.c mermaid.c npy.c output.c palette.c path.c \
-          report.c results.c schema.c source.c templates.c text.c units.c verify.c workflow.c \
+          report.c results.c schema.c source.c templates.c text.c units.c utf8.c verify.c workflow.c \
           workflow_order.c workflow_write.c write_json.c
 CLI_SRC := cache.c check.c completion.c devices.c doctor.c expand.c explain.c explanations.c export.c \
            fmt.c gen.c help.c import.c init.c interrupt.c load.c main.c message.c options.c results.c \
            run.c schema.c table.c
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
-TESTS := alloc cli cpu_module dense deque diagnostic dot expr fmt gen hostops import infer invalid \
+TESTS := alloc cli cpu_module dense deque diagnostic dot expr fmt gen graph hostops import infer invalid \
          json_tape kernels load load_memory npy parking path results run schema store topology verify \
          write_json
 TEST_SCRIPTS := cli examples install readme stack
@@ -91,9 +91,11 @@ else
 endif
 B := build/$(VARIANT)
 
-# pkg-config need not be there: both libraries live in the system's default folders as a rule.
-DEP_CFLAGS := $(shell $(PKG_CONFIG) --cflags jansson hwloc 2>/dev/null)
-DEP_LIBS := $(or $(shell $(PKG_CONFIG) --libs jansson hwloc 2>/dev/null),-ljansson -lhwloc)
+# pkg-config need not be there: the libraries live in the system's default folders as a rule.
+DEP_CFLAGS := $(shell $(PKG_CONFIG) --cflags hwloc 2>/dev/null)
+DEP_LIBS := $(or $(shell $(PKG_CONFIG) --libs hwloc 2>/dev/null),-lhwloc)
+# What tests use beside the library; jansson is a second opinion about JSON.
+TEST_LIBS := -lcmocka -ljansson
 
 CUDA ?= $(if $(and $(GPU_SRC),$(shell command -v nvcc)),1,0)
 ifeq ($(CUDA),1)
@@ -172,6 +174,10 @@ $(B)/%.o: %.c $(B)/.flags
 # These files are taken in by .incbin, which the compiler's dependencies do not tell.
 $(B)/io/templates.o: $(wildcard io/templates/*/*)
 
+# These embed files.
+$(B)/io/schema.o: io/schema.json
+$(B)/io/templates.o: $(wildcard io/templates/*/*)
+
 $(STATIC): $(LIB_OBJ)
 	@$(if $(Q),echo "  AR      $@")
 	$(Q)rm -f $@ && $(AR) rcs $@ $(LIB_OBJ)
@@ -194,7 +200,7 @@ $(B)/tgraph: $(CLI_OBJ) $(STATIC)
 
 $(B)/tests/test_%: $(B)/tests/test_%.o $(CLI_LIB) $(STATIC)
 	@$(if $(Q),echo "  LINK    $@")
-	$(Q)$(LINK) -rdynamic -o $@ $< $(CLI_LIB) $(STATIC) -lcmocka $(ALL_LIBS)
+	$(Q)$(LINK) -rdynamic -o $@ $< $(CLI_LIB) $(STATIC) $(TEST_LIBS) $(ALL_LIBS)
 
 # Its allocations fail on demand.
 $(B)/tests/test_alloc: private LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc \
@@ -273,7 +279,7 @@ UNLISTED := $(filter-out $(LIB_SRC) $(PROGRAM_SRC) $(TESTS:%=tests/test_%.c) $(T
 .PHONY: run-tests
 run-tests: tests
 	@$(if $(UNLISTED),echo "not listed in the Makefile: $(UNLISTED)"; exit 1,:)
-	@TGRAPH='$(abspath $(B)/tgraph)' VARIANT='$(VARIANT)' SAN='$(SAN)' CC='$(CC)' MAKE='$(MAKE)' \
+	@TGRAPH='$(abspath $(B)/tgraph)' VARIANT='$(VARIANT)' SAN='$(SAN)' CC='$(CC)' \
 	    UBSAN_OPTIONS=print_stacktrace=1 tests/run $(TEST_LIST)
 
 # The fuzz target has an entry point of libFuzzer's, so it is built with clang, apart from the rest.
@@ -285,7 +291,7 @@ $(B)/fuzz_load: tests/fuzz_load.c $(LIB_SRC) $(wildcard $(addsuffix /*.h,graph m
 
 bench:
 	@$(MAKE) --no-print-directory all
-	@MAKE='$(MAKE)' CC='$(CC)' CXX='$(CXX)' CLANG='$(CLANG)' PKG_CONFIG='$(PKG_CONFIG)' bench/run.sh $(B)
+	@CC='$(CC)' CXX='$(CXX)' CLANG='$(CLANG)' PKG_CONFIG='$(PKG_CONFIG)' bench/run.sh $(B)
 
 # ---- Installation ---------------------------------------------------------------------------
 

@@ -260,9 +260,13 @@ static struct tgi_expr_name resolve_param(void *user, const char *name, size_t l
     return found;
 }
 
-static int compile_cost(struct tgi_space *space, const struct tgi_op *op, const char *text, struct tgi_expr **expr_p,
-                        const char **text_p, struct tg_error *err)
+/* What the graph wrote, in its names of the parameters, or else what the built-in (NULL: none) says, in
+ * its own: they match by position. */
+static int compile_cost(struct tgi_space *space, const struct tgi_op *op, const char *text, const char *builtin_text,
+                        const struct tgi_builtin *b, struct tgi_expr **expr_p, const char **text_p, struct tg_error *err)
 {
+    bool is_given = text != NULL;
+    text = is_given ? text : builtin_text;
     if (!text)
         return 0;
     struct name_scope names = {op};
@@ -270,6 +274,10 @@ static int compile_cost(struct tgi_space *space, const struct tgi_op *op, const 
     int t = op->type_t >= 0 ? op->type_t : op->is_generic ? TG_F64 : -1;
     struct tgi_expr_scope scope = {resolve_param, NULL, &names, t};
     struct tgi_expr_error wrong;
+    if (!is_given) {
+        scope.resolve = resolve_builtin_param;
+        scope.user = (void *)(uintptr_t)b;
+    }
     int rc = tgi_expr_compile(text, strlen(text), &scope, expr_p, &wrong);
     if (rc)
         return tgi_error(err, rc, "cost of kernel \"%s\": %s at character %u of \"%s\"", op->name, wrong.text,
@@ -278,14 +286,14 @@ static int compile_cost(struct tgi_space *space, const struct tgi_op *op, const 
     return *text_p ? 0 : tgi_error_memory(err, "adding a kernel");
 }
 
-static int add_costs(struct tgi_space *space, struct tgi_op *op, const char *flops, const char *bytes, const char *us,
-                     struct tg_error *err)
+static int add_costs(struct tgi_space *space, struct tgi_op *op, const struct tg_kernel_spec *spec,
+                     const struct tgi_builtin *b, struct tg_error *err)
 {
-    int rc = compile_cost(space, op, flops, &op->flops, &op->flops_text, err);
+    int rc = compile_cost(space, op, spec->flops, b ? b->flops : NULL, b, &op->flops, &op->flops_text, err);
     if (rc == 0)
-        rc = compile_cost(space, op, bytes, &op->bytes, &op->bytes_text, err);
+        rc = compile_cost(space, op, spec->bytes, b ? b->bytes : NULL, b, &op->bytes, &op->bytes_text, err);
     if (rc == 0)
-        rc = compile_cost(space, op, us, &op->us, &op->us_text, err);
+        rc = compile_cost(space, op, spec->us, NULL, NULL, &op->us, &op->us_text, err);
     return rc;
 }
 
@@ -310,8 +318,7 @@ static int op_from_spec(struct tgi_space *space, struct tgi_op *op, const struct
     if (rc)
         return rc;
     op_derive(op);
-    rc = add_costs(space, op, spec->flops ? spec->flops : b ? b->flops : NULL, spec->bytes ? spec->bytes : b ? b->bytes : NULL,
-                   spec->us, err);
+    rc = add_costs(space, op, spec, b, err);
     if (rc == 0 && (b || spec->cpu)) {
         struct tgi_variant *v = calloc(1, sizeof *v);
         if (!v)

@@ -503,17 +503,18 @@ void tgi_tape_locate(const struct tgi_tape *tape, uint32_t offset, struct tgi_ta
                      uint32_t *line_p, uint32_t *column_p)
 {
     if (cursor->line == 0 || offset < cursor->offset)
-        *cursor = (struct tgi_tape_cursor){0, 1, 0};
-    const char *end = tape->text + (offset < tape->length ? offset : tape->length),
-               *s = tape->text + cursor->offset;
-    while ((s = memchr(s, '\n', (size_t)(end - s))) != NULL) {
-        s++;
+        *cursor = (struct tgi_tape_cursor){0, 1, 1};
+    const char *s = tape->text + cursor->offset, *newline;
+    const char *end = tape->text + (offset < tape->length ? offset : tape->length);
+    while ((newline = memchr(s, '\n', (size_t)(end - s))) != NULL) {
+        s = newline + 1;
         cursor->line++;
-        cursor->line_offset = (uint32_t)(s - tape->text);
+        cursor->column = 1;
     }
+    cursor->column += tgi_tape_characters(tape, (uint32_t)(s - tape->text), (uint32_t)(end - s));
     cursor->offset = (uint32_t)(end - tape->text);
     *line_p = cursor->line;
-    *column_p = 1 + tgi_tape_characters(tape, cursor->line_offset, cursor->offset - cursor->line_offset);
+    *column_p = cursor->column;
 }
 
 char *tgi_tape_copy_raw(const struct tgi_tape *tape, uint32_t node, struct tgi_arena *arena)

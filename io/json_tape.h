@@ -87,7 +87,7 @@ bool tgi_tape_double(const struct tgi_tape *tape, uint32_t node, double *value_p
 /* Line and column, from 1, of a byte offset; columns count characters.  `cursor` remembers the last
  * answer, so that ascending questions cost one pass in all; zeroed at first. */
 struct tgi_tape_cursor {
-    uint32_t offset, line, line_offset;
+    uint32_t offset, line, column;
 };
 void tgi_tape_locate(const struct tgi_tape *tape, uint32_t offset, struct tgi_tape_cursor *cursor,
                      uint32_t *line_p, uint32_t *column_p);

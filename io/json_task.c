@@ -660,6 +660,8 @@ static int compile_task(struct tgi_reader *r, struct tgi_pool *pool, uint32_t no
     t->node = node;
     t->parent = parent;
     t->owner = owner;
+    /* Before what is inside it: places are found fastest in the order of the text. */
+    t->site = t->verb == TGI_VERB_FOR || t->verb == TGI_VERB_CALL ? TG_NONE : tgi_reader_site(r, node);
     if (v[T_FOR] != TGI_TAPE_ABSENT)
         rc = compile_loops(r, pool, v[T_FOR], t);
     if (rc == 0)
@@ -669,7 +671,6 @@ static int compile_task(struct tgi_reader *r, struct tgi_pool *pool, uint32_t no
     r->n_vars = n_vars;
     if (rc != 0)
         return rc;
-    t->site = t->verb == TGI_VERB_FOR || t->verb == TGI_VERB_CALL ? TG_NONE : tgi_reader_site(r, node);
     *task_p = t;
     return 0;
 }

@@ -2,6 +2,11 @@
 #ifndef TGI_IO_UTF8_H
 #define TGI_IO_UTF8_H
 
+#include <stdio.h>
+
+/* Text for a terminal: control characters and bytes that are no UTF-8 become question marks. */
+void tgi_utf8_print(FILE *to, const char *text);
+
 /* Bytes of the well-formed sequence at `text`, or 0.  NUL is a sequence of one byte. */
 static inline int tgi_utf8_length(const char *text)
 {

@@ -1,5 +1,4 @@
 /* What changes while a graph is executed: made once, started often. */
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -207,24 +206,64 @@ void tgi_instance_destroy(struct tgi_instance *in)
 
 /* ---- Starting and finishing ---------------------------------------------------------------*/
 
-static bool source_fill(struct tg_runtime *rt, struct tgi_instance *in)
+/* Gives the instance a source of its own; false: all are in use. */
+static bool source_fill_locked(struct tg_runtime *rt, struct tgi_instance *in)
 {
-    bool is_filled = false;
-    pthread_mutex_lock(&rt->lock);
-    for (uint32_t i = 0; !is_filled && i < TGI_N_SOURCES; i++) {
+    for (uint32_t i = 0; i < TGI_N_SOURCES; i++) {
         struct tgi_source *s = &rt->sources[i];
-        /* relaxed: only holders of the lock make it nonzero. */
-        uint64_t word = atomic_load_explicit(&s->word, memory_order_relaxed);
+        /* Only holders of the lock make it nonzero.  seq_cst: see source_wait_locked(). */
+        uint64_t word = atomic_load_explicit(&s->word, memory_order_seq_cst);
         if ((uint32_t)word)
             continue;
         atomic_fetch_add_explicit(&rt->n_sources, 1, memory_order_relaxed);
         atomic_store_explicit(&s->instance, in, memory_order_relaxed);
         /* release: who claims a root sees the instance and its counters. */
         atomic_store_explicit(&s->word, ((word >> 32) + 1) << 32 | in->n_roots, memory_order_release);
-        is_filled = true;
+        return true;
     }
+    return false;
+}
+
+static void sources_serve_locked(struct tg_runtime *rt)
+{
+    while (rt->first_waiting) {
+        struct tgi_instance *next = rt->first_waiting->next_waiting;
+        if (!source_fill_locked(rt, rt->first_waiting))
+            return;
+        rt->first_waiting = next;
+        atomic_fetch_sub_explicit(&rt->n_waiting, 1, memory_order_relaxed);
+    }
+}
+
+/* Queues for a source.  seq_cst: we count ourselves, then look at the sources; a worker that empties a
+ * source does so, then looks at the count.  That neither sees the other is what must not happen. */
+static void source_wait_locked(struct tg_runtime *rt, struct tgi_instance *in)
+{
+    in->next_waiting = NULL;
+    if (rt->first_waiting)
+        rt->last_waiting->next_waiting = in;
+    else
+        rt->first_waiting = in;
+    rt->last_waiting = in;
+    atomic_fetch_add_explicit(&rt->n_waiting, 1, memory_order_seq_cst);
+    sources_serve_locked(rt);
+}
+
+void tgi_sources_serve(struct tg_runtime *rt)
+{
+    pthread_mutex_lock(&rt->lock);
+    sources_serve_locked(rt);
     pthread_mutex_unlock(&rt->lock);
-    return is_filled;
+    for (uint32_t i = 0; i < rt->n_workers; i++)
+        tgi_worker_wake(rt);
+}
+
+static void source_fill(struct tg_runtime *rt, struct tgi_instance *in)
+{
+    pthread_mutex_lock(&rt->lock);
+    if (rt->first_waiting || !source_fill_locked(rt, in))
+        source_wait_locked(rt, in);
+    pthread_mutex_unlock(&rt->lock);
 }
 
 void tgi_instance_start(struct tg_runtime *rt, struct tgi_worker *w, struct tgi_instance *in)
@@ -233,16 +272,11 @@ void tgi_instance_start(struct tg_runtime *rt, struct tgi_worker *w, struct tgi_
     uint32_t n_roots = in->n_roots; /* once they are published, the instance may be gone at any time */
     bool has_few = n_roots <= MAX_PUSHED_ROOTS;
     if (!w || in->loop || !has_few || in->graph->class_of) {
-        while (!source_fill(rt, in)) {
-            if (w && !in->loop)
-                goto push;
-            sched_yield(); /* the workers are emptying all 64 of them */
-        }
+        source_fill(rt, in);
         for (uint32_t i = 0; i < n_roots && i < rt->n_workers; i++)
             tgi_worker_wake(rt);
         return;
     }
-push:
     for (uint32_t i = n_roots; i-- > 0;)
         tgi_worker_push(w, in, in->roots ? in->roots[i] : i, TGI_ITEM_TASK);
     tgi_worker_wake(rt);

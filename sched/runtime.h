@@ -125,6 +125,7 @@ struct tgi_instance {
     void (*loop)(void *user, uint32_t i);
     void *loop_user;
     tgi_instance_fn on_done;
+    struct tgi_instance *next_waiting; /* for a source */
     /* a body: the task it belongs to */
     struct tgi_instance *parent;
     uint32_t parent_task;
@@ -227,6 +228,9 @@ struct tg_runtime {
     struct tgi_parking parking;
     struct tgi_source sources[TGI_N_SOURCES];
     _Atomic uint32_t n_sources;      /* in use; a hint */
+    /* Instances that found no source free, in order; written by holders of the lock. */
+    struct tgi_instance *first_waiting, *last_waiting;
+    _Atomic uint32_t n_waiting;
     _Atomic uint32_t is_ending;
     _Atomic(struct tgi_instance *) *instances; /* by slot */
     pthread_mutex_t lock;            /* slots, sources' allocation, watchdog */
@@ -286,6 +290,8 @@ void tgi_instance_destroy(struct tgi_instance *instance);
 struct tgi_wide *tgi_instance_wide(struct tgi_instance *instance, uint32_t task);
 /* Publishes the roots; w is the calling worker, or NULL from outside. */
 void tgi_instance_start(struct tg_runtime *rt, struct tgi_worker *w, struct tgi_instance *instance);
+/* A source has become free: the instances that wait for one get theirs. */
+void tgi_sources_serve(struct tg_runtime *rt);
 void tgi_instance_finish(struct tgi_worker *w, struct tgi_instance *instance);
 int tgi_slot_take(struct tg_runtime *rt, struct tgi_instance *instance, struct tg_error *err);
 void tgi_slot_give(struct tg_runtime *rt, struct tgi_instance *instance);

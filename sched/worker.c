@@ -314,9 +314,13 @@ static uint32_t source_claim(struct tg_runtime *rt, struct tgi_source *s, struct
         /* Read before the claim: once all roots are claimed the source may be filled anew.  That the
          * claim succeeds shows that it was not filled in between. */
         struct tgi_instance *in = atomic_load_explicit(&s->instance, memory_order_relaxed);
-        if (atomic_compare_exchange_weak_explicit(&s->word, &word, word - n, memory_order_acq_rel, memory_order_acquire)) {
-            if (n == left)
+        /* seq_cst: pairs with source_wait_locked() in instance.c. */
+        if (atomic_compare_exchange_weak_explicit(&s->word, &word, word - n, memory_order_seq_cst, memory_order_acquire)) {
+            if (n == left) {
                 atomic_fetch_sub_explicit(&rt->n_sources, 1, memory_order_relaxed);
+                if (atomic_load_explicit(&rt->n_waiting, memory_order_seq_cst))
+                    tgi_sources_serve(rt);
+            }
             *in_p = in;
             *n_p = n;
             return in->n_roots - left;

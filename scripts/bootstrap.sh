@@ -53,7 +53,6 @@ esac
 
 want gcc "the C compiler" has_program gcc
 want libc6-dev "the C library's headers" has_header stdio.h
-want libjansson-dev "reads and writes JSON" has_header jansson.h
 want libhwloc-dev "finds cores and memory nodes" has_header hwloc.h
 case $purpose in
 demo | check | ci)
@@ -64,6 +63,7 @@ esac
 case $purpose in
 check | ci)
     want libcmocka-dev "the test framework" has_cmocka
+    want libjansson-dev "a second opinion about JSON, for tests" has_header jansson.h
     want pkg-config "tests that installed files are found" has_program pkg-config
     want g++ "tests the header as C++" has_program g++
     ;;

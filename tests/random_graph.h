@@ -98,6 +98,7 @@ struct random_shape {
     uint32_t n_buffers, n_tiles; /* of u64 tiles of 4 rows */
     uint32_t n_tasks;
     bool has_bodies, has_collectives, has_barriers, has_overlaps; /* one task may name rows twice */
+    bool is_crowded; /* long runs of readers and of commuting tasks, for whom gates are made */
     uint32_t percent_rows, percent_after, percent_backward, percent_priority;
 };
 
@@ -165,6 +166,12 @@ static tg_task_id random_graph_add_kernel_task(struct random_graph *r, struct tg
         uint32_t buffer = roll(&r->dice, r->shape.n_buffers), tile = roll(&r->dice, r->shape.n_tiles), elems = TILE_ELEMS;
         uint32_t access = accesses[roll(&r->dice, 8)], op = access == TG_REDUCE ? ops[roll(&r->dice, 5)] : TG_SUM;
         bool is_all = roll(&r->dice, 20) == 0, is_taken = false;
+        if (r->shape.is_crowded && i == 0) {
+            buffer = tile = 0;
+            is_all = false;
+            access = r->next_id / 6 % 2 ? TG_COMMUTE : TG_IN;
+            op = TG_SUM;
+        }
         for (uint32_t k = 0; k < kept; k++)
             is_taken = is_taken || used[k] / 64 == buffer;
         if (is_taken && !r->shape.has_overlaps)

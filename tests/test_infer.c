@@ -413,6 +413,25 @@ static void cholesky_has_the_counts_of_the_format_description(void **state)
     check_cholesky(32, 5984, 16368, 94);
 }
 
+static void no_redundant_edge_is_left_between_dense_layers(void **state)
+{
+    (void)state;
+    enum { LAYERS = 7, WIDTH = 9 };
+    struct tg_graph *g;
+    MUST(tg_graph_create("layers", &g, &err));
+    tg_buffer_id x = add_buffer(g, "X", 4, LAYERS * WIDTH, 0);
+    tg_kernel_id k = add_kernel(g, "k", 1, (enum tg_access[]){TG_INOUT});
+    for (uint32_t i = 0; i < LAYERS * WIDTH; i++) {
+        struct tg_arg arg = tg_arg_tile(x, i);
+        add_task(g, NULL, k, 1, &arg);
+        for (uint32_t u = 0; u < i / WIDTH * WIDTH; u++) /* all tasks of all layers before */
+            MUST(tg_graph_add_edge(g, u, i, &err));
+    }
+    MUST(tg_graph_freeze(g, &err));
+    assert_int_equal(g->n_edges, (LAYERS - 1) * WIDTH * WIDTH);
+    tg_graph_destroy(g);
+}
+
 static void the_shortest_of_two_cycles_is_reported_with_names(void **state)
 {
     (void)state;
@@ -523,6 +542,7 @@ int main(void)
         cmocka_unit_test(edges_to_earlier_tasks_are_ordered_or_the_shortest_cycle_is_reported),
         cmocka_unit_test(under_explicit_edges_every_race_is_found_and_none_is_made_up),
         cmocka_unit_test(cholesky_has_the_counts_of_the_format_description),
+        cmocka_unit_test(no_redundant_edge_is_left_between_dense_layers),
         cmocka_unit_test(the_shortest_of_two_cycles_is_reported_with_names),
         cmocka_unit_test(a_long_cycle_is_cut_in_the_message),
         cmocka_unit_test(a_task_after_itself_is_a_cycle),

@@ -40,8 +40,11 @@ static struct random_shape draw_shape(struct dice *d)
                                  .has_bodies = roll(d, 4) == 0, .has_collectives = roll(d, 2), .has_barriers = roll(d, 3) == 0,
                                  .has_overlaps = roll(d, 4) == 0, .percent_rows = roll(d, 3) * 30, .percent_after = roll(d, 3) * 10,
                                  .percent_priority = roll(d, 4) == 0 ? 50 : 0};
+    shape.is_crowded = roll(d, 4) == 0;
     return shape;
 }
+
+static _Atomic uint32_t n_gated; /* graphs in which tasks share a countdown */
 
 struct contents {
     uint64_t words[8 * 4 * TILE_ELEMS];
@@ -91,6 +94,8 @@ static void compare_one(struct tg_runtime *rt, uint64_t seed)
     struct tg_run *run;
     random_graph_create(&r, &shape, seed);
     MUST(tg_graph_freeze(r.graph, &err));
+    if (r.graph->gated)
+        atomic_fetch_add(&n_gated, 1);
     run_serially(rt, r.graph, 0, &expected);
     run_serially(rt, r.graph, 1 + roll(&d, 1000), &shuffled);
     if (memcmp(shuffled.words, expected.words, expected.n * sizeof(uint64_t))) {
@@ -119,6 +124,8 @@ static void random_graphs_equal_sequential_execution(void **state)
             compare_one(rt, seed + n_workers * 1000000 + i);
         tg_runtime_destroy(rt);
     }
+    printf("%u of %u graphs have gates\n", atomic_load(&n_gated), n / 4 * 4);
+    assert_true(atomic_load(&n_gated) > n / 50);
 }
 
 struct crowd {
@@ -206,6 +213,55 @@ static void asynchronous_runs_call_back_once_and_can_be_polled(void **state)
             tg_run_destroy(runs[i]);
             tg_graph_destroy(r[i].graph);
         }
+        tg_runtime_destroy(rt);
+    }
+}
+
+struct relay {
+    struct tg_run **runs;
+    uint32_t index, n;
+    _Atomic uint32_t *n_done;
+};
+
+static void start_another(void *user, struct tg_run *run, int status)
+{
+    struct relay *r = user;
+    (void)run;
+    usleep(r->index < 100 ? 500 : 0); /* lets the program fill all sources meanwhile */
+    if (status == 0 && r->index + 100 < r->n && tg_run_start(r->runs[r->index + 100], NULL) != 0)
+        return;
+    atomic_fetch_add(r->n_done, status == 0);
+}
+
+static void callbacks_start_runs_while_many_others_wait(void **state)
+{
+    (void)state;
+    enum { N = 300 };
+    for (uint32_t n_workers = 1; n_workers <= 3; n_workers++) {
+        static struct tg_run *runs[N];
+        static struct relay relays[N];
+        static struct random_graph r;
+        _Atomic uint32_t n_done = 0;
+        struct tg_runtime *rt = runtime_of(n_workers);
+        struct random_shape shape = {.n_buffers = 1, .n_tiles = 1, .n_tasks = 5};
+        random_graph_create(&r, &shape, 1);
+        MUST(tg_graph_freeze(r.graph, &err));
+        for (uint32_t i = 0; i < N; i++) {
+            struct tg_run_options options = TG_RUN_OPTIONS_INIT;
+            relays[i] = (struct relay){runs, i, N, &n_done};
+            options.on_done = start_another;
+            options.user = &relays[i];
+            MUST(tg_run_create(rt, r.graph, &options, &runs[i], &err));
+        }
+        for (uint32_t i = 0; i < 100; i++) /* more at a time than there are sources of roots */
+            MUST(tg_run_start(runs[i], &err));
+        while (atomic_load(&n_done) < N)
+            usleep(1000);
+        for (uint32_t i = 0; i < N; i++) {
+            MUST(tg_run_wait(runs[i], &err));
+            tg_run_destroy(runs[i]);
+        }
+        tg_graph_destroy(r.graph);
         tg_runtime_destroy(rt);
     }
 }
@@ -823,6 +879,15 @@ static int wait_a_little(void **args, const struct tg_context *ctx)
     return 0;
 }
 
+/* Task 50 waits to be cancelled, if it may. */
+static _Atomic int holds_out;
+static int wait_to_be_cancelled(void **args, const struct tg_context *ctx)
+{
+    for (int i = 0; *(int64_t *)args[0] == 50 && atomic_load(&holds_out) && i < 50000 && !tg_context_is_cancelled(ctx); i++)
+        usleep(200);
+    return 0;
+}
+
 static void *cancel_main(void *arg)
 {
     usleep(3000);
@@ -837,13 +902,14 @@ static void a_run_is_cancelled_from_another_thread_and_can_run_again(void **stat
         struct tg_graph *g = graph_new();
         struct tg_runtime *rt = runtime_of(n_workers);
         struct tg_run_stats stats;
-        tg_kernel_id k = add_kernel(g, "k", wait_a_little, TG_SCALAR);
+        tg_kernel_id k = add_kernel(g, "k", wait_to_be_cancelled, TG_SCALAR);
         for (uint32_t i = 0; i < 200; i++) {
-            add_task(g, k, 0, -1, 0);
+            add_task(g, k, i, -1, 0);
             if (i >= 10)
                 MUST(tg_graph_add_edge(g, i - 10, i, &err));
         }
         struct tg_run *run = run_new(rt, g, NULL);
+        atomic_store(&holds_out, 1);
         for (int round = 0; round < 3; round++) {
             pthread_t canceller;
             pthread_create(&canceller, NULL, cancel_main, run);
@@ -853,6 +919,7 @@ static void a_run_is_cancelled_from_another_thread_and_can_run_again(void **stat
             assert_true(stats.n_skipped > 0);
             assert_int_equal(stats.n_done + stats.n_skipped, 200);
         }
+        atomic_store(&holds_out, 0);
         MUST(tg_run_execute(run, &err));
         MUST(tg_run_stats(run, &stats, &err));
         assert_int_equal(stats.n_done, 200);
@@ -1311,6 +1378,7 @@ int main(void)
         cmocka_unit_test(random_graphs_equal_sequential_execution),
         cmocka_unit_test(threads_that_share_a_runtime_do_not_disturb_each_other),
         cmocka_unit_test(asynchronous_runs_call_back_once_and_can_be_polled),
+        cmocka_unit_test(callbacks_start_runs_while_many_others_wait),
         cmocka_unit_test(keep_data_continues_and_its_absence_starts_over),
         cmocka_unit_test(data_whose_initialisation_failed_is_initialised_by_the_next_start),
         cmocka_unit_test(bound_memory_is_used_and_not_initialised),

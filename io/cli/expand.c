@@ -11,6 +11,7 @@
 #include "io/output.h"
 #include "io/palette.h"
 #include "io/units.h"
+#include "io/utf8.h"
 #include "io/write_json.h"
 
 struct stats {
@@ -66,11 +67,18 @@ static int stats_init(struct stats *s, const struct tg_graph *g, struct tg_error
     return 0;
 }
 
+static void print_line(const char *label, const char *name)
+{
+    fputs(label, stdout);
+    tgi_utf8_print(stdout, name);
+    putchar('\n');
+}
+
 static void print_text(const struct stats *s, const struct tg_graph *g)
 {
     char a[TGI_UNITS_SIZE], b[TGI_UNITS_SIZE];
     if (g->name && g->name[0])
-        printf("graph          %s\n", g->name);
+        print_line("graph          ", g->name);
     printf("tasks          %s", tgi_format_count(s->graph.n_tasks, a, sizeof(a)));
     if (s->n_all != s->graph.n_tasks)
         printf("   (%s with bodies of control tasks)", tgi_format_count(s->n_all, a, sizeof(a)));
@@ -94,10 +102,13 @@ static void print_text(const struct stats *s, const struct tg_graph *g)
     if (s->graph.n_tasks > 0)
         printf(", %.0f bytes a task", (double)s->graph.memory_bytes / (double)s->graph.n_tasks);
     printf("\n");
+    const char *label = "kernels";
     for (uint32_t k = 0; k < s->palette.n_kinds; k++) {
-        if (s->by_kind[k] > 0)
-            printf("%-14s %s %s\n", k == 0 ? "kernels" : "", tgi_format_count(s->by_kind[k], a, sizeof(a)),
-                   tgi_palette_name(g->space, &s->palette, k));
+        if (s->by_kind[k] == 0)
+            continue;
+        printf("%-14s %s ", label, tgi_format_count(s->by_kind[k], a, sizeof(a)));
+        print_line("", tgi_palette_name(g->space, &s->palette, k));
+        label = "";
     }
 }
 

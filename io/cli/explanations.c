@@ -8,76 +8,68 @@
 #define E(name, meaning, example, fix) {TG_E_##name, #name, meaning, example, fix}
 
 const struct tgi_explanation tgi_explanations[] = {
-    E(INVALID,
-      "A function of the C API was given an argument it cannot use: an id that does not exist, a NULL where "
-      "an"
-      " object is required, an option struct that was not initialised.",
+    E(INVALID, "A function of the C API was given an argument it cannot use: an id that does not exist, a"
+      " NULL where an object is required, an option struct that was not initialised.",
       "struct tg_task_spec spec = {0};   /* .size is 0 */\ntg_graph_add_task(graph, &spec, NULL, &err);",
       "Initialise specs and options with their _INIT macro and pass ids that the add functions returned."),
-    E(STATE,
-      "The call is a good one at another time: waiting for a run that was never started, starting one that is"
-      " under way.",
+    E(STATE, "The call is a good one at another time: waiting for a run that was never started, starting one"
+      " that is under way.",
       "tg_run_start(run, &err);\ntg_run_start(run, &err);   /* it still runs */",
       "Wait for the run before starting it again."),
     E(INTERNAL, "tgraph found its own data inconsistent.  This is a defect of tgraph, not of the graph.",
-      NULL, "Report it with the graph and the command line."),
+      NULL,
+      "Report it with the graph and the command line."),
     E(USAGE, "The command line names an option, a command or a value that does not exist.",
       "tgraph run graph.json --repat 3",
       "tgraph COMMAND --help lists the options; the message names the closest one."),
-    E(JSON_SYNTAX,
-      "The file is not JSON: a missing comma, a trailing one, a comment, a quote that is not closed, bytes"
-      " that are not UTF-8.",
+    E(JSON_SYNTAX, "The file is not JSON: a missing comma, a trailing one, a comment, a quote that is not"
+      " closed, bytes that are not UTF-8.",
       "{ \"tgraph\": \"1.0\", \"tasks\": [ {\"barrier\": true}, ] }",
       "Look at and just before the position in the message.  JSON has no comments and no trailing commas."),
-    E(UNKNOWN_KEY,
-      "An object has a key that the format does not know.  Keys are never ignored, so that a typo does not"
-      " pass silently.",
+    E(UNKNOWN_KEY, "An object has a key that the format does not know.  Keys are never ignored, so that a"
+      " typo does not pass silently.",
       "{ \"id\": \"a\", \"kernal\": \"axpy\" }",
-      "Correct the spelling; the message names the closest key.  Keys of your own start with x- or go into "
-      "\"meta\"."),
+      "Correct the spelling; the message names the closest key.  Keys of your own start with x- or go into"
+      " \"meta\"."),
     E(DUPLICATE_KEY, "An object has the same key twice; JSON leaves open which one counts.",
-      "{ \"n\": 1, \"x\": \"A\", \"n\": 2 }", "Remove one of the two."),
+      "{ \"n\": 1, \"x\": \"A\", \"n\": 2 }",
+      "Remove one of the two."),
     E(MISSING_KEY, "An object lacks a key that it must have.",
       "{ \"copy\": { \"from\": \"A\" } }   (no \"to\")",
       "Add the key that the message names; tgraph schema prints what every object needs."),
-    E(WRONG_TYPE,
-      "A value is of another JSON type than the format asks for: text where a list belongs, a list where an"
-      " object belongs.",
+    E(WRONG_TYPE, "A value is of another JSON type than the format asks for: text where a list belongs, a"
+      " list where an object belongs.",
       "\"tasks\": { \"a\": {..} }   (a list is needed)",
       "Write the type that the message names.  Where a number is needed, text with an expression will do."),
     E(VERSION, "The file's \"tgraph\" is a version that this program does not read.",
-      "{ \"tgraph\": \"2.0\", .. }", "Use a newer tgraph, or write \"1.0\" if the file uses nothing newer."),
-    E(LIMIT,
-      "The input is larger or more deeply nested than is accepted: 64 MiB for a .json file, 64 levels, 1 MiB "
-      "for"
-      " a string, 256 bytes for a name, 50 million tasks.",
-      NULL,
-      "Write large graphs as JSON Lines, which are read in constant memory, or as templates with \"for\"."),
-    E(TRUNCATED,
-      "A JSON Lines file lacks its last line {\"end\": {\"tasks\": N}}, or N is not the number of tasks "
-      "before"
-      " it.  The file was probably cut off while it was written or copied.",
+      "{ \"tgraph\": \"2.0\", .. }",
+      "Use a newer tgraph, or write \"1.0\" if the file uses nothing newer."),
+    E(LIMIT, "The input is larger or more deeply nested than is accepted: 64 MiB for a .json file, 64 levels,"
+      " 1 MiB for a string, 256 bytes for a name, 50 million tasks.",
+      NULL, "Write large graphs as JSON Lines, which are read in constant memory, or as templates with"
+      " \"for\"."),
+    E(TRUNCATED, "A JSON Lines file lacks its last line {\"end\": {\"tasks\": N}}, or N is not the number of"
+      " tasks before it.  The file was probably cut off while it was written or copied.",
       NULL, "Write the file again."),
-    E(EXPR_SYNTAX, "An expression cannot be read.", "\"shape\": [\"N +\"]",
-      "Expressions are C-like: + - * / % << >> comparisons && || ! ?: and min max abs ceildiv floordiv log2 "
-      "sizeof ndev."),
-    E(EXPR_VALUE,
-      "An expression has no value: division by zero, an inexact division of integers, overflow of 64 bits, a"
-      " shift by less than 0 or more than 63.",
+    E(EXPR_SYNTAX, "An expression cannot be read.",
+      "\"shape\": [\"N +\"]",
+      "Expressions are C-like: + - * / % << >> comparisons && || ! ?: and min max abs ceildiv floordiv log2"
+      " sizeof ndev."),
+    E(EXPR_VALUE, "An expression has no value: division by zero, an inexact division of integers, overflow of"
+      " 64 bits, a shift by less than 0 or more than 63.",
       "\"shape\": [\"N/3\"]   with N = 10",
       "Use ceildiv or floordiv where a division may leave a remainder; check the params."),
-    E(EXPANSION,
-      "The templates would expand to more tasks than allowed.  The number is computed before anything is"
-      " expanded.",
+    E(EXPANSION, "The templates would expand to more tasks than allowed.  The number is computed before"
+      " anything is expanded.",
       "\"for\": [\"i in 0:100000\", \"j in 0:100000\"]",
       "Make tiles larger, or raise the limit (tgraph expand --limit)."),
     E(BAD_VALUE, "A value is of the right type but not one of those allowed here.",
       "\"access\": \"write\"   (in, out, inout, reduce, commute)",
       "Use one of the values that the message lists."),
-    E(UNKNOWN_NAME,
-      "An expression uses a name that is neither in \"params\", nor a loop variable, nor, in costs and"
-      " launch sizes, a parameter of the kernel.",
-      "\"shape\": [\"M\"]   without M in \"params\"", "Add it to \"params\" or correct the spelling."),
+    E(UNKNOWN_NAME, "An expression uses a name that is neither in \"params\", nor a loop variable, nor, in"
+      " costs and launch sizes, a parameter of the kernel.",
+      "\"shape\": [\"M\"]   without M in \"params\"",
+      "Add it to \"params\" or correct the spelling."),
     E(UNKNOWN_BUFFER, "A reference names a buffer that is not in \"buffers\".",
       "\"args\": { \"x\": \"a[0]\" }   with the buffer \"A\"",
       "Correct the spelling; names are case-sensitive."),
@@ -101,8 +93,8 @@ const struct tgi_explanation tgi_explanations[] = {
     E(DUPLICATE_NAME, "Two buffers, kernels or tasks have the same name.",
       "{ \"for\": [\"i in 0:4\"], \"id\": \"a\", .. }   (four tasks \"a\")",
       "In a loop, put the variable into the name: \"a[{i}]\"."),
-    E(BAD_NAME, "A name is empty, longer than 256 bytes, or contains control characters.", NULL,
-      "Choose another name."),
+    E(BAD_NAME, "A name is empty, longer than 256 bytes, or contains control characters.",
+      NULL, "Choose another name."),
     E(INDEX_RANGE, "A reference names a tile outside the buffer's index space.",
       "\"A[16,0]\"   with \"tiles\": [16, 16]",
       "Indices start at 0.  Ranges are half-open: \"m in 0:NT\" ends at NT-1."),
@@ -115,11 +107,10 @@ const struct tgi_explanation tgi_explanations[] = {
     E(ROW_RANGE, "The rows of a reference are empty or outside the tile.",
       "\"u[0]@rows(8:12)\"   with tiles of 10 rows",
       "Rows are half-open, a:b with 0 <= a < b <= rows of a tile."),
-    E(BAD_REFERENCE, "Text that should name data is none of A, A[i,j], A[*], A[i]@rows(a:b).", "\"A(3)\"",
-      "Use square brackets."),
-    E(TYPE_MISMATCH,
-      "A buffer's element type is not the one the kernel's parameter has, or a number stands where a"
-      " buffer belongs or the other way round.",
+    E(BAD_REFERENCE, "Text that should name data is none of A, A[i,j], A[*], A[i]@rows(a:b).",
+      "\"A(3)\"", "Use square brackets."),
+    E(TYPE_MISMATCH, "A buffer's element type is not the one the kernel's parameter has, or a number stands"
+      " where a buffer belongs or the other way round.",
       "a parameter \"f64*\" given a buffer of \"dtype\": \"f32\"",
       "Make both the same; built-in kernels take the type of their first buffer."),
     E(SHAPE_MISMATCH, "Two pieces of data that must have the same size do not.",
@@ -129,56 +120,52 @@ const struct tgi_explanation tgi_explanations[] = {
       "\"gemm_nn\" on \"i32\"", "docs/KERNELS.md says which types each kernel takes."),
     E(SIZE_OVERFLOW, "A buffer has more elements or bytes than can be counted.",
       "\"shape\": [\"1<<40\", \"1<<40\"]", "Check the params."),
-    E(RACE,
-      "Under \"deps\": \"explicit\", two tasks use the same data, at least one writes it, and no chain of "
-      "\"after\""
-      " orders them: the result would depend on luck.",
+    E(RACE, "Under \"deps\": \"explicit\", two tasks use the same data, at least one writes it, and no chain"
+      " of \"after\" orders them: the result would depend on luck.",
       "{ \"id\": \"w\", .. \"y\" is out }, { \"id\": \"r\", .. \"y\" is in }   without \"after\"",
       "Add \"after\", or let tgraph infer the edges by leaving \"deps\" out."),
-    E(CYCLE,
-      "Tasks wait for each other in a circle.  The message shows one shortest circle and why each edge is "
-      "there.",
+    E(CYCLE, "Tasks wait for each other in a circle.  The message shows one shortest circle and why each edge"
+      " is there.",
       "a after b, b after a",
       "Remove one of the \"after\"s shown; an \"after\" that names a later task is usually the culprit."),
     E(FROZEN, "A frozen graph cannot change.", NULL, "Add tasks before tg_graph_freeze()."),
-    E(NOT_FROZEN, "The graph must be frozen before it is run, drawn or counted.", NULL,
-      "Call tg_graph_freeze() first."),
+    E(NOT_FROZEN, "The graph must be frozen before it is run, drawn or counted.",
+      NULL, "Call tg_graph_freeze() first."),
     E(UNINITIALISED, "A task reads data that has no initial contents and that nothing has written before it.",
       "{ \"buffers\": { \"x\": {.., \"init\": \"none\"} }, .. the first task has x as \"in\" }",
       "Give the buffer an \"init\", or declare the parameter as \"out\" if it is overwritten entirely."),
     E(NO_DEVICE, "A device was asked for that this machine or this build does not have.",
       "tgraph run graph.json -D cuda:0   without a GPU",
-      "tgraph devices shows what there is.  A task with \"on\": \"cuda\" needs a cuda device and a cuda "
-      "variant."),
+      "tgraph devices shows what there is.  A task with \"on\": \"cuda\" needs a cuda device and a cuda"
+      " variant."),
     E(NO_MEMORY, "Memory ran out, or the buffers need more than --mem allows.", NULL,
       "tgraph expand --stats shows the bytes of all buffers; make the problem smaller or the limit larger."),
     E(CAPACITY, "One task's data alone is larger than the device's memory.", NULL, "Use smaller tiles."),
     E(NO_VARIANT, "A kernel has no variant for any device that the task may run on.",
-      "a kernel with a cuda variant only, in a task with \"on\": \"cpu\"", "Add a variant, or widen \"on\"."),
+      "a kernel with a cuda variant only, in a task with \"on\": \"cpu\"",
+      "Add a variant, or widen \"on\"."),
     E(TOPOLOGY, "The machine's topology cannot be read, or allows this process no processor.", NULL,
       "tgraph doctor tells more; check the cpuset (taskset -p $$)."),
     E(COMPILE, "A kernel given as C source does not compile.",
       "\"c\": [\"int k(void **args, const struct tg_context *ctx) { retrun 0; }\"]",
       "tgraph check --compile -v prints all that the compiler says."),
-    E(PLUGIN_REFUSED,
-      "The graph wants to load a shared object.  That runs code that the graph's author chose, so the"
-      " command line must allow it.",
+    E(PLUGIN_REFUSED, "The graph wants to load a shared object.  That runs code that the graph's author"
+      " chose, so the command line must allow it.",
       "\"variants\": [ { \"on\": \"cpu\", \"so\": \"./k.so\", \"entry\": \"k\" } ]",
       "If you trust the graph, add --allow-plugins."),
     E(PLUGIN_LOAD, "A shared object cannot be loaded, or lacks the entry.", NULL,
-      "The message has the system's own words; check the path, which is relative to the graph, and "
-      "\"entry\"."),
-    E(NO_COMPILER, "A kernel is given as C source and there is no compiler.", NULL,
-      "Install gcc or clang, or set CC."),
+      "The message has the system's own words; check the path, which is relative to the graph, and"
+      " \"entry\"."),
+    E(NO_COMPILER, "A kernel is given as C source and there is no compiler.",
+      NULL, "Install gcc or clang, or set CC."),
     E(SIGNATURE, "A kernel's declared parameters do not fit its variant.",
       "three params declared for a built-in kernel that needs four",
       "Declare the parameters of the built-in kernel, in its order and with its types, or none at all."),
     E(TASK_FAILED, "A kernel returned something other than 0.  Tasks that depend on it were not run.", NULL,
-      "The message names the task and what the kernel said.  --keep-going runs everything that does not "
-      "depend on it;"
-      " \"retries\" repeats a task."),
-    E(TASK_TIMEOUT, "A task ran longer than its \"timeout_ms\".", NULL,
-      "Raise the limit, or find out what it waits for."),
+      "The message names the task and what the kernel said.  --keep-going runs everything that does not"
+      " depend on it; \"retries\" repeats a task."),
+    E(TASK_TIMEOUT, "A task ran longer than its \"timeout_ms\".", NULL, "Raise the limit, or find out what it"
+      " waits for."),
     E(CANCELLED, "The run was cancelled: by Ctrl-C or by tg_run_cancel().", NULL, "Run it again."),
     E(RUN_TIMEOUT, "The run, or the layout of a picture, took longer than the limit given.", NULL,
       "Raise --timeout (or --time-limit), or make the problem smaller."),
@@ -186,16 +173,15 @@ const struct tgi_explanation tgi_explanations[] = {
       "\"checks\": [ { \"buffer\": \"y\", \"min\": 2.0 } ]",
       "If the check is right, a kernel or the order of tasks is wrong: --compare sequential tells which."),
     E(DIFFERS, "The parallel run gave other bits than running the tasks one by one in program order.", NULL,
-      "A kernel writes to a parameter that is declared \"in\", uses data that is no parameter, or is not "
-      "deterministic."),
+      "A kernel writes to a parameter that is declared \"in\", uses data that is no parameter, or is not"
+      " deterministic."),
     E(NO_LIBRARY, "A library or program that this needs is not installed.", NULL,
       "The message names it; tgraph doctor shows everything that is missing."),
     E(SYSTEM, "The operating system refused a request.", NULL, "The message has the system's own words."),
     E(UNSUPPORTED, "The request is a good one, but this build or this kind of device cannot do it.",
       "saving a graph whose kernel is a C function of the program", "See the message."),
-    E(COLLECTIVE,
-      "A collective does not fit its tiles: different sizes, a tile that takes part twice, elements that do"
-      " not divide into chunks.",
+    E(COLLECTIVE, "A collective does not fit its tiles: different sizes, a tile that takes part twice,"
+      " elements that do not divide into chunks.",
       "{ \"collective\": \"allgather\", \"buffers\": \"u[*]\" }   with 10 elements and 4 tiles",
       "Make all tiles equal, and their elements a multiple of their number for chunked collectives."),
     E(OPEN, "A file cannot be opened.", "tgraph run nosuch.json", "Check the path and the permissions."),
@@ -212,4 +198,5 @@ const struct tgi_explanation tgi_explanations[] = {
     E(IMPORT_FORMAT, "The file is of none of the formats that can be imported, or of several.", NULL,
       "Say which with --from."),
     E(IMPORT_SYNTAX, "The file is of the format, and damaged.", NULL, "Look at the position in the message."),
-    {0, NULL, NULL, NULL, NULL}};
+    {0, NULL, NULL, NULL, NULL}
+};

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "io/utf8.h"
+
 bool tgi_cli_reader_left(void)
 {
     struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
@@ -56,12 +58,10 @@ static void print_remark(const struct tgi_cli *cli, const char *word, const char
 {
     char text[2048];
     vsnprintf(text, sizeof(text), format, args);
-    for (char *p = text; *p; p++) {
-        if ((unsigned char)*p < 0x20 && *p != '\n')
-            *p = '?';
-    }
     fflush(stdout);
-    fprintf(stderr, "%s%s%s: %s\n", cli->color_err ? color : "", word, cli->color_err ? "\033[0m" : "", text);
+    fprintf(stderr, "%s%s%s: ", cli->color_err ? color : "", word, cli->color_err ? "\033[0m" : "");
+    tgi_utf8_print(stderr, text);
+    putc('\n', stderr);
 }
 
 void tgi_cli_warn(const struct tgi_cli *cli, const char *format, ...)

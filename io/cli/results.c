@@ -126,25 +126,13 @@ int tgi_cli_results_save(const struct tgi_cli *cli, const struct tg_graph *g, st
 
 /* ---- Summary ------------------------------------------------------------------------------*/
 
-static void print_line(FILE *to, const char *text)
-{
-    while (*text) {
-        int length = tgi_utf8_length(text);
-        if (length == 0 || tgi_utf8_is_control(text))
-            putc('?', to);
-        else
-            fwrite(text, 1, (size_t)length, to);
-        text += length ? length : 1;
-    }
-    putc('\n', to);
-}
-
 void tgi_cli_results_print(const struct tgi_cli_results *results, FILE *to)
 {
     char n[TGI_UNITS_SIZE];
     for (uint32_t i = 0; i < results->n_checks; i++) {
         fprintf(to, "  check: %s  ", results->checks[i].holds ? "holds" : "FAILS");
-        print_line(to, results->checks[i].text ? results->checks[i].text : "");
+        tgi_utf8_print(to, results->checks[i].text ? results->checks[i].text : "");
+        putc('\n', to);
     }
     if (results->is_compared)
         fprintf(to, "  compare: %s sequential execution%s\n", results->is_same ? "equal to" : "DIFFERS from",

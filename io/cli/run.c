@@ -13,6 +13,7 @@
 #include "io/output.h"
 #include "io/report.h"
 #include "io/units.h"
+#include "io/utf8.h"
 
 #define TOP_KERNELS 12
 #define MOST_RECORDED 4000000 /* tasks; their spans take 32 bytes each */
@@ -200,8 +201,9 @@ static void print_text(const struct job *job, const struct tgi_report *report, u
 {
     char a[TGI_UNITS_SIZE], b[TGI_UNITS_SIZE], c[TGI_UNITS_SIZE], d[TGI_UNITS_SIZE];
     const struct tg_graph *g = job->graph;
-    printf("%s: %s task%s, %s edge%s, %s tile%s (%s) on %u worker%s, policy steal, executor %s\n",
-           g->name && g->name[0] ? g->name : "graph", tgi_format_count(g->n_tasks, a, sizeof(a)),
+    tgi_utf8_print(stdout, g->name && g->name[0] ? g->name : "graph");
+    printf(": %s task%s, %s edge%s, %s tile%s (%s) on %u worker%s, policy steal, executor %s\n",
+           tgi_format_count(g->n_tasks, a, sizeof(a)),
            g->n_tasks == 1 ? "" : "s", tgi_format_count(report->n_edges, b, sizeof(b)),
            report->n_edges == 1 ? "" : "s", tgi_format_count(report->n_tiles, c, sizeof(c)),
            report->n_tiles == 1 ? "" : "s", tgi_format_bytes((double)report->data_bytes, d, sizeof(d)),

@@ -7,16 +7,12 @@
 #define MANY UINT32_MAX
 #define END {NULL, 0, TGI_CLI_SWITCH, NULL, NULL, NULL, 0, 0, false}
 #define SWITCH(name, letter, brief) {name, letter, TGI_CLI_SWITCH, NULL, brief, NULL, 0, 0, false}
-#define VALUE(name, letter, type, value, brief)                       \
-    {                                                                 \
-        name, letter, TGI_CLI_##type, value, brief, NULL, 0, 0, false \
-    }
+#define VALUE(name, letter, type, value, brief) \
+    {name, letter, TGI_CLI_##type, value, brief, NULL, 0, 0, false}
 #define RANGE(name, letter, value, min, max, brief) \
     {name, letter, TGI_CLI_INT, value, brief, NULL, min, max, false}
-#define CHOICE(name, letter, choices, brief)                               \
-    {                                                                      \
-        name, letter, TGI_CLI_CHOICE, "WHICH", brief, choices, 0, 0, false \
-    }
+#define CHOICE(name, letter, choices, brief) \
+    {name, letter, TGI_CLI_CHOICE, "WHICH", brief, choices, 0, 0, false}
 #define LIST(name, letter, type, value, brief) {name, letter, TGI_CLI_##type, value, brief, NULL, 0, 0, true}
 
 /* Options that several commands share, so that they read the same everywhere. */
@@ -81,15 +77,16 @@ static const struct tgi_cli_option export_options[] = {
     PARAM,
     OUTPUT("write to FILE; its extension decides the form unless --type does"),
     CHOICE("type", 't', "dot|svg|png|pdf|mermaid|json|jsonl", "form of the output"),
-    CHOICE("view", 0, "auto|graph|types",
-           "every task, or a node for each kernel; auto: types above --max-nodes"),
+    CHOICE("view", 0, "auto|graph|types", "every task, or a node for each kernel; auto: types above"
+     " --max-nodes"),
     CHOICE("group", 0, "none|kernel|prefix", "draw boxes around tasks of a kernel, or around a[..], b[..]"),
     RANGE("max-nodes", 0, "N", 1, 10000000, "aggregate graphs of more tasks; 1500 if not given"),
     VALUE("focus", 0, TEXT, "TASK", "only the neighbourhood of a task"),
     RANGE("hops", 0, "K", 0, 1000, "how far the neighbourhood of --focus reaches; 2 if not given"),
     SWITCH("critical-path", 0, "mark the longest path"),
     VALUE("time-limit", 0, TIME, "TIME", "most time for laying out a picture; 20s if not given"),
-    END};
+    END
+};
 
 static const struct tgi_cli_option gen_options[] = {
     OUTPUT("write to FILE; stdout if not given"),
@@ -126,11 +123,12 @@ static const struct tgi_cli_option fmt_options[] = {
     END
 };
 
-static const struct tgi_cli_option init_options[] = {{"template", 0, TGI_CLI_TEXT, "NAME",
-                                                      "what to start from; hello if not given",
-                                                      "hello|cholesky|jacobi|c-api", 0, 0, false},
-                                                     SWITCH("list", 0, "list the templates"),
-                                                     END};
+static const struct tgi_cli_option init_options[] = {
+    {"template", 0, TGI_CLI_TEXT, "NAME", "what to start from; hello if not given",
+     "hello|cholesky|jacobi|c-api", 0, 0, false},
+    SWITCH("list", 0, "list the templates"),
+    END
+};
 
 static const struct tgi_cli_option devices_options[] = {
     SWITCH("tree", 0, "draw packages, NUMA nodes, caches and cores"),
@@ -153,40 +151,36 @@ static const struct tgi_cli_option help_options[] = {
 
 const struct tgi_cli_command tgi_cli_commands[] = {
     {"run", tgi_cli_run, "FILE", NULL, 1, 1, "execute a graph",
-     "Runs the graph on the cores of this machine and ends with a summary: how long it took, how far that is "
-     "from the"
-     " lower bound that the measured tasks imply, and where the time went, by worker and by kernel.\n\n"
-     "The first Ctrl-C stops issuing tasks, lets running ones finish and prints the summary of what was "
-     "done; the"
-     " second leaves at once.",
+     "Runs the graph on the cores of this machine and ends with a summary: how long it took, how far that is"
+     " from the lower bound that the measured tasks imply, and where the time went, by worker and by kernel."
+     "\n\n"
+     "The first Ctrl-C stops issuing tasks, lets running ones finish and prints the summary of what was done;"
+     " the second leaves at once.",
      "tgraph run examples/graphs/cholesky.json --verify  # factorise and check the residual\n"
      "tgraph run graph.json -p N=1000 -D cpu:4  # another size, on four workers\n"
      "tgraph run graph.json --gantt schedule.svg  # draw what ran when and where",
      run_options, false},
     {"check", tgi_cli_check, "FILE..", NULL, 1, MANY, "find mistakes in graphs without running them",
-     "Looks for mistakes in syntax, names, references, shapes, types and ordering: cycles, races under "
-     "explicit"
-     " dependencies, reads of buffers that nothing has written.  Warns of what is declared and never "
-     "used.\n\n"
+     "Looks for mistakes in syntax, names, references, shapes, types and ordering: cycles, races under"
+     " explicit dependencies, reads of buffers that nothing has written.  Warns of what is declared and never"
+     " used.\n\n"
      "Warnings: unused (buffers, kernels that no task uses), uninitialised (reads of buffers that nothing has"
      " written), redundant (control edges that others imply; off unless switched on).",
      "tgraph check *.json  # every graph here\n"
      "tgraph check graph.json --compile --werror  # as strict as it gets",
      check_options, false},
     {"expand", tgi_cli_expand, "FILE", NULL, 1, 1, "unroll templates, or count what they unroll to",
-     "Writes the graph with every loop, template and expression evaluated.  The result is a graph file "
-     "again.\n\n"
-     "With --stats prints the number of tasks and edges, the levels, the width, the critical path and the "
-     "bytes.",
+     "Writes the graph with every loop, template and expression evaluated.  The result is a graph file again."
+     "\n\n"
+     "With --stats prints the number of tasks and edges, the levels, the width, the critical path and the"
+     " bytes.",
      "tgraph expand graph.json -o flat.jsonl  # the graph, a task a line\n"
      "tgraph expand graph.json --stats --format json  # for scripts",
      expand_options, false},
     {"export", tgi_cli_export, "FILE", NULL, 1, 1, "draw a graph, or convert it",
-     "Writes the graph as a picture or for other tools.  Pictures are laid out by Graphviz, in a child "
-     "process that"
-     " --time-limit bounds.  Graphs of more than --max-nodes tasks are drawn with a node for each kernel, "
-     "and the"
-     " picture says so.",
+     "Writes the graph as a picture or for other tools.  Pictures are laid out by Graphviz, in a child"
+     " process that --time-limit bounds.  Graphs of more than --max-nodes tasks are drawn with a node for"
+     " each kernel, and the picture says so.",
      "tgraph export graph.json -o graph.svg --critical-path  # a picture\n"
      "tgraph export graph.json -t dot | dot -Tpdf > graph.pdf  # through dot by hand\n"
      "tgraph export big.json -o part.svg --focus 'gemm[5,4,3]' --hops 2  # around one task",
@@ -194,29 +188,23 @@ const struct tgi_cli_command tgi_cli_commands[] = {
     {"gen", tgi_cli_gen, "PATTERN",
      "independent|chain|tree|wavefront|random|stencil1d|fft|sweep|spread|nearest|dom|cholesky|lu", 1, 1,
      "generate a synthetic graph",
-     "Writes a graph of a known shape: Task Bench patterns, tiled factorisations, trees, wavefronts, random "
-     "graphs."
-     "  Tasks of --kernel hash mix the numbers of all tasks before them, so that run --compare sequential "
-     "proves their"
-     " order.\n\n"
-     "A .json file holds loops where the pattern has any, and its sizes are parameters; JSON Lines hold "
-     "every task.",
+     "Writes a graph of a known shape: Task Bench patterns, tiled factorisations, trees, wavefronts, random"
+     " graphs.  Tasks of --kernel hash mix the numbers of all tasks before them, so that run --compare"
+     " sequential proves their order.\n\n"
+     "A .json file holds loops where the pattern has any, and its sizes are parameters; JSON Lines hold every"
+     " task.",
      "tgraph gen wavefront --tasks 10000 -o wavefront.json  # a square of 100 by 100 tasks\n"
      "tgraph gen random --tasks 1M --jsonl -o random.jsonl  # a large one",
      gen_options, false},
     {"import", tgi_cli_import, "FILE", NULL, 1, 1, "turn another tool's graph into one that runs",
      "Reads WfFormat 1.4 to 1.6, DOT, STG or Pegasus DAX and writes a graph file.\n\n"
-     "With --spin, files become buffers of their recorded size and tasks read them, burn the recorded time "
-     "and write"
-     " them; --scale shrinks times and sizes.  Without, tasks mix the numbers of all tasks before them, so "
-     "that run"
-     " --compare sequential proves their order.\n\n"
-     "Of DOT these attributes are read: of a node runtime (seconds), us and category, of an edge bytes.  A "
-     "unit of"
-     " STG counts as a microsecond.  DOT is parsed by libcgraph and DAX by libexpat, which must be "
-     "installed.",
-     "tgraph import montage.json --spin --scale 0.001 -o montage.tgraph.json  # a workflow, 1000 times "
-     "faster",
+     "With --spin, files become buffers of their recorded size and tasks read them, burn the recorded time"
+     " and write them; --scale shrinks times and sizes.  Without, tasks mix the numbers of all tasks before"
+     " them, so that run --compare sequential proves their order.\n\n"
+     "Of DOT these attributes are read: of a node runtime (seconds), us and category, of an edge bytes.  A"
+     " unit of STG counts as a microsecond.  DOT is parsed by libcgraph and DAX by libexpat, which must be"
+     " installed.",
+     "tgraph import montage.json --spin --scale 0.001 -o montage.tgraph.json  # a workflow, 1000 times faster",
      import_options, false},
     {"fmt", tgi_cli_fmt, "FILE..", NULL, 1, MANY, "lay a graph file out canonically",
      "Writes the file with canonical order and layout and without changing its meaning.",
@@ -224,18 +212,18 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      "tgraph fmt --check *.json  # in continuous integration",
      fmt_options, false},
     {"init", tgi_cli_init, "[DIR]", NULL, 0, 1, "start a project from a template",
-     "Writes a small working project into DIR (the current folder if not given).  Existing files are never "
-     "overwritten.",
+     "Writes a small working project into DIR (the current folder if not given).  Existing files are never"
+     " overwritten.",
      "tgraph init --list  # what there is\n"
      "tgraph init demo --template cholesky  # a tiled factorisation",
      init_options, false},
     {"devices", tgi_cli_devices, "", NULL, 0, 0, "show the processors that graphs can run on",
      "Prints what this process may use: packages, NUMA nodes, caches, cores and hardware threads.",
-     "tgraph devices --tree  # drawn as a tree", devices_options, false},
+     "tgraph devices --tree  # drawn as a tree",
+     devices_options, false},
     {"doctor", tgi_cli_doctor, "", NULL, 0, 0, "test whether this environment is fit",
-     "Tries what tgraph relies on: the compiler, the cache folder, binding threads to cores, BLAS, Graphviz, "
-     "memory."
-     "  Every line says ok, warn or fail and what to do about it.",
+     "Tries what tgraph relies on: the compiler, the cache folder, binding threads to cores, BLAS, Graphviz,"
+     " memory.  Every line says ok, warn or fail and what to do about it.",
      NULL, no_options, false},
     {"explain", tgi_cli_explain, "[CODE..]", NULL, 0, MANY, "explain a diagnostic at length",
      "Prints what a code such as TG0203 means, an example and the usual fix.",
@@ -244,11 +232,11 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      explain_options, false},
     {"schema", tgi_cli_schema, "", NULL, 0, 0, "print the JSON Schema of graph files",
      "Editors that know the schema complete and check graph files while they are being written.",
-     "tgraph schema > tgraph.schema.json  # for an editor", no_options, false},
+     "tgraph schema > tgraph.schema.json  # for an editor",
+     no_options, false},
     {"cache", tgi_cli_cache, "[ACTION]", "list|clear", 0, 1, "list or clear the cache of compiled kernels",
-     "Kernels given as C source are compiled once and kept in $TGRAPH_CACHE_DIR, else "
-     "$XDG_CACHE_HOME/tgraph, else"
-     " ~/.cache/tgraph.",
+     "Kernels given as C source are compiled once and kept in $TGRAPH_CACHE_DIR, else $XDG_CACHE_HOME/tgraph,"
+     " else ~/.cache/tgraph.",
      "tgraph cache  # what is there\n"
      "tgraph cache clear  # remove it",
      no_options, false},
@@ -259,7 +247,8 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      "tgraph completion fish > ~/.config/fish/completions/tgraph.fish  # for fish",
      no_options, false},
     {"help", tgi_cli_help, "[COMMAND]", NULL, 0, 1, "print help", NULL, NULL, help_options, false},
-    {NULL, NULL, NULL, NULL, 0, 0, NULL, NULL, NULL, NULL, false}};
+    {NULL, NULL, NULL, NULL, 0, 0, NULL, NULL, NULL, NULL, false}
+};
 
 const struct tgi_cli_command *tgi_cli_find(const char *name)
 {
