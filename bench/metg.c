@@ -13,7 +13,8 @@ void bench_work(uint32_t iterations)
 {
     typedef double pair __attribute__((vector_size(16)));
     const pair m = {0.999, 0.999}, s = {0.001, 0.001};
-    pair a = {1, 2}, b = {3, 4}, c = {5, 6}, d = {7, 8}, e = {9, 10}, f = {11, 12}, g = {13, 14}, h = {15, 16};
+    pair a = {1, 2}, b = {3, 4}, c = {5, 6}, d = {7, 8}, e = {9, 10}, f = {11, 12}, g = {13, 14},
+         h = {15, 16};
     for (uint32_t i = 0; i < iterations; i++) {
         a = a * m + s, b = b * m + s, c = c * m + s, d = d * m + s;
         e = e * m + s, f = f * m + s, g = g * m + s, h = h * m + s;
@@ -69,21 +70,33 @@ static struct point measure(bench_run_fn run, void *user, uint32_t n_tasks, uint
     return (struct point){granularity, peak_iteration_ns(n_threads) * iterations / granularity};
 }
 
-/* Grows the tasks by a quarter at a time until efficiency reaches `share`, and interpolates between the
- * last two points, on the logarithm of the granularity. */
+/* Doubles the tasks until efficiency reaches `share`, halves the gap a few times, and interpolates
+ * between the last two points, on the logarithm of the granularity. */
 double bench_metg_us(bench_run_fn run, void *user, uint32_t n_tasks, uint32_t n_threads, uint32_t n_runs,
                      double share)
 {
-    double iterations = 2;
-    struct point p = measure(run, user, n_tasks, n_threads, n_runs, 2), below = p;
-    while (p.efficiency < share && iterations < 1e6) {
-        below = p;
-        iterations = ceil(iterations * 1.25);
-        p = measure(run, user, n_tasks, n_threads, n_runs, (uint32_t)iterations);
+    uint32_t low = 0, high = 2;
+    struct point below = {0, 0}, above = measure(run, user, n_tasks, n_threads, n_runs, high);
+    while (above.efficiency < share) {
+        if (high > 1000000)
+            bench_die("no size of task reaches an efficiency of %g", share);
+        below = above;
+        low = high;
+        high *= 2;
+        above = measure(run, user, n_tasks, n_threads, n_runs, high);
     }
-    if (p.efficiency < share)
-        bench_die("no size of task reaches an efficiency of %g", share);
-    double span = p.efficiency - below.efficiency;
-    double part = span > 0 ? (share - below.efficiency) / span : 1;
-    return exp(log(below.granularity_ns) + part * (log(p.granularity_ns) - log(below.granularity_ns))) / 1000;
+    if (low == 0)
+        return above.granularity_ns / 1000; /* an upper bound: no smaller task was tried */
+    for (int i = 0; i < 3 && high - low > 1; i++) {
+        uint32_t middle = (low + high) / 2;
+        struct point p = measure(run, user, n_tasks, n_threads, n_runs, middle);
+        if (p.efficiency < share)
+            low = middle, below = p;
+        else
+            high = middle, above = p;
+    }
+    double part = (share - below.efficiency) / (above.efficiency - below.efficiency);
+    double logarithm =
+        log(below.granularity_ns) + part * (log(above.granularity_ns) - log(below.granularity_ns));
+    return exp(logarithm) / 1000;
 }

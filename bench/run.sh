@@ -87,7 +87,7 @@ if wanted overhead; then
     done
 fi
 if wanted patterns; then
-    for n in $threads; do
+    for n in ${threads##* }; do # with one thread nothing has to be scheduled
         for pattern in trivial no_comm stencil_1d stencil_1d_periodic dom tree fft all_to_all nearest spread random_nearest; do
             progress "Task Bench, $n threads: $pattern"
             on "$n" "$bin/taskbench" --pattern $pattern --threads "$n" --runs 5

@@ -83,6 +83,8 @@ static int check_control(struct tg_graph *g, const struct tg_task_spec *spec, ui
         return tgi_error(err, TG_E_INVALID, "%s: its body belongs to a task already", name);
     if (spec->body_else == g)
         return tgi_error(err, TG_E_INVALID, "%s: a task cannot be in its own body", name);
+    if (spec->retries || spec->timeout_ms)
+        return tgi_error(err, TG_E_UNSUPPORTED, "%s: retries and time limits belong to the tasks of its body", name);
     if (spec->kind == TG_TASK_REPEAT)
         return spec->n_args ? tgi_error(err, TG_E_UNKNOWN_ARGUMENT, "repeat takes no arguments") : 0;
     if (spec->n_args != 1)

@@ -227,6 +227,9 @@ static int match_builtin(struct tgi_op *op, const struct tgi_builtin *b, struct 
             /* Integer scalars travel in sign-extended words, so any width will do. */
             same_type = have->dtype >= TG_I8 && have->dtype <= TG_U64;
         }
+        if (want->access > TG_IN && have->access == TG_IN)
+            return tgi_error(err, TG_E_SIGNATURE, "kernel \"%s\": parameter \"%s\" is declared \"in\", but built-in \"%s\" writes it",
+                             op->name, have->name, b->name);
         if (!same_kind || !same_type)
             return tgi_error(err, TG_E_SIGNATURE, "kernel \"%s\": parameter \"%s\" does not match \"%s\" of built-in \"%s\"",
                              op->name, have->name, want->name, b->name);

@@ -198,6 +198,7 @@ struct tgi_worker {
     /* Finished sinks not yet counted in their instance's n_left. */
     struct tgi_instance *batch;
     uint32_t n_batch;
+    bool is_serial;             /* in a deterministic run: children run at once, here */
     uint64_t random;
     struct tgi_counts counts;
     char explanation[TGI_EXPLANATION_BYTES];

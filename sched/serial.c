@@ -41,19 +41,27 @@ static void execute_shuffled(struct tgi_worker *w, struct tgi_instance *in, uint
     }
 }
 
-void tgi_serial_execute(struct tgi_worker *w, struct tgi_instance *in, uint64_t seed)
+static void execute_in_order(struct tgi_worker *w, struct tgi_instance *in)
 {
     const struct tg_graph *g = in->graph;
-    if (seed == 0) {
-        for (uint32_t i = 0; i < g->n_tasks; i++)
-            execute_one(w, in, g->topo ? g->topo[i] : i);
-        return;
-    }
-    uint32_t *left = malloc(2 * ((size_t)g->n_tasks + 1) * sizeof *left);
-    if (!left) {
+    for (uint32_t i = 0; i < g->n_tasks; i++)
+        execute_one(w, in, g->topo ? g->topo[i] : i);
+}
+
+void tgi_serial_execute(struct tgi_worker *w, struct tgi_instance *in, uint64_t seed)
+{
+    size_t n = in->graph->n_tasks;
+    uint32_t *left = seed ? malloc(2 * (n + 1) * sizeof *left) : NULL;
+    if (seed && !left) {
         tgi_run_fail(in->run, in, 0, TG_E_NO_MEMORY, "out of memory: the list of ready tasks");
         return;
     }
-    execute_shuffled(w, in, seed, left, left + g->n_tasks + 1);
+    bool outer = w->is_serial; /* a body within a graph */
+    w->is_serial = true;
+    if (seed)
+        execute_shuffled(w, in, seed, left, left + n + 1);
+    else
+        execute_in_order(w, in);
+    w->is_serial = outer;
     free(left);
 }

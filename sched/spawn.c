@@ -30,8 +30,8 @@ void tg_spawn(const struct tg_context *ctx, struct tg_job *job, tg_job_fn fn, vo
     job->arg = arg;
     atomic_store_explicit(job_state(job), 0, memory_order_relaxed); /* published by the push */
     job->opaque[1] = (void *)(uintptr_t)ctx;
-    if (!tgi_deque_push_owner(&w->deques[TGI_DEQUE_JOBS], (uint64_t)(uintptr_t)job)) {
-        /* No room and no memory: a parallel call may always be a plain one. */
+    if (w->is_serial || !tgi_deque_push_owner(&w->deques[TGI_DEQUE_JOBS], (uint64_t)(uintptr_t)job)) {
+        /* Deterministic, or no memory for the deque: a parallel call may always be a plain one. */
         int rc = fn(arg, ctx);
         atomic_store_explicit(job_state(job), (uintptr_t)(unsigned)rc << 1 | JOB_DONE, memory_order_relaxed);
         return;

@@ -169,7 +169,8 @@ kill -INT $!
 begin=$(date +%s%N)
 wait $!
 [ $? = 130 ] || complain "a second Ctrl-C does not give 130"
-[ $((($(date +%s%N) - begin) / 1000000)) -lt 2000 ] || complain 'a second Ctrl-C does not end the program at once'
+# The thread sanitizer holds signals back while it cannot see that a thread waits.
+[ "${SAN:-}" = thread ] || [ $((($(date +%s%N) - begin) / 1000000)) -lt 2000 ] || complain 'a second Ctrl-C does not end the program at once'
 
 # ---- completion -----------------------------------------------------------------------------
 complete_bash() { # WORDS..: what bash offers for the last word

@@ -43,13 +43,13 @@ static inline uint64_t test_seed(uint64_t otherwise)
 /* How many rounds a test makes: fewer where sanitizers slow it down. */
 #if defined(__SANITIZE_THREAD__)
 #define ROUNDS(n) ((n) / 20 + 1)
-#define IS_SLOW 1
+#define IS_SLOW   1
 #elif defined(__SANITIZE_ADDRESS__)
 #define ROUNDS(n) ((n) / 10 + 1)
-#define IS_SLOW 1
+#define IS_SLOW   1
 #else
 #define ROUNDS(n) (n)
-#define IS_SLOW 0
+#define IS_SLOW   0
 #endif
 
 enum { TILE_ROWS = 4, TILE_COLUMNS = 2, TILE_ELEMS = TILE_ROWS * TILE_COLUMNS, MAX_TILE_ARGS = 4 };
@@ -57,7 +57,8 @@ enum { TILE_ROWS = 4, TILE_COLUMNS = 2, TILE_ELEMS = TILE_ROWS * TILE_COLUMNS, M
 /* Parameters: id, code (per tile 8 bits: access + 16 * op), lengths (8 bits per tile), tiles. */
 static int hash_kernel(void **args, const struct tg_context *ctx)
 {
-    uint64_t id = *(uint64_t *)args[0], codes = *(uint64_t *)args[1], lengths = *(uint64_t *)args[2], h = mix64(id);
+    uint64_t id = *(uint64_t *)args[0], codes = *(uint64_t *)args[1], lengths = *(uint64_t *)args[2],
+             h = mix64(id);
     (void)ctx;
     for (int pass = 0; pass < 2; pass++) {
         uint64_t code = codes, length = lengths;
@@ -65,7 +66,8 @@ static int hash_kernel(void **args, const struct tg_context *ctx)
             uint64_t *tile = *(uint64_t **)args[3 + p], n = length & 0xff;
             enum tg_access access = (enum tg_access)(code & 15);
             enum tg_op op = (enum tg_op)(code >> 4 & 15);
-            bool reads = access == TG_IN || access == TG_INOUT, writes = access == TG_OUT || access == TG_INOUT;
+            bool reads = access == TG_IN || access == TG_INOUT,
+                 writes = access == TG_OUT || access == TG_INOUT;
             for (uint64_t i = 0; i < n; i++) {
                 if (pass == 0 && reads)
                     h = mix64(h ^ tile[i]);
@@ -115,13 +117,13 @@ struct random_graph {
     struct tg_error err;
 };
 
-#define MUST(call)                                                                              \
-    do {                                                                                        \
-        int rc_must_ = (call);                                                                  \
-        if (rc_must_) {                                                                         \
+#define MUST(call)                                                                                \
+    do {                                                                                          \
+        int rc_must_ = (call);                                                                    \
+        if (rc_must_) {                                                                           \
             fprintf(stderr, "%s:%d: %s: %d %s\n", __FILE__, __LINE__, #call, rc_must_, err.text); \
-            abort();                                                                            \
-        }                                                                                       \
+            abort();                                                                              \
+        }                                                                                         \
     } while (0)
 
 /* The kernel for a list of accesses, made on first use. */
@@ -132,10 +134,12 @@ static tg_kernel_id random_graph_kernel(struct random_graph *r, uint32_t codes, 
     for (uint32_t i = 0; i < r->n_kernels; i++)
         if (r->codes_of[i] == codes)
             return r->kernels[i];
-    struct tg_param params[3 + MAX_TILE_ARGS] = {
-        {"id", TG_U64, TG_SCALAR, TG_SUM}, {"codes", TG_U64, TG_SCALAR, TG_SUM}, {"lengths", TG_U64, TG_SCALAR, TG_SUM}};
+    struct tg_param params[3 + MAX_TILE_ARGS] = {{"id", TG_U64, TG_SCALAR, TG_SUM},
+                                                 {"codes", TG_U64, TG_SCALAR, TG_SUM},
+                                                 {"lengths", TG_U64, TG_SCALAR, TG_SUM}};
     for (uint32_t i = 0; i < n; i++)
-        params[3 + i] = (struct tg_param){names[i], TG_U64, (enum tg_access)(codes >> 8 * i & 15), (enum tg_op)(codes >> (8 * i + 4) & 15)};
+        params[3 + i] = (struct tg_param){names[i], TG_U64, (enum tg_access)(codes >> 8 * i & 15),
+                                          (enum tg_op)(codes >> (8 * i + 4) & 15)};
     char name[16];
     snprintf(name, sizeof name, "k%08x", codes);
     struct tg_kernel_spec spec = TG_KERNEL_SPEC_INIT;
@@ -152,19 +156,24 @@ static tg_kernel_id random_graph_kernel(struct random_graph *r, uint32_t codes, 
     return id;
 }
 
-static tg_task_id random_graph_add_kernel_task(struct random_graph *r, struct tg_graph *g, struct tg_task_spec *spec)
+static tg_task_id random_graph_add_kernel_task(struct random_graph *r, struct tg_graph *g,
+                                               struct tg_task_spec *spec)
 {
-    static const uint32_t accesses[] = {TG_IN, TG_IN, TG_OUT, TG_INOUT, TG_INOUT, TG_COMMUTE, TG_REDUCE, TG_REDUCE};
+    static const uint32_t accesses[] = {TG_IN,    TG_IN,      TG_OUT,    TG_INOUT,
+                                        TG_INOUT, TG_COMMUTE, TG_REDUCE, TG_REDUCE};
     static const uint32_t ops[] = {TG_SUM, TG_SUM, TG_SUM, TG_MAX, TG_MIN};
     struct tg_arg args[3 + MAX_TILE_ARGS];
     struct tg_error err;
-    uint32_t n = roll(&r->dice, MAX_TILE_ARGS - 1) + (roll(&r->dice, 10) != 0), codes = 0, used[MAX_TILE_ARGS], kept = 0;
+    uint32_t n = roll(&r->dice, MAX_TILE_ARGS - 1) + (roll(&r->dice, 10) != 0), codes = 0,
+             used[MAX_TILE_ARGS], kept = 0;
     uint64_t lengths = 0;
     if (n == 0)
         n = 1;
     for (uint32_t i = 0; i < n; i++) {
-        uint32_t buffer = roll(&r->dice, r->shape.n_buffers), tile = roll(&r->dice, r->shape.n_tiles), elems = TILE_ELEMS;
-        uint32_t access = accesses[roll(&r->dice, 8)], op = access == TG_REDUCE ? ops[roll(&r->dice, 5)] : TG_SUM;
+        uint32_t buffer = roll(&r->dice, r->shape.n_buffers), tile = roll(&r->dice, r->shape.n_tiles),
+                 elems = TILE_ELEMS;
+        uint32_t access = accesses[roll(&r->dice, 8)],
+                 op = access == TG_REDUCE ? ops[roll(&r->dice, 5)] : TG_SUM;
         bool is_all = roll(&r->dice, 20) == 0, is_taken = false;
         if (r->shape.is_crowded && i == 0) {
             buffer = tile = 0;
@@ -205,7 +214,8 @@ static tg_task_id random_graph_add_kernel_task(struct random_graph *r, struct tg
 
 static void random_graph_add_tasks(struct random_graph *r, struct tg_graph *g, uint32_t n_tasks, int depth);
 
-static tg_task_id random_graph_add_control(struct random_graph *r, struct tg_graph *g, struct tg_task_spec *spec, int depth)
+static tg_task_id random_graph_add_control(struct random_graph *r, struct tg_graph *g,
+                                           struct tg_task_spec *spec, int depth)
 {
     struct tg_error err;
     struct tg_arg condition = tg_arg_tile(r->conditions, roll(&r->dice, r->n_conditions));
@@ -286,7 +296,8 @@ static void random_graph_add_tasks(struct random_graph *r, struct tg_graph *g, u
     }
 }
 
-static inline void random_graph_create(struct random_graph *r, const struct random_shape *shape, uint64_t seed)
+static inline void random_graph_create(struct random_graph *r, const struct random_shape *shape,
+                                       uint64_t seed)
 {
     struct tg_error err;
     memset(r, 0, sizeof *r);

@@ -36,7 +36,10 @@ static void an_empty_deque_gives_nothing(void **state)
         assert_int_equal(tgi_deque_size_hint(d), 0);
         assert_true(tgi_deque_push_owner(d, 7));
         assert_int_equal(tgi_deque_size_hint(d), 1);
-        assert_int_equal(i == 0 ? tgi_deque_take_owner(d) : i == 1 ? tgi_deque_take_alone(d) : tgi_deque_steal(d), 7);
+        assert_int_equal(i == 0   ? tgi_deque_take_owner(d)
+                         : i == 1 ? tgi_deque_take_alone(d)
+                                  : tgi_deque_steal(d),
+                         7);
     }
     deque_drop(d);
 }
@@ -101,7 +104,7 @@ struct theft {
     struct tgi_deque *deque;
     _Atomic uint8_t *n_seen; /* by item */
     _Atomic uint32_t is_over;
-    uint64_t *payload;       /* by item; plain memory that the push publishes */
+    uint64_t *payload; /* by item; plain memory that the push publishes */
     _Atomic uint64_t n_bad;
 };
 

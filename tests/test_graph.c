@@ -38,16 +38,20 @@ static struct tg_buffer_spec buffer_of(const char *name, enum tg_dtype dtype, in
 static int setup(void **state)
 {
     static const uint8_t present[] = {1, 0, 1, 1};
-    static const struct tg_param plain[] = {{"n", TG_I32, TG_SCALAR, TG_SUM}, {"x", TG_F32, TG_IN, TG_SUM}, {"y", TG_F32, TG_OUT, TG_SUM}};
-    static const struct tg_param typed[] = {{"f16", TG_F16, TG_SCALAR, TG_SUM}, {"u8", TG_U8, TG_SCALAR, TG_SUM},
-                                            {"f32", TG_F32, TG_SCALAR, TG_SUM}, {"c", TG_C64, TG_SCALAR, TG_SUM}};
+    static const struct tg_param plain[] = {
+        {"n", TG_I32, TG_SCALAR, TG_SUM}, {"x", TG_F32, TG_IN, TG_SUM}, {"y", TG_F32, TG_OUT, TG_SUM}};
+    static const struct tg_param typed[] = {{"f16", TG_F16, TG_SCALAR, TG_SUM},
+                                            {"u8", TG_U8, TG_SCALAR, TG_SUM},
+                                            {"f32", TG_F32, TG_SCALAR, TG_SUM},
+                                            {"c", TG_C64, TG_SCALAR, TG_SUM}};
     struct tg_kernel_spec k = TG_KERNEL_SPEC_INIT;
     uint32_t id;
     (void)state;
     MUST(tg_graph_create("g", &g, &err));
     struct tg_buffer_spec b[N_BUFFERS] = {buffer_of("f32s", TG_F32, 16, 4), buffer_of("f64s", TG_F64, 16, 4),
                                           buffer_of("bytes", TG_U8, 16, 4), buffer_of("holes", TG_F32, 16, 4),
-                                          buffer_of("grid", TG_F32, 4, 2), buffer_of("empty", TG_I32, 0, 1), buffer_of("c64s", TG_C64, 4, 2)};
+                                          buffer_of("grid", TG_F32, 4, 2),  buffer_of("empty", TG_I32, 0, 1),
+                                          buffer_of("c64s", TG_C64, 4, 2)};
     b[HOLES].present = present;
     b[GRID].n_tile_dims = 2;
     b[GRID].tiles[1] = 3;
@@ -93,20 +97,21 @@ struct fingerprint {
 };
 static struct fingerprint fingerprint(void)
 {
-    return (struct fingerprint){g->n_tasks, g->n_args, g->n_attrs, g->n_controls, g->space->n_buffers, g->space->n_tiles, g->n_names_text};
+    return (struct fingerprint){g->n_tasks,          g->n_args,         g->n_attrs,     g->n_controls,
+                                g->space->n_buffers, g->space->n_tiles, g->n_names_text};
 }
 
-#define REFUSED(call, expected)                                                                  \
-    do {                                                                                         \
-        struct fingerprint before_ = fingerprint();                                              \
-        memset(&err, 0xff, sizeof err);                                                          \
-        int rc_ = (call);                                                                        \
-        if (rc_ != (expected))                                                                   \
+#define REFUSED(call, expected)                                                                      \
+    do {                                                                                             \
+        struct fingerprint before_ = fingerprint();                                                  \
+        memset(&err, 0xff, sizeof err);                                                              \
+        int rc_ = (call);                                                                            \
+        if (rc_ != (expected))                                                                       \
             fail_msg("line %d: %d instead of %d: %s", __LINE__, rc_, expected, rc_ ? err.text : ""); \
-        assert_int_equal(err.status, rc_);                                                       \
-        assert_true(err.text[0] && err.line == 0 && err.file[0] == '\0');                        \
-        struct fingerprint after_ = fingerprint();                                               \
-        assert_memory_equal(&before_, &after_, sizeof before_);                                  \
+        assert_int_equal(err.status, rc_);                                                           \
+        assert_true(err.text[0] && err.line == 0 && err.file[0] == '\0');                            \
+        struct fingerprint after_ = fingerprint();                                                   \
+        assert_memory_equal(&before_, &after_, sizeof before_);                                      \
     } while (0)
 
 static int try_buffer(struct tg_buffer_spec b)
@@ -124,11 +129,11 @@ static void buffers_that_make_no_sense_are_refused(void **state)
     char name[300];
     memset(name, 'n', sizeof name);
     name[257] = '\0';
-#define BAD(change, status)                 \
-    do {                                    \
-        struct tg_buffer_spec c = b;        \
-        change;                             \
-        REFUSED(try_buffer(c), status);     \
+#define BAD(change, status)             \
+    do {                                \
+        struct tg_buffer_spec c = b;    \
+        change;                         \
+        REFUSED(try_buffer(c), status); \
     } while (0)
     BAD(c.name = NULL, TG_E_BAD_NAME);
     BAD(c.name = "", TG_E_BAD_NAME);
@@ -137,7 +142,7 @@ static void buffers_that_make_no_sense_are_refused(void **state)
     BAD(c.name = name, TG_E_BAD_NAME);
     BAD(c.name = "f32s", TG_E_DUPLICATE_NAME);
     BAD(c.dtype = TG_N_DTYPES, TG_E_INVALID);
-    BAD(c.dtype = (enum tg_dtype)-1, TG_E_INVALID);
+    BAD(c.dtype = (enum tg_dtype) - 1, TG_E_INVALID);
     BAD(c.init = TG_INIT_CALL, TG_E_INVALID);
     BAD(c.n_dims = 9, TG_E_SHAPE_MISMATCH);
     BAD(c.n_tile_dims = 9, TG_E_SHAPE_MISMATCH);
@@ -177,14 +182,14 @@ static void kernels_that_make_no_sense_are_refused(void **state)
     k.n_params = 3;
     k.params = params;
     k.cpu = nothing;
-#define BAD(change, status)                 \
-    do {                                    \
-        struct tg_kernel_spec c = k;        \
-        struct tg_param kept[3];            \
-        memcpy(kept, params, sizeof kept);  \
-        change;                             \
-        REFUSED(try_kernel(c), status);     \
-        memcpy(params, kept, sizeof kept);  \
+#define BAD(change, status)                \
+    do {                                   \
+        struct tg_kernel_spec c = k;       \
+        struct tg_param kept[3];           \
+        memcpy(kept, params, sizeof kept); \
+        change;                            \
+        REFUSED(try_kernel(c), status);    \
+        memcpy(params, kept, sizeof kept); \
     } while (0)
     BAD(c.name = NULL, TG_E_BAD_NAME);
     BAD(c.name = "plain", TG_E_DUPLICATE_NAME);
@@ -194,7 +199,7 @@ static void kernels_that_make_no_sense_are_refused(void **state)
     BAD(params[2].name = "p1", TG_E_DUPLICATE_NAME);
     BAD(params[2].dtype = TG_N_DTYPES, TG_E_INVALID);
     BAD(params[2].access = (enum tg_access)99, TG_E_INVALID);
-    BAD(params[2].op = (enum tg_op)-1, TG_E_INVALID);
+    BAD(params[2].op = (enum tg_op) - 1, TG_E_INVALID);
     BAD(c.builtin = "axpy", TG_E_INVALID);
     BAD((c.cpu = NULL, c.builtin = "axpi"), TG_E_UNKNOWN_BUILTIN);
     BAD((c.cpu = NULL, c.builtin = "axpy"), TG_E_SIGNATURE);
@@ -226,15 +231,15 @@ static void tasks_that_make_no_sense_are_refused(void **state)
     t.n_args = 3;
     t.args = args;
     t.priority = 1;
-#define BAD(change, status)                \
-    do {                                   \
-        struct tg_task_spec c = t;         \
-        struct tg_arg kept[3];             \
-        memcpy(kept, args, sizeof kept);   \
-        c.name = "other";                  \
-        change;                            \
-        REFUSED(try_task(c), status);      \
-        memcpy(args, kept, sizeof kept);   \
+#define BAD(change, status)              \
+    do {                                 \
+        struct tg_task_spec c = t;       \
+        struct tg_arg kept[3];           \
+        memcpy(kept, args, sizeof kept); \
+        c.name = "other";                \
+        change;                          \
+        REFUSED(try_task(c), status);    \
+        memcpy(args, kept, sizeof kept); \
     } while (0)
     BAD(c.name = "", TG_E_BAD_NAME); /* as the very first task, when no column is there yet */
     assert_int_equal(try_task(t), 0);
@@ -265,11 +270,15 @@ static void tasks_that_make_no_sense_are_refused(void **state)
     BAD(c.on = "cpu+", TG_E_BAD_VALUE);
     BAD((c.kind = TG_TASK_BARRIER, c.n_args = 1), TG_E_UNKNOWN_ARGUMENT);
     BAD((c.kind = TG_TASK_COPY), TG_E_MISSING_ARGUMENT);
-    BAD((c.kind = TG_TASK_COPY, c.n_args = 2, c.args = args + 1, args[1] = tg_arg_tile(F64S, 0)), TG_E_TYPE_MISMATCH);
-    BAD((c.kind = TG_TASK_COPY, c.n_args = 2, c.args = args + 1, args[1] = tg_arg_rows(F32S, 0, 0, 3)), TG_E_SHAPE_MISMATCH);
-    BAD((c.kind = TG_TASK_COPY, c.n_args = 2, c.args = args + 1, args[1] = tg_arg_all(F32S)), TG_E_SHAPE_MISMATCH);
+    BAD((c.kind = TG_TASK_COPY, c.n_args = 2, c.args = args + 1, args[1] = tg_arg_tile(F64S, 0)),
+        TG_E_TYPE_MISMATCH);
+    BAD((c.kind = TG_TASK_COPY, c.n_args = 2, c.args = args + 1, args[1] = tg_arg_rows(F32S, 0, 0, 3)),
+        TG_E_SHAPE_MISMATCH);
+    BAD((c.kind = TG_TASK_COPY, c.n_args = 2, c.args = args + 1, args[1] = tg_arg_all(F32S)),
+        TG_E_SHAPE_MISMATCH);
     BAD((c.kind = TG_TASK_FILL, c.n_args = 2), TG_E_TYPE_MISMATCH);
-    BAD((c.kind = TG_TASK_FILL, c.n_args = 2, args[0] = tg_arg_tile(BYTES, 0), args[1] = tg_arg_int(256)), TG_E_TYPE_MISMATCH);
+    BAD((c.kind = TG_TASK_FILL, c.n_args = 2, args[0] = tg_arg_tile(BYTES, 0), args[1] = tg_arg_int(256)),
+        TG_E_TYPE_MISMATCH);
     BAD((c.kind = TG_TASK_FILL, c.n_args = 1), TG_E_MISSING_ARGUMENT);
 #undef BAD
     assert_int_equal(tg_graph_find_task(g, "first"), 0);
@@ -289,7 +298,9 @@ static void scalars_that_do_not_fit_their_type_are_refused(void **state)
     t.n_args = 4;
     t.args = args;
     REFUSED(try_task(t), TG_E_TYPE_MISMATCH); /* a complex number by value */
-    struct tg_param params[] = {{"f16", TG_F16, TG_SCALAR, TG_SUM}, {"u8", TG_U8, TG_SCALAR, TG_SUM}, {"f32", TG_F32, TG_SCALAR, TG_SUM}};
+    struct tg_param params[] = {{"f16", TG_F16, TG_SCALAR, TG_SUM},
+                                {"u8", TG_U8, TG_SCALAR, TG_SUM},
+                                {"f32", TG_F32, TG_SCALAR, TG_SUM}};
     struct tg_kernel_spec k = TG_KERNEL_SPEC_INIT;
     k.name = "real";
     k.n_params = 3;
@@ -320,19 +331,20 @@ static void scalars_that_do_not_fit_their_type_are_refused(void **state)
 static void collectives_that_cannot_be_performed_are_refused(void **state)
 {
     (void)state;
-    struct tg_arg args[4] = {tg_arg_tile(F32S, 0), tg_arg_tile(F32S, 1), tg_arg_tile(F32S, 2), tg_arg_tile(F32S, 3)};
+    struct tg_arg args[4] = {tg_arg_tile(F32S, 0), tg_arg_tile(F32S, 1), tg_arg_tile(F32S, 2),
+                             tg_arg_tile(F32S, 3)};
     struct tg_task_spec t = TG_TASK_SPEC_INIT;
     t.kind = TG_TASK_COLLECTIVE;
     t.n_args = 4;
     t.args = args;
-#define BAD(change, status)               \
-    do {                                  \
-        struct tg_task_spec c = t;        \
-        struct tg_arg kept[4];            \
-        memcpy(kept, args, sizeof kept);  \
-        change;                           \
-        REFUSED(try_task(c), status);     \
-        memcpy(args, kept, sizeof kept);  \
+#define BAD(change, status)              \
+    do {                                 \
+        struct tg_task_spec c = t;       \
+        struct tg_arg kept[4];           \
+        memcpy(kept, args, sizeof kept); \
+        change;                          \
+        REFUSED(try_task(c), status);    \
+        memcpy(args, kept, sizeof kept); \
     } while (0)
     BAD(c.collective = (enum tg_collective)7, TG_E_INVALID);
     BAD(c.op = (enum tg_op)9, TG_E_INVALID);
@@ -345,7 +357,8 @@ static void collectives_that_cannot_be_performed_are_refused(void **state)
     BAD((c.collective = TG_BROADCAST, c.root = 4), TG_E_COLLECTIVE);
     BAD((c.collective = TG_REDUCE_TO, c.root = 4), TG_E_COLLECTIVE);
     BAD(c.collective = TG_SENDRECV, TG_E_COLLECTIVE);
-    BAD((c.op = TG_MAX, c.n_args = 2, args[0] = tg_arg_tile(C64S, 0), args[1] = tg_arg_tile(C64S, 1)), TG_E_COLLECTIVE);
+    BAD((c.op = TG_MAX, c.n_args = 2, args[0] = tg_arg_tile(C64S, 0), args[1] = tg_arg_tile(C64S, 1)),
+        TG_E_COLLECTIVE);
 #undef BAD
     for (int c = TG_ALLREDUCE; c <= TG_ALLTOALL; c++) {
         t.collective = (enum tg_collective)c;
@@ -427,11 +440,11 @@ static void control_tasks_check_their_bodies_and_conditions(void **state)
     struct tg_task_spec t = TG_TASK_SPEC_INIT;
     MUST(tg_graph_create("stranger", &stranger, &err));
     MUST(tg_graph_create_body(stranger, &foreign, &err));
-#define BAD(change, status)               \
-    do {                                  \
-        struct tg_task_spec c = t;        \
-        change;                           \
-        REFUSED(try_task(c), status);     \
+#define BAD(change, status)           \
+    do {                              \
+        struct tg_task_spec c = t;    \
+        change;                       \
+        REFUSED(try_task(c), status); \
     } while (0)
     t.kind = TG_TASK_REPEAT;
     t.count = 2;
@@ -514,7 +527,8 @@ static void an_empty_body_is_allowed(void **state)
 static void arguments_left_out_of_a_builtin_have_their_defaults(void **state)
 {
     (void)state;
-    struct tg_arg args[] = {tg_arg_int(2), tg_arg_tile(F64S, 0), tg_arg_tile(F64S, 1), tg_arg_tile(F64S, 2), tg_arg_int(4)};
+    struct tg_arg args[] = {tg_arg_int(2), tg_arg_tile(F64S, 0), tg_arg_tile(F64S, 1), tg_arg_tile(F64S, 2),
+                            tg_arg_int(4)};
     struct tg_task_spec t = TG_TASK_SPEC_INIT;
     t.kernel = GEMM;
     t.n_args = 4;
@@ -527,11 +541,11 @@ static void arguments_left_out_of_a_builtin_have_their_defaults(void **state)
     memcpy(&words[0], &minus_one, 8);
     memcpy(&words[1], &one, 8);
     for (uint32_t task = 0; task < 2; task++) {
-        assert_int_equal(tgi_graph_word(g, task, 0), 2);             /* n */
-        assert_int_equal(tgi_graph_word(g, task, 4), task ? 4 : 2);  /* m */
-        assert_int_equal(tgi_graph_word(g, task, 5), 2);             /* k */
-        assert_true(tgi_graph_word(g, task, 6) == words[0]);         /* alpha */
-        assert_true(tgi_graph_word(g, task, 7) == words[1]);         /* beta */
+        assert_int_equal(tgi_graph_word(g, task, 0), 2);            /* n */
+        assert_int_equal(tgi_graph_word(g, task, 4), task ? 4 : 2); /* m */
+        assert_int_equal(tgi_graph_word(g, task, 5), 2);            /* k */
+        assert_true(tgi_graph_word(g, task, 6) == words[0]);        /* alpha */
+        assert_true(tgi_graph_word(g, task, 7) == words[1]);        /* beta */
     }
     t.n_args = 3;
     REFUSED(try_task(t), TG_E_MISSING_ARGUMENT);
@@ -545,8 +559,8 @@ static void arguments_left_out_of_a_builtin_have_their_defaults(void **state)
 static void an_optional_tile_may_be_absent(void **state)
 {
     (void)state;
-    struct tg_arg args[] = {tg_arg_int(2), tg_arg_int(4), tg_arg_tile(F32S, 0), tg_arg_tile(F32S, 1), tg_arg_tile(TG_NONE, 0),
-                            tg_arg_tile(F32S, 2)};
+    struct tg_arg args[] = {tg_arg_int(2),        tg_arg_int(4),           tg_arg_tile(F32S, 0),
+                            tg_arg_tile(F32S, 1), tg_arg_tile(TG_NONE, 0), tg_arg_tile(F32S, 2)};
     struct tg_task_spec t = TG_TASK_SPEC_INIT;
     t.kernel = LAYERNORM;
     t.args = args;
@@ -601,8 +615,10 @@ static void a_generic_kernel_has_one_instance_for_each_type(void **state)
 static void declared_parameters_must_match_the_builtin(void **state)
 {
     (void)state;
-    struct tg_param params[] = {{"count", TG_I32, TG_SCALAR, TG_SUM}, {"a", TG_F64, TG_SCALAR, TG_SUM},
-                                {"from", TG_F64, TG_IN, TG_SUM}, {"to", TG_F64, TG_INOUT, TG_SUM}};
+    struct tg_param params[] = {{"count", TG_I32, TG_SCALAR, TG_SUM},
+                                {"a", TG_F64, TG_SCALAR, TG_SUM},
+                                {"from", TG_F64, TG_IN, TG_SUM},
+                                {"to", TG_F64, TG_INOUT, TG_SUM}};
     struct tg_kernel_spec k = TG_KERNEL_SPEC_INIT;
     tg_kernel_id id;
     k.name = "mine";
@@ -724,7 +740,8 @@ static void references_are_formatted_as_files_write_them(void **state)
     assert_string_equal(text, "grid[1,1]@rows(1:3)");
     tgi_space_format_word(g->space, tgi_graph_word(g, 0, 1), text, sizeof text);
     assert_string_equal(text, "grid[1,2]@rows(1:3)");
-    tgi_space_format_word(g->space, (uint64_t)TGI_WORD_ALL << 32 | g->space->buffers[GRID].first_tile, text, sizeof text);
+    tgi_space_format_word(g->space, (uint64_t)TGI_WORD_ALL << 32 | g->space->buffers[GRID].first_tile, text,
+                          sizeof text);
     assert_string_equal(text, "grid[*]");
     tgi_space_format_word(g->space, tgi_graph_word(g, 0, 0), text, 8);
     assert_string_equal(text, "grid[1,");
@@ -744,9 +761,9 @@ static void errors_may_be_ignored(void **state)
 static void every_status_has_a_text_and_an_exit_code(void **state)
 {
     (void)state;
-#define CHECK(name, number, exit_code, text)                       \
-    assert_int_equal(TG_E_##name, -(number));                      \
-    assert_string_equal(tg_status_text(TG_E_##name), text);        \
+#define CHECK(name, number, exit_code, text)                \
+    assert_int_equal(TG_E_##name, -(number));               \
+    assert_string_equal(tg_status_text(TG_E_##name), text); \
     assert_int_equal(tg_status_exit_code(TG_E_##name), exit_code);
     TG_STATUS_MAP(CHECK)
 #undef CHECK

@@ -31,7 +31,8 @@ static uint32_t touches_of(const struct tg_graph *g, uint32_t task, struct touch
         uint32_t range = tgi_word_range(word), n_tiles = range == TGI_WORD_ALL ? b->n_tiles : 1;
         for (uint32_t t = 0; t < n_tiles; t++) {
             struct touch *touch = &list[n++];
-            *touch = (struct touch){tgi_word_tile(word) + t, 0, TILE_ROWS, op->params[i].access, op->params[i].op};
+            *touch =
+                (struct touch){tgi_word_tile(word) + t, 0, TILE_ROWS, op->params[i].access, op->params[i].op};
             if (range && range != TGI_WORD_ALL) {
                 touch->begin = g->space->ranges[range - 1].begin;
                 touch->end = g->space->ranges[range - 1].end;
@@ -67,7 +68,8 @@ static void direct_order(const struct tg_graph *g, uint64_t *must)
     memset(must, 0, MAX_TASKS * sizeof *must);
     for (uint32_t v = 0; v < g->n_tasks; v++)
         for (uint32_t u = 0; u < v; u++) {
-            bool is_barrier = tgi_graph_op(g, u)->kind == TGI_OP_BARRIER || tgi_graph_op(g, v)->kind == TGI_OP_BARRIER;
+            bool is_barrier =
+                tgi_graph_op(g, u)->kind == TGI_OP_BARRIER || tgi_graph_op(g, v)->kind == TGI_OP_BARRIER;
             if (is_barrier || (!g->is_explicit && tasks_in_conflict(g, u, v)))
                 must[v] |= (uint64_t)1 << u;
         }
@@ -102,15 +104,17 @@ static void frozen_order(const struct tg_graph *g, uint64_t *edges)
 
 /* ---- Checks -------------------------------------------------------------------------------*/
 
-#define EXPECT(condition)                                                                                     \
-    do {                                                                                                      \
-        if (!(condition))                                                                                     \
-            fail_msg("seed %" PRIu64 ": %s (line %d)", seed, #condition, __LINE__);                           \
+#define EXPECT(condition)                                                           \
+    do {                                                                            \
+        if (!(condition))                                                           \
+            fail_msg("seed %" PRIu64 ": %s (line %d)", seed, #condition, __LINE__); \
     } while (0)
 
-static void check_shape(const struct tg_graph *g, const uint64_t *edges, const uint64_t *closed, uint64_t seed)
+static void check_shape(const struct tg_graph *g, const uint64_t *edges, const uint64_t *closed,
+                        uint64_t seed)
 {
-    uint32_t n = g->n_tasks, n_edges = 0, n_roots = 0, n_sinks = 0, depth = 0, width = 0, on_level[MAX_TASKS] = {0};
+    uint32_t n = g->n_tasks, n_edges = 0, n_roots = 0, n_sinks = 0, depth = 0, width = 0,
+             on_level[MAX_TASKS] = {0};
     uint64_t has_successor = 0;
     for (uint32_t v = 0; v < n; v++) {
         uint32_t level = 0;
@@ -171,8 +175,8 @@ static void check_groups(const struct tg_graph *g, uint64_t seed)
                 continue;
             for (uint32_t i = 0; i < n_a; i++)
                 for (uint32_t k = 0; k < n_b; k++)
-                    must = must || (a[i].access >= TG_REDUCE && a[i].tile == b[k].tile && a[i].begin < b[k].end &&
-                                    b[k].begin < a[i].end);
+                    must = must || (a[i].access >= TG_REDUCE && a[i].tile == b[k].tile &&
+                                    a[i].begin < b[k].end && b[k].begin < a[i].end);
             for (uint32_t i = 0; i < n_u; i++)
                 for (uint32_t k = 0; k < n_v; k++)
                     together = together || of_u[i].group == of_v[k].group;
@@ -215,7 +219,8 @@ static uint32_t shortest_cycle(struct tg_graph *g)
 }
 
 /* "dependency cycle of 3 tasks: #1 -> #4 (after) -> #5 (reads B0) -> #1 (after)" */
-static void check_cycle_text(struct tg_graph *g, const struct tg_error *err, const uint64_t *direct, uint64_t seed)
+static void check_cycle_text(struct tg_graph *g, const struct tg_error *err, const uint64_t *direct,
+                             uint64_t seed)
 {
     uint32_t n = 0, ids[MAX_TASKS + 1], n_ids = 0, shortest;
     const char *p = strchr(err->text, ':');
@@ -234,7 +239,8 @@ static void check_cycle_text(struct tg_graph *g, const struct tg_error *err, con
         EXPECT(direct[ids[i + 1]] >> ids[i] & 1);
 }
 
-static void check_one(const struct random_shape *shape, uint64_t seed, bool is_explicit, uint32_t *n_cycles, uint32_t *n_races)
+static void check_one(const struct random_shape *shape, uint64_t seed, bool is_explicit, uint32_t *n_cycles,
+                      uint32_t *n_races)
 {
     static struct random_graph r;
     uint64_t direct[MAX_TASKS], closed[MAX_TASKS], edges[MAX_TASKS], reach[MAX_TASKS];
@@ -290,9 +296,15 @@ static void reachability_equals_the_closure_of_conflicts(void **state)
     uint32_t n_cycles = 0, n_races = 0;
     for (uint32_t i = 0; i < ROUNDS(12000); i++) {
         struct dice d = {mix64(seed + i)};
-        struct random_shape shape = {.n_buffers = 1 + roll(&d, 3), .n_tiles = 1 + roll(&d, 3), .n_tasks = 1 + roll(&d, i % 8 ? 14 : 60),
-                                     .has_bodies = roll(&d, 4) == 0, .has_collectives = roll(&d, 2), .has_barriers = roll(&d, 2),
-                                     .has_overlaps = roll(&d, 2), .percent_rows = roll(&d, 3) * 30, .percent_after = roll(&d, 3) * 10};
+        struct random_shape shape = {.n_buffers = 1 + roll(&d, 3),
+                                     .n_tiles = 1 + roll(&d, 3),
+                                     .n_tasks = 1 + roll(&d, i % 8 ? 14 : 60),
+                                     .has_bodies = roll(&d, 4) == 0,
+                                     .has_collectives = roll(&d, 2),
+                                     .has_barriers = roll(&d, 2),
+                                     .has_overlaps = roll(&d, 2),
+                                     .percent_rows = roll(&d, 3) * 30,
+                                     .percent_after = roll(&d, 3) * 10};
         if (shape.has_bodies)
             shape.n_tasks = shape.n_tasks / 2 + 1;
         check_one(&shape, seed + i, false, &n_cycles, &n_races);
@@ -307,8 +319,12 @@ static void edges_to_earlier_tasks_are_ordered_or_the_shortest_cycle_is_reported
     uint32_t n_cycles = 0, n_races = 0, n = ROUNDS(6000);
     for (uint32_t i = 0; i < n; i++) {
         struct dice d = {mix64(seed + i)};
-        struct random_shape shape = {.n_buffers = 2 + roll(&d, 6), .n_tiles = 1 + roll(&d, 4), .n_tasks = 2 + roll(&d, 20),
-                                     .has_barriers = roll(&d, 4) == 0, .percent_rows = 20, .percent_after = 10,
+        struct random_shape shape = {.n_buffers = 2 + roll(&d, 6),
+                                     .n_tiles = 1 + roll(&d, 4),
+                                     .n_tasks = 2 + roll(&d, 20),
+                                     .has_barriers = roll(&d, 4) == 0,
+                                     .percent_rows = 20,
+                                     .percent_after = 10,
                                      .percent_backward = 5 + roll(&d, 10)};
         check_one(&shape, seed + i, false, &n_cycles, &n_races);
     }
@@ -322,8 +338,12 @@ static void under_explicit_edges_every_race_is_found_and_none_is_made_up(void **
     uint32_t n_cycles = 0, n_races = 0, n = ROUNDS(6000);
     for (uint32_t i = 0; i < n; i++) {
         struct dice d = {mix64(seed + i)};
-        struct random_shape shape = {.n_buffers = 2 + roll(&d, 6), .n_tiles = 1 + roll(&d, 4), .n_tasks = 2 + roll(&d, 9),
-                                     .has_barriers = roll(&d, 4) == 0, .has_overlaps = roll(&d, 2), .percent_rows = 20,
+        struct random_shape shape = {.n_buffers = 2 + roll(&d, 6),
+                                     .n_tiles = 1 + roll(&d, 4),
+                                     .n_tasks = 2 + roll(&d, 9),
+                                     .has_barriers = roll(&d, 4) == 0,
+                                     .has_overlaps = roll(&d, 2),
+                                     .percent_rows = 20,
                                      .percent_after = 40 + roll(&d, 30)};
         check_one(&shape, seed + i, true, &n_cycles, &n_races);
     }
@@ -334,7 +354,8 @@ static void under_explicit_edges_every_race_is_found_and_none_is_made_up(void **
 
 static struct tg_error err;
 
-static tg_buffer_id add_buffer(struct tg_graph *g, const char *name, int64_t rows, int64_t tiles, int64_t tiles2)
+static tg_buffer_id add_buffer(struct tg_graph *g, const char *name, int64_t rows, int64_t tiles,
+                               int64_t tiles2)
 {
     struct tg_buffer_spec b = TG_BUFFER_SPEC_INIT;
     tg_buffer_id id;
@@ -349,7 +370,8 @@ static tg_buffer_id add_buffer(struct tg_graph *g, const char *name, int64_t row
     return id;
 }
 
-static tg_kernel_id add_kernel(struct tg_graph *g, const char *name, uint32_t n, const enum tg_access *accesses)
+static tg_kernel_id add_kernel(struct tg_graph *g, const char *name, uint32_t n,
+                               const enum tg_access *accesses)
 {
     static const char *const names[] = {"a", "b", "c"};
     struct tg_param params[3];
@@ -365,7 +387,8 @@ static tg_kernel_id add_kernel(struct tg_graph *g, const char *name, uint32_t n,
     return id;
 }
 
-static tg_task_id add_task(struct tg_graph *g, const char *name, tg_kernel_id kernel, uint32_t n, const struct tg_arg *args)
+static tg_task_id add_task(struct tg_graph *g, const char *name, tg_kernel_id kernel, uint32_t n,
+                           const struct tg_arg *args)
 {
     struct tg_task_spec t = TG_TASK_SPEC_INIT;
     tg_task_id id;
@@ -389,11 +412,15 @@ static void check_cholesky(uint32_t nt, uint64_t n_tasks, uint64_t n_edges, uint
     for (uint32_t k = 0; k < nt; k++) {
         add_task(g, NULL, potrf, 1, (struct tg_arg[]){tg_arg_tile(a, k * nt + k)});
         for (uint32_t i = k + 1; i < nt; i++)
-            add_task(g, NULL, trsm, 2, (struct tg_arg[]){tg_arg_tile(a, k * nt + k), tg_arg_tile(a, i * nt + k)});
+            add_task(g, NULL, trsm, 2,
+                     (struct tg_arg[]){tg_arg_tile(a, k * nt + k), tg_arg_tile(a, i * nt + k)});
         for (uint32_t i = k + 1; i < nt; i++) {
-            add_task(g, NULL, trsm, 2, (struct tg_arg[]){tg_arg_tile(a, i * nt + k), tg_arg_tile(a, i * nt + i)});
+            add_task(g, NULL, trsm, 2,
+                     (struct tg_arg[]){tg_arg_tile(a, i * nt + k), tg_arg_tile(a, i * nt + i)});
             for (uint32_t j = k + 1; j < i; j++)
-                add_task(g, NULL, gemm, 3, (struct tg_arg[]){tg_arg_tile(a, i * nt + k), tg_arg_tile(a, j * nt + k), tg_arg_tile(a, i * nt + j)});
+                add_task(g, NULL, gemm, 3,
+                         (struct tg_arg[]){tg_arg_tile(a, i * nt + k), tg_arg_tile(a, j * nt + k),
+                                           tg_arg_tile(a, i * nt + j)});
         }
     }
     MUST(tg_graph_freeze(g, &err));
@@ -494,7 +521,8 @@ static void row_ranges_order_tasks_in_tiles_of_more_than_2_to_32_rows(void **sta
     MUST(tg_graph_create("rows", &g, &err));
     tg_buffer_id x = add_buffer(g, "X", (INT64_C(1) << 32) + 10, 0, 0);
     tg_kernel_id k = add_kernel(g, "k", 1, (enum tg_access[]){TG_INOUT});
-    struct tg_arg rows = tg_arg_rows(x, 0, 20, 30), other = tg_arg_rows(x, 0, UINT32_MAX - 1, UINT32_MAX), whole = tg_arg_tile(x, 0);
+    struct tg_arg rows = tg_arg_rows(x, 0, 20, 30), other = tg_arg_rows(x, 0, UINT32_MAX - 1, UINT32_MAX),
+                  whole = tg_arg_tile(x, 0);
     add_task(g, NULL, k, 1, &rows);
     add_task(g, NULL, k, 1, &rows);
     add_task(g, NULL, k, 1, &other);

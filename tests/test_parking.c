@@ -66,7 +66,8 @@ static void pause_for(struct dice *d)
         ;
 }
 
-static void ping_pong(struct tg_runtime *rt, struct tg_graph *g, enum way way, uint32_t n_starts, uint64_t seed)
+static void ping_pong(struct tg_runtime *rt, struct tg_graph *g, enum way way, uint32_t n_starts,
+                      uint64_t seed)
 {
     struct tg_run *run;
     struct dice d = {mix64(seed)};
@@ -195,7 +196,8 @@ static void *sleeper_main(void *arg)
             continue;
         }
         tgi_parking_announce(&d->parking, 0);
-        if (atomic_load_explicit(&d->n_items, memory_order_relaxed) > taken && tgi_parking_claim(&d->parking, 0))
+        if (atomic_load_explicit(&d->n_items, memory_order_relaxed) > taken &&
+            tgi_parking_claim(&d->parking, 0))
             continue;
         tgi_parking_sleep(&d->seat);
     }

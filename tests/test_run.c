@@ -36,9 +36,15 @@ static struct tg_runtime *runtime_of(uint32_t n_workers)
 
 static struct random_shape draw_shape(struct dice *d)
 {
-    struct random_shape shape = {.n_buffers = 1 + roll(d, 4), .n_tiles = 1 + roll(d, 4), .n_tasks = 1 + roll(d, roll(d, 10) ? 20 : 80),
-                                 .has_bodies = roll(d, 4) == 0, .has_collectives = roll(d, 2), .has_barriers = roll(d, 3) == 0,
-                                 .has_overlaps = roll(d, 4) == 0, .percent_rows = roll(d, 3) * 30, .percent_after = roll(d, 3) * 10,
+    struct random_shape shape = {.n_buffers = 1 + roll(d, 4),
+                                 .n_tiles = 1 + roll(d, 4),
+                                 .n_tasks = 1 + roll(d, roll(d, 10) ? 20 : 80),
+                                 .has_bodies = roll(d, 4) == 0,
+                                 .has_collectives = roll(d, 2),
+                                 .has_barriers = roll(d, 3) == 0,
+                                 .has_overlaps = roll(d, 4) == 0,
+                                 .percent_rows = roll(d, 3) * 30,
+                                 .percent_after = roll(d, 3) * 10,
                                  .percent_priority = roll(d, 4) == 0 ? 50 : 0};
     shape.is_crowded = roll(d, 4) == 0;
     return shape;
@@ -59,8 +65,8 @@ static void read_contents(const struct tg_run *run, const struct tg_graph *g, st
             memcpy(c->words + c->n, tg_run_tile(run, b, t), TILE_ELEMS * sizeof(uint64_t));
 }
 
-static void expect_contents(const struct tg_run *run, const struct tg_graph *g, const struct contents *expected, const char *what,
-                            uint64_t seed)
+static void expect_contents(const struct tg_run *run, const struct tg_graph *g,
+                            const struct contents *expected, const char *what, uint64_t seed)
 {
     struct contents have;
     read_contents(run, g, &have);
@@ -275,7 +281,8 @@ static struct tg_graph *graph_new(void)
     return g;
 }
 
-static tg_buffer_id add_buffer(struct tg_graph *g, const char *name, int64_t elems, int64_t tiles, enum tg_init init)
+static tg_buffer_id add_buffer(struct tg_graph *g, const char *name, int64_t elems, int64_t tiles,
+                               enum tg_init init)
 {
     struct tg_buffer_spec b = TG_BUFFER_SPEC_INIT;
     tg_buffer_id id;
@@ -690,7 +697,9 @@ static void keep_going_skips_exactly_the_descendants_of_failed_tasks(void **stat
                 assert_int_equal(stats.n_skipped, n_skipped);
                 assert_int_equal(stats.n_done, n - n_failed - n_skipped);
                 for (uint32_t t = 0; t < n; t++) {
-                    enum tg_task_state expected = failed >> t & 1 ? TG_TASK_FAILED : skipped >> t & 1 ? TG_TASK_SKIPPED : TG_TASK_DONE;
+                    enum tg_task_state expected = failed >> t & 1    ? TG_TASK_FAILED
+                                                  : skipped >> t & 1 ? TG_TASK_SKIPPED
+                                                                     : TG_TASK_DONE;
                     assert_int_equal(tg_run_task_state(run, t), expected);
                     assert_int_equal(atomic_load(&n_runs_of[t]), expected == TG_TASK_SKIPPED ? 0 : round);
                 }
@@ -883,7 +892,9 @@ static int wait_a_little(void **args, const struct tg_context *ctx)
 static _Atomic int holds_out;
 static int wait_to_be_cancelled(void **args, const struct tg_context *ctx)
 {
-    for (int i = 0; *(int64_t *)args[0] == 50 && atomic_load(&holds_out) && i < 50000 && !tg_context_is_cancelled(ctx); i++)
+    for (int i = 0;
+         *(int64_t *)args[0] == 50 && atomic_load(&holds_out) && i < 50000 && !tg_context_is_cancelled(ctx);
+         i++)
         usleep(200);
     return 0;
 }
@@ -1189,6 +1200,43 @@ static void sync_returns_what_the_job_returned(void **state)
     }
 }
 
+static int same_worker_job(void *arg, const struct tg_context *ctx)
+{
+    usleep(100); /* somebody else would steal it meanwhile */
+    return tg_context_worker(ctx) != *(uint32_t *)arg;
+}
+
+static int same_worker_kernel(void **args, const struct tg_context *ctx)
+{
+    struct tg_job jobs[10];
+    uint32_t me = tg_context_worker(ctx);
+    int rc = 0;
+    (void)args;
+    for (int i = 0; i < 10; i++)
+        tg_spawn(ctx, &jobs[i], same_worker_job, &me);
+    for (int i = 9; i >= 0; i--)
+        rc |= tg_sync(ctx, &jobs[i]);
+    return rc;
+}
+
+static void deterministic_runs_do_one_thing_at_a_time(void **state)
+{
+    (void)state;
+    struct tg_graph *g = graph_new();
+    struct tg_runtime *rt = runtime_of(4);
+    struct tg_run_options options = TG_RUN_OPTIONS_INIT;
+    tg_kernel_id k = add_kernel(g, "k", same_worker_kernel, TG_SCALAR);
+    for (uint32_t i = 0; i < 10; i++)
+        add_task(g, k, 0, -1, 0);
+    options.is_deterministic = true;
+    struct tg_run *run = run_new(rt, g, &options);
+    for (int round = 0; round < 5; round++)
+        MUST(tg_run_execute(run, &err));
+    tg_run_destroy(run);
+    tg_graph_destroy(g);
+    tg_runtime_destroy(rt);
+}
+
 struct seedling {
     _Atomic uint64_t *count;
     uint32_t depth;
@@ -1246,7 +1294,8 @@ static void successors_wait_for_all_detached_children(void **state)
             struct tg_graph *g = graph_new();
             struct tg_runtime *rt = runtime_of(n_workers);
             struct tg_run_options options = TG_RUN_OPTIONS_INIT;
-            tg_kernel_id plant = add_kernel(g, "plant", plant_kernel, TG_SCALAR), check = add_kernel(g, "check", check_grown, TG_SCALAR);
+            tg_kernel_id plant = add_kernel(g, "plant", plant_kernel, TG_SCALAR),
+                         check = add_kernel(g, "check", check_grown, TG_SCALAR);
             tg_kernel_id none = add_kernel(g, "none", plant_nothing_kernel, TG_SCALAR);
             for (uint32_t i = 0; i < 10; i++) {
                 add_task(g, plant, 4, -1, 0);
@@ -1276,7 +1325,8 @@ static void a_detached_child_that_fails_fails_its_task_with_its_own_words(void *
         struct tg_graph *g = graph_new();
         struct tg_runtime *rt = runtime_of(n_workers);
         struct tg_run_options options = TG_RUN_OPTIONS_INIT;
-        tg_kernel_id plant = add_kernel(g, "plant", plant_kernel, TG_SCALAR), k = add_kernel(g, "k", nothing, TG_SCALAR);
+        tg_kernel_id plant = add_kernel(g, "plant", plant_kernel, TG_SCALAR),
+                     k = add_kernel(g, "k", nothing, TG_SCALAR);
         add_task(g, plant, 4, -1, 0);
         add_task(g, plant, 256 + 4, -1, 0);
         add_task(g, k, 0, -1, 0);
@@ -1322,7 +1372,8 @@ static void spans_agree_with_the_order_of_the_graph(void **state)
                 const struct tgi_span *spans = tgi_run_spans(run);
                 assert_non_null(spans);
                 for (uint32_t t = 0; t < g->n_tasks; t++) {
-                    assert_true(spans[t].end_ns >= spans[t].start_ns && spans[t].start_ns >= spans[t].ready_ns);
+                    assert_true(spans[t].end_ns >= spans[t].start_ns &&
+                                spans[t].start_ns >= spans[t].ready_ns);
                     assert_true(spans[t].worker < n_workers);
                     assert_int_equal(spans[t].state, TG_TASK_DONE);
                     assert_int_equal(spans[t].attempts, 1);
@@ -1401,6 +1452,7 @@ int main(void)
         cmocka_unit_test(short_runs_never_exceed_a_limit_of_an_hour),
         cmocka_unit_test(spawned_fibonacci_numbers_are_right),
         cmocka_unit_test(sync_returns_what_the_job_returned),
+        cmocka_unit_test(deterministic_runs_do_one_thing_at_a_time),
         cmocka_unit_test(successors_wait_for_all_detached_children),
         cmocka_unit_test(a_detached_child_that_fails_fails_its_task_with_its_own_words),
         cmocka_unit_test(spans_agree_with_the_order_of_the_graph),

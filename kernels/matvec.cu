@@ -1,0 +1,91 @@
+/* See matvec.c.  A warp forms one element of y from a row of a; with trans a block forms 32, its warps
+ * sharing the rows and joining their sums in order. */
+#include "kernels/pack.cuh"
+
+namespace matvec {
+constexpr int MAX_THREADS = 1024;
+
+template <class T>
+__device__ __forceinline__ void rows(int64_t m, int64_t n, const T *a, const T *x, T *y, T alpha, T beta)
+{
+    constexpr int W = pack<T>::N, DEPTH = 4;
+    int lane = threadIdx.x % 32, per_block = blockDim.x / 32;
+    bool is_wide = is_aligned(x) && is_aligned(a) && n % W == 0;
+    for (int64_t i = blockIdx.x * (int64_t)per_block + threadIdx.x / 32; i < m; i += (int64_t)gridDim.x * per_block) {
+        const T *row = a + i * n;
+        T acc[W] = {0};
+        int64_t j = lane * W;
+        for (; is_wide && j + (DEPTH - 1) * 32 * W < n; j += DEPTH * 32 * W) {
+            pack<T> v[DEPTH], w[DEPTH];
+#pragma unroll
+            for (int d = 0; d < DEPTH; d++) {
+                v[d] = load_pack(row + j + d * 32 * W);
+                w[d] = load_pack(x + j + d * 32 * W);
+            }
+#pragma unroll
+            for (int d = 0; d < DEPTH; d++)
+#pragma unroll
+                for (int e = 0; e < W; e++)
+                    acc[e] += v[d].at[e] * w[d].at[e];
+        }
+        for (; j < n; j += 32 * W)
+#pragma unroll
+            for (int e = 0; e < W; e++)
+                if (j + e < n)
+                    acc[e] += row[j + e] * x[j + e];
+        T total = acc[0];
+#pragma unroll
+        for (int e = 1; e < W; e++)
+            total += acc[e];
+#pragma unroll
+        for (int w = 16; w > 0; w /= 2)
+            total += __shfl_xor_sync(0xffffffffu, total, w);
+        if (lane == 0)
+            y[i] = beta == 0 ? alpha * total : beta * y[i] + alpha * total;
+    }
+}
+
+template <class T>
+__device__ __forceinline__ void columns(int64_t m, int64_t n, const T *a, const T *x, T *y, T alpha, T beta)
+{
+    __shared__ T sums[MAX_THREADS / 32][32];
+    int lane = threadIdx.x % 32, warp = threadIdx.x / 32, n_warps = blockDim.x / 32;
+    for (int64_t j0 = blockIdx.x * (int64_t)32; j0 < n; j0 += (int64_t)gridDim.x * 32) {
+        int64_t j = j0 + lane;
+        T total = 0;
+#pragma unroll 8
+        for (int64_t i = warp; i < m; i += n_warps)
+            total += j < n ? a[i * n + j] * x[i] : (T)0;
+        sums[warp][lane] = total;
+        __syncthreads();
+        if (warp == 0 && j < n) {
+            for (int w = 1; w < n_warps; w++)
+                total += sums[w][lane];
+            y[j] = beta == 0 ? alpha * total : beta * y[j] + alpha * total;
+        }
+        __syncthreads();
+    }
+}
+
+template <class T>
+__device__ __forceinline__ void tile(int64_t m, int64_t n, const T *a, const T *x, T *y, int64_t trans, T alpha, T beta)
+{
+    if (trans)
+        columns(m, n, a, x, y, alpha, beta);
+    else
+        rows(m, n, a, x, y, alpha, beta);
+}
+} // namespace matvec
+
+#define MATVEC(type, T)                                                                                           \
+    TGK_KERNEL(1024) tgk_matvec_##type(int64_t m, int64_t n, const T *a, const T *x, T *y, int64_t trans, T alpha) \
+    {                                                                                                             \
+        matvec::tile(m, n, a, x, y, trans, alpha, (T)0);                                                          \
+    }                                                                                                             \
+    TGK_KERNEL(1024) tgk_matvec_add_##type(int64_t m, int64_t n, const T *a, const T *x, T *y, int64_t trans,     \
+                                           T alpha, T beta)                                                       \
+    {                                                                                                             \
+        matvec::tile(m, n, a, x, y, trans, alpha, beta);                                                          \
+    }
+TGK_FLOATS(MATVEC)
+#undef MATVEC
