@@ -161,6 +161,7 @@ int tgi_instance_create(struct tg_run *run, const struct tg_graph *g, struct tgi
     memset(in, 0, sizeof *in);
     in->graph = g;
     in->n_tasks = g->n_tasks;
+    in->class_of = g->class_of;
     in->n_nodes = g->n_tasks + (g->gated ? g->gated->n_gates : 0);
     in->nodes = g->gated ? g->gated->nodes : g->nodes;
     in->succ = g->gated ? g->gated->succ : g->succ;

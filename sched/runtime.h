@@ -106,6 +106,7 @@ struct tgi_instance {
     const struct tgi_node *nodes; /* with gates from n_tasks on (graph/gate.h) */
     const uint32_t *succ;
     uint32_t n_tasks, n_nodes;
+    const uint8_t *class_of;  /* the graph's */
     struct tg_run *run;
     uint32_t slot;
     bool is_special;          /* records, deadlines ..: every task takes the long way */

@@ -45,7 +45,7 @@ static inline uint64_t task_item(const struct tgi_instance *in, uint32_t task, u
 
 static inline uint32_t class_of(const struct tgi_instance *in, uint32_t task)
 {
-    return in->graph->class_of ? in->graph->class_of[task] : 0;
+    return in->class_of ? in->class_of[task] : 0;
 }
 
 void tgi_worker_push(struct tgi_worker *w, struct tgi_instance *in, uint32_t task, uint32_t tag)
@@ -133,7 +133,7 @@ static inline __attribute__((always_inline)) bool keep_or_push(struct tgi_worker
         *keep = ready;
         return false;
     }
-    if (in->graph->class_of && class_of(in, ready) > class_of(in, *keep)) {
+    if (in->class_of && class_of(in, ready) > class_of(in, *keep)) {
         uint32_t swap = *keep;
         *keep = ready;
         ready = swap;
@@ -178,7 +178,7 @@ static inline __attribute__((always_inline)) uint32_t release(struct tgi_worker 
     }
     if (has_pushed && !is_alone)
         tgi_worker_wake(w->runtime);
-    if (keep != TG_NONE && in->graph->class_of && has_more_urgent(w, class_of(in, keep))) {
+    if (keep != TG_NONE && in->class_of && has_more_urgent(w, class_of(in, keep))) {
         tgi_worker_push(w, in, keep, TGI_ITEM_TASK);
         return TG_NONE;
     }
