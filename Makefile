@@ -18,9 +18,12 @@ MEM_SRC := hostops.c store.c
 SCHED_SRC := control.c cpu_module.c futex.c header_text.c instance.c kernel_cache.c parking.c process.c \
              resolve.c run.c runtime.c serial.c sha256.c share.c spawn.c task.c topology.c watchdog.c \
              worker.c
-KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c fft.c fill.c gemm.c \
-               hash.c histogram.c is_above.c layer.c matvec.c reduce.c scan.c spin.c stencil.c syrk.c \
-               transpose.c trsm.c
+KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c fatbin.c fft.c fill.c \
+               gemm.c hash.c histogram.c is_above.c launch.c layer.c matvec.c reduce.c scan.c spin.c \
+               stencil.c syrk.c transpose.c trsm.c
+# Device code: the variants for GPUs, compiled as one module and embedded with CUDA=1.
+CUDA_SRC := align.cu arith.cu axpy.cu copy.cu factor.cu fft.cu fill.cu gemm.cu hash.cu histogram.cu \
+            is_above.cu layer.cu matvec.cu reduce.cu scan.cu spin.cu stencil.cu syrk.cu transpose.cu trsm.cu
 IO_SRC := critical_path.c diagnostic.c dot.c fmt.c foreign.c gantt.c gen.c gen_lines.c gen_parts.c \
           gen_plan.c import.c import_dax.c import_dot.c import_stg.c import_wfformat.c json_buffer.c \
           json_check.c json_expand.c json_head.c json_init.c json_kernel.c json_load.c json_names.c \
@@ -32,13 +35,17 @@ CLI_SRC := cache.c check.c completion.c devices.c doctor.c expand.c explain.c ex
            fmt.c gen.c help.c import.c init.c interrupt.c load.c main.c message.c options.c results.c \
            run.c schema.c table.c
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
-TESTS := alloc cli cpu_module dense deque diagnostic dot expr fmt gen graph hostops import infer invalid \
-         json_tape kernels load load_memory npy parking path results run schema store topology verify \
-         write_json
+TESTS := alloc cli cpu_module dense deque diagnostic dot driver expr fmt gen graph hostops import infer \
+         invalid json_tape kernels launch load load_memory npy parking path results run schema standin store \
+         topology verify write_json
 TEST_SCRIPTS := cli examples install readme stack
 
+# What talks to the CUDA driver; needs no toolkit.
+GPU_HOST_SRC := driver.c
+# The driver for tests (tests/standin/standin.h), which they load at run time.
+STANDIN_SRC := code.c core.c device.c graph.c memory.c work.c
 LIB_SRC := $(GRAPH_SRC:%=graph/%) $(MEM_SRC:%=mem/%) $(SCHED_SRC:%=sched/%) $(KERNELS_SRC:%=kernels/%) \
-           $(IO_SRC:%=io/%)
+           $(IO_SRC:%=io/%) $(GPU_HOST_SRC:%=gpu/%)
 PROGRAM_SRC := $(CLI_SRC:%=io/cli/%)
 
 # Code for GPUs; none yet.
@@ -97,14 +104,16 @@ DEP_LIBS := $(or $(shell $(PKG_CONFIG) --libs hwloc 2>/dev/null),-lhwloc)
 # What tests use beside the library; jansson is a second opinion about JSON.
 TEST_LIBS := -lcmocka -ljansson
 
-CUDA ?= $(if $(and $(GPU_SRC),$(shell command -v nvcc)),1,0)
+# nvcc compiles device code alone, and only with CUDA=1.
+NVCC ?= $(or $(shell command -v nvcc),$(wildcard /usr/local/cuda/bin/nvcc),nvcc)
+CUDA ?= $(if $(and $(GPU_SRC),$(shell command -v $(NVCC))),1,0)
+# Compute capabilities to compile for; the last one also as PTX, for GPUs to come.
+ARCHS ?= 80 90a
+PTX_ARCH = $(patsubst %a,%,$(lastword $(ARCHS)))
 ifeq ($(CUDA),1)
-  ifeq ($(GPU_SRC),)
-    $(info CUDA=1: there is no GPU code yet; building for CPUs)
-  else
-    LIB_SRC += $(GPU_SRC:%=gpu/%)
-    CUDA_FLAGS := -DTG_HAVE_CUDA=1
-  endif
+  LIB_SRC += $(GPU_SRC:%=gpu/%)
+  FATBIN := $(B)/kernels.fatbin
+  CUDA_FLAGS := -DTG_HAVE_CUDA=1 -DTG_KERNELS_FATBIN='"$(FATBIN)"'
 endif
 
 CFLAGS ?=
@@ -125,6 +134,8 @@ CLI_LIB := $(B)/libcli.a
 # Failing every allocation in turn is a loop over runs: minutes under the thread sanitizer, where it
 # finds nothing that test_run does not.
 TEST_PROGRAMS := $(patsubst %,$(B)/tests/test_%,$(if $(filter tsan,$(VARIANT)),$(filter-out alloc,$(TESTS)),$(TESTS)))
+STANDIN := $(B)/tests/libstandin-cuda.so
+STANDIN_OBJ := $(STANDIN_SRC:%.c=$(B)/tests/standin/%.o)
 
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o)
 CLI_OBJ := $(PROGRAM_SRC:%.c=$(B)/%.o)
@@ -147,6 +158,7 @@ make clean      remove build/
 
 Variables:
   CUDA=0|1                     with GPU code: default 1 if nvcc is found and there is GPU code to build
+  ARCHS="80 90a"               compute capabilities to compile for; the last also as PTX, for later GPUs
   SAN=address,undefined        build with these sanitizers, in build/asan
   SAN=thread                   build with the thread sanitizer, in build/tsan
   DEBUG=1                      without optimisation, in build/debug
@@ -160,7 +172,7 @@ export HELP
 help:
 	@echo "$$HELP"
 
-tests: all $(TEST_PROGRAMS)
+tests: all $(TEST_PROGRAMS) $(STANDIN)
 
 # Optimisation beyond the rest, for loops over elements; CFLAGS_FILE is for single files:
 #     $(B)/kernels/gemm.o: CFLAGS_FILE := -mfma
@@ -172,6 +184,27 @@ $(B)/%.o: %.c $(B)/.flags
 	@mkdir -p $(@D)
 	@$(if $(Q),echo "  CC      $<")
 	$(Q)$(CC) $(ALL_CFLAGS) $(CFLAGS_KERNEL) $(CFLAGS_FILE) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
+
+ifeq ($(CUDA),1)
+# One translation unit, so that all kernels share one record of faults and one module.
+$(B)/kernels.cu: Makefile
+	@mkdir -p $(@D)
+	$(Q)printf '#include "kernels/%s"\n' $(CUDA_SRC) > $@
+
+$(FATBIN): $(B)/kernels.cu $(CUDA_SRC:%=kernels/%) $(wildcard kernels/*.cuh) kernels/fault.h
+	@$(if $(Q),echo "  NVCC    $@")
+	$(Q)$(NVCC) -std=c++17 -O3 -I. -fatbin --threads 0 \
+	    $(foreach a,$(ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
+	    -gencode arch=compute_$(PTX_ARCH),code=compute_$(PTX_ARCH) -o $@ $<
+
+$(B)/kernels/fatbin.o: $(FATBIN)
+
+# Every kernel against its CPU variant, on a machine with a GPU: tests/cuda/bundle.sh packs it.
+$(B)/tests/cuda/run_kernels: $(B)/tests/cuda/run_kernels.o $(STATIC)
+	@$(if $(Q),echo "  LINK    $@")
+	$(Q)$(LINK) -rdynamic -Wl,-rpath,'$$ORIGIN' -o $@ $^ $(ALL_LIBS)
+-include $(B)/tests/cuda/run_kernels.d
+endif
 
 # These files are taken in by .incbin, which the compiler's dependencies do not tell.
 $(B)/io/templates.o: $(wildcard io/templates/*/*)
@@ -207,6 +240,10 @@ $(B)/tests/test_%: $(B)/tests/test_%.o $(CLI_LIB) $(STATIC)
 # Its allocations fail on demand.
 $(B)/tests/test_alloc: private LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc \
     -Wl,--wrap=mmap,--wrap=munmap,--wrap=pthread_create
+
+$(STANDIN): $(STANDIN_OBJ)
+	@$(if $(Q),echo "  LINK    $@")
+	$(Q)$(LINK) -shared -o $@ $(STANDIN_OBJ) -lpthread
 
 # ---- Benchmarks -----------------------------------------------------------------------------
 #
@@ -254,7 +291,7 @@ $(B)/.flags: FORCE
 	    scripts/bootstrap.sh --dry-run build || { echo "scripts/bootstrap.sh build installs them."; exit 1; }; \
 	    echo '$(CC) $(ALL_CFLAGS)' > $@; }
 
--include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TESTS:%=$(B)/tests/test_%.d) $(wildcard $(B)/bench/*.d)
+-include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TESTS:%=$(B)/tests/test_%.d) $(STANDIN_OBJ:.o=.d) $(wildcard $(B)/bench/*.d)
 
 # ---- Demo and tests -------------------------------------------------------------------------
 
@@ -265,7 +302,7 @@ demo:
 
 # A test is NAME=COMMAND, a program or a script; tests/run runs and counts them.  Scripts find the
 # program and its variant in TGRAPH and VARIANT.
-TEST_TREE := includes=scripts/check-includes.sh header=scripts/check-header.sh
+TEST_TREE := includes=scripts/check-includes.sh header=scripts/check-header.sh cuda-abi=scripts/check-cuda-abi.sh
 TEST_LIST := $(if $(SAN),,$(TEST_TREE)) $(TEST_PROGRAMS) $(TEST_SCRIPTS:%=tests/%.sh)
 T ?=
 ifneq ($(T),)
@@ -276,8 +313,9 @@ check:
 	@scripts/bootstrap.sh check
 	@$(MAKE) --no-print-directory run-tests
 
-UNLISTED := $(filter-out $(LIB_SRC) $(PROGRAM_SRC) $(TESTS:%=tests/test_%.c) $(TEST_SCRIPTS:%=tests/%.sh), \
-              $(wildcard $(addsuffix /*.c,graph mem sched kernels gpu io io/cli) tests/test_*.c tests/*.sh))
+UNLISTED := $(filter-out $(LIB_SRC) $(PROGRAM_SRC) $(TESTS:%=tests/test_%.c) $(TEST_SCRIPTS:%=tests/%.sh) \
+              $(CUDA_SRC:%=kernels/%), \
+              $(wildcard kernels/*.cu $(addsuffix /*.c,graph mem sched kernels gpu io io/cli) tests/test_*.c tests/*.sh))
 .PHONY: run-tests
 run-tests: tests
 	@$(if $(UNLISTED),echo "not listed in the Makefile: $(UNLISTED)"; exit 1,:)

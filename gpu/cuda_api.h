@@ -44,62 +44,62 @@ typedef size_t (*CUoccupancyB2DSize)(int block_size);
 /* ---- Values -------------------------------------------------------------------------------*/
 
 /* Results that tgraph or its stand-in driver tells apart; others are passed on by number. */
-#define TGI_CUDA_RESULT_MAP(X)                    \
-    X(CUDA_SUCCESS, 0)                            \
-    X(CUDA_ERROR_INVALID_VALUE, 1)                \
-    X(CUDA_ERROR_OUT_OF_MEMORY, 2)                \
-    X(CUDA_ERROR_NOT_INITIALIZED, 3)              \
-    X(CUDA_ERROR_DEINITIALIZED, 4)                \
-    X(CUDA_ERROR_STUB_LIBRARY, 34)                \
-    X(CUDA_ERROR_CALL_REQUIRES_NEWER_DRIVER, 36)  \
-    X(CUDA_ERROR_DEVICE_UNAVAILABLE, 46)          \
-    X(CUDA_ERROR_NO_DEVICE, 100)                  \
-    X(CUDA_ERROR_INVALID_DEVICE, 101)             \
-    X(CUDA_ERROR_INVALID_IMAGE, 200)              \
-    X(CUDA_ERROR_INVALID_CONTEXT, 201)            \
-    X(CUDA_ERROR_NO_BINARY_FOR_GPU, 209)          \
-    X(CUDA_ERROR_ECC_UNCORRECTABLE, 214)          \
-    X(CUDA_ERROR_PEER_ACCESS_UNSUPPORTED, 217)    \
-    X(CUDA_ERROR_INVALID_PTX, 218)                \
-    X(CUDA_ERROR_NVLINK_UNCORRECTABLE, 220)       \
-    X(CUDA_ERROR_JIT_COMPILER_NOT_FOUND, 221)     \
-    X(CUDA_ERROR_UNSUPPORTED_PTX_VERSION, 222)    \
-    X(CUDA_ERROR_OPERATING_SYSTEM, 304)           \
-    X(CUDA_ERROR_INVALID_HANDLE, 400)             \
-    X(CUDA_ERROR_ILLEGAL_STATE, 401)              \
-    X(CUDA_ERROR_NOT_FOUND, 500)                  \
-    X(CUDA_ERROR_NOT_READY, 600)                  \
-    X(CUDA_ERROR_ILLEGAL_ADDRESS, 700)            \
-    X(CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES, 701)    \
-    X(CUDA_ERROR_LAUNCH_TIMEOUT, 702)             \
-    X(CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED, 704)\
-    X(CUDA_ERROR_PEER_ACCESS_NOT_ENABLED, 705)    \
-    X(CUDA_ERROR_CONTEXT_IS_DESTROYED, 709)       \
-    X(CUDA_ERROR_ASSERT, 710)                     \
+#define TGI_CUDA_RESULT_MAP(X)                        \
+    X(CUDA_SUCCESS, 0)                                \
+    X(CUDA_ERROR_INVALID_VALUE, 1)                    \
+    X(CUDA_ERROR_OUT_OF_MEMORY, 2)                    \
+    X(CUDA_ERROR_NOT_INITIALIZED, 3)                  \
+    X(CUDA_ERROR_DEINITIALIZED, 4)                    \
+    X(CUDA_ERROR_STUB_LIBRARY, 34)                    \
+    X(CUDA_ERROR_CALL_REQUIRES_NEWER_DRIVER, 36)      \
+    X(CUDA_ERROR_DEVICE_UNAVAILABLE, 46)              \
+    X(CUDA_ERROR_NO_DEVICE, 100)                      \
+    X(CUDA_ERROR_INVALID_DEVICE, 101)                 \
+    X(CUDA_ERROR_INVALID_IMAGE, 200)                  \
+    X(CUDA_ERROR_INVALID_CONTEXT, 201)                \
+    X(CUDA_ERROR_NO_BINARY_FOR_GPU, 209)              \
+    X(CUDA_ERROR_ECC_UNCORRECTABLE, 214)              \
+    X(CUDA_ERROR_PEER_ACCESS_UNSUPPORTED, 217)        \
+    X(CUDA_ERROR_INVALID_PTX, 218)                    \
+    X(CUDA_ERROR_NVLINK_UNCORRECTABLE, 220)           \
+    X(CUDA_ERROR_JIT_COMPILER_NOT_FOUND, 221)         \
+    X(CUDA_ERROR_UNSUPPORTED_PTX_VERSION, 222)        \
+    X(CUDA_ERROR_OPERATING_SYSTEM, 304)               \
+    X(CUDA_ERROR_INVALID_HANDLE, 400)                 \
+    X(CUDA_ERROR_ILLEGAL_STATE, 401)                  \
+    X(CUDA_ERROR_NOT_FOUND, 500)                      \
+    X(CUDA_ERROR_NOT_READY, 600)                      \
+    X(CUDA_ERROR_ILLEGAL_ADDRESS, 700)                \
+    X(CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES, 701)        \
+    X(CUDA_ERROR_LAUNCH_TIMEOUT, 702)                 \
+    X(CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED, 704)    \
+    X(CUDA_ERROR_PEER_ACCESS_NOT_ENABLED, 705)        \
+    X(CUDA_ERROR_CONTEXT_IS_DESTROYED, 709)           \
+    X(CUDA_ERROR_ASSERT, 710)                         \
     X(CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED, 712) \
-    X(CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED, 713) \
-    X(CUDA_ERROR_HARDWARE_STACK_ERROR, 714)       \
-    X(CUDA_ERROR_ILLEGAL_INSTRUCTION, 715)        \
-    X(CUDA_ERROR_MISALIGNED_ADDRESS, 716)         \
-    X(CUDA_ERROR_INVALID_ADDRESS_SPACE, 717)      \
-    X(CUDA_ERROR_INVALID_PC, 718)                 \
-    X(CUDA_ERROR_LAUNCH_FAILED, 719)              \
-    X(CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE, 720) \
-    X(CUDA_ERROR_NOT_PERMITTED, 800)              \
-    X(CUDA_ERROR_NOT_SUPPORTED, 801)              \
-    X(CUDA_ERROR_SYSTEM_NOT_READY, 802)           \
-    X(CUDA_ERROR_SYSTEM_DRIVER_MISMATCH, 803)     \
-    X(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, 900) \
-    X(CUDA_ERROR_STREAM_CAPTURE_INVALIDATED, 901) \
-    X(CUDA_ERROR_STREAM_CAPTURE_MERGE, 902)       \
-    X(CUDA_ERROR_STREAM_CAPTURE_UNMATCHED, 903)   \
-    X(CUDA_ERROR_STREAM_CAPTURE_UNJOINED, 904)    \
-    X(CUDA_ERROR_STREAM_CAPTURE_ISOLATION, 905)   \
-    X(CUDA_ERROR_STREAM_CAPTURE_IMPLICIT, 906)    \
-    X(CUDA_ERROR_CAPTURED_EVENT, 907)             \
-    X(CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD, 908)\
-    X(CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE, 910)  \
-    X(CUDA_ERROR_INVALID_RESOURCE_TYPE, 914)      \
+    X(CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED, 713)     \
+    X(CUDA_ERROR_HARDWARE_STACK_ERROR, 714)           \
+    X(CUDA_ERROR_ILLEGAL_INSTRUCTION, 715)            \
+    X(CUDA_ERROR_MISALIGNED_ADDRESS, 716)             \
+    X(CUDA_ERROR_INVALID_ADDRESS_SPACE, 717)          \
+    X(CUDA_ERROR_INVALID_PC, 718)                     \
+    X(CUDA_ERROR_LAUNCH_FAILED, 719)                  \
+    X(CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE, 720)   \
+    X(CUDA_ERROR_NOT_PERMITTED, 800)                  \
+    X(CUDA_ERROR_NOT_SUPPORTED, 801)                  \
+    X(CUDA_ERROR_SYSTEM_NOT_READY, 802)               \
+    X(CUDA_ERROR_SYSTEM_DRIVER_MISMATCH, 803)         \
+    X(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, 900)     \
+    X(CUDA_ERROR_STREAM_CAPTURE_INVALIDATED, 901)     \
+    X(CUDA_ERROR_STREAM_CAPTURE_MERGE, 902)           \
+    X(CUDA_ERROR_STREAM_CAPTURE_UNMATCHED, 903)       \
+    X(CUDA_ERROR_STREAM_CAPTURE_UNJOINED, 904)        \
+    X(CUDA_ERROR_STREAM_CAPTURE_ISOLATION, 905)       \
+    X(CUDA_ERROR_STREAM_CAPTURE_IMPLICIT, 906)        \
+    X(CUDA_ERROR_CAPTURED_EVENT, 907)                 \
+    X(CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD, 908)    \
+    X(CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE, 910)      \
+    X(CUDA_ERROR_INVALID_RESOURCE_TYPE, 914)          \
     X(CUDA_ERROR_UNKNOWN, 999)
 
 typedef enum cudaError_enum {
@@ -196,11 +196,19 @@ typedef enum CUjit_option_enum {
 typedef enum CUlibraryOption_enum { CU_LIBRARY_BINARY_IS_PRESERVED = 1 } CUlibraryOption;
 
 enum {
-    CU_CTX_SCHED_AUTO = 0x0, CU_CTX_SCHED_SPIN = 0x1, CU_CTX_SCHED_YIELD = 0x2, CU_CTX_SCHED_BLOCKING_SYNC = 0x4,
-    CU_STREAM_DEFAULT = 0x0, CU_STREAM_NON_BLOCKING = 0x1,
-    CU_EVENT_DEFAULT = 0x0, CU_EVENT_BLOCKING_SYNC = 0x1, CU_EVENT_DISABLE_TIMING = 0x2,
-    CU_EVENT_RECORD_DEFAULT = 0x0, CU_EVENT_RECORD_EXTERNAL = 0x1,
-    CU_EVENT_WAIT_DEFAULT = 0x0, CU_EVENT_WAIT_EXTERNAL = 0x1,
+    CU_CTX_SCHED_AUTO = 0x0,
+    CU_CTX_SCHED_SPIN = 0x1,
+    CU_CTX_SCHED_YIELD = 0x2,
+    CU_CTX_SCHED_BLOCKING_SYNC = 0x4,
+    CU_STREAM_DEFAULT = 0x0,
+    CU_STREAM_NON_BLOCKING = 0x1,
+    CU_EVENT_DEFAULT = 0x0,
+    CU_EVENT_BLOCKING_SYNC = 0x1,
+    CU_EVENT_DISABLE_TIMING = 0x2,
+    CU_EVENT_RECORD_DEFAULT = 0x0,
+    CU_EVENT_RECORD_EXTERNAL = 0x1,
+    CU_EVENT_WAIT_DEFAULT = 0x0,
+    CU_EVENT_WAIT_EXTERNAL = 0x1,
     CU_OCCUPANCY_DEFAULT = 0x0
 };
 #define CU_MEMHOSTALLOC_PORTABLE      0x01
@@ -388,10 +396,10 @@ typedef enum CUgraphDependencyType_enum {
     CU_GRAPH_DEPENDENCY_TYPE_DEFAULT = 0,
     CU_GRAPH_DEPENDENCY_TYPE_PROGRAMMATIC = 1
 } CUgraphDependencyType;
-#define CU_GRAPH_COND_ASSIGN_DEFAULT              0x1
-#define CU_GRAPH_KERNEL_NODE_PORT_DEFAULT         0
-#define CU_GRAPH_KERNEL_NODE_PORT_PROGRAMMATIC    1
-#define CU_GRAPH_KERNEL_NODE_PORT_LAUNCH_ORDER    2
+#define CU_GRAPH_COND_ASSIGN_DEFAULT           0x1
+#define CU_GRAPH_KERNEL_NODE_PORT_DEFAULT      0
+#define CU_GRAPH_KERNEL_NODE_PORT_PROGRAMMATIC 1
+#define CU_GRAPH_KERNEL_NODE_PORT_LAUNCH_ORDER 2
 
 typedef struct CUDA_KERNEL_NODE_PARAMS_v2_st {
     CUfunction func;
@@ -461,194 +469,205 @@ typedef struct CUDA_GRAPH_INSTANTIATE_PARAMS_st {
  *
  * X(name, symbol, since, parameters): `since` is 0 for what every driver from CUDA 12.0 on has, and
  * otherwise the version that brought it; an older driver leaves such a pointer NULL. */
-#define TGI_CUDA_CALLS(X)                                                                                          \
-    /* errors, driver, devices */                                                                                  \
-    X(cuGetErrorName, cuGetErrorName, 0, (CUresult code, const char **name_p))                                     \
-    X(cuGetErrorString, cuGetErrorString, 0, (CUresult code, const char **text_p))                                 \
-    X(cuInit, cuInit, 0, (unsigned int flags))                                                                     \
-    X(cuDriverGetVersion, cuDriverGetVersion, 0, (int *version_p))                                                 \
-    X(cuDeviceGet, cuDeviceGet, 0, (CUdevice * device_p, int ordinal))                                             \
-    X(cuDeviceGetCount, cuDeviceGetCount, 0, (int *n_p))                                                           \
-    X(cuDeviceGetName, cuDeviceGetName, 0, (char *name, int size, CUdevice device))                                \
-    X(cuDeviceGetUuid, cuDeviceGetUuid_v2, 0, (CUuuid * uuid_p, CUdevice device))                                  \
-    X(cuDeviceTotalMem, cuDeviceTotalMem_v2, 0, (size_t *bytes_p, CUdevice device))                                \
-    X(cuDeviceGetAttribute, cuDeviceGetAttribute, 0, (int *value_p, CUdevice_attribute attribute, CUdevice device))\
-    X(cuDeviceGetPCIBusId, cuDeviceGetPCIBusId, 0, (char *id, int size, CUdevice device))                          \
-    X(cuDeviceCanAccessPeer, cuDeviceCanAccessPeer, 0, (int *can_p, CUdevice device, CUdevice peer))               \
-    X(cuDeviceGetP2PAttribute, cuDeviceGetP2PAttribute, 0,                                                         \
-      (int *value_p, CUdevice_P2PAttribute attribute, CUdevice from, CUdevice to))                                 \
-    X(cuDeviceGetDefaultMemPool, cuDeviceGetDefaultMemPool, 0, (CUmemoryPool * pool_p, CUdevice device))           \
-    /* contexts */                                                                                                 \
-    X(cuDevicePrimaryCtxRetain, cuDevicePrimaryCtxRetain, 0, (CUcontext * ctx_p, CUdevice device))                 \
-    X(cuDevicePrimaryCtxRelease, cuDevicePrimaryCtxRelease_v2, 0, (CUdevice device))                               \
-    X(cuDevicePrimaryCtxSetFlags, cuDevicePrimaryCtxSetFlags_v2, 0, (CUdevice device, unsigned int flags))         \
-    X(cuDevicePrimaryCtxGetState, cuDevicePrimaryCtxGetState, 0,                                                   \
-      (CUdevice device, unsigned int *flags_p, int *is_active_p))                                                  \
-    X(cuCtxSetCurrent, cuCtxSetCurrent, 0, (CUcontext ctx))                                                        \
-    X(cuCtxGetCurrent, cuCtxGetCurrent, 0, (CUcontext * ctx_p))                                                    \
-    X(cuCtxPushCurrent, cuCtxPushCurrent_v2, 0, (CUcontext ctx))                                                   \
-    X(cuCtxPopCurrent, cuCtxPopCurrent_v2, 0, (CUcontext * ctx_p))                                                 \
-    X(cuCtxGetDevice, cuCtxGetDevice, 0, (CUdevice * device_p))                                                    \
-    X(cuCtxSynchronize, cuCtxSynchronize, 0, (void))                                                               \
-    X(cuCtxGetStreamPriorityRange, cuCtxGetStreamPriorityRange, 0, (int *least_p, int *greatest_p))                \
-    X(cuCtxEnablePeerAccess, cuCtxEnablePeerAccess, 0, (CUcontext peer, unsigned int flags))                       \
-    X(cuCtxDisablePeerAccess, cuCtxDisablePeerAccess, 0, (CUcontext peer))                                         \
-    /* streams and events */                                                                                       \
-    X(cuStreamCreate, cuStreamCreate, 0, (CUstream * stream_p, unsigned int flags))                                \
-    X(cuStreamCreateWithPriority, cuStreamCreateWithPriority, 0,                                                   \
-      (CUstream * stream_p, unsigned int flags, int priority))                                                     \
-    X(cuStreamDestroy, cuStreamDestroy_v2, 0, (CUstream stream))                                                   \
-    X(cuStreamSynchronize, cuStreamSynchronize, 0, (CUstream stream))                                              \
-    X(cuStreamQuery, cuStreamQuery, 0, (CUstream stream))                                                          \
-    X(cuStreamGetCtx, cuStreamGetCtx, 0, (CUstream stream, CUcontext * ctx_p))                                     \
-    X(cuStreamWaitEvent, cuStreamWaitEvent, 0, (CUstream stream, CUevent event, unsigned int flags))               \
-    X(cuStreamBeginCapture, cuStreamBeginCapture_v2, 0, (CUstream stream, CUstreamCaptureMode mode))               \
-    X(cuStreamEndCapture, cuStreamEndCapture, 0, (CUstream stream, CUgraph * graph_p))                             \
-    X(cuStreamIsCapturing, cuStreamIsCapturing, 0, (CUstream stream, CUstreamCaptureStatus * status_p))            \
-    X(cuStreamGetCaptureInfo, cuStreamGetCaptureInfo_v2, 0,                                                        \
-      (CUstream stream, CUstreamCaptureStatus * status_p, cuuint64_t * id_p, CUgraph * graph_p,                    \
-       const CUgraphNode **dependencies_p, size_t *n_p))                                                           \
-    X(cuStreamUpdateCaptureDependencies, cuStreamUpdateCaptureDependencies, 0,                                     \
-      (CUstream stream, CUgraphNode * dependencies, size_t n, unsigned int flags))                                 \
-    X(cuThreadExchangeStreamCaptureMode, cuThreadExchangeStreamCaptureMode, 0, (CUstreamCaptureMode * mode))       \
-    X(cuLaunchHostFunc, cuLaunchHostFunc, 0, (CUstream stream, CUhostFn fn, void *user))                           \
-    X(cuEventCreate, cuEventCreate, 0, (CUevent * event_p, unsigned int flags))                                    \
-    X(cuEventRecord, cuEventRecord, 0, (CUevent event, CUstream stream))                                           \
-    X(cuEventRecordWithFlags, cuEventRecordWithFlags, 0, (CUevent event, CUstream stream, unsigned int flags))     \
-    X(cuEventQuery, cuEventQuery, 0, (CUevent event))                                                              \
-    X(cuEventSynchronize, cuEventSynchronize, 0, (CUevent event))                                                  \
-    X(cuEventElapsedTime, cuEventElapsedTime, 0, (float *ms_p, CUevent begin, CUevent end))                        \
-    X(cuEventDestroy, cuEventDestroy_v2, 0, (CUevent event))                                                       \
-    /* memory */                                                                                                   \
-    X(cuMemGetInfo, cuMemGetInfo_v2, 0, (size_t *free_p, size_t *total_p))                                         \
-    X(cuMemAlloc, cuMemAlloc_v2, 0, (CUdeviceptr * ptr_p, size_t bytes))                                           \
-    X(cuMemFree, cuMemFree_v2, 0, (CUdeviceptr ptr))                                                               \
-    X(cuMemAllocHost, cuMemAllocHost_v2, 0, (void **ptr_p, size_t bytes))                                          \
-    X(cuMemHostAlloc, cuMemHostAlloc, 0, (void **ptr_p, size_t bytes, unsigned int flags))                         \
-    X(cuMemFreeHost, cuMemFreeHost, 0, (void *ptr))                                                                \
-    X(cuMemHostRegister, cuMemHostRegister_v2, 0, (void *ptr, size_t bytes, unsigned int flags))                   \
-    X(cuMemHostUnregister, cuMemHostUnregister, 0, (void *ptr))                                                    \
-    X(cuMemHostGetDevicePointer, cuMemHostGetDevicePointer_v2, 0,                                                  \
-      (CUdeviceptr * device_p, void *host, unsigned int flags))                                                    \
-    X(cuPointerGetAttribute, cuPointerGetAttribute, 0,                                                             \
-      (void *value_p, CUpointer_attribute attribute, CUdeviceptr ptr))                                             \
-    X(cuMemcpyHtoD, cuMemcpyHtoD_v2, 0, (CUdeviceptr to, const void *from, size_t bytes))                          \
-    X(cuMemcpyDtoH, cuMemcpyDtoH_v2, 0, (void *to, CUdeviceptr from, size_t bytes))                                \
-    X(cuMemcpyDtoD, cuMemcpyDtoD_v2, 0, (CUdeviceptr to, CUdeviceptr from, size_t bytes))                          \
-    X(cuMemcpyHtoDAsync, cuMemcpyHtoDAsync_v2, 0,                                                                  \
-      (CUdeviceptr to, const void *from, size_t bytes, CUstream stream))                                           \
-    X(cuMemcpyDtoHAsync, cuMemcpyDtoHAsync_v2, 0, (void *to, CUdeviceptr from, size_t bytes, CUstream stream))     \
-    X(cuMemcpyDtoDAsync, cuMemcpyDtoDAsync_v2, 0,                                                                  \
-      (CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream stream))                                           \
-    X(cuMemcpyAsync, cuMemcpyAsync, 0, (CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream stream))          \
-    X(cuMemcpyPeerAsync, cuMemcpyPeerAsync, 0,                                                                     \
-      (CUdeviceptr to, CUcontext to_ctx, CUdeviceptr from, CUcontext from_ctx, size_t bytes, CUstream stream))     \
-    X(cuMemcpy2DAsync, cuMemcpy2DAsync_v2, 0, (const CUDA_MEMCPY2D *copy, CUstream stream))                        \
-    X(cuMemsetD8Async, cuMemsetD8Async, 0, (CUdeviceptr to, unsigned char value, size_t n, CUstream stream))       \
-    X(cuMemsetD16Async, cuMemsetD16Async, 0, (CUdeviceptr to, unsigned short value, size_t n, CUstream stream))    \
-    X(cuMemsetD32Async, cuMemsetD32Async, 0, (CUdeviceptr to, unsigned int value, size_t n, CUstream stream))      \
-    X(cuMemAllocAsync, cuMemAllocAsync, 0, (CUdeviceptr * ptr_p, size_t bytes, CUstream stream))                   \
-    X(cuMemAllocFromPoolAsync, cuMemAllocFromPoolAsync, 0,                                                         \
-      (CUdeviceptr * ptr_p, size_t bytes, CUmemoryPool pool, CUstream stream))                                     \
-    X(cuMemFreeAsync, cuMemFreeAsync, 0, (CUdeviceptr ptr, CUstream stream))                                       \
-    X(cuMemPoolCreate, cuMemPoolCreate, 0, (CUmemoryPool * pool_p, const CUmemPoolProps *props))                   \
-    X(cuMemPoolDestroy, cuMemPoolDestroy, 0, (CUmemoryPool pool))                                                  \
-    X(cuMemPoolTrimTo, cuMemPoolTrimTo, 0, (CUmemoryPool pool, size_t keep_bytes))                                 \
-    X(cuMemPoolSetAttribute, cuMemPoolSetAttribute, 0,                                                             \
-      (CUmemoryPool pool, CUmemPool_attribute attribute, void *value))                                             \
-    X(cuMemPoolGetAttribute, cuMemPoolGetAttribute, 0,                                                             \
-      (CUmemoryPool pool, CUmemPool_attribute attribute, void *value))                                             \
-    X(cuMemPoolSetAccess, cuMemPoolSetAccess, 0, (CUmemoryPool pool, const CUmemAccessDesc *map, size_t n))        \
-    /* code */                                                                                                     \
-    X(cuModuleLoadData, cuModuleLoadData, 0, (CUmodule * module_p, const void *image))                             \
-    X(cuModuleLoadDataEx, cuModuleLoadDataEx, 0,                                                                   \
-      (CUmodule * module_p, const void *image, unsigned int n, CUjit_option *options, void **values))              \
-    X(cuModuleUnload, cuModuleUnload, 0, (CUmodule module))                                                        \
-    X(cuModuleGetFunction, cuModuleGetFunction, 0, (CUfunction * function_p, CUmodule module, const char *name))   \
-    X(cuModuleGetGlobal, cuModuleGetGlobal_v2, 0,                                                                  \
-      (CUdeviceptr * ptr_p, size_t *bytes_p, CUmodule module, const char *name))                                   \
-    X(cuLibraryLoadData, cuLibraryLoadData, 0,                                                                     \
-      (CUlibrary * library_p, const void *image, CUjit_option *jit, void **jit_values, unsigned int n_jit,         \
-       CUlibraryOption *options, void **values, unsigned int n))                                                   \
-    X(cuLibraryUnload, cuLibraryUnload, 0, (CUlibrary library))                                                    \
-    X(cuLibraryGetKernel, cuLibraryGetKernel, 0, (CUkernel * kernel_p, CUlibrary library, const char *name))       \
-    X(cuKernelGetFunction, cuKernelGetFunction, 0, (CUfunction * function_p, CUkernel kernel))                     \
-    X(cuFuncGetAttribute, cuFuncGetAttribute, 0, (int *value_p, CUfunction_attribute attribute, CUfunction f))     \
-    X(cuFuncSetAttribute, cuFuncSetAttribute, 0, (CUfunction f, CUfunction_attribute attribute, int value))        \
-    X(cuFuncGetParamInfo, cuFuncGetParamInfo, 12040,                                                               \
-      (CUfunction f, size_t index, size_t *offset_p, size_t *size_p))                                              \
-    X(cuOccupancyMaxActiveBlocksPerMultiprocessor, cuOccupancyMaxActiveBlocksPerMultiprocessor, 0,                 \
-      (int *n_p, CUfunction f, int block_size, size_t shared_bytes))                                               \
-    X(cuOccupancyMaxPotentialBlockSize, cuOccupancyMaxPotentialBlockSize, 0,                                       \
-      (int *min_grid_p, int *block_p, CUfunction f, CUoccupancyB2DSize shared, size_t shared_bytes, int limit))    \
-    /* launches */                                                                                                 \
-    X(cuLaunchKernel, cuLaunchKernel, 0,                                                                           \
-      (CUfunction f, unsigned int grid_x, unsigned int grid_y, unsigned int grid_z, unsigned int block_x,          \
-       unsigned int block_y, unsigned int block_z, unsigned int shared_bytes, CUstream stream, void **args,        \
-       void **extra))                                                                                              \
-    X(cuLaunchKernelEx, cuLaunchKernelEx, 0,                                                                       \
-      (const CUlaunchConfig *config, CUfunction f, void **args, void **extra))                                     \
-    X(cuLaunchCooperativeKernel, cuLaunchCooperativeKernel, 0,                                                     \
-      (CUfunction f, unsigned int grid_x, unsigned int grid_y, unsigned int grid_z, unsigned int block_x,          \
-       unsigned int block_y, unsigned int block_z, unsigned int shared_bytes, CUstream stream, void **args))       \
-    /* graphs */                                                                                                   \
-    X(cuGraphCreate, cuGraphCreate, 0, (CUgraph * graph_p, unsigned int flags))                                    \
-    X(cuGraphDestroy, cuGraphDestroy, 0, (CUgraph graph))                                                          \
-    X(cuGraphClone, cuGraphClone, 0, (CUgraph * clone_p, CUgraph graph))                                           \
-    X(cuGraphAddKernelNode, cuGraphAddKernelNode_v2, 0,                                                            \
-      (CUgraphNode * node_p, CUgraph graph, const CUgraphNode *after, size_t n,                                    \
-       const CUDA_KERNEL_NODE_PARAMS *params))                                                                     \
-    X(cuGraphAddMemcpyNode, cuGraphAddMemcpyNode, 0,                                                               \
-      (CUgraphNode * node_p, CUgraph graph, const CUgraphNode *after, size_t n, const CUDA_MEMCPY3D *copy,         \
-       CUcontext ctx))                                                                                             \
-    X(cuGraphAddMemsetNode, cuGraphAddMemsetNode, 0,                                                               \
-      (CUgraphNode * node_p, CUgraph graph, const CUgraphNode *after, size_t n,                                    \
-       const CUDA_MEMSET_NODE_PARAMS *params, CUcontext ctx))                                                      \
-    X(cuGraphAddHostNode, cuGraphAddHostNode, 0,                                                                   \
-      (CUgraphNode * node_p, CUgraph graph, const CUgraphNode *after, size_t n,                                    \
-       const CUDA_HOST_NODE_PARAMS *params))                                                                       \
-    X(cuGraphAddEmptyNode, cuGraphAddEmptyNode, 0,                                                                 \
-      (CUgraphNode * node_p, CUgraph graph, const CUgraphNode *after, size_t n))                                   \
-    X(cuGraphAddChildGraphNode, cuGraphAddChildGraphNode, 0,                                                       \
-      (CUgraphNode * node_p, CUgraph graph, const CUgraphNode *after, size_t n, CUgraph child))                    \
-    X(cuGraphAddEventRecordNode, cuGraphAddEventRecordNode, 0,                                                     \
-      (CUgraphNode * node_p, CUgraph graph, const CUgraphNode *after, size_t n, CUevent event))                    \
-    X(cuGraphAddEventWaitNode, cuGraphAddEventWaitNode, 0,                                                         \
-      (CUgraphNode * node_p, CUgraph graph, const CUgraphNode *after, size_t n, CUevent event))                    \
-    X(cuGraphAddNode, cuGraphAddNode_v2, 12030,                                                                    \
-      (CUgraphNode * node_p, CUgraph graph, const CUgraphNode *after, const CUgraphEdgeData *edges, size_t n,      \
-       CUgraphNodeParams *params))                                                                                 \
-    X(cuGraphConditionalHandleCreate, cuGraphConditionalHandleCreate, 12030,                                       \
-      (CUgraphConditionalHandle * handle_p, CUgraph graph, CUcontext ctx, unsigned int initial,                    \
-       unsigned int flags))                                                                                        \
-    X(cuGraphAddDependencies, cuGraphAddDependencies, 0,                                                           \
-      (CUgraph graph, const CUgraphNode *from, const CUgraphNode *to, size_t n))                                   \
-    X(cuGraphAddDependenciesEx, cuGraphAddDependencies_v2, 12030,                                                  \
-      (CUgraph graph, const CUgraphNode *from, const CUgraphNode *to, const CUgraphEdgeData *edges, size_t n))     \
-    X(cuGraphGetNodes, cuGraphGetNodes, 0, (CUgraph graph, CUgraphNode * nodes, size_t *n_p))                      \
-    X(cuGraphGetEdges, cuGraphGetEdges, 0, (CUgraph graph, CUgraphNode * from, CUgraphNode * to, size_t *n_p))     \
-    X(cuGraphNodeGetType, cuGraphNodeGetType, 0, (CUgraphNode node, CUgraphNodeType * type_p))                     \
-    X(cuGraphDestroyNode, cuGraphDestroyNode, 0, (CUgraphNode node))                                               \
-    X(cuGraphKernelNodeGetParams, cuGraphKernelNodeGetParams_v2, 0,                                                \
-      (CUgraphNode node, CUDA_KERNEL_NODE_PARAMS * params_p))                                                      \
-    X(cuGraphKernelNodeSetParams, cuGraphKernelNodeSetParams_v2, 0,                                                \
-      (CUgraphNode node, const CUDA_KERNEL_NODE_PARAMS *params))                                                   \
-    X(cuGraphInstantiateWithFlags, cuGraphInstantiateWithFlags, 0,                                                 \
-      (CUgraphExec * exec_p, CUgraph graph, unsigned long long flags))                                             \
-    X(cuGraphInstantiateWithParams, cuGraphInstantiateWithParams, 0,                                               \
-      (CUgraphExec * exec_p, CUgraph graph, CUDA_GRAPH_INSTANTIATE_PARAMS * params))                               \
-    X(cuGraphExecDestroy, cuGraphExecDestroy, 0, (CUgraphExec exec))                                               \
-    X(cuGraphUpload, cuGraphUpload, 0, (CUgraphExec exec, CUstream stream))                                        \
-    X(cuGraphLaunch, cuGraphLaunch, 0, (CUgraphExec exec, CUstream stream))                                        \
-    X(cuGraphExecUpdate, cuGraphExecUpdate_v2, 0,                                                                  \
-      (CUgraphExec exec, CUgraph graph, CUgraphExecUpdateResultInfo * info_p))                                     \
-    X(cuGraphExecKernelNodeSetParams, cuGraphExecKernelNodeSetParams_v2, 0,                                        \
-      (CUgraphExec exec, CUgraphNode node, const CUDA_KERNEL_NODE_PARAMS *params))                                 \
-    X(cuGraphExecMemcpyNodeSetParams, cuGraphExecMemcpyNodeSetParams, 0,                                           \
-      (CUgraphExec exec, CUgraphNode node, const CUDA_MEMCPY3D *copy, CUcontext ctx))                              \
-    X(cuGraphExecMemsetNodeSetParams, cuGraphExecMemsetNodeSetParams, 0,                                           \
-      (CUgraphExec exec, CUgraphNode node, const CUDA_MEMSET_NODE_PARAMS *params, CUcontext ctx))                  \
-    X(cuGraphExecHostNodeSetParams, cuGraphExecHostNodeSetParams, 0,                                               \
+#define TGI_CUDA_CALLS(X)                                                                                    \
+    /* errors, driver, devices */                                                                            \
+    X(cuGetErrorName, cuGetErrorName, 0, (CUresult code, const char **name_p))                               \
+    X(cuGetErrorString, cuGetErrorString, 0, (CUresult code, const char **text_p))                           \
+    X(cuInit, cuInit, 0, (unsigned int flags))                                                               \
+    X(cuDriverGetVersion, cuDriverGetVersion, 0, (int *version_p))                                           \
+    X(cuDeviceGet, cuDeviceGet, 0, (CUdevice * device_p, int ordinal))                                       \
+    X(cuDeviceGetCount, cuDeviceGetCount, 0, (int *n_p))                                                     \
+    X(cuDeviceGetName, cuDeviceGetName, 0, (char *name, int size, CUdevice device))                          \
+    X(cuDeviceGetUuid, cuDeviceGetUuid_v2, 0, (CUuuid * uuid_p, CUdevice device))                            \
+    X(cuDeviceTotalMem, cuDeviceTotalMem_v2, 0, (size_t * bytes_p, CUdevice device))                         \
+    X(cuDeviceGetAttribute, cuDeviceGetAttribute, 0,                                                         \
+      (int *value_p, CUdevice_attribute attribute, CUdevice device))                                         \
+    X(cuDeviceGetPCIBusId, cuDeviceGetPCIBusId, 0, (char *id, int size, CUdevice device))                    \
+    X(cuDeviceCanAccessPeer, cuDeviceCanAccessPeer, 0, (int *can_p, CUdevice device, CUdevice peer))         \
+    X(cuDeviceGetP2PAttribute, cuDeviceGetP2PAttribute, 0,                                                   \
+      (int *value_p, CUdevice_P2PAttribute attribute, CUdevice from, CUdevice to))                           \
+    X(cuDeviceGetDefaultMemPool, cuDeviceGetDefaultMemPool, 0, (CUmemoryPool * pool_p, CUdevice device))     \
+    /* contexts */                                                                                           \
+    X(cuDevicePrimaryCtxRetain, cuDevicePrimaryCtxRetain, 0, (CUcontext * ctx_p, CUdevice device))           \
+    X(cuDevicePrimaryCtxRelease, cuDevicePrimaryCtxRelease_v2, 0, (CUdevice device))                         \
+    X(cuDevicePrimaryCtxSetFlags, cuDevicePrimaryCtxSetFlags_v2, 0, (CUdevice device, unsigned int flags))   \
+    X(cuDevicePrimaryCtxGetState, cuDevicePrimaryCtxGetState, 0,                                             \
+      (CUdevice device, unsigned int *flags_p, int *is_active_p))                                            \
+    X(cuCtxSetCurrent, cuCtxSetCurrent, 0, (CUcontext ctx))                                                  \
+    X(cuCtxGetCurrent, cuCtxGetCurrent, 0, (CUcontext * ctx_p))                                              \
+    X(cuCtxPushCurrent, cuCtxPushCurrent_v2, 0, (CUcontext ctx))                                             \
+    X(cuCtxPopCurrent, cuCtxPopCurrent_v2, 0, (CUcontext * ctx_p))                                           \
+    X(cuCtxGetDevice, cuCtxGetDevice, 0, (CUdevice * device_p))                                              \
+    X(cuCtxSynchronize, cuCtxSynchronize, 0, (void))                                                         \
+    X(cuCtxGetStreamPriorityRange, cuCtxGetStreamPriorityRange, 0, (int *least_p, int *greatest_p))          \
+    X(cuCtxEnablePeerAccess, cuCtxEnablePeerAccess, 0, (CUcontext peer, unsigned int flags))                 \
+    X(cuCtxDisablePeerAccess, cuCtxDisablePeerAccess, 0, (CUcontext peer))                                   \
+    /* streams and events */                                                                                 \
+    X(cuStreamCreate, cuStreamCreate, 0, (CUstream * stream_p, unsigned int flags))                          \
+    X(cuStreamCreateWithPriority, cuStreamCreateWithPriority, 0,                                             \
+      (CUstream * stream_p, unsigned int flags, int priority))                                               \
+    X(cuStreamDestroy, cuStreamDestroy_v2, 0, (CUstream stream))                                             \
+    X(cuStreamSynchronize, cuStreamSynchronize, 0, (CUstream stream))                                        \
+    X(cuStreamQuery, cuStreamQuery, 0, (CUstream stream))                                                    \
+    X(cuStreamGetCtx, cuStreamGetCtx, 0, (CUstream stream, CUcontext * ctx_p))                               \
+    X(cuStreamWaitEvent, cuStreamWaitEvent, 0, (CUstream stream, CUevent event, unsigned int flags))         \
+    X(cuStreamBeginCapture, cuStreamBeginCapture_v2, 0, (CUstream stream, CUstreamCaptureMode mode))         \
+    X(cuStreamEndCapture, cuStreamEndCapture, 0, (CUstream stream, CUgraph * graph_p))                       \
+    X(cuStreamIsCapturing, cuStreamIsCapturing, 0, (CUstream stream, CUstreamCaptureStatus * status_p))      \
+    X(cuStreamGetCaptureInfo, cuStreamGetCaptureInfo_v2, 0,                                                  \
+      (CUstream stream, CUstreamCaptureStatus * status_p, cuuint64_t * id_p, CUgraph * graph_p,              \
+       const CUgraphNode **dependencies_p, size_t *n_p))                                                     \
+    X(cuStreamUpdateCaptureDependencies, cuStreamUpdateCaptureDependencies, 0,                               \
+      (CUstream stream, CUgraphNode * dependencies, size_t n, unsigned int flags))                           \
+    X(cuThreadExchangeStreamCaptureMode, cuThreadExchangeStreamCaptureMode, 0, (CUstreamCaptureMode * mode)) \
+    X(cuLaunchHostFunc, cuLaunchHostFunc, 0, (CUstream stream, CUhostFn fn, void *user))                     \
+    X(cuEventCreate, cuEventCreate, 0, (CUevent * event_p, unsigned int flags))                              \
+    X(cuEventRecord, cuEventRecord, 0, (CUevent event, CUstream stream))                                     \
+    X(cuEventRecordWithFlags, cuEventRecordWithFlags, 0,                                                     \
+      (CUevent event, CUstream stream, unsigned int flags))                                                  \
+    X(cuEventQuery, cuEventQuery, 0, (CUevent event))                                                        \
+    X(cuEventSynchronize, cuEventSynchronize, 0, (CUevent event))                                            \
+    X(cuEventElapsedTime, cuEventElapsedTime, 0, (float *ms_p, CUevent begin, CUevent end))                  \
+    X(cuEventDestroy, cuEventDestroy_v2, 0, (CUevent event))                                                 \
+    /* memory */                                                                                             \
+    X(cuMemGetInfo, cuMemGetInfo_v2, 0, (size_t * free_p, size_t * total_p))                                 \
+    X(cuMemAlloc, cuMemAlloc_v2, 0, (CUdeviceptr * ptr_p, size_t bytes))                                     \
+    X(cuMemFree, cuMemFree_v2, 0, (CUdeviceptr ptr))                                                         \
+    X(cuMemAllocHost, cuMemAllocHost_v2, 0, (void **ptr_p, size_t bytes))                                    \
+    X(cuMemHostAlloc, cuMemHostAlloc, 0, (void **ptr_p, size_t bytes, unsigned int flags))                   \
+    X(cuMemFreeHost, cuMemFreeHost, 0, (void *ptr))                                                          \
+    X(cuMemHostRegister, cuMemHostRegister_v2, 0, (void *ptr, size_t bytes, unsigned int flags))             \
+    X(cuMemHostUnregister, cuMemHostUnregister, 0, (void *ptr))                                              \
+    X(cuMemHostGetDevicePointer, cuMemHostGetDevicePointer_v2, 0,                                            \
+      (CUdeviceptr * device_p, void *host, unsigned int flags))                                              \
+    X(cuPointerGetAttribute, cuPointerGetAttribute, 0,                                                       \
+      (void *value_p, CUpointer_attribute attribute, CUdeviceptr ptr))                                       \
+    X(cuMemcpyHtoD, cuMemcpyHtoD_v2, 0, (CUdeviceptr to, const void *from, size_t bytes))                    \
+    X(cuMemcpyDtoH, cuMemcpyDtoH_v2, 0, (void *to, CUdeviceptr from, size_t bytes))                          \
+    X(cuMemcpyDtoD, cuMemcpyDtoD_v2, 0, (CUdeviceptr to, CUdeviceptr from, size_t bytes))                    \
+    X(cuMemcpyHtoDAsync, cuMemcpyHtoDAsync_v2, 0,                                                            \
+      (CUdeviceptr to, const void *from, size_t bytes, CUstream stream))                                     \
+    X(cuMemcpyDtoHAsync, cuMemcpyDtoHAsync_v2, 0,                                                            \
+      (void *to, CUdeviceptr from, size_t bytes, CUstream stream))                                           \
+    X(cuMemcpyDtoDAsync, cuMemcpyDtoDAsync_v2, 0,                                                            \
+      (CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream stream))                                     \
+    X(cuMemcpyAsync, cuMemcpyAsync, 0, (CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream stream))    \
+    X(cuMemcpyPeerAsync, cuMemcpyPeerAsync, 0,                                                               \
+      (CUdeviceptr to, CUcontext to_ctx, CUdeviceptr from, CUcontext from_ctx, size_t bytes,                 \
+       CUstream stream))                                                                                     \
+    X(cuMemcpy2DAsync, cuMemcpy2DAsync_v2, 0, (const CUDA_MEMCPY2D *copy, CUstream stream))                  \
+    X(cuMemsetD8Async, cuMemsetD8Async, 0, (CUdeviceptr to, unsigned char value, size_t n, CUstream stream)) \
+    X(cuMemsetD16Async, cuMemsetD16Async, 0,                                                                 \
+      (CUdeviceptr to, unsigned short value, size_t n, CUstream stream))                                     \
+    X(cuMemsetD32Async, cuMemsetD32Async, 0,                                                                 \
+      (CUdeviceptr to, unsigned int value, size_t n, CUstream stream))                                       \
+    X(cuMemAllocAsync, cuMemAllocAsync, 0, (CUdeviceptr * ptr_p, size_t bytes, CUstream stream))             \
+    X(cuMemAllocFromPoolAsync, cuMemAllocFromPoolAsync, 0,                                                   \
+      (CUdeviceptr * ptr_p, size_t bytes, CUmemoryPool pool, CUstream stream))                               \
+    X(cuMemFreeAsync, cuMemFreeAsync, 0, (CUdeviceptr ptr, CUstream stream))                                 \
+    X(cuMemPoolCreate, cuMemPoolCreate, 0, (CUmemoryPool * pool_p, const CUmemPoolProps *props))             \
+    X(cuMemPoolDestroy, cuMemPoolDestroy, 0, (CUmemoryPool pool))                                            \
+    X(cuMemPoolTrimTo, cuMemPoolTrimTo, 0, (CUmemoryPool pool, size_t keep_bytes))                           \
+    X(cuMemPoolSetAttribute, cuMemPoolSetAttribute, 0,                                                       \
+      (CUmemoryPool pool, CUmemPool_attribute attribute, void *value))                                       \
+    X(cuMemPoolGetAttribute, cuMemPoolGetAttribute, 0,                                                       \
+      (CUmemoryPool pool, CUmemPool_attribute attribute, void *value))                                       \
+    X(cuMemPoolSetAccess, cuMemPoolSetAccess, 0, (CUmemoryPool pool, const CUmemAccessDesc *map, size_t n))  \
+    /* code */                                                                                               \
+    X(cuModuleLoadData, cuModuleLoadData, 0, (CUmodule * module_p, const void *image))                       \
+    X(cuModuleLoadDataEx, cuModuleLoadDataEx, 0,                                                             \
+      (CUmodule * module_p, const void *image, unsigned int n, CUjit_option *options, void **values))        \
+    X(cuModuleUnload, cuModuleUnload, 0, (CUmodule module))                                                  \
+    X(cuModuleGetFunction, cuModuleGetFunction, 0,                                                           \
+      (CUfunction * function_p, CUmodule module, const char *name))                                          \
+    X(cuModuleGetGlobal, cuModuleGetGlobal_v2, 0,                                                            \
+      (CUdeviceptr * ptr_p, size_t * bytes_p, CUmodule module, const char *name))                            \
+    X(cuLibraryLoadData, cuLibraryLoadData, 0,                                                               \
+      (CUlibrary * library_p, const void *image, CUjit_option *jit, void **jit_values, unsigned int n_jit,   \
+       CUlibraryOption *options, void **values, unsigned int n))                                             \
+    X(cuLibraryUnload, cuLibraryUnload, 0, (CUlibrary library))                                              \
+    X(cuLibraryGetKernel, cuLibraryGetKernel, 0, (CUkernel * kernel_p, CUlibrary library, const char *name)) \
+    X(cuKernelGetFunction, cuKernelGetFunction, 0, (CUfunction * function_p, CUkernel kernel))               \
+    X(cuFuncGetAttribute, cuFuncGetAttribute, 0,                                                             \
+      (int *value_p, CUfunction_attribute attribute, CUfunction f))                                          \
+    X(cuFuncSetAttribute, cuFuncSetAttribute, 0, (CUfunction f, CUfunction_attribute attribute, int value))  \
+    X(cuFuncGetParamInfo, cuFuncGetParamInfo, 12040,                                                         \
+      (CUfunction f, size_t index, size_t * offset_p, size_t * size_p))                                      \
+    X(cuOccupancyMaxActiveBlocksPerMultiprocessor, cuOccupancyMaxActiveBlocksPerMultiprocessor, 0,           \
+      (int *n_p, CUfunction f, int block_size, size_t shared_bytes))                                         \
+    X(cuOccupancyMaxPotentialBlockSize, cuOccupancyMaxPotentialBlockSize, 0,                                 \
+      (int *min_grid_p, int *block_p, CUfunction f, CUoccupancyB2DSize shared, size_t shared_bytes,          \
+       int limit))                                                                                           \
+    /* launches */                                                                                           \
+    X(cuLaunchKernel, cuLaunchKernel, 0,                                                                     \
+      (CUfunction f, unsigned int grid_x, unsigned int grid_y, unsigned int grid_z, unsigned int block_x,    \
+       unsigned int block_y, unsigned int block_z, unsigned int shared_bytes, CUstream stream, void **args,  \
+       void **extra))                                                                                        \
+    X(cuLaunchKernelEx, cuLaunchKernelEx, 0,                                                                 \
+      (const CUlaunchConfig *config, CUfunction f, void **args, void **extra))                               \
+    X(cuLaunchCooperativeKernel, cuLaunchCooperativeKernel, 0,                                               \
+      (CUfunction f, unsigned int grid_x, unsigned int grid_y, unsigned int grid_z, unsigned int block_x,    \
+       unsigned int block_y, unsigned int block_z, unsigned int shared_bytes, CUstream stream, void **args)) \
+    /* graphs */                                                                                             \
+    X(cuGraphCreate, cuGraphCreate, 0, (CUgraph * graph_p, unsigned int flags))                              \
+    X(cuGraphDestroy, cuGraphDestroy, 0, (CUgraph graph))                                                    \
+    X(cuGraphClone, cuGraphClone, 0, (CUgraph * clone_p, CUgraph graph))                                     \
+    X(cuGraphAddKernelNode, cuGraphAddKernelNode_v2, 0,                                                      \
+      (CUgraphNode * node_p, CUgraph graph, const CUgraphNode *after, size_t n,                              \
+       const CUDA_KERNEL_NODE_PARAMS *params))                                                               \
+    X(cuGraphAddMemcpyNode, cuGraphAddMemcpyNode, 0,                                                         \
+      (CUgraphNode * node_p, CUgraph graph, const CUgraphNode *after, size_t n, const CUDA_MEMCPY3D *copy,   \
+       CUcontext ctx))                                                                                       \
+    X(cuGraphAddMemsetNode, cuGraphAddMemsetNode, 0,                                                         \
+      (CUgraphNode * node_p, CUgraph graph, const CUgraphNode *after, size_t n,                              \
+       const CUDA_MEMSET_NODE_PARAMS *params, CUcontext ctx))                                                \
+    X(cuGraphAddHostNode, cuGraphAddHostNode, 0,                                                             \
+      (CUgraphNode * node_p, CUgraph graph, const CUgraphNode *after, size_t n,                              \
+       const CUDA_HOST_NODE_PARAMS *params))                                                                 \
+    X(cuGraphAddEmptyNode, cuGraphAddEmptyNode, 0,                                                           \
+      (CUgraphNode * node_p, CUgraph graph, const CUgraphNode *after, size_t n))                             \
+    X(cuGraphAddChildGraphNode, cuGraphAddChildGraphNode, 0,                                                 \
+      (CUgraphNode * node_p, CUgraph graph, const CUgraphNode *after, size_t n, CUgraph child))              \
+    X(cuGraphAddEventRecordNode, cuGraphAddEventRecordNode, 0,                                               \
+      (CUgraphNode * node_p, CUgraph graph, const CUgraphNode *after, size_t n, CUevent event))              \
+    X(cuGraphAddEventWaitNode, cuGraphAddEventWaitNode, 0,                                                   \
+      (CUgraphNode * node_p, CUgraph graph, const CUgraphNode *after, size_t n, CUevent event))              \
+    X(cuGraphAddNode, cuGraphAddNode_v2, 12030,                                                              \
+      (CUgraphNode * node_p, CUgraph graph, const CUgraphNode *after, const CUgraphEdgeData *edges,          \
+       size_t n, CUgraphNodeParams *params))                                                                 \
+    X(cuGraphConditionalHandleCreate, cuGraphConditionalHandleCreate, 12030,                                 \
+      (CUgraphConditionalHandle * handle_p, CUgraph graph, CUcontext ctx, unsigned int initial,              \
+       unsigned int flags))                                                                                  \
+    X(cuGraphAddDependencies, cuGraphAddDependencies, 0,                                                     \
+      (CUgraph graph, const CUgraphNode *from, const CUgraphNode *to, size_t n))                             \
+    X(cuGraphAddDependenciesEx, cuGraphAddDependencies_v2, 12030,                                            \
+      (CUgraph graph, const CUgraphNode *from, const CUgraphNode *to, const CUgraphEdgeData *edges,          \
+       size_t n))                                                                                            \
+    X(cuGraphGetNodes, cuGraphGetNodes, 0, (CUgraph graph, CUgraphNode * nodes, size_t * n_p))               \
+    X(cuGraphGetEdges, cuGraphGetEdges, 0,                                                                   \
+      (CUgraph graph, CUgraphNode * from, CUgraphNode * to, size_t * n_p))                                   \
+    X(cuGraphNodeGetType, cuGraphNodeGetType, 0, (CUgraphNode node, CUgraphNodeType * type_p))               \
+    X(cuGraphDestroyNode, cuGraphDestroyNode, 0, (CUgraphNode node))                                         \
+    X(cuGraphKernelNodeGetParams, cuGraphKernelNodeGetParams_v2, 0,                                          \
+      (CUgraphNode node, CUDA_KERNEL_NODE_PARAMS * params_p))                                                \
+    X(cuGraphKernelNodeSetParams, cuGraphKernelNodeSetParams_v2, 0,                                          \
+      (CUgraphNode node, const CUDA_KERNEL_NODE_PARAMS *params))                                             \
+    X(cuGraphInstantiateWithFlags, cuGraphInstantiateWithFlags, 0,                                           \
+      (CUgraphExec * exec_p, CUgraph graph, unsigned long long flags))                                       \
+    X(cuGraphInstantiateWithParams, cuGraphInstantiateWithParams, 0,                                         \
+      (CUgraphExec * exec_p, CUgraph graph, CUDA_GRAPH_INSTANTIATE_PARAMS * params))                         \
+    X(cuGraphExecDestroy, cuGraphExecDestroy, 0, (CUgraphExec exec))                                         \
+    X(cuGraphUpload, cuGraphUpload, 0, (CUgraphExec exec, CUstream stream))                                  \
+    X(cuGraphLaunch, cuGraphLaunch, 0, (CUgraphExec exec, CUstream stream))                                  \
+    X(cuGraphExecUpdate, cuGraphExecUpdate_v2, 0,                                                            \
+      (CUgraphExec exec, CUgraph graph, CUgraphExecUpdateResultInfo * info_p))                               \
+    X(cuGraphExecKernelNodeSetParams, cuGraphExecKernelNodeSetParams_v2, 0,                                  \
+      (CUgraphExec exec, CUgraphNode node, const CUDA_KERNEL_NODE_PARAMS *params))                           \
+    X(cuGraphExecMemcpyNodeSetParams, cuGraphExecMemcpyNodeSetParams, 0,                                     \
+      (CUgraphExec exec, CUgraphNode node, const CUDA_MEMCPY3D *copy, CUcontext ctx))                        \
+    X(cuGraphExecMemsetNodeSetParams, cuGraphExecMemsetNodeSetParams, 0,                                     \
+      (CUgraphExec exec, CUgraphNode node, const CUDA_MEMSET_NODE_PARAMS *params, CUcontext ctx))            \
+    X(cuGraphExecHostNodeSetParams, cuGraphExecHostNodeSetParams, 0,                                         \
       (CUgraphExec exec, CUgraphNode node, const CUDA_HOST_NODE_PARAMS *params))
 
 #endif

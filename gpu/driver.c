@@ -106,9 +106,9 @@ static bool find_symbol(void *handle, const char *symbol, void *slot)
 
 static int fill_table(void *handle, const char *path, struct tgi_cuda_api *api, struct tg_error *err)
 {
-#define FIND_X(name, symbol, since, params)                                                                  \
-    if (!find_symbol(handle, #symbol, &api->name) && since == 0)                                             \
-        return tgi_error(err, TG_E_UNSUPPORTED,                                                              \
+#define FIND_X(name, symbol, since, params)                                                                 \
+    if (!find_symbol(handle, #symbol, &api->name) && since == 0)                                            \
+        return tgi_error(err, TG_E_UNSUPPORTED,                                                             \
                          "loading the CUDA driver: %s has no %s; a driver of CUDA 12.0 or later is needed", \
                          path, #symbol);
     TGI_CUDA_CALLS(FIND_X)
@@ -120,16 +120,17 @@ static int start_driver(struct tgi_cuda_api *api, const char *path, struct tg_er
 {
     int n = 0;
     int rc = TGI_CUDA_CHECK(api, err, cuInit, (0), "initialising the CUDA driver %s", path);
-    if (rc == TG_E_SYSTEM) /* whatever keeps the driver from starting, there is no device to use */
-        rc = TG_E_NO_DEVICE;
     if (rc == 0)
         rc = TGI_CUDA_CHECK(api, err, cuDriverGetVersion, (&api->version), "asking %s for its version", path);
     if (rc == 0)
         rc = TGI_CUDA_CHECK(api, err, cuDeviceGetCount, (&n), "counting the devices of %s", path);
     if (rc == 0 && n == 0)
         rc = tgi_error(err, TG_E_NO_DEVICE, "the CUDA driver %s finds no device", path);
-    if (rc && err)
-        err->status = rc;
+    if (rc == TG_E_SYSTEM) { /* whatever keeps the driver from starting, there is no device to use */
+        rc = TG_E_NO_DEVICE;
+        if (err)
+            err->status = rc;
+    }
     return rc;
 }
 
@@ -138,7 +139,8 @@ static int load(struct tg_error *err)
     const char *wanted = getenv("TGRAPH_CUDA_DRIVER");
     const char *path = wanted && *wanted ? wanted : default_path;
     if ((size_t)snprintf(loaded.path, sizeof loaded.path, "%s", path) >= sizeof loaded.path)
-        return tgi_error(err, TG_E_INVALID, "TGRAPH_CUDA_DRIVER is longer than %zu bytes", sizeof loaded.path - 1);
+        return tgi_error(err, TG_E_INVALID, "TGRAPH_CUDA_DRIVER is longer than %zu bytes",
+                         sizeof loaded.path - 1);
     void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (!handle) {
         const char *why = dlerror();
@@ -211,7 +213,8 @@ const char *tgi_cuda_link_name(enum tgi_cuda_link link)
     }
 }
 
-static int ask_attributes(const struct tgi_cuda_api *api, struct tgi_cuda_device_info *d, struct tg_error *err)
+static int ask_attributes(const struct tgi_cuda_api *api, struct tgi_cuda_device_info *d,
+                          struct tg_error *err)
 {
     int cooperative = 0, pools = 0, integrated = 0;
     const struct {
@@ -242,8 +245,9 @@ static int ask_attributes(const struct tgi_cuda_api *api, struct tgi_cuda_device
         {CU_DEVICE_ATTRIBUTE_INTEGRATED, &integrated},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
-        int rc = TGI_CUDA_CHECK(api, err, cuDeviceGetAttribute, (wanted[i].value, wanted[i].attribute, d->device),
-                                "asking cuda:%d for attribute %d", d->ordinal, (int)wanted[i].attribute);
+        int rc =
+            TGI_CUDA_CHECK(api, err, cuDeviceGetAttribute, (wanted[i].value, wanted[i].attribute, d->device),
+                           "asking cuda:%d for attribute %d", d->ordinal, (int)wanted[i].attribute);
         if (rc)
             return rc;
     }
@@ -262,7 +266,8 @@ static int describe(const struct tgi_cuda_api *api, int ordinal, struct tgi_cuda
         rc = TGI_CUDA_CHECK(api, err, cuDeviceGetName, (d->name, sizeof d->name, d->device),
                             "asking cuda:%d for its name", ordinal);
     if (rc == 0)
-        rc = TGI_CUDA_CHECK(api, err, cuDeviceGetUuid, (&d->uuid, d->device), "asking cuda:%d for its UUID", ordinal);
+        rc = TGI_CUDA_CHECK(api, err, cuDeviceGetUuid, (&d->uuid, d->device), "asking cuda:%d for its UUID",
+                            ordinal);
     if (rc == 0)
         rc = TGI_CUDA_CHECK(api, err, cuDeviceTotalMem, (&d->memory_bytes, d->device),
                             "asking cuda:%d for its memory", ordinal);
@@ -299,22 +304,26 @@ static int describe_link(const struct tgi_cuda_api *api, const struct tgi_cuda_m
                         (&has_atomics, CU_DEVICE_P2P_ATTRIBUTE_NATIVE_ATOMIC_SUPPORTED, a, b),
                         "asking how cuda:%d reaches cuda:%d", from, to);
     if (rc == 0)
-        rc = TGI_CUDA_CHECK(api, err, cuDeviceGetP2PAttribute, (rank, CU_DEVICE_P2P_ATTRIBUTE_PERFORMANCE_RANK, a, b),
+        rc = TGI_CUDA_CHECK(api, err, cuDeviceGetP2PAttribute,
+                            (rank, CU_DEVICE_P2P_ATTRIBUTE_PERFORMANCE_RANK, a, b),
                             "asking how fast cuda:%d reaches cuda:%d", from, to);
     if (rc == 0)
         *link = has_atomics ? TGI_CUDA_LINK_NVLINK : TGI_CUDA_LINK_PCIE;
     return rc;
 }
 
-int tgi_cuda_machine_init(const struct tgi_cuda_api *api, struct tgi_cuda_machine *machine, struct tg_error *err)
+int tgi_cuda_machine_init(const struct tgi_cuda_api *api, struct tgi_cuda_machine *machine,
+                          struct tg_error *err)
 {
     struct tgi_cuda_machine m = {0};
     int rc = TGI_CUDA_CHECK(api, err, cuDeviceGetCount, (&m.n_devices), "counting the devices");
     if (rc)
         return rc;
     if (m.n_devices > TGI_CUDA_MAX_DEVICES)
-        return tgi_error(err, TG_E_LIMIT, "the machine has %d CUDA devices; at most %d can be used "
-                         "(CUDA_VISIBLE_DEVICES chooses)", m.n_devices, TGI_CUDA_MAX_DEVICES);
+        return tgi_error(err, TG_E_LIMIT,
+                         "the machine has %d CUDA devices; at most %d can be used "
+                         "(CUDA_VISIBLE_DEVICES chooses)",
+                         m.n_devices, TGI_CUDA_MAX_DEVICES);
     size_t n = (size_t)m.n_devices;
     m.device = calloc(n + 1, sizeof *m.device); /* + 1: of none, calloc may return NULL */
     m.link = calloc(n * n + 1, sizeof *m.link);

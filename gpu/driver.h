@@ -33,13 +33,14 @@ void tgi_cuda_release(void);
  * Use:  rc = TGI_CUDA_CHECK(api, err, cuMemAlloc, (&p, n), "allocating %zu bytes on cuda:%d", n, d); */
 int tgi_cuda_check(const struct tgi_cuda_api *api, CUresult rc, const char *call, struct tg_error *err,
                    const char *format, ...) TG_PRINTF(5, 6);
-#define TGI_CUDA_CHECK(api, err, name, args, ...) tgi_cuda_check((api), (api)->name args, #name, (err), __VA_ARGS__)
+#define TGI_CUDA_CHECK(api, err, name, args, ...) \
+    tgi_cuda_check((api), (api)->name args, #name, (err), __VA_ARGS__)
 
 /* True for the results after which the process cannot use CUDA any more, on any device. */
 bool tgi_cuda_is_fatal(CUresult rc);
 
 enum tgi_cuda_link {
-    TGI_CUDA_LINK_NONE,  /* no direct access: copies pass through the host */
+    TGI_CUDA_LINK_NONE, /* no direct access: copies pass through the host */
     TGI_CUDA_LINK_PCIE,
     TGI_CUDA_LINK_NVLINK /* told by native atomics between the two, which PCIe does not carry */
 };
@@ -76,7 +77,8 @@ struct tgi_cuda_machine {
 };
 
 /* Describes at most TGI_CUDA_MAX_DEVICES devices; more are TG_E_LIMIT. */
-int tgi_cuda_machine_init(const struct tgi_cuda_api *api, struct tgi_cuda_machine *machine, struct tg_error *err);
+int tgi_cuda_machine_init(const struct tgi_cuda_api *api, struct tgi_cuda_machine *machine,
+                          struct tg_error *err);
 void tgi_cuda_machine_fini(struct tgi_cuda_machine *machine);
 
 /* The NUMA node of a PCI device, from <sysfs>/bus/pci/devices; -1 if it is not told. */

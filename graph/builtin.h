@@ -22,6 +22,17 @@ struct tgi_builtin_param {
                               small is found before anything runs; NULL: unknown */
 };
 
+/* The variant for GPUs: a kernel in the embedded module, and how it is launched.  It takes the argument
+ * array that the CPU variant takes.  A size is an expression over the integer scalars and sizeof(T);
+ * kernels/launch.h evaluates them. */
+struct tgi_builtin_cuda {
+    const char *symbol;       /* of the kernel, followed by _f32 and so on if it has a type parameter */
+    const char *grid, *block; /* blocks, threads in a block; all kernels have one dimension */
+    const char *shared_bytes; /* dynamic shared memory; NULL: none */
+    uint32_t max_shared_bytes; /* what shared_bytes can come to, for any sizes: above 48 KiB the device must be
+                                  asked for it before the first launch */
+};
+
 struct tgi_builtin {
     const char *name;
     const char *brief; /* one line for the list of kernels: what it computes */
@@ -30,6 +41,7 @@ struct tgi_builtin {
     const char *flops, *bytes; /* expressions over the parameters and sizeof(T); NULL: none */
     tg_cpu_fn cpu[TG_N_DTYPES + 1]; /* by element type; [TGI_DTYPE_T]: a kernel without type
                                        parameter.  NULL: not available for that type */
+    const struct tgi_builtin_cuda *cuda; /* for the same types; NULL: CPUs only */
 };
 
 /* NULL if there is none of that name. */

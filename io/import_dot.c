@@ -69,12 +69,11 @@ static int keep_message(char *text)
 static int report(struct tgi_workflow *w, struct tg_error *err)
 {
     const char *line = strstr(message, "line ");
-    const char *text = strstr(message, "syntax error");
-    message[strcspn(message, "\n")] = '\0';
+    char *text = strstr(message, "syntax error"); /* warnings may come before it */
+    char *shown = text ? text : message;
+    shown[strcspn(shown, "\n")] = '\0';
     return tgi_workflow_error(w, line ? (uint32_t)strtoul(line + 5, NULL, 10) : 0, err, "not valid DOT: %s",
-                              text         ? text
-                              : message[0] ? message
-                                           : "the parser gives no reason");
+                              shown[0] ? shown : "the parser gives no reason");
 }
 
 /* Lines of names: one pass over the text that enters each word or string where it occurs first. */

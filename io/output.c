@@ -164,7 +164,9 @@ int tgi_output_finish(struct tgi_output *out, struct tg_error *err)
     int rc = 0;
     bool is_closed = fclose(out->file) == 0;
     out->file = NULL;
-    if (had_error || !is_closed)
+    if (had_error && is_closed) /* the reason is gone with the write that failed */
+        rc = tgi_error(err, TG_E_WRITE, "cannot write \"%s\"", out->path);
+    else if (!is_closed)
         rc = tgi_error_errno(err, TG_E_WRITE, errno, "cannot write \"%s\"", out->path);
     else if (out->temp && rename(out->temp, out->path) != 0)
         rc = tgi_error_errno(err, TG_E_WRITE, errno, "cannot write \"%s\"", out->path);

@@ -512,6 +512,20 @@ static const char *written_name(const struct frame *f, uint32_t task, char *scra
     return scratch;
 }
 
+/* Names of tasks are patterns in a file: braces that belong to the name are doubled. */
+static void put_name(struct writer *w, const char *key, const char *name)
+{
+    char text[2 * 300];
+    size_t n = 0;
+    for (const char *p = name; *p && n + 2 < sizeof(text); p++) {
+        text[n++] = *p;
+        if (*p == '{' || *p == '}')
+            text[n++] = *p;
+    }
+    text[n] = '\0';
+    tgi_json_string(&w->json, key, text);
+}
+
 static void put_after(struct writer *w, struct frame *f, uint32_t task)
 {
     const struct tg_graph *g = f->g;
@@ -521,7 +535,7 @@ static void put_after(struct writer *w, struct frame *f, uint32_t task)
     for (; f->next_control < g->n_controls && f->controls[f->next_control].to == task; f->next_control++) {
         char scratch[300];
         uint32_t from = f->controls[f->next_control].from;
-        tgi_json_string(&w->json, NULL, written_name(f, from, scratch, sizeof(scratch)));
+        put_name(w, NULL, written_name(f, from, scratch, sizeof(scratch)));
     }
     tgi_json_end(&w->json);
 }
@@ -568,7 +582,7 @@ static void put_task(struct writer *w, struct frame *f, uint32_t task, bool is_o
         tgi_json_flat_object(&w->json, NULL);
     const char *name = written_name(f, task, scratch, sizeof(scratch));
     if (name)
-        tgi_json_string(&w->json, "id", name);
+        put_name(w, "id", name);
     put_verb(w, f->g, task);
     put_after(w, f, task);
     put_attributes(w, f->g, task);

@@ -7,6 +7,7 @@
  * of which the last row (north), last column (west) and last element (northwest) are read; an absent one
  * lies outside the table and counts as 0. */
 #include "kernels/kernel.h"
+#include "kernels/launch.h"
 
 struct cell_rule {
     bool is_local;
@@ -69,6 +70,11 @@ const struct tgi_builtin tgi_builtin_lcs = {
     .flops = "3*m*n",
     .bytes = "4*m*n+m+n",
     .cpu = {[TGI_DTYPE_T] = lcs},
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_lcs",
+        .grid = "1",
+        .block = "256",
+    },
 };
 
 static const struct tgi_builtin_param smith_waterman_params[] = {
@@ -81,4 +87,9 @@ const struct tgi_builtin tgi_builtin_smith_waterman = {
     .flops = "6*m*n",
     .bytes = "4*m*n+m+n",
     .cpu = {[TGI_DTYPE_T] = smith_waterman},
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_smith_waterman",
+        .grid = "1",
+        .block = "256",
+    },
 };

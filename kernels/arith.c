@@ -1,5 +1,6 @@
 /* add: z = x + y.  mul: z = x y, element by element.  Integers wrap. */
 #include "kernels/kernel.h"
+#include "kernels/launch.h"
 
 #define ELEMENTWISE(name, T, op)                                      \
     TGI_HOT_KERNEL(name)                                              \
@@ -34,6 +35,11 @@ const struct tgi_builtin tgi_builtin_add = {
     .flops = "n",
     .bytes = "3*n*sizeof(T)",
     .cpu = TGI_NUMBERS(add_f32, add_f64, add_32, add_32, add_64, add_64),
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_add",
+        .grid = TGI_MAP_GRID("n"),
+        .block = "256",
+    },
 };
 const struct tgi_builtin tgi_builtin_mul = {
     .name = "mul",
@@ -42,4 +48,9 @@ const struct tgi_builtin tgi_builtin_mul = {
     .flops = "n",
     .bytes = "3*n*sizeof(T)",
     .cpu = TGI_NUMBERS(mul_f32, mul_f64, mul_32, mul_32, mul_64, mul_64),
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_mul",
+        .grid = TGI_MAP_GRID("n"),
+        .block = "256",
+    },
 };

@@ -1,5 +1,6 @@
 /* axpy: y += a x.  scale: x *= a. */
 #include "kernels/kernel.h"
+#include "kernels/launch.h"
 
 #define AXPY(name, T)                      \
     TGI_HOT_KERNEL(name)                   \
@@ -28,6 +29,11 @@ const struct tgi_builtin tgi_builtin_axpy = {
     .flops = "2*n",
     .bytes = "3*n*sizeof(T)",
     .cpu = {[TG_F32] = axpy_f32, [TG_F64] = axpy_f64},
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_axpy",
+        .grid = TGI_MAP_GRID("n"),
+        .block = "256",
+    },
 };
 
 #define SCALE(name, T)                  \
@@ -55,4 +61,9 @@ const struct tgi_builtin tgi_builtin_scale = {
     .flops = "n",
     .bytes = "2*n*sizeof(T)",
     .cpu = {[TG_F32] = scale_f32, [TG_F64] = scale_f64},
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_scale",
+        .grid = TGI_MAP_GRID("n"),
+        .block = "256",
+    },
 };

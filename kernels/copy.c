@@ -1,5 +1,6 @@
 /* copy: y[i] = x[i], for every type. */
 #include "kernels/kernel.h"
+#include "kernels/launch.h"
 
 #include <string.h>
 
@@ -28,4 +29,9 @@ const struct tgi_builtin tgi_builtin_copy = {
     TGI_PARAMS(copy_params),
     .bytes = "2*n*sizeof(T)",
     .cpu = TGI_EVERY_TYPE(copy_1, copy_2, copy_4, copy_8, copy_16),
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_copy",
+        .grid = TGI_MAP_GRID("n"),
+        .block = "256",
+    },
 };

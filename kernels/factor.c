@@ -6,6 +6,7 @@
  * Both fail, naming the pivot, where the matrix is not what they need, and leave the tile half done. */
 #include "kernels/dense.h"
 #include "kernels/kernel.h"
+#include "kernels/launch.h"
 
 #define POTRF(name, T, potrf)                                                                          \
     TGI_CPU_KERNEL(name)                                                                               \
@@ -32,6 +33,13 @@ const struct tgi_builtin tgi_builtin_potrf_lower = {
     .flops = "n*n*n/3",
     .bytes = "n*(n+1)*sizeof(T)",
     .cpu = {[TG_F32] = potrf_lower_f32, [TG_F64] = potrf_lower_f64},
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_potrf_lower",
+        .grid = TGI_TEAM_GRID,
+        .block = "256",
+        .shared_bytes = "14464*sizeof(T)",
+        .max_shared_bytes = 14464 * 8,
+    },
 };
 
 #define GETRF(name, T, set)                                                                            \
@@ -55,4 +63,11 @@ const struct tgi_builtin tgi_builtin_getrf_nopiv = {
     .flops = "2*n*n*n/3",
     .bytes = "2*n*n*sizeof(T)",
     .cpu = {[TG_F32] = getrf_nopiv_f32, [TG_F64] = getrf_nopiv_f64},
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_getrf_nopiv",
+        .grid = TGI_TEAM_GRID,
+        .block = "256",
+        .shared_bytes = "15808*sizeof(T)",
+        .max_shared_bytes = 15808 * 8,
+    },
 };

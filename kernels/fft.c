@@ -11,6 +11,7 @@
  * transpose, fft of every row, transpose.  Or as a butterfly graph: fft on P interleaved tiles, then log2 P
  * stages of fft_butterfly. */
 #include "kernels/kernel.h"
+#include "kernels/launch.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -113,6 +114,13 @@ const struct tgi_builtin tgi_builtin_fft = {
     .flops = "5*rows*n*log2(max(n,1))",
     .bytes = "2*rows*n*sizeof(T)",
     .cpu = {[TG_C64] = fft_c64, [TG_C128] = fft_c128},
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_fft",
+        .grid = "min(2112,max(1,rows))",
+        .block = "256",
+        .shared_bytes = "n*sizeof(T)<=65536 ? max(0,n+ceildiv(n,2))*sizeof(T) : 0",
+        .max_shared_bytes = 65536 + 32768,
+    },
 };
 
 #define TWIDDLE(name, T)                                                                                \
@@ -153,6 +161,11 @@ const struct tgi_builtin tgi_builtin_twiddle = {
     .flops = "46*rows*cols",
     .bytes = "2*rows*cols*sizeof(T)",
     .cpu = {[TG_C64] = twiddle_c64, [TG_C128] = twiddle_c128},
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_twiddle",
+        .grid = TGI_GRID("ceildiv(rows*cols,256)"),
+        .block = "256",
+    },
 };
 
 #define BUTTERFLY(name, T)                                                               \
@@ -194,4 +207,9 @@ const struct tgi_builtin tgi_builtin_fft_butterfly = {
     .flops = "50*n",
     .bytes = "4*n*sizeof(T)",
     .cpu = {[TG_C64] = fft_butterfly_c64, [TG_C128] = fft_butterfly_c128},
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_fft_butterfly",
+        .grid = TGI_GRID("ceildiv(n,256)"),
+        .block = "256",
+    },
 };

@@ -2,6 +2,7 @@
  *
  * A fill moves bit patterns, so it is written once per element size and serves every type. */
 #include "kernels/kernel.h"
+#include "kernels/launch.h"
 
 #define FILL(name, T)                   \
     TGI_HOT_KERNEL(name)                \
@@ -42,6 +43,11 @@ const struct tgi_builtin tgi_builtin_fill = {
     TGI_PARAMS(fill_params),
     .bytes = "n*sizeof(T)",
     .cpu = TGI_EVERY_TYPE(fill_1, fill_2, fill_4, fill_8, fill_c128),
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_fill",
+        .grid = TGI_MAP_GRID("n"),
+        .block = "256",
+    },
 };
 
 /* U is where the sum is formed: unsigned for integers, so that it wraps. */
@@ -72,4 +78,9 @@ const struct tgi_builtin tgi_builtin_iota = {
     .flops = "n",
     .bytes = "n*sizeof(T)",
     .cpu = TGI_NUMBERS(iota_f32, iota_f64, iota_i32, iota_i32, iota_i64, iota_i64),
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_iota",
+        .grid = TGI_MAP_GRID("n"),
+        .block = "256",
+    },
 };

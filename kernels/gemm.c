@@ -8,6 +8,7 @@
  * not read. */
 #include "kernels/dense.h"
 #include "kernels/kernel.h"
+#include "kernels/launch.h"
 
 #define GEMM(name, T, gemm, is_a_t, is_b_t)                                                   \
     TGI_CPU_KERNEL(name)                                                                      \
@@ -41,6 +42,13 @@ const struct tgi_builtin tgi_builtin_gemm_nn = {
     TGI_PARAMS(gemm_params),
     GEMM_COST,
     .cpu = {[TG_F32] = gemm_nn_f32, [TG_F64] = gemm_nn_f64},
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_gemm_nn",
+        .grid = TGI_GEMM_GRID,
+        .block = "256",
+        .shared_bytes = "(m*n>=3300000 ? 18688 : 9472)*sizeof(T)",
+        .max_shared_bytes = 18688 * 8,
+    },
 };
 const struct tgi_builtin tgi_builtin_gemm_nt = {
     .name = "gemm_nt",
@@ -48,6 +56,13 @@ const struct tgi_builtin tgi_builtin_gemm_nt = {
     TGI_PARAMS(gemm_params),
     GEMM_COST,
     .cpu = {[TG_F32] = gemm_nt_f32, [TG_F64] = gemm_nt_f64},
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_gemm_nt",
+        .grid = TGI_GEMM_GRID,
+        .block = "256",
+        .shared_bytes = "(m*n>=3300000 ? 20480 : 10240)*sizeof(T)",
+        .max_shared_bytes = 20480 * 8,
+    },
 };
 const struct tgi_builtin tgi_builtin_gemm_tn = {
     .name = "gemm_tn",
@@ -55,4 +70,11 @@ const struct tgi_builtin tgi_builtin_gemm_tn = {
     TGI_PARAMS(gemm_params),
     GEMM_COST,
     .cpu = {[TG_F32] = gemm_tn_f32, [TG_F64] = gemm_tn_f64},
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_gemm_tn",
+        .grid = TGI_GEMM_GRID,
+        .block = "256",
+        .shared_bytes = "(m*n>=3300000 ? 16896 : 8704)*sizeof(T)",
+        .max_shared_bytes = 16896 * 8,
+    },
 };

@@ -4,6 +4,7 @@
  * ran too early, too late or twice changes everything downstream of it.  hash_add and hash_commute
  * add their mix to an accumulator modulo 2^64, which is the same in whatever order they run. */
 #include "kernels/kernel.h"
+#include "kernels/launch.h"
 
 #define N_INPUTS 8
 
@@ -94,6 +95,11 @@ const struct tgi_builtin tgi_builtin_hash = {
     TGI_PARAMS(hash_params),
     .bytes = "8*n",
     .cpu = {[TGI_DTYPE_T] = hash},
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_hash",
+        .grid = TGI_GRID("ceildiv(n,512)"),
+        .block = "256",
+    },
 };
 
 static const struct tgi_builtin_param hash_inout_params[] = {
@@ -108,6 +114,11 @@ const struct tgi_builtin tgi_builtin_hash_inout = {
     TGI_PARAMS(hash_inout_params),
     .bytes = "16*n",
     .cpu = {[TGI_DTYPE_T] = hash_inout},
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_hash_inout",
+        .grid = TGI_GRID("ceildiv(n,512)"),
+        .block = "256",
+    },
 };
 
 static const struct tgi_builtin_param hash_add_params[] = {
@@ -122,6 +133,11 @@ const struct tgi_builtin tgi_builtin_hash_add = {
     TGI_PARAMS(hash_add_params),
     .bytes = "16*n",
     .cpu = {[TGI_DTYPE_T] = hash_accumulate},
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_hash_add",
+        .grid = TGI_GRID("ceildiv(n,512)"),
+        .block = "256",
+    },
 };
 
 static const struct tgi_builtin_param hash_commute_params[] = {
@@ -136,4 +152,9 @@ const struct tgi_builtin tgi_builtin_hash_commute = {
     TGI_PARAMS(hash_commute_params),
     .bytes = "16*n",
     .cpu = {[TGI_DTYPE_T] = hash_accumulate},
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_hash_commute",
+        .grid = TGI_GRID("ceildiv(n,512)"),
+        .block = "256",
+    },
 };

@@ -1,6 +1,7 @@
 /* histogram: adds to h[b] the number of x[i] in bin b of `bins` equal bins over [lo, hi].  A value
  * equal to hi counts in the last bin; values outside and NaN count nowhere. */
 #include "kernels/kernel.h"
+#include "kernels/launch.h"
 
 #define HISTOGRAM(name, T)                                                                     \
     TGI_CPU_KERNEL(name)                                                                       \
@@ -40,4 +41,9 @@ const struct tgi_builtin tgi_builtin_histogram = {
             [TG_F64] = histogram_f64,
             [TG_I32] = histogram_i32,
             [TG_I64] = histogram_i64},
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_histogram",
+        .grid = "min(528,max(1,ceildiv(n,8192)))",
+        .block = "512",
+    },
 };

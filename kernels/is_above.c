@@ -1,6 +1,7 @@
 /* is_above: go[0] = 1 if x[0] > limit, else 0.  The condition of a while or if task: with a NaN it is
  * 0, so that an iteration that has diverged ends. */
 #include "kernels/kernel.h"
+#include "kernels/launch.h"
 
 #define IS_ABOVE(name, T)                                                  \
     TGI_CPU_KERNEL(name)                                                   \
@@ -24,4 +25,9 @@ const struct tgi_builtin tgi_builtin_is_above = {
     TGI_PARAMS(is_above_params),
     .cpu =
         {[TG_F32] = is_above_f32, [TG_F64] = is_above_f64, [TG_I32] = is_above_i32, [TG_I64] = is_above_i64},
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_is_above",
+        .grid = "1",
+        .block = "32",
+    },
 };

@@ -7,6 +7,7 @@
  * bias_add:  y = x + bias, the same bias for every row.
  * x and y may be the same tile. */
 #include "kernels/kernel.h"
+#include "kernels/launch.h"
 
 #include <math.h>
 
@@ -47,6 +48,11 @@ const struct tgi_builtin tgi_builtin_softmax = {
     .flops = "5*rows*cols",
     .bytes = "2*rows*cols*sizeof(T)",
     .cpu = {[TG_F32] = softmax_f32, [TG_F64] = softmax_f64},
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_softmax",
+        .grid = TGI_GRID("(cols<=1024 ? ceildiv(rows,8) : rows)"),
+        .block = "256",
+    },
 };
 
 /* Mean and variance are summed in double: rows of f32 may be long. */
@@ -92,6 +98,11 @@ const struct tgi_builtin tgi_builtin_layernorm = {
     .flops = "8*rows*cols",
     .bytes = "2*rows*cols*sizeof(T)",
     .cpu = {[TG_F32] = layernorm_f32, [TG_F64] = layernorm_f64},
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_layernorm",
+        .grid = TGI_GRID("(cols<=1024 ? ceildiv(rows,8) : rows)"),
+        .block = "256",
+    },
 };
 
 #define UNARY(name, T, value)              \
@@ -121,6 +132,11 @@ const struct tgi_builtin tgi_builtin_gelu = {
     .flops = "20*n",
     .bytes = "2*n*sizeof(T)",
     .cpu = {[TG_F32] = gelu_f32, [TG_F64] = gelu_f64},
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_gelu",
+        .grid = TGI_MAP_GRID("n"),
+        .block = "256",
+    },
 };
 const struct tgi_builtin tgi_builtin_relu = {
     .name = "relu",
@@ -129,6 +145,11 @@ const struct tgi_builtin tgi_builtin_relu = {
     .flops = "n",
     .bytes = "2*n*sizeof(T)",
     .cpu = {[TG_F32] = relu_f32, [TG_F64] = relu_f64},
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_relu",
+        .grid = TGI_MAP_GRID("n"),
+        .block = "256",
+    },
 };
 
 #define BIAS_ADD(name, T)                                                \
@@ -159,4 +180,9 @@ const struct tgi_builtin tgi_builtin_bias_add = {
     .flops = "rows*cols",
     .bytes = "2*rows*cols*sizeof(T)",
     .cpu = {[TG_F32] = bias_add_f32, [TG_F64] = bias_add_f64},
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_bias_add",
+        .grid = TGI_MAP_GRID("rows*cols"),
+        .block = "256",
+    },
 };

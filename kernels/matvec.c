@@ -1,6 +1,7 @@
 /* matvec: y = alpha op(a) x.  matvec_add: y = beta y + alpha op(a) x.  a is m x n, and op transposes it
  * if trans is not 0: then x has m elements and y n. */
 #include "kernels/kernel.h"
+#include "kernels/launch.h"
 
 #define LANES(T) (128 / (int64_t)sizeof(T))
 
@@ -72,6 +73,11 @@ const struct tgi_builtin tgi_builtin_matvec = {
     .flops = "2*m*n",
     .bytes = "(m*n+m+n)*sizeof(T)",
     .cpu = {[TG_F32] = matvec_f32, [TG_F64] = matvec_f64},
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_matvec",
+        .grid = TGI_GRID("(trans ? ceildiv(n,32) : ceildiv(m,8))"),
+        .block = "trans ? 1024 : 256",
+    },
 };
 
 static const struct tgi_builtin_param matvec_add_params[] = {
@@ -91,4 +97,9 @@ const struct tgi_builtin tgi_builtin_matvec_add = {
     .flops = "2*m*n",
     .bytes = "(m*n+2*m+2*n)*sizeof(T)",
     .cpu = {[TG_F32] = matvec_add_f32, [TG_F64] = matvec_add_f64},
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_matvec_add",
+        .grid = TGI_GRID("(trans ? ceildiv(n,32) : ceildiv(m,8))"),
+        .block = "trans ? 1024 : 256",
+    },
 };

@@ -7,6 +7,7 @@
  * are 0, max_diff is 0, and min and max are the neutral element: +-infinity, or the largest or
  * smallest integer.  Integer sums wrap. */
 #include "kernels/kernel.h"
+#include "kernels/launch.h"
 
 #include <math.h>
 
@@ -187,6 +188,11 @@ const struct tgi_builtin tgi_builtin_dot = {
     .flops = "2*n",
     .bytes = "2*n*sizeof(T)",
     .cpu = {[TG_F32] = dot_f32, [TG_F64] = dot_f64},
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_dot",
+        .grid = TGI_TEAM_GRID,
+        .block = "1024",
+    },
 };
 const struct tgi_builtin tgi_builtin_dot_into = {
     .name = "dot_into",
@@ -195,6 +201,11 @@ const struct tgi_builtin tgi_builtin_dot_into = {
     .flops = "2*n",
     .bytes = "2*n*sizeof(T)",
     .cpu = {[TG_F32] = dot_into_f32, [TG_F64] = dot_into_f64},
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_dot_into",
+        .grid = TGI_TEAM_GRID,
+        .block = "1024",
+    },
 };
 const struct tgi_builtin tgi_builtin_sum = {
     .name = "sum",
@@ -203,6 +214,11 @@ const struct tgi_builtin tgi_builtin_sum = {
     .flops = "n",
     .bytes = "n*sizeof(T)",
     .cpu = TGI_NUMBERS(sum_f32, sum_f64, sum_32, sum_32, sum_64, sum_64),
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_sum",
+        .grid = TGI_TEAM_GRID,
+        .block = "1024",
+    },
 };
 const struct tgi_builtin tgi_builtin_sum_into = {
     .name = "sum_into",
@@ -211,6 +227,11 @@ const struct tgi_builtin tgi_builtin_sum_into = {
     .flops = "n",
     .bytes = "n*sizeof(T)",
     .cpu = TGI_NUMBERS(sum_into_f32, sum_into_f64, sum_into_32, sum_into_32, sum_into_64, sum_into_64),
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_sum_into",
+        .grid = TGI_TEAM_GRID,
+        .block = "1024",
+    },
 };
 const struct tgi_builtin tgi_builtin_min = {
     .name = "min",
@@ -219,6 +240,11 @@ const struct tgi_builtin tgi_builtin_min = {
     .flops = "n",
     .bytes = "n*sizeof(T)",
     .cpu = TGI_NUMBERS(min_f32, min_f64, min_i32, min_u32, min_i64, min_u64),
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_min",
+        .grid = TGI_TEAM_GRID,
+        .block = "1024",
+    },
 };
 const struct tgi_builtin tgi_builtin_min_into = {
     .name = "min_into",
@@ -227,6 +253,11 @@ const struct tgi_builtin tgi_builtin_min_into = {
     .flops = "n",
     .bytes = "n*sizeof(T)",
     .cpu = TGI_NUMBERS(min_into_f32, min_into_f64, min_into_i32, min_into_u32, min_into_i64, min_into_u64),
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_min_into",
+        .grid = TGI_TEAM_GRID,
+        .block = "1024",
+    },
 };
 const struct tgi_builtin tgi_builtin_max = {
     .name = "max",
@@ -235,6 +266,11 @@ const struct tgi_builtin tgi_builtin_max = {
     .flops = "n",
     .bytes = "n*sizeof(T)",
     .cpu = TGI_NUMBERS(max_f32, max_f64, max_i32, max_u32, max_i64, max_u64),
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_max",
+        .grid = TGI_TEAM_GRID,
+        .block = "1024",
+    },
 };
 const struct tgi_builtin tgi_builtin_max_into = {
     .name = "max_into",
@@ -243,6 +279,11 @@ const struct tgi_builtin tgi_builtin_max_into = {
     .flops = "n",
     .bytes = "n*sizeof(T)",
     .cpu = TGI_NUMBERS(max_into_f32, max_into_f64, max_into_i32, max_into_u32, max_into_i64, max_into_u64),
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_max_into",
+        .grid = TGI_TEAM_GRID,
+        .block = "1024",
+    },
 };
 const struct tgi_builtin tgi_builtin_max_diff = {
     .name = "max_diff",
@@ -251,6 +292,11 @@ const struct tgi_builtin tgi_builtin_max_diff = {
     .flops = "3*n",
     .bytes = "2*n*sizeof(T)",
     .cpu = {[TG_F32] = max_diff_f32, [TG_F64] = max_diff_f64},
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_max_diff",
+        .grid = TGI_TEAM_GRID,
+        .block = "1024",
+    },
 };
 const struct tgi_builtin tgi_builtin_max_diff_into = {
     .name = "max_diff_into",
@@ -259,4 +305,9 @@ const struct tgi_builtin tgi_builtin_max_diff_into = {
     .flops = "3*n",
     .bytes = "2*n*sizeof(T)",
     .cpu = {[TG_F32] = max_diff_into_f32, [TG_F64] = max_diff_into_f64},
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_max_diff_into",
+        .grid = TGI_TEAM_GRID,
+        .block = "1024",
+    },
 };

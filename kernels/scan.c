@@ -3,6 +3,7 @@
  * carry[at], so that the previous tile can be passed as it is, with at = n - 1.  x and y may be the
  * same tile.  Integers wrap. */
 #include "kernels/kernel.h"
+#include "kernels/launch.h"
 
 #define SCAN(name, U)                               \
     TGI_CPU_KERNEL(name)                            \
@@ -35,4 +36,9 @@ const struct tgi_builtin tgi_builtin_scan = {
     .flops = "n",
     .bytes = "2*n*sizeof(T)",
     .cpu = TGI_NUMBERS(scan_f32, scan_f64, scan_32, scan_32, scan_64, scan_64),
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_scan",
+        .grid = TGI_TEAM_GRID,
+        .block = "1024",
+    },
 };

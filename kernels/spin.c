@@ -5,6 +5,7 @@
  * it writes out_bytes<k>; with 0 bytes a tile only orders tasks.  What is written follows from what
  * was read, so results can be compared. */
 #include "kernels/kernel.h"
+#include "kernels/launch.h"
 
 #include <string.h>
 #include <time.h>
@@ -39,13 +40,24 @@ static inline uint8_t mix(uint8_t seen, uint8_t byte)
     return (uint8_t)((uint8_t)(seen << 3 | seen >> 5) ^ byte);
 }
 
-/* The first byte of every cache line, and the last byte. */
+/* What byte `k` of those read adds to the checksum: for each k another permutation of the bytes, so that one
+ * byte that differs is always noticed and many equal ones do not cancel. */
+static inline uint8_t weigh(uint64_t k, uint8_t byte)
+{
+    uint32_t key = (uint32_t)k * 0x9e3779b1u;
+    byte = (uint8_t)(byte + (key >> 24));
+    byte = (uint8_t)((uint8_t)(byte * 5u + 1u) ^ (key >> 16));
+    return (uint8_t)((uint8_t)(byte << 3 | byte >> 5) * 101u);
+}
+
+/* The first byte of every cache line, and the last byte.  A sum, so that many threads can share it. */
 static uint8_t read_lines(const uint8_t *x, int64_t n_bytes)
 {
+    int64_t n_lines = n_bytes > 0 ? (n_bytes - 1) / LINE_BYTES + 1 : 0;
     uint8_t seen = 0;
-    for (int64_t i = 0; i < n_bytes; i += LINE_BYTES)
-        seen = mix(seen, x[i]);
-    return n_bytes > 0 ? mix(seen, x[n_bytes - 1]) : seen;
+    for (int64_t k = 0; k < n_lines; k++)
+        seen = (uint8_t)(seen + weigh((uint64_t)k, x[k * LINE_BYTES]));
+    return n_bytes > 0 ? (uint8_t)(seen + weigh((uint64_t)n_lines, x[n_bytes - 1])) : seen;
 }
 
 TGI_CPU_KERNEL(spin)
@@ -83,6 +95,11 @@ const struct tgi_builtin tgi_builtin_spin = {
     .bytes = "in_bytes0+in_bytes1+in_bytes2+in_bytes3+in_bytes4+in_bytes5+in_bytes6"
              "+out_bytes0+out_bytes1+out_bytes2+out_bytes3+out_bytes4+out_bytes5+out_bytes6",
     .cpu = {[TGI_DTYPE_T] = spin},
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_spin",
+        .grid = TGI_TEAM_GRID,
+        .block = "256",
+    },
 };
 
 static int touch(void **args, int64_t elem_bytes)
@@ -113,4 +130,9 @@ const struct tgi_builtin tgi_builtin_touch = {
     TGI_PARAMS(touch_params),
     .bytes = "n*sizeof(T)",
     .cpu = TGI_EVERY_TYPE(touch_1, touch_2, touch_4, touch_8, touch_16),
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_touch",
+        .grid = TGI_TEAM_GRID,
+        .block = "256",
+    },
 };

@@ -6,6 +6,7 @@
  * adjoining element, row or column is read.  A cell that lacks a neighbour lies on the boundary of
  * the field and keeps its value.  Two-dimensional tiles have ny rows of nx. */
 #include "kernels/kernel.h"
+#include "kernels/launch.h"
 
 #include <string.h>
 
@@ -50,6 +51,11 @@ const struct tgi_builtin tgi_builtin_stencil3 = {
     .flops = "5*n",
     .bytes = "2*n*sizeof(T)",
     .cpu = {[TG_F32] = stencil3_f32, [TG_F64] = stencil3_f64},
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_stencil3",
+        .grid = TGI_GRID("ceildiv(n,1024)"),
+        .block = "256",
+    },
 };
 
 /* One row.  up and down are the rows above and below; the ends of the row take their missing
@@ -131,6 +137,11 @@ const struct tgi_builtin tgi_builtin_stencil5 = {
     .flops = "6*nx*ny",
     .bytes = "2*nx*ny*sizeof(T)",
     .cpu = {[TG_F32] = stencil5_f32, [TG_F64] = stencil5_f64},
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_stencil5",
+        .grid = TGI_GRID("ceildiv(nx,32)*ceildiv(ny,32)"),
+        .block = "256",
+    },
 };
 
 static const struct tgi_builtin_param heat2d_params[] = {
@@ -148,4 +159,9 @@ const struct tgi_builtin tgi_builtin_heat2d = {
     .flops = "6*nx*ny",
     .bytes = "2*nx*ny*sizeof(T)",
     .cpu = {[TG_F32] = heat2d_f32, [TG_F64] = heat2d_f64},
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_heat2d",
+        .grid = TGI_GRID("ceildiv(nx,32)*ceildiv(ny,32)"),
+        .block = "256",
+    },
 };

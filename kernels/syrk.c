@@ -2,6 +2,7 @@
  * is n x k.  Above the diagonal c is neither read nor written.  k defaults to n, alpha to -1, beta to 1. */
 #include "kernels/dense.h"
 #include "kernels/kernel.h"
+#include "kernels/launch.h"
 
 #define SYRK(name, T, syrk)                                                                               \
     TGI_CPU_KERNEL(name)                                                                                  \
@@ -23,4 +24,11 @@ const struct tgi_builtin tgi_builtin_syrk_lower = {
     .flops = "n*(n+1)*k",
     .bytes = "(n*k+n*(n+1))*sizeof(T)",
     .cpu = {[TG_F32] = syrk_lower_f32, [TG_F64] = syrk_lower_f64},
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_syrk_lower",
+        .grid = TGI_GRID("(n*n>=6600000 ? ceildiv(n,128)*(ceildiv(n,128)+1)/2 : ceildiv(n,64)*(ceildiv(n,64)+1)/2)"),
+        .block = "256",
+        .shared_bytes = "(n*n>=6600000 ? 20480 : 10240)*sizeof(T)",
+        .max_shared_bytes = 20480 * 8,
+    },
 };

@@ -1,6 +1,7 @@
 /* transpose: y (n x m) = the transpose of x (m x n), in blocks that fit the first cache.  x and y must
  * be different tiles. */
 #include "kernels/kernel.h"
+#include "kernels/launch.h"
 
 #define BLOCK 16
 
@@ -41,4 +42,9 @@ const struct tgi_builtin tgi_builtin_transpose = {
     TGI_PARAMS(transpose_params),
     .bytes = "2*m*n*sizeof(T)",
     .cpu = TGI_EVERY_TYPE(transpose_1, transpose_2, transpose_4, transpose_8, transpose_16),
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_transpose",
+        .grid = TGI_GRID("(sizeof(T)<=2 ? ceildiv(m,64)*ceildiv(n,64) : ceildiv(m,32)*ceildiv(n,32))"),
+        .block = "256",
+    },
 };

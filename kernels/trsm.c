@@ -8,6 +8,7 @@
  * on the diagonal gives infinities and NaN, as the division does. */
 #include "kernels/dense.h"
 #include "kernels/kernel.h"
+#include "kernels/launch.h"
 
 #define TRSM(name, T, trsm, which, m_at, is_unit)                                              \
     TGI_CPU_KERNEL(name)                                                                       \
@@ -36,6 +37,13 @@ const struct tgi_builtin tgi_builtin_trsm_rlt = {
     TGI_PARAMS(trsm_rlt_params),
     TRSM_COST,
     .cpu = {[TG_F32] = trsm_rlt_f32, [TG_F64] = trsm_rlt_f64},
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_trsm_rlt",
+        .grid = TGI_GRID("ceildiv(m,32)"),
+        .block = "256",
+        .shared_bytes = "14016*sizeof(T)",
+        .max_shared_bytes = 14016 * 8,
+    },
 };
 
 static const struct tgi_builtin_param trsm_run_params[] = {
@@ -50,6 +58,13 @@ const struct tgi_builtin tgi_builtin_trsm_run = {
     TGI_PARAMS(trsm_run_params),
     TRSM_COST,
     .cpu = {[TG_F32] = trsm_run_f32, [TG_F64] = trsm_run_f64},
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_trsm_run",
+        .grid = TGI_GRID("ceildiv(m,32)"),
+        .block = "256",
+        .shared_bytes = "13248*sizeof(T)",
+        .max_shared_bytes = 13248 * 8,
+    },
 };
 
 static const struct tgi_builtin_param trsm_lln_params[] = {
@@ -62,4 +77,11 @@ const struct tgi_builtin tgi_builtin_trsm_lln = {
     TGI_PARAMS(trsm_lln_params),
     TRSM_COST,
     .cpu = {[TG_F32] = trsm_lln_f32, [TG_F64] = trsm_lln_f64},
+    .cuda = &(const struct tgi_builtin_cuda){
+        .symbol = "tgk_trsm_lln",
+        .grid = TGI_GRID("ceildiv(m,32)"),
+        .block = "256",
+        .shared_bytes = "13760*sizeof(T)",
+        .max_shared_bytes = 13760 * 8,
+    },
 };

@@ -27,7 +27,9 @@ static char *printed(const struct tg_diagnostic *d, enum tgi_diagnostic_format f
     assert_non_null(out);
     tgi_diagnostic_print(out, d, format, color);
     fclose(out);
-    return text;
+    char *copy = strdup(text);
+    free(text);
+    return copy;
 }
 
 static void assert_printed(const struct tg_diagnostic *d, enum tgi_diagnostic_format format,

@@ -172,7 +172,7 @@ static void kernels_that_make_no_sense_are_refused(void **state)
 {
     (void)state;
     struct tg_param params[40];
-    char names[40][8];
+    char names[40][16];
     struct tg_kernel_spec k = TG_KERNEL_SPEC_INIT;
     for (int i = 0; i < 40; i++) {
         snprintf(names[i], sizeof names[i], "p%d", i);

@@ -272,6 +272,18 @@ static void what_a_file_cannot_hold_is_refused(void **state)
     tg_graph_destroy(g);
 }
 
+/* What a name in a file means that has no expressions in it. */
+static const char *without_doubled_braces(const char *name, char *text)
+{
+    char *to = text;
+    for (; *name; name++) {
+        name += (*name == '{' || *name == '}') && name[1] == *name;
+        *to++ = *name;
+    }
+    *to = '\0';
+    return text;
+}
+
 /* Valid JSON on every line, with the names as they are; those that are no UTF-8 are replaced. */
 static void hostile_names_are_written_as_text(void **state)
 {
@@ -288,8 +300,11 @@ static void hostile_names_are_written_as_text(void **state)
         uint32_t task = tgi_json_tree_find(&tree, 0, "task");
         uint32_t id = tgi_json_tree_find(&tree, task, "id");
         n_tasks += task != TG_NONE;
-        if (id != TG_NONE)
-            n_same += tg_graph_find_task(g, tgi_json_tree_string(&tree, id, &strings)) != TG_NONE;
+        if (id == TG_NONE)
+            continue;
+        char name[1024];
+        n_same += tg_graph_find_task(g, without_doubled_braces(tgi_json_tree_string(&tree, id, &strings),
+                                                               name)) != TG_NONE;
     }
     assert_int_equal(n_tasks, g->n_tasks);
     /* all but the one that is no UTF-8; and an unnamed task that an edge names got a name */

@@ -2,12 +2,14 @@
 #include "io/cli/options.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "io/cli/interrupt.h"
+#include "io/output.h"
 
 static bool wants_color(const char *mode, FILE *stream)
 {
@@ -79,12 +81,12 @@ static int dispatch(struct tgi_cli *cli)
 static int close_stdout(const struct tgi_cli *cli, int rc)
 {
     errno = 0;
-    bool had_error = ferror(stdout) != 0;
-    if (fflush(stdout) != 0 || had_error || close(STDOUT_FILENO) != 0) {
+    bool is_lost = ferror(stdout) != 0 || fflush(stdout) != 0;
+    if (is_lost || close(STDOUT_FILENO) != 0) {
         if (tgi_cli_reader_left())
             return 128 + SIGPIPE;
-        if (errno == EBADF && !had_error)
-            return rc;
+        if (is_lost && rc == tg_status_exit_code(TG_E_WRITE))
+            return rc; /* the command has said so */
         int failed = tgi_cli_fail(cli, TG_E_WRITE, "cannot write to stdout%s%s", errno ? ": " : "",
                                   errno ? strerror(errno) : "");
         return rc ? rc : failed;
@@ -92,8 +94,33 @@ static int close_stdout(const struct tgi_cli *cli, int rc)
     return rc;
 }
 
+/* A file must not take the place of a standard stream that is closed, or messages would end up in it.
+ * Opened the wrong way round, the stream still refuses to be used. */
+static void reserve_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+            (void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+    }
+}
+
+static bool is_finished;
+
+/* A kernel or a library below it that calls exit() must not pass for success. */
+static void on_exit_of_others(void)
+{
+    static const char text[] = "error[TG0701]: a kernel ended the process with exit()\n";
+    if (is_finished)
+        return;
+    tgi_output_abandon_all();
+    (void)!write(STDERR_FILENO, text, sizeof(text) - 1);
+    _exit(TGI_EXIT_NO);
+}
+
 int main(int argc, char **argv)
 {
+    reserve_streams();
+    atexit(on_exit_of_others);
     struct tgi_cli cli = {.error_format = TGI_DIAGNOSTIC_FULL};
     tgi_cli_install_signals();
     cli.color_err = wants_color("auto", stderr);
@@ -105,5 +132,6 @@ int main(int argc, char **argv)
     }
     rc = close_stdout(&cli, rc);
     tgi_cli_fini(&cli);
+    is_finished = true;
     return rc;
 }

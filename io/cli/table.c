@@ -188,8 +188,9 @@ const struct tgi_cli_command tgi_cli_commands[] = {
     {"gen", tgi_cli_gen, "PATTERN",
      "independent|chain|tree|wavefront|random|stencil1d|fft|sweep|spread|nearest|dom|cholesky|lu", 1, 1,
      "generate a synthetic graph",
-     "Writes a graph of a known shape: Task Bench patterns, tiled factorisations, trees, wavefronts, random"
-     " graphs.  Tasks of --kernel hash mix the numbers of all tasks before them, so that run --compare"
+     "Writes a graph of a known shape.  PATTERN is independent, chain, stencil1d, fft, sweep, tree, dom,"
+     " spread, nearest (of Task Bench), wavefront, random, cholesky or lu (tiled factorisations).\n\n"
+     "Tasks of --kernel hash mix the numbers of all tasks before them, so that run --compare"
      " sequential proves their order.\n\n"
      "A .json file holds loops where the pattern has any, and its sizes are parameters; JSON Lines hold every"
      " task.",

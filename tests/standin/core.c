@@ -237,9 +237,9 @@ static void rules_from_text(const char *text)
 
 static void reset_locked(const struct standin_options *options)
 {
-    struct standin_options o = {(int)number_of("TGRAPH_STANDIN_DEVICES", 1),
-                                parse_bytes(getenv("TGRAPH_STANDIN_MEMORY"), 64u << 20),
-                                number_of("TGRAPH_STANDIN_SEED", 1), number_of("TGRAPH_STANDIN_PEERS", 1) != 0};
+    struct standin_options o = {
+        (int)number_of("TGRAPH_STANDIN_DEVICES", 1), parse_bytes(getenv("TGRAPH_STANDIN_MEMORY"), 64u << 20),
+        number_of("TGRAPH_STANDIN_SEED", 1), number_of("TGRAPH_STANDIN_PEERS", 1) != 0};
     if (options)
         o = *options;
     work_reset();
@@ -333,8 +333,11 @@ static void leak(char *text, size_t size, unsigned *n_p, size_t n, const char *w
 
 static unsigned leaks_locked(char *text, size_t size)
 {
-    static const char *const names[N_OBJECT_KINDS] = {
-        [STREAM] = "streams", [EVENT] = "events", [MODULE] = "modules", [EXEC] = "executable graphs", [POOL] = "memory pools"};
+    static const char *const names[N_OBJECT_KINDS] = {[STREAM] = "streams",
+                                                      [EVENT] = "events",
+                                                      [MODULE] = "modules",
+                                                      [EXEC] = "executable graphs",
+                                                      [POOL] = "memory pools"};
     size_t n_device, bytes, n_pinned, n_registered, n = 0;
     unsigned total = 0;
     char what[64];
@@ -423,9 +426,9 @@ CUresult cuGetErrorString(CUresult code, const char **text_p)
 {
     const char *name;
     CUresult rc = cuGetErrorName(code, &name);
-    *text_p = rc != CUDA_SUCCESS ? NULL
-              : code == CUDA_SUCCESS ? "no error"
-              : code == CUDA_ERROR_OUT_OF_MEMORY ? "out of memory"
+    *text_p = rc != CUDA_SUCCESS                   ? NULL
+              : code == CUDA_SUCCESS               ? "no error"
+              : code == CUDA_ERROR_OUT_OF_MEMORY   ? "out of memory"
               : code == CUDA_ERROR_ILLEGAL_ADDRESS ? "an illegal memory access was encountered"
                                                    : "told by the stand-in driver";
     return rc;

@@ -8,7 +8,7 @@
 
 #include "tests/standin/standin.h"
 
-#define EXPORT __attribute__((visibility("default")))
+#define EXPORT                                   __attribute__((visibility("default")))
 #define PROTOTYPE_X(name, symbol, since, params) EXPORT CUresult symbol params;
 TGI_CUDA_CALLS(PROTOTYPE_X)
 #undef PROTOTYPE_X
@@ -23,13 +23,24 @@ enum call {
 #define CALL_X(name, symbol, since, params) CALL_##symbol,
     TGI_CUDA_CALLS(CALL_X)
 #undef CALL_X
-    N_CALLS
+        N_CALLS
 };
 
 /* ---- Objects ------------------------------------------------------------------------------*/
 
 enum object_kind {
-    DEAD, STREAM, EVENT, MODULE, LIBRARY, FUNCTION, KERNEL, GRAPH, NODE, EXEC, POOL, N_OBJECT_KINDS
+    DEAD,
+    STREAM,
+    EVENT,
+    MODULE,
+    LIBRARY,
+    FUNCTION,
+    KERNEL,
+    GRAPH,
+    NODE,
+    EXEC,
+    POOL,
+    N_OBJECT_KINDS
 };
 /* First in everything a handle points to.  Dead objects stay readable for a long while, so that a
  * stale handle is noticed. */
@@ -47,7 +58,19 @@ static inline bool is_object(const void *handle, enum object_kind kind)
 
 /* ---- Work ---------------------------------------------------------------------------------*/
 
-enum op_kind { OP_NOTHING, OP_KERNEL, OP_COPY, OP_SET, OP_HOST, OP_RECORD, OP_WAIT, OP_ALLOC, OP_FREE, OP_GRAPH, OP_COND };
+enum op_kind {
+    OP_NOTHING,
+    OP_KERNEL,
+    OP_COPY,
+    OP_SET,
+    OP_HOST,
+    OP_RECORD,
+    OP_WAIT,
+    OP_ALLOC,
+    OP_FREE,
+    OP_GRAPH,
+    OP_COND
+};
 
 struct copy {
     uint64_t to, from;
@@ -97,14 +120,15 @@ struct launch {
     struct condition {
         CUgraphConditionalHandle handle;
         unsigned value;
-    } *condition;
+    } * condition;
     size_t n_conditions;
+    CUgraph graph; /* what it runs; kept until it is over, since bodies of conditionals are looked up there */
 };
 
 struct item {
     struct op op;
     unsigned n_refs;
-    bool is_done, is_running, has_body; /* has_body: a conditional that waits for its body */
+    bool is_done, has_body; /* has_body: a conditional that waits for its body */
     unsigned n_waiting;
     struct item **after, **before; /* after: who waits for us; before: whom we wait for, kept alive */
     size_t n_after, n_before;
@@ -114,7 +138,6 @@ struct item {
     struct item *next, *previous; /* pending */
     double time_us;               /* when done */
     struct launch *launch;
-    CUgraph body; /* whose nodes a conditional waits for */
 };
 
 struct CUstream_st {
@@ -133,8 +156,7 @@ struct CUevent_st {
     CUcontext ctx;
     unsigned flags;
     struct item *last;
-    struct capture *capture; /* recorded in a capture that may have ended: compared, not followed */
-    uint64_t capture_id;
+    uint64_t capture_id; /* recorded in a capture, which may have ended; 0: not */
     CUgraphNode *deps;
     size_t n_deps;
 };
@@ -164,33 +186,38 @@ struct item *item_new(struct op *op, unsigned speed); /* a reference for the pen
 bool item_order(struct item *first, struct item *second);
 void item_start(struct item *item); /* after its orders are known */
 void item_release(struct item *item);
+void launch_release(struct launch *launch);
 void stream_set_tail(CUstream stream, struct item *item);
 /* Who must come before the next item of the stream. */
 bool stream_order(CUstream stream, struct item *item);
 CUresult demand(struct item *item);
 CUresult demand_device(int device);
 void poll_some(void);
+bool host_thread_ready(void); /* starts the thread for host functions */
 void work_reset(void);
-CUresult expand(CUgraph graph, struct launch *launch, unsigned speed, struct item *before, struct item *after);
+CUresult expand(CUgraph graph, struct launch *launch, unsigned speed, struct item *before,
+                struct item *after);
 
 /* ---- Memory -------------------------------------------------------------------------------*/
 
 struct alloc {
     uint64_t base;
     size_t size;
-    int device;                          /* -1: pinned host memory */
-    bool is_registered, is_async;
-    enum { COMING, LIVE, LEAVING } state; /* COMING: its allocation is queued; LEAVING: its release is */
+    int device; /* -1: pinned host memory */
+    bool is_registered;
+    bool is_coming, is_leaving; /* its allocation, its release is queued */
     CUmemoryPool pool;
-    unsigned char *written;              /* a bit per byte; NULL for host memory */
+    unsigned char *written; /* a bit per byte; NULL for host memory */
 };
 CUresult memory_reset(int n_devices, size_t bytes);
+CUresult copy_from_3d(const CUDA_MEMCPY3D *p, struct copy *copy_p); /* for graph nodes */
 CUresult memory_alloc(int device, size_t bytes, bool is_async, CUmemoryPool pool, CUdeviceptr *ptr_p);
 void memory_free(struct alloc *a);
 struct alloc *memory_find(uint64_t address);
 /* Where a kernel or copy on `device` finds [address, address+n); false after a fault.  device -1: a copy,
  * which needs no peer access. */
-bool memory_span(int device, uint64_t address, size_t n, const char *what, unsigned char **p, struct alloc **a_p);
+bool memory_span(int device, uint64_t address, size_t n, const char *what, unsigned char **p,
+                 struct alloc **a_p);
 void memory_mark_written(struct alloc *a, uint64_t address, size_t n);
 bool memory_is_written(const struct alloc *a, uint64_t address, size_t n);
 void execute_copy(struct op *op);
@@ -227,15 +254,22 @@ struct CUgraphNode_st {
 };
 struct CUgraph_st {
     struct object object;
-    bool is_owned; /* by a node, a capture or an executable graph: not for cuGraphDestroy */
+    bool is_owned;    /* by a node, a capture or an executable graph: not for cuGraphDestroy */
+    unsigned n_users; /* launches under way */
+    bool is_doomed;   /* to be freed after the last of them */
     CUgraphNode *node;
     size_t n_nodes;
     struct {
         CUgraphConditionalHandle handle;
         unsigned initial;
         bool is_assigned;
-    } *condition;
+    } * condition;
     size_t n_conditions;
+};
+struct CUgraphExec_st {
+    struct object object;
+    CUgraph graph; /* a clone */
+    struct item *last;
 };
 CUgraph graph_new(bool is_owned);
 void graph_free(CUgraph graph);
@@ -294,19 +328,19 @@ enum enter_how { ENTER, ENTER_ANY, ENTER_RELEASE };
 /* CUDA_SUCCESS: go on.  Otherwise the call returns *rc_p. */
 bool enter(struct scope *scope, enum call call, enum enter_how how, CUresult *rc_p);
 void leave(struct scope *scope);
-#define BEGIN_HOW(symbol, how)                                     \
-    struct scope scope __attribute__((cleanup(leave))) = {0};      \
-    CUresult rc;                                                   \
-    if (!enter(&scope, CALL_##symbol, how, &rc))                   \
-        return rc;                                                 \
+#define BEGIN_HOW(symbol, how)                                \
+    struct scope scope __attribute__((cleanup(leave))) = {0}; \
+    CUresult rc;                                              \
+    if (!enter(&scope, CALL_##symbol, how, &rc))              \
+        return rc;                                            \
     rc = CUDA_SUCCESS
 #define BEGIN(symbol)         BEGIN_HOW(symbol, ENTER)
 #define BEGIN_ANY(symbol)     BEGIN_HOW(symbol, ENTER_ANY)     /* works before cuInit and after a fault */
 #define BEGIN_RELEASE(symbol) BEGIN_HOW(symbol, ENTER_RELEASE) /* releases even where it reports an error */
-#define DONE(result)                                         \
-    do {                                                     \
-        CUresult done_ = (result);                           \
-        return done_ != CUDA_SUCCESS ? done_ : scope.late;   \
+#define DONE(result)                                       \
+    do {                                                   \
+        CUresult done_ = (result);                         \
+        return done_ != CUDA_SUCCESS ? done_ : scope.late; \
     } while (0)
 
 #endif

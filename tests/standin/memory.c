@@ -140,7 +140,8 @@ static size_t find_room(int device, size_t need, size_t from)
 static void poison(const struct alloc *a, int pattern)
 {
     if (a->device >= 0)
-        memset(arena[a->device].used + (a->base - (uint64_t)(uintptr_t)arena[a->device].seen), pattern, a->size);
+        memset(arena[a->device].used + (a->base - (uint64_t)(uintptr_t)arena[a->device].seen), pattern,
+               a->size);
 }
 
 CUresult memory_alloc(int device, size_t bytes, bool is_async, CUmemoryPool pool, CUdeviceptr *ptr_p)
@@ -158,8 +159,8 @@ CUresult memory_alloc(int device, size_t bytes, bool is_async, CUmemoryPool pool
     struct alloc *a = calloc(1, sizeof *a);
     unsigned char *written = calloc(1, bytes / 8 + 1);
     if (a)
-        *a = (struct alloc){(uint64_t)(uintptr_t)r->seen + at, bytes, device, false, is_async,
-                            is_async ? COMING : LIVE, pool, written};
+        *a = (struct alloc){
+            (uint64_t)(uintptr_t)r->seen + at, bytes, device, false, is_async, false, pool, written};
     if (!a || !written || alloc_insert(a) != CUDA_SUCCESS) {
         free(a);
         free(written);
@@ -195,7 +196,7 @@ void memory_leaks(size_t *n_device, size_t *device_bytes, size_t *n_pinned, size
 {
     *n_device = *device_bytes = *n_pinned = *n_registered = 0;
     for (size_t i = 0; i < n_allocs; i++) {
-        if (allocs[i]->device >= 0 && allocs[i]->state != LEAVING) {
+        if (allocs[i]->device >= 0 && !allocs[i]->is_leaving) {
             ++*n_device;
             *device_bytes += allocs[i]->size;
         } else if (allocs[i]->device < 0)
@@ -205,7 +206,8 @@ void memory_leaks(size_t *n_device, size_t *device_bytes, size_t *n_pinned, size
 
 /* ---- Access -------------------------------------------------------------------------------*/
 
-bool memory_span(int device, uint64_t address, size_t n, const char *what, unsigned char **p, struct alloc **a_p)
+bool memory_span(int device, uint64_t address, size_t n, const char *what, unsigned char **p,
+                 struct alloc **a_p)
 {
     struct alloc *a = memory_find(address);
     if (!a) {
@@ -216,19 +218,21 @@ bool memory_span(int device, uint64_t address, size_t n, const char *what, unsig
     }
     uint64_t offset = address - a->base;
     if (n > a->size - offset) {
-        fault(CUDA_ERROR_ILLEGAL_ADDRESS, "%s of %zu bytes at 0x%llx, which is %zu bytes before the end of its memory",
-              what, n, (unsigned long long)address, (size_t)(a->size - offset));
+        fault(CUDA_ERROR_ILLEGAL_ADDRESS,
+              "%s of %zu bytes at 0x%llx, which is %zu bytes before the end of its memory", what, n,
+              (unsigned long long)address, (size_t)(a->size - offset));
         return false;
     }
-    if (a->state != LIVE) {
-        fault(CUDA_ERROR_ILLEGAL_ADDRESS, "%s at 0x%llx, %s", what, (unsigned long long)address,
-              a->state == COMING ? "before its allocation in stream order" : "after its release in stream order");
+    if (a->is_coming) {
+        fault(CUDA_ERROR_ILLEGAL_ADDRESS, "%s at 0x%llx, before its allocation in stream order", what,
+              (unsigned long long)address);
         return false;
     }
     if (device >= 0 && a->device >= 0 && device != a->device && !state.ctx[device].reaches[a->device] &&
         !(a->pool && a->pool->reaches[device])) {
-        fault(CUDA_ERROR_ILLEGAL_ADDRESS, "%s on device %d at 0x%llx, memory of device %d, without peer access", what,
-              device, (unsigned long long)address, a->device);
+        fault(CUDA_ERROR_ILLEGAL_ADDRESS,
+              "%s on device %d at 0x%llx, memory of device %d, without peer access", what, device,
+              (unsigned long long)address, a->device);
         return false;
     }
     *p = a->device < 0 ? (unsigned char *)(uintptr_t)address
@@ -272,7 +276,8 @@ bool memory_is_written(const struct alloc *a, uint64_t address, size_t n)
 }
 
 /* Bytes nobody has written stay such when they are copied between devices. */
-static void copy_marks(struct alloc *to, uint64_t to_address, const struct alloc *from, uint64_t from_address, size_t n)
+static void copy_marks(struct alloc *to, uint64_t to_address, const struct alloc *from, uint64_t from_address,
+                       size_t n)
 {
     if (!to->written)
         return;
@@ -298,15 +303,17 @@ static bool copy_row(const struct copy *c, uint64_t to, uint64_t from, const uns
     unsigned char *to_p = (unsigned char *)(uintptr_t)to;
     unsigned char *from_p = (unsigned char *)(uintptr_t)from;
     if ((c->is_to_device || c->is_to_pinned) &&
-        !memory_span(-1, to, c->width, c->is_to_device ? "copy to a device" : "copy to pinned memory", &to_p, &to_alloc))
+        !memory_span(-1, to, c->width, c->is_to_device ? "copy to a device" : "copy to pinned memory", &to_p,
+                     &to_alloc))
         return false;
     if (!staged && (c->is_from_device || c->is_from_pinned) &&
-        !memory_span(-1, from, c->width, c->is_from_device ? "copy from a device" : "copy from pinned memory", &from_p,
-                     &from_alloc))
+        !memory_span(-1, from, c->width, c->is_from_device ? "copy from a device" : "copy from pinned memory",
+                     &from_p, &from_alloc))
         return false;
     if (!c->is_to_device && c->is_from_device && !memory_is_written(from_alloc, from, c->width))
-        violation("a copy of %zu bytes from 0x%llx on device %d to the host takes bytes that nobody has written", c->width,
-                  (unsigned long long)from, from_alloc->device);
+        violation(
+            "a copy of %zu bytes from 0x%llx on device %d to the host takes bytes that nobody has written",
+            c->width, (unsigned long long)from, from_alloc->device);
     memmove(to_p, staged ? staged : from_p, c->width);
     if (c->is_to_device) {
         if (from_alloc && from_alloc->written)
@@ -314,8 +321,8 @@ static bool copy_row(const struct copy *c, uint64_t to, uint64_t from, const uns
         else
             memory_mark_written(to_alloc, to, c->width);
     }
-    uint64_t *count = c->is_to_device && !c->is_from_device   ? &state.stats.h2d_bytes
-                      : !c->is_to_device && c->is_from_device ? &state.stats.d2h_bytes
+    uint64_t *count = c->is_to_device && !c->is_from_device                       ? &state.stats.h2d_bytes
+                      : !c->is_to_device && c->is_from_device                     ? &state.stats.d2h_bytes
                       : c->is_to_device && to_alloc->device != from_alloc->device ? &state.stats.peer_bytes
                                                                                   : &state.stats.d2d_bytes;
     *count += c->width;
@@ -328,7 +335,8 @@ void execute_copy(struct op *op)
     state.stats.n_copies++;
     for (size_t z = 0; z < c->depth; z++)
         for (size_t y = 0; y < c->height; y++)
-            if (!copy_row(c, c->to + z * c->to_slice + y * c->to_pitch, c->from + z * c->from_slice + y * c->from_pitch,
+            if (!copy_row(c, c->to + z * c->to_slice + y * c->to_pitch,
+                          c->from + z * c->from_slice + y * c->from_pitch,
                           c->staged ? c->staged + (z * c->height + y) * c->width : NULL))
                 return;
 }
@@ -352,8 +360,8 @@ void execute_set(struct op *op)
 void execute_alloc(struct op *op)
 {
     struct alloc *a = memory_find(op->address);
-    if (a && a->state == COMING)
-        a->state = LIVE;
+    if (a)
+        a->is_coming = false;
 }
 
 void execute_free(struct op *op)
@@ -394,7 +402,10 @@ CUresult cuMemFree_v2(CUdeviceptr ptr)
     struct alloc *a = memory_find(ptr);
     if (ptr == 0)
         return rc;
-    if (!a || a->base != ptr || a->device < 0 || a->state == LEAVING)
+    rc = capture_forbid();
+    if (rc != CUDA_SUCCESS)
+        return rc;
+    if (!a || a->base != ptr || a->device < 0 || a->is_leaving)
         return CUDA_ERROR_INVALID_VALUE;
     memory_free(a);
     DONE(rc);
@@ -404,7 +415,7 @@ static CUresult pin(uint64_t base, size_t bytes, bool is_registered)
 {
     struct alloc *a = calloc(1, sizeof *a);
     if (a)
-        *a = (struct alloc){base, bytes, -1, is_registered, false, LIVE, NULL, NULL};
+        *a = (struct alloc){base, bytes, -1, is_registered, false, false, NULL, NULL};
     if (!a || alloc_insert(a) != CUDA_SUCCESS) {
         free(a);
         return CUDA_ERROR_OUT_OF_MEMORY;
@@ -476,7 +487,9 @@ CUresult cuMemHostUnregister(void *ptr)
 {
     BEGIN_RELEASE(cuMemHostUnregister);
     struct alloc *a = memory_find((uint64_t)(uintptr_t)ptr);
-    if (!a || !a->is_registered || a->base != (uint64_t)(uintptr_t)ptr)
+    if (a && !a->is_registered)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (!a || a->base != (uint64_t)(uintptr_t)ptr)
         return CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED;
     memory_free(a);
     DONE(rc);
@@ -542,9 +555,11 @@ static CUresult enqueue_copy(struct copy c, enum side to, enum side from, CUstre
     struct op op = {.kind = OP_COPY, .device = stream->ctx->device};
     if (c.width == 0 || c.height == 0 || c.depth == 0)
         return CUDA_SUCCESS;
-    if (!classify(to, c.to, &c.is_to_device, &c.is_to_pinned) || !classify(from, c.from, &c.is_from_device, &c.is_from_pinned))
+    if (!classify(to, c.to, &c.is_to_device, &c.is_to_pinned) ||
+        !classify(from, c.from, &c.is_from_device, &c.is_from_pinned))
         return CUDA_ERROR_INVALID_VALUE;
-    bool is_from_pageable = !c.is_from_device && !c.is_from_pinned, is_to_pageable = !c.is_to_device && !c.is_to_pinned;
+    bool is_from_pageable = !c.is_from_device && !c.is_from_pinned,
+         is_to_pageable = !c.is_to_device && !c.is_to_pinned;
     if (stream->capture && (is_from_pageable || is_to_pageable)) {
         op.copy = c; /* taken when the graph runs, so the memory has to stay */
         return stream_enqueue(stream, &op);
@@ -569,7 +584,8 @@ static CUresult enqueue_copy(struct copy c, enum side to, enum side from, CUstre
     return rc;
 }
 
-static CUresult copy_linear(uint64_t to, enum side to_side, uint64_t from, enum side from_side, size_t bytes, CUstream handle)
+static CUresult copy_linear(uint64_t to, enum side to_side, uint64_t from, enum side from_side, size_t bytes,
+                            CUstream handle)
 {
     CUstream stream;
     CUresult rc = stream_find(handle, &stream);
@@ -577,7 +593,8 @@ static CUresult copy_linear(uint64_t to, enum side to_side, uint64_t from, enum 
     return rc == CUDA_SUCCESS ? enqueue_copy(c, to_side, from_side, stream) : rc;
 }
 
-static CUresult copy_now(uint64_t to, enum side to_side, uint64_t from, enum side from_side, size_t bytes, bool is_waiting)
+static CUresult copy_now(uint64_t to, enum side to_side, uint64_t from, enum side from_side, size_t bytes,
+                         bool is_waiting)
 {
     CUcontext c;
     CUresult rc = current_ctx(&c);
@@ -633,18 +650,21 @@ CUresult cuMemcpyAsync(CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream 
     return copy_linear(to, ON_EITHER, from, ON_EITHER, bytes, stream);
 }
 
-CUresult cuMemcpyPeerAsync(CUdeviceptr to, CUcontext to_ctx, CUdeviceptr from, CUcontext from_ctx, size_t bytes, CUstream stream)
+CUresult cuMemcpyPeerAsync(CUdeviceptr to, CUcontext to_ctx, CUdeviceptr from, CUcontext from_ctx,
+                           size_t bytes, CUstream stream)
 {
     BEGIN(cuMemcpyPeerAsync);
     struct alloc *a = memory_find(to), *b = memory_find(from);
     if (!to_ctx || !from_ctx)
         return CUDA_ERROR_INVALID_CONTEXT;
-    if ((a && a->device >= 0 && a->device != to_ctx->device) || (b && b->device >= 0 && b->device != from_ctx->device))
+    if ((a && a->device >= 0 && a->device != to_ctx->device) ||
+        (b && b->device >= 0 && b->device != from_ctx->device))
         return CUDA_ERROR_INVALID_VALUE;
     return copy_linear(to, ON_DEVICE, from, ON_DEVICE, bytes, stream);
 }
 
-static bool copy_end(CUmemorytype type, const void *host, CUdeviceptr device, uint64_t *address_p, enum side *side_p)
+static bool copy_end(CUmemorytype type, const void *host, CUdeviceptr device, uint64_t *address_p,
+                     enum side *side_p)
 {
     *address_p = type == CU_MEMORYTYPE_HOST ? (uint64_t)(uintptr_t)host : device;
     *side_p = type == CU_MEMORYTYPE_HOST ? ON_HOST : type == CU_MEMORYTYPE_DEVICE ? ON_DEVICE : ON_EITHER;
@@ -670,8 +690,6 @@ CUresult cuMemcpy2DAsync_v2(const CUDA_MEMCPY2D *p, CUstream handle)
     return rc == CUDA_SUCCESS ? enqueue_copy(c, to_side, from_side, stream) : rc;
 }
 
-CUresult copy_from_3d(const CUDA_MEMCPY3D *p, struct copy *copy_p);
-/* For graph nodes. */
 CUresult copy_from_3d(const CUDA_MEMCPY3D *p, struct copy *copy_p)
 {
     enum side to_side, from_side;
@@ -750,7 +768,8 @@ static CUresult alloc_async(CUdeviceptr *ptr_p, size_t bytes, CUmemoryPool pool,
     CUdeviceptr ptr;
     CUresult rc = stream_find(handle, &stream);
     if (rc == CUDA_SUCCESS && stream->capture)
-        rc = capture_invalidate(stream->capture, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED); /* no memory nodes here */
+        rc = capture_invalidate(stream->capture,
+                                CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED); /* no memory nodes here */
     if (rc == CUDA_SUCCESS && !pool)
         rc = default_pool(stream->ctx->device, &pool);
     if (rc != CUDA_SUCCESS)
@@ -787,7 +806,7 @@ CUresult cuMemFreeAsync(CUdeviceptr ptr, CUstream handle)
     CUstream stream;
     BEGIN_RELEASE(cuMemFreeAsync);
     struct alloc *a = memory_find(ptr);
-    if (!a || a->base != ptr || a->device < 0 || a->state == LEAVING)
+    if (!a || a->base != ptr || a->device < 0 || a->is_leaving)
         return CUDA_ERROR_INVALID_VALUE;
     rc = stream_find(handle, &stream);
     if (rc == CUDA_SUCCESS && stream->capture)
@@ -797,6 +816,7 @@ CUresult cuMemFreeAsync(CUdeviceptr ptr, CUstream handle)
     struct op op = {.kind = OP_FREE, .device = stream->ctx->device};
     op.address = ptr;
     rc = stream_enqueue(stream, &op);
+    a->is_leaving = rc == CUDA_SUCCESS;
     DONE(rc);
 }
 
@@ -809,8 +829,9 @@ CUresult cuDeviceGetDefaultMemPool(CUmemoryPool *pool_p, CUdevice device)
 CUresult cuMemPoolCreate(CUmemoryPool *pool_p, const CUmemPoolProps *props)
 {
     BEGIN(cuMemPoolCreate);
-    if (props->allocType != CU_MEM_ALLOCATION_TYPE_PINNED || props->location.type != CU_MEM_LOCATION_TYPE_DEVICE ||
-        props->location.id < 0 || props->location.id >= state.n_devices)
+    if (props->allocType != CU_MEM_ALLOCATION_TYPE_PINNED ||
+        props->location.type != CU_MEM_LOCATION_TYPE_DEVICE || props->location.id < 0 ||
+        props->location.id >= state.n_devices)
         return CUDA_ERROR_INVALID_VALUE;
     CUmemoryPool pool = object_new(POOL, sizeof *pool);
     if (!pool)

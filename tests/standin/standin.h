@@ -64,7 +64,7 @@ struct standin_launch {
 /* args[i] points to parameter i.  Returns 0; a positive number is the CUresult of a fault, a
  * negative one stands for CUDA_ERROR_LAUNCH_FAILED.  Must not call the driver. */
 typedef int (*standin_kernel_fn)(void **args, const void *launch);
-/* Bytes that a kernel reads or writes behind pointer parameter `param`; args are as launched, untranslated. */
+/* Bytes that a kernel reads or writes behind pointer parameter `param`; args are untranslated. */
 typedef size_t (*standin_extent_fn)(void **args, unsigned param, void *user);
 
 struct standin_kernel {
@@ -99,33 +99,33 @@ struct standin_stats {
 };
 
 /* X(returned type, name, parameters) */
-#define STANDIN_FUNCTIONS(X)                                                                                       \
-    /* Forgets all work, memory, handles, faults and counters; NULL: options from the environment.  Handles from   \
-       before are invalid.  Registered kernels stay.  No other thread may be in a call. */                         \
-    X(void, standin_reset, (const struct standin_options *options))                                                \
-    /* Copies what it is given; replaces an earlier one of the name.  0, or -1 without memory. */                  \
-    X(int, standin_register_kernel, (const struct standin_kernel *kernel))                                         \
-    /* From inside a kernel: an address for n bytes at a device pointer that was not a parameter, checked like     \
-       one; NULL after a fault, and the kernel should return. */                                                   \
-    X(void *, standin_at, (const void *launch, CUdeviceptr ptr, size_t n, enum standin_param_kind access))         \
-    /* From inside a kernel: what cudaGraphSetConditional() does on a device. */                                   \
-    X(void, standin_set_conditional, (const void *launch, CUgraphConditionalHandle handle, unsigned value))        \
-    /* `call` is an entry point with or without its version suffix; NULL: every call.  nth counts from 1, from     \
-       now on. */                                                                                                  \
-    X(void, standin_fail, (const char *call, uint64_t nth, int code, enum standin_fail how))                       \
-    X(void, standin_fail_clear, (void))                                                                            \
-    /* How many calls were failed or skipped by standin_fail() since the reset. */                                 \
-    X(uint64_t, standin_fail_hits, (void))                                                                         \
-    /* Calls since the reset; NULL: of all names. */                                                               \
-    X(uint64_t, standin_calls, (const char *call))                                                                 \
-    /* Objects alive: streams, events, memory, modules, graphs, contexts.  Writes a line for each kind. */         \
-    X(unsigned, standin_leaks, (char *text, size_t size))                                                          \
-    /* Misuse seen since the reset that a driver need not report; text gets the first ones. */                     \
-    X(unsigned, standin_violations, (char *text, size_t size))                                                     \
-    /* Work that is queued and not yet executed. */                                                                \
-    X(uint64_t, standin_pending, (void))                                                                           \
-    /* While held, launches of this kernel do not execute: a kernel that never ends. */                            \
-    X(void, standin_hold, (const char *kernel, bool is_held))                                                      \
+#define STANDIN_FUNCTIONS(X) \
+    /* Forgets all work, memory, handles, faults and counters; NULL: options from the environment.  Handles \
+       from before are invalid.  Registered kernels stay.  No other thread may be in a call. */ \
+    X(void, standin_reset, (const struct standin_options *options)) \
+    /* Copies what it is given; replaces an earlier one of the name.  0, or -1 without memory. */ \
+    X(int, standin_register_kernel, (const struct standin_kernel *kernel)) \
+    /* From inside a kernel: an address for n bytes at a device pointer that was not a parameter, checked \
+       like one; NULL after a fault, and the kernel should return. */ \
+    X(void *, standin_at, (const void *launch, CUdeviceptr ptr, size_t n, enum standin_param_kind access)) \
+    /* From inside a kernel: what cudaGraphSetConditional() does on a device. */ \
+    X(void, standin_set_conditional, (const void *launch, CUgraphConditionalHandle handle, unsigned value)) \
+    /* `call` is an entry point with or without its version suffix; NULL: every call.  nth counts from 1, \
+       from now on. */ \
+    X(void, standin_fail, (const char *call, uint64_t nth, int code, enum standin_fail how)) \
+    X(void, standin_fail_clear, (void)) \
+    /* How many calls were failed or skipped by standin_fail() since the reset. */ \
+    X(uint64_t, standin_fail_hits, (void)) \
+    /* Calls since the reset; NULL: of all names. */ \
+    X(uint64_t, standin_calls, (const char *call)) \
+    /* Objects alive: streams, events, memory, modules, graphs, contexts.  Writes a line for each kind. */ \
+    X(unsigned, standin_leaks, (char *text, size_t size)) \
+    /* Misuse seen since the reset that a driver need not report; text gets the first ones. */ \
+    X(unsigned, standin_violations, (char *text, size_t size)) \
+    /* Work that is queued and not yet executed. */ \
+    X(uint64_t, standin_pending, (void)) \
+    /* While held, launches of this kernel do not execute: a kernel that never ends. */ \
+    X(void, standin_hold, (const char *kernel, bool is_held)) \
     X(void, standin_stats, (struct standin_stats * stats_p))
 
 struct standin {
@@ -152,12 +152,12 @@ static inline bool standin_load(struct standin *s, const char *path)
     s->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (!s->handle)
         return false;
-#define STANDIN_FIND_X(type, name, params)                \
-    {                                                     \
-        void *address = dlsym(s->handle, #name);          \
-        memcpy(&s->name, &address, sizeof address);       \
-        if (!address)                                     \
-            return false;                                 \
+#define STANDIN_FIND_X(type, name, params) \
+    { \
+        void *address = dlsym(s->handle, #name); \
+        memcpy(&s->name, &address, sizeof address); \
+        if (!address) \
+            return false; \
     }
     STANDIN_FUNCTIONS(STANDIN_FIND_X)
 #undef STANDIN_FIND_X

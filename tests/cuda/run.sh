@@ -1,0 +1,41 @@
+#!/bin/bash
+# Runs what tests/cuda/bundle.sh packed, on a machine with a GPU, and prints the table last.
+#
+#     run.sh [NAME..]       names of kernels; default: all
+#
+# Output also goes to $OUT, if that is set.  Exits 1 if a kernel differs from its CPU variant.
+cd "$(dirname "$0")" || exit 1
+out=${OUT:-$(mktemp -d)}
+export LD_LIBRARY_PATH=$PWD${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} TGRAPH_BLAS=off
+rc=0
+
+find_tool() {
+    command -v "$1" || ls /usr/local/cuda/bin/"$1" 2>/dev/null
+}
+
+# Which instructions the kernels that matter came out as.
+if cuobjdump=$(find_tool cuobjdump); then
+    for kernel in tgk_gemm_nt_f64 tgk_gemm_nt_f32 tgk_axpy_f64 tgk_copy_u8 tgk_hash tgk_sum_f64 tgk_softmax_f32; do
+        timeout 60 "$cuobjdump" -sass -fun $kernel kernels.fatbin >"$out/$kernel.sass" 2>/dev/null
+        awk -v kernel=$kernel '
+            /LDG.*\.128/ {wide++} /LDG/ {loads++} /STG.*\.128/ {wide_out++} /STG/ {stores++} /DMMA/ {dmma++; if (match($0, /DMMA[.0-9A-Zx]*/)) shape = substr($0, RSTART, RLENGTH)}
+            /LDGSTS.*128/ {async++} /FFMA/ {ffma++} /LDL|STL/ {local++}
+            END {printf "%-18s LDG %d (128: %d)  STG %d (128: %d)  LDGSTS.128 %d  DMMA %d %s  FFMA %d  local %d\n", kernel,
+                 loads, wide, stores, wide_out, async, dmma, shape, ffma, local}' "$out/$kernel.sass"
+        rm -f "$out/$kernel.sass"
+    done
+fi
+
+if sanitizer=$(find_tool compute-sanitizer); then
+    for tool in memcheck racecheck; do
+        timeout 45 "$sanitizer" --tool $tool --error-exitcode 9 ./run_kernels --quick "$@" >"$out/$tool.txt" 2>&1
+        status=$?
+        echo "compute-sanitizer $tool: $(tail -n 1 "$out/$tool.txt") (status $status; 124: out of time)"
+        [ $status = 9 ] && rc=1 && grep -m 12 -A 6 '=========' "$out/$tool.txt"
+    done
+fi
+
+timeout 85 ./run_kernels "$@" 2>&1 | tee "$out/kernels.txt"
+status=${PIPESTATUS[0]}
+[ "$status" = 0 ] || rc=1
+exit $rc
