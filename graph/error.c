@@ -73,6 +73,15 @@ int tgi_error_errno(struct tg_error *err, int status, int number, const char *fo
     return status;
 }
 
+int tgi_error_check_size(struct tg_error *err, const char *what, size_t size, size_t known)
+{
+    /* There is one version of each struct so far; a later one will accept the smaller sizes of this. */
+    if (size == known)
+        return 0;
+    return tgi_error(err, TG_E_INVALID, "%s: its size is %zu, this library knows %zu; was it initialised with its _INIT macro?",
+                     what, size, known);
+}
+
 void tgi_error_set_task(struct tg_error *err, const char *task)
 {
     if (err)

@@ -11,6 +11,8 @@ int tgi_error(struct tg_error *err, int status, const char *format, ...) TG_PRIN
 int tgi_error_memory(struct tg_error *err, const char *what);
 /* Adds the text for errno value `number`; returns status. */
 int tgi_error_errno(struct tg_error *err, int status, int number, const char *format, ...) TG_PRINTF(4, 5);
+/* The `size` a caller has put into a specification or options struct. */
+int tgi_error_check_size(struct tg_error *err, const char *what, size_t size, size_t known);
 void tgi_error_set_task(struct tg_error *err, const char *task);
 void tgi_error_set_position(struct tg_error *err, const char *file, uint32_t line, uint32_t column);
 

@@ -340,6 +340,11 @@ int tg_graph_add_kernel(struct tg_graph *graph, const struct tg_kernel_spec *spe
     struct tgi_space *space = graph->space;
     if (space->is_closed)
         return tgi_error(err, TG_E_FROZEN, "a frozen graph takes no further kernel");
+    int rc = tgi_error_check_size(err, "struct tg_kernel_spec", spec->size, sizeof *spec);
+    if (rc)
+        return rc;
+    if (spec->n_params && !spec->params)
+        return tgi_error(err, TG_E_INVALID, "a kernel with %u parameters names none", spec->n_params);
     if (!spec->name || !tgi_name_is_valid(spec->name))
         return tgi_error(err, TG_E_BAD_NAME, "a kernel needs a name of 1 to 256 printable bytes");
     if (tgi_space_find_kernel(space, spec->name) != TG_NONE)
@@ -353,7 +358,7 @@ int tg_graph_add_kernel(struct tg_graph *graph, const struct tg_kernel_spec *spe
     if (!name)
         return tgi_error_memory(err, "adding a kernel");
     struct tgi_op op = op_blank(TGI_OP_KERNEL, name);
-    int rc = op_from_spec(space, &op, spec, b, err);
+    rc = op_from_spec(space, &op, spec, b, err);
     uint32_t id = 0;
     if (rc == 0)
         rc = tgi_op_add(space, &op, &id, err);

@@ -11,7 +11,8 @@
 #include "graph/error.h"
 #include "graph/vec.h"
 
-enum { MAX_NAME = 256 };
+/* A tile costs tens of bytes while a graph is frozen and run, even if it holds nothing. */
+enum { MAX_NAME = 256, MAX_TILES = 1 << 26 };
 
 struct tgi_space *tgi_space_create(void)
 {
@@ -162,6 +163,9 @@ int tg_graph_add_buffer(struct tg_graph *graph, const struct tg_buffer_spec *spe
     struct tgi_space *space = graph->space;
     if (space->is_closed)
         return tgi_error(err, TG_E_FROZEN, "a frozen graph takes no further buffer");
+    int rc = tgi_error_check_size(err, "struct tg_buffer_spec", spec->size, sizeof *spec);
+    if (rc)
+        return rc;
     if (!spec->name || !tgi_name_is_valid(spec->name))
         return tgi_error(err, TG_E_BAD_NAME, "a buffer needs a name of 1 to %d printable bytes", MAX_NAME);
     if (tgi_space_find_buffer(space, spec->name) != TG_NONE)
@@ -174,11 +178,11 @@ int tg_graph_add_buffer(struct tg_graph *graph, const struct tg_buffer_spec *spe
                            .init_value = spec->init_value, .init_seed = spec->init_seed,
                            .init_call = spec->init_call, .init_user = spec->init_user,
                            .is_temp = spec->is_temp, .first_tile = space->n_tiles, .site = TG_NONE};
-    int rc = buffer_measure(&b, spec, err);
+    rc = buffer_measure(&b, spec, err);
     if (rc)
         return rc;
-    if ((uint64_t)space->n_tiles + b.n_tiles >= TG_NONE)
-        return tgi_error(err, TG_E_SIZE_OVERFLOW, "buffer \"%s\": more than 2^32 tiles in all", spec->name);
+    if ((uint64_t)space->n_tiles + b.n_tiles > MAX_TILES)
+        return tgi_error(err, TG_E_LIMIT, "buffer \"%s\": more than %d tiles in all", spec->name, MAX_TILES);
     if (!tgi_vec_reserve(&space->buffers, &space->cap_buffers, (uint64_t)space->n_buffers + 1, sizeof b))
         return tgi_error_memory(err, "adding a buffer");
     rc = buffer_copy_strings(space, &b, spec, err);

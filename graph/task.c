@@ -121,6 +121,8 @@ int tg_graph_add_task(struct tg_graph *graph, const struct tg_task_spec *spec, t
         return tgi_error(err, TG_E_FROZEN, "a frozen graph takes no further task");
     if (g->is_given)
         return tgi_error(err, TG_E_STATE, "the body of a task takes no further task");
+    if ((rc = tgi_error_check_size(err, "struct tg_task_spec", spec->size, sizeof *spec)))
+        return rc;
     if (g->n_tasks >= INT32_MAX - 1)
         return tgi_error(err, TG_E_LIMIT, "more than 2^31 tasks");
     if ((spec->on && (rc = tgi_place_parse(spec->on, &on, err))) ||
@@ -194,6 +196,8 @@ int tg_graph_add_edge(struct tg_graph *graph, tg_task_id earlier, tg_task_id tas
         return tgi_error(err, TG_E_FROZEN, "a frozen graph takes no further edge");
     if (g->is_given)
         return tgi_error(err, TG_E_STATE, "the body of a task takes no further edge");
+    if (task == earlier && task < g->n_tasks)
+        return tgi_error(err, TG_E_CYCLE, "task %u is to start after itself", task);
     if (task >= g->n_tasks || earlier >= g->n_tasks)
         return tgi_error(err, TG_E_UNKNOWN_TASK, "an edge from task %u to task %u, of %u", earlier, task, g->n_tasks);
     if (!tgi_vec_reserve(&g->controls, &g->cap_controls, (uint64_t)g->n_controls + 1, sizeof *g->controls))

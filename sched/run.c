@@ -136,6 +136,9 @@ int tg_run_create(struct tg_runtime *runtime, const struct tg_graph *graph, cons
                   struct tg_run **run_p, struct tg_error *err)
 {
     static const struct tg_run_options defaults = TG_RUN_OPTIONS_INIT;
+    int rc = options ? tgi_error_check_size(err, "struct tg_run_options", options->size, sizeof *options) : 0;
+    if (rc)
+        return rc;
     if (!graph->is_frozen || graph->is_body)
         return tgi_error(err, TG_E_NOT_FROZEN, "only a frozen graph can be run");
     struct tg_run *run = aligned_alloc(64, sizeof *run);
@@ -153,7 +156,7 @@ int tg_run_create(struct tg_runtime *runtime, const struct tg_graph *graph, cons
     run->init.on_done = init_done;
     atomic_init(&run->is_settled, 1);
     pthread_mutex_init(&run->lock, NULL);
-    int rc = run_prepare(run, err);
+    rc = run_prepare(run, err);
     if (rc) {
         tg_run_destroy(run);
         return rc;

@@ -111,6 +111,9 @@ int tg_runtime_create(const struct tg_runtime_options *options, struct tg_runtim
 {
     static const struct tg_runtime_options defaults = TG_RUNTIME_OPTIONS_INIT;
     const struct tg_runtime_options *o = options ? options : &defaults;
+    int rc = tgi_error_check_size(err, "struct tg_runtime_options", o->size, sizeof *o);
+    if (rc)
+        return rc;
     if (o->n_workers > MAX_WORKERS)
         return tgi_error(err, TG_E_INVALID, "%u workers, at most %d are possible", o->n_workers, MAX_WORKERS);
     struct tg_runtime *rt = aligned_alloc(64, sizeof *rt);
@@ -123,7 +126,7 @@ int tg_runtime_create(const struct tg_runtime_options *options, struct tg_runtim
     pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
     pthread_mutex_init(&rt->lock, &recursive);
     pthread_mutexattr_destroy(&recursive);
-    int rc = tgi_topology_open(o->topology, &rt->topology, err);
+    rc = tgi_topology_open(o->topology, &rt->topology, err);
     if (rc == 0) {
         rt->n_workers = o->n_workers ? o->n_workers : rt->topology->n_cores;
         rt->memory_bytes = o->memory_bytes;

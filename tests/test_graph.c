@@ -168,6 +168,48 @@ static int try_kernel(struct tg_kernel_spec k)
     return rc;
 }
 
+static void structs_of_a_size_the_library_does_not_know_are_refused(void **state)
+{
+    (void)state;
+    struct tg_graph *g;
+    tg_buffer_id b;
+    tg_kernel_id id;
+    assert_int_equal(tg_graph_create("sizes", &g, &err), 0);
+    struct tg_buffer_spec buffer = TG_BUFFER_SPEC_INIT;
+    buffer.name = "b";
+    buffer.size += 64;
+    assert_int_equal(tg_graph_add_buffer(g, &buffer, &b, &err), TG_E_INVALID);
+    struct tg_kernel_spec kernel = TG_KERNEL_SPEC_INIT;
+    kernel.name = "k";
+    kernel.size = 3;
+    assert_int_equal(tg_graph_add_kernel(g, &kernel, &id, &err), TG_E_INVALID);
+    kernel.size = sizeof kernel;
+    kernel.n_params = 1;
+    assert_int_equal(tg_graph_add_kernel(g, &kernel, &id, &err), TG_E_INVALID);
+    struct tg_task_spec task = TG_TASK_SPEC_INIT;
+    task.size = 0;
+    assert_int_equal(tg_graph_add_task(g, &task, NULL, &err), TG_E_INVALID);
+    struct tg_runtime_options options = TG_RUNTIME_OPTIONS_INIT;
+    struct tg_runtime *runtime;
+    options.size = 1;
+    assert_int_equal(tg_runtime_create(&options, &runtime, &err), TG_E_INVALID);
+    tg_graph_destroy(g);
+}
+
+static void a_space_holds_a_limited_number_of_tiles(void **state)
+{
+    (void)state;
+    struct tg_graph *g;
+    tg_buffer_id b;
+    assert_int_equal(tg_graph_create("tiles", &g, &err), 0);
+    struct tg_buffer_spec buffer = TG_BUFFER_SPEC_INIT;
+    buffer.name = "b";
+    buffer.n_dims = buffer.n_tile_dims = 1;
+    buffer.tiles[0] = 1 << 28; /* of zero elements */
+    assert_int_equal(tg_graph_add_buffer(g, &buffer, &b, &err), TG_E_LIMIT);
+    tg_graph_destroy(g);
+}
+
 static void kernels_that_make_no_sense_are_refused(void **state)
 {
     (void)state;

@@ -509,7 +509,19 @@ static void a_task_after_itself_is_a_cycle(void **state)
     tg_kernel_id k = add_kernel(g, "k", 1, (enum tg_access[]){TG_INOUT});
     struct tg_arg arg = tg_arg_tile(x, 0);
     add_task(g, "a", k, 1, &arg);
-    MUST(tg_graph_add_edge(g, 0, 0, &err));
+    assert_int_equal(tg_graph_add_edge(g, 0, 0, &err), TG_E_CYCLE);
+    MUST(tg_graph_freeze(g, &err));
+    tg_graph_destroy(g);
+    /* A task may name itself in `after`, as later tasks may be named there. */
+    MUST(tg_graph_create("self", &g, &err));
+    x = add_buffer(g, "X", 4, 0, 0);
+    struct tg_task_spec spec = TG_TASK_SPEC_INIT;
+    spec.kernel = add_kernel(g, "k", 1, (enum tg_access[]){TG_INOUT});
+    spec.n_args = 1;
+    spec.args = &arg;
+    spec.n_after = 1;
+    spec.after = (tg_task_id[]){0};
+    MUST(tg_graph_add_task(g, &spec, NULL, &err));
     assert_int_equal(tg_graph_freeze(g, &err), TG_E_CYCLE);
     tg_graph_destroy(g);
 }

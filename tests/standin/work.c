@@ -13,8 +13,6 @@
 
 #include <time.h>
 
-enum { REMARK = 1024 }; /* a demand looks again for what it needs after so many items */
-
 static struct item *pending; /* newest first */
 static uint64_t n_pending;
 static struct item **ready;
@@ -427,27 +425,27 @@ static bool mark_wanted(struct item *target, int device, uint64_t mark, bool *is
 
 static CUresult demand_any(struct item *target, int device)
 {
-    uint64_t reset = n_resets, mark = 0, finished = 0;
+    uint64_t reset = n_resets, mark = 0, budget = 0, left = 0;
     uint64_t manner = draw(4); /* 0, 1: only what is needed; 2: everything else first; 3: mixed */
     bool is_all_done = false;
     while (state.sticky == CUDA_SUCCESS && reset == n_resets) {
         if (target ? target->is_done : false)
             break;
         /* New work, other demands and bodies of conditionals change who is needed: look again. */
-        if (mark != mark_now || finished == 0 || (!target && n_ready == 0)) {
+        if (mark != mark_now || left == 0 || (!target && n_ready == 0)) {
             mark = ++mark_now;
             if (!mark_wanted(target, device, mark, &is_all_done))
                 return CUDA_ERROR_OUT_OF_MEMORY;
             if (is_all_done)
                 break;
-            finished = REMARK;
+            budget = left = n_pending + 64;
         }
-        finished--;
+        left--;
         enum taste taste = manner < 2 ? ONLY_NEEDED : manner == 2 ? ONLY_OTHERS : draw(4) ? ANY : ONLY_NEEDED;
         if (step(taste, mark, true) || (taste != ONLY_NEEDED && step(ONLY_NEEDED, mark, true)))
             continue;
-        bool is_fresh = finished == REMARK - 1;
-        finished = 0;
+        bool is_fresh = left == budget - 1;
+        left = 0;
         if (!is_fresh) /* needed work may have become ready unmarked, or everything is done */
             continue;
         wait_a_while(&state.progress, 1000); /* held kernels */
