@@ -821,6 +821,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(buffers_that_make_no_sense_are_refused),
         TEST(kernels_that_make_no_sense_are_refused),
+        TEST(structs_of_a_size_the_library_does_not_know_are_refused),
+        TEST(a_space_holds_a_limited_number_of_tiles),
         TEST(tasks_that_make_no_sense_are_refused),
         TEST(scalars_that_do_not_fit_their_type_are_refused),
         TEST(collectives_that_cannot_be_performed_are_refused),
