@@ -1002,54 +1002,72 @@ static int spin_for_a_while(void **args, const struct tg_context *ctx)
     return 0;
 }
 
+/* A machine that is busy with other things may hold any single attempt up; never all of them. */
+enum { N_ATTEMPTS = 8 };
+
+static bool is_in_time(uint64_t used_ms, uint64_t limit_ms)
+{
+    assert_in_range(used_ms, limit_ms, 900); /* before the task ends by itself, in any case */
+    return IS_SLOW || used_ms <= limit_ms + 100;
+}
+
+/* How long until a task with a limit of 50 ms is reported. */
+static uint64_t time_task_over_its_limit(uint32_t n_workers)
+{
+    struct tg_graph *g = graph_new();
+    struct tg_runtime *rt = runtime_of(n_workers);
+    struct bell bell = {0, 0};
+    struct tg_run_options options = TG_RUN_OPTIONS_INIT;
+    struct tg_run_stats stats;
+    struct tg_arg arg = tg_arg_int(1000);
+    struct tg_task_spec spec = TG_TASK_SPEC_INIT;
+    spec.name = "spinner";
+    spec.kernel = add_kernel(g, "k", spin_for_a_while, TG_SCALAR);
+    spec.n_args = 1;
+    spec.args = &arg;
+    spec.timeout_ms = 50;
+    MUST(tg_graph_add_task(g, &spec, NULL, &err));
+    add_task(g, spec.kernel, 0, -1, 0);
+    MUST(tg_graph_add_edge(g, 0, 1, &err));
+    options.on_done = ring;
+    options.user = &bell;
+    struct tg_run *run = run_new(rt, g, &options);
+    atomic_store(&spin_ends, 0);
+    uint64_t begin = now_ns();
+    MUST(tg_run_start(run, &err));
+    assert_int_equal(tg_run_wait(run, &err), TG_E_TASK_TIMEOUT);
+    uint64_t used_ms = (now_ns() - begin) / 1000000;
+    assert_string_equal(err.task, "spinner");
+    assert_int_equal(atomic_load(&bell.n_calls), 1);
+    MUST(tg_run_stats(run, &stats, &err));
+    assert_int_equal(stats.n_done, 0); /* what comes after it has not run and will not */
+    assert_int_equal(stats.n_failed, 1);
+    assert_int_equal(tg_run_start(run, &err), TG_E_STATE); /* the task is still at it */
+    atomic_store(&spin_ends, 1);
+    int rc;
+    while ((rc = tg_run_start(run, &err)) == TG_E_STATE)
+        usleep(1000);
+    assert_int_equal(rc, 0);
+    assert_int_equal(tg_run_wait(run, &err), 0); /* spin_ends: in time now */
+    tg_run_destroy(run);
+    tg_graph_destroy(g);
+    tg_runtime_destroy(rt);
+    return used_ms;
+}
+
 static void a_task_over_its_limit_is_reported_in_time(void **state)
 {
     (void)state;
     for (uint32_t n_workers = 1; n_workers <= 2; n_workers++) {
-        struct tg_graph *g = graph_new();
-        struct tg_runtime *rt = runtime_of(n_workers);
-        struct bell bell = {0, 0};
-        struct tg_run_options options = TG_RUN_OPTIONS_INIT;
-        struct tg_run_stats stats;
-        struct tg_arg arg = tg_arg_int(1000);
-        struct tg_task_spec spec = TG_TASK_SPEC_INIT;
-        spec.name = "spinner";
-        spec.kernel = add_kernel(g, "k", spin_for_a_while, TG_SCALAR);
-        spec.n_args = 1;
-        spec.args = &arg;
-        spec.timeout_ms = 50;
-        MUST(tg_graph_add_task(g, &spec, NULL, &err));
-        add_task(g, spec.kernel, 0, -1, 0);
-        MUST(tg_graph_add_edge(g, 0, 1, &err));
-        options.on_done = ring;
-        options.user = &bell;
-        struct tg_run *run = run_new(rt, g, &options);
-        atomic_store(&spin_ends, 0);
-        uint64_t begin = now_ns();
-        MUST(tg_run_start(run, &err));
-        assert_int_equal(tg_run_wait(run, &err), TG_E_TASK_TIMEOUT);
-        assert_in_range((now_ns() - begin) / 1000000, 50, IS_SLOW ? 900 : 150);
-        assert_string_equal(err.task, "spinner");
-        assert_int_equal(atomic_load(&bell.n_calls), 1);
-        MUST(tg_run_stats(run, &stats, &err));
-        assert_int_equal(stats.n_done, 0); /* what comes after it has not run and will not */
-        assert_int_equal(stats.n_failed, 1);
-        assert_int_equal(tg_run_start(run, &err), TG_E_STATE); /* the task is still at it */
-        atomic_store(&spin_ends, 1);
-        int rc;
-        while ((rc = tg_run_start(run, &err)) == TG_E_STATE)
-            usleep(1000);
-        assert_int_equal(rc, 0);
-        assert_int_equal(tg_run_wait(run, &err), 0); /* spin_ends: in time now */
-        tg_run_destroy(run);
-        tg_graph_destroy(g);
-        tg_runtime_destroy(rt);
+        bool in_time = false;
+        for (int i = 0; i < N_ATTEMPTS && !in_time; i++)
+            in_time = is_in_time(time_task_over_its_limit(n_workers), 50);
+        assert_true(in_time);
     }
 }
 
-static void a_run_over_its_limit_is_reported_in_time(void **state)
+static uint64_t time_run_over_its_limit(void)
 {
-    (void)state;
     struct tg_graph *g = graph_new();
     struct tg_runtime *rt = runtime_of(2);
     struct tg_run_options options = TG_RUN_OPTIONS_INIT;
@@ -1064,10 +1082,20 @@ static void a_run_over_its_limit_is_reported_in_time(void **state)
     atomic_store(&spin_ends, 0);
     uint64_t begin = now_ns();
     assert_int_equal(tg_run_execute(run, &err), TG_E_RUN_TIMEOUT);
-    assert_in_range((now_ns() - begin) / 1000000, 60, IS_SLOW ? 900 : 160);
+    uint64_t used_ms = (now_ns() - begin) / 1000000;
     tg_run_destroy(run);
     tg_graph_destroy(g);
     tg_runtime_destroy(rt);
+    return used_ms;
+}
+
+static void a_run_over_its_limit_is_reported_in_time(void **state)
+{
+    (void)state;
+    bool in_time = false;
+    for (int i = 0; i < N_ATTEMPTS && !in_time; i++)
+        in_time = is_in_time(time_run_over_its_limit(), 60);
+    assert_true(in_time);
 }
 
 static void a_cancelled_run_whose_task_hangs_still_ends_at_its_limit(void **state)
