@@ -12,11 +12,11 @@ SOVERSION := 0
 
 # ---- Sources --------------------------------------------------------------------------------
 
-GRAPH_SRC := arena.c args.c body.c cost.c cycle.c dtype.c error.c expr.c freeze.c gate.c graph.c infer.c \
-             names.c op.c place.c race.c scalar.c space.c task.c
+GRAPH_SRC := arena.c args.c body.c cost.c cycle.c dtype.c error.c expr.c freeze.c gate.c graph.c infer.c kernel_cache.c \
+             names.c op.c place.c race.c scalar.c sha256.c space.c task.c
 MEM_SRC := hostops.c store.c
-SCHED_SRC := control.c cpu_module.c futex.c header_text.c instance.c kernel_cache.c parking.c process.c \
-             resolve.c run.c runtime.c serial.c sha256.c share.c spawn.c task.c topology.c watchdog.c \
+SCHED_SRC := control.c cpu_module.c futex.c header_text.c instance.c parking.c process.c \
+             resolve.c run.c runtime.c serial.c share.c spawn.c task.c topology.c watchdog.c \
              worker.c
 KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c fatbin.c fft.c fill.c \
                gemm.c hash.c histogram.c is_above.c launch.c layer.c matvec.c reduce.c scan.c spin.c \

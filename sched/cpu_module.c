@@ -22,9 +22,9 @@
 
 #include "graph/error.h"
 #include "sched/header_text.h"
-#include "sched/kernel_cache.h"
+#include "graph/kernel_cache.h"
 #include "sched/process.h"
-#include "sched/sha256.h"
+#include "graph/sha256.h"
 
 enum { COMPILE_LIMIT_MS = 60000, MAX_WORDS = 128 };
 #define MAX_OBJECT ((off_t)256 << 20)
@@ -454,8 +454,9 @@ static int find_entry(const char *kernel, const struct tgi_variant *v, void *han
     const char *entry = v->entry ? v->entry : kernel;
     void *symbol = dlsym(handle, entry);
     if (!symbol)
-        return tgi_error(err, status, "kernel \"%s\": %s defines no function \"%s\" that is not static",
-                         kernel, v->form == TGI_VARIANT_SOURCE ? "its source" : v->path, entry);
+        return tgi_error(err, status, "kernel \"%s\": %s defines no function \"%s\" that is not static%s",
+                         kernel, v->form == TGI_VARIANT_SOURCE ? "its source" : v->path, entry,
+                         v->entry ? "" : "; if it has another name than the kernel, give that as \"entry\"");
     memcpy(fn_p, &symbol, sizeof symbol); /* ISO C has no conversion between the two pointers */
     return 0;
 }

@@ -23,8 +23,4 @@ int tgi_cpu_module_load(const char *kernel, const struct tgi_variant *variant, c
                         struct tgi_cpu_module **module_p, tg_cpu_fn *fn_p, struct tg_error *err);
 void tgi_cpu_module_close(struct tgi_cpu_module *module);
 
-/* Cache folder: $TGRAPH_CACHE_DIR, else $XDG_CACHE_HOME/tgraph, else $HOME/.cache/tgraph.  Writes it
- * into path, creating nothing. */
-int tgi_cache_folder(char *path, size_t size, struct tg_error *err);
-
 #endif

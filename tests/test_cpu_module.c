@@ -16,9 +16,9 @@
 
 #include <cmocka.h>
 
-#include "sched/kernel_cache.h"
+#include "graph/kernel_cache.h"
 #include "sched/process.h"
-#include "sched/sha256.h"
+#include "graph/sha256.h"
 
 /* Every test has a folder with an empty cache, an empty place for temporary files and a compiler
  * that counts how often it is asked to compile. */

@@ -10,7 +10,7 @@
 
 #include "io/json_out.h"
 #include "io/units.h"
-#include "sched/cpu_module.h"
+#include "graph/kernel_cache.h"
 
 struct walk {
     const struct tgi_cli *cli;

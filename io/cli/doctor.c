@@ -13,6 +13,7 @@
 #include "io/json_out.h"
 #include "io/units.h"
 #include "kernels/blas.h"
+#include "graph/kernel_cache.h"
 #include "sched/cpu_module.h"
 #include "sched/process.h"
 #include "sched/topology.h"
@@ -49,8 +50,9 @@ static void try_processors(struct finding *f)
         found(f, VERDICT_FAIL, "check the cpuset of this process (taskset -p $$)", "%s", err.text);
         return;
     }
-    found(f, VERDICT_OK, NULL, "%u hardware threads on %u cores, %u NUMA nodes", t->n_cpus, t->n_cores,
-          t->n_numa);
+    found(f, VERDICT_OK, NULL, "%u hardware thread%s on %u core%s, %u NUMA node%s", t->n_cpus,
+          t->n_cpus == 1 ? "" : "s", t->n_cores, t->n_cores == 1 ? "" : "s",
+          t->n_numa, t->n_numa == 1 ? "" : "s");
     tgi_topology_close(t);
 }
 

@@ -1,4 +1,4 @@
-#include "sched/sha256.h"
+#include "graph/sha256.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* What is verified is a copy in memory, and that copy is what gets loaded: nobody can exchange the
  * file between the two.  No fsync: an entry that a crash tears fails its checksum. */
-#include "sched/kernel_cache.h"
+#include "graph/kernel_cache.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "graph/error.h"
-#include "sched/cpu_module.h"
 
 #define MAX_ENTRY ((off_t)1 << 30)
 static const char magic[8] = "tgcache1";

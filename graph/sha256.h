@@ -1,6 +1,6 @@
 /* SHA-256 (FIPS 180-4), for naming and checking cache entries. */
-#ifndef TGI_SCHED_SHA256_H
-#define TGI_SCHED_SHA256_H
+#ifndef TGI_GRAPH_SHA256_H
+#define TGI_GRAPH_SHA256_H
 
 #include <stddef.h>
 #include <stdint.h>

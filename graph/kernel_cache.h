@@ -4,10 +4,10 @@
  * key and bytes.  Entries appear by rename.  A file that is torn, flipped, renamed, planted by
  * another user or writable by one is not an entry: what is built anew takes its place.  A folder that
  * others may enter is not used at all. */
-#ifndef TGI_SCHED_KERNEL_CACHE_H
-#define TGI_SCHED_KERNEL_CACHE_H
+#ifndef TGI_GRAPH_KERNEL_CACHE_H
+#define TGI_GRAPH_KERNEL_CACHE_H
 
-#include "sched/sha256.h"
+#include "graph/sha256.h"
 #include "graph/tgraph.h"
 
 struct tgi_kernel_cache {
@@ -24,5 +24,9 @@ unsigned char *tgi_kernel_cache_get(const struct tgi_kernel_cache *cache,
 /* Keeps an entry if the system lets us; false if not. */
 bool tgi_kernel_cache_put(const struct tgi_kernel_cache *cache, const unsigned char key[TGI_SHA256_BYTES],
                           const void *data, size_t bytes);
+
+/* Cache folder: $TGRAPH_CACHE_DIR, else $XDG_CACHE_HOME/tgraph, else $HOME/.cache/tgraph.  Writes it
+ * into path, creating nothing. */
+int tgi_cache_folder(char *path, size_t size, struct tg_error *err);
 
 #endif
