@@ -27,6 +27,7 @@ struct tgi_builtin_param {
  * kernels/launch.h evaluates them. */
 struct tgi_builtin_cuda {
     const char *symbol;       /* of the kernel, followed by _f32 and so on if it has a type parameter */
+    bool can_fail;            /* it leaves a record in tgk_fault (kernels/fault.h) */
     const char *grid, *block; /* blocks, threads in a block; all kernels have one dimension */
     const char *shared_bytes; /* dynamic shared memory; NULL: none */
     uint32_t max_shared_bytes; /* what shared_bytes can come to, for any sizes: above 48 KiB the device must be

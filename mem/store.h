@@ -3,7 +3,7 @@
 #ifndef TGI_MEM_STORE_H
 #define TGI_MEM_STORE_H
 
-#include "graph/model.h"
+#include "mem/device.h"
 
 struct tgi_store {
     const struct tgi_space *space;
@@ -15,14 +15,16 @@ struct tgi_store {
     } *blocks;      /* by buffer */
     struct tgi_block pool; /* what the small buffers share */
     uint8_t *is_bound; /* by buffer: the program's own memory, never initialised */
+    struct tgi_devices *devices; /* that the store's memory is pinned for; NULL: none */
 };
 
 /* Maps memory for every buffer the program did not provide; contents are undefined, nothing is
  * touched.  The tiles of a buffer that exist lie one after the other, in the program's memory as in
  * the store's own; absent ones take no room.  The first is aligned to 64 bytes, to a page from
- * 256 KiB.  TG_E_NO_MEMORY names the buffer and the bytes; limit_bytes 0: no limit. */
-int tgi_store_create(const struct tgi_space *space, uint64_t limit_bytes, struct tgi_store **store_p,
-                     struct tg_error *err);
+ * 256 KiB.  TG_E_NO_MEMORY names the buffer and the bytes; limit_bytes 0: no limit.  devices: which the memory
+ * is pinned for, so that they copy at full speed; NULL: none. */
+int tgi_store_create(const struct tgi_space *space, uint64_t limit_bytes, struct tgi_devices *devices,
+                     struct tgi_store **store_p, struct tg_error *err);
 void tgi_store_destroy(struct tgi_store *store);
 /* The program's memory for a whole buffer from now on. */
 int tgi_store_bind(struct tgi_store *store, tg_buffer_id buffer, void *host, struct tg_error *err);

@@ -45,7 +45,7 @@ static struct tgi_store *create(const struct fixture *f)
 {
     struct tgi_store *store = NULL;
     struct tg_error err;
-    if (tgi_store_create(&f->space, 0, &store, &err) != 0)
+    if (tgi_store_create(&f->space, 0, NULL, &store, &err) != 0)
         fail_msg("%s", err.text);
     return store;
 }
@@ -122,10 +122,10 @@ static void a_limit_names_the_buffer_that_exceeds_it(void **state)
     add(&f, TG_F64, 16, 16, 1, 1);
     struct tgi_store *store = NULL;
     struct tg_error err;
-    assert_int_equal(tgi_store_create(&f.space, 2559, &store, &err), TG_E_NO_MEMORY);
+    assert_int_equal(tgi_store_create(&f.space, 2559, NULL, &store, &err), TG_E_NO_MEMORY);
     assert_null(store);
     assert_non_null(strstr(err.text, "\"B\" needs 2048 bytes"));
-    assert_int_equal(tgi_store_create(&f.space, 2560, &store, &err), 0);
+    assert_int_equal(tgi_store_create(&f.space, 2560, NULL, &store, &err), 0);
     tgi_store_destroy(store);
 }
 
@@ -137,7 +137,7 @@ static void more_than_the_machine_has_is_refused(void **state)
     add(&f, TG_F64, (int64_t)1 << 29, (int64_t)1 << 26, 1, 1);
     struct tgi_store *store = NULL;
     struct tg_error err;
-    assert_int_equal(tgi_store_create(&f.space, 0, &store, &err), TG_E_NO_MEMORY);
+    assert_int_equal(tgi_store_create(&f.space, 0, NULL, &store, &err), TG_E_NO_MEMORY);
     assert_non_null(strstr(err.text, "\"B\""));
     assert_null(store);
 }
@@ -187,7 +187,7 @@ static void many_small_buffers_need_few_mappings(void **state)
                                          .init_value = i};
     struct tgi_space space = {.buffers = buffers, .n_buffers = N, .n_tiles = N};
     struct tgi_store *store = NULL;
-    assert_int_equal(tgi_store_create(&space, 0, &store, NULL), 0);
+    assert_int_equal(tgi_store_create(&space, 0, NULL, &store, NULL), 0);
     for (uint32_t i = 0; i < N; i++)
         assert_int_equal(tgi_store_init_tile(store, i, 0, NULL), 0);
     for (uint32_t i = 0; i < N; i++)

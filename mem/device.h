@@ -1,0 +1,152 @@
+/* Devices with memory and queues of their own, as the scheduler sees them: the interface that every
+ * kind of accelerator implements, one object for all devices of a kind on this machine.
+ *
+ * Nodes.  Node 0 is the host's memory; device i of the machine is node i + 1.
+ *
+ * Lanes.  A device executes commands from several lanes, each in order, all at once.  Lanes of all
+ * devices share one numbering: device i owns [i * n_lanes_each, (i + 1) * n_lanes_each), first its
+ * compute lanes, then its copy lanes (TGI_LANE_*).  What order there must be between lanes is made
+ * with events; mem/order.h keeps count of them so that no caller handles an event itself.
+ *
+ * Calling thread: one thread at a time calls anything that enqueues; memory and code may be asked for
+ * by any thread.  Nothing but the functions that say so waits for a device.  An error leaves the command
+ * out of the lane; after a fault of the device itself (is_lost) every later call fails with TG_E_DRIVER.
+ *
+ * Addresses are numbers, as a device's memory cannot be touched by the host. */
+#ifndef TGI_MEM_DEVICE_H
+#define TGI_MEM_DEVICE_H
+
+#include "graph/model.h"
+
+#define TGI_MAX_DEVICES 16
+#define TGI_MAX_NODES (TGI_MAX_DEVICES + 1)
+#define TGI_HOST_NODE 0u
+
+enum {
+    TGI_COMPUTE_LANES = 4,
+    TGI_LANE_IN = TGI_COMPUTE_LANES, /* from the host */
+    TGI_LANE_OUT,                    /* to the host */
+    TGI_LANE_PEER,                   /* from another device */
+    TGI_LANES_EACH
+};
+#define TGI_MAX_LANES (TGI_MAX_DEVICES * TGI_LANES_EACH)
+
+struct tgi_event; /* the device's own */
+struct tgi_code;  /* what an operation runs on these devices */
+
+struct tgi_device_info {
+    char name[128];
+    uint64_t memory_bytes;       /* that can be reserved */
+    int numa_node;               /* -1: unknown */
+    bool has_peer[TGI_MAX_DEVICES]; /* copies from that device need not pass through the host */
+    double peak_flops_f64;       /* roughly, for placement before anything was measured; 0: unknown */
+    double bytes_per_s;          /* of its memory, the same */
+};
+
+/* Grid, block and dynamic shared memory of one launch; what else a backend needs to know of a task. */
+struct tgi_shape {
+    uint32_t grid[3], block[3], cluster[3];
+    uint32_t shared_bytes;
+    uint32_t alternative; /* which of the code's ways, the backend's own */
+};
+
+struct tgi_transfer {
+    uint32_t to_node, from_node;
+    uint64_t to, from; /* addresses; of node 0: pointers */
+    uint64_t bytes;
+};
+
+struct tgi_devices;
+struct tgi_device_ops {
+    size_t size;
+    const char *kind; /* "cuda" */
+
+    /* Between the two the calling thread may call the other functions; pairs nest.  What the program has set
+     * up on this thread for the device (a current context) is as it was after the last detach. */
+    int (*attach)(struct tgi_devices *ds, struct tg_error *err);
+    void (*detach)(struct tgi_devices *ds);
+
+    /* Memory.  A reservation of a device, aligned to 256 bytes at least.  TG_E_NO_MEMORY. */
+    int (*reserve)(struct tgi_devices *ds, uint32_t device, uint64_t bytes, uint64_t *address_p, struct tg_error *err);
+    void (*unreserve)(struct tgi_devices *ds, uint32_t device, uint64_t address);
+    /* Bytes that can still be reserved. */
+    int (*available)(struct tgi_devices *ds, uint32_t device, uint64_t *bytes_p, struct tg_error *err);
+    /* Host memory that devices copy from and to at full speed. */
+    int (*host_alloc)(struct tgi_devices *ds, size_t bytes, void **ptr_p, struct tg_error *err);
+    void (*host_free)(struct tgi_devices *ds, void *ptr);
+    /* The same for memory the program owns, for as long as it lasts.  May decline (TG_E_UNSUPPORTED):
+     * copies are then slower. */
+    int (*host_register)(struct tgi_devices *ds, void *ptr, size_t bytes, struct tg_error *err);
+    void (*host_unregister)(struct tgi_devices *ds, void *ptr);
+
+    /* Events.  A timed one can be asked for times. */
+    int (*event_create)(struct tgi_devices *ds, uint32_t device, bool is_timed, struct tgi_event **event_p,
+                        struct tg_error *err);
+    void (*event_destroy)(struct tgi_devices *ds, struct tgi_event *event);
+    int (*record)(struct tgi_devices *ds, uint32_t lane, struct tgi_event *event, struct tg_error *err);
+    int (*wait)(struct tgi_devices *ds, uint32_t lane, struct tgi_event *event, struct tg_error *err);
+    /* 1: everything before its record is done, 0: not yet, negative: a status. */
+    int (*query)(struct tgi_devices *ds, struct tgi_event *event, struct tg_error *err);
+    /* Waits for it. */
+    int (*synchronize)(struct tgi_devices *ds, struct tgi_event *event, struct tg_error *err);
+    /* Nanoseconds between two timed events of one device that are done. */
+    int (*elapsed)(struct tgi_devices *ds, struct tgi_event *from, struct tgi_event *to, double *ns_p,
+                   struct tg_error *err);
+
+    /* Commands. */
+    int (*copy)(struct tgi_devices *ds, uint32_t lane, const struct tgi_transfer *transfer, struct tg_error *err);
+    /* `word`: the element's bits in its low bytes; 16-byte elements: the real part, imaginary 0. */
+    int (*fill)(struct tgi_devices *ds, uint32_t lane, uint64_t address, uint64_t n_elems, enum tg_dtype dtype,
+                uint64_t word, struct tg_error *err);
+    /* args as tg_cpu_fn takes them, tiles being addresses on the lane's device; read before it returns. */
+    int (*launch)(struct tgi_devices *ds, uint32_t lane, struct tgi_code *code, const struct tgi_shape *shape,
+                  void **args, struct tg_error *err);
+
+    /* Code.  Finds, compiles and loads what op (a kernel) runs on these devices; TG_E_NO_VARIANT: nothing.
+     * text_p: what it is, for people; the caller frees it.  May take long. */
+    int (*resolve)(struct tgi_devices *ds, const struct tg_graph *graph, uint32_t op, struct tgi_code **code_p,
+                   char **text_p, struct tg_error *err);
+    void (*unresolve)(struct tgi_devices *ds, struct tgi_code *code);
+    /* Launch dimensions for these arguments; tiles may be anything.  TG_E_EXPR_VALUE, TG_E_UNSUPPORTED: beyond
+     * what the device can. */
+    int (*shape)(struct tgi_devices *ds, struct tgi_code *code, void *const *args, struct tgi_shape *shape_p,
+                 struct tg_error *err);
+
+    /* Collectives: NULL if there is no library for them; then the host performs them.
+     * tiles[r] is rank r's tile, on device device_of[r]; lane_of[r] is a lane of that device, one for each
+     * device.  Everything is enqueued when it returns.  Not every case is possible (several ranks on one device,
+     * types): can_collect says so. */
+    bool (*can_collect)(struct tgi_devices *ds, const struct tgi_op *op, enum tg_dtype dtype, uint32_t n_ranks,
+                        const uint32_t *device_of);
+    int (*collect)(struct tgi_devices *ds, const struct tgi_op *op, enum tg_dtype dtype, uint64_t n_elems,
+                   uint32_t n_ranks, const uint64_t *tiles, const uint32_t *lane_of, struct tg_error *err);
+
+    /* Kernels that failed since the last call, on a device that is idle: 1 and who (an address that the kernel
+     * writes) and why; 0: none.  Waits. */
+    int (*fault)(struct tgi_devices *ds, uint32_t device, uint64_t *address_p, char *text, size_t size,
+                 struct tg_error *err);
+    /* Waits for everything of a device. */
+    int (*drain)(struct tgi_devices *ds, uint32_t device, struct tg_error *err);
+    /* Ranges for profilers, around what the calling thread enqueues; NULL: no profiler listens. */
+    void (*range_push)(struct tgi_devices *ds, const char *name);
+    void (*range_pop)(struct tgi_devices *ds);
+    /* Nothing may be in flight, unless the devices are lost. */
+    void (*close)(struct tgi_devices *ds);
+};
+
+/* A backend embeds this first. */
+struct tgi_devices {
+    const struct tgi_device_ops *ops;
+    uint32_t n_devices, n_lanes;
+    struct tgi_device_info *info; /* by device */
+    uint32_t *ordinal;            /* by device: its number on this machine, as in "cuda:1" */
+    bool is_lost;
+};
+
+static inline uint32_t tgi_lane_of(uint32_t device, uint32_t which) { return device * TGI_LANES_EACH + which; }
+static inline uint32_t tgi_lane_device(uint32_t lane) { return lane / TGI_LANES_EACH; }
+
+/* Opens the devices of a kind; ordinals in `set`: bit i for number i; 0: all.  n_p 0 devices is no success. */
+typedef int (*tgi_devices_open_fn)(uint64_t set, struct tgi_devices **devices_p, struct tg_error *err);
+
+#endif

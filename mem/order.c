@@ -1,0 +1,220 @@
+/* See order.h.
+ *
+ * Per lane: the number of its last command, how far it is known to be done, and a ring of recorded events
+ * by number.  An event is used again once it is done: nobody waits for a stamp that is. */
+#include "mem/order.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/error.h"
+
+struct mark {
+    struct tgi_event *event; /* NULL: not created yet */
+    uint32_t seq;
+    uint32_t *known;         /* by lane: what this lane had waited for when it was recorded */
+};
+
+struct lane {
+    uint32_t tail, done;
+    uint32_t *known;         /* by lane: it comes after commands up to this one */
+    struct mark *marks;      /* a ring, in order of seq */
+    uint32_t first, n, cap;  /* cap: a power of two */
+};
+
+struct tgi_order {
+    struct tgi_devices *devices;
+    struct lane *lanes;
+    uint32_t n_lanes;
+    struct tgi_order_stats stats;
+};
+
+static inline struct mark *mark_at(struct lane *l, uint32_t i) { return &l->marks[(l->first + i) & (l->cap - 1)]; }
+
+/* ---- Marks --------------------------------------------------------------------------------*/
+
+static bool ring_grow(struct lane *l)
+{
+    uint32_t cap = l->cap ? 2 * l->cap : 16;
+    struct mark *marks = calloc(cap, sizeof *marks);
+    if (!marks)
+        return false;
+    for (uint32_t i = 0; i < l->cap; i++)
+        marks[i] = *mark_at(l, i);
+    free(l->marks);
+    l->marks = marks;
+    l->first = 0;
+    l->cap = cap;
+    return true;
+}
+
+/* The earliest mark at or after seq; NULL: none. */
+static struct mark *find_mark(struct lane *l, uint32_t seq)
+{
+    uint32_t low = 0, high = l->n;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (mark_at(l, middle)->seq < seq)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < l->n ? mark_at(l, low) : NULL;
+}
+
+int tgi_order_seal(struct tgi_order *o, uint32_t lane, struct tg_error *err)
+{
+    struct lane *l = &o->lanes[lane];
+    if (l->tail == l->done || (l->n && mark_at(l, l->n - 1)->seq == l->tail))
+        return 0;
+    if (l->n == l->cap && !ring_grow(l))
+        return tgi_error_memory(err, "keeping events");
+    struct mark *m = mark_at(l, l->n);
+    if (!m->known && !(m->known = malloc(o->n_lanes * sizeof *m->known)))
+        return tgi_error_memory(err, "keeping events");
+    int rc = m->event ? 0 : o->devices->ops->event_create(o->devices, tgi_lane_device(lane), false, &m->event, err);
+    if (rc == 0)
+        rc = o->devices->ops->record(o->devices, lane, m->event, err);
+    if (rc)
+        return rc;
+    m->seq = l->tail;
+    memcpy(m->known, l->known, o->n_lanes * sizeof *m->known);
+    m->known[lane] = l->tail;
+    l->n++;
+    o->stats.n_records++;
+    return 0;
+}
+
+/* ---- Waiting ------------------------------------------------------------------------------*/
+
+bool tgi_order_is_done(const struct tgi_order *o, struct tgi_stamp s)
+{
+    return s.lane == TG_NONE || s.seq <= o->lanes[s.lane].done;
+}
+
+bool tgi_order_knows(const struct tgi_order *o, uint32_t lane, struct tgi_stamp s)
+{
+    return tgi_order_is_done(o, s) || s.lane == lane || o->lanes[lane].known[s.lane] >= s.seq;
+}
+
+int tgi_order_wait(struct tgi_order *o, uint32_t lane, struct tgi_stamp s, struct tg_error *err)
+{
+    if (tgi_order_knows(o, lane, s)) {
+        o->stats.n_implied++;
+        return 0;
+    }
+    struct lane *of = &o->lanes[s.lane], *l = &o->lanes[lane];
+    struct mark *m = find_mark(of, s.seq);
+    if (!m) {
+        int rc = tgi_order_seal(o, s.lane, err);
+        if (rc)
+            return rc;
+        m = mark_at(of, of->n - 1);
+    }
+    int rc = o->devices->ops->wait(o->devices, lane, m->event, err);
+    if (rc)
+        return rc;
+    o->stats.n_waits++;
+    for (uint32_t i = 0; i < o->n_lanes; i++)
+        l->known[i] = m->known[i] > l->known[i] ? m->known[i] : l->known[i];
+    return 0;
+}
+
+/* ---- Progress -----------------------------------------------------------------------------*/
+
+struct tgi_stamp tgi_order_append(struct tgi_order *o, uint32_t lane)
+{
+    return (struct tgi_stamp){lane, ++o->lanes[lane].tail};
+}
+
+struct tgi_stamp tgi_order_tail(const struct tgi_order *o, uint32_t lane)
+{
+    return (struct tgi_stamp){lane, o->lanes[lane].tail};
+}
+
+bool tgi_order_is_tail(const struct tgi_order *o, struct tgi_stamp s)
+{
+    return s.lane != TG_NONE && o->lanes[s.lane].tail == s.seq;
+}
+
+uint32_t tgi_order_n_pending(const struct tgi_order *o, uint32_t lane)
+{
+    return o->lanes[lane].tail - o->lanes[lane].done;
+}
+
+/* Oldest first: most looks find the first one not done, which is one call. */
+int tgi_order_poll(struct tgi_order *o, uint32_t lane, struct tg_error *err)
+{
+    struct lane *l = &o->lanes[lane];
+    while (l->n) {
+        struct mark *m = mark_at(l, 0);
+        int answer = o->devices->ops->query(o->devices, m->event, err);
+        if (answer <= 0)
+            return answer;
+        l->done = m->seq;
+        l->first = (l->first + 1) & (l->cap - 1);
+        l->n--;
+    }
+    return 0;
+}
+
+int tgi_order_synchronize(struct tgi_order *o, struct tgi_stamp s, struct tg_error *err)
+{
+    if (tgi_order_is_done(o, s))
+        return 0;
+    struct lane *l = &o->lanes[s.lane];
+    struct mark *m = find_mark(l, s.seq);
+    int rc = m ? 0 : tgi_order_seal(o, s.lane, err);
+    if (rc)
+        return rc;
+    m = m ? m : mark_at(l, l->n - 1);
+    rc = o->devices->ops->synchronize(o->devices, m->event, err);
+    return rc ? rc : tgi_order_poll(o, s.lane, err);
+}
+
+/* ---- Life ---------------------------------------------------------------------------------*/
+
+int tgi_order_create(struct tgi_devices *devices, struct tgi_order **order_p, struct tg_error *err)
+{
+    struct tgi_order *o = calloc(1, sizeof *o);
+    if (!o)
+        return tgi_error_memory(err, "ordering lanes");
+    o->devices = devices;
+    o->n_lanes = devices->n_lanes;
+    o->lanes = calloc(o->n_lanes, sizeof *o->lanes);
+    bool ok = o->lanes != NULL;
+    for (uint32_t i = 0; ok && i < o->n_lanes; i++)
+        ok = (o->lanes[i].known = calloc(o->n_lanes, sizeof *o->lanes[i].known)) != NULL;
+    if (!ok) {
+        tgi_order_destroy(o);
+        return tgi_error_memory(err, "ordering lanes");
+    }
+    *order_p = o;
+    return 0;
+}
+
+static void lane_fini(struct tgi_order *o, struct lane *l)
+{
+    for (uint32_t i = 0; i < l->cap; i++) {
+        if (l->marks[i].event)
+            o->devices->ops->event_destroy(o->devices, l->marks[i].event);
+        free(l->marks[i].known);
+    }
+    free(l->marks);
+    free(l->known);
+}
+
+void tgi_order_destroy(struct tgi_order *o)
+{
+    if (!o)
+        return;
+    bool is_attached = o->devices->ops->attach(o->devices, NULL) == 0;
+    for (uint32_t i = 0; o->lanes && i < o->n_lanes; i++)
+        lane_fini(o, &o->lanes[i]);
+    if (is_attached)
+        o->devices->ops->detach(o->devices);
+    free(o->lanes);
+    free(o);
+}
+
+void tgi_order_stats(const struct tgi_order *o, struct tgi_order_stats *stats_p) { *stats_p = o->stats; }

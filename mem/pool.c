@@ -1,0 +1,485 @@
+/* See pool.h.
+ *
+ * Two-level segregated fit (Masmano, Ripoll, Crespo, Real, ECRTS 2004): free blocks lie in bins by size, 16 to each
+ * power of two, and bitmaps find the first bin that surely fits; before that, the bin the size itself belongs to is
+ * searched for the smallest block that does.  Sizes are in units of the alignment.  Blocks know their neighbours
+ * within a reservation and are merged with them as soon as they are free.  Everything about a block is kept here, none
+ * of it in the memory itself; a hash table leads from addresses to blocks. */
+#include "mem/pool.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/error.h"
+
+enum {
+    SECOND_BITS = 4,
+    N_SECOND = 1 << SECOND_BITS,
+    N_FIRST = 48,
+    SEARCHED = 16, /* blocks of the size's own bin that are looked at */
+    SLAB = 256     /* block records made at a time */
+};
+#define DEFAULT_CHUNK ((uint64_t)64 << 20)
+
+struct block {
+    uint64_t address, units;
+    struct block *before, *after; /* neighbours in the reservation, NULL at its ends */
+    struct block *next, *previous; /* in its bin, or among unused records */
+    bool is_free;
+};
+
+struct chunk {
+    uint64_t address, bytes;
+    struct block *first;
+};
+
+struct slab {
+    struct slab *next;
+    struct block blocks[SLAB];
+};
+
+struct tgi_pool {
+    struct tgi_pool_source source;
+    uint64_t limit_bytes, chunk_bytes, align;
+    char name[32];
+    struct chunk *chunks;
+    uint32_t n_chunks, cap_chunks;
+    uint64_t first_bits;
+    uint32_t second_bits[N_FIRST];
+    struct block *bins[N_FIRST][N_SECOND];
+    struct block **slots; /* hash by address; of blocks in use alone */
+    uint64_t n_slots;     /* a power of two */
+    struct slab *slabs;
+    struct block *unused;
+    struct tgi_pool_stats stats; /* largest and fragmentation are computed when asked for */
+};
+
+/* ---- Records ------------------------------------------------------------------------------*/
+
+static struct block *record_new(struct tgi_pool *p)
+{
+    if (!p->unused) {
+        struct slab *slab = malloc(sizeof *slab);
+        if (!slab)
+            return NULL;
+        slab->next = p->slabs;
+        p->slabs = slab;
+        for (int i = 0; i < SLAB; i++) {
+            slab->blocks[i].next = p->unused;
+            p->unused = &slab->blocks[i];
+        }
+    }
+    struct block *b = p->unused;
+    p->unused = b->next;
+    memset(b, 0, sizeof *b);
+    return b;
+}
+
+static void record_drop(struct tgi_pool *p, struct block *b)
+{
+    b->next = p->unused;
+    p->unused = b;
+}
+
+/* ---- Addresses ----------------------------------------------------------------------------*/
+
+static inline uint64_t slot_of(const struct tgi_pool *p, uint64_t address)
+{
+    return (address * 0x9e3779b97f4a7c15u >> 20) & (p->n_slots - 1);
+}
+
+static void slots_put(struct tgi_pool *p, struct block *b)
+{
+    uint64_t i = slot_of(p, b->address);
+    while (p->slots[i])
+        i = (i + 1) & (p->n_slots - 1);
+    p->slots[i] = b;
+}
+
+/* Room for one more block in use. */
+static bool slots_reserve(struct tgi_pool *p)
+{
+    if (2 * (p->stats.n_blocks + 1) <= p->n_slots)
+        return true;
+    uint64_t n_old = p->n_slots, n = n_old ? 2 * n_old : 64;
+    struct block **old = p->slots, **slots = calloc(n, sizeof *slots);
+    if (!slots)
+        return false;
+    p->slots = slots;
+    p->n_slots = n;
+    for (uint64_t i = 0; i < n_old; i++)
+        if (old[i])
+            slots_put(p, old[i]);
+    free(old);
+    return true;
+}
+
+/* The block in use at an address, taken out of the table; NULL: there is none. */
+static struct block *slots_take(struct tgi_pool *p, uint64_t address)
+{
+    uint64_t mask = p->n_slots - 1, i = p->n_slots ? slot_of(p, address) : 0;
+    if (!p->n_slots)
+        return NULL;
+    while (p->slots[i] && p->slots[i]->address != address)
+        i = (i + 1) & mask;
+    struct block *found = p->slots[i];
+    if (!found)
+        return NULL;
+    /* Close the gap: who could not have its own place may move up. */
+    for (uint64_t k = (i + 1) & mask; p->slots[k]; k = (k + 1) & mask) {
+        uint64_t home = slot_of(p, p->slots[k]->address);
+        if (((k - home) & mask) < ((k - i) & mask))
+            continue;
+        p->slots[i] = p->slots[k];
+        i = k;
+    }
+    p->slots[i] = NULL;
+    return found;
+}
+
+/* ---- Bins ---------------------------------------------------------------------------------*/
+
+static void bin_of(uint64_t units, uint32_t *first_p, uint32_t *second_p)
+{
+    if (units < N_SECOND) {
+        *first_p = 0;
+        *second_p = (uint32_t)units;
+        return;
+    }
+    uint32_t log = 63 - (uint32_t)__builtin_clzll(units);
+    *first_p = log - SECOND_BITS + 1;
+    *second_p = (uint32_t)(units >> (log - SECOND_BITS)) & (N_SECOND - 1);
+}
+
+static void bin_add(struct tgi_pool *p, struct block *b)
+{
+    uint32_t f, s;
+    bin_of(b->units, &f, &s);
+    b->is_free = true;
+    b->previous = NULL;
+    b->next = p->bins[f][s];
+    if (b->next)
+        b->next->previous = b;
+    p->bins[f][s] = b;
+    p->first_bits |= (uint64_t)1 << f;
+    p->second_bits[f] |= 1u << s;
+}
+
+static void bin_remove(struct tgi_pool *p, struct block *b)
+{
+    uint32_t f, s;
+    bin_of(b->units, &f, &s);
+    if (b->previous)
+        b->previous->next = b->next;
+    else
+        p->bins[f][s] = b->next;
+    if (b->next)
+        b->next->previous = b->previous;
+    if (!p->bins[f][s]) {
+        p->second_bits[f] &= ~(1u << s);
+        if (!p->second_bits[f])
+            p->first_bits &= ~((uint64_t)1 << f);
+    }
+    b->is_free = false;
+}
+
+static struct block *find_free(struct tgi_pool *p, uint64_t units)
+{
+    uint32_t f, s, n = 0;
+    bin_of(units, &f, &s);
+    struct block *best = NULL;
+    for (struct block *b = p->bins[f][s]; b && n < SEARCHED; b = b->next, n++)
+        if (b->units >= units && (!best || b->units < best->units))
+            best = b;
+    if (best)
+        return best;
+    /* Every block of a later bin is large enough. */
+    uint32_t seconds = s + 1 < N_SECOND ? p->second_bits[f] & ~0u << (s + 1) : 0;
+    if (!seconds) {
+        uint64_t firsts = f + 1 < 64 ? p->first_bits & ~(uint64_t)0 << (f + 1) : 0;
+        if (!firsts)
+            return NULL;
+        f = (uint32_t)__builtin_ctzll(firsts);
+        seconds = p->second_bits[f];
+    }
+    return p->bins[f][__builtin_ctz(seconds)];
+}
+
+/* ---- Reservations -------------------------------------------------------------------------*/
+
+static bool chunks_reserve(struct tgi_pool *p)
+{
+    if (p->n_chunks < p->cap_chunks)
+        return true;
+    uint32_t cap = p->cap_chunks ? 2 * p->cap_chunks : 8;
+    struct chunk *grown = realloc(p->chunks, cap * sizeof *grown);
+    if (!grown)
+        return false;
+    p->chunks = grown;
+    p->cap_chunks = cap;
+    return true;
+}
+
+static int no_room(const struct tgi_pool *p, uint64_t bytes, struct tg_error *err)
+{
+    struct tgi_pool_stats s;
+    tgi_pool_stats(p, &s);
+    return tgi_error(err, TG_E_NO_MEMORY,
+                     "%s: no room for %llu bytes: %llu of its limit of %llu bytes are in use, the largest free block has %llu",
+                     p->name, (unsigned long long)bytes, (unsigned long long)s.in_use_bytes,
+                     (unsigned long long)p->limit_bytes, (unsigned long long)s.largest_free_bytes);
+}
+
+/* One more reservation, with room for a block of `bytes`. */
+static int grow(struct tgi_pool *p, uint64_t bytes, struct tg_error *err)
+{
+    uint64_t left = p->limit_bytes ? p->limit_bytes - p->stats.reserved_bytes : UINT64_MAX, address;
+    uint64_t wanted = bytes > p->chunk_bytes ? bytes : p->chunk_bytes;
+    if (bytes > left)
+        return no_room(p, bytes, err);
+    wanted = wanted > left ? left / p->align * p->align : wanted;
+    struct block *b = chunks_reserve(p) ? record_new(p) : NULL;
+    if (!b)
+        return tgi_error_memory(err, "growing a memory pool");
+    int rc = p->source.reserve(p->source.user, wanted, &address, err);
+    if (rc == TG_E_NO_MEMORY && wanted > bytes) {
+        wanted = bytes;
+        rc = p->source.reserve(p->source.user, wanted, &address, err);
+    }
+    if (rc) {
+        record_drop(p, b);
+        return rc;
+    }
+    b->address = address;
+    b->units = wanted / p->align;
+    bin_add(p, b);
+    p->chunks[p->n_chunks++] = (struct chunk){address, wanted, b};
+    p->stats.reserved_bytes += wanted;
+    p->stats.n_reserves++;
+    return 0;
+}
+
+/* ---- Blocks -------------------------------------------------------------------------------*/
+
+/* Keeps the first `units` of a block; the rest becomes a free block of its own. */
+static bool split(struct tgi_pool *p, struct block *b, uint64_t units)
+{
+    if (b->units == units)
+        return true;
+    struct block *rest = record_new(p);
+    if (!rest)
+        return false;
+    rest->address = b->address + units * p->align;
+    rest->units = b->units - units;
+    rest->before = b;
+    rest->after = b->after;
+    if (b->after)
+        b->after->before = rest;
+    b->after = rest;
+    b->units = units;
+    bin_add(p, rest);
+    return true;
+}
+
+static uint64_t round_up(const struct tgi_pool *p, uint64_t bytes)
+{
+    return bytes ? (bytes + p->align - 1) / p->align * p->align : p->align;
+}
+
+bool tgi_pool_try_alloc(struct tgi_pool *p, uint64_t bytes, uint64_t *address_p)
+{
+    if (bytes > UINT64_MAX / 2)
+        return false;
+    uint64_t rounded = round_up(p, bytes), units = rounded / p->align;
+    struct block *b = find_free(p, units);
+    if (!b || !slots_reserve(p))
+        return false;
+    bin_remove(p, b);
+    if (!split(p, b, units)) {
+        bin_add(p, b);
+        return false;
+    }
+    slots_put(p, b);
+    p->stats.n_blocks++;
+    p->stats.n_allocs++;
+    p->stats.in_use_bytes += rounded;
+    if (p->stats.in_use_bytes > p->stats.peak_bytes)
+        p->stats.peak_bytes = p->stats.in_use_bytes;
+    *address_p = b->address;
+    return true;
+}
+
+int tgi_pool_alloc(struct tgi_pool *p, uint64_t bytes, uint64_t *address_p, struct tg_error *err)
+{
+    if (tgi_pool_try_alloc(p, bytes, address_p))
+        return 0;
+    if (bytes > UINT64_MAX / 2)
+        return no_room(p, bytes, err);
+    int rc = grow(p, round_up(p, bytes), err);
+    if (rc)
+        return rc;
+    return tgi_pool_try_alloc(p, bytes, address_p) ? 0 : tgi_error_memory(err, "allocating from a memory pool");
+}
+
+/* The block after b joins it. */
+static void absorb(struct tgi_pool *p, struct block *b)
+{
+    struct block *gone = b->after;
+    b->units += gone->units;
+    b->after = gone->after;
+    if (b->after)
+        b->after->before = b;
+    record_drop(p, gone);
+}
+
+void tgi_pool_free(struct tgi_pool *p, uint64_t address)
+{
+    struct block *b = slots_take(p, address);
+    if (!b)
+        return;
+    p->stats.n_blocks--;
+    p->stats.in_use_bytes -= b->units * p->align;
+    if (b->after && b->after->is_free) {
+        bin_remove(p, b->after);
+        absorb(p, b);
+    }
+    if (b->before && b->before->is_free) {
+        b = b->before;
+        bin_remove(p, b);
+        absorb(p, b);
+    }
+    bin_add(p, b);
+}
+
+static bool is_empty(const struct chunk *c) { return c->first->is_free && !c->first->after; }
+
+void tgi_pool_trim(struct tgi_pool *p, uint64_t keep_bytes)
+{
+    for (uint32_t i = p->n_chunks; i-- > 0 && p->stats.reserved_bytes > keep_bytes;) {
+        struct chunk c = p->chunks[i];
+        if (!is_empty(&c))
+            continue;
+        bin_remove(p, c.first);
+        record_drop(p, c.first);
+        p->source.unreserve(p->source.user, c.address, c.bytes);
+        p->stats.reserved_bytes -= c.bytes;
+        memmove(&p->chunks[i], &p->chunks[i + 1], (p->n_chunks - i - 1) * sizeof c);
+        p->n_chunks--;
+    }
+}
+
+void tgi_pool_stats(const struct tgi_pool *p, struct tgi_pool_stats *stats_p)
+{
+    struct tgi_pool_stats s = p->stats;
+    if (p->first_bits) {
+        uint32_t f = 63 - (uint32_t)__builtin_clzll(p->first_bits), best = 31 - (uint32_t)__builtin_clz(p->second_bits[f]);
+        for (const struct block *b = p->bins[f][best]; b; b = b->next)
+            if (b->units * p->align > s.largest_free_bytes)
+                s.largest_free_bytes = b->units * p->align;
+    }
+    s.free_bytes = s.reserved_bytes - s.in_use_bytes;
+    s.fragmentation = s.free_bytes ? 1 - (double)s.largest_free_bytes / (double)s.free_bytes : 0;
+    *stats_p = s;
+}
+
+/* ---- Life ---------------------------------------------------------------------------------*/
+
+int tgi_pool_create(const struct tgi_pool_source *source, const struct tgi_pool_options *options,
+                    struct tgi_pool **pool_p, struct tg_error *err)
+{
+    uint64_t align = options->align_bytes ? options->align_bytes : 256;
+    if (align & (align - 1) || align > 4096)
+        return tgi_error(err, TG_E_INVALID, "blocks cannot be aligned to %llu bytes", (unsigned long long)align);
+    struct tgi_pool *p = calloc(1, sizeof *p);
+    if (!p)
+        return tgi_error_memory(err, "creating a memory pool");
+    p->source = *source;
+    p->align = align;
+    p->limit_bytes = options->limit_bytes / align * align;
+    if (options->limit_bytes && !p->limit_bytes)
+        p->limit_bytes = align;
+    p->chunk_bytes = options->chunk_bytes ? (options->chunk_bytes + align - 1) / align * align : DEFAULT_CHUNK;
+    strncpy(p->name, options->name ? options->name : "memory", sizeof p->name - 1);
+    *pool_p = p;
+    return 0;
+}
+
+uint64_t tgi_pool_destroy(struct tgi_pool *p)
+{
+    if (!p)
+        return 0;
+    uint64_t n_leaked = p->stats.n_blocks;
+    for (uint32_t i = 0; i < p->n_chunks; i++)
+        p->source.unreserve(p->source.user, p->chunks[i].address, p->chunks[i].bytes);
+    while (p->slabs) {
+        struct slab *next = p->slabs->next;
+        free(p->slabs);
+        p->slabs = next;
+    }
+    free(p->slots);
+    free(p->chunks);
+    free(p);
+    return n_leaked;
+}
+
+/* ---- Arenas -------------------------------------------------------------------------------*/
+
+enum { ARENA_BLOCK = 1 << 20 };
+
+struct tgi_pool_arena {
+    struct tgi_pool *pool;
+    uint64_t *blocks; /* from the pool */
+    uint32_t n_blocks, cap_blocks;
+    uint64_t at, end; /* of the last block */
+};
+
+int tgi_pool_arena_create(struct tgi_pool *pool, struct tgi_pool_arena **arena_p, struct tg_error *err)
+{
+    struct tgi_pool_arena *a = calloc(1, sizeof *a);
+    if (!a)
+        return tgi_error_memory(err, "creating an arena");
+    a->pool = pool;
+    *arena_p = a;
+    return 0;
+}
+
+int tgi_pool_arena_alloc(struct tgi_pool_arena *a, uint64_t bytes, uint64_t *address_p, struct tg_error *err)
+{
+    uint64_t rounded = round_up(a->pool, bytes);
+    if (a->end - a->at < rounded) {
+        uint64_t wanted = rounded > ARENA_BLOCK ? rounded : ARENA_BLOCK, address;
+        if (a->n_blocks == a->cap_blocks) {
+            uint32_t cap = a->cap_blocks ? 2 * a->cap_blocks : 8;
+            uint64_t *grown = realloc(a->blocks, cap * sizeof *grown);
+            if (!grown)
+                return tgi_error_memory(err, "growing an arena");
+            a->blocks = grown;
+            a->cap_blocks = cap;
+        }
+        int rc = tgi_pool_alloc(a->pool, wanted, &address, err);
+        if (rc)
+            return rc;
+        a->blocks[a->n_blocks++] = address;
+        a->at = address;
+        a->end = address + wanted;
+    }
+    *address_p = a->at;
+    a->at += rounded;
+    return 0;
+}
+
+void tgi_pool_arena_reset(struct tgi_pool_arena *a)
+{
+    while (a->n_blocks)
+        tgi_pool_free(a->pool, a->blocks[--a->n_blocks]);
+    a->at = a->end = 0;
+}
+
+void tgi_pool_arena_destroy(struct tgi_pool_arena *a)
+{
+    if (!a)
+        return;
+    tgi_pool_arena_reset(a);
+    free(a->blocks);
+    free(a);
+}

@@ -1,0 +1,99 @@
+/* Where each datum has a valid copy, and the copies that make it so.
+ *
+ * A piece is what is valid or not as a whole: a tile, or a run of rows of a tile that some task addresses by
+ * rows.  Each piece has a replica on the nodes where its tile has memory, valid there or not: modified means
+ * valid on one node only, shared on several (MSI).  States follow the order in which tasks are submitted, not
+ * the order in which anything happens; each valid replica has the stamp that makes it so.
+ *
+ * What a task needs is made valid on its node by the fewest bytes: none where a replica is valid, else from the
+ * nearest valid one.  Device memory comes from pools; when it is short, replicas nobody needs for the task at hand
+ * go, least recently used first: clean ones are forgotten, modified ones written back.  A task's whole footprint
+ * is there or nothing of it is.
+ *
+ * Why few waits suffice: tasks that conflict are ordered by the graph's edges, and their stamps are waited for.
+ * A copy is always made for a task that reads this version and waits for the copy, so whoever writes the next version
+ * comes after it.  What remains are a replica's own stamp, for those who read it, and memory that goes to
+ * somebody else: its next user waits for all that its former users had enqueued.
+ *
+ * One per run; all calls from the submitting thread. */
+#ifndef TGI_MEM_REPLICA_H
+#define TGI_MEM_REPLICA_H
+
+#include "mem/order.h"
+#include "mem/pool.h"
+#include "mem/store.h"
+
+struct tgi_replicas;
+
+/* Stamps to wait for, at most one per lane. */
+struct tgi_waits {
+    uint32_t n;
+    struct tgi_stamp stamps[TGI_MAX_LANES];
+};
+static inline void tgi_waits_add(struct tgi_waits *waits, struct tgi_stamp stamp)
+{
+    if (stamp.lane == TG_NONE)
+        return;
+    for (uint32_t i = 0; i < waits->n; i++)
+        if (waits->stamps[i].lane == stamp.lane) {
+            if (waits->stamps[i].seq < stamp.seq)
+                waits->stamps[i].seq = stamp.seq;
+            return;
+        }
+    waits->stamps[waits->n++] = stamp;
+}
+
+/* One argument of a task. */
+struct tgi_operand {
+    uint64_t word;
+    enum tg_access access;
+    uint32_t node;    /* where it is wanted */
+    uint64_t address; /* there; set by acquire.  0 for an absent tile */
+};
+
+/* graph: the whole program, with its bodies.  pools: by device.  Everything lasts as long as this. */
+int tgi_replicas_create(const struct tg_graph *graph, struct tgi_store *store, struct tgi_devices *devices,
+                        struct tgi_order *order, struct tgi_pool *const *pools, struct tgi_replicas **replicas_p,
+                        struct tg_error *err);
+/* All lanes idle or lost. */
+void tgi_replicas_destroy(struct tgi_replicas *replicas);
+
+/* The host has (re)written these tiles: other replicas are not valid any more.  tile: number in the space. */
+void tgi_replicas_host_wrote(struct tgi_replicas *replicas, uint32_t tile);
+
+/* Makes memory and valid contents for the operands of one task; those on one node are reserved together.
+ * Copies are enqueued; waits gets what the task itself must wait for.  TG_E_NO_MEMORY: the footprint does not
+ * fit; nothing has changed but what was evicted. */
+int tgi_replicas_acquire(struct tgi_replicas *replicas, struct tgi_operand *operands, uint32_t n,
+                         struct tgi_waits *waits, struct tg_error *err);
+/* The task has been enqueued, as `stamp` (lane TG_NONE: done, or on the host): what it writes is valid there alone. */
+void tgi_replicas_publish(struct tgi_replicas *replicas, const struct tgi_operand *operands, uint32_t n,
+                          struct tgi_stamp stamp);
+/* For a copy task: `to` is acquired for writing, `from` need not be on its node.  Enqueues the transfer from
+ * the best replica of `from` and publishes `to`.  On the host alone: false in *is_enqueued_p, `from` is valid there once
+ * waits are over, and the caller copies. */
+int tgi_replicas_copy(struct tgi_replicas *replicas, struct tgi_operand *to, struct tgi_operand *from, uint32_t lane,
+                      struct tgi_waits *waits, bool *is_enqueued_p, struct tgi_stamp *stamp_p, struct tg_error *err);
+/* Bytes that acquiring would copy to `node`: what a thief weighs. */
+uint64_t tgi_replicas_missing(const struct tgi_replicas *replicas, const uint64_t *words, const uint8_t *accesses,
+                              uint32_t n, uint32_t node);
+
+/* Enqueues copies that make tiles valid on the host: buffer TG_NONE: of every buffer whose memory is the
+ * program's.  tile TG_NONE: all of the buffer.  Wait for `waits` before looking. */
+int tgi_replicas_to_host(struct tgi_replicas *replicas, tg_buffer_id buffer, uint32_t tile, struct tgi_waits *waits,
+                         struct tg_error *err);
+/* Stamps are forgotten: everything is done.  Before a new start. */
+void tgi_replicas_settle(struct tgi_replicas *replicas);
+
+struct tgi_replica_stats {
+    uint64_t to_device_bytes, to_host_bytes, peer_bytes;
+    uint64_t spilled_bytes;   /* of these: written back for want of memory, and fetched again after that */
+    uint64_t n_copies, n_evictions;
+};
+void tgi_replicas_stats(const struct tgi_replicas *replicas, struct tgi_replica_stats *stats_p);
+/* The tile whose memory on a device contains an address; TG_NONE: none has. */
+uint32_t tgi_replicas_find(const struct tgi_replicas *replicas, uint32_t device, uint64_t address);
+/* The most bytes in use on a device at once, of this run. */
+uint64_t tgi_replicas_peak(const struct tgi_replicas *replicas, uint32_t device);
+
+#endif
