@@ -72,7 +72,7 @@ static int status_of(CUresult rc)
     case CUDA_ERROR_JIT_COMPILER_NOT_FOUND:
         return TG_E_COMPILE;
     default:
-        return TG_E_SYSTEM;
+        return TG_E_DRIVER;
     }
 }
 
@@ -126,7 +126,7 @@ static int start_driver(struct tgi_cuda_api *api, const char *path, struct tg_er
         rc = TGI_CUDA_CHECK(api, err, cuDeviceGetCount, (&n), "counting the devices of %s", path);
     if (rc == 0 && n == 0)
         rc = tgi_error(err, TG_E_NO_DEVICE, "the CUDA driver %s finds no device", path);
-    if (rc == TG_E_SYSTEM) { /* whatever keeps the driver from starting, there is no device to use */
+    if (rc == TG_E_DRIVER) { /* whatever keeps the driver from starting, there is no device to use */
         rc = TG_E_NO_DEVICE;
         if (err)
             err->status = rc;

@@ -29,7 +29,7 @@ void tgi_cuda_release(void);
 /* Every result of a driver call passes through here.  Returns 0 if rc is CUDA_SUCCESS; otherwise fills
  * err with what was attempted (the format), the call, and the driver's name and text for rc, and
  * returns a status: TG_E_NO_MEMORY, TG_E_NO_DEVICE, TG_E_UNSUPPORTED, TG_E_COMPILE (images that
- * cannot be loaded), TG_E_TASK_FAILED (faults of kernels), else TG_E_SYSTEM.
+ * cannot be loaded), TG_E_TASK_FAILED (faults of kernels), else TG_E_DRIVER.
  * Use:  rc = TGI_CUDA_CHECK(api, err, cuMemAlloc, (&p, n), "allocating %zu bytes on cuda:%d", n, d); */
 int tgi_cuda_check(const struct tgi_cuda_api *api, CUresult rc, const char *call, struct tg_error *err,
                    const char *format, ...) TG_PRINTF(5, 6);

@@ -1,0 +1,30 @@
+/* cuBLAS and cuSOLVER for the dense kernels they are best at, loaded when first needed.
+ *
+ * Our kernels are row-major on whole square or rectangular tiles; a row-major matrix is the transpose of a
+ * column-major one, so each call is the library's with operands and sides exchanged.
+ *
+ * One handle per lane, with a workspace of its own, so that lanes never wait for each other and calls can be
+ * captured. */
+#ifndef TGI_GPU_BLAS_H
+#define TGI_GPU_BLAS_H
+
+#include "gpu/device.h"
+
+/* Which call a built-in kernel of a type becomes; TG_NONE: none. */
+uint32_t tgi_cuda_blas_find(const char *builtin, enum tg_dtype type);
+/* Loads the library the call needs and makes handles and workspaces for the compute lanes of all devices.
+ * TG_E_NO_LIBRARY: not installed, or too old, and why. */
+int tgi_cuda_blas_load(struct tgi_cuda *cuda, uint32_t call, struct tg_error *err);
+/* Whether the library is the better way for tiles of this size. */
+bool tgi_cuda_blas_is_better(uint32_t call, void *const *args);
+/* Whether a call leaves its outcome in a word that a kernel of ours has to report: factorisations. */
+bool tgi_cuda_blas_needs_report(uint32_t call);
+/* Enqueues it on a compute lane.  args as the built-in kernel takes them.  report: the kernel tgk_report_info on this
+ * device, which turns the word into a record like our own kernels leave (kernels/fault.h). */
+int tgi_cuda_blas_call(struct tgi_cuda *cuda, uint32_t lane, uint32_t call, void **args, CUfunction report,
+                       struct tg_error *err);
+/* "cublas dgemm" */
+const char *tgi_cuda_blas_name(uint32_t call);
+void tgi_cuda_blas_close(struct tgi_cuda *cuda);
+
+#endif

@@ -1,0 +1,538 @@
+/* See code.h. */
+#include "gpu/code.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "gpu/blas.h"
+#include "gpu/module.h"
+#include "gpu/nvrtc.h"
+#include "graph/error.h"
+#include "kernels/fault.h"
+#include "kernels/launch.h"
+
+enum { OWN = 0, LIBRARY = 1 }; /* struct tgi_shape's alternative */
+enum { DEFAULT_SHARED = 48 << 10, MAX_IMAGE = 256 << 20 };
+
+struct tgi_cuda_code_table {
+    struct tgi_cuda_modules *modules;
+    struct tgi_cuda_code_stats stats;
+};
+
+struct tgi_code {
+    const char *name; /* the kernel's, of the graph */
+    const struct tgi_op *op;
+    uint32_t blas;    /* the library call; TG_NONE: none */
+    struct tgi_launcher *launcher; /* of a built-in kernel; NULL: a user's */
+    const struct tgi_variant *variant;
+    struct tgi_cuda_image *image;  /* of a user's */
+    uint64_t ints;                 /* bit i: parameter i is an integer, which expressions may name */
+    int occupancy_block, occupancy_grid;
+    struct {
+        CUfunction f, report; /* report: NULL unless the library's call needs it */
+    } on[TGI_MAX_DEVICES];
+};
+
+/* ---- The table ----------------------------------------------------------------------------*/
+
+int tgi_cuda_code_table_create(struct tgi_cuda *cuda, struct tgi_cuda_code_table **table_p, struct tg_error *err)
+{
+    struct tgi_cuda_code_table *t = calloc(1, sizeof *t);
+    if (!t)
+        return tgi_error_memory(err, "keeping kernels");
+    int rc = tgi_cuda_modules_create(cuda, &t->modules, err);
+    if (rc) {
+        free(t);
+        return rc;
+    }
+    *table_p = t;
+    return 0;
+}
+
+void tgi_cuda_code_table_destroy(struct tgi_cuda *cuda, struct tgi_cuda_code_table *t)
+{
+    if (!t)
+        return;
+    tgi_cuda_modules_destroy(cuda, t->modules);
+    free(t);
+}
+
+void tgi_cuda_code_stats(const struct tgi_cuda *cuda, struct tgi_cuda_code_stats *stats_p)
+{
+    *stats_p = cuda->code->stats;
+}
+
+/* ---- Built-in kernels ---------------------------------------------------------------------*/
+
+static int find_function(struct tgi_cuda *cuda, CUmodule module, const char *symbol, uint32_t device, struct tgi_code *code,
+                         struct tg_error *err)
+{
+    return TGI_CUDA_DO(cuda, err, cuModuleGetFunction, (&code->on[device].f, module, symbol),
+                       "finding \"%s\" of kernel \"%s\" on cuda:%u", symbol, code->name, cuda->base.ordinal[device]);
+}
+
+/* More dynamic shared memory than every device gives by itself has to be asked for. */
+static int allow_shared(struct tgi_cuda *cuda, uint32_t device, struct tgi_code *code, uint32_t bytes, struct tg_error *err)
+{
+    int limit = cuda->device[device].info->shared_per_block_optin;
+    if (bytes <= DEFAULT_SHARED)
+        return 0;
+    if (bytes > (uint32_t)limit)
+        return tgi_error(err, TG_E_UNSUPPORTED, "kernel \"%s\" needs %u bytes of shared memory, cuda:%u has %d for a block",
+                         code->name, bytes, cuda->base.ordinal[device], limit);
+    return TGI_CUDA_DO(cuda, err, cuFuncSetAttribute, (code->on[device].f, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, (int)bytes),
+                       "asking cuda:%u for %u bytes of shared memory for kernel \"%s\"", cuda->base.ordinal[device], bytes,
+                       code->name);
+}
+
+static bool use_libraries(void)
+{
+    const char *wish = getenv("TGRAPH_BLAS");
+    return !wish || strcmp(wish, "off") != 0;
+}
+
+/* A library that is not installed is no loss: our own kernels are there. */
+static int resolve_library(struct tgi_cuda *cuda, struct tgi_code *code, const struct tgi_builtin *builtin, enum tg_dtype type,
+                           struct tg_error *err)
+{
+    CUmodule module;
+    int rc = 0;
+    code->blas = tgi_cuda_blas_find(builtin->name, type);
+    if (code->blas != TG_NONE && tgi_cuda_blas_load(cuda, code->blas, NULL))
+        code->blas = TG_NONE;
+    for (uint32_t d = 0; rc == 0 && code->blas != TG_NONE && tgi_cuda_blas_needs_report(code->blas) && d < cuda->base.n_devices; d++) {
+        rc = tgi_cuda_modules_builtin(cuda, cuda->code->modules, d, &module, err);
+        if (rc == 0)
+            rc = TGI_CUDA_DO(cuda, err, cuModuleGetFunction, (&code->on[d].report, module, "tgk_report_info"),
+                             "finding \"tgk_report_info\" on cuda:%u", cuda->base.ordinal[d]);
+    }
+    return rc;
+}
+
+static int resolve_builtin(struct tgi_cuda *cuda, struct tgi_code *code, const struct tgi_builtin *builtin, int type,
+                           struct tg_error *err)
+{
+    CUmodule module;
+    enum tg_dtype t = type >= 0 ? (enum tg_dtype)type : TG_F32;
+    int rc = tgi_launcher_create(builtin, t, &code->launcher);
+    if (rc)
+        return rc == TG_E_NO_MEMORY ? tgi_error_memory(err, "finding a kernel")
+                                    : tgi_error(err, rc, "kernel \"%s\" has no variant for GPUs", code->name);
+    for (uint32_t d = 0; rc == 0 && d < cuda->base.n_devices; d++) {
+        rc = tgi_cuda_modules_builtin(cuda, cuda->code->modules, d, &module, err);
+        if (rc == 0)
+            rc = tgi_cuda_enter(cuda, d, err);
+        if (rc == 0)
+            rc = find_function(cuda, module, tgi_launcher_symbol(code->launcher), d, code, err);
+        if (rc == 0)
+            rc = allow_shared(cuda, d, code, builtin->cuda->max_shared_bytes, err);
+    }
+    if (rc == 0 && use_libraries())
+        rc = resolve_library(cuda, code, builtin, t, err);
+    return rc;
+}
+
+/* ---- Users' kernels -----------------------------------------------------------------------*/
+
+/* Beneath the graph's folder; the system itself sees to that, links included. */
+static int open_image(const char *kernel, const char *folder, const char *path, int *fd_p, struct tg_error *err)
+{
+    struct open_how how = {.flags = O_RDONLY | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+    if (!folder) {
+        *fd_p = open(path, O_RDONLY | O_CLOEXEC);
+    } else {
+        int at = open(folder[0] ? folder : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        *fd_p = at < 0 ? -1 : (int)syscall(SYS_openat2, at, path, &how, sizeof how);
+        int why = errno;
+        if (at >= 0)
+            close(at);
+        errno = why;
+    }
+    if (*fd_p >= 0)
+        return 0;
+    return tgi_error_errno(err, errno == EXDEV ? TG_E_PATH_ESCAPE : TG_E_OPEN, errno, "kernel \"%s\": %s", kernel, path);
+}
+
+static int read_image(const char *kernel, const char *folder, const char *path, unsigned char **bytes_p, size_t *n_p,
+                      struct tg_error *err)
+{
+    struct stat s;
+    int fd, rc = open_image(kernel, folder, path, &fd, err);
+    if (rc)
+        return rc;
+    unsigned char *bytes = NULL;
+    if (fstat(fd, &s) == 0 && S_ISREG(s.st_mode) && s.st_size <= MAX_IMAGE)
+        bytes = malloc((size_t)s.st_size + 1);
+    size_t n = 0;
+    ssize_t got = 1;
+    while (bytes && got > 0 && n < (size_t)s.st_size) {
+        got = read(fd, bytes + n, (size_t)s.st_size - n);
+        n += got > 0 ? (size_t)got : 0;
+    }
+    close(fd);
+    if (!bytes || got < 0) {
+        free(bytes);
+        return tgi_error(err, TG_E_READ, "kernel \"%s\": %s cannot be read as a module of at most %d MiB", kernel, path,
+                         MAX_IMAGE >> 20);
+    }
+    *bytes_p = bytes;
+    *n_p = n;
+    return 0;
+}
+
+static int compile(struct tgi_cuda *cuda, struct tgi_code *code, uint32_t device, unsigned char **bytes_p, size_t *n_p,
+                   char **symbol_p, struct tg_error *err)
+{
+    const struct tgi_cuda_device_info *info = cuda->device[device].info;
+    const struct tgi_variant *v = code->variant;
+    struct tgi_nvrtc_source source = {code->name, v->text, v->options, v->entry ? v->entry : code->name,
+                                      info->cc_major, info->cc_minor, cuda->api->version};
+    bool is_cached = false;
+    int rc = tgi_nvrtc_compile(&source, bytes_p, n_p, symbol_p, &is_cached, err);
+    if (rc == 0)
+        *(is_cached ? &cuda->code->stats.n_cached : &cuda->code->stats.n_compiled) += 1;
+    return rc;
+}
+
+/* Number and sizes of the parameters, as far as the driver can tell them. */
+static int check_signature(struct tgi_cuda *cuda, const struct tgi_code *code, CUfunction f, struct tg_error *err)
+{
+    size_t offset, size;
+    uint32_t n = code->op->n_params;
+    if (!cuda->api->cuFuncGetParamInfo)
+        return 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (cuda->api->cuFuncGetParamInfo(f, i, &offset, &size) != CUDA_SUCCESS)
+            return tgi_error(err, TG_E_SIGNATURE, "kernel \"%s\" takes %u arguments, the graph declares %u", code->name, i, n);
+        const struct tgi_param *p = &code->op->params[i];
+        size_t declared = p->access == TG_SCALAR ? tg_dtype_size((enum tg_dtype)p->dtype) : sizeof(CUdeviceptr);
+        if (size != declared)
+            return tgi_error(err, TG_E_SIGNATURE, "kernel \"%s\": its argument %u, \"%s\", has %zu bytes, the graph declares %zu",
+                             code->name, i, p->name, size, declared);
+    }
+    if (cuda->api->cuFuncGetParamInfo(f, n, &offset, &size) == CUDA_SUCCESS)
+        return tgi_error(err, TG_E_SIGNATURE, "kernel \"%s\" takes more than the %u arguments that the graph declares",
+                         code->name, n);
+    return 0;
+}
+
+static int load_user(struct tgi_cuda *cuda, struct tgi_code *code, const unsigned char *bytes, size_t n, const char *symbol,
+                     struct tg_error *err)
+{
+    struct tgi_cuda_modules *modules = cuda->code->modules;
+    CUmodule module;
+    int rc = tgi_cuda_image_retain(modules, bytes, n, &code->image, err);
+    for (uint32_t d = 0; rc == 0 && d < cuda->base.n_devices; d++) {
+        rc = tgi_cuda_image_load(cuda, modules, code->image, d, code->name, &module, err);
+        if (rc == 0)
+            rc = find_function(cuda, module, symbol, d, code, err);
+    }
+    if (rc == 0)
+        rc = check_signature(cuda, code, code->on[0].f, err);
+    if (rc == 0)
+        rc = TGI_CUDA_DO(cuda, err, cuOccupancyMaxPotentialBlockSize,
+                         (&code->occupancy_grid, &code->occupancy_block, code->on[0].f, NULL, 0, 0),
+                         "choosing a block size for kernel \"%s\"", code->name);
+    return rc;
+}
+
+/* All devices of a run have one architecture as a rule; where they differ the first one's code must do. */
+static int resolve_user(struct tgi_cuda *cuda, struct tgi_code *code, const struct tgi_space *space, struct tg_error *err)
+{
+    const struct tgi_variant *v = code->variant;
+    unsigned char *bytes = NULL;
+    char *symbol = NULL;
+    size_t n = 0;
+    int rc;
+    if (v->form == TGI_VARIANT_SOURCE) {
+        rc = compile(cuda, code, 0, &bytes, &n, &symbol, err);
+    } else {
+        rc = read_image(code->name, space->folder, v->path, &bytes, &n, err);
+        symbol = strdup(v->entry ? v->entry : code->name);
+        if (rc == 0 && !symbol)
+            rc = tgi_error_memory(err, "loading a kernel");
+    }
+    if (rc == 0)
+        rc = load_user(cuda, code, bytes, n, symbol, err);
+    free(bytes);
+    free(symbol);
+    return rc;
+}
+
+/* ---- Resolving ----------------------------------------------------------------------------*/
+
+static const struct tgi_variant *find_variant(const struct tgi_op *owner)
+{
+    for (uint32_t i = 0; i < owner->n_variants; i++)
+        if (owner->variants[i].on == TGI_DEVICE_CUDA)
+            return &owner->variants[i];
+    /* A kernel that is a built-in one runs wherever that does. */
+    for (uint32_t i = 0; i < owner->n_variants; i++)
+        if (owner->variants[i].form == TGI_VARIANT_BUILTIN && owner->n_variants == 1 && owner->variants[i].builtin->cuda)
+            return &owner->variants[i];
+    return NULL;
+}
+
+static char *describe(const struct tgi_code *code, int type)
+{
+    const struct tgi_variant *v = code->variant;
+    char *text = NULL;
+    int n;
+    if (code->blas != TG_NONE)
+        n = asprintf(&text, "%s", tgi_cuda_blas_name(code->blas));
+    else if (code->launcher)
+        n = asprintf(&text, "cuda builtin %s%s%s", v->builtin->name, type >= 0 ? " " : "",
+                     type >= 0 ? tg_dtype_name((enum tg_dtype)type) : "");
+    else
+        n = asprintf(&text, "cuda %s%s%s", v->form == TGI_VARIANT_SOURCE ? "source" : "binary", v->path ? " " : "",
+                     v->path ? v->path : "");
+    return n < 0 ? NULL : text;
+}
+
+static void set_position(const struct tgi_space *space, const struct tgi_variant *v, struct tg_error *err)
+{
+    uint32_t line, column;
+    if (err && !err->file[0] && tgi_space_locate(space, v->site, &line, &column))
+        tgi_error_set_position(err, space->file, line, column);
+}
+
+int tgi_cuda_resolve(struct tgi_devices *ds, const struct tg_graph *graph, uint32_t id, struct tgi_code **code_p,
+                     char **text_p, struct tg_error *err)
+{
+    struct tgi_cuda *cuda = tgi_cuda_of(ds);
+    const struct tgi_space *space = graph->space;
+    const struct tgi_op *op = &space->ops[id], *owner = op->generic == TG_NONE ? op : &space->ops[op->generic];
+    const struct tgi_variant *v = find_variant(owner);
+    if (!v)
+        return tgi_error(err, TG_E_NO_VARIANT, "kernel \"%s\" has no variant for CUDA devices", op->name);
+    struct tgi_code *code = calloc(1, sizeof *code);
+    if (!code)
+        return tgi_error_memory(err, "finding a kernel");
+    code->name = op->name;
+    code->op = op;
+    code->variant = v;
+    code->blas = TG_NONE;
+    for (uint32_t i = 0; i < op->n_params; i++)
+        if (op->params[i].access == TG_SCALAR)
+            code->ints |= (uint64_t)1 << i;
+    int rc = v->form == TGI_VARIANT_BUILTIN ? resolve_builtin(cuda, code, v->builtin, op->type_t, err)
+                                            : resolve_user(cuda, code, space, err);
+    if (rc == 0 && !(*text_p = describe(code, op->type_t)))
+        rc = tgi_error_memory(err, "finding a kernel");
+    if (rc) {
+        set_position(space, v, err);
+        tgi_cuda_unresolve(ds, code);
+        return rc;
+    }
+    *code_p = code;
+    return 0;
+}
+
+void tgi_cuda_unresolve(struct tgi_devices *ds, struct tgi_code *code)
+{
+    struct tgi_cuda *cuda = tgi_cuda_of(ds);
+    if (!code)
+        return;
+    if (code->image)
+        tgi_cuda_image_release(cuda, cuda->code->modules, code->image);
+    tgi_launcher_destroy(code->launcher);
+    free(code);
+}
+
+/* ---- Dimensions ---------------------------------------------------------------------------*/
+
+static int evaluate(const struct tgi_code *code, const struct tgi_expr *expr, const int64_t *slots, const char *what,
+                    int64_t least, uint32_t *value_p, struct tg_error *err)
+{
+    struct tgi_expr_error why;
+    int64_t value;
+    int rc = tgi_expr_eval_int(expr, slots, &value, &why);
+    if (rc)
+        return tgi_error(err, TG_E_EXPR_VALUE, "kernel \"%s\": its %s has no value: %s", code->name, what, why.text);
+    if (value < least || value > INT32_MAX)
+        return tgi_error(err, TG_E_EXPR_VALUE, "kernel \"%s\": its %s is %lld", code->name, what, (long long)value);
+    *value_p = (uint32_t)value;
+    return 0;
+}
+
+static int evaluate_three(const struct tgi_code *code, struct tgi_expr *const *exprs, const int64_t *slots, const char *what,
+                          uint32_t *values, struct tg_error *err)
+{
+    int rc = 0;
+    for (int i = 0; rc == 0 && i < 3; i++) {
+        values[i] = 1;
+        if (exprs[i])
+            rc = evaluate(code, exprs[i], slots, what, 1, &values[i], err);
+    }
+    return rc;
+}
+
+static int check_limit(const struct tgi_code *code, const char *what, uint64_t value, uint64_t limit, struct tg_error *err)
+{
+    return value <= limit ? 0
+                          : tgi_error(err, TG_E_UNSUPPORTED, "kernel \"%s\": %s is %llu, and %llu is the most on this device",
+                                      code->name, what, (unsigned long long)value, (unsigned long long)limit);
+}
+
+static int check_shape(const struct tgi_cuda *cuda, const struct tgi_code *code, const struct tgi_shape *s,
+                       struct tg_error *err)
+{
+    const struct tgi_cuda_device_info *i = cuda->device[0].info;
+    uint64_t n_threads = (uint64_t)s->block[0] * s->block[1] * s->block[2];
+    int rc = check_limit(code, "grid along x", s->grid[0], (uint64_t)i->max_grid_x, err);
+    rc = rc ? rc : check_limit(code, "grid along y", s->grid[1], (uint64_t)i->max_grid_y, err);
+    rc = rc ? rc : check_limit(code, "grid along z", s->grid[2], (uint64_t)i->max_grid_z, err);
+    rc = rc ? rc : check_limit(code, "the number of threads in a block", n_threads, (uint64_t)i->max_threads_per_block, err);
+    return rc ? rc : check_limit(code, "shared memory of a block", s->shared_bytes, (uint64_t)i->shared_per_block_optin, err);
+}
+
+static int user_shape(struct tgi_cuda *cuda, struct tgi_code *code, void *const *args, struct tgi_shape *s,
+                      struct tg_error *err)
+{
+    const struct tgi_variant *v = code->variant;
+    int64_t slots[TG_MAX_PARAMS] = {0};
+    for (uint32_t i = 0; i < code->op->n_params; i++)
+        if (code->ints >> i & 1)
+            slots[i] = *(const int64_t *)args[i];
+    int rc = evaluate_three(code, v->block, slots, "block", s->block, err);
+    if (rc == 0 && !v->block[0])
+        s->block[0] = (uint32_t)code->occupancy_block;
+    if (rc == 0)
+        rc = evaluate_three(code, v->grid, slots, "grid", s->grid, err);
+    if (rc == 0 && !v->grid[0])
+        s->grid[0] = (uint32_t)code->occupancy_grid; /* as many blocks as the device holds: such kernels stride */
+    if (rc == 0 && v->smem)
+        rc = evaluate(code, v->smem, slots, "shared memory", 0, &s->shared_bytes, err);
+    if (rc == 0 && v->cluster[0])
+        rc = evaluate_three(code, v->cluster, slots, "cluster", s->cluster, err);
+    if (rc == 0)
+        rc = check_shape(cuda, code, s, err);
+    for (uint32_t d = 0; rc == 0 && s->shared_bytes > DEFAULT_SHARED && d < cuda->base.n_devices; d++) {
+        rc = tgi_cuda_enter(cuda, d, err);
+        if (rc == 0)
+            rc = allow_shared(cuda, d, code, s->shared_bytes, err);
+    }
+    return rc;
+}
+
+int tgi_cuda_shape(struct tgi_devices *ds, struct tgi_code *code, void *const *args, struct tgi_shape *s,
+                   struct tg_error *err)
+{
+    struct tgi_launch launch;
+    memset(s, 0, sizeof *s);
+    if (!code->launcher)
+        return user_shape(tgi_cuda_of(ds), code, args, s, err);
+    if (code->blas != TG_NONE && tgi_cuda_blas_is_better(code->blas, args)) {
+        s->alternative = LIBRARY;
+        return 0;
+    }
+    int rc = tgi_launcher_size(code->launcher, args, &launch);
+    if (rc)
+        return tgi_error(err, rc, "kernel \"%s\": its sizes are too large to compute a grid", code->name);
+    s->grid[0] = launch.grid;
+    s->block[0] = launch.block;
+    s->grid[1] = s->grid[2] = s->block[1] = s->block[2] = 1;
+    s->shared_bytes = launch.shared_bytes;
+    return 0;
+}
+
+/* ---- Launching ----------------------------------------------------------------------------*/
+
+static int launch_cluster(struct tgi_cuda *cuda, uint32_t lane, struct tgi_code *code, const struct tgi_shape *s, void **args,
+                          struct tg_error *err)
+{
+    CUlaunchAttribute attribute = {.id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION};
+    attribute.value.clusterDim.x = s->cluster[0];
+    attribute.value.clusterDim.y = s->cluster[1];
+    attribute.value.clusterDim.z = s->cluster[2];
+    CUlaunchConfig config = {.gridDimX = s->grid[0], .gridDimY = s->grid[1], .gridDimZ = s->grid[2],
+                             .blockDimX = s->block[0], .blockDimY = s->block[1], .blockDimZ = s->block[2],
+                             .sharedMemBytes = s->shared_bytes, .hStream = tgi_cuda_stream(cuda, lane),
+                             .attrs = &attribute, .numAttrs = 1};
+    return TGI_CUDA_DO(cuda, err, cuLaunchKernelEx, (&config, code->on[tgi_lane_device(lane)].f, args, NULL),
+                       "launching kernel \"%s\" on cuda:%u", code->name, cuda->base.ordinal[tgi_lane_device(lane)]);
+}
+
+int tgi_cuda_launch(struct tgi_devices *ds, uint32_t lane, struct tgi_code *code, const struct tgi_shape *s, void **args,
+                    struct tg_error *err)
+{
+    struct tgi_cuda *cuda = tgi_cuda_of(ds);
+    uint32_t device = tgi_lane_device(lane);
+    int rc = tgi_cuda_enter(cuda, device, err);
+    if (rc)
+        return rc;
+    if (s->alternative == LIBRARY)
+        return tgi_cuda_blas_call(cuda, lane, code->blas, args, code->on[device].report, err);
+    if (s->cluster[0])
+        return launch_cluster(cuda, lane, code, s, args, err);
+    CUresult answer = cuda->api->cuLaunchKernel(code->on[device].f, s->grid[0], s->grid[1], s->grid[2], s->block[0],
+                                                s->block[1], s->block[2], s->shared_bytes, tgi_cuda_stream(cuda, lane),
+                                                args, NULL);
+    if (__builtin_expect(answer == CUDA_SUCCESS, 1))
+        return 0;
+    return tgi_cuda_done(cuda, answer, "cuLaunchKernel", err, "launching kernel \"%s\" on cuda:%u", code->name,
+                         ds->ordinal[device]);
+}
+
+/* ---- Faults -------------------------------------------------------------------------------*/
+
+static void describe_fault(const struct tgi_fault *f, char *text, size_t size)
+{
+    switch (f->kind) {
+    case TGI_FAULT_NOT_POSITIVE:
+        if (isnan(f->x)) /* a library does not tell */
+            snprintf(text, size, "pivot %lld of %lld is not positive: the matrix is not positive definite", (long long)f->a,
+                     (long long)f->b);
+        else
+            snprintf(text, size, "pivot %lld of %lld is %g: the matrix is not positive definite", (long long)f->a,
+                     (long long)f->b, f->x);
+        break;
+    case TGI_FAULT_NO_LU:
+        snprintf(text, size, "pivot %lld of %lld is %g: there is no LU factorisation without pivoting", (long long)f->a,
+                 (long long)f->b, f->x);
+        break;
+    case TGI_FAULT_HISTOGRAM:
+        snprintf(text, size, "a histogram of %lld bins over [%g, %g] is not possible", (long long)f->a, f->x, f->y);
+        break;
+    case TGI_FAULT_FFT_SIZE:
+        snprintf(text, size, "the length %lld of an FFT is not a power of two", (long long)f->a);
+        break;
+    case TGI_FAULT_TWIDDLE:
+        snprintf(text, size, "the total length %lld is not positive", (long long)f->a);
+        break;
+    default:
+        snprintf(text, size, "the length %lld is not positive", (long long)f->a);
+    }
+}
+
+int tgi_cuda_fault(struct tgi_devices *ds, uint32_t device, uint64_t *address_p, char *text, size_t size,
+                   struct tg_error *err)
+{
+    struct tgi_cuda *cuda = tgi_cuda_of(ds);
+    CUdeviceptr at = tgi_cuda_modules_fault(cuda->code->modules, device);
+    struct tgi_fault fault;
+    static const struct tgi_fault none;
+    if (!at)
+        return 0;
+    int rc = tgi_cuda_enter(cuda, device, err);
+    if (rc == 0)
+        rc = TGI_CUDA_DO(cuda, err, cuMemcpyDtoH, (&fault, at, sizeof fault), "reading the record of faults of cuda:%u",
+                         ds->ordinal[device]);
+    if (rc || fault.kind == TGI_FAULT_NONE)
+        return rc;
+    rc = TGI_CUDA_DO(cuda, err, cuMemcpyHtoD, (at, &none, sizeof none), "clearing the record of faults of cuda:%u",
+                     ds->ordinal[device]);
+    if (rc)
+        return rc;
+    describe_fault(&fault, text, size);
+    *address_p = fault.tile;
+    return 1;
+}

@@ -1,0 +1,32 @@
+/* Kernels for CUDA devices: found, compiled, loaded, launched.
+ *
+ * An operation has one or more ways to run (struct tgi_shape's `alternative`), best first: a library call
+ * (blas.h), the embedded module of built-in kernels, the user's own code.  Modules are loaded on each device
+ * when first needed and kept, least recently used first to go; compiled images are also kept on disk
+ * (graph/kernel_cache.h), keyed by source, options, architecture and the versions of compiler and driver. */
+#ifndef TGI_GPU_CODE_H
+#define TGI_GPU_CODE_H
+
+#include "gpu/device.h"
+
+int tgi_cuda_code_table_create(struct tgi_cuda *cuda, struct tgi_cuda_code_table **table_p, struct tg_error *err);
+void tgi_cuda_code_table_destroy(struct tgi_cuda *cuda, struct tgi_cuda_code_table *table);
+
+/* As the slots of struct tgi_device_ops. */
+int tgi_cuda_resolve(struct tgi_devices *ds, const struct tg_graph *graph, uint32_t op, struct tgi_code **code_p,
+                     char **text_p, struct tg_error *err);
+void tgi_cuda_unresolve(struct tgi_devices *ds, struct tgi_code *code);
+int tgi_cuda_shape(struct tgi_devices *ds, struct tgi_code *code, void *const *args, struct tgi_shape *shape_p,
+                   struct tg_error *err);
+int tgi_cuda_launch(struct tgi_devices *ds, uint32_t lane, struct tgi_code *code, const struct tgi_shape *shape,
+                    void **args, struct tg_error *err);
+int tgi_cuda_fault(struct tgi_devices *ds, uint32_t device, uint64_t *address_p, char *text, size_t size,
+                   struct tg_error *err);
+
+/* How many images were compiled by NVRTC, and found in the cache instead, since the devices were opened. */
+struct tgi_cuda_code_stats {
+    uint64_t n_compiled, n_cached;
+};
+void tgi_cuda_code_stats(const struct tgi_cuda *cuda, struct tgi_cuda_code_stats *stats_p);
+
+#endif
