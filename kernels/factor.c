@@ -35,6 +35,7 @@ const struct tgi_builtin tgi_builtin_potrf_lower = {
     .cpu = {[TG_F32] = potrf_lower_f32, [TG_F64] = potrf_lower_f64},
     .cuda = &(const struct tgi_builtin_cuda){
         .symbol = "tgk_potrf_lower",
+        .can_fail = true,
         .grid = TGI_TEAM_GRID,
         .block = "256",
         .shared_bytes = "14464*sizeof(T)",
@@ -65,6 +66,7 @@ const struct tgi_builtin tgi_builtin_getrf_nopiv = {
     .cpu = {[TG_F32] = getrf_nopiv_f32, [TG_F64] = getrf_nopiv_f64},
     .cuda = &(const struct tgi_builtin_cuda){
         .symbol = "tgk_getrf_nopiv",
+        .can_fail = true,
         .grid = TGI_TEAM_GRID,
         .block = "256",
         .shared_bytes = "15808*sizeof(T)",

@@ -190,3 +190,10 @@ template <bool is_lu, class T> __device__ __forceinline__ void tile(int64_t n, T
     }
 TGK_FLOATS(FACTOR)
 #undef FACTOR
+
+/* After a library's factorisation: `info` is 0, or the number of the pivot that was not positive, from 1. */
+extern "C" __global__ void tgk_report_info(const int *info, const void *tile, int64_t n)
+{
+    if (*info > 0)
+        report_fault(TGI_FAULT_NOT_POSITIVE, tile, *info - 1, n, NAN, 0);
+}

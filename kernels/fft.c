@@ -116,6 +116,7 @@ const struct tgi_builtin tgi_builtin_fft = {
     .cpu = {[TG_C64] = fft_c64, [TG_C128] = fft_c128},
     .cuda = &(const struct tgi_builtin_cuda){
         .symbol = "tgk_fft",
+        .can_fail = true,
         .grid = "min(2112,max(1,rows))",
         .block = "256",
         .shared_bytes = "n*sizeof(T)<=65536 ? max(0,n+ceildiv(n,2))*sizeof(T) : 0",
@@ -163,6 +164,7 @@ const struct tgi_builtin tgi_builtin_twiddle = {
     .cpu = {[TG_C64] = twiddle_c64, [TG_C128] = twiddle_c128},
     .cuda = &(const struct tgi_builtin_cuda){
         .symbol = "tgk_twiddle",
+        .can_fail = true,
         .grid = TGI_GRID("ceildiv(rows*cols,256)"),
         .block = "256",
     },
@@ -209,6 +211,7 @@ const struct tgi_builtin tgi_builtin_fft_butterfly = {
     .cpu = {[TG_C64] = fft_butterfly_c64, [TG_C128] = fft_butterfly_c128},
     .cuda = &(const struct tgi_builtin_cuda){
         .symbol = "tgk_fft_butterfly",
+        .can_fail = true,
         .grid = TGI_GRID("ceildiv(n,256)"),
         .block = "256",
     },

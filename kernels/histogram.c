@@ -43,6 +43,7 @@ const struct tgi_builtin tgi_builtin_histogram = {
             [TG_I64] = histogram_i64},
     .cuda = &(const struct tgi_builtin_cuda){
         .symbol = "tgk_histogram",
+        .can_fail = true,
         .grid = "min(528,max(1,ceildiv(n,8192)))",
         .block = "512",
     },

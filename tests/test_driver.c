@@ -106,8 +106,8 @@ static void a_check_names_call_attempt_and_answer(void **state)
                {CUDA_ERROR_INVALID_PTX, TG_E_COMPILE, false},
                {CUDA_ERROR_ILLEGAL_ADDRESS, TG_E_TASK_FAILED, true},
                {CUDA_ERROR_LAUNCH_FAILED, TG_E_TASK_FAILED, true},
-               {CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES, TG_E_SYSTEM, false},
-               {CUDA_ERROR_INVALID_VALUE, TG_E_SYSTEM, false}};
+               {CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES, TG_E_DRIVER, false},
+               {CUDA_ERROR_INVALID_VALUE, TG_E_DRIVER, false}};
     const struct tgi_cuda_api *api;
     struct tg_error err = {0};
     devices(1, true);
@@ -122,10 +122,11 @@ static void a_check_names_call_attempt_and_answer(void **state)
         assert_int_equal(tgi_cuda_is_fatal(map[i].rc), map[i].is_fatal);
     }
     /* A result that the driver itself does not know. */
-    assert_int_equal(tgi_cuda_check(api, (CUresult)12345, "cuX", &err, "doing"), TG_E_SYSTEM);
+    assert_int_equal(tgi_cuda_check(api, (CUresult)12345, "cuX", &err, "doing"), TG_E_DRIVER);
+    assert_int_equal(tg_status_exit_code(TG_E_DRIVER), 4);
     assert_non_null(strstr(err.text, "an unknown result (12345)"));
     CUdeviceptr p;
-    assert_int_equal(TGI_CUDA_CHECK(api, &err, cuMemAlloc, (&p, 64), "allocating %d bytes", 64), TG_E_SYSTEM);
+    assert_int_equal(TGI_CUDA_CHECK(api, &err, cuMemAlloc, (&p, 64), "allocating %d bytes", 64), TG_E_DRIVER);
     assert_non_null(
         strstr(err.text, "allocating 64 bytes: cuMemAlloc returned CUDA_ERROR_INVALID_CONTEXT (201)"));
     tgi_cuda_release();

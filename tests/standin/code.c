@@ -1,5 +1,7 @@
 /* Modules, kernels and launches.  A kernel's code is a function that the test registers. */
+#include "tests/standin/builtins.h"
 #include "tests/standin/internal.h"
+#include "tests/standin/object.h"
 
 enum { MAX_NAME = 128, MAX_HELD = 16, ARG_ALIGN = 16 };
 
@@ -38,7 +40,7 @@ static struct registration {
 } * registered; /* newest first; replaced ones stay, since functions point to them */
 static char held[MAX_HELD][MAX_NAME];
 
-int standin_register_kernel(const struct standin_kernel *kernel)
+int register_locked(const struct standin_kernel *kernel)
 {
     struct registration *r = calloc(1, sizeof *r);
     struct standin_param *params = calloc(kernel->n_params + 1, sizeof *params);
@@ -54,11 +56,17 @@ int standin_register_kernel(const struct standin_kernel *kernel)
     r->kernel = *kernel;
     r->kernel.name = name;
     r->kernel.params = params;
-    pthread_mutex_lock(&state.lock);
     r->next = registered;
     registered = r;
-    pthread_mutex_unlock(&state.lock);
     return 0;
+}
+
+int standin_register_kernel(const struct standin_kernel *kernel)
+{
+    pthread_mutex_lock(&state.lock);
+    int rc = register_locked(kernel);
+    pthread_mutex_unlock(&state.lock);
+    return rc;
 }
 
 static const struct standin_kernel *find_kernel(const char *name)
@@ -168,6 +176,7 @@ static CUresult module_load(CUcontext ctx, const char *image, bool is_of_library
     CUresult rc = CUDA_SUCCESS;
     if (!image)
         return CUDA_ERROR_INVALID_VALUE;
+    image = image_text(image);
     if (strncmp(image, "standin 1\n", 10) != 0)
         return CUDA_ERROR_INVALID_IMAGE;
     CUmodule m = object_new(MODULE, sizeof *m);
@@ -180,8 +189,11 @@ static CUresult module_load(CUcontext ctx, const char *image, bool is_of_library
         size_t n = strcspn(line, "\n"), size;
         int used = 0;
         snprintf(text, sizeof text, "%.*s", (int)n, line);
+        const char *code = line + 5;
         line += n + (line[n] == '\n');
-        if (sscanf(text, "kernel %127s%n", name, &used) == 1)
+        if (strncmp(text, "code ", 5) == 0)
+            rc = (CUresult)object_load(code);
+        else if (sscanf(text, "kernel %127s%n", name, &used) == 1)
             rc = add_function(m, name, text + used);
         else if (sscanf(text, "global %127s %zu", name, &size) == 2)
             rc = add_global(m, name, size);
@@ -255,20 +267,25 @@ CUresult cuModuleGetFunction(CUfunction *function_p, CUmodule module, const char
     return is_object(module, MODULE) ? get_function(module, name, function_p) : CUDA_ERROR_INVALID_HANDLE;
 }
 
-CUresult cuModuleGetGlobal_v2(CUdeviceptr *ptr_p, size_t *bytes_p, CUmodule module, const char *name)
+bool module_global(CUmodule module, const char *name, CUdeviceptr *ptr_p, size_t *bytes_p)
 {
-    BEGIN(cuModuleGetGlobal_v2);
-    if (!is_object(module, MODULE))
-        return CUDA_ERROR_INVALID_HANDLE;
     for (size_t i = 0; i < module->n_globals; i++)
         if (strcmp(module->global[i].name, name) == 0) {
             if (ptr_p)
                 *ptr_p = module->global[i].ptr;
             if (bytes_p)
                 *bytes_p = module->global[i].size;
-            return rc;
+            return true;
         }
-    return CUDA_ERROR_NOT_FOUND;
+    return false;
+}
+
+CUresult cuModuleGetGlobal_v2(CUdeviceptr *ptr_p, size_t *bytes_p, CUmodule module, const char *name)
+{
+    BEGIN(cuModuleGetGlobal_v2);
+    if (!is_object(module, MODULE))
+        return CUDA_ERROR_INVALID_HANDLE;
+    return module_global(module, name, ptr_p, bytes_p) ? rc : CUDA_ERROR_NOT_FOUND;
 }
 
 /* ---- Libraries ----------------------------------------------------------------------------*/
@@ -280,6 +297,7 @@ CUresult cuLibraryLoadData(CUlibrary *library_p, const void *image, CUjit_option
     BEGIN(cuLibraryLoadData);
     if (!image)
         return CUDA_ERROR_INVALID_VALUE;
+    image = image_text(image);
     if (strncmp(image, "standin 1\n", 10) != 0)
         return CUDA_ERROR_INVALID_IMAGE;
     CUlibrary l = object_new(LIBRARY, sizeof *l);

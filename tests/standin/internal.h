@@ -237,6 +237,9 @@ struct CUfunc_st {
     size_t args_size;
 };
 size_t function_offset(CUfunction function, unsigned param);
+int register_locked(const struct standin_kernel *kernel); /* standin_register_kernel() with the lock held */
+/* False if there is none of the name.  Either output may be NULL. */
+bool module_global(CUmodule module, const char *name, CUdeviceptr *ptr_p, size_t *bytes_p);
 CUresult function_op(CUfunction function, const unsigned *grid, const unsigned *block, unsigned shared_bytes,
                      bool is_cooperative, void **args, void **extra, struct op *op);
 void execute_kernel(struct item *item);

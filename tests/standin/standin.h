@@ -29,7 +29,8 @@
  * violations and leaks when the process ends; "-": stderr).
  *
  * A module image is text: a line "standin 1", then lines "kernel NAME [registers=N] [shared=N]
- * [threads=N]" and "global NAME BYTES".  A kernel needs a CPU function registered under its name. */
+ * [threads=N]", "global NAME BYTES", and "code BASE64" (object.h) before the kernels it defines.  Any other
+ * kernel needs a CPU function registered under its name; the built-in kernels have theirs. */
 #ifndef STANDIN_H
 #define STANDIN_H
 
@@ -105,6 +106,11 @@ struct standin_stats {
     X(void, standin_reset, (const struct standin_options *options)) \
     /* Copies what it is given; replaces an earlier one of the name.  0, or -1 without memory. */ \
     X(int, standin_register_kernel, (const struct standin_kernel *kernel)) \
+    /* The image of all built-in kernels, which are registered from the start, with the global tgk_fault. \
+       A fat binary stands for the same.  Static. */ \
+    X(const char *, standin_kernels_image, (void)) \
+    /* The same into a file; 0, or -1 with errno. */ \
+    X(int, standin_write_kernels, (const char *path)) \
     /* From inside a kernel: an address for n bytes at a device pointer that was not a parameter, checked \
        like one; NULL after a fault, and the kernel should return. */ \
     X(void *, standin_at, (const void *launch, CUdeviceptr ptr, size_t n, enum standin_param_kind access)) \
@@ -122,6 +128,8 @@ struct standin_stats {
     X(unsigned, standin_leaks, (char *text, size_t size)) \
     /* Misuse seen since the reset that a driver need not report; text gets the first ones. */ \
     X(unsigned, standin_violations, (char *text, size_t size)) \
+    /* Adds one: for libraries that stand in for others on top of the driver. */ \
+    X(void, standin_report, (const char *text)) \
     /* Work that is queued and not yet executed. */ \
     X(uint64_t, standin_pending, (void)) \
     /* While held, launches of this kernel do not execute: a kernel that never ends. */ \

@@ -1,0 +1,9 @@
+/* The built-in kernels on the stand-in driver: registered when the library is loaded, under the names of
+ * their variants for GPUs, with the functions of their variants for CPUs. */
+#ifndef STANDIN_BUILTINS_H
+#define STANDIN_BUILTINS_H
+
+/* The text that an image stands for: its own, or that of the built-in kernels if it is a fat binary. */
+const char *image_text(const void *image);
+
+#endif
