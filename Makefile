@@ -14,8 +14,8 @@ SOVERSION := 0
 
 GRAPH_SRC := arena.c args.c body.c cost.c cycle.c dtype.c error.c expr.c freeze.c gate.c graph.c infer.c kernel_cache.c \
              names.c op.c place.c race.c scalar.c sha256.c space.c task.c
-MEM_SRC := hostops.c store.c
-SCHED_SRC := control.c cpu_module.c futex.c header_text.c instance.c parking.c process.c \
+MEM_SRC := hostops.c order.c pool.c replica.c store.c
+SCHED_SRC := backend.c control.c cpu_module.c futex.c header_text.c instance.c offload.c offload_run.c offload_submit.c parking.c placement.c process.c record.c \
              resolve.c run.c runtime.c serial.c share.c spawn.c task.c topology.c watchdog.c \
              worker.c
 KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c fatbin.c fft.c fill.c \
@@ -29,27 +29,27 @@ IO_SRC := critical_path.c diagnostic.c dot.c fmt.c foreign.c gantt.c gen.c gen_l
           json_check.c json_expand.c json_head.c json_init.c json_kernel.c json_load.c json_names.c \
           json_out.c json_pool.c json_reference.c json_report.c json_scope.c json_stream.c json_tape.c \
           json_task.c json_tree.c json_value.c layout.c lint.c mermaid.c npy.c output.c palette.c path.c \
-          report.c results.c schema.c source.c templates.c text.c units.c utf8.c verify.c workflow.c \
+          report.c results.c schedule.c schema.c source.c templates.c text.c units.c utf8.c verify.c workflow.c \
           workflow_order.c workflow_write.c write_json.c
-CLI_SRC := cache.c check.c completion.c devices.c doctor.c expand.c explain.c explanations.c export.c \
-           fmt.c gen.c help.c import.c init.c interrupt.c load.c main.c message.c options.c results.c \
-           run.c schema.c table.c
+CLI_SRC := cache.c check.c completion.c crash.c devices.c doctor.c expand.c explain.c explanations.c export.c \
+           fmt.c gen.c help.c import.c init.c interrupt.c load.c main.c message.c options.c progress.c \
+           results.c run.c schema.c table.c
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
 TESTS := alloc cli cpu_module dense deque diagnostic dot driver expr fmt gen graph hostops import infer \
-         invalid json_tape kernels launch load load_memory npy parking path results run schema standin store \
-         topology verify write_json
+         invalid json_tape kernels launch load load_memory npy parking path results run schema offload \
+         standin standin_builtins standin_libs store topology verify write_json
 TEST_SCRIPTS := cli examples install readme stack
 
 # What talks to the CUDA driver; needs no toolkit.
-GPU_HOST_SRC := driver.c
+GPU_HOST_SRC := blas.c code.c collective.c device.c driver.c module.c nvrtc.c
 # The driver for tests (tests/standin/standin.h), which they load at run time.
-STANDIN_SRC := code.c core.c device.c graph.c memory.c work.c
+STANDIN_SRC := builtins.c code.c core.c device.c graph.c memory.c object.c report.c work.c
+STANDIN_NVRTC_SRC := nvrtc.c nvrtc_compile.c nvrtc_source.c
+STANDIN_NCCL_SRC := nccl.c nccl_group.c nccl_work.c
 LIB_SRC := $(GRAPH_SRC:%=graph/%) $(MEM_SRC:%=mem/%) $(SCHED_SRC:%=sched/%) $(KERNELS_SRC:%=kernels/%) \
            $(IO_SRC:%=io/%) $(GPU_HOST_SRC:%=gpu/%)
 PROGRAM_SRC := $(CLI_SRC:%=io/cli/%)
 
-# Code for GPUs; none yet.
-GPU_SRC :=
 
 # ---- Variables ------------------------------------------------------------------------------
 
@@ -106,12 +106,11 @@ TEST_LIBS := -lcmocka -ljansson
 
 # nvcc compiles device code alone, and only with CUDA=1.
 NVCC ?= $(or $(shell command -v nvcc),$(wildcard /usr/local/cuda/bin/nvcc),nvcc)
-CUDA ?= $(if $(and $(GPU_SRC),$(shell command -v $(NVCC))),1,0)
+CUDA ?= $(if $(shell command -v $(NVCC)),1,0)
 # Compute capabilities to compile for; the last one also as PTX, for GPUs to come.
 ARCHS ?= 80 90a
 PTX_ARCH = $(patsubst %a,%,$(lastword $(ARCHS)))
 ifeq ($(CUDA),1)
-  LIB_SRC += $(GPU_SRC:%=gpu/%)
   FATBIN := $(B)/kernels.fatbin
   CUDA_FLAGS := -DTG_HAVE_CUDA=1 -DTG_KERNELS_FATBIN='"$(FATBIN)"'
 endif
@@ -172,7 +171,7 @@ export HELP
 help:
 	@echo "$$HELP"
 
-tests: all $(TEST_PROGRAMS) $(STANDIN)
+tests: all $(TEST_PROGRAMS) $(STANDIN) $(addprefix $(B)/tests/,libstandin-nvrtc.so libstandin-nccl.so standin-kernels.txt)
 
 # Optimisation beyond the rest, for loops over elements; CFLAGS_FILE is for single files:
 #     $(B)/kernels/gemm.o: CFLAGS_FILE := -mfma
@@ -241,9 +240,29 @@ $(B)/tests/test_%: $(B)/tests/test_%.o $(CLI_LIB) $(STATIC)
 $(B)/tests/test_alloc: private LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc \
     -Wl,--wrap=mmap,--wrap=munmap,--wrap=pthread_create
 
-$(STANDIN): $(STANDIN_OBJ)
+# It runs the built-in kernels, from its own copy of them.
+STANDIN_KERNELS_OBJ := $(patsubst %.c,$(B)/kernels/%.o,$(filter-out fatbin.c,$(KERNELS_SRC))) $(B)/graph/dtype.o \
+                       $(B)/graph/expr.o
+$(STANDIN): $(STANDIN_OBJ) $(STANDIN_KERNELS_OBJ) tests/standin/exports.map
 	@$(if $(Q),echo "  LINK    $@")
-	$(Q)$(LINK) -shared -o $@ $(STANDIN_OBJ) -lpthread
+	$(Q)$(LINK) -shared -Wl,--version-script=tests/standin/exports.map -Wl,-z,defs -o $@ $(STANDIN_OBJ) \
+	    $(STANDIN_KERNELS_OBJ) -ldl -lm -lpthread
+
+# Stand-ins for NVRTC and NCCL (tests/standin/nvrtc.h, nccl.h).
+$(B)/tests/standin/nvrtc_compile.o: tests/standin/standin_prelude.hpp
+$(B)/tests/libstandin-nvrtc.so: $(STANDIN_NVRTC_SRC:%.c=$(B)/tests/standin/%.o)
+	@$(if $(Q),echo "  LINK    $@")
+	$(Q)$(LINK) -shared -Wl,-z,defs -o $@ $(filter %.o,$^) -ldl
+$(B)/tests/libstandin-nccl.so: $(STANDIN_NCCL_SRC:%.c=$(B)/tests/standin/%.o) $(B)/graph/dtype.o
+	@$(if $(Q),echo "  LINK    $@")
+	$(Q)$(LINK) -shared -Wl,-z,defs,-z,nodelete -o $@ $(filter %.o,$^) -ldl -lpthread
+
+# The module of all built-in kernels for it.
+$(B)/tests/write_kernels: $(B)/tests/standin/write_kernels.o
+	@$(if $(Q),echo "  LINK    $@")
+	$(Q)$(LINK) -o $@ $< -ldl
+$(B)/tests/standin-kernels.txt: $(B)/tests/write_kernels $(STANDIN)
+	$(Q)$< $(STANDIN) $@
 
 # ---- Benchmarks -----------------------------------------------------------------------------
 #
@@ -291,7 +310,7 @@ $(B)/.flags: FORCE
 	    scripts/bootstrap.sh --dry-run build || { echo "scripts/bootstrap.sh build installs them."; exit 1; }; \
 	    echo '$(CC) $(ALL_CFLAGS)' > $@; }
 
--include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TESTS:%=$(B)/tests/test_%.d) $(STANDIN_OBJ:.o=.d) $(wildcard $(B)/bench/*.d)
+-include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TESTS:%=$(B)/tests/test_%.d) $(STANDIN_OBJ:.o=.d) $(wildcard $(B)/tests/standin/*.d $(B)/bench/*.d)
 
 # ---- Demo and tests -------------------------------------------------------------------------
 

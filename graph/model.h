@@ -230,6 +230,12 @@ struct tgi_space {
     void *locate_user;
     void (*locate_free)(void *user);
     const char *params_text; /* JSON objects kept for writing the graph back; NULL: none */
+    /* Parameters that no expression mentions, for io/lint.h; from the arena of strings. */
+    struct tgi_unused_param {
+        const char *name;
+        uint32_t site;
+    } *unused_params;
+    uint32_t n_unused_params;
     const char *meta_text;
 };
 

@@ -20,6 +20,8 @@
  *   caller-owned struct tg_error that may be NULL.  Outputs are written only on success; on
  *   failure the objects passed in are as they were.
  * - create makes an object that destroy ends; destroy accepts NULL and cannot fail.
+ * - Pointers must not be NULL unless a comment says what NULL means; err may always be, and so may the
+ *   options of create and load, which are then the defaults, an array of length 0, and `user`.
  * - Strings and arrays passed in are copied unless a comment says otherwise.
  * - A graph that is being built belongs to one thread.  A frozen graph is immutable and may be
  *   used by any number of threads and runs.  A runtime may be used by any thread.  A run belongs
@@ -120,6 +122,7 @@ extern "C" {
     X(NO_LIBRARY, 707, 4, "library not found")                                      \
     X(SYSTEM, 708, 4, "operating system call failed")                               \
     X(UNSUPPORTED, 709, 1, "not supported by this build or device")                 \
+    X(DRIVER, 710, 4, "a device's driver refused a call")                           \
     X(COLLECTIVE, 801, 1, "collective cannot be performed")                         \
     X(OPEN, 901, 3, "cannot open file")                                             \
     X(READ, 902, 3, "cannot read file")                                             \
@@ -354,6 +357,7 @@ struct tg_task_spec {
 
 /* ---- The graph ----------------------------------------------------------------------------*/
 
+/* name: for messages and pictures; NULL: none. */
 int tg_graph_create(const char *name, struct tg_graph **graph_p, struct tg_error *err);
 /* A graph for the body of a repeat, while or if task of `parent`: it shares the parent's buffers
  * and kernels and has tasks of its own.  Destroy it only if it was not given to a task. */
@@ -436,8 +440,14 @@ struct tg_runtime_options {
     const char *topology;   /* hwloc synthetic description or XML file for tests; NULL: this machine */
     size_t stack_bytes;     /* of a worker thread; 0: the system's default */
     uint64_t memory_bytes;  /* limit for all buffers; 0: none */
+    const char *devices;    /* beside CPUs: "cuda" for all, "cuda:0,2"; NULL: none.  Asked for and not there is
+                               TG_E_NO_DEVICE or TG_E_NO_LIBRARY */
+    uint64_t device_bytes;  /* limit on each device; 0: most of what is free */
+    void (*on_thread)(void *user); /* called first by every worker thread, for its name, its signal stack ..;
+                                      NULL: nothing is */
+    void *user;
 };
-#define TG_RUNTIME_OPTIONS_INIT {sizeof(struct tg_runtime_options), 0, false, NULL, 0, 0}
+#define TG_RUNTIME_OPTIONS_INIT {sizeof(struct tg_runtime_options), 0, false, NULL, 0, 0, NULL, 0, NULL, NULL}
 
 struct tg_runtime;
 int tg_runtime_create(const struct tg_runtime_options *options, struct tg_runtime **runtime_p, struct tg_error *err);
@@ -486,7 +496,8 @@ int tg_run_poll(const struct tg_run *run);
 void tg_run_cancel(struct tg_run *run);
 
 /* Memory of a tile, valid until the next start, bind or destroy of the run; NULL for an absent
- * tile.  Contents are defined once wait has returned. */
+ * tile, or if its contents were on a device that has been lost.  Contents are defined once wait has returned; what
+ * is on a device is copied when it is asked for here. */
 void *tg_run_tile(const struct tg_run *run, tg_buffer_id buffer, uint32_t tile);
 
 enum tg_task_state { TG_TASK_WAITING, TG_TASK_DONE, TG_TASK_FAILED, TG_TASK_SKIPPED };
@@ -510,6 +521,16 @@ uint32_t tg_context_worker(const struct tg_context *ctx); /* 0 .. n_workers-1 */
 bool tg_context_is_cancelled(const struct tg_context *ctx);
 /* Sets the text that explains why the task is about to fail.  The last call counts. */
 void tg_context_explain(const struct tg_context *ctx, const char *format, ...) TG_PRINTF(2, 3);
+
+/* What the calling thread executes, for handlers of SIGSEGV and the like: safe there.  depth 0 is the
+ * innermost task, 1 the one that waits on this thread for a job meanwhile, ..; false: there is no such.
+ * The strings belong to the graph. */
+struct tg_thread_task {
+    tg_task_id task;
+    const char *name; /* NULL: it has none */
+    const char *kernel;
+};
+bool tg_thread_task(uint32_t depth, struct tg_thread_task *task_p);
 
 /* A child that runs in parallel with its parent.  The storage is the caller's, usually on its
  * stack, and must live until tg_sync(). */

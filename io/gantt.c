@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "graph/error.h"
-#include "io/critical_path.h"
 #include "io/palette.h"
+#include "io/schedule.h"
 #include "io/units.h"
 #include "io/utf8.h"
 
@@ -22,14 +22,15 @@
 
 struct bar {
     uint64_t start_ns, end_ns, busy_ns;
-    uint32_t worker, kind, task, n_tasks;
+    uint32_t worker, kind, part, task, n_tasks;
 };
 
 struct drawing {
     const struct tgi_gantt *gantt;
     FILE *to;
     struct tgi_palette palette;
-    struct tgi_critical_path path;
+    struct tgi_schedule schedule;
+    uint64_t n_critical; /* tasks on the critical path */
     struct bar *bars;
     uint64_t n_spans, n_bars, busy_ns;
     double lane_height, lane_gap, bottom;
@@ -74,11 +75,6 @@ static void write_text(FILE *to, const char *text)
 
 /* ---- Bars ---------------------------------------------------------------------------------*/
 
-static bool has_run(const struct tgi_span *span)
-{
-    return span->end_ns > 0;
-}
-
 static int compare_bars(const void *a, const void *b)
 {
     const struct bar *x = a, *y = b;
@@ -86,22 +82,34 @@ static int compare_bars(const void *a, const void *b)
         return x->worker < y->worker ? -1 : 1;
     if (x->start_ns != y->start_ns)
         return x->start_ns < y->start_ns ? -1 : 1;
+    if (x->part != y->part)
+        return x->part < y->part ? -1 : 1;
     return x->task < y->task ? -1 : x->task > y->task;
+}
+
+static void collect_part(struct drawing *d, uint32_t i)
+{
+    const struct tgi_part *part = &d->schedule.parts[i];
+    for (uint32_t t = 0; t < part->graph->n_tasks; t++) {
+        const struct tgi_span *s = &part->spans[t];
+        if (!tgi_part_has_work(part, t) || s->worker >= d->gantt->n_workers)
+            continue;
+        d->bars[d->n_spans++] = (struct bar){s->start_ns, s->end_ns, s->end_ns - s->start_ns, s->worker,
+                                             tgi_palette_kind(part->graph, &d->palette, t), i, t, 1};
+        d->busy_ns += s->end_ns - s->start_ns;
+    }
 }
 
 static int collect_bars(struct drawing *d, struct tg_error *err)
 {
-    const struct tg_graph *g = d->gantt->graph;
-    d->bars = malloc(((size_t)g->n_tasks + 1) * sizeof(*d->bars));
+    d->bars = malloc((d->schedule.n_tasks + 1) * sizeof(*d->bars));
     if (!d->bars)
         return tgi_error_memory(err, "a picture of the schedule");
-    for (uint32_t t = 0; t < g->n_tasks; t++) {
-        const struct tgi_span *s = &d->gantt->spans[t];
-        if (!has_run(s) || s->worker >= d->gantt->n_workers)
-            continue;
-        d->bars[d->n_spans++] = (struct bar){s->start_ns, s->end_ns, s->end_ns - s->start_ns, s->worker,
-                                             tgi_palette_kind(g, &d->palette, t), t, 1};
-        d->busy_ns += s->end_ns - s->start_ns;
+    for (uint32_t i = 0; i < d->schedule.n_parts; i++) {
+        const struct tgi_part *part = &d->schedule.parts[i];
+        collect_part(d, i);
+        for (uint32_t k = 0; part->is_critical && k < part->path.n_tasks; k++)
+            d->n_critical += tgi_part_has_work(part, part->path.tasks[k]);
     }
     qsort(d->bars, d->n_spans, sizeof(*d->bars), compare_bars);
     d->n_bars = d->n_spans;
@@ -136,8 +144,9 @@ static void merge_bars(struct drawing *d)
 
 static void write_bar(const struct drawing *d, const struct bar *bar)
 {
-    const struct tg_graph *g = d->gantt->graph;
-    const struct tgi_span *span = &d->gantt->spans[bar->task];
+    const struct tgi_part *part = &d->schedule.parts[bar->part];
+    const struct tg_graph *g = part->graph;
+    const struct tgi_span *span = &part->spans[bar->task];
     double x = x_of(d, (double)bar->start_ns), width = x_of(d, (double)bar->end_ns) - x;
     char from[TGI_UNITS_SIZE], taken[TGI_UNITS_SIZE], count[TGI_UNITS_SIZE], scratch[32];
     const char *name = tgi_graph_task_name(g, bar->task, scratch);
@@ -218,14 +227,12 @@ static void write_lanes(const struct drawing *d)
     }
 }
 
-static void write_critical(const struct drawing *d)
+static void write_critical(const struct drawing *d, const struct tgi_part *part)
 {
-    if (d->path.n_tasks > MOST_CRITICAL)
-        return;
     const struct tgi_span *last = NULL;
-    for (uint32_t i = 0; i < d->path.n_tasks; i++) {
-        const struct tgi_span *s = &d->gantt->spans[d->path.tasks[i]];
-        if (!has_run(s))
+    for (uint32_t i = 0; i < part->path.n_tasks; i++) {
+        const struct tgi_span *s = &part->spans[part->path.tasks[i]];
+        if (!tgi_part_has_work(part, part->path.tasks[i]))
             continue;
         double x = x_of(d, (double)s->start_ns), width = x_of(d, (double)s->end_ns) - x;
         if (last && last->worker != s->worker)
@@ -246,10 +253,12 @@ static double write_legend(const struct drawing *d, double y)
     double x = LEFT;
     if (!busy_ns)
         return y;
-    for (uint32_t t = 0; t < d->gantt->graph->n_tasks; t++) {
-        const struct tgi_span *s = &d->gantt->spans[t];
-        if (has_run(s))
-            busy_ns[tgi_palette_kind(d->gantt->graph, &d->palette, t)] += s->end_ns - s->start_ns;
+    for (uint32_t i = 0; i < d->schedule.n_parts; i++) {
+        const struct tgi_part *part = &d->schedule.parts[i];
+        for (uint32_t t = 0; t < part->graph->n_tasks; t++)
+            if (tgi_part_has_work(part, t))
+                busy_ns[tgi_palette_kind(part->graph, &d->palette, t)] +=
+                    part->spans[t].end_ns - part->spans[t].start_ns;
     }
     for (uint32_t k = 0; k < d->palette.n_kinds; k++) {
         char taken[TGI_UNITS_SIZE];
@@ -269,7 +278,7 @@ static double write_legend(const struct drawing *d, double y)
         x += width;
     }
     free(busy_ns);
-    if (d->path.n_tasks == 0)
+    if (d->n_critical == 0)
         return y;
     char length[TGI_UNITS_SIZE];
     if (x + 200 > WIDTH - RIGHT) {
@@ -278,7 +287,7 @@ static double write_legend(const struct drawing *d, double y)
     }
     fprintf(d->to, "<rect class=\"c\" x=\"%.1f\" y=\"%.1f\" width=\"12\" height=\"12\"/>"
             "<text class=\"t\" x=\"%.1f\" y=\"%.1f\">critical path  %s</text>\n", x, y - 10, x + 17, y,
-            tgi_format_time(d->path.length, length, sizeof(length)));
+            tgi_format_time(d->schedule.critical_ns, length, sizeof(length)));
     return y;
 }
 
@@ -287,7 +296,7 @@ static void write_head(const struct drawing *d, double height)
     const struct tg_graph *g = d->gantt->graph;
     char tasks[TGI_UNITS_SIZE], makespan[TGI_UNITS_SIZE], bound[TGI_UNITS_SIZE];
     double area_ns = (double)d->busy_ns / d->gantt->n_workers;
-    double bound_ns = area_ns > d->path.length ? area_ns : d->path.length;
+    double bound_ns = area_ns > d->schedule.critical_ns ? area_ns : d->schedule.critical_ns;
     fprintf(
         d->to,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %.0f %.0f\" width=\"%.0f\" height=\"%.0f\" "
@@ -297,7 +306,7 @@ static void write_head(const struct drawing *d, double height)
         ".a{text-anchor:middle;fill:#666}.w{text-anchor:end}.g{stroke:#d8d8d8}.l{fill:#f3f3f3}\n"
         ".c{fill:none;stroke:%s;stroke-width:%s;pointer-events:none}line.c{stroke-width:1;stroke-opacity:.6}"
         "\n",
-        WIDTH, height, WIDTH, height, TGI_PALETTE_CRITICAL, d->path.n_tasks > 200 ? ".4" : "1.6");
+        WIDTH, height, WIDTH, height, TGI_PALETTE_CRITICAL, d->n_critical > 200 ? ".4" : "1.6");
     for (uint32_t k = 0; k < d->palette.n_kinds; k++)
         fprintf(d->to, ".k%u{fill:%s%s}\n", k, tgi_palette_fill(g->space, &d->palette, k),
                 d->n_spans > 300 ? "" : ";stroke:#fff;stroke-width:.5");
@@ -309,6 +318,8 @@ static void write_head(const struct drawing *d, double height)
             d->gantt->n_workers == 1 ? "" : "s",
             tgi_format_time((double)d->gantt->makespan_ns, makespan, sizeof(makespan)),
             tgi_format_time(bound_ns, bound, sizeof(bound)));
+    if (!d->schedule.is_whole)
+        fputs("; there were more rounds than are drawn", d->to);
     if (d->n_bars < d->n_spans) {
         char bars[TGI_UNITS_SIZE];
         fprintf(d->to, "; neighbours drawn as one where there is no room for each: %s bars",
@@ -337,22 +348,11 @@ static void write_picture(struct drawing *d)
     write_axis(d);
     for (uint64_t i = 0; i < d->n_bars && !ferror(d->to); i++)
         write_bar(d, &d->bars[i]);
-    write_critical(d);
+    for (uint32_t i = 0; i < d->schedule.n_parts && d->n_critical <= MOST_CRITICAL; i++)
+        if (d->schedule.parts[i].is_critical)
+            write_critical(d, &d->schedule.parts[i]);
     write_legend(d, d->bottom + 24);
     fputs("</svg>\n", d->to);
-}
-
-int tgi_gantt_critical_path(const struct tg_graph *g, const struct tgi_span *spans,
-                            struct tgi_critical_path *path_p, struct tg_error *err)
-{
-    double *weight = malloc(((size_t)g->n_tasks + 1) * sizeof(*weight));
-    if (!weight)
-        return tgi_error_memory(err, "the critical path of a run");
-    for (uint32_t t = 0; t < g->n_tasks; t++)
-        weight[t] = has_run(&spans[t]) ? (double)(spans[t].end_ns - spans[t].start_ns) : 0;
-    int rc = tgi_critical_path_find(g, weight, path_p, err);
-    free(weight);
-    return rc;
 }
 
 int tgi_gantt_write(const struct tgi_gantt *gantt, FILE *to, struct tg_error *err)
@@ -365,9 +365,9 @@ int tgi_gantt_write(const struct tgi_gantt *gantt, FILE *to, struct tg_error *er
     int rc = tgi_palette_create(gantt->graph->space, &d.palette, err);
     if (rc)
         return rc;
-    rc = collect_bars(&d, err);
+    rc = tgi_schedule_create(gantt->graph, gantt->spans, gantt->rounds, &d.schedule, err);
     if (rc == 0)
-        rc = tgi_gantt_critical_path(gantt->graph, gantt->spans, &d.path, err);
+        rc = collect_bars(&d, err);
     if (rc == 0) {
         merge_bars(&d);
         write_picture(&d);
@@ -375,7 +375,7 @@ int tgi_gantt_write(const struct tgi_gantt *gantt, FILE *to, struct tg_error *er
             rc = tgi_error(err, TG_E_WRITE, "cannot write the picture of the schedule");
     }
     free(d.bars);
-    tgi_critical_path_fini(&d.path);
+    tgi_schedule_fini(&d.schedule);
     tgi_palette_fini(&d.palette);
     return rc;
 }

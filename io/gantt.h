@@ -12,14 +12,10 @@ struct tgi_gantt {
     const struct tgi_span *spans; /* by task */
     uint32_t n_workers;
     uint64_t makespan_ns;
+    const struct tgi_rounds *rounds; /* of bodies; NULL: none */
 };
 
 /* Many spans are drawn merged with their neighbours, and the picture says so. */
 int tgi_gantt_write(const struct tgi_gantt *gantt, FILE *to, struct tg_error *err);
-
-/* The longest path through the graph by the measured times: no schedule of these tasks is shorter. */
-struct tgi_critical_path;
-int tgi_gantt_critical_path(const struct tg_graph *g, const struct tgi_span *spans,
-                            struct tgi_critical_path *path_p, struct tg_error *err);
 
 #endif

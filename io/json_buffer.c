@@ -233,7 +233,7 @@ int tgi_read_buffers(struct tgi_reader *r, uint32_t node)
         if (rc != 0 && !tgi_name_index_mark_broken(&r->buffers, tgi_node_string(r, key)))
             rc = tgi_report_memory(r);
         result = rc != 0 ? rc : result;
-        tgi_pool_reset(&r->scratch);
+        tgi_json_pool_reset(&r->scratch);
         key = tgi_tape_next(&r->tape, key + 1);
     }
     return result;

@@ -32,7 +32,7 @@ static int read_expected(struct tgi_reader *r, uint32_t node, const char *what, 
 {
     enum tgi_tape_type type = tgi_node_type(r, node);
     uint32_t n = type == TGI_TAPE_ARRAY ? tgi_tape_count(&r->tape, node) : 1;
-    double *values = tgi_pool_alloc(&r->scratch, ((size_t)n + 1) * sizeof *values);
+    double *values = tgi_json_pool_alloc(&r->scratch, ((size_t)n + 1) * sizeof *values);
     if (values == NULL)
         return tgi_report_memory(r);
     if (type != TGI_TAPE_ARRAY) {
@@ -245,7 +245,7 @@ int tgi_read_checks(struct tgi_reader *r, uint32_t node)
     for (uint32_t left = tgi_tape_count(&r->tape, node); left > 0 && !tgi_reader_is_done(r); left--) {
         int rc = tgi_read_check(r, item);
         result = rc != 0 ? rc : result;
-        tgi_pool_reset(&r->scratch);
+        tgi_json_pool_reset(&r->scratch);
         item = tgi_tape_next(&r->tape, item);
     }
     return result;

@@ -45,7 +45,7 @@ static void set_slot(struct tgi_reader *r, uint32_t slot, int64_t value)
 
 static int too_many(struct tgi_reader *r, uint32_t node, uint64_t n)
 {
-    struct tgi_remark remark = {.help = "the limit can be raised (max_tasks, --limit)"};
+    struct tgi_remark remark = {.help = "the limit can be raised (max_tasks, tgraph expand --limit)"};
     return tgi_report(r, node, &remark, TG_E_EXPANSION,
                       "expansion makes %s%" PRIu64 " tasks or iterations, the limit is %" PRIu64,
                       n == UINT64_MAX ? "more than " : "", n == UINT64_MAX ? r->max_tasks : n, r->max_tasks);

@@ -115,6 +115,6 @@ int tgi_read_head(struct tgi_reader *r, uint32_t node, const uint32_t *v)
         return tgi_report_memory(r);
     if (r->params.n_entries > 0 && !tgi_reader_is_done(r))
         result = (rc = keep_params(r)) != 0 ? rc : result;
-    tgi_pool_reset(&r->scratch);
+    tgi_json_pool_reset(&r->scratch);
     return result;
 }

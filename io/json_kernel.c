@@ -187,7 +187,7 @@ static int read_text(struct tgi_reader *r, uint32_t node, const char *what, cons
             return rc;
         size += tgi_tape_count(&r->tape, item) + 1;
     }
-    char *text = tgi_pool_alloc(&r->scratch, size);
+    char *text = tgi_json_pool_alloc(&r->scratch, size);
     if (text == NULL)
         return tgi_report_memory(r);
     item = node + 1;
@@ -217,7 +217,7 @@ static int read_file(struct tgi_reader *r, uint32_t node, const char *path, cons
         rc = tgi_report(r, node, NULL, TG_E_LIMIT, "\"%.200s\" has more than %u bytes", path,
                         MAX_SOURCE_BYTES);
     else if (text_p != NULL) {
-        char *text = tgi_pool_alloc(&r->scratch, (size_t)st.st_size + 1);
+        char *text = tgi_json_pool_alloc(&r->scratch, (size_t)st.st_size + 1);
         ssize_t n = 0, got = 0;
         while (text != NULL && got < st.st_size && (n = read(fd, text + got, (size_t)(st.st_size - got))) > 0)
             got += n;
@@ -520,7 +520,7 @@ int tgi_read_kernels(struct tgi_reader *r, uint32_t node)
         if (rc != 0 && !tgi_name_index_mark_broken(&r->kernels, tgi_node_string(r, key)))
             rc = tgi_report_memory(r);
         result = rc != 0 ? rc : result;
-        tgi_pool_reset(&r->scratch);
+        tgi_json_pool_reset(&r->scratch);
         key = tgi_tape_next(&r->tape, key + 1);
     }
     return result;

@@ -115,7 +115,7 @@ static int read_input(struct tgi_reader *r, struct input *in, char until, size_t
     }
 }
 
-/* Standard input has no name to tell the form by: a first line that says so does. */
+/* Whatever the name is: a first line that says so begins a stream. */
 static bool looks_like_stream(struct tgi_reader *r, const struct input *in)
 {
     const char *newline = memchr(in->text, '\n', in->used);
@@ -150,7 +150,7 @@ static int read_any(struct tgi_reader *r, const char *path)
     size_t length = strlen(path);
     bool is_at_end = false, is_stream = length > 6 && strcmp(path + length - 6, ".jsonl") == 0;
     int rc = open_input(r, path, &in);
-    if (rc == 0 && strcmp(path, "-") == 0) {
+    if (rc == 0 && !is_stream) {
         rc = read_input(r, &in, '\n', most, &is_at_end);
         is_stream = rc == 0 && looks_like_stream(r, &in);
     }
@@ -168,15 +168,39 @@ static int read_any(struct tgi_reader *r, const char *path)
     return rc;
 }
 
+/* What nothing has used once all is read. */
+static int keep_unused_params(struct tgi_reader *r)
+{
+    struct tgi_space *space = r->graph->space;
+    uint32_t n = 0;
+    for (uint32_t k = 0; k < r->n_params; k++)
+        n += !r->param_values[k].is_used;
+    if (n == 0)
+        return 0;
+    space->unused_params = tgi_arena_alloc(&space->strings, n * sizeof *space->unused_params);
+    if (space->unused_params == NULL)
+        return tgi_report_memory(r);
+    for (uint32_t k = 0; k < r->params.n_entries; k++) {
+        const struct tgi_param_value *value = &r->param_values[r->params.entries[k].value];
+        const char *name = value->is_used ? NULL : tgi_arena_strdup(&space->strings, r->params.entries[k].name);
+        if (value->is_used)
+            continue;
+        if (name == NULL)
+            return tgi_report_memory(r);
+        space->unused_params[space->n_unused_params++] = (struct tgi_unused_param){name, value->site};
+    }
+    return 0;
+}
+
 /* ---- The reader ---------------------------------------------------------------------------*/
 
 static void reader_fini(struct tgi_reader *r)
 {
     tgi_tape_fini(&r->tape);
-    tgi_pool_fini(&r->scratch);
+    tgi_json_pool_fini(&r->scratch);
     for (uint32_t k = 0; k < r->n_subgraphs; k++)
         free(r->subgraphs[k]->calls);
-    tgi_pool_fini(&r->keep);
+    tgi_json_pool_fini(&r->keep);
     tgi_name_index_fini(&r->params);
     tgi_name_index_fini(&r->buffers);
     tgi_name_index_fini(&r->kernels);
@@ -218,6 +242,8 @@ int tg_graph_load(const char *path, const struct tg_load_options *options, struc
     int rc = r->slots_i != NULL && r->slots_f != NULL ? read_any(r, path) : tgi_report_memory(r);
     if (rc == 0 && r->n_errors > 0)
         rc = r->first.status;
+    if (rc == 0)
+        rc = keep_unused_params(r);
     if (rc != 0) {
         tg_graph_destroy(r->graph);
         rc = r->n_errors > 0 ? r->first.status : rc;

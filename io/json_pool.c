@@ -7,15 +7,15 @@
 
 #define CHUNK_BYTES (16u << 10)
 
-struct tgi_pool_chunk {
-    struct tgi_pool_chunk *next;
+struct tgi_json_pool_chunk {
+    struct tgi_json_pool_chunk *next;
     size_t size, used;
     _Alignas(16) char bytes[];
 };
 
-void *tgi_pool_alloc(struct tgi_pool *pool, size_t bytes)
+void *tgi_json_pool_alloc(struct tgi_json_pool *pool, size_t bytes)
 {
-    struct tgi_pool_chunk *chunk = pool->chunks;
+    struct tgi_json_pool_chunk *chunk = pool->chunks;
     bytes = (bytes + 15) & ~(size_t)15;
     if (chunk == NULL || chunk->size - chunk->used < bytes) {
         size_t size = bytes > CHUNK_BYTES ? bytes : CHUNK_BYTES;
@@ -32,15 +32,15 @@ void *tgi_pool_alloc(struct tgi_pool *pool, size_t bytes)
     return memset(p, 0, bytes);
 }
 
-char *tgi_pool_strndup(struct tgi_pool *pool, const char *text, size_t length)
+char *tgi_json_pool_strndup(struct tgi_json_pool *pool, const char *text, size_t length)
 {
-    char *copy = tgi_pool_alloc(pool, length + 1);
+    char *copy = tgi_json_pool_alloc(pool, length + 1);
     if (copy != NULL)
         memcpy(copy, text, length);
     return copy;
 }
 
-bool tgi_pool_own(struct tgi_pool *pool, struct tgi_expr *expr)
+bool tgi_json_pool_own(struct tgi_json_pool *pool, struct tgi_expr *expr)
 {
     if (!tgi_vec_reserve(&pool->exprs, &pool->cap_exprs, (uint64_t)pool->n_exprs + 1, sizeof *pool->exprs)) {
         tgi_expr_destroy(expr);
@@ -50,12 +50,12 @@ bool tgi_pool_own(struct tgi_pool *pool, struct tgi_expr *expr)
     return true;
 }
 
-void tgi_pool_reset(struct tgi_pool *pool)
+void tgi_json_pool_reset(struct tgi_json_pool *pool)
 {
     while (pool->n_exprs > 0)
         tgi_expr_destroy(pool->exprs[--pool->n_exprs]);
     while (pool->chunks != NULL && pool->chunks->next != NULL) {
-        struct tgi_pool_chunk *next = pool->chunks->next;
+        struct tgi_json_pool_chunk *next = pool->chunks->next;
         free(pool->chunks);
         pool->chunks = next;
     }
@@ -63,9 +63,9 @@ void tgi_pool_reset(struct tgi_pool *pool)
         pool->chunks->used = 0;
 }
 
-void tgi_pool_fini(struct tgi_pool *pool)
+void tgi_json_pool_fini(struct tgi_json_pool *pool)
 {
-    tgi_pool_reset(pool);
+    tgi_json_pool_reset(pool);
     free(pool->chunks);
     free(pool->exprs);
     memset(pool, 0, sizeof *pool);

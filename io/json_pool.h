@@ -9,18 +9,18 @@
 #include "graph/expr.h"
 
 /* Zero-initialised is empty. */
-struct tgi_pool {
-    struct tgi_pool_chunk *chunks; /* the current one first */
+struct tgi_json_pool {
+    struct tgi_json_pool_chunk *chunks; /* the current one first */
     struct tgi_expr **exprs;
     uint32_t n_exprs, cap_exprs;
 };
 
 /* Zeroed, 16-byte aligned; NULL without memory. */
-void *tgi_pool_alloc(struct tgi_pool *pool, size_t bytes);
-char *tgi_pool_strndup(struct tgi_pool *pool, const char *text, size_t length);
+void *tgi_json_pool_alloc(struct tgi_json_pool *pool, size_t bytes);
+char *tgi_json_pool_strndup(struct tgi_json_pool *pool, const char *text, size_t length);
 /* Takes the expression over; false without memory, and then it is destroyed. */
-bool tgi_pool_own(struct tgi_pool *pool, struct tgi_expr *expr);
-void tgi_pool_reset(struct tgi_pool *pool);
-void tgi_pool_fini(struct tgi_pool *pool);
+bool tgi_json_pool_own(struct tgi_json_pool *pool, struct tgi_expr *expr);
+void tgi_json_pool_reset(struct tgi_json_pool *pool);
+void tgi_json_pool_fini(struct tgi_json_pool *pool);
 
 #endif

@@ -64,6 +64,8 @@ struct tgi_param_value {
     bool is_float;
     int64_t i;
     double f;
+    bool is_used;   /* some expression mentions it */
+    uint32_t site;
 };
 
 /* Text with {expr} in it. */
@@ -202,8 +204,8 @@ struct tgi_reader {
     uint32_t first_line; /* of the tape's text, from 0; for JSON Lines */
     bool is_stream;
     struct tg_graph *graph;
-    struct tgi_pool keep;    /* until the load is over */
-    struct tgi_pool scratch; /* until the current task template is done */
+    struct tgi_json_pool keep;    /* until the load is over */
+    struct tgi_json_pool scratch; /* until the current task template is done */
 
     /* names */
     struct tgi_name_index params, buffers, kernels, graphs;
@@ -301,10 +303,10 @@ int tgi_read_params(struct tgi_reader *r, uint32_t node);
 /* Adds a variable; TG_E_LIMIT if there are too many, TG_E_DUPLICATE_NAME if one hides another. */
 int tgi_push_var(struct tgi_reader *r, uint32_t node, const char *name, uint32_t length, uint32_t slot);
 /* A JSON number or a string with an expression. */
-int tgi_number_compile(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node, const char *what,
+int tgi_number_compile(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node, const char *what,
                        struct tgi_number *number_p);
 /* Part of a string's contents. */
-int tgi_number_compile_text(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node, uint32_t offset,
+int tgi_number_compile_text(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node, uint32_t offset,
                             uint32_t length, struct tgi_number *number_p);
 int tgi_number_int_slow(struct tgi_reader *r, const struct tgi_number *number, int64_t *value_p);
 /* Evaluates in the current frame. */
@@ -333,7 +335,7 @@ int tgi_expr_keep(struct tgi_reader *r, uint32_t node, const char *what, struct 
 int tgi_take_int(struct tgi_reader *r, uint32_t node, const char *what, int64_t least, int64_t most,
                  int64_t *value_p);
 int tgi_take_double(struct tgi_reader *r, uint32_t node, const char *what, double *value_p);
-int tgi_pattern_compile(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node,
+int tgi_pattern_compile(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node,
                         struct tgi_pattern *pattern_p);
 /* Appends to text[0..used) of `size` bytes; the new length is what is returned in *used_p. */
 int tgi_pattern_write(struct tgi_reader *r, const struct tgi_pattern *pattern, char *text, uint32_t size,
@@ -342,7 +344,7 @@ int tgi_pattern_write(struct tgi_reader *r, const struct tgi_pattern *pattern, c
 uint32_t tgi_find_colon(const char *text, uint32_t length);
 
 /* References: json_reference.c */
-int tgi_reference_compile(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node,
+int tgi_reference_compile(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node,
                           struct tgi_reference *ref_p);
 /* The argument in the current frame. */
 int tgi_reference_eval(struct tgi_reader *r, const struct tgi_reference *ref, struct tg_arg *arg_p);

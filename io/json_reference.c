@@ -47,7 +47,7 @@ static uint32_t find_close(const struct text *t, uint32_t at, char close)
 }
 
 /* An expression between at and end, without the spaces around it. */
-static int compile_part(const struct text *t, struct tgi_pool *pool, uint32_t at, uint32_t end,
+static int compile_part(const struct text *t, struct tgi_json_pool *pool, uint32_t at, uint32_t end,
                         struct tgi_number *number)
 {
     at = skip_space(t, at);
@@ -104,7 +104,7 @@ static int wrong_rank(const struct text *t, const struct tgi_buffer *b, uint32_t
 }
 
 /* Indices between text[at] and text[end]. */
-static int compile_index(const struct text *t, struct tgi_pool *pool, uint32_t at, uint32_t end,
+static int compile_index(const struct text *t, struct tgi_json_pool *pool, uint32_t at, uint32_t end,
                          struct tgi_reference *ref)
 {
     struct tgi_number index[TG_MAX_DIMS];
@@ -122,14 +122,14 @@ static int compile_index(const struct text *t, struct tgi_pool *pool, uint32_t a
             break;
         at = comma + 1;
     }
-    ref->index = tgi_pool_alloc(pool, ref->n_index * sizeof *ref->index);
+    ref->index = tgi_json_pool_alloc(pool, ref->n_index * sizeof *ref->index);
     if (ref->index == NULL)
         return tgi_report_memory(t->r);
     memcpy(ref->index, index, ref->n_index * sizeof *ref->index);
     return 0;
 }
 
-static int compile_rows(const struct text *t, struct tgi_pool *pool, uint32_t at, struct tgi_reference *ref)
+static int compile_rows(const struct text *t, struct tgi_json_pool *pool, uint32_t at, struct tgi_reference *ref)
 {
     static const char word[] = "@rows(";
     if (t->length - at < sizeof word - 1 || memcmp(t->s + at, word, sizeof word - 1) != 0)
@@ -147,7 +147,7 @@ static int compile_rows(const struct text *t, struct tgi_pool *pool, uint32_t at
     return rc != 0 ? rc : compile_part(t, pool, colon + 1, end, &ref->rows[1]);
 }
 
-int tgi_reference_compile(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node,
+int tgi_reference_compile(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node,
                           struct tgi_reference *ref_p)
 {
     struct tgi_reference ref = {.node = node, .kind = TG_ARG_TILE};

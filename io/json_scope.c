@@ -26,7 +26,8 @@ static struct tgi_expr_name resolve(void *user, const char *name, size_t length)
     uint32_t k = tgi_name_index_find(&r->params, name, length);
     if (k == UINT32_MAX)
         return found;
-    const struct tgi_param_value *value = &r->param_values[k];
+    struct tgi_param_value *value = &r->param_values[k];
+    value->is_used = true;
     found.kind = value->is_float ? TGI_NAME_FLOAT : TGI_NAME_INT;
     found.i = value->i;
     found.f = value->f;
@@ -135,7 +136,7 @@ static bool compile_simple(struct tgi_reader *r, const char *text, uint32_t leng
     return true;
 }
 
-int tgi_number_compile_text(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node, uint32_t offset,
+int tgi_number_compile_text(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node, uint32_t offset,
                             uint32_t length, struct tgi_number *number_p)
 {
     const char *text = tgi_node_string(r, node) + offset;
@@ -150,7 +151,7 @@ int tgi_number_compile_text(struct tgi_reader *r, struct tgi_pool *pool, uint32_
     r->resolved_slots = 0;
     if (tgi_expr_compile(text, length, &scope, &expr, &err) != 0)
         return report_expr(r, node, offset, text, &err);
-    if (!tgi_pool_own(pool, expr))
+    if (!tgi_json_pool_own(pool, expr))
         return tgi_report_memory(r);
     number.kind = TGI_NUMBER_EXPR;
     number.u.expr = expr;
@@ -160,7 +161,7 @@ int tgi_number_compile_text(struct tgi_reader *r, struct tgi_pool *pool, uint32_
     return 0;
 }
 
-int tgi_number_compile(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node, const char *what,
+int tgi_number_compile(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node, const char *what,
                        struct tgi_number *number_p)
 {
     struct tgi_number number = {.node = node};
@@ -336,7 +337,7 @@ static int read_param(struct tgi_reader *r, uint32_t node)
     if (!is_identifier(name))
         return tgi_report(r, node, &remark, TG_E_BAD_NAME, "\"%.100s\" cannot be the name of a parameter",
                           name);
-    name = tgi_pool_strndup(&r->keep, name, strlen(name));
+    name = tgi_json_pool_strndup(&r->keep, name, strlen(name));
     if (name == NULL)
         return tgi_report_memory(r);
     const char *text = find_override(r, name);
@@ -345,6 +346,7 @@ static int read_param(struct tgi_reader *r, uint32_t node)
     if (!tgi_vec_reserve(&r->param_values, &r->cap_params, (uint64_t)r->n_params + 1, sizeof value) ||
         !tgi_name_index_add(&r->params, name, strlen(name), r->n_params))
         return tgi_report_memory(r);
+    value.site = tgi_reader_site(r, node);
     r->param_values[r->n_params++] = value;
     return rc;
 }
@@ -359,7 +361,7 @@ static int check_overrides(struct tgi_reader *r)
             continue;
         snprintf(name, sizeof name, "%.*s", equals != NULL ? (int)(equals - text) : (int)strlen(text), text);
         if (equals == NULL)
-            result = tgi_report_position(r, 0, 0, 0, "write NAME=EXPRESSION", TG_E_USAGE, "-p %.200s: no '='",
+            result = tgi_report_position(r, 0, 0, 0, "write NAME=EXPR", TG_E_USAGE, "-p %.200s: no '='",
                                          text);
         else
             result = tgi_report_position(r, 0, 0, 0, tgi_did_you_mean(&r->params, name, help, sizeof help),
@@ -408,14 +410,14 @@ static int pattern_error(struct tgi_reader *r, uint32_t node, uint32_t at, const
     return tgi_report(r, node, &remark, TG_E_BAD_NAME, "%s", what);
 }
 
-static int pattern_parts(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node,
+static int pattern_parts(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node,
                          struct tgi_pattern *pattern)
 {
     const char *text = pattern->text;
     uint32_t begin = 0, at = 0, n_max = 1;
     for (uint32_t k = 0; k < pattern->length; k++)
         n_max += text[k] == '{' || text[k] == '}';
-    pattern->parts = tgi_pool_alloc(pool, n_max * sizeof *pattern->parts);
+    pattern->parts = tgi_json_pool_alloc(pool, n_max * sizeof *pattern->parts);
     if (pattern->parts == NULL)
         return tgi_report_memory(r);
     while (at < pattern->length) {
@@ -449,7 +451,7 @@ static int pattern_parts(struct tgi_reader *r, struct tgi_pool *pool, uint32_t n
     return 0;
 }
 
-int tgi_pattern_compile(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node,
+int tgi_pattern_compile(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node,
                         struct tgi_pattern *pattern_p)
 {
     struct tgi_pattern pattern = {

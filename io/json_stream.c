@@ -138,11 +138,11 @@ static int read_named(struct stream *s, uint32_t node, bool is_kernel)
     rc = is_kernel ? tgi_read_kernel(r, name, false, node) : tgi_read_buffer(r, name, false, node);
     if (rc != 0) {
         const char *copy =
-            tgi_pool_strndup(&r->keep, tgi_node_string(r, name), tgi_tape_count(&r->tape, name));
+            tgi_json_pool_strndup(&r->keep, tgi_node_string(r, name), tgi_tape_count(&r->tape, name));
         if (copy == NULL || !tgi_name_index_mark_broken(is_kernel ? &r->kernels : &r->buffers, copy))
             return tgi_report_memory(r);
     }
-    tgi_pool_reset(&r->scratch);
+    tgi_json_pool_reset(&r->scratch);
     return rc;
 }
 
@@ -196,7 +196,7 @@ static int read_record(struct stream *s)
         if (strcmp(kind, "check") != 0)
             break;
         rc = tgi_read_check(r, 2);
-        tgi_pool_reset(&r->scratch);
+        tgi_json_pool_reset(&r->scratch);
         return rc;
     case 'e':
         if (strcmp(kind, "end") != 0)

@@ -76,7 +76,7 @@ static const struct {
     {T_FOR, TGI_VERB_FOR, FOR_ALL | BIT(T_DO), BIT(T_DO)}, /* last: it also stands on single tasks */
 };
 
-static int compile_list(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node, const char *what,
+static int compile_list(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node, const char *what,
                         struct tgi_template *parent, struct tgi_subgraph *owner,
                         struct tgi_template **first_p);
 
@@ -122,7 +122,7 @@ static bool is_name_char(char c, bool is_first)
 }
 
 /* "m in k+1:NT" */
-static int compile_loop(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node, uint32_t slot,
+static int compile_loop(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node, uint32_t slot,
                         struct tgi_loop *loop)
 {
     int rc = tgi_expect(r, node, TGI_TAPE_STRING, "a loop");
@@ -167,7 +167,7 @@ static int compile_loop(struct tgi_reader *r, struct tgi_pool *pool, uint32_t no
     return tgi_push_var(r, node, loop->name, loop->name_length, slot);
 }
 
-static int compile_loops(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node, struct tgi_template *t)
+static int compile_loops(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node, struct tgi_template *t)
 {
     bool is_single = tgi_node_type(r, node) == TGI_TAPE_STRING;
     if (!is_single && tgi_node_type(r, node) != TGI_TAPE_ARRAY)
@@ -178,7 +178,7 @@ static int compile_loops(struct tgi_reader *r, struct tgi_pool *pool, uint32_t n
         return tgi_report(r, node, NULL, TG_E_BAD_VALUE, "\"for\" has no loop");
     if (n > TGI_MAX_VARS)
         return tgi_report(r, node, NULL, TG_E_LIMIT, "more than %d loops", TGI_MAX_VARS);
-    t->loops = tgi_pool_alloc(pool, n * sizeof *t->loops);
+    t->loops = tgi_json_pool_alloc(pool, n * sizeof *t->loops);
     if (t->loops == NULL)
         return tgi_report_memory(r);
     for (uint32_t k = 0; k < n; k++, item = tgi_tape_next(&r->tape, item)) {
@@ -190,7 +190,7 @@ static int compile_loops(struct tgi_reader *r, struct tgi_pool *pool, uint32_t n
     return 0;
 }
 
-static int compile_pattern(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node, const char *what,
+static int compile_pattern(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node, const char *what,
                            struct tgi_pattern *pattern)
 {
     if (node == TGI_TAPE_ABSENT)
@@ -200,7 +200,7 @@ static int compile_pattern(struct tgi_reader *r, struct tgi_pool *pool, uint32_t
 }
 
 /* A place that does not depend on variables can be checked at once. */
-static int compile_place(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node, const char *what,
+static int compile_place(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node, const char *what,
                          struct tgi_pattern *pattern)
 {
     struct tg_error err;
@@ -212,13 +212,13 @@ static int compile_place(struct tgi_reader *r, struct tgi_pool *pool, uint32_t n
     return rc;
 }
 
-static int compile_number(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node, const char *what,
+static int compile_number(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node, const char *what,
                           struct tgi_number *number)
 {
     return node == TGI_TAPE_ABSENT ? 0 : tgi_number_compile(r, pool, node, what, number);
 }
 
-static int compile_after(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node, struct tgi_template *t)
+static int compile_after(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node, struct tgi_template *t)
 {
     if (node == TGI_TAPE_ABSENT)
         return 0;
@@ -227,7 +227,7 @@ static int compile_after(struct tgi_reader *r, struct tgi_pool *pool, uint32_t n
         return tgi_report(r, node, NULL, TG_E_WRONG_TYPE,
                           "\"after\" must be the name of a task or an array of names");
     uint32_t n = is_single ? 1 : tgi_tape_count(&r->tape, node), item = is_single ? node : node + 1;
-    t->after = tgi_pool_alloc(pool, n * sizeof *t->after);
+    t->after = tgi_json_pool_alloc(pool, n * sizeof *t->after);
     if (t->after == NULL)
         return tgi_report_memory(r);
     for (; t->n_after < n; t->n_after++, item = tgi_tape_next(&r->tape, item)) {
@@ -238,7 +238,7 @@ static int compile_after(struct tgi_reader *r, struct tgi_pool *pool, uint32_t n
     return 0;
 }
 
-static int compile_cost(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node, struct tgi_template *t)
+static int compile_cost(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node, struct tgi_template *t)
 {
     static const char *const keys[] = {"flops", "bytes", "us"};
     uint32_t v[3];
@@ -254,7 +254,7 @@ static int compile_cost(struct tgi_reader *r, struct tgi_pool *pool, uint32_t no
     return rc;
 }
 
-static int compile_common(struct tgi_reader *r, struct tgi_pool *pool, const uint32_t *v,
+static int compile_common(struct tgi_reader *r, struct tgi_json_pool *pool, const uint32_t *v,
                           struct tgi_template *t)
 {
     int rc = 0;
@@ -275,7 +275,7 @@ static int compile_common(struct tgi_reader *r, struct tgi_pool *pool, const uin
         rc = compile_cost(r, pool, v[T_COST], t);
     if (rc != 0 || !t->has_common)
         return rc;
-    if ((t->texts = tgi_pool_alloc(pool, 2 * (TGI_MAX_NAME + 1))) == NULL)
+    if ((t->texts = tgi_json_pool_alloc(pool, 2 * (TGI_MAX_NAME + 1))) == NULL)
         return tgi_report_memory(r);
     if ((rc = compile_place(r, pool, v[T_ON], "\"on\"", &t->on)) == 0 &&
         (rc = compile_place(r, pool, v[T_PREFER], "\"prefer\"", &t->prefer)) == 0 &&
@@ -315,7 +315,7 @@ static bool is_float_dtype(int dtype)
            dtype == TG_C128;
 }
 
-static int compile_arg(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node, const struct tgi_param *p,
+static int compile_arg(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node, const struct tgi_param *p,
                        int type_t, struct tgi_arg_template *arg)
 {
     arg->node = node;
@@ -415,7 +415,7 @@ static int sort_args(struct tgi_reader *r, uint32_t node, const struct tgi_op *o
     return 0;
 }
 
-static int compile_args(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node, struct tgi_template *t,
+static int compile_args(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node, struct tgi_template *t,
                         uint32_t kernel_node)
 {
     const struct tgi_op *op = &r->graph->space->ops[t->kernel];
@@ -423,7 +423,7 @@ static int compile_args(struct tgi_reader *r, struct tgi_pool *pool, uint32_t no
     int rc = node == TGI_TAPE_ABSENT ? 0 : sort_args(r, node, op, nodes);
     if (rc != 0)
         return rc;
-    t->args = tgi_pool_alloc(pool, (op->n_params + 1) * sizeof *t->args);
+    t->args = tgi_json_pool_alloc(pool, (op->n_params + 1) * sizeof *t->args);
     if (t->args == NULL)
         return tgi_report_memory(r);
     /* Buffers first: they decide what T is for the numbers. */
@@ -452,14 +452,14 @@ static int compile_args(struct tgi_reader *r, struct tgi_pool *pool, uint32_t no
 
 /* ---- The verbs ----------------------------------------------------------------------------*/
 
-static int compile_copy(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node, struct tgi_template *t)
+static int compile_copy(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node, struct tgi_template *t)
 {
     static const char *const keys[] = {"to", "from"};
     uint32_t v[2];
     int rc = tgi_object_take(r, node, "\"copy\"", keys, 2, v);
     if (rc != 0)
         return rc;
-    if ((t->args = tgi_pool_alloc(pool, 2 * sizeof *t->args)) == NULL)
+    if ((t->args = tgi_json_pool_alloc(pool, 2 * sizeof *t->args)) == NULL)
         return tgi_report_memory(r);
     t->n_args = 2;
     for (uint32_t k = 0; k < 2; k++) {
@@ -473,11 +473,11 @@ static int compile_copy(struct tgi_reader *r, struct tgi_pool *pool, uint32_t no
     return 0;
 }
 
-static int compile_fill(struct tgi_reader *r, struct tgi_pool *pool, const uint32_t *v,
+static int compile_fill(struct tgi_reader *r, struct tgi_json_pool *pool, const uint32_t *v,
                         struct tgi_template *t)
 {
     struct tgi_param value = {"value", TGI_DTYPE_T, TG_SCALAR, TG_SUM, NULL};
-    if ((t->args = tgi_pool_alloc(pool, 2 * sizeof *t->args)) == NULL)
+    if ((t->args = tgi_json_pool_alloc(pool, 2 * sizeof *t->args)) == NULL)
         return tgi_report_memory(r);
     t->n_args = 2;
     t->args[0].kind = TGI_ARG_REFERENCE;
@@ -489,7 +489,7 @@ static int compile_fill(struct tgi_reader *r, struct tgi_pool *pool, const uint3
     return compile_arg(r, pool, v[T_VALUE], &value, dtype, &t->args[1]);
 }
 
-static int compile_collective(struct tgi_reader *r, struct tgi_pool *pool, const uint32_t *v,
+static int compile_collective(struct tgi_reader *r, struct tgi_json_pool *pool, const uint32_t *v,
                               struct tgi_template *t)
 {
     static const char *const names[] = {"allreduce",     "broadcast", "reduce",  "allgather",
@@ -518,7 +518,7 @@ static int compile_collective(struct tgi_reader *r, struct tgi_pool *pool, const
                           "\"buffers\" must be a reference such as \"A[*]\" or an array of them");
     uint32_t n = is_single ? 1 : tgi_tape_count(&r->tape, v[T_BUFFERS]),
              item = is_single ? v[T_BUFFERS] : v[T_BUFFERS] + 1;
-    if ((t->args = tgi_pool_alloc(pool, ((size_t)n + 1) * sizeof *t->args)) == NULL)
+    if ((t->args = tgi_json_pool_alloc(pool, ((size_t)n + 1) * sizeof *t->args)) == NULL)
         return tgi_report_memory(r);
     for (; t->n_args < n; t->n_args++, item = tgi_tape_next(&r->tape, item)) {
         t->args[t->n_args].kind = TGI_ARG_REFERENCE;
@@ -529,10 +529,10 @@ static int compile_collective(struct tgi_reader *r, struct tgi_pool *pool, const
     return 0;
 }
 
-static int compile_condition(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node,
+static int compile_condition(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node,
                              struct tgi_template *t)
 {
-    if ((t->args = tgi_pool_alloc(pool, sizeof *t->args)) == NULL)
+    if ((t->args = tgi_json_pool_alloc(pool, sizeof *t->args)) == NULL)
         return tgi_report_memory(r);
     t->n_args = 1;
     t->args[0].kind = TGI_ARG_REFERENCE;
@@ -559,7 +559,7 @@ static int find_subgraph(struct tgi_reader *r, uint32_t node, struct tgi_subgrap
     return 0;
 }
 
-static int compile_with(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node, uint32_t call_node,
+static int compile_with(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node, uint32_t call_node,
                         struct tgi_template *t)
 {
     const struct tgi_subgraph *callee = t->callee;
@@ -571,7 +571,7 @@ static int compile_with(struct tgi_reader *r, struct tgi_pool *pool, uint32_t no
         node == TGI_TAPE_ABSENT ? 0 : tgi_object_take(r, node, what, callee->params, callee->n_params, v);
     if (rc != 0)
         return rc;
-    if ((t->with = tgi_pool_alloc(pool, (callee->n_params + 1) * sizeof *t->with)) == NULL)
+    if ((t->with = tgi_json_pool_alloc(pool, (callee->n_params + 1) * sizeof *t->with)) == NULL)
         return tgi_report_memory(r);
     for (uint32_t k = 0; k < callee->n_params; k++) {
         if (v[k] == TGI_TAPE_ABSENT)
@@ -584,7 +584,7 @@ static int compile_with(struct tgi_reader *r, struct tgi_pool *pool, uint32_t no
     return 0;
 }
 
-static int compile_call(struct tgi_reader *r, struct tgi_pool *pool, const uint32_t *v,
+static int compile_call(struct tgi_reader *r, struct tgi_json_pool *pool, const uint32_t *v,
                         struct tgi_template *t)
 {
     int rc = find_subgraph(r, v[T_CALL], &t->callee);
@@ -601,7 +601,7 @@ static int compile_call(struct tgi_reader *r, struct tgi_pool *pool, const uint3
     return compile_with(r, pool, v[T_WITH], v[T_CALL], t);
 }
 
-static int compile_verb(struct tgi_reader *r, struct tgi_pool *pool, const uint32_t *v,
+static int compile_verb(struct tgi_reader *r, struct tgi_json_pool *pool, const uint32_t *v,
                         struct tgi_template *t)
 {
     int rc;
@@ -646,14 +646,14 @@ static int compile_verb(struct tgi_reader *r, struct tgi_pool *pool, const uint3
 
 /* ---- Templates ----------------------------------------------------------------------------*/
 
-static int compile_task(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node,
+static int compile_task(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node,
                         struct tgi_template *parent, struct tgi_subgraph *owner, struct tgi_template **task_p)
 {
     uint32_t v[N_T], verb = 0, n_vars = r->n_vars;
     int rc = tgi_object_take(r, node, "a task", task_keys, N_T, v);
     if (rc != 0 || (rc = find_verb(r, node, v, &verb)) != 0)
         return rc;
-    struct tgi_template *t = tgi_pool_alloc(pool, sizeof *t);
+    struct tgi_template *t = tgi_json_pool_alloc(pool, sizeof *t);
     if (t == NULL)
         return tgi_report_memory(r);
     t->verb = verbs[verb].verb;
@@ -675,7 +675,7 @@ static int compile_task(struct tgi_reader *r, struct tgi_pool *pool, uint32_t no
     return 0;
 }
 
-static int compile_list(struct tgi_reader *r, struct tgi_pool *pool, uint32_t node, const char *what,
+static int compile_list(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node, const char *what,
                         struct tgi_template *parent, struct tgi_subgraph *owner,
                         struct tgi_template **first_p)
 {
@@ -704,7 +704,7 @@ int tgi_read_task(struct tgi_reader *r, uint32_t node)
     int rc = compile_task(r, &r->scratch, node, NULL, NULL, &t);
     if (rc == 0)
         rc = tgi_expand(r, t);
-    tgi_pool_reset(&r->scratch);
+    tgi_json_pool_reset(&r->scratch);
     return rc;
 }
 
@@ -735,7 +735,7 @@ static int declare_params(struct tgi_reader *r, uint32_t node, struct tgi_subgra
     uint32_t n = tgi_tape_count(&r->tape, node), item = node + 1;
     if (n > TGI_MAX_VARS)
         return tgi_report(r, node, NULL, TG_E_LIMIT, "more than %d parameters", TGI_MAX_VARS);
-    if ((g->params = tgi_pool_alloc(&r->keep, (n + 1) * sizeof *g->params)) == NULL)
+    if ((g->params = tgi_json_pool_alloc(&r->keep, (n + 1) * sizeof *g->params)) == NULL)
         return tgi_report_memory(r);
     for (uint32_t k = 0; k < n; k++, item = tgi_tape_next(&r->tape, item)) {
         if ((rc = tgi_expect(r, item, TGI_TAPE_STRING, "a parameter of a graph")) != 0)
@@ -762,7 +762,7 @@ static int declare_graph(struct tgi_reader *r, uint32_t node)
         return rc;
     if (v[G_TASKS] == TGI_TAPE_ABSENT)
         return tgi_report(r, node, NULL, TG_E_MISSING_KEY, "graph \"%.100s\" needs \"tasks\"", name);
-    struct tgi_subgraph *g = tgi_pool_alloc(&r->keep, sizeof *g);
+    struct tgi_subgraph *g = tgi_json_pool_alloc(&r->keep, sizeof *g);
     if (g == NULL ||
         !tgi_vec_reserve(&r->subgraphs, &r->cap_subgraphs, (uint64_t)r->n_subgraphs + 1,
                          sizeof *r->subgraphs) ||

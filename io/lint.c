@@ -107,8 +107,11 @@ static int lint_unused(struct linter *l, struct tg_error *err)
         if (op->kind == TGI_OP_KERNEL && op->generic == TG_NONE && !op_used[i])
             find(l, 0, op->site, NULL, "kernel \"%s\" is not used by any task", op->name);
     }
+    for (uint32_t i = 0; i < space->n_unused_params; i++)
+        find(l, 0, space->unused_params[i].site, NULL, "parameter \"%s\" is not used",
+             space->unused_params[i].name);
     free(op_used);
-    end_kind(l, "unused buffers and kernels");
+    end_kind(l, "unused buffers, kernels and parameters");
     return 0;
 }
 

@@ -5,7 +5,7 @@
 #include "graph/model.h"
 
 enum tgi_lint {
-    TGI_LINT_UNUSED = 1,        /* buffers and kernels that no task uses */
+    TGI_LINT_UNUSED = 1,        /* buffers and kernels that no task uses, parameters that nothing does */
     TGI_LINT_UNINITIALISED = 2, /* tiles that are read, in program order, before anything writes them */
     TGI_LINT_REDUNDANT = 4      /* control edges that other edges imply */
 };

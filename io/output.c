@@ -148,12 +148,18 @@ static void release(struct tgi_output *out)
     *out = (struct tgi_output){.slot = -1};
 }
 
+int tgi_output_reason(FILE *file)
+{
+    return write(fileno(file), "\n", 1) < 0 ? errno : 0;
+}
+
 int tgi_output_finish(struct tgi_output *out, struct tg_error *err)
 {
     if (!out->file)
         return 0;
     bool had_error = ferror(out->file) != 0;
-    errno = 0;
+    int reason = had_error ? tgi_output_reason(out->file) : 0;
+    errno = reason;
     if (out->file == stdout) {
         /* A reader that went away is for main() to judge, which looks at stdout again. */
         if ((fflush(stdout) != 0 || had_error) && errno != EPIPE && errno != 0)
@@ -164,7 +170,9 @@ int tgi_output_finish(struct tgi_output *out, struct tg_error *err)
     int rc = 0;
     bool is_closed = fclose(out->file) == 0;
     out->file = NULL;
-    if (had_error && is_closed) /* the reason is gone with the write that failed */
+    if (had_error && reason)
+        rc = tgi_error_errno(err, TG_E_WRITE, reason, "cannot write \"%s\"", out->path);
+    else if (had_error && is_closed)
         rc = tgi_error(err, TG_E_WRITE, "cannot write \"%s\"", out->path);
     else if (!is_closed)
         rc = tgi_error_errno(err, TG_E_WRITE, errno, "cannot write \"%s\"", out->path);

@@ -18,6 +18,9 @@ int tgi_output_open(struct tgi_output *out, const char *path, struct tg_error *e
 /* Puts the file in its place.  A write error, also an earlier one, is TG_E_WRITE; then nothing is
  * left behind. */
 int tgi_output_finish(struct tgi_output *out, struct tg_error *err);
+/* The system's answer to writing to a stream on which a write has failed earlier: streams forget it, so it
+ * is asked again, with one more byte of what is incomplete anyway.  0: it takes that now. */
+int tgi_output_reason(FILE *file);
 /* Gives up: removes what was written.  Does nothing after finish. */
 void tgi_output_abandon(struct tgi_output *out);
 /* Lists a temporary file of someone else's as unfinished, and forgets it again. */

@@ -165,6 +165,46 @@ int tgi_path_open_stepwise(const char *folder, const char *path, int flags, int 
     return open_checked(folder, path, flags, STEPWISE, fd_p, err);
 }
 
+/* ---- Tidying ------------------------------------------------------------------------------*/
+
+/* A link or a file may be there: then ".." means what the system says. */
+static bool is_missing(const char *path)
+{
+    struct stat s;
+    return lstat(path, &s) != 0 && errno == ENOENT;
+}
+
+char *tgi_path_tidy(const char *path)
+{
+    size_t n = 0, root = path[0] == '/';
+    char *tidy = malloc(strlen(path) + 2);
+    if (!tidy)
+        return NULL;
+    memcpy(tidy, "/", root);
+    n = root;
+    for (const char *p = path + strspn(path, "/"), *rest; *p; p = rest) {
+        size_t length = strcspn(p, "/");
+        rest = p + length + strspn(p + length, "/");
+        if (length == 1 && p[0] == '.')
+            continue;
+        tidy[n] = '\0';
+        if (length == 2 && memcmp(p, "..", 2) == 0 && n > root && is_missing(tidy)) {
+            while (n > root && tidy[n - 1] != '/')
+                n--;
+            n -= n > root; /* the slash */
+            continue;
+        }
+        if (n > root)
+            tidy[n++] = '/';
+        memcpy(tidy + n, p, length);
+        n += length;
+    }
+    if (n == 0)
+        tidy[n++] = '.';
+    tidy[n] = '\0';
+    return tidy;
+}
+
 /* ---- Output -------------------------------------------------------------------------------*/
 
 static const char *last_name(const char *path)

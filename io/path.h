@@ -12,6 +12,10 @@ int tgi_path_open_beneath(const char *folder, const char *path, int flags, int *
 /* The same without openat2(2), for systems that lack it: follows no links at all and takes no "..". */
 int tgi_path_open_stepwise(const char *folder, const char *path, int flags, int *fd_p, struct tg_error *err);
 
+/* The path without "." and without "name/.." where there is no such name, which a system would refuse and
+ * mkdir -p would make; malloc'ed, NULL without memory.  "": the current folder is ".". */
+char *tgi_path_tidy(const char *path);
+
 /* A file that appears whole or not at all, beneath a folder. */
 struct tgi_path_output {
     int fd;           /* to write to */

@@ -5,9 +5,8 @@
 #include <string.h>
 
 #include "graph/error.h"
-#include "io/critical_path.h"
-#include "io/gantt.h"
 #include "io/palette.h"
+#include "io/schedule.h"
 #include "io/units.h"
 #include "io/utf8.h"
 
@@ -15,17 +14,12 @@
 #define SETTLE_MS 500 /* for tasks that a time limit left behind */
 
 struct work {
-    const struct tgi_span *spans;
+    struct tgi_schedule schedule;
     struct tgi_palette palette;
     struct tgi_report_kernel *by_kind;
     uint64_t *durations;  /* of all tasks, those of a kind together */
     uint64_t *first;      /* by kind: where its durations start */
 };
-
-static bool has_run(const struct tgi_span *span)
-{
-    return span->end_ns > 0;
-}
 
 /* A time limit ends a run before its last tasks return. */
 static uint64_t whole_ns(const struct tgi_report *r)
@@ -52,50 +46,59 @@ static int compare_kernels(const void *a, const void *b)
 /* Counters of workers also count tasks that were skipped; spans know which ones ran. */
 static void sum_workers(struct tgi_report *r, const struct work *w)
 {
-    if (r->has_bodies)
+    if (!r->is_whole)
         return;
     for (uint32_t i = 0; i < r->n_workers; i++)
         r->workers[i].n_tasks = r->workers[i].busy_ns = 0;
-    for (uint32_t t = 0; t < r->graph->n_tasks; t++) {
-        const struct tgi_span *s = &w->spans[t];
-        if (!has_run(s) || s->worker >= r->n_workers)
-            continue;
-        r->workers[s->worker].n_tasks++;
-        r->workers[s->worker].busy_ns += s->end_ns - s->start_ns;
+    for (uint32_t i = 0; i < w->schedule.n_parts; i++) {
+        const struct tgi_part *part = &w->schedule.parts[i];
+        for (uint32_t t = 0; t < part->graph->n_tasks; t++) {
+            const struct tgi_span *s = &part->spans[t];
+            if (s->end_ns == 0 || s->worker >= r->n_workers)
+                continue;
+            r->workers[s->worker].n_tasks++;
+            if (tgi_part_has_work(part, t))
+                r->workers[s->worker].busy_ns += s->end_ns - s->start_ns;
+        }
     }
 }
 
-static void sum_kernels(struct tgi_report *r, struct work *w)
+static void sum_part(struct tgi_report *r, struct work *w, const struct tgi_part *part)
 {
-    const struct tg_graph *g = r->graph;
+    const struct tg_graph *g = part->graph;
     for (uint32_t t = 0; t < g->n_tasks; t++) {
         struct tgi_report_kernel *k = &w->by_kind[tgi_palette_kind(g, &w->palette, t)];
-        if (!has_run(&w->spans[t]))
+        if (part->spans[t].end_ns > r->last_end_ns)
+            r->last_end_ns = part->spans[t].end_ns;
+        if (!tgi_part_has_work(part, t))
             continue;
         double flops = tgi_graph_cost(g, t).flops;
         k->op = g->nodes[t].op & TGI_NODE_OP;
-        if (w->spans[t].end_ns > r->last_end_ns)
-            r->last_end_ns = w->spans[t].end_ns;
         k->n_tasks++;
-        k->total_ns += w->spans[t].end_ns - w->spans[t].start_ns;
+        k->total_ns += part->spans[t].end_ns - part->spans[t].start_ns;
         if (isfinite(flops) && flops > 0)
             k->flops += flops;
     }
 }
 
+static void list_durations(struct work *w, const struct tgi_part *part)
+{
+    for (uint32_t t = 0; t < part->graph->n_tasks; t++) {
+        if (tgi_part_has_work(part, t))
+            w->durations[w->first[tgi_palette_kind(part->graph, &w->palette, t)]++] =
+                part->spans[t].end_ns - part->spans[t].start_ns;
+    }
+}
+
 static void measure_kernels(struct tgi_report *r, struct work *w)
 {
-    const struct tg_graph *g = r->graph;
     uint64_t at = 0;
     for (uint32_t k = 0; k < w->palette.n_kinds; k++) {
         w->first[k] = at;
         at += w->by_kind[k].n_tasks;
     }
-    for (uint32_t t = 0; t < g->n_tasks; t++) {
-        if (has_run(&w->spans[t]))
-            w->durations[w->first[tgi_palette_kind(g, &w->palette, t)]++] =
-                w->spans[t].end_ns - w->spans[t].start_ns;
-    }
+    for (uint32_t i = 0; i < w->schedule.n_parts; i++)
+        list_durations(w, &w->schedule.parts[i]);
     for (uint32_t k = 0; k < w->palette.n_kinds; k++) {
         struct tgi_report_kernel *kernel = &w->by_kind[k];
         uint64_t n = kernel->n_tasks;
@@ -115,43 +118,94 @@ static void measure_kernels(struct tgi_report *r, struct work *w)
 
 /* ---- Idle time ----------------------------------------------------------------------------*/
 
+struct order {
+    uint64_t start_ns;
+    uint32_t worker, part, task;
+};
+
+/* A task of a part, as its number among those of all parts. */
+static uint64_t number_of(const struct tgi_part *part, uint32_t task)
+{
+    return part->first + task;
+}
+
+/* What runs, and by task the kind of task whose end released it. */
+static uint64_t list_part(const struct work *w, uint32_t i, struct order *order, uint32_t *releaser, uint64_t *released_ns)
+{
+    const struct tgi_part *part = &w->schedule.parts[i];
+    const struct tg_graph *g = part->graph;
+    uint64_t n = 0;
+    for (uint32_t t = 0; t < g->n_tasks; t++) {
+        const struct tgi_span *s = &part->spans[t];
+        if (tgi_part_has_work(part, t))
+            order[n++] = (struct order){s->start_ns, s->worker, i, t};
+        for (uint32_t e = g->nodes[t].succ; s->end_ns && e < g->nodes[t + 1].succ; e++) {
+            uint64_t after = number_of(part, g->succ[e]);
+            if (releaser[after] == TG_NONE || s->end_ns > released_ns[after]) {
+                releaser[after] = tgi_palette_kind(g, &w->palette, t);
+                released_ns[after] = s->end_ns;
+            }
+        }
+    }
+    return n;
+}
+
+/* The kind of the task that ended last in a part; TG_NONE: none ran. */
+static uint32_t last_kind(const struct work *w, const struct tgi_part *part)
+{
+    uint64_t end_ns = 0;
+    uint32_t last = TG_NONE;
+    for (uint32_t t = 0; t < part->graph->n_tasks; t++)
+        if (tgi_part_has_work(part, t) && part->spans[t].end_ns > end_ns) {
+            end_ns = part->spans[t].end_ns;
+            last = tgi_palette_kind(part->graph, &w->palette, t);
+        }
+    return last;
+}
+
+/* The first tasks of a round wait for the round before, or for what its control task waited for. */
+static void release_roots(const struct work *w, uint32_t i, uint32_t *releaser)
+{
+    const struct tgi_part *part = &w->schedule.parts[i];
+    const struct tgi_schedule *s = &w->schedule;
+    if (part->parent == TG_NONE)
+        return;
+    uint32_t kind = part->previous != TG_NONE ? last_kind(w, &s->parts[part->previous])
+                                              : releaser[number_of(&s->parts[part->parent], part->parent_task)];
+    for (uint32_t t = 0; t < part->graph->n_tasks; t++)
+        if (part->graph->nodes[t].n_preds == 0)
+            releaser[number_of(part, t)] = kind;
+}
+
 /* A worker's gap before a task, up to when the task became ready, is blamed on the task whose end
  * made it ready; the rest of the gap is the scheduler's own. */
 static int blame_gaps(struct tgi_report *r, struct work *w, struct tg_error *err)
 {
-    const struct tg_graph *g = r->graph;
-    struct order {
-        uint64_t start_ns;
-        uint32_t worker, task;
-    } *order = malloc(((size_t)g->n_tasks + 1) * sizeof(*order));
-    uint32_t *releaser = malloc(((size_t)g->n_tasks + 1) * sizeof(*releaser));
+    uint64_t n_tasks = w->schedule.n_tasks, n = 0;
+    struct order *order = malloc((n_tasks + 1) * sizeof(*order));
+    uint32_t *releaser = malloc((n_tasks + 1) * sizeof(*releaser));
+    uint64_t *released_ns = calloc(n_tasks + 1, sizeof(*released_ns));
     uint64_t *end_ns = calloc((size_t)r->n_workers + 1, sizeof(*end_ns));
     int rc = 0;
-    uint32_t n = 0;
-    if (!order || !releaser || !end_ns) {
+    if (!order || !releaser || !released_ns || !end_ns) {
         rc = tgi_error_memory(err, "the report of a run");
         goto free_all;
     }
-    memset(releaser, 0xff, ((size_t)g->n_tasks + 1) * sizeof(*releaser));
-    for (uint32_t t = 0; t < g->n_tasks; t++) {
-        if (!has_run(&w->spans[t]))
-            continue;
-        order[n++] = (struct order){w->spans[t].start_ns, w->spans[t].worker, t};
-        for (uint32_t e = g->nodes[t].succ; e < g->nodes[t + 1].succ; e++) {
-            uint32_t s = g->succ[e];
-            if (releaser[s] == TG_NONE || w->spans[t].end_ns > w->spans[releaser[s]].end_ns)
-                releaser[s] = t;
-        }
+    memset(releaser, 0xff, (n_tasks + 1) * sizeof(*releaser));
+    for (uint32_t i = 0; i < w->schedule.n_parts; i++) {
+        n += list_part(w, i, order + n, releaser, released_ns);
+        release_roots(w, i, releaser);
     }
     /* start_ns is the first member */
     qsort(order, n, sizeof(*order), compare_u64);
-    for (uint32_t i = 0; i < n; i++) {
-        const struct tgi_span *s = &w->spans[order[i].task];
+    for (uint64_t i = 0; i < n; i++) {
+        const struct tgi_part *part = &w->schedule.parts[order[i].part];
+        const struct tgi_span *s = &part->spans[order[i].task];
         uint64_t *last = &end_ns[order[i].worker < r->n_workers ? order[i].worker : r->n_workers];
         uint64_t until = s->ready_ns < s->start_ns ? s->ready_ns : s->start_ns;
-        uint32_t releasing = releaser[order[i].task];
-        if (until > *last && releasing != TG_NONE)
-            w->by_kind[tgi_palette_kind(g, &w->palette, releasing)].idle_behind_ns += until - *last;
+        uint32_t kind = releaser[number_of(part, order[i].task)];
+        if (until > *last && kind != TG_NONE)
+            w->by_kind[kind].idle_behind_ns += until - *last;
         if (s->end_ns > *last)
             *last = s->end_ns;
     }
@@ -161,67 +215,72 @@ static int blame_gaps(struct tgi_report *r, struct work *w, struct tg_error *err
 free_all:
     free(order);
     free(releaser);
+    free(released_ns);
     free(end_ns);
     return rc;
 }
 
 /* ---- Bounds -------------------------------------------------------------------------------*/
 
-static int measure_bounds(struct tgi_report *r, struct work *w, struct tg_error *err)
+static void measure_bounds(struct tgi_report *r, const struct work *w)
 {
-    struct tgi_critical_path path;
-    if (r->has_bodies)
-        return 0;
-    int rc = tgi_gantt_critical_path(r->graph, w->spans, &path, err);
-    if (rc)
-        return rc;
+    if (!r->is_whole)
+        return;
     uint64_t busy_ns = 0;
     for (uint32_t k = 0; k < w->palette.n_kinds; k++)
         busy_ns += w->by_kind[k].total_ns;
-    r->critical_path_ns = (uint64_t)path.length;
+    r->critical_path_ns = (uint64_t)w->schedule.critical_ns;
     r->area_ns = r->n_workers ? busy_ns / r->n_workers : 0;
     r->bound_ns = r->area_ns > r->critical_path_ns ? r->area_ns : r->critical_path_ns;
     uint64_t worker_ns = whole_ns(r) * r->n_workers;
     r->idle_ns = worker_ns > busy_ns ? worker_ns - busy_ns : 0;
-    tgi_critical_path_fini(&path);
-    return 0;
 }
 
 static int measure_spans(struct tgi_report *r, const struct tgi_span *spans, struct tg_error *err)
 {
-    struct work w = {.spans = spans};
+    struct work w = {0};
     int rc = tgi_palette_create(r->graph->space, &w.palette, err);
     if (rc)
         return rc;
+    rc = tgi_schedule_create(r->graph, spans, tgi_run_rounds(r->run), &w.schedule, err);
+    if (rc) {
+        tgi_palette_fini(&w.palette);
+        return rc;
+    }
     size_t n_kinds = w.palette.n_kinds;
     w.by_kind = calloc(n_kinds + 1, sizeof(*w.by_kind));
     w.first = calloc(n_kinds + 1, sizeof(*w.first));
-    w.durations = malloc(((size_t)r->graph->n_tasks + 1) * sizeof(*w.durations));
+    w.durations = malloc((w.schedule.n_tasks + 1) * sizeof(*w.durations));
     r->kernels = calloc(n_kinds + 1, sizeof(*r->kernels));
+    r->is_whole = w.schedule.is_whole;
     if (!w.by_kind || !w.first || !w.durations || !r->kernels)
         rc = tgi_error_memory(err, "the report of a run");
     if (rc == 0) {
         sum_workers(r, &w);
-        sum_kernels(r, &w);
+        for (uint32_t i = 0; i < w.schedule.n_parts; i++)
+            sum_part(r, &w, &w.schedule.parts[i]);
         rc = blame_gaps(r, &w, err);
     }
-    if (rc == 0)
-        rc = measure_bounds(r, &w, err);
-    if (rc == 0)
+    if (rc == 0) {
+        measure_bounds(r, &w);
         measure_kernels(r, &w);
+    }
     r->is_recorded = rc == 0;
     free(w.by_kind);
     free(w.first);
     free(w.durations);
+    tgi_schedule_fini(&w.schedule);
     tgi_palette_fini(&w.palette);
     return rc;
 }
 
 /* ---- The whole ----------------------------------------------------------------------------*/
 
+/* Of a graph with bodies only the record knows how often they ran. */
 static void sum_flops(struct tgi_report *r)
 {
-    /* A body runs as often as it likes: the sum would be wrong. */
+    for (uint32_t k = 0; r->has_bodies && r->is_whole && k < r->n_kernels; k++)
+        r->flops += r->kernels[k].flops;
     for (uint32_t t = 0; t < r->graph->n_tasks && !r->has_bodies; t++) {
         double flops = tgi_graph_cost(r->graph, t).flops;
         if (isfinite(flops) && flops > 0 && tg_run_task_state(r->run, t) == TG_TASK_DONE)
@@ -246,7 +305,6 @@ int tgi_report_create(const struct tg_graph *g, struct tg_run *run, struct tgi_r
         r.n_tiles += g->space->buffers[i].n_present;
     for (uint32_t i = 0; i < g->space->n_ops; i++)
         r.has_bodies |= g->space->ops[i].body != NULL;
-    sum_flops(&r);
 
     const struct tgi_worker_stats *workers = tgi_run_worker_stats(run, &r.n_workers);
     r.workers = calloc((size_t)r.n_workers + 1, sizeof(*r.workers));
@@ -256,12 +314,15 @@ int tgi_report_create(const struct tg_graph *g, struct tg_run *run, struct tgi_r
         r.workers[i] = (struct tgi_report_worker){workers[i].n_tasks, workers[i].busy_ns, workers[i].n_steals,
                                                   workers[i].n_parks};
     const struct tgi_span *spans = is_settled ? tgi_run_spans(run) : NULL;
+    for (uint32_t t = 0; spans && r.has_bodies && t < g->n_tasks; t++)
+        r.n_cut += spans[t].state == TG_TASK_SKIPPED && spans[t].end_ns > 0;
     if (spans)
         rc = measure_spans(&r, spans, err);
     if (rc) {
         tgi_report_fini(&r);
         return rc;
     }
+    sum_flops(&r);
     *report = r;
     return 0;
 }
@@ -298,7 +359,7 @@ static uint64_t tasks_that_ran(const struct tgi_report *r)
 /* Whether it is known when which worker was busy. */
 static bool knows_busy(const struct tgi_report *r)
 {
-    return r->is_recorded && !r->has_bodies;
+    return r->is_recorded && r->is_whole;
 }
 
 /* ---- Text ---------------------------------------------------------------------------------*/
@@ -458,6 +519,7 @@ static void put_bounds(const struct tgi_report *r, uint64_t makespan_ns, struct 
     tgi_json_uint(json, "done_tasks", r->stats.n_done);
     tgi_json_uint(json, "failed_tasks", r->stats.n_failed);
     tgi_json_uint(json, "skipped_tasks", r->stats.n_skipped);
+    tgi_json_uint(json, "cut_tasks", r->n_cut); /* among the skipped ones */
     tgi_json_uint(json, "retried_tasks", r->stats.n_retried);
     tgi_json_double(json, "tasks_per_s", (double)tasks_that_ran(r) / seconds);
     if (r->flops > 0) {
@@ -515,7 +577,7 @@ void tgi_report_json(const struct tgi_report *r, uint64_t makespan_ns, struct tg
     if (!r->is_recorded)
         return;
     put_kernels(r, json);
-    if (r->has_bodies)
+    if (!r->is_whole)
         return;
     tgi_json_uint(json, "idle_ns", r->idle_ns);
     tgi_json_uint(json, "idle_end_ns", r->idle_end_ns);

@@ -24,9 +24,11 @@ struct tgi_report {
     struct tg_run_stats stats;
     uint64_t n_edges, n_tiles, data_bytes;
     double flops; /* of all tasks that ran; 0: unknown */
-    bool has_bodies; /* then what happened inside them is not known: no bounds, no busy times */
+    bool has_bodies;
+    uint64_t n_cut; /* control tasks among the skipped ones that had begun; 0 unless recorded */
     /* only if the run was recorded */
     bool is_recorded;
+    bool is_whole;   /* false: not all rounds of bodies were recorded: no bounds, no busy times */
     uint64_t critical_path_ns, area_ns, bound_ns;
     uint64_t last_end_ns;
     uint64_t idle_ns, idle_end_ns; /* in all; after a worker's last task */

@@ -177,6 +177,36 @@ int tgi_results_save(const struct tg_graph *graph, const struct tg_run *run, con
     return rc;
 }
 
+static uint32_t first_tile(const struct tgi_buffer *b)
+{
+    uint32_t t = 0;
+    while (b->present && t < b->n_tiles && !b->present[t])
+        t++;
+    return t;
+}
+
+int tgi_results_check(const struct tg_graph *graph, const char *folder, struct tg_error *err)
+{
+    int rc = 0;
+    for (uint32_t i = 0; i < graph->space->n_buffers && rc == 0; i++) {
+        const struct tgi_buffer *b = &graph->space->buffers[i];
+        struct tgi_path_output out;
+        uint32_t used;
+        if (!b->save || first_tile(b) == b->n_tiles)
+            continue;
+        rc = scan_pattern(b, &used, err);
+        char *path = rc ? NULL : expand_pattern(b, first_tile(b));
+        if (rc == 0 && !path)
+            rc = tgi_error_memory(err, "saving a buffer");
+        if (rc == 0)
+            rc = tgi_path_create_beneath(folder, path, &out, err);
+        if (rc == 0)
+            tgi_path_output_abandon(&out);
+        free(path);
+    }
+    return rc;
+}
+
 /* ---- Comparing ----------------------------------------------------------------------------*/
 
 static bool is_within(double a, double b, double rtol, double atol)

@@ -14,6 +14,10 @@ int tgi_results_save(const struct tg_graph *graph, const struct tg_run *run, con
                      void (*on_saved)(void *user, const struct tgi_buffer *buffer, const char *path),
                      void *user, struct tg_error *err);
 
+/* Whether that can begin: creates and removes a file beside the first one of each such buffer.  What changes
+ * afterwards, and a disk that fills up, are found by saving. */
+int tgi_results_check(const struct tg_graph *graph, const char *folder, struct tg_error *err);
+
 /* Compares all tiles of all buffers that are not temporary, element by element: equal bits, or
  * |a - b| <= atol + rtol * |b| (either NaN in both).  TG_E_DIFFERS names the first element that
  * differs and how many do. */

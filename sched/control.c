@@ -4,7 +4,7 @@
 
 #include "graph/error.h"
 #include "mem/hostops.h"
-#include "sched/runtime.h"
+#include "sched/offload.h"
 
 static bool condition_holds(const struct tgi_instance *in, uint32_t task)
 {
@@ -52,7 +52,10 @@ struct tgi_instance *tgi_control_next(struct tgi_instance *parent, uint32_t task
         }
         (*body)->parent = parent;
         (*body)->parent_task = task;
+        (*body)->is_special = run->spans != NULL;
     }
+    if (run->spans)
+        tgi_record_round(*body, parent, task, n_rounds);
     (*body)->n_rounds = n_rounds;
     return *body;
 }
@@ -66,7 +69,7 @@ static void control_end(struct tgi_instance *parent, uint32_t task)
         parent->spans[task].end_ns = tgi_now_ns() - parent->run->begin_ns;
 }
 
-static void body_done(struct tgi_worker *w, struct tgi_instance *body)
+void tgi_control_continue(struct tgi_worker *w, struct tgi_instance *body)
 {
     struct tgi_instance *parent = body->parent;
     uint32_t task = body->parent_task;
@@ -77,6 +80,15 @@ static void body_done(struct tgi_worker *w, struct tgi_instance *body)
     }
     control_end(parent, task);
     tgi_worker_complete(w, parent, task);
+}
+
+static void body_done(struct tgi_worker *w, struct tgi_instance *body)
+{
+    /* What decides may be on a device. */
+    if (body->offload && tgi_graph_op(body->parent->graph, body->parent_task)->kind != TGI_OP_REPEAT)
+        tgi_offload_mail(w->runtime->offload, &body->offload->continued);
+    else
+        tgi_control_continue(w, body);
 }
 
 bool tgi_control_begin(struct tgi_worker *w, struct tgi_instance *parent, uint32_t task)

@@ -4,7 +4,7 @@
 
 #include "graph/error.h"
 #include "graph/gate.h"
-#include "sched/runtime.h"
+#include "sched/offload.h"
 
 /* Beyond this many roots a source hands them out; fewer go straight to the worker's deque. */
 enum { MAX_PUSHED_ROOTS = 64 };
@@ -172,7 +172,9 @@ int tgi_instance_create(struct tg_run *run, const struct tg_graph *g, struct tgi
         tgi_instance_destroy(in);
         return tgi_error_memory(err, "preparing a graph");
     }
-    int rc = tgi_slot_take(run->runtime, in, err);
+    int rc = tgi_offload_instance_prepare(in, err);
+    if (rc == 0)
+        rc = tgi_slot_take(run->runtime, in, err);
     if (rc) {
         tgi_instance_destroy(in);
         return rc;
@@ -195,6 +197,7 @@ void tgi_instance_destroy(struct tgi_instance *in)
     if (in->slot != TG_NONE)
         tgi_slot_give(in->run->runtime, in);
     tgi_locks_destroy(in);
+    tgi_offload_instance_release(in);
     for (uint32_t i = 0; i < in->n_wides; i++) {
         free(in->wides[i].leaves);
     }
@@ -267,9 +270,8 @@ static void source_fill(struct tg_runtime *rt, struct tgi_instance *in)
     pthread_mutex_unlock(&rt->lock);
 }
 
-void tgi_instance_start(struct tg_runtime *rt, struct tgi_worker *w, struct tgi_instance *in)
+static void start_roots(struct tg_runtime *rt, struct tgi_worker *w, struct tgi_instance *in)
 {
-    atomic_store_explicit(&in->n_left, in->n_units, memory_order_relaxed); /* published with the roots */
     uint32_t n_roots = in->n_roots; /* once they are published, the instance may be gone at any time */
     bool has_few = n_roots <= MAX_PUSHED_ROOTS;
     if (!w || in->loop || !has_few || in->graph->class_of) {
@@ -281,6 +283,18 @@ void tgi_instance_start(struct tg_runtime *rt, struct tgi_worker *w, struct tgi_
     for (uint32_t i = n_roots; i-- > 0;)
         tgi_worker_push(w, in, in->roots ? in->roots[i] : i, TGI_ITEM_TASK);
     tgi_worker_wake(rt);
+}
+
+void tgi_instance_start(struct tg_runtime *rt, struct tgi_worker *w, struct tgi_instance *in)
+{
+    atomic_store_explicit(&in->n_left, in->n_units, memory_order_relaxed); /* published with the roots */
+    uint32_t n_offloaded = in->offload ? in->offload->n_roots : 0;
+    if (in->n_roots || !n_offloaded)
+        start_roots(rt, w, in);
+    /* Until the last of them is out the instance cannot be over. */
+    const uint32_t *roots = n_offloaded ? in->offload->roots : NULL;
+    for (uint32_t i = 0; i < n_offloaded; i++)
+        tgi_offload_push(w, in, roots[i], false);
 }
 
 void tgi_instance_finish(struct tgi_worker *w, struct tgi_instance *in)

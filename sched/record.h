@@ -1,4 +1,5 @@
-/* What a run remembers about itself: a span per task (on request) and counters per worker. */
+/* What a run remembers about itself: a span per execution of a task (on request) and counters per
+ * worker. */
 #ifndef TGI_SCHED_RECORD_H
 #define TGI_SCHED_RECORD_H
 
@@ -11,7 +12,28 @@ struct tgi_span {
     uint32_t worker;
     uint16_t attempts;
     uint8_t state; /* enum tg_task_state */
-    uint8_t is_stolen;
+    uint8_t is_stolen; /* its worker took it from another's deque */
+};
+
+/* One execution of a body of a control task. */
+struct tgi_round {
+    const struct tg_graph *graph;        /* the body */
+    const struct tgi_round *parent;      /* the round in which the control task is; NULL: the outermost graph */
+    uint32_t parent_task;
+    uint32_t index;                      /* in the list, from 0 */
+    uint64_t number;                     /* of the control task's rounds, from 0 */
+    uint64_t begin_ns;
+    const struct tgi_round *previous;    /* of the same control task; NULL: number is 0 */
+    struct tgi_round *next;              /* in the order they began, so after parent and previous */
+    struct tgi_span spans[];             /* by task of the body */
+};
+/* Tasks of rounds that are recorded in one run, a round counting as a few tasks; rounds beyond that are
+ * counted only. */
+#define TGI_MOST_IN_ROUNDS 4000000u
+struct tgi_rounds {
+    struct tgi_round *first, *last;
+    uint64_t n, n_tasks;
+    uint64_t n_lost; /* not recorded, for want of room */
 };
 
 /* Each written by its worker alone; read after the run is over. */
@@ -26,8 +48,13 @@ struct tgi_worker_stats {
 bool tgi_run_settle(struct tg_run *run, uint32_t limit_ms);
 /* By task id of the outermost graph; NULL unless the run was recorded and is over. */
 const struct tgi_span *tgi_run_spans(const struct tg_run *run);
+/* The executions of bodies; complete after tgi_run_spans(), empty unless the run was recorded. */
+const struct tgi_rounds *tgi_run_rounds(const struct tg_run *run);
 /* n_workers entries. */
 const struct tgi_worker_stats *tgi_run_worker_stats(const struct tg_run *run, uint32_t *n_workers_p);
+/* Tasks that the runtime's workers have finished or skipped so far, and the time they spent in those of
+ * recorded runs.  Any thread may ask at any time. */
+void tgi_runtime_progress(const struct tg_runtime *runtime, uint64_t *n_tasks_p, uint64_t *busy_ns_p);
 /* The name of the variant a kernel was resolved to on the CPU: "builtin gemm_nt f64 (blas)", "c
  * source", "function".  For reports. */
 const char *tgi_run_variant_text(const struct tg_run *run, uint32_t op);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "graph/error.h"
-#include "sched/runtime.h"
+#include "sched/offload.h"
 
 static char *print(const char *format, const char *a, const char *b)
 {
@@ -44,7 +44,8 @@ static int resolve_variant(struct tg_run *run, const struct tgi_op *op, const st
         break;
     case TGI_VARIANT_BUILTIN:
         *fn_p = v->builtin->cpu[op->type_t >= 0 ? op->type_t : TGI_DTYPE_T];
-        *text_p = print("builtin %s %s", v->builtin->name, op->type_t >= 0 ? tg_dtype_name((enum tg_dtype)op->type_t) : "");
+        *text_p = op->type_t >= 0 ? print("builtin %s %s", v->builtin->name, tg_dtype_name((enum tg_dtype)op->type_t))
+                                  : print("builtin %s%s", v->builtin->name, "");
         break;
     case TGI_VARIANT_SOURCE:
         rc = tgi_cpu_module_compile(op->name, v, &module, fn_p, NULL, err);
@@ -91,15 +92,19 @@ static int resolve_task(struct tg_run *run, const struct tg_graph *g, uint32_t t
     const struct tgi_attr *attr = tgi_graph_attr(g, task);
     char scratch[16];
     const tgi_place cpus = TGI_PLACE_CPU | (tgi_place)0xffff << 48;
+    bool has_code = run->offload && run->offload->codes[id];
+    if (run->offload && attr && attr->on && !(attr->on & cpus))
+        return 0; /* the placement sees to it */
     if (attr && attr->on && !(attr->on & cpus)) {
         char place[64];
         tgi_place_format(attr->on, place, sizeof place);
         return tgi_error(err, TG_E_NO_DEVICE, "task \"%s\" may run on %s only, and there are CPUs only",
                          tgi_graph_task_name(g, task, scratch), place);
     }
-    if (op->kind == TGI_OP_KERNEL && !run->calls[id].fn)
-        return resolve_op(run, id, err);
-    return 0;
+    if (op->kind != TGI_OP_KERNEL || run->calls[id].fn)
+        return 0;
+    int rc = resolve_op(run, id, err);
+    return rc == TG_E_NO_VARIANT && has_code ? 0 : rc;
 }
 
 static int resolve_graph(struct tg_run *run, const struct tg_graph *g, struct tg_error *err)
@@ -124,9 +129,12 @@ static int resolve_graph(struct tg_run *run, const struct tg_graph *g, struct tg
 int tgi_run_resolve(struct tg_run *run, struct tg_error *err)
 {
     const struct tgi_space *space = run->graph->space;
-    if (space->requires_cuda)
+    uint32_t n_cuda = run->offload ? run->runtime->offload->devices->n_devices : 0;
+    if (space->requires_cuda > n_cuda && n_cuda == 0)
         return tgi_error(err, TG_E_NO_DEVICE, "the graph requires %u CUDA device%s, and there are CPUs only",
                          space->requires_cuda, space->requires_cuda > 1 ? "s" : "");
+    if (space->requires_cuda > n_cuda)
+        return tgi_error(err, TG_E_NO_DEVICE, "the graph requires %u CUDA devices, and %u are in use", space->requires_cuda, n_cuda);
     if (space->requires_cpu > run->runtime->n_workers)
         return tgi_error(err, TG_E_NO_DEVICE, "the graph requires %u CPU workers, and there are %u", space->requires_cpu,
                          run->runtime->n_workers);
@@ -159,6 +167,6 @@ void tgi_run_unresolve(struct tg_run *run)
 
 const char *tgi_run_variant_text(const struct tg_run *run, uint32_t op)
 {
-    const char *text = run->variant_text[op];
+    const char *text = run->offload && run->offload->texts[op] ? run->offload->texts[op] : run->variant_text[op];
     return text ? text : "";
 }

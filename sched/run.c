@@ -5,7 +5,7 @@
 
 #include "graph/error.h"
 #include "sched/futex.h"
-#include "sched/runtime.h"
+#include "sched/offload.h"
 
 enum { SETTLE_MS = 200 };
 
@@ -78,7 +78,10 @@ static void init_one(void *user, uint32_t i)
 static void main_done(struct tgi_worker *w, struct tgi_instance *in)
 {
     (void)w;
-    tgi_run_done(in->run);
+    if (in->run->offload)
+        tgi_offload_run_finish(in->run);
+    else
+        tgi_run_done(in->run);
 }
 
 static void begin_main(struct tgi_worker *w, struct tg_run *run)
@@ -92,6 +95,8 @@ static void begin_main(struct tgi_worker *w, struct tg_run *run)
     } else if (run->needs_serial) {
         tgi_serial_execute(w, run->main, run->options.seed);
         tgi_run_done(run);
+    } else if (run->offload) {
+        tgi_offload_run_begin(run);
     } else {
         tgi_instance_start(run->runtime, w, run->main);
     }
@@ -106,9 +111,15 @@ static int run_prepare(struct tg_run *run, struct tg_error *err)
 {
     struct tg_runtime *rt = run->runtime;
     const struct tg_graph *g = run->graph;
-    int rc = tgi_run_resolve(run, err);
+    int rc = tgi_offload_run_resolve(run, err);
     if (rc == 0)
-        rc = tgi_store_create(g->space, rt->memory_bytes, &run->store, err);
+        rc = tgi_run_resolve(run, err);
+    if (rc == 0)
+        rc = tgi_offload_run_place(run, err);
+    if (rc == 0)
+        rc = tgi_store_create(g->space, rt->memory_bytes, run->offload ? rt->offload->devices : NULL, &run->store, err);
+    if (rc == 0)
+        rc = tgi_offload_run_prepare(run, err);
     if (rc == 0)
         rc = list_init(run, err);
     if (rc == 0 && run->has_deadlines)
@@ -201,9 +212,11 @@ void tg_run_destroy(struct tg_run *run)
     tgi_instance_destroy(run->main);
     if (run->init.slot != TG_NONE)
         tgi_slot_give(run->runtime, &run->init);
+    tgi_offload_run_release(run);
     tgi_run_unresolve(run);
     tgi_store_destroy(run->store);
     pthread_mutex_destroy(&run->lock);
+    tgi_record_clear(run);
     free(run->init_items);
     free(run->spans);
     free(run->worker_stats);
@@ -277,6 +290,7 @@ static void reset(struct tg_run *run)
     atomic_store_explicit(&run->n_skipped, 0, memory_order_relaxed);
     atomic_store_explicit(&run->n_retried, 0, memory_order_relaxed);
     run->error.status = 0;
+    tgi_record_clear(run);
     if (run->spans)
         memset(run->spans, 0, run->graph->n_tasks * sizeof *run->spans);
     for (uint32_t i = 0; i < run->runtime->n_workers; i++)
@@ -428,7 +442,11 @@ void *tg_run_tile(const struct tg_run *run, tg_buffer_id buffer, uint32_t tile)
     const struct tgi_space *space = run->graph->space;
     if (buffer >= space->n_buffers || tile >= space->buffers[buffer].n_tiles)
         return NULL;
-    return run->store->tile[space->buffers[buffer].first_tile + tile];
+    void *address = run->store->tile[space->buffers[buffer].first_tile + tile];
+    if (address && run->offload && run->has_started && tg_run_poll(run) &&
+        !tgi_offload_fetch((struct tg_run *)run, buffer, tile))
+        return NULL;
+    return address;
 }
 
 enum tg_task_state tg_run_task_state(const struct tg_run *run, tg_task_id task)
@@ -460,26 +478,4 @@ int tg_run_stats(const struct tg_run *run, struct tg_run_stats *stats_p, struct 
     }
     *stats_p = s;
     return 0;
-}
-
-const struct tgi_span *tgi_run_spans(const struct tg_run *run)
-{
-    const struct tg_graph *g = run->graph;
-    for (uint32_t t = 0; run->spans && t < g->n_tasks; t++) {
-        run->spans[t].state = (uint8_t)tg_run_task_state(run, t);
-        run->spans[t].ready_ns = 0;
-    }
-    /* Known only now: who counts a successor down last need not be who finished last. */
-    for (uint32_t t = 0; run->spans && t < g->n_tasks; t++)
-        for (uint32_t i = g->nodes[t].succ; i < g->nodes[t + 1].succ; i++) {
-            struct tgi_span *after = &run->spans[g->succ[i]];
-            after->ready_ns = run->spans[t].end_ns > after->ready_ns ? run->spans[t].end_ns : after->ready_ns;
-        }
-    return run->spans;
-}
-
-const struct tgi_worker_stats *tgi_run_worker_stats(const struct tg_run *run, uint32_t *n_workers_p)
-{
-    *n_workers_p = run->runtime->n_workers;
-    return run->worker_stats;
 }

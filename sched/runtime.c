@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "graph/error.h"
+#include "sched/offload.h"
 
 enum { MAX_WORKERS = 4096, DEQUE_CAPACITY = 256, LOST_WORKER_NS = 200000000 };
 
@@ -14,6 +15,8 @@ static void *worker_main(void *arg)
 {
     struct tgi_worker *w = arg;
     struct tg_runtime *rt = w->runtime;
+    if (rt->on_thread)
+        rt->on_thread(rt->on_thread_user);
     if (rt->is_bound)
         tgi_topology_bind(rt->topology, w->index % rt->topology->n_cpus, NULL); /* tried once in create */
     /* The first thing a worker does is sleep: its seat is free for a waiting thread until there is
@@ -42,6 +45,7 @@ static struct tgi_worker *worker_create(struct tg_runtime *rt, uint32_t index)
     w->runtime = rt;
     w->index = index;
     w->context = (struct tg_context){.worker = w, .explanation = w->explanation};
+    w->running = &w->context;
     w->victims = calloc(rt->n_workers, sizeof *w->victims);
     bool ok = w->victims != NULL;
     for (uint32_t d = 0; d < TGI_N_DEQUES; d++)
@@ -130,12 +134,16 @@ int tg_runtime_create(const struct tg_runtime_options *options, struct tg_runtim
     if (rc == 0) {
         rt->n_workers = o->n_workers ? o->n_workers : rt->topology->n_cores;
         rt->memory_bytes = o->memory_bytes;
+        rt->on_thread = o->on_thread;
+        rt->on_thread_user = o->user;
         rc = runtime_allocate(rt) ? 0 : tgi_error_memory(err, "creating workers");
     }
     if (rc == 0) {
         probe_binding(rt, o->is_unbound);
-        rc = start_threads(rt, o->stack_bytes, err);
+        rc = o->devices ? tgi_offload_open(rt, o->devices, o->device_bytes, err) : 0;
     }
+    if (rc == 0)
+        rc = start_threads(rt, o->stack_bytes, err);
     if (rc) {
         tg_runtime_destroy(rt);
         return rc;
@@ -179,6 +187,7 @@ void tg_runtime_destroy(struct tg_runtime *runtime)
     tgi_watchdog_end(rt);
     if (!join_threads(rt))
         return; /* what the lost worker may still touch is left to it */
+    tgi_offload_close(rt);
     for (uint32_t i = 0; rt->workers && i < rt->n_workers; i++)
         worker_destroy(rt->workers[i]);
     tgi_parking_fini(&rt->parking);

@@ -38,6 +38,9 @@ enum { TGI_ITEM_JOB = 0, TGI_ITEM_TASK = 1, TGI_ITEM_CHILD = 2, TGI_ITEM_LOCKED 
 
 struct tgi_instance;
 struct tgi_worker;
+struct tgi_offload; /* offload.h: execution on devices */
+struct tgi_offload_run;
+struct tgi_offload_instance;
 
 /* ---- A running task, as its kernel sees it ------------------------------------------------*/
 
@@ -53,10 +56,11 @@ struct tgi_family {
 
 struct tg_context {
     struct tgi_worker *worker;
-    struct tgi_instance *instance; /* NULL in initialisation */
+    struct tgi_instance *instance; /* NULL: no task */
     uint32_t task;
     struct tgi_family *family; /* NULL until a child is spawned */
-    char *explanation;         /* TGI_EXPLANATION_BYTES: the worker's, or a child's own */
+    char *explanation;         /* TGI_EXPLANATION_BYTES: the worker's, or a job's or child's own */
+    const struct tg_context *outer; /* what the thread was at when it took this up; NULL: the worker's loop */
 };
 
 struct tgi_child {
@@ -110,7 +114,8 @@ struct tgi_instance {
     struct tg_run *run;
     uint32_t slot;
     bool is_special;          /* records, deadlines ..: every task takes the long way */
-    struct tgi_span *spans;   /* the run's, for its main instance; NULL: nothing is recorded */
+    struct tgi_span *spans;   /* the run's, or those of the round under way; NULL: nothing is recorded */
+    struct tgi_round *round;  /* of a recorded body; the last one begun */
     /* Unfinished predecessors by task.  Each is written by those who finish predecessors, acq_rel;
      * the last refills it, relaxed: the refill happens before the instance finishes. */
     _Atomic uint32_t *left;
@@ -126,6 +131,9 @@ struct tgi_instance {
     void (*loop)(void *user, uint32_t i);
     void *loop_user;
     tgi_instance_fn on_done;
+    /* With devices; NULL without.  By task: it passes through the submitter when it is ready. */
+    const uint8_t *via;
+    struct tgi_offload_instance *offload;
     struct tgi_instance *next_waiting; /* for a source */
     /* a body: the task it belongs to */
     struct tgi_instance *parent;
@@ -149,6 +157,7 @@ struct tg_run {
     char **variant_text;      /* by op */
     struct tgi_cpu_module **modules;
     uint32_t n_modules;
+    struct tgi_offload_run *offload; /* NULL: on CPUs alone */
     struct tgi_instance *main;
     struct tgi_instance init; /* loop over tiles to initialise */
     struct tgi_init_item {
@@ -161,12 +170,13 @@ struct tg_run {
     bool has_deadlines;
     bool needs_serial;        /* deterministic */
     struct tgi_span *spans;   /* by task of the main graph; NULL: not recorded */
+    struct tgi_rounds rounds; /* of bodies, if recorded; under the lock */
     struct tgi_worker_stats *worker_stats; /* by worker: at the start, then what the run added */
     uint64_t begin_ns, init_begin_ns, end_ns;
     /* By op: the instances of a control task's bodies, made on first use and kept.  Each is written
      * by the worker that executes the task. */
     struct tgi_instance *(*bodies)[2];
-    pthread_mutex_t lock;     /* error */
+    pthread_mutex_t lock;     /* error, rounds */
     struct tg_error error;    /* the first failure */
     /* Read for every task: nonzero sends tasks the long way.  Written on failure and cancel. */
     _Alignas(64) _Atomic uint32_t attention;
@@ -196,6 +206,7 @@ struct tgi_worker {
     uint32_t index;
     uint32_t *victims;
     struct tg_context context;  /* of the task in execution */
+    const struct tg_context *running; /* innermost: the task's, or a job's or child's; for signal handlers */
     /* Finished sinks not yet counted in their instance's n_left. */
     struct tgi_instance *batch;
     uint32_t n_batch;
@@ -226,7 +237,11 @@ struct tg_runtime {
     uint32_t n_threads;
     struct tgi_topology *topology;
     bool is_bound;
+    struct tgi_offload *offload;     /* NULL: no devices */
+    struct tgi_worker *submitter;    /* its worker, whose deques are stolen from as well; NULL: no devices */
     uint64_t memory_bytes;
+    void (*on_thread)(void *user);
+    void *on_thread_user;
     struct tgi_parking parking;
     struct tgi_source sources[TGI_N_SOURCES];
     _Atomic uint32_t n_sources;      /* in use; a hint */
@@ -250,18 +265,37 @@ struct tg_runtime {
 
 uint64_t tgi_now_ns(void);
 
+/* record.c */
+/* A round of a recorded body begins: its tasks get spans of their own, unless there are too many. */
+void tgi_record_round(struct tgi_instance *body, struct tgi_instance *parent, uint32_t task, uint64_t number);
+void tgi_record_clear(struct tg_run *run);
+
 /* worker.c */
 /* Works until the run is done (run NULL: until the runtime ends).  The caller owns worker w. */
 void tgi_worker_loop(struct tgi_worker *w, struct tg_run *until);
 /* A task's body is done, or will not be run: release its successors.  Ready ones are pushed. */
 void tgi_worker_complete(struct tgi_worker *w, struct tgi_instance *instance, uint32_t task);
 void tgi_worker_push(struct tgi_worker *w, struct tgi_instance *instance, uint32_t task, uint32_t tag);
+/* The same for a task that workers execute, whatever it passed through. */
+void tgi_worker_push_here(struct tgi_worker *w, struct tgi_instance *instance, uint32_t task, uint32_t tag);
 void tgi_worker_wake(struct tg_runtime *rt);
 /* After announcing a seat: takes the announcement back and calls its thread if there is work. */
 void tgi_worker_wake_if_work(struct tg_runtime *rt, uint32_t seat);
 /* Steals from a deque of somebody else's; TGI_DEQUE_EMPTY: nothing found. */
 uint64_t tgi_worker_steal(struct tgi_worker *w, uint32_t first_deque, uint32_t end_deque);
 void tgi_worker_execute_item(struct tgi_worker *w, uint64_t item);
+/* The worker in whose place the calling thread works; NULL: none.  Safe in a signal handler. */
+struct tgi_worker *tgi_worker_of_thread(void);
+/* The calling thread takes up something else than the task it is at, and comes back to that. */
+static inline void tgi_worker_enter(struct tgi_worker *w, struct tg_context *ctx)
+{
+    ctx->outer = w->running;
+    w->running = ctx;
+}
+static inline void tgi_worker_return(struct tgi_worker *w, const struct tg_context *ctx)
+{
+    w->running = ctx->outer;
+}
 /* Counts what the worker has finished; may finish instances. */
 void tgi_worker_flush(struct tgi_worker *w);
 
@@ -276,6 +310,10 @@ void tgi_task_family_done(struct tgi_worker *w, struct tgi_family *family);
 /* Elements that an argument word stands for. */
 uint64_t tgi_word_elems(const struct tgi_space *space, uint64_t word, const struct tgi_buffer **buffer_p);
 void tgi_run_fail(struct tg_run *run, struct tgi_instance *instance, uint32_t task, int status, const char *text);
+/* A failure that is known by the tile it is about; TG_NONE: not known. */
+void tgi_run_fail_tile(struct tg_run *run, uint32_t tile, const char *text);
+/* Whether the task is not to run any more. */
+bool tgi_task_is_skipped(struct tgi_instance *instance, uint32_t task);
 /* The task, or the rest of a control task, will not run. */
 void tgi_task_skip(struct tgi_instance *instance, uint32_t task);
 /* The task has failed or was skipped: what comes after it will be skipped, and the control task whose
@@ -301,6 +339,8 @@ void tgi_slot_give(struct tg_runtime *rt, struct tgi_instance *instance);
 /* control.c: repeat, while, if */
 /* Starts a control task; true if it is done at once. */
 bool tgi_control_begin(struct tgi_worker *w, struct tgi_instance *parent, uint32_t task);
+/* A round of the body is over, and what decides about the next is there. */
+void tgi_control_continue(struct tgi_worker *w, struct tgi_instance *body);
 /* The instance of the body to execute now, after n_rounds of it; NULL: none, the task is done, or
  * has failed for want of memory. */
 struct tgi_instance *tgi_control_next(struct tgi_instance *parent, uint32_t task, uint64_t n_rounds);

@@ -19,6 +19,7 @@ static void execute_one(struct tgi_worker *w, struct tgi_instance *in, uint32_t 
 {
     /* Children run inside their parents here and locks are free, so the task is done. */
     tgi_task_execute(w, in, task, false);
+    w->context.instance = NULL;
     tgi_count(&w->counts.n_tasks, 1);
 }
 

@@ -7,7 +7,8 @@
  * first, so everything older was stolen before.
  *
  * job->opaque[0]: 0 while the job is not done, then 1 + the result in the upper bits; written by the
- * thief with release.  job->opaque[1]: the parent's context, which outlives the job. */
+ * thief with release.  job->opaque[1]: the parent's context, which outlives the job, and once a thief
+ * is done the words with which the job explained itself, from malloc(), or NULL. */
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,7 @@ void tg_spawn(const struct tg_context *ctx, struct tg_job *job, tg_job_fn fn, vo
     if (w->is_serial || !tgi_deque_push_owner(&w->deques[TGI_DEQUE_JOBS], (uint64_t)(uintptr_t)job)) {
         /* Deterministic, or no memory for the deque: a parallel call may always be a plain one. */
         int rc = fn(arg, ctx);
+        job->opaque[1] = NULL;
         atomic_store_explicit(job_state(job), (uintptr_t)(unsigned)rc << 1 | JOB_DONE, memory_order_relaxed);
         return;
     }
@@ -41,8 +43,10 @@ void tg_spawn(const struct tg_context *ctx, struct tg_job *job, tg_job_fn fn, vo
 }
 
 /* A stolen job's detached children cannot outlive it: the task's own family is not ours to extend. */
-static int wait_for_family(struct tgi_worker *w, struct tgi_family *family, int rc)
+static int wait_for_family(const struct tg_context *ctx, int rc)
 {
+    struct tgi_worker *w = ctx->worker;
+    struct tgi_family *family = ctx->family;
     while (atomic_load_explicit(&family->n_alive, memory_order_acquire) != 1) {
         uint64_t item = tgi_deque_take_owner(&w->deques[TGI_DEQUE_JOBS]);
         if (item == TGI_DEQUE_EMPTY)
@@ -52,24 +56,35 @@ static int wait_for_family(struct tgi_worker *w, struct tgi_family *family, int 
         else
             sched_yield();
     }
-    int status = atomic_load_explicit(&family->status, memory_order_relaxed);
+    if (rc == 0) {
+        rc = atomic_load_explicit(&family->status, memory_order_relaxed);
+        if (rc)
+            snprintf(ctx->explanation, TGI_EXPLANATION_BYTES, "%s", family->explanation);
+    }
     free(family);
-    return rc ? rc : status;
+    return rc;
 }
 
 void tgi_job_execute(struct tgi_worker *w, struct tg_job *job)
 {
     const struct tg_context *parent = job->opaque[1];
-    struct tg_context ctx = {w, parent->instance, parent->task, NULL, w->explanation};
+    /* Words of its own: the worker may be in the middle of another task. */
+    char explanation[TGI_EXPLANATION_BYTES];
+    struct tg_context ctx = {w, parent->instance, parent->task, NULL, explanation, NULL};
+    explanation[0] = '\0';
+    tgi_worker_enter(w, &ctx);
     int rc = job->fn(job->arg, &ctx);
     if (ctx.family)
-        rc = wait_for_family(w, ctx.family, rc);
+        rc = wait_for_family(&ctx, rc);
+    tgi_worker_return(w, &ctx);
+    job->opaque[1] = explanation[0] ? strdup(explanation) : NULL;
     /* release: the job's results become visible to the parent, whose acquire is in tg_sync(). */
     atomic_store_explicit(job_state(job), (uintptr_t)(unsigned)rc << 1 | JOB_DONE, memory_order_release);
 }
 
-static __attribute__((noinline)) int sync_stolen(struct tgi_worker *w, struct tg_job *job)
+static __attribute__((noinline)) int sync_stolen(const struct tg_context *ctx, struct tg_job *job)
 {
+    struct tgi_worker *w = ctx->worker;
     uint32_t n_idle = 0;
     uintptr_t state;
     /* This may take a while: what we have finished must not wait with us. */
@@ -85,6 +100,11 @@ static __attribute__((noinline)) int sync_stolen(struct tgi_worker *w, struct tg
             sched_yield(); /* the thief may be waiting for our processor */
         }
     }
+    if (job->opaque[1]) {
+        snprintf(ctx->explanation, TGI_EXPLANATION_BYTES, "%s", (const char *)job->opaque[1]);
+        free(job->opaque[1]);
+        job->opaque[1] = NULL;
+    }
     return (int)(unsigned)(state >> 1);
 }
 
@@ -97,7 +117,7 @@ int tg_sync(const struct tg_context *ctx, struct tg_job *job)
         if (item == (uint64_t)(uintptr_t)job)
             return job->fn(job->arg, ctx);
         if (item == TGI_DEQUE_EMPTY)
-            return sync_stolen(w, job);
+            return sync_stolen(ctx, job);
         /* Detached children lie on top of the job. */
         tgi_worker_execute_item(w, item);
     }
@@ -149,8 +169,10 @@ void tgi_child_execute(struct tgi_worker *w, struct tgi_child *child)
     struct tgi_family *family = child->family;
     /* Words of its own: the worker may be in the middle of another task. */
     char explanation[TGI_EXPLANATION_BYTES] = "";
-    struct tg_context ctx = {w, family->instance, family->task, family, explanation};
+    struct tg_context ctx = {w, family->instance, family->task, family, explanation, NULL};
+    tgi_worker_enter(w, &ctx);
     int rc = child->fn(child->arg, &ctx);
+    tgi_worker_return(w, &ctx);
     free(child);
     if (rc)
         tgi_family_fail(family, rc, explanation);

@@ -58,7 +58,49 @@ void tgi_run_fail(struct tg_run *run, struct tgi_instance *in, uint32_t task, in
     atomic_store_explicit(&run->attention, 1, memory_order_relaxed);
 }
 
-static bool is_skipped(struct tgi_instance *in, uint32_t task)
+static bool can_fail_on_device(const struct tgi_space *space, const struct tgi_op *op)
+{
+    const struct tgi_op *owner = op->generic == TG_NONE ? op : &space->ops[op->generic];
+    for (uint32_t i = 0; i < owner->n_variants; i++) {
+        const struct tgi_builtin *b = owner->variants[i].builtin;
+        if (owner->variants[i].form == TGI_VARIANT_BUILTIN && b->cuda && b->cuda->can_fail)
+            return true;
+    }
+    return false;
+}
+
+/* A task of the main graph that writes a tile and whose kernel can fail by itself; TG_NONE: none does. */
+static uint32_t find_writer(const struct tg_graph *g, uint32_t tile)
+{
+    uint32_t any = TG_NONE;
+    for (uint32_t t = 0; tile != TG_NONE && t < g->n_tasks; t++) {
+        const struct tgi_op *op = tgi_graph_op(g, t);
+        for (uint32_t i = 0; op->kind == TGI_OP_KERNEL && i < op->n_params; i++) {
+            uint64_t word = tgi_graph_word(g, t, i);
+            if (op->params[i].access <= TG_IN || word == TGI_WORD_NULL || tgi_word_tile(word) != tile)
+                continue;
+            if (can_fail_on_device(g->space, op))
+                return t;
+            any = any == TG_NONE ? t : any;
+        }
+    }
+    return any;
+}
+
+void tgi_run_fail_tile(struct tg_run *run, uint32_t tile, const char *text)
+{
+    uint32_t task = find_writer(run->graph, tile);
+    if (task != TG_NONE) {
+        tgi_run_fail(run, run->main, task, TG_E_TASK_FAILED, text);
+        return;
+    }
+    pthread_mutex_lock(&run->lock);
+    if (run->error.status == 0)
+        tgi_error(&run->error, TG_E_TASK_FAILED, "a task on a device failed: %s", text);
+    pthread_mutex_unlock(&run->lock);
+}
+
+bool tgi_task_is_skipped(struct tgi_instance *in, uint32_t task)
 {
     struct tg_run *run = in->run;
     return atomic_load_explicit(&run->stop, memory_order_relaxed) != TGI_STOP_NO ||
@@ -278,8 +320,10 @@ void tgi_task_family_done(struct tgi_worker *w, struct tgi_family *family)
     struct tgi_instance *in = family->instance;
     uint32_t task = family->task;
     int rc = atomic_load_explicit(&family->status, memory_order_relaxed);
-    if (in->spans)
+    if (in->spans) {
         in->spans[task].end_ns = tgi_now_ns() - in->run->begin_ns;
+        in->spans[task].state = rc ? TG_TASK_FAILED : TG_TASK_DONE;
+    }
     settle(w, in, task, rc, family->explanation);
     free(family);
     tgi_worker_complete(w, in, task);
@@ -295,19 +339,23 @@ bool tgi_task_execute(struct tgi_worker *w, struct tgi_instance *in, uint32_t ta
     struct tg_run *run = in->run;
     const struct tgi_op *op = tgi_graph_op(in->graph, task);
     bool is_shared = in->nodes[task].op & TGI_NODE_SHARED;
-    if (is_skipped(in, task)) {
+    if (tgi_task_is_skipped(in, task)) {
         tgi_task_skip(in, task);
         /* Who waits for its locks must not wait for ever; a group also counts its members. */
-        if (is_shared && !has_locks && !tgi_locks_acquire(w, in, task))
+        if (is_shared && !has_locks && !tgi_locks_acquire(w, in, task)) {
+            tgi_count(&w->counts.n_tasks, (uint64_t)-1);
             return false;
+        }
         if (is_shared)
             tgi_locks_release(w, in, task);
         return true;
     }
     if (is_control(op))
         return tgi_control_begin(w, in, task);
-    if (is_shared && !has_locks && !tgi_locks_acquire(w, in, task))
+    if (is_shared && !has_locks && !tgi_locks_acquire(w, in, task)) {
+        tgi_count(&w->counts.n_tasks, (uint64_t)-1); /* it comes back, and counts then */
         return false;
+    }
     const struct tgi_attr *attr = tgi_graph_attr(in->graph, task);
     uint64_t start_ns = in->spans ? tgi_now_ns() - run->begin_ns : 0;
     uint32_t n_attempts = 0;
@@ -321,10 +369,28 @@ bool tgi_task_execute(struct tgi_worker *w, struct tgi_instance *in, uint32_t ta
         span->start_ns = start_ns;
         span->end_ns = tgi_now_ns() - run->begin_ns;
         span->worker = w->index;
+        span->state = rc ? TG_TASK_FAILED : TG_TASK_DONE;
         span->attempts = (uint16_t)n_attempts;
         tgi_count(&w->counts.busy_ns, span->end_ns - start_ns);
     }
     return tgi_task_leave(w, in, task, rc);
+}
+
+/* ---- What a signal handler may ask --------------------------------------------------------*/
+
+bool tg_thread_task(uint32_t depth, struct tg_thread_task *task_p)
+{
+    const struct tgi_worker *w = tgi_worker_of_thread();
+    for (const struct tg_context *ctx = w ? w->running : NULL; ctx; ctx = ctx->outer) {
+        if (!ctx->instance || depth--)
+            continue;
+        const struct tg_graph *g = ctx->instance->graph;
+        bool has_name = g->names_at && g->names_at[ctx->task] != TG_NONE;
+        *task_p = (struct tg_thread_task){ctx->task, has_name ? g->names_text + g->names_at[ctx->task] : NULL,
+                                          tgi_graph_op(g, ctx->task)->name};
+        return true;
+    }
+    return false;
 }
 
 /* ---- What kernels may ask -----------------------------------------------------------------*/

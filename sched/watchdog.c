@@ -19,15 +19,29 @@ static void expire_task(struct tgi_instance *in, uint32_t task)
     tgi_run_end(in->run);
 }
 
+static void format_limit(uint64_t ns, char *text, size_t size)
+{
+    static const struct {
+        uint64_t ns;
+        const char *unit;
+    } units[] = {{1000000000, "s"}, {1000000, "ms"}, {1000, "us"}, {1, "ns"}};
+    size_t i = 0;
+    while (ns < units[i].ns)
+        i++;
+    snprintf(text, size, "%.4g %s", (double)ns / (double)units[i].ns, units[i].unit);
+}
+
 static void expire_run(struct tg_run *run)
 {
+    char limit[32];
     uint32_t no = TGI_STOP_NO;
     /* A run that has failed or was cancelled ends here as well if a task holds it up. */
     atomic_compare_exchange_strong_explicit(&run->stop, &no, TGI_STOP_TIMEOUT, memory_order_relaxed, memory_order_relaxed);
     atomic_store_explicit(&run->attention, 1, memory_order_relaxed);
     pthread_mutex_lock(&run->lock);
+    format_limit(run->options.timeout_ns, limit, sizeof limit);
     if (run->error.status == 0)
-        tgi_error(&run->error, TG_E_RUN_TIMEOUT, "the run exceeded its limit of %.3f s", (double)run->options.timeout_ns * 1e-9);
+        tgi_error(&run->error, TG_E_RUN_TIMEOUT, "the run exceeded its limit of %s", limit);
     pthread_mutex_unlock(&run->lock);
     tgi_run_end(run);
 }

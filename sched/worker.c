@@ -6,7 +6,7 @@
  * reaches everybody in a logarithmic number of steps. */
 #include <time.h>
 
-#include "sched/runtime.h"
+#include "sched/offload.h"
 
 enum {
     SPIN_ROUNDS = 200,   /* searches before a worker goes to sleep: some tens of microseconds */
@@ -49,6 +49,14 @@ static inline uint32_t class_of(const struct tgi_instance *in, uint32_t task)
 }
 
 void tgi_worker_push(struct tgi_worker *w, struct tgi_instance *in, uint32_t task, uint32_t tag)
+{
+    if (in->via && in->via[task])
+        tgi_offload_push(w, in, task, tag == TGI_ITEM_LOCKED);
+    else
+        tgi_worker_push_here(w, in, task, tag);
+}
+
+void tgi_worker_push_here(struct tgi_worker *w, struct tgi_instance *in, uint32_t task, uint32_t tag)
 {
     /* A deque that cannot grow means no memory for 8 bytes: run the task here and now instead. */
     uint64_t item = task_item(in, task, tag);
@@ -129,6 +137,10 @@ static inline bool is_ready_after(struct tgi_instance *in, uint32_t pred, uint32
 static inline __attribute__((always_inline)) bool keep_or_push(struct tgi_worker *w, struct tgi_instance *in,
                                                                uint32_t ready, uint32_t *keep)
 {
+    if (__builtin_expect(in->via != NULL, 0) && in->via[ready]) {
+        tgi_offload_push(w, in, ready, false);
+        return false;
+    }
     if (*keep == TG_NONE) {
         *keep = ready;
         return false;
@@ -138,7 +150,7 @@ static inline __attribute__((always_inline)) bool keep_or_push(struct tgi_worker
         *keep = ready;
         ready = swap;
     }
-    tgi_worker_push(w, in, ready, TGI_ITEM_TASK);
+    tgi_worker_push_here(w, in, ready, TGI_ITEM_TASK);
     return true;
 }
 
@@ -247,6 +259,7 @@ static inline __attribute__((always_inline)) void execute_chain(struct tgi_worke
         tgi_count(&w->counts.n_tasks, 1);
         task = is_done ? release(w, in, task, is_alone) : TG_NONE;
     }
+    w->context.instance = NULL;
 }
 
 static inline struct tgi_instance *instance_of(const struct tg_runtime *rt, uint64_t item)
@@ -283,8 +296,11 @@ void tgi_worker_execute_item(struct tgi_worker *w, uint64_t item)
     /* A task that could not be pushed.  The caller may be in the middle of another, whose context is
      * the worker's. */
     struct tg_context outer = w->context;
+    const struct tg_context *running = w->running;
     w->context.family = NULL;
+    w->running = &w->context;
     execute_item(w, item, false);
+    w->running = running;
     w->context = outer;
 }
 
@@ -357,26 +373,33 @@ static bool take_roots(struct tgi_worker *w)
     return false;
 }
 
+static uint64_t steal_from(struct tgi_worker *w, struct tgi_worker *victim, uint32_t first_deque, uint32_t end_deque)
+{
+    for (uint32_t d = end_deque; d-- > first_deque;) {
+        if (tgi_deque_size_hint(&victim->deques[d]) == 0)
+            continue;
+        uint64_t item = tgi_deque_steal(&victim->deques[d]);
+        if (item < TGI_DEQUE_LOST) {
+            tgi_count(&w->counts.n_steals, 1);
+            /* More where that came from: let somebody else have it. */
+            if (tgi_deque_size_hint(&victim->deques[d]) > 0)
+                tgi_worker_wake(w->runtime);
+            return item;
+        }
+        tgi_count(&w->counts.n_failed_steals, 1);
+    }
+    return TGI_DEQUE_EMPTY;
+}
+
 uint64_t tgi_worker_steal(struct tgi_worker *w, uint32_t first_deque, uint32_t end_deque)
 {
     struct tg_runtime *rt = w->runtime;
-    for (uint32_t v = 0; v + 1 < rt->n_workers; v++) {
-        struct tgi_worker *victim = rt->workers[w->victims[v]];
-        for (uint32_t d = end_deque; d-- > first_deque;) {
-            if (tgi_deque_size_hint(&victim->deques[d]) == 0)
-                continue;
-            uint64_t item = tgi_deque_steal(&victim->deques[d]);
-            if (item < TGI_DEQUE_LOST) {
-                tgi_count(&w->counts.n_steals, 1);
-                /* More where that came from: let somebody else have it. */
-                if (tgi_deque_size_hint(&victim->deques[d]) > 0)
-                    tgi_worker_wake(rt);
-                return item;
-            }
-            tgi_count(&w->counts.n_failed_steals, 1);
-        }
-    }
-    return TGI_DEQUE_EMPTY;
+    uint64_t item = TGI_DEQUE_EMPTY;
+    if (rt->submitter)
+        item = steal_from(w, rt->submitter, first_deque, end_deque);
+    for (uint32_t v = 0; item == TGI_DEQUE_EMPTY && v + 1 < rt->n_workers; v++)
+        item = steal_from(w, rt->workers[w->victims[v]], first_deque, end_deque);
+    return item;
 }
 
 static bool has_visible_work(const struct tg_runtime *rt)
@@ -388,6 +411,9 @@ static bool has_visible_work(const struct tg_runtime *rt)
         for (uint32_t d = 0; d < TGI_N_DEQUES; d++)
             if (tgi_deque_size_hint(&rt->workers[v]->deques[d]))
                 return true;
+    for (uint32_t d = 0; rt->submitter && d < TGI_N_DEQUES; d++)
+        if (tgi_deque_size_hint(&rt->submitter->deques[d]))
+            return true;
     return false;
 }
 
@@ -404,6 +430,14 @@ static inline bool is_over(const struct tg_runtime *rt, const struct tg_run *unt
                  : atomic_load_explicit(&((struct tg_runtime *)rt)->is_ending, memory_order_relaxed) != 0;
 }
 
+static void record_steal(const struct tg_runtime *rt, uint64_t item)
+{
+    uint32_t kind = item & 3;
+    struct tgi_instance *in = kind == TGI_ITEM_TASK || kind == TGI_ITEM_LOCKED ? instance_of(rt, item) : NULL;
+    if (in && in->spans)
+        in->spans[item >> 32].is_stolen = 1;
+}
+
 /* Roots, then other workers' tasks; true if something was found and done or pushed. */
 static bool search(struct tgi_worker *w)
 {
@@ -412,6 +446,7 @@ static bool search(struct tgi_worker *w)
     uint64_t item = tgi_worker_steal(w, 0, TGI_N_DEQUES);
     if (item == TGI_DEQUE_EMPTY)
         return false;
+    record_steal(w->runtime, item);
     execute_item(w, item, false);
     return true;
 }
@@ -462,10 +497,21 @@ static inline __attribute__((always_inline)) void worker_loop(struct tgi_worker 
     }
 }
 
+/* Of the executable's own block or one that exists before any thread: reading it allocates nothing. */
+static __thread struct tgi_worker *worker_of_thread __attribute__((tls_model("initial-exec")));
+
+struct tgi_worker *tgi_worker_of_thread(void)
+{
+    return worker_of_thread;
+}
+
 void tgi_worker_loop(struct tgi_worker *w, struct tg_run *until)
 {
-    if (w->runtime->n_workers == 1)
+    struct tgi_worker *outer = worker_of_thread; /* a kernel may wait for a run of another runtime */
+    worker_of_thread = w;
+    if (w->runtime->n_workers == 1 && !w->runtime->offload)
         worker_loop(w, until, true);
     else
         worker_loop(w, until, false);
+    worker_of_thread = outer;
 }

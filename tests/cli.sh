@@ -73,6 +73,11 @@ has out 'ok'
 want 1 "$TGRAPH" check "$scratch/wrong.json" "$graph"
 has err 'TG0203'
 has out 'ok'
+echo '{ "tgraph": "1.0", "params": { "N": 1, "M": "N+1" }, "tasks": [] }' >"$scratch/unused.json"
+want 0 "$TGRAPH" check "$scratch/unused.json"
+has err 'parameter "M" is not used'
+grep -q '"N"' <(grep warning "$scratch/err") && complain 'a parameter that another uses is reported'
+want 1 "$TGRAPH" check "$scratch/unused.json" --werror
 want 3 "$TGRAPH" check "$scratch/broken.json"
 has err 'TG0101'
 want 3 "$TGRAPH" run "$scratch/nosuch.json"
@@ -105,6 +110,79 @@ want 0 "$TGRAPH" -C "$scratch" run "$graph" --save-dir "$scratch" --gantt "$scra
 grep -q '</svg>' "$scratch/gantt.svg" || complain 'no schedule was drawn'
 "$TGRAPH" -C "$scratch" run - <"$graph" >"$scratch/out" 2>&1 || complain 'a graph on standard input does not run'
 
+# Bodies count as often as they ran.
+want 0 "$TGRAPH" -C "$scratch" run "$here/io/templates/jacobi/jacobi.json" -p G=2 --gantt "$scratch/bodies.svg" --save-dir "$scratch"
+has out 'lower bound'
+has out 'sweep'
+grep -q 'kernel sweep' "$scratch/bodies.svg" || complain 'tasks of bodies are not drawn'
+cat >"$scratch/cut.json" <<'END'
+{ "tgraph": "1.0", "kernels": { "spin": { "builtin": "spin" } },
+  "tasks": [ { "id": "loop", "repeat": 100000, "do": [ { "kernel": "spin", "args": { "us": 1000 } } ] },
+             { "after": [ "loop" ], "kernel": "spin", "args": { "us": 1 } } ] }
+END
+want 124 "$TGRAPH" run "$scratch/cut.json" --timeout 100ms
+has err 'its limit of 100 ms'
+has out '0 done, 0 failed, 1 cut short, 1 not run'
+
+# What cannot be written is said before anything runs.
+begin=$(date +%s%N)
+want 2 "$TGRAPH" run "$spin" --gantt "$scratch/gantt.png"
+has err 'does not end in .svg'
+want 4 "$TGRAPH" run "$spin" --gantt "$scratch/no/gantt.svg"
+want 3 "$TGRAPH" run "$graph" --save-dir "$scratch/no"
+[ $((($(date +%s%N) - begin) / 1000000)) -lt 5000 ] || complain 'output paths are not looked at before the run'
+
+# Forms and values.
+"$TGRAPH" gen wavefront --tasks 500 --jsonl -o "$scratch/lines.jsonl" && cp "$scratch/lines.jsonl" "$scratch/lines.txt"
+want 0 "$TGRAPH" run "$scratch/lines.txt"
+has out '506 tasks'
+want 0 "$TGRAPH" run "$here/examples/graphs/first.json" -p N=1k -p P=7 --verify
+has out '14 tasks'
+want 1 "$TGRAPH" check "$graph" --max-file 10
+has err 'more than 10 bytes'
+want 0 "$TGRAPH" run --help
+has out 'scheduling policy (steal)'
+has out '(auto, cpu)'
+
+# Progress: nothing unless asked for, when stderr is no terminal.
+want 124 "$TGRAPH" run "$spin" --timeout 700ms
+[ "$(wc -l <"$scratch/err")" = 1 ] || complain "progress on no terminal: $(head -c 300 "$scratch/err")"
+want 124 "$TGRAPH" --progress plain run "$spin" --timeout 700ms
+has err 'of 20,000 tasks'
+want 124 "$TGRAPH" --progress json run "$spin" --timeout 700ms
+has err '{"progress": {"elapsed_ns": '
+want 0 "$TGRAPH" --progress plain run "$graph" --save-dir "$scratch"
+is_empty err
+
+# A kernel that crashes is named, whatever it does; a sanitizer has its own report.
+crash() { # STATEMENT SIGNAL WORDS
+    cat >"$scratch/crash.json" <<END
+{ "tgraph": "1.0", "buffers": { "x": { "dtype": "i32", "shape": [1], "init": "zero" } },
+  "kernels": { "bad": { "params": [ { "name": "x", "type": "i32*", "access": "inout" } ],
+    "variants": [ { "on": "cpu", "c": [ "#include <stdlib.h>", "#include \"tgraph.h\"",
+      "static int deep(int n, void **p) { volatile char a[4000]; a[0] = (char)n; return deep(n + a[0], p) + a[0] + a[n & 15]; }",
+      "int bad(void **args, const struct tg_context *ctx) { (void)ctx; (void)deep; $1 return 0; }" ] } ] } },
+  "tasks": [ { "id": "fine", "fill": "x", "value": 1 }, { "id": "culprit", "kernel": "bad", "args": { "x": "x" } } ] }
+END
+    for how in '' --deterministic '-D cpu:1'; do
+        # shellcheck disable=SC2086
+        want $((128 + $2)) "$TGRAPH" run "$scratch/crash.json" $how --gantt "$scratch/crash.svg"
+        has err 'error[TG0701]: task "culprit" (kernel "bad") crashed: '"$3"
+        is_empty out
+        [ -z "$(find "$scratch" -name 'crash.svg*')" ] || complain 'a crash leaves files behind'
+    done
+}
+if [ -z "${SAN:-}" ]; then
+    ulimit -c 0
+    crash '*(volatile int *)8 = 1;' 11 'SIGSEGV, access to address 0x8' 2>/dev/null
+    crash 'return deep(1, args);' 11 'SIGSEGV, its stack has overflowed' 2>/dev/null
+    crash 'abort();' 6 'SIGABRT' 2>/dev/null
+    [ "$(uname -m)" = x86_64 ] && crash 'int *x = *(int **)args[0]; *x = 7 / (*x - 1);' 8 'SIGFPE, integer division' 2>/dev/null
+    crash '__builtin_trap();' 4 'SIGILL' 2>/dev/null
+    want 132 "$TGRAPH" --error-format json run "$scratch/crash.json" 2>/dev/null
+    has err '{"severity": "error", "code": "TG0701", "message": "task \"culprit\"'
+fi
+
 # ---- the other commands ---------------------------------------------------------------------
 want 0 "$TGRAPH" expand "$here/examples/graphs/cholesky.json" -p NT=16 --stats --format json
 is_json
@@ -132,6 +210,9 @@ if command -v dot >/dev/null; then
     [ -e "$scratch/late.svg" ] && complain 'a picture that was not laid out was written'
 fi
 want 0 "$TGRAPH" cache clear
+want 0 "$TGRAPH" -C "$scratch" init "nosuch/../it's new"
+has err "next: cd 'it'\\''s new' && "
+[ -e "$scratch/nosuch" ] && complain 'init makes a folder that nobody wants'
 
 # ---- files are whole or absent, streams may end ---------------------------------------------
 echo old >"$scratch/kept.json"
@@ -141,6 +222,12 @@ want 4 "$TGRAPH" export "$graph" -o "$scratch/no/such/folder.dot"
 "$TGRAPH" explain --list >/dev/full 2>"$scratch/err"
 [ $? = 4 ] || complain 'a full disk goes unnoticed'
 has err 'No space left'
+for command in schema "export $graph -t json" "export $graph -t dot" "gen chain --tasks 10000 --jsonl"; do
+    # shellcheck disable=SC2086
+    "$TGRAPH" $command >/dev/full 2>"$scratch/err"
+    [ $? = 4 ] || complain "a full disk goes unnoticed by $command"
+    has err 'No space left'
+done
 "$TGRAPH" expand "$spin" 2>"$scratch/err" | head -n 1 >/dev/null
 is_empty err
 [ -z "$(find "$scratch" -name '*.??????' -newer "$spin" -name 'kept*')" ] || complain 'temporary files are left'

@@ -246,6 +246,26 @@ static void a_full_device_is_a_write_error(void **state)
     assert_int_equal(status_of(tgi_path_open_beneath, folder, "full"), TG_E_OPEN);
 }
 
+static void a_path_through_what_is_not_there_is_shortened(void **state)
+{
+    static const struct {
+        const char *path, *tidy;
+    } cases[] = {{"nosuch/../x", "x"},       {"nosuch/..", "."},      {"a/./b/", "a/b"},
+                 {"", "."},                  {".", "."},              {"..", ".."},
+                 {"../nosuch/../x", "../x"}, {"/nosuch/../x", "/x"},  {"//nosuch//a/../..", "/"},
+                 {"nosuch/../../x", "../x"}, {"folder/sub/../x", "folder/sub/../x"},
+                 {"folder/parent/../x", "folder/parent/../x"}};
+    (void)state;
+    assert_int_equal(chdir(base), 0);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *tidy = tgi_path_tidy(cases[i].path);
+        assert_non_null(tidy);
+        assert_string_equal(tidy, cases[i].tidy);
+        free(tidy);
+    }
+    assert_int_equal(chdir("/"), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -258,6 +278,7 @@ int main(void)
         TEST(output_appears_by_rename_with_all_of_its_text),
         TEST(output_cannot_leave_the_folder_either),
         TEST(a_full_device_is_a_write_error),
+        TEST(a_path_through_what_is_not_there_is_shortened),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

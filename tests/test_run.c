@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <time.h>
 #include <unistd.h>
@@ -1228,6 +1229,85 @@ static void sync_returns_what_the_job_returned(void **state)
     }
 }
 
+static _Atomic int is_taken; /* the job has begun, so somebody has stolen it */
+
+static int explaining_job(void *arg, const struct tg_context *ctx)
+{
+    struct tg_thread_task task;
+    (void)arg;
+    atomic_store(&is_taken, 1);
+    if (!tg_thread_task(0, &task) || task.task != tg_context_task(ctx) || strcmp(task.kernel, "k") != 0)
+        return 2;
+    tg_context_explain(ctx, "words of the job");
+    return 1;
+}
+
+static int explained_kernel(void **args, const struct tg_context *ctx)
+{
+    struct tg_job job;
+    uint64_t end = now_ns() + 5000000000u;
+    (void)args;
+    atomic_store(&is_taken, 0);
+    tg_spawn(ctx, &job, explaining_job, NULL);
+    while (!atomic_load(&is_taken) && now_ns() < end)
+        sched_yield();
+    return tg_sync(ctx, &job);
+}
+
+static void a_stolen_job_explains_the_failure_of_its_task(void **state)
+{
+    (void)state;
+    struct tg_graph *g = graph_new();
+    struct tg_runtime *rt = runtime_of(2);
+    add_task(g, add_kernel(g, "k", explained_kernel, TG_SCALAR), 0, -1, 0);
+    struct tg_run *run = run_new(rt, g, NULL);
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(tg_run_execute(run, &err), TG_E_TASK_FAILED);
+        assert_non_null(strstr(err.text, "words of the job"));
+    }
+    tg_run_destroy(run);
+    tg_graph_destroy(g);
+    tg_runtime_destroy(rt);
+}
+
+static int look_at_thread(void **args, const struct tg_context *ctx)
+{
+    struct tg_thread_task task;
+    (void)args;
+    return !tg_thread_task(0, &task) || task.task != tg_context_task(ctx) || strcmp(task.kernel, "k") != 0 ||
+           (task.task == 0) != (task.name == NULL) || (task.name && strcmp(task.name, "named") != 0) ||
+           tg_thread_task(1, &task);
+}
+
+static void a_thread_tells_which_task_it_executes(void **state)
+{
+    (void)state;
+    struct tg_thread_task none;
+    for (uint32_t n_workers = 1; n_workers <= 2; n_workers++) {
+        for (int is_recorded = 0; is_recorded < 2; is_recorded++) {
+            struct tg_graph *g = graph_new();
+            struct tg_runtime *rt = runtime_of(n_workers);
+            struct tg_run_options options = TG_RUN_OPTIONS_INIT;
+            struct tg_task_spec named = TG_TASK_SPEC_INIT;
+            options.is_recorded = is_recorded;
+            named.kernel = add_kernel(g, "k", look_at_thread, TG_SCALAR);
+            add_task(g, named.kernel, 0, -1, 0);
+            struct tg_arg arg = tg_arg_int(0);
+            named.name = "named";
+            named.n_args = 1;
+            named.args = &arg;
+            MUST(tg_graph_add_task(g, &named, NULL, &err));
+            struct tg_run *run = run_new(rt, g, &options);
+            assert_false(tg_thread_task(0, &none));
+            MUST(tg_run_execute(run, &err));
+            assert_false(tg_thread_task(0, &none));
+            tg_run_destroy(run);
+            tg_graph_destroy(g);
+            tg_runtime_destroy(rt);
+        }
+    }
+}
+
 static int same_worker_job(void *arg, const struct tg_context *ctx)
 {
     usleep(100); /* somebody else would steal it meanwhile */
@@ -1379,7 +1459,7 @@ static void a_detached_child_that_fails_fails_its_task_with_its_own_words(void *
 static void spans_agree_with_the_order_of_the_graph(void **state)
 {
     (void)state;
-    uint64_t seed = test_seed(7);
+    uint64_t seed = test_seed(7), n_stolen_of_all = 0, n_steals_of_all = 0;
     for (uint32_t n_workers = 1; n_workers <= 4; n_workers++) {
         struct tg_runtime *rt = runtime_of(n_workers);
         for (uint32_t i = 0; i < ROUNDS(200); i++) {
@@ -1411,16 +1491,88 @@ static void spans_agree_with_the_order_of_the_graph(void **state)
                     }
                 }
                 const struct tgi_worker_stats *stats = tgi_run_worker_stats(run, &n);
-                uint64_t n_tasks = 0;
+                uint64_t n_tasks = 0, n_steals = 0, n_stolen = 0;
                 assert_int_equal(n, n_workers);
-                for (uint32_t w = 0; w < n; w++)
+                for (uint32_t w = 0; w < n; w++) {
                     n_tasks += stats[w].n_tasks;
+                    n_steals += stats[w].n_steals;
+                }
+                for (uint32_t t = 0; t < g->n_tasks; t++)
+                    n_stolen += spans[t].is_stolen;
+                for (const struct tgi_round *r = tgi_run_rounds(run)->first; r; r = r->next)
+                    for (uint32_t t = 0; t < r->graph->n_tasks; t++)
+                        n_stolen += r->spans[t].is_stolen;
+                assert_true(n_stolen <= n_steals && (!options.is_deterministic || n_stolen == 0));
+                n_stolen_of_all += n_stolen;
+                n_steals_of_all += n_steals;
                 assert_true(n_tasks >= g->n_tasks);
                 assert_true(shape.has_bodies || shape.n_tasks != g->n_tasks || n_tasks >= g->n_tasks);
             }
             tg_run_destroy(run);
             tg_graph_destroy(r.graph);
         }
+        tg_runtime_destroy(rt);
+    }
+    assert_true(n_stolen_of_all > 0 || n_steals_of_all == 0);
+}
+
+/* repeat 3 { repeat 4 { a; b after a }; c after that } */
+static void every_round_of_a_body_is_recorded(void **state)
+{
+    (void)state;
+    for (uint32_t n_workers = 0; n_workers <= 3; n_workers++) { /* 0: deterministic */
+        struct tg_graph *g = graph_new(), *outer, *inner;
+        struct tg_runtime *rt = runtime_of(n_workers ? n_workers : 2);
+        struct tg_task_spec repeat = TG_TASK_SPEC_INIT;
+        struct tg_run_options options = TG_RUN_OPTIONS_INIT;
+        tg_buffer_id x = add_buffer(g, "x", 1, 1, TG_INIT_ZERO);
+        tg_kernel_id k = add_kernel(g, "k", add_to, TG_INOUT);
+        MUST(tg_graph_create_body(g, &outer, &err));
+        MUST(tg_graph_create_body(outer, &inner, &err));
+        add_task(inner, k, 1, x, 0);
+        add_task(inner, k, 1, x, 0);
+        repeat.kind = TG_TASK_REPEAT;
+        repeat.count = 4;
+        repeat.body = inner;
+        MUST(tg_graph_add_task(outer, &repeat, NULL, &err));
+        add_task(outer, k, 1, x, 0);
+        repeat.count = 3;
+        repeat.body = outer;
+        MUST(tg_graph_add_task(g, &repeat, NULL, &err));
+        options.is_recorded = true;
+        options.is_deterministic = n_workers == 0;
+        struct tg_run *run = run_new(rt, g, &options);
+        for (int start = 0; start < 2; start++) {
+            MUST(tg_run_execute(run, &err));
+            assert_int_equal(tgi_run_spans(run)[0].state, TG_TASK_DONE);
+            const struct tgi_rounds *rounds = tgi_run_rounds(run);
+            uint32_t index = 0, n_inner = 0;
+            uint64_t last_ns = 0; /* everything is one chain */
+            assert_int_equal(rounds->n, 3 + 3 * 4);
+            assert_int_equal(rounds->n_lost, 0);
+            for (const struct tgi_round *r = rounds->first; r; r = r->next, index++) {
+                bool is_inner = r->graph == inner;
+                n_inner += is_inner;
+                assert_int_equal(r->index, index);
+                assert_int_equal(r->parent_task, 0);
+                assert_int_equal(r->parent != NULL, is_inner);
+                assert_true(!is_inner || r->parent->graph == outer);
+                assert_int_equal(r->previous != NULL, r->number > 0);
+                assert_true(!r->previous || r->previous->number + 1 == r->number);
+                assert_true(r->begin_ns >= last_ns);
+                for (uint32_t t = 0; t < 2; t++) {
+                    assert_int_equal(r->spans[t].state, is_inner || t == 1 ? TG_TASK_DONE : TG_TASK_WAITING);
+                    assert_true(r->spans[t].start_ns >= r->begin_ns && r->spans[t].end_ns >= r->spans[t].start_ns);
+                    assert_true(r->spans[t].ready_ns <= r->spans[t].start_ns && r->spans[t].ready_ns >= r->begin_ns);
+                }
+                assert_true(r->spans[1].start_ns >= r->spans[0].end_ns);
+                last_ns = is_inner ? r->spans[1].end_ns : last_ns;
+            }
+            assert_int_equal(index, 15);
+            assert_int_equal(n_inner, 12);
+        }
+        tg_run_destroy(run);
+        tg_graph_destroy(g);
         tg_runtime_destroy(rt);
     }
 }
@@ -1480,10 +1632,13 @@ int main(void)
         cmocka_unit_test(short_runs_never_exceed_a_limit_of_an_hour),
         cmocka_unit_test(spawned_fibonacci_numbers_are_right),
         cmocka_unit_test(sync_returns_what_the_job_returned),
+        cmocka_unit_test(a_stolen_job_explains_the_failure_of_its_task),
+        cmocka_unit_test(a_thread_tells_which_task_it_executes),
         cmocka_unit_test(deterministic_runs_do_one_thing_at_a_time),
         cmocka_unit_test(successors_wait_for_all_detached_children),
         cmocka_unit_test(a_detached_child_that_fails_fails_its_task_with_its_own_words),
         cmocka_unit_test(spans_agree_with_the_order_of_the_graph),
+        cmocka_unit_test(every_round_of_a_body_is_recorded),
         cmocka_unit_test(calls_in_the_wrong_state_are_refused),
     };
     alarm(600); /* a hang ends here */

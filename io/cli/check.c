@@ -136,8 +136,9 @@ static int check_file(struct checker *c, const char *path, uint32_t *n_warnings_
     if (rc == 0 && c->cli->format == TGI_FORMAT_TEXT && !c->cli->is_quiet) {
         struct tg_graph_stats stats;
         if (tg_graph_stats(graph, &stats, &err) == 0)
-            printf("%s: ok, %llu tasks, %llu edges\n", path, (unsigned long long)stats.n_tasks,
-                   (unsigned long long)stats.n_edges);
+            printf("%s: ok, %llu task%s, %llu edge%s\n", path, (unsigned long long)stats.n_tasks,
+                   stats.n_tasks == 1 ? "" : "s", (unsigned long long)stats.n_edges,
+                   stats.n_edges == 1 ? "" : "s");
     }
     tg_graph_destroy(graph);
     return rc;

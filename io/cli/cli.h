@@ -35,7 +35,7 @@ enum tgi_cli_type {
     TGI_CLI_BYTES,  /* 4GiB, 512MB, 4096; K, M, G alone mean KiB, MiB, GiB */
     TGI_CLI_TIME,   /* 30s, 250ms, 2min; a bare number is seconds */
     TGI_CLI_CHOICE, /* one of `choices` */
-    TGI_CLI_ASSIGN, /* NAME=VALUE */
+    TGI_CLI_ASSIGN, /* NAME=EXPR; a number may have a suffix, as for INT */
     TGI_CLI_FILE,
     TGI_CLI_FOLDER
 };

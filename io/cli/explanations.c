@@ -161,7 +161,8 @@ const struct tgi_explanation tgi_explanations[] = {
     E(SIGNATURE, "A kernel's declared parameters do not fit its variant.",
       "three params declared for a built-in kernel that needs four",
       "Declare the parameters of the built-in kernel, in its order and with its types, or none at all."),
-    E(TASK_FAILED, "A kernel returned something other than 0.  Tasks that depend on it were not run.", NULL,
+    E(TASK_FAILED, "A kernel returned something other than 0, or crashed.  Tasks that depend on it were not run;"
+      " after a crash nothing was, and the program ends by the signal.", NULL,
       "The message names the task and what the kernel said.  --keep-going runs everything that does not"
       " depend on it; \"retries\" repeats a task."),
     E(TASK_TIMEOUT, "A task ran longer than its \"timeout_ms\".", NULL, "Raise the limit, or find out what it"
@@ -180,6 +181,8 @@ const struct tgi_explanation tgi_explanations[] = {
     E(SYSTEM, "The operating system refused a request.", NULL, "The message has the system's own words."),
     E(UNSUPPORTED, "The request is a good one, but this build or this kind of device cannot do it.",
       "saving a graph whose kernel is a C function of the program", "See the message."),
+    E(DRIVER, "The driver of a device refused a request, for a reason that has no code of its own here.", NULL,
+      "The message names the call, what it was for, and the driver's own words."),
     E(COLLECTIVE, "A collective does not fit its tiles: different sizes, a tile that takes part twice,"
       " elements that do not divide into chunks.",
       "{ \"collective\": \"allgather\", \"buffers\": \"u[*]\" }   with 10 elements and 4 tiles",

@@ -93,7 +93,7 @@ static void option_left(const struct tgi_cli_option *o, char *text, size_t size)
 
 static void option_brief(const struct tgi_cli_option *o, char *text, size_t size)
 {
-    bool shows_choices = o->type == TGI_CLI_CHOICE;
+    bool shows_choices = o->choices != NULL;
     snprintf(text, size, "%s%s%s%s%s", o->brief, shows_choices ? " (" : "", shows_choices ? o->choices : "",
              shows_choices ? ")" : "", o->is_list ? "; may be repeated" : "");
     /* Choices wrap better, and read better, as a list. */

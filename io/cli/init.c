@@ -1,8 +1,11 @@
 /* tgraph init: a project to start from. */
 #include "io/cli/cli.h"
 
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "io/path.h"
 #include "io/templates.h"
 
 static int list(const struct tgi_cli *cli)
@@ -26,23 +29,52 @@ static int unknown(const struct tgi_cli *cli, const char *name)
     return tgi_cli_usage(cli, "there is no template \"%s\"; tgraph init --list shows them", name);
 }
 
+/* As a shell takes it for one word.  size: 4 times its length is enough for any. */
+static void quote(const char *text, char *quoted, size_t size)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+,:@%=";
+    size_t n = 0;
+    if (text[strspn(text, plain)] == '\0') {
+        snprintf(quoted, size, "%s%s", text[0] == '-' ? "./" : "", text);
+        return;
+    }
+    quoted[n++] = '\'';
+    for (; *text && n + 6 < size; text++) {
+        if (*text == '\'')
+            n += (size_t)snprintf(quoted + n, size - n, "'\\''");
+        else
+            quoted[n++] = *text;
+    }
+    quoted[n++] = '\'';
+    quoted[n] = '\0';
+}
+
+static int write_template(const struct tgi_cli *cli, const struct tgi_template *t, const char *folder)
+{
+    struct tg_error err;
+    char quoted[4 * PATH_MAX];
+    if (tgi_template_write(t, folder, &err) != TG_OK)
+        return tgi_cli_error(cli, &err);
+    for (const struct tgi_template_file *file = t->files; file->name; file++)
+        tgi_cli_note(cli, "wrote %s/%s", folder, file->name);
+    quote(folder, quoted, sizeof(quoted));
+    if (strcmp(folder, ".") == 0)
+        tgi_cli_note(cli, "next: %s", t->next);
+    else
+        tgi_cli_note(cli, "next: cd %s && %s", quoted, t->next);
+    return TGI_EXIT_OK;
+}
+
 int tgi_cli_init(struct tgi_cli *cli)
 {
     if (tgi_cli_has(cli, "list"))
         return list(cli);
     const char *name = tgi_cli_text(cli, "template", "hello");
-    const char *folder = cli->n_operands > 0 ? cli->operands[0] : ".";
     const struct tgi_template *t = tgi_template_find(name);
     if (!t)
         return unknown(cli, name);
-    struct tg_error err;
-    if (tgi_template_write(t, folder, &err) != TG_OK)
-        return tgi_cli_error(cli, &err);
-    for (const struct tgi_template_file *file = t->files; file->name; file++)
-        tgi_cli_note(cli, "wrote %s/%s", folder, file->name);
-    if (strcmp(folder, ".") == 0)
-        tgi_cli_note(cli, "next: %s", t->next);
-    else
-        tgi_cli_note(cli, "next: cd %s && %s", folder, t->next);
-    return TGI_EXIT_OK;
+    char *folder = tgi_path_tidy(cli->n_operands > 0 ? cli->operands[0] : ".");
+    int rc = folder ? write_template(cli, t, folder) : tgi_cli_fail(cli, TG_E_NO_MEMORY, "no memory for a path");
+    free(folder);
+    return rc;
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "io/cli/cli.h"
+#include "io/cli/progress.h"
 #include "io/output.h"
 
 static _Atomic(struct tg_run *) watched; /* written by the main thread; read by handlers */
@@ -32,6 +33,7 @@ static void on_signal(int number)
         return;
     }
     tgi_output_abandon_all();
+    tgi_cli_progress_erase();
     if (run)
         _exit(128 + number);
     /* Dying of the signal tells a shell loop to stop as well. */

@@ -8,7 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "io/cli/crash.h"
 #include "io/cli/interrupt.h"
+#include "io/cli/progress.h"
 #include "io/output.h"
 
 static bool wants_color(const char *mode, FILE *stream)
@@ -81,7 +83,9 @@ static int dispatch(struct tgi_cli *cli)
 static int close_stdout(const struct tgi_cli *cli, int rc)
 {
     errno = 0;
-    bool is_lost = ferror(stdout) != 0 || fflush(stdout) != 0;
+    bool had_error = ferror(stdout) != 0, is_lost = fflush(stdout) != 0 || had_error;
+    if (had_error && errno == 0)
+        errno = tgi_output_reason(stdout);
     if (is_lost || close(STDOUT_FILENO) != 0) {
         if (tgi_cli_reader_left())
             return 128 + SIGPIPE;
@@ -109,11 +113,15 @@ static bool is_finished;
 /* A kernel or a library below it that calls exit() must not pass for success. */
 static void on_exit_of_others(void)
 {
-    static const char text[] = "error[TG0701]: a kernel ended the process with exit()\n";
+    char task[600], text[700];
     if (is_finished)
         return;
     tgi_output_abandon_all();
-    (void)!write(STDERR_FILENO, text, sizeof(text) - 1);
+    tgi_cli_progress_erase();
+    bool has_task = tgi_cli_running_task(task, sizeof(task));
+    int n = snprintf(text, sizeof(text), "error[TG0701]: %s ended the process with exit()\n",
+                     has_task ? task : "a kernel");
+    (void)!write(STDERR_FILENO, text, (size_t)n);
     _exit(TGI_EXIT_NO);
 }
 

@@ -206,7 +206,7 @@ static int convert(const struct tgi_cli *cli, const struct tgi_cli_option *o, co
     case TGI_CLI_ASSIGN: {
         const char *equals = strchr(text, '=');
         if (!equals || equals == text || equals[1] == '\0')
-            return bad_value(cli, o, text, "of the form NAME=VALUE");
+            return bad_value(cli, o, text, "of the form NAME=EXPR");
         break;
     }
     case TGI_CLI_FILE:

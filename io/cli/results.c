@@ -124,6 +124,12 @@ int tgi_cli_results_save(const struct tgi_cli *cli, const struct tg_graph *g, st
     return rc ? tgi_cli_error(cli, &err) : 0;
 }
 
+int tgi_cli_results_check(const struct tgi_cli *cli, const struct tg_graph *g, const char *folder)
+{
+    struct tg_error err;
+    return tgi_results_check(g, folder, &err) ? tgi_cli_error(cli, &err) : 0;
+}
+
 /* ---- Summary ------------------------------------------------------------------------------*/
 
 void tgi_cli_results_print(const struct tgi_cli_results *results, FILE *to)

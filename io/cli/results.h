@@ -27,6 +27,8 @@ int tgi_cli_results_verify(const struct tgi_cli *cli, const struct tg_graph *g, 
                            struct tgi_cli_results *results);
 int tgi_cli_results_compare(const struct tgi_cli *cli, const struct tg_graph *g, struct tg_runtime *runtime,
                             struct tg_run *run, struct tgi_cli_results *results);
+/* Whether that can begin, before the run. */
+int tgi_cli_results_check(const struct tgi_cli *cli, const struct tg_graph *g, const char *folder);
 int tgi_cli_results_save(const struct tgi_cli *cli, const struct tg_graph *g, struct tg_run *run,
                          const char *folder, struct tgi_cli_results *results);
 

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "graph/model.h"
+#include "io/cli/crash.h"
+#include "io/cli/progress.h"
 #include "io/cli/results.h"
 #include "io/gantt.h"
 #include "io/json_out.h"
@@ -29,6 +31,7 @@ struct job {
     int status;             /* of the last run, with err */
     struct tg_error err;
     struct tgi_cli_results results;
+    struct tgi_output gantt; /* file NULL: none is asked for */
 };
 
 /* ---- Options ------------------------------------------------------------------------------*/
@@ -69,6 +72,10 @@ static int check_choices(const struct tgi_cli *cli)
         return tgi_cli_usage(cli, "there is no policy \"%s\"; there is steal", policy);
     if (strcmp(executor, "cpu") != 0 && strcmp(executor, "auto") != 0)
         return tgi_cli_usage(cli, "there is no executor \"%s\"; there is auto and cpu", executor);
+    const char *gantt = tgi_cli_text(cli, "gantt", "-"), *dot = strrchr(gantt, '.');
+    bool is_special = strcmp(gantt, "-") == 0 || strncmp(gantt, "/dev/", 5) == 0;
+    if (!is_special && (!dot || strcmp(dot, ".svg") != 0))
+        return tgi_cli_usage(cli, "--gantt: schedules are drawn as SVG; \"%s\" does not end in .svg", gantt);
     if (tgi_cli_has(cli, "seed") && !tgi_cli_has(cli, "deterministic"))
         return tgi_cli_usage(cli, "--seed goes with --deterministic");
     return 0;
@@ -98,6 +105,8 @@ static int create_run(struct job *job)
     if (rc)
         return rc;
     options.memory_bytes = tgi_cli_bytes(cli, "mem", 0);
+    options.on_thread = tgi_cli_prepare_thread;
+    tgi_cli_name_crashes(cli);
     /* Workers inherit the mask: signals are for this thread, so that they interrupt no kernel. */
     sigset_t signals, before;
     sigemptyset(&signals);
@@ -121,9 +130,12 @@ static int create_run(struct job *job)
 static bool execute_once(struct job *job, bool is_measured)
 {
     struct tg_run_stats stats;
+    struct tgi_cli_progress *progress =
+        tgi_cli_progress_begin(job->cli, job->runtime, job->graph, job->options.is_recorded);
     job->status = tg_run_start(job->run, &job->err);
     if (job->status == 0)
         job->status = tg_run_wait(job->run, &job->err);
+    tgi_cli_progress_end(progress);
     if (is_measured && tg_run_stats(job->run, &stats, NULL) == 0)
         job->makespans_ns[job->n_measured++] = stats.makespan_ns;
     return job->status == 0 && tgi_cli_signal() == 0;
@@ -150,21 +162,31 @@ static int execute(struct job *job)
     return 0;
 }
 
-static int draw_gantt(const struct job *job, const char *path)
+/* Before the run, so that no hour of computing ends in a folder that is not there. */
+static int open_gantt(struct job *job)
+{
+    const char *path = tgi_cli_text(job->cli, "gantt", NULL);
+    struct tg_error err;
+    if (!path)
+        return 0;
+    if (!job->options.is_recorded)
+        return tgi_cli_fail(job->cli, TG_E_UNSUPPORTED, "--gantt: the graph is too large to be recorded");
+    if (tgi_output_open(&job->gantt, path, &err))
+        return tgi_cli_error(job->cli, &err);
+    return 0;
+}
+
+static int draw_gantt(struct job *job)
 {
     const struct tgi_span *spans = tgi_run_spans(job->run);
-    struct tgi_output out;
     struct tg_error err;
     struct tg_run_stats stats;
-    if (!spans)
-        return tgi_cli_fail(job->cli, TG_E_UNSUPPORTED, "--gantt: the run was too large to be recorded");
-    if (tg_run_stats(job->run, &stats, &err) || tgi_output_open(&out, path, &err))
+    if (tg_run_stats(job->run, &stats, &err))
         return tgi_cli_error(job->cli, &err);
-    struct tgi_gantt gantt = {job->graph, spans, stats.n_workers, stats.makespan_ns};
-    int rc = tgi_gantt_write(&gantt, out.file, &err);
+    struct tgi_gantt gantt = {job->graph, spans, stats.n_workers, stats.makespan_ns, tgi_run_rounds(job->run)};
+    int rc = tgi_gantt_write(&gantt, job->gantt.file, &err);
     if (rc == 0)
-        rc = tgi_output_finish(&out, &err);
-    tgi_output_abandon(&out);
+        rc = tgi_output_finish(&job->gantt, &err);
     return rc ? tgi_cli_error(job->cli, &err) : 0;
 }
 
@@ -197,6 +219,17 @@ static const char *executor_text(const struct job *job)
     return job->options.is_deterministic ? "cpu, deterministic" : "cpu";
 }
 
+/* Of the tasks of the outermost graph; those of bodies are in the tables. */
+static void print_counts(const struct job *job, const struct tgi_report *report)
+{
+    char a[TGI_UNITS_SIZE], b[TGI_UNITS_SIZE], c[TGI_UNITS_SIZE], d[TGI_UNITS_SIZE];
+    printf("  %-13s %s done, %s failed, ", outcome(job), tgi_format_count(report->stats.n_done, a, sizeof(a)),
+           tgi_format_count(report->stats.n_failed, b, sizeof(b)));
+    if (report->n_cut)
+        printf("%s cut short, ", tgi_format_count(report->n_cut, d, sizeof(d)));
+    printf("%s not run\n", tgi_format_count(report->stats.n_skipped - report->n_cut, c, sizeof(c)));
+}
+
 static void print_text(const struct job *job, const struct tgi_report *report, uint64_t median_ns)
 {
     char a[TGI_UNITS_SIZE], b[TGI_UNITS_SIZE], c[TGI_UNITS_SIZE], d[TGI_UNITS_SIZE];
@@ -209,10 +242,7 @@ static void print_text(const struct job *job, const struct tgi_report *report, u
            report->n_tiles == 1 ? "" : "s", tgi_format_bytes((double)report->data_bytes, d, sizeof(d)),
            job->n_workers, job->n_workers == 1 ? "" : "s", executor_text(job));
     if (strcmp(outcome(job), "ok") != 0)
-        printf("  %-13s %s done, %s failed, %s not run\n", outcome(job),
-               tgi_format_count(report->stats.n_done, a, sizeof(a)),
-               tgi_format_count(report->stats.n_failed, b, sizeof(b)),
-               tgi_format_count(report->stats.n_skipped, c, sizeof(c)));
+        print_counts(job, report);
     tgi_report_print(report, median_ns, (uint32_t)tgi_cli_int(job->cli, "top", TOP_KERNELS), stdout);
     if (job->n_measured > 1)
         printf("  runs: %u, makespan %s to %s, median %s; the tables are of the last\n", job->n_measured,
@@ -298,8 +328,11 @@ static int use_results(struct job *job)
 
 static int run_graph(struct job *job)
 {
-    const char *gantt = tgi_cli_text(job->cli, "gantt", NULL);
     int rc = create_run(job);
+    if (rc == 0)
+        rc = open_gantt(job);
+    if (rc == 0)
+        rc = tgi_cli_results_check(job->cli, job->graph, tgi_cli_text(job->cli, "save-dir", "."));
     if (rc == 0)
         rc = execute(job);
     if (rc)
@@ -311,14 +344,14 @@ static int run_graph(struct job *job)
         rc = tgi_cli_error(job->cli, &job->err);
     else
         rc = use_results(job);
-    int drawn = gantt ? draw_gantt(job, gantt) : 0;
+    int drawn = job->gantt.file ? draw_gantt(job) : 0;
     int summarised = summarise(job);
     return rc ? rc : drawn ? drawn : summarised;
 }
 
 int tgi_cli_run(struct tgi_cli *cli)
 {
-    struct job job = {.cli = cli};
+    struct job job = {.cli = cli, .gantt = {.slot = -1}};
     struct tg_graph *graph;
     int rc = check_choices(cli);
     if (rc == 0)
@@ -327,6 +360,7 @@ int tgi_cli_run(struct tgi_cli *cli)
         return rc;
     job.graph = graph;
     rc = run_graph(&job);
+    tgi_output_abandon(&job.gantt);
     tg_run_destroy(job.run);
     tg_runtime_destroy(job.runtime);
     tg_graph_destroy(graph);

@@ -17,6 +17,7 @@
 
 /* Options that several commands share, so that they read the same everywhere. */
 #define PARAM LIST("param", 'p', ASSIGN, "NAME=EXPR", "override a value of the graph's \"params\"")
+#define MAX_FILE VALUE("max-file", 0, BYTES, "SIZE", "largest .json file to read; 64MiB if not given")
 #define OUTPUT(what) VALUE("output", 'o', FILE, "FILE", what)
 #define PLUGINS SWITCH("allow-plugins", 0, "let kernels come from shared objects that the graph names")
 
@@ -28,6 +29,8 @@ const struct tgi_cli_option tgi_cli_globals[] = {
     CHOICE("format", 0, "text|json", "form of what goes to stdout; json is one document"),
     CHOICE("error-format", 0, "full|short|json", "form of errors and warnings on stderr"),
     CHOICE("color", 0, "auto|always|never", "colours; auto: on terminals, unless NO_COLOR is set"),
+    CHOICE("progress", 0, "auto|bar|plain|json|none", "how far a run of more than half a second is, on stderr;"
+     " auto: a bar, on terminals"),
     VALUE("directory", 'C', FOLDER, "DIR", "change to DIR first"),
     END
 };
@@ -43,12 +46,13 @@ static const struct tgi_cli_option run_options[] = {
     {"policy", 0, TGI_CLI_TEXT, "NAME", "scheduling policy", "steal", 0, 0, false},
     {"executor", 0, TGI_CLI_TEXT, "NAME", "what executes the graph", "auto|cpu", 0, 0, false},
     SWITCH("keep-going", 'k', "after a failure, still run what does not depend on it"),
-    VALUE("timeout", 0, TIME, "TIME", "stop a run that takes longer"),
+    VALUE("timeout", 0, TIME, "TIME", "stop a run that takes longer; 0: never"),
     SWITCH("deterministic", 0, "one task at a time, in an order that depends on --seed alone"),
     RANGE("seed", 0, "N", 0, 0, "order of a deterministic run; 0 is program order"),
     VALUE("mem", 0, BYTES, "SIZE", "most memory that buffers may take"),
+    MAX_FILE,
     VALUE("save-dir", 0, FOLDER, "DIR", "where buffers with \"save\" are written; . if not given"),
-    VALUE("gantt", 0, FILE, "FILE", "draw the schedule of the last run as SVG"),
+    VALUE("gantt", 0, FILE, "FILE", "draw the schedule of the last run; FILE ends in .svg"),
     RANGE("top", 0, "N", 1, 1000, "rows of the table of kernels; 12 if not given"),
     PLUGINS,
     END
@@ -60,6 +64,7 @@ static const struct tgi_cli_option check_options[] = {
     SWITCH("werror", 0, "treat warnings as errors"),
     {"warn", 'W', TGI_CLI_TEXT, "NAME", "switch a warning on, or off as no-NAME",
      "all|none|unused|uninitialised|redundant|no-unused|no-uninitialised|no-redundant", 0, 0, true},
+    MAX_FILE,
     PLUGINS,
     END
 };
@@ -70,6 +75,7 @@ static const struct tgi_cli_option expand_options[] = {
     SWITCH("jsonl", 0, "write JSON Lines"),
     SWITCH("stats", 0, "print what the graph consists of instead of the graph"),
     RANGE("limit", 0, "N", 1, 4000000000, "refuse graphs of more than N tasks"),
+    MAX_FILE,
     END
 };
 
@@ -85,6 +91,7 @@ static const struct tgi_cli_option export_options[] = {
     RANGE("hops", 0, "K", 0, 1000, "how far the neighbourhood of --focus reaches; 2 if not given"),
     SWITCH("critical-path", 0, "mark the longest path"),
     VALUE("time-limit", 0, TIME, "TIME", "most time for laying out a picture; 20s if not given"),
+    MAX_FILE,
     END
 };
 
@@ -155,7 +162,9 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      " from the lower bound that the measured tasks imply, and where the time went, by worker and by kernel."
      "\n\n"
      "The first Ctrl-C stops issuing tasks, lets running ones finish and prints the summary of what was done;"
-     " the second leaves at once.",
+     " the second leaves at once.\n\n"
+     "A kernel that crashes ends the program by its signal, after a line that names the task; no output file is"
+     " changed then.",
      "tgraph run examples/graphs/cholesky.json --verify  # factorise and check the residual\n"
      "tgraph run graph.json -p N=1000 -D cpu:4  # another size, on four workers\n"
      "tgraph run graph.json --gantt schedule.svg  # draw what ran when and where",
@@ -164,8 +173,8 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      "Looks for mistakes in syntax, names, references, shapes, types and ordering: cycles, races under"
      " explicit dependencies, reads of buffers that nothing has written.  Warns of what is declared and never"
      " used.\n\n"
-     "Warnings: unused (buffers, kernels that no task uses), uninitialised (reads of buffers that nothing has"
-     " written), redundant (control edges that others imply; off unless switched on).",
+     "Warnings: unused (buffers and kernels that no task uses, parameters that nothing uses), uninitialised"
+     " (reads of buffers that nothing has written), redundant (control edges that others imply; off unless switched on).",
      "tgraph check *.json  # every graph here\n"
      "tgraph check graph.json --compile --werror  # as strict as it gets",
      check_options, false},

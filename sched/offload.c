@@ -1,0 +1,487 @@
+/* The submitter's thread: its inbox, what it has ready, what it waits for. */
+#include "sched/offload.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "graph/error.h"
+#include "sched/backend.h"
+#include "sched/futex.h"
+
+enum {
+    AHEAD = 512,          /* commands a device may have queued before more are submitted to it */
+    SEAL_EVERY = 64,      /* commands, so that progress is seen */
+    BURST = 32,           /* tasks submitted between two looks at the lanes */
+    SPINS = 2000,         /* looks without progress before the submitter yields its core */
+    NAP_NS = 20000,
+    DEQUE_CAPACITY = 256,
+    /* Device memory that is left to the driver and to libraries. */
+    SPARE_PER_MILLE = 80
+};
+
+/* ---- Mail ---------------------------------------------------------------------------------*/
+
+void tgi_offload_mail(struct tgi_offload *o, struct tgi_mail *mail)
+{
+    struct tgi_mail *head = atomic_load_explicit(&o->inbox, memory_order_relaxed);
+    do {
+        mail->next = head;
+        /* seq_cst: pairs with go_to_sleep(): we put mail in, then look whether it sleeps; it says that it sleeps,
+         * then looks for mail.  That neither sees the other is what must not happen. */
+    } while (!atomic_compare_exchange_weak_explicit(&o->inbox, &head, mail, memory_order_seq_cst, memory_order_relaxed));
+    if (atomic_load_explicit(&o->is_asleep, memory_order_seq_cst) &&
+        atomic_exchange_explicit(&o->is_asleep, 0, memory_order_seq_cst))
+        tgi_futex_wake(&o->is_asleep, 1);
+}
+
+void tgi_offload_do(struct tgi_offload *o, void (*fn)(void *arg), void *arg)
+{
+    struct tgi_offload_call call = {.mail = {.kind = TGI_MAIL_CALL}, .fn = fn, .arg = arg, .is_awaited = true};
+    atomic_init(&call.is_done, 0);
+    tgi_offload_mail(o, &call.mail);
+    /* acquire: pairs with the release in open_mail(). */
+    while (!atomic_load_explicit(&call.is_done, memory_order_acquire))
+        tgi_futex_wait(&call.is_done, 0, UINT64_MAX);
+}
+
+static void make_ready(struct tgi_offload *o, struct tgi_offload_task *t)
+{
+    uint32_t class = t->instance->class_of ? t->instance->class_of[tgi_offload_id(t)] : 0;
+    struct tgi_ready *q = &o->ready[t->node][class];
+    if (q->n == q->cap) {
+        uint32_t cap = q->cap ? 2 * q->cap : 256;
+        struct tgi_offload_task **items = malloc(cap * sizeof *items);
+        if (!items) { /* no memory for a word: submit it now, whatever its turn */
+            tgi_offload_submit(o, t);
+            return;
+        }
+        for (uint32_t i = 0; i < q->n; i++)
+            items[i] = q->items[(q->first + i) % q->cap];
+        free(q->items);
+        *q = (struct tgi_ready){items, 0, q->n, cap};
+    }
+    q->items[(q->first + q->n++) % q->cap] = t;
+    o->n_ready++;
+}
+
+void tgi_offload_push(struct tgi_worker *w, struct tgi_instance *in, uint32_t task, bool has_locks)
+{
+    struct tgi_offload *o = in->run->runtime->offload;
+    struct tgi_offload_task *t = &in->offload->tasks[task];
+    if (w == o->worker) {
+        t->has_locks = has_locks;
+        make_ready(o, t);
+        return;
+    }
+    t->mail.kind = has_locks ? TGI_MAIL_LOCKED : TGI_MAIL_TASK;
+    tgi_offload_mail(o, &t->mail);
+}
+
+static void open_mail(struct tgi_offload *o, struct tgi_mail *mail)
+{
+    struct tgi_offload_call *call = (struct tgi_offload_call *)mail;
+    struct tgi_offload_task *t = (struct tgi_offload_task *)mail;
+    switch (mail->kind) {
+    case TGI_MAIL_TASK:
+    case TGI_MAIL_LOCKED:
+        t->has_locks = mail->kind == TGI_MAIL_LOCKED;
+        make_ready(o, t);
+        break;
+    case TGI_MAIL_CONTINUE: {
+        struct tgi_offload_instance *in = (struct tgi_offload_instance *)((char *)mail - offsetof(struct tgi_offload_instance, continued));
+        tgi_offload_continue(o, in->tasks[0].instance);
+        break;
+    }
+    case TGI_MAIL_CALL: {
+        bool is_awaited = call->is_awaited; /* else the call may be gone after fn */
+        call->fn(call->arg);
+        if (is_awaited) {
+            /* release: what fn has written is seen by who waits.  The wake needs the address alone. */
+            atomic_store_explicit(&call->is_done, 1, memory_order_release);
+            tgi_futex_wake(&call->is_done, 1);
+        }
+        break;
+    }
+    }
+}
+
+/* True if there was any. */
+static bool empty_inbox(struct tgi_offload *o)
+{
+    if (!atomic_load_explicit(&o->inbox, memory_order_relaxed))
+        return false;
+    /* acquire: pairs with tgi_offload_mail(). */
+    struct tgi_mail *mail = atomic_exchange_explicit(&o->inbox, NULL, memory_order_acquire), *oldest = NULL;
+    while (mail) {
+        struct tgi_mail *next = mail->next;
+        mail->next = oldest;
+        oldest = mail;
+        mail = next;
+    }
+    while (oldest) {
+        struct tgi_mail *next = oldest->next;
+        open_mail(o, oldest);
+        oldest = next;
+    }
+    return true;
+}
+
+/* ---- Watching lanes -----------------------------------------------------------------------*/
+
+static struct tgi_watch *watch_new(struct tgi_offload *o)
+{
+    struct tgi_watch *w = o->free_watches;
+    if (w)
+        o->free_watches = w->next;
+    else
+        w = malloc(sizeof *w);
+    return w;
+}
+
+bool tgi_offload_watch(struct tgi_offload *o, struct tgi_stamp stamp, const struct tgi_watch *what)
+{
+    struct tgi_offload_lane *lane = &o->lanes[stamp.lane];
+    struct tgi_watch *w = watch_new(o);
+    if (!w)
+        return false;
+    *w = *what;
+    w->seq = stamp.seq;
+    w->next = NULL;
+    if (!lane->last || lane->last->seq <= w->seq) {
+        if (lane->last)
+            lane->last->next = w;
+        else
+            lane->first = w;
+        lane->last = w;
+    } else {
+        struct tgi_watch **at = &lane->first;
+        while ((*at)->seq <= w->seq)
+            at = &(*at)->next;
+        w->next = *at;
+        *at = w;
+    }
+    o->n_watches++;
+    return true;
+}
+
+/* What was watched on a lane and is done; true if anything was. */
+static bool look_at(struct tgi_offload *o, uint32_t i)
+{
+    struct tgi_offload_lane *lane = &o->lanes[i];
+    struct tg_error err;
+    if (!tgi_order_n_pending(o->order, i) && !lane->first)
+        return false;
+    if (!o->is_dead && tgi_order_poll(o->order, i, &err))
+        o->is_dead = o->devices->is_lost;
+    bool has_moved = false;
+    while (lane->first && (o->is_dead || tgi_order_is_done(o->order, (struct tgi_stamp){i, lane->first->seq}))) {
+        struct tgi_watch *w = lane->first;
+        lane->first = w->next;
+        if (!lane->first)
+            lane->last = NULL;
+        o->n_watches--;
+        tgi_offload_reached(o, w);
+        w->next = o->free_watches;
+        o->free_watches = w;
+        has_moved = true;
+    }
+    return has_moved;
+}
+
+void tgi_offload_seal_all(struct tgi_offload *o)
+{
+    struct tg_error err;
+    for (uint32_t i = 0; i < o->devices->n_lanes && !o->is_dead; i++)
+        if (tgi_order_n_pending(o->order, i) && tgi_order_seal(o->order, i, &err))
+            o->is_dead = o->devices->is_lost;
+}
+
+static bool look_at_lanes(struct tgi_offload *o)
+{
+    bool has_moved = false;
+    for (uint32_t i = 0; i < o->devices->n_lanes; i++)
+        has_moved |= look_at(o, i);
+    return has_moved;
+}
+
+/* ---- Submitting ---------------------------------------------------------------------------*/
+
+static struct tgi_offload_task *take(struct tgi_offload *o, uint32_t node)
+{
+    for (uint32_t c = TGI_N_CLASSES; c-- > 0;) {
+        struct tgi_ready *q = &o->ready[node][c];
+        if (q->n == 0)
+            continue;
+        struct tgi_offload_task *t = q->items[q->first];
+        q->first = (q->first + 1) % q->cap;
+        q->n--;
+        o->n_ready--;
+        return t;
+    }
+    return NULL;
+}
+
+/* Whether a device has as much queued as is good: what is submitted later can still be placed elsewhere. */
+static bool is_full(const struct tgi_offload *o, uint32_t node)
+{
+    uint32_t n = 0;
+    if (node == TGI_HOST_NODE || o->is_dead)
+        return false;
+    for (uint32_t k = 0; k < TGI_COMPUTE_LANES; k++)
+        n += tgi_order_n_pending(o->order, tgi_lane_of(node - 1, k));
+    return n >= AHEAD;
+}
+
+/* Some of what is ready, devices in turn; true if anything was. */
+static bool submit_some(struct tgi_offload *o)
+{
+    bool any = false;
+    for (uint32_t i = 0; o->n_ready && i < BURST; i++) {
+        bool found = false;
+        for (uint32_t node = 0; node <= o->devices->n_devices; node++) {
+            struct tgi_offload_task *t = is_full(o, node) ? NULL : take(o, node);
+            if (t)
+                tgi_offload_submit(o, t);
+            found |= t != NULL;
+        }
+        any |= found;
+        if (!found)
+            break;
+    }
+    return any;
+}
+
+static void flush(struct tgi_offload *o)
+{
+    while (o->worker->batch)
+        tgi_worker_flush(o->worker);
+}
+
+static bool is_idle(const struct tgi_offload *o)
+{
+    return o->n_ready == 0 && o->n_watches == 0;
+}
+
+static void go_to_sleep(struct tgi_offload *o)
+{
+    /* seq_cst: pairs with tgi_offload_mail(). */
+    atomic_store_explicit(&o->is_asleep, 1, memory_order_seq_cst);
+    while (!atomic_load_explicit(&o->inbox, memory_order_seq_cst) &&
+           atomic_load_explicit(&o->is_asleep, memory_order_seq_cst) &&
+           !atomic_load_explicit(&o->is_ending, memory_order_seq_cst))
+        tgi_futex_wait(&o->is_asleep, 1, UINT64_MAX);
+    atomic_store_explicit(&o->is_asleep, 0, memory_order_seq_cst);
+}
+
+static void *submitter_main(void *arg)
+{
+    struct tgi_offload *o = arg;
+    struct tg_error err;
+    uint32_t n_idle = 0;
+    if (o->devices->ops->attach(o->devices, &err))
+        o->is_dead = true;
+    for (;;) {
+        bool has_moved = empty_inbox(o);
+        has_moved |= submit_some(o);
+        /* Also where nothing is watched, a full device has to be seen to make progress. */
+        if (o->n_watches || o->n_ready) {
+            if (o->n_ready == 0 || !has_moved)
+                tgi_offload_seal_all(o); /* nothing follows at once: what is there shall be seen to be done */
+            has_moved |= look_at_lanes(o);
+        }
+        flush(o);
+        if (has_moved) {
+            n_idle = 0;
+        } else if (is_idle(o)) {
+            if (atomic_load_explicit(&o->is_ending, memory_order_acquire) &&
+                !atomic_load_explicit(&o->inbox, memory_order_acquire))
+                break;
+            go_to_sleep(o);
+        } else if (++n_idle > SPINS) {
+            const struct timespec nap = {0, NAP_NS};
+            nanosleep(&nap, NULL);
+        } else if (n_idle % 16 == 0) {
+            sched_yield();
+        }
+    }
+    if (!o->is_dead)
+        o->devices->ops->detach(o->devices);
+    return NULL;
+}
+
+/* ---- Opening ------------------------------------------------------------------------------*/
+
+static int reserve(void *user, uint64_t bytes, uint64_t *address_p, struct tg_error *err)
+{
+    struct tgi_offload_source *s = user;
+    struct tgi_devices *ds = s->offload->devices;
+    int rc = ds->ops->attach(ds, err);
+    if (rc)
+        return rc;
+    rc = ds->ops->reserve(ds, s->device, bytes, address_p, err);
+    ds->ops->detach(ds);
+    return rc;
+}
+
+static void unreserve(void *user, uint64_t address, uint64_t bytes)
+{
+    struct tgi_offload_source *s = user;
+    struct tgi_devices *ds = s->offload->devices;
+    (void)bytes;
+    if (ds->ops->attach(ds, NULL))
+        return; /* lost: the memory goes with the process */
+    ds->ops->unreserve(ds, s->device, address);
+    ds->ops->detach(ds);
+}
+
+static int make_pools(struct tgi_offload *o, uint64_t memory_bytes, struct tg_error *err)
+{
+    struct tgi_devices *ds = o->devices;
+    int rc = ds->ops->attach(ds, err);
+    for (uint32_t i = 0; rc == 0 && i < ds->n_devices; i++) {
+        uint64_t limit = memory_bytes;
+        char name[32];
+        if (!limit) {
+            rc = ds->ops->available(ds, i, &limit, err);
+            limit -= limit / 1000 * SPARE_PER_MILLE;
+        }
+        snprintf(name, sizeof name, "%s:%u", ds->ops->kind, ds->ordinal[i]);
+        o->sources[i] = (struct tgi_offload_source){o, i};
+        struct tgi_pool_source source = {reserve, unreserve, &o->sources[i]};
+        struct tgi_pool_options options = {.limit_bytes = limit, .name = name};
+        if (rc == 0)
+            rc = tgi_pool_create(&source, &options, &o->pools[i], err);
+    }
+    if (rc == 0)
+        ds->ops->detach(ds);
+    return rc;
+}
+
+static struct tgi_worker *make_worker(struct tg_runtime *rt)
+{
+    struct tgi_worker *w = aligned_alloc(64, sizeof *w);
+    if (!w)
+        return NULL;
+    memset(w, 0, sizeof *w);
+    w->runtime = rt;
+    w->index = rt->n_workers;
+    w->context = (struct tg_context){.worker = w, .explanation = w->explanation};
+    w->running = &w->context;
+    bool ok = true;
+    for (uint32_t d = 0; d < TGI_N_DEQUES; d++)
+        ok = tgi_deque_init(&w->deques[d], DEQUE_CAPACITY) && ok;
+    if (ok)
+        return w;
+    for (uint32_t d = 0; d < TGI_N_DEQUES; d++)
+        tgi_deque_fini(&w->deques[d]);
+    free(w);
+    return NULL;
+}
+
+/* Which devices a specification names; "cpu" and its numbers are somebody else's. */
+static int parse_spec(const char *spec, const char *kind, uint64_t *set_p, bool *is_wanted_p, struct tg_error *err)
+{
+    size_t length = strlen(kind);
+    bool is_ours = false;
+    *set_p = 0;
+    *is_wanted_p = false;
+    while (*spec) {
+        size_t n = strcspn(spec, "+,");
+        if (strncmp(spec, kind, length) == 0 && (n == length || spec[length] == ':')) {
+            is_ours = *is_wanted_p = true;
+            if (n == length) { /* all of them */
+                *set_p = 0;
+                spec += n;
+                is_ours = false;
+            } else {
+                spec += length + 1;
+                n -= length + 1;
+            }
+        } else if (n == 0 || (spec[0] < '0' || spec[0] > '9')) {
+            is_ours = false;
+            spec += n;
+        }
+        if (is_ours) {
+            char *end;
+            unsigned long i = strtoul(spec, &end, 10);
+            if (end != spec + n || n == 0 || i >= 64)
+                return tgi_error(err, TG_E_BAD_VALUE, "\"%.*s\" is no number of a device", (int)n, spec);
+            *set_p |= (uint64_t)1 << i;
+            spec += n;
+        }
+        spec += strcspn(spec, "+,");
+        if (*spec == '+')
+            is_ours = false;
+        if (*spec)
+            spec++;
+    }
+    return 0;
+}
+
+int tgi_offload_open(struct tg_runtime *rt, const char *spec, uint64_t memory_bytes, struct tg_error *err)
+{
+    const struct tgi_backend *backend = &tgi_backends[0];
+    uint64_t set;
+    bool is_wanted;
+    int rc = parse_spec(spec, backend->kind, &set, &is_wanted, err);
+    if (rc || !is_wanted)
+        return rc;
+    struct tgi_offload *o = calloc(1, sizeof *o);
+    if (!o)
+        return tgi_error_memory(err, "opening devices");
+    rt->offload = o;
+    o->runtime = rt;
+    rc = backend->open(set, &o->devices, err);
+    if (rc == 0)
+        rc = tgi_order_create(o->devices, &o->order, err);
+    if (rc == 0)
+        rc = make_pools(o, memory_bytes, err);
+    if (rc == 0 && !(o->worker = make_worker(rt)))
+        rc = tgi_error_memory(err, "opening devices");
+    rt->submitter = o->worker;
+    if (rc == 0) {
+        int answer = pthread_create(&o->thread, NULL, submitter_main, o);
+        o->has_thread = answer == 0;
+        rc = answer ? tgi_error_errno(err, TG_E_SYSTEM, answer, "cannot start the thread that submits to devices") : 0;
+    }
+    if (rc)
+        tgi_offload_close(rt);
+    return rc;
+}
+
+void tgi_offload_close(struct tg_runtime *rt)
+{
+    struct tgi_offload *o = rt->offload;
+    if (!o)
+        return;
+    if (o->has_thread) {
+        atomic_store_explicit(&o->is_ending, 1, memory_order_seq_cst);
+        atomic_store_explicit(&o->is_asleep, 0, memory_order_seq_cst);
+        tgi_futex_wake(&o->is_asleep, 1);
+        pthread_join(o->thread, NULL);
+    }
+    for (uint32_t i = 0; i < TGI_MAX_DEVICES; i++)
+        if (o->pools[i])
+            tgi_pool_destroy(o->pools[i]);
+    tgi_order_destroy(o->order);
+    if (o->devices)
+        o->devices->ops->close(o->devices);
+    for (uint32_t node = 0; node < TGI_MAX_NODES; node++)
+        for (uint32_t c = 0; c < TGI_N_CLASSES; c++)
+            free(o->ready[node][c].items);
+    while (o->free_watches) {
+        struct tgi_watch *next = o->free_watches->next;
+        free(o->free_watches);
+        o->free_watches = next;
+    }
+    if (o->worker)
+        for (uint32_t d = 0; d < TGI_N_DEQUES; d++)
+            tgi_deque_fini(&o->worker->deques[d]);
+    free(o->worker);
+    free(o);
+    rt->offload = NULL;
+    rt->submitter = NULL;
+}

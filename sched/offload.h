@@ -1,0 +1,168 @@
+/* Execution on devices: the submitter.
+ *
+ * One thread enqueues everything on all devices: a task as soon as its predecessors on devices have been
+ * enqueued themselves and those on CPUs are done.  Order on devices comes from streams and events (mem/order.h),
+ * data from mem/replica.h; no edge between two tasks on devices returns to the host.
+ *
+ * Each task has a node: 0, the CPU workers, or a device (sched/placement.h).  A task is *host-only* if it runs on a
+ * CPU, its predecessors do, and no device touches its tiles: workers execute it as if there were no devices.  Every
+ * other task passes through the submitter when it becomes ready (`via`): a task for a device is enqueued and its successors
+ * released at once, or when it is done if it has none; a task for a CPU gets its data copied to the host and goes to the
+ * workers when that and its predecessors are done.
+ *
+ * Who wants something of the submitter puts a node into its inbox, a stack that it empties as a whole; the
+ * bell, a futex, wakes it if it sleeps. */
+#ifndef TGI_SCHED_OFFLOAD_H
+#define TGI_SCHED_OFFLOAD_H
+
+#include "mem/replica.h"
+#include "sched/runtime.h"
+
+enum tgi_mail_kind { TGI_MAIL_TASK, TGI_MAIL_LOCKED, TGI_MAIL_CONTINUE, TGI_MAIL_CALL };
+struct tgi_mail {
+    struct tgi_mail *next;
+    uint8_t kind;
+};
+
+/* What the submitter knows about a task of an instance.  Written by it alone, but for mail. */
+struct tgi_offload_task {
+    struct tgi_mail mail; /* first; by whoever makes the task ready */
+    uint8_t node;         /* where it runs; constant while the instance runs, but for stealing */
+    bool has_shape;
+    bool has_locks;
+    struct tgi_instance *instance;
+    struct tgi_stamp stamp; /* where it was enqueued; lane TG_NONE: on no device */
+    uint32_t n_later;       /* successors that have not been submitted yet */
+    uint32_t n_waiting;     /* of a task for a CPU: stamps that are not done */
+    uint32_t shape;         /* index into the instance's shapes */
+};
+
+struct tgi_offload_instance {
+    struct tgi_offload_task *tasks;
+    uint32_t *first_pred, *pred; /* predecessors of task t: pred[first_pred[t] ..) */
+    uint32_t *roots;             /* that pass through the submitter */
+    uint32_t n_roots;
+    struct tgi_shape *shapes;
+    uint32_t n_shapes, cap_shapes;
+    struct tgi_mail continued;   /* of a body: its round is over */
+};
+
+/* Work to be done on the submitter's thread for somebody who waits. */
+struct tgi_offload_call {
+    struct tgi_mail mail; /* first */
+    void (*fn)(void *arg);
+    void *arg;
+    _Atomic uint32_t is_done; /* by the submitter, release; a futex.  Unused if nobody waits */
+    bool is_awaited;
+};
+
+struct tgi_placement; /* placement.h */
+struct tgi_offload_run {
+    struct tgi_code **codes;   /* by op; NULL: nothing for devices */
+    char **texts;              /* by op */
+    struct tgi_placement *placement;
+    struct tgi_replicas *replicas;
+    uint8_t *is_registered;    /* by buffer: the program's memory is pinned */
+    struct tgi_replica_stats stats, stats_before; /* of the last run; when it began */
+    struct tgi_offload_call begin, finish;
+    uint32_t n_finishing;      /* lanes that have not come to the end */
+    struct tgi_event *base[TGI_MAX_DEVICES]; /* of a recorded run: time zero of each device */
+    int64_t base_ns[TGI_MAX_DEVICES]; /* the run's clock then */
+    uint64_t n_device_tasks[TGI_MAX_DEVICES];
+};
+
+/* Something to do once a lane has come to a point. */
+enum tgi_watch_kind { TGI_WATCH_TASK, TGI_WATCH_CPU, TGI_WATCH_FINISH, TGI_WATCH_SPAN };
+struct tgi_watch {
+    struct tgi_watch *next;
+    uint32_t seq;
+    uint8_t kind;
+    union {
+        struct tgi_offload_task *task; /* TASK, CPU, SPAN */
+        struct tg_run *run;            /* FINISH */
+    };
+    struct tgi_event *from, *to; /* SPAN: timed */
+};
+struct tgi_offload_lane {
+    struct tgi_watch *first, *last;  /* by seq */
+    struct tgi_offload_task *tail;   /* the last task enqueued, if others may wait for it; NULL: not known */
+    uint32_t n_unsealed;             /* commands since the last event */
+};
+
+struct tgi_ready {
+    struct tgi_offload_task **items; /* a ring */
+    uint32_t first, n, cap;
+};
+
+struct tgi_offload {
+    struct tg_runtime *runtime;
+    struct tgi_devices *devices;
+    struct tgi_order *order;
+    struct tgi_pool *pools[TGI_MAX_DEVICES];
+    struct tgi_offload_source {
+        struct tgi_offload *offload;
+        uint32_t device;
+    } sources[TGI_MAX_DEVICES]; /* of the pools */
+    struct tgi_worker *worker;  /* the submitter's: not among the runtime's, never stolen by itself */
+    pthread_t thread;
+    bool has_thread;
+    _Atomic(struct tgi_mail *) inbox; /* by anybody, release; emptied by the submitter, acquire */
+    _Atomic uint32_t is_asleep;       /* by the submitter; a futex */
+    _Atomic uint32_t is_ending;
+    /* the submitter's own */
+    struct tgi_offload_lane lanes[TGI_MAX_LANES];
+    struct tgi_ready ready[TGI_MAX_NODES][TGI_N_CLASSES]; /* by node */
+    uint32_t n_ready;
+    uint32_t n_watches;
+    struct tgi_watch *free_watches;
+    uint32_t next_lane[TGI_MAX_DEVICES];
+    bool is_dead;               /* the devices are lost */
+};
+
+/* offload.c */
+/* spec: "cuda", "cuda:0,2", in any mixture with "cpu" (which says nothing here).  memory_bytes: limit per device, 0: most
+ * of what is free. */
+int tgi_offload_open(struct tg_runtime *rt, const char *spec, uint64_t memory_bytes, struct tg_error *err);
+void tgi_offload_close(struct tg_runtime *rt);
+/* Anybody. */
+void tgi_offload_mail(struct tgi_offload *o, struct tgi_mail *mail);
+/* A task has become ready.  w: the calling worker, or NULL. */
+void tgi_offload_push(struct tgi_worker *w, struct tgi_instance *instance, uint32_t task, bool has_locks);
+/* Executes fn on the submitter's thread and waits for it. */
+void tgi_offload_do(struct tgi_offload *o, void (*fn)(void *arg), void *arg);
+/* The submitter. */
+bool tgi_offload_watch(struct tgi_offload *o, struct tgi_stamp stamp, const struct tgi_watch *what);
+void tgi_offload_seal_all(struct tgi_offload *o);
+
+/* offload_submit.c: the submitter */
+void tgi_offload_submit(struct tgi_offload *o, struct tgi_offload_task *task);
+/* A lane has come to what was watched. */
+void tgi_offload_reached(struct tgi_offload *o, struct tgi_watch *watch);
+/* The tile that decides about the next round is to be valid on the host; then tgi_control_continue(). */
+void tgi_offload_continue(struct tgi_offload *o, struct tgi_instance *body);
+static inline uint32_t tgi_offload_id(const struct tgi_offload_task *task)
+{
+    return (uint32_t)(task - task->instance->offload->tasks);
+}
+
+/* offload_run.c */
+/* In this order: code for devices, before kernels are resolved for CPUs; which task goes where, after that; replicas,
+ * once the store is there.  run->offload stays NULL if the runtime has no devices, and becomes NULL if no
+ * task is placed on one. */
+int tgi_offload_run_resolve(struct tg_run *run, struct tg_error *err);
+int tgi_offload_run_place(struct tg_run *run, struct tg_error *err);
+int tgi_offload_run_prepare(struct tg_run *run, struct tg_error *err);
+void tgi_offload_run_release(struct tg_run *run);
+/* Places the tasks of an instance; in->via says which pass through the submitter.  Any thread. */
+int tgi_offload_instance_prepare(struct tgi_instance *instance, struct tg_error *err);
+void tgi_offload_instance_release(struct tgi_instance *instance);
+/* Data is initialised: starts the main instance, from the submitter. */
+void tgi_offload_run_begin(struct tg_run *run);
+/* Every task is done: waits for the devices without blocking anybody, then ends the run. */
+void tgi_offload_run_finish(struct tg_run *run);
+/* The submitter: one of the lanes that finish() waits for has come to its end. */
+void tgi_offload_lane_finished(struct tgi_offload *o, struct tg_run *run);
+/* Makes a tile valid on the host and waits; false: it cannot be had any more. */
+bool tgi_offload_fetch(struct tg_run *run, tg_buffer_id buffer, uint32_t tile);
+
+#endif

@@ -1,0 +1,384 @@
+/* A run on devices: code and data before it, the end after it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/error.h"
+#include "sched/offload.h"
+#include "sched/placement.h"
+
+/* ---- Instances ----------------------------------------------------------------------------*/
+
+static bool make_preds(struct tgi_offload_instance *oi, const struct tg_graph *g)
+{
+    oi->first_pred = calloc((size_t)g->n_tasks + 2, sizeof *oi->first_pred);
+    oi->pred = malloc(((size_t)g->n_edges + 1) * sizeof *oi->pred);
+    if (!oi->first_pred || !oi->pred)
+        return false;
+    /* first_pred[t + 2] counts, so that after the sums first_pred[t + 1] can run through t's list. */
+    for (uint32_t i = 0; i < g->n_edges; i++)
+        oi->first_pred[g->succ[i] + 2 > g->n_tasks + 1 ? g->n_tasks + 1 : g->succ[i] + 2]++;
+    for (uint32_t t = 1; t <= g->n_tasks; t++)
+        oi->first_pred[t + 1] += oi->first_pred[t];
+    for (uint32_t t = 0; t < g->n_tasks; t++)
+        for (uint32_t i = g->nodes[t].succ; i < g->nodes[t + 1].succ; i++)
+            oi->pred[oi->first_pred[g->succ[i] + 1]++] = t;
+    return true;
+}
+
+/* Roots that pass through the submitter leave the instance's own list. */
+static bool split_roots(struct tgi_instance *in)
+{
+    struct tgi_offload_instance *oi = in->offload;
+    uint32_t n_kept = 0, n = in->n_roots;
+    uint32_t *kept = malloc(((size_t)n + 1) * sizeof *kept);
+    oi->roots = malloc(((size_t)n + 1) * sizeof *oi->roots);
+    if (!kept || !oi->roots) {
+        free(kept);
+        return false;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t task = in->roots ? in->roots[i] : i;
+        if (in->via[task])
+            oi->roots[oi->n_roots++] = task;
+        else
+            kept[n_kept++] = task;
+    }
+    free(in->roots);
+    in->roots = kept;
+    in->n_roots = n_kept;
+    return true;
+}
+
+int tgi_offload_instance_prepare(struct tgi_instance *in, struct tg_error *err)
+{
+    const struct tg_graph *g = in->graph;
+    struct tg_run *run = in->run;
+    const uint8_t *node = NULL;
+    if (!run->offload)
+        return 0;
+    struct tgi_offload_instance *oi = calloc(1, sizeof *oi);
+    if (!oi)
+        return tgi_error_memory(err, "preparing a graph for devices");
+    in->offload = oi;
+    tgi_placement_of(run->offload->placement, g, &node, &in->via);
+    oi->continued.kind = TGI_MAIL_CONTINUE;
+    oi->tasks = calloc((size_t)g->n_tasks + 1, sizeof *oi->tasks);
+    if (!oi->tasks || !make_preds(oi, g) || !split_roots(in))
+        return tgi_error_memory(err, "preparing a graph for devices");
+    for (uint32_t t = 0; t <= g->n_tasks; t++) {
+        oi->tasks[t].instance = in;
+        oi->tasks[t].stamp = TGI_STAMP_NONE;
+        oi->tasks[t].node = t < g->n_tasks ? node[t] : 0;
+    }
+    return 0;
+}
+
+void tgi_offload_instance_release(struct tgi_instance *in)
+{
+    struct tgi_offload_instance *oi = in->offload;
+    if (!oi)
+        return;
+    free(oi->tasks);
+    free(oi->first_pred);
+    free(oi->pred);
+    free(oi->roots);
+    free(oi->shapes);
+    free(oi);
+    in->offload = NULL;
+}
+
+/* ---- Preparing ----------------------------------------------------------------------------*/
+
+static int resolve_codes(struct tg_run *run, struct tg_error *err)
+{
+    struct tgi_devices *ds = run->runtime->offload->devices;
+    const struct tgi_space *space = run->graph->space;
+    struct tgi_offload_run *o = run->offload;
+    o->codes = calloc((size_t)space->n_ops + 1, sizeof *o->codes);
+    o->texts = calloc((size_t)space->n_ops + 1, sizeof *o->texts);
+    if (!o->codes || !o->texts)
+        return tgi_error_memory(err, "preparing a run");
+    int rc = ds->ops->attach(ds, err);
+    if (rc)
+        return rc;
+    for (uint32_t i = 0; rc == 0 && i < space->n_ops; i++) {
+        if (space->ops[i].kind != TGI_OP_KERNEL || space->ops[i].is_generic)
+            continue;
+        rc = ds->ops->resolve(ds, run->graph, i, &o->codes[i], &o->texts[i], err);
+        if (rc == TG_E_NO_VARIANT)
+            rc = 0; /* CPUs may have one; the placement tells */
+    }
+    ds->ops->detach(ds);
+    return rc;
+}
+
+struct create {
+    struct tg_run *run;
+    struct tg_error *err;
+    int rc;
+};
+
+static void create_replicas(void *arg)
+{
+    struct create *c = arg;
+    struct tgi_offload *o = c->run->runtime->offload;
+    c->rc = tgi_replicas_create(c->run->graph, c->run->store, o->devices, o->order, o->pools,
+                                &c->run->offload->replicas, c->err);
+}
+
+/* The program's own memory is pinned for as long as the run lasts; where that cannot be, copies are slower. */
+static void register_memory(struct tg_run *run)
+{
+    struct tgi_devices *ds = run->runtime->offload->devices;
+    const struct tgi_space *space = run->graph->space;
+    if (ds->ops->attach(ds, NULL))
+        return;
+    for (uint32_t i = 0; i < space->n_buffers; i++) {
+        const struct tgi_buffer *b = &space->buffers[i];
+        uint64_t bytes = b->tile_bytes * b->n_present;
+        if (b->host && bytes && ds->ops->host_register(ds, b->host, bytes, NULL) == 0)
+            run->offload->is_registered[i] = 1;
+    }
+    ds->ops->detach(ds);
+}
+
+static void unregister_memory(struct tg_run *run)
+{
+    struct tgi_devices *ds = run->runtime->offload->devices;
+    if (!run->offload->is_registered || ds->ops->attach(ds, NULL))
+        return;
+    for (uint32_t i = 0; i < run->graph->space->n_buffers; i++)
+        if (run->offload->is_registered[i])
+            ds->ops->host_unregister(ds, run->graph->space->buffers[i].host);
+    ds->ops->detach(ds);
+}
+
+int tgi_offload_run_resolve(struct tg_run *run, struct tg_error *err)
+{
+    struct tgi_offload *o = run->runtime->offload;
+    if (!o || run->options.is_deterministic)
+        return 0;
+    run->offload = calloc(1, sizeof *run->offload);
+    if (!run->offload)
+        return tgi_error_memory(err, "preparing a run");
+    run->offload->is_registered = calloc((size_t)run->graph->space->n_buffers + 1, 1);
+    if (!run->offload->is_registered)
+        return tgi_error_memory(err, "preparing a run");
+    return resolve_codes(run, err);
+}
+
+int tgi_offload_run_place(struct tg_run *run, struct tg_error *err)
+{
+    if (!run->offload)
+        return 0;
+    int rc = tgi_placement_create(run, run->runtime->offload->devices, run->offload->codes, &run->offload->placement, err);
+    if (rc == 0 && !tgi_placement_has_devices(run->offload->placement))
+        tgi_offload_run_release(run);
+    return rc;
+}
+
+int tgi_offload_run_prepare(struct tg_run *run, struct tg_error *err)
+{
+    struct create c = {run, err, 0};
+    if (!run->offload)
+        return 0;
+    register_memory(run);
+    tgi_offload_do(run->runtime->offload, create_replicas, &c);
+    return c.rc;
+}
+
+static void release_replicas(void *arg)
+{
+    struct tg_run *run = arg;
+    struct tgi_offload *o = run->runtime->offload;
+    tgi_replicas_destroy(run->offload->replicas);
+    for (uint32_t i = 0; i < o->devices->n_devices; i++)
+        if (run->offload->base[i])
+            o->devices->ops->event_destroy(o->devices, run->offload->base[i]);
+}
+
+void tgi_offload_run_release(struct tg_run *run)
+{
+    struct tgi_offload_run *o = run->offload;
+    if (!o)
+        return;
+    struct tgi_devices *ds = run->runtime->offload->devices;
+    tgi_offload_do(run->runtime->offload, release_replicas, run);
+    unregister_memory(run);
+    if (o->codes && ds->ops->attach(ds, NULL) == 0) {
+        for (uint32_t i = 0; i < run->graph->space->n_ops; i++)
+            if (o->codes[i])
+                ds->ops->unresolve(ds, o->codes[i]);
+        ds->ops->detach(ds);
+    }
+    for (uint32_t i = 0; o->texts && i < run->graph->space->n_ops; i++)
+        free(o->texts[i]);
+    tgi_placement_destroy(o->placement);
+    free(o->codes);
+    free(o->texts);
+    free(o->is_registered);
+    free(o);
+    run->offload = NULL;
+}
+
+/* ---- Beginning ----------------------------------------------------------------------------*/
+
+/* Time zero on each device, and what the host's clock says then. */
+static void take_bases(struct tg_run *run)
+{
+    struct tgi_offload *o = run->runtime->offload;
+    struct tgi_offload_run *r = run->offload;
+    struct tg_error err;
+    for (uint32_t i = 0; i < o->devices->n_devices && run->spans; i++) {
+        int rc = r->base[i] ? 0 : o->devices->ops->event_create(o->devices, i, true, &r->base[i], &err);
+        if (rc == 0)
+            rc = o->devices->ops->record(o->devices, tgi_lane_of(i, 0), r->base[i], &err);
+        if (rc == 0)
+            o->devices->ops->synchronize(o->devices, r->base[i], &err);
+        r->base_ns[i] = (int64_t)tgi_now_ns();
+    }
+}
+
+static void begin(void *arg)
+{
+    struct tg_run *run = arg;
+    struct tgi_offload_run *r = run->offload;
+    struct tgi_offload *o = run->runtime->offload;
+    for (uint32_t i = 0; i < run->n_init_due; i++) {
+        const struct tgi_init_item *item = &run->init_items[i];
+        tgi_replicas_host_wrote(r->replicas, run->graph->space->buffers[item->buffer].first_tile + item->tile);
+    }
+    /* The program may have written to its own memory since the last run. */
+    for (uint32_t i = 0; i < run->graph->space->n_buffers; i++)
+        for (uint32_t t = 0; run->store->is_bound[i] && t < run->graph->space->buffers[i].n_tiles; t++)
+            tgi_replicas_host_wrote(r->replicas, run->graph->space->buffers[i].first_tile + t);
+    memset(r->n_device_tasks, 0, sizeof r->n_device_tasks);
+    tgi_replicas_stats(r->replicas, &r->stats_before);
+    take_bases(run);
+    run->begin_ns = tgi_now_ns();
+    for (uint32_t i = 0; i < o->devices->n_devices; i++)
+        r->base_ns[i] -= (int64_t)run->begin_ns;
+    tgi_instance_start(run->runtime, NULL, run->main);
+}
+
+void tgi_offload_run_begin(struct tg_run *run)
+{
+    struct tgi_offload_call *call = &run->offload->begin;
+    call->mail.kind = TGI_MAIL_CALL;
+    call->fn = begin;
+    call->arg = run;
+    tgi_offload_mail(run->runtime->offload, &call->mail);
+}
+
+/* ---- Ending -------------------------------------------------------------------------------*/
+
+/* The failures that kernels have left on the devices, by the task that writes where they say. */
+static void collect_faults(struct tg_run *run)
+{
+    struct tgi_offload *o = run->runtime->offload;
+    char text[512];
+    uint64_t address;
+    struct tg_error err;
+    for (uint32_t d = 0; d < o->devices->n_devices; d++) {
+        if (run->offload->n_device_tasks[d] == 0 || o->is_dead)
+            continue;
+        int rc = o->devices->ops->fault(o->devices, d, &address, text, sizeof text, &err);
+        if (rc == 0)
+            continue;
+        if (rc < 0) {
+            o->is_dead = o->devices->is_lost;
+            snprintf(text, sizeof text, "%.*s", (int)sizeof text - 1, err.text);
+        }
+        uint32_t tile = rc > 0 ? tgi_replicas_find(run->offload->replicas, d, address) : TG_NONE;
+        tgi_run_fail_tile(run, tile, text);
+    }
+}
+
+static void end(struct tg_run *run)
+{
+    struct tgi_offload *o = run->runtime->offload;
+    struct tgi_replica_stats now;
+    collect_faults(run);
+    tgi_replicas_stats(run->offload->replicas, &now);
+    struct tgi_replica_stats *s = &run->offload->stats, *before = &run->offload->stats_before;
+    *s = (struct tgi_replica_stats){now.to_device_bytes - before->to_device_bytes, now.to_host_bytes - before->to_host_bytes,
+                                    now.peer_bytes - before->peer_bytes, now.spilled_bytes - before->spilled_bytes,
+                                    now.n_copies - before->n_copies, now.n_evictions - before->n_evictions};
+    for (uint32_t i = 0; i < o->devices->n_lanes; i++)
+        o->lanes[i].tail = NULL; /* tasks go with the run */
+    tgi_run_done(run);
+}
+
+void tgi_offload_lane_finished(struct tgi_offload *o, struct tg_run *run)
+{
+    (void)o;
+    if (--run->offload->n_finishing == 0)
+        end(run);
+}
+
+/* Every lane comes to the point where it is now; then the run is over. */
+static void finish(void *arg)
+{
+    struct tg_run *run = arg;
+    struct tgi_offload *o = run->runtime->offload;
+    struct tgi_waits waits = {.n = 0};
+    struct tg_error err;
+    int rc = o->is_dead ? 0 : tgi_replicas_to_host(run->offload->replicas, TG_NONE, TG_NONE, &waits, &err);
+    if (rc) {
+        o->is_dead = o->devices->is_lost;
+        tgi_run_fail_tile(run, TG_NONE, err.text);
+    }
+    run->offload->n_finishing = 1;
+    for (uint32_t i = 0; i < o->devices->n_lanes && !o->is_dead; i++) {
+        struct tgi_watch w = {.kind = TGI_WATCH_FINISH, .run = run};
+        if (!tgi_order_n_pending(o->order, i) && !o->lanes[i].first)
+            continue;
+        if (tgi_offload_watch(o, tgi_order_tail(o->order, i), &w))
+            run->offload->n_finishing++;
+        else if (tgi_order_synchronize(o->order, tgi_order_tail(o->order, i), &err))
+            o->is_dead = o->devices->is_lost;
+    }
+    tgi_offload_seal_all(o);
+    tgi_offload_lane_finished(o, run);
+}
+
+void tgi_offload_run_finish(struct tg_run *run)
+{
+    struct tgi_offload_call *call = &run->offload->finish;
+    call->mail.kind = TGI_MAIL_CALL;
+    call->fn = finish;
+    call->arg = run;
+    tgi_offload_mail(run->runtime->offload, &call->mail);
+}
+
+/* ---- Results ------------------------------------------------------------------------------*/
+
+struct fetch {
+    struct tg_run *run;
+    tg_buffer_id buffer;
+    uint32_t tile;
+    bool ok;
+};
+
+static void fetch(void *arg)
+{
+    struct fetch *f = arg;
+    struct tgi_offload *o = f->run->runtime->offload;
+    struct tgi_waits waits = {.n = 0};
+    struct tg_error err;
+    int rc = tgi_replicas_to_host(f->run->offload->replicas, f->buffer, f->tile, &waits, &err);
+    for (uint32_t i = 0; rc == 0 && i < waits.n; i++)
+        rc = tgi_order_synchronize(o->order, waits.stamps[i], &err);
+    f->ok = rc == 0;
+    /* The program has the address now and may write there. */
+    if (rc == 0)
+        tgi_replicas_host_wrote(f->run->offload->replicas, f->run->graph->space->buffers[f->buffer].first_tile + f->tile);
+}
+
+bool tgi_offload_fetch(struct tg_run *run, tg_buffer_id buffer, uint32_t tile)
+{
+    struct fetch f = {run, buffer, tile, false};
+    tgi_offload_do(run->runtime->offload, fetch, &f);
+    return f.ok;
+}

@@ -1,0 +1,481 @@
+/* One task: its lane, its data, its waits, its command. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/error.h"
+#include "graph/vec.h"
+#include "sched/offload.h"
+#include "sched/placement.h"
+
+/* ---- Ends of tasks ------------------------------------------------------------------------*/
+
+static void release_locks(struct tgi_offload *o, struct tgi_offload_task *t)
+{
+    uint32_t task = tgi_offload_id(t);
+    if (t->instance->nodes[task].op & TGI_NODE_SHARED)
+        tgi_locks_release(o->worker, t->instance, task);
+}
+
+static void complete(struct tgi_offload *o, struct tgi_offload_task *t)
+{
+    tgi_count(&o->worker->counts.n_tasks, 1);
+    tgi_worker_complete(o->worker, t->instance, tgi_offload_id(t));
+}
+
+/* The task will not run, or has failed before it could. */
+static void drop(struct tgi_offload *o, struct tgi_offload_task *t)
+{
+    t->stamp = TGI_STAMP_NONE;
+    release_locks(o, t);
+    complete(o, t);
+}
+
+static void fail(struct tgi_offload *o, struct tgi_offload_task *t, const struct tg_error *err)
+{
+    o->is_dead = o->devices->is_lost;
+    tgi_run_fail(t->instance->run, t->instance, tgi_offload_id(t), err->status, err->text);
+}
+
+static void to_workers(struct tgi_offload *o, struct tgi_offload_task *t)
+{
+    uint32_t task = tgi_offload_id(t);
+    bool is_shared = t->instance->nodes[task].op & TGI_NODE_SHARED;
+    tgi_worker_push_here(o->worker, t->instance, task, is_shared ? TGI_ITEM_LOCKED : TGI_ITEM_TASK);
+    tgi_worker_wake(o->runtime);
+}
+
+/* ---- Operands -----------------------------------------------------------------------------*/
+
+static bool is_control(const struct tgi_op *op) { return op->kind >= TGI_OP_REPEAT; }
+
+/* Of a control task only the tile that decides; what its body touches is its tasks' affair. */
+static uint32_t n_operands(const struct tgi_op *op)
+{
+    if (!is_control(op))
+        return op->n_params;
+    return op->kind == TGI_OP_REPEAT ? 0 : 1;
+}
+
+static uint32_t make_operands(const struct tgi_instance *in, uint32_t task, uint32_t node, struct tgi_operand *operands)
+{
+    const struct tgi_op *op = tgi_graph_op(in->graph, task);
+    uint32_t n = n_operands(op), n_words = tgi_graph_n_words(in->graph, task);
+    const uint64_t *words = in->graph->args + in->nodes[task].args;
+    for (uint32_t i = 0; i < n; i++) {
+        enum tg_access access = is_control(op) ? TG_IN : op->params[i].access;
+        operands[i] = (struct tgi_operand){i < n_words ? words[i] : tgi_graph_word(in->graph, task, i), access, node, 0};
+    }
+    return n;
+}
+
+/* ---- Lanes --------------------------------------------------------------------------------*/
+
+/* The lane of a predecessor that is its lane's last command saves an event and a wait; the latest one is
+ * likely to finish last.  Else the lanes take turns. */
+static uint32_t choose_lane(struct tgi_offload *o, const struct tgi_instance *in, uint32_t task, uint32_t device)
+{
+    const struct tgi_offload_instance *oi = in->offload;
+    uint32_t best = TG_NONE;
+    for (uint32_t i = oi->first_pred[task]; i < oi->first_pred[task + 1]; i++) {
+        struct tgi_stamp s = oi->tasks[oi->pred[i]].stamp;
+        if (s.lane != TG_NONE && tgi_lane_device(s.lane) == device && s.lane % TGI_LANES_EACH < TGI_COMPUTE_LANES &&
+            tgi_order_is_tail(o->order, s))
+            best = s.lane;
+    }
+    if (best != TG_NONE)
+        return best;
+    uint32_t k = o->next_lane[device]++ % TGI_COMPUTE_LANES;
+    for (uint32_t i = 0; i < TGI_COMPUTE_LANES; i++) {
+        uint32_t lane = tgi_lane_of(device, (k + i) % TGI_COMPUTE_LANES);
+        if (!tgi_order_n_pending(o->order, lane))
+            return lane;
+    }
+    return tgi_lane_of(device, k);
+}
+
+/* What comes next is not what the others wait for: an event marks the point before it. */
+static int seal_tail(struct tgi_offload *o, uint32_t lane, struct tg_error *err)
+{
+    struct tgi_offload_lane *l = &o->lanes[lane];
+    bool is_wanted = (l->tail && l->tail->n_later) || l->n_unsealed >= 64;
+    if (!is_wanted)
+        return 0;
+    l->n_unsealed = 0;
+    return tgi_order_seal(o->order, lane, err);
+}
+
+static int wait_preds(struct tgi_offload *o, const struct tgi_instance *in, uint32_t task, uint32_t lane,
+                      struct tg_error *err)
+{
+    const struct tgi_offload_instance *oi = in->offload;
+    int rc = 0;
+    for (uint32_t i = oi->first_pred[task]; i < oi->first_pred[task + 1]; i++) {
+        struct tgi_offload_task *p = &oi->tasks[oi->pred[i]];
+        p->n_later--;
+        if (rc == 0 && p->stamp.lane != TG_NONE)
+            rc = tgi_order_wait(o->order, lane, p->stamp, err);
+    }
+    return rc;
+}
+
+static int wait_for(struct tgi_offload *o, uint32_t lane, const struct tgi_waits *waits, struct tg_error *err)
+{
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < waits->n; i++)
+        rc = tgi_order_wait(o->order, lane, waits->stamps[i], err);
+    return rc;
+}
+
+/* ---- Commands -----------------------------------------------------------------------------*/
+
+static bool shape_equals(const struct tgi_shape *a, const struct tgi_shape *b) { return memcmp(a, b, sizeof *a) == 0; }
+
+static int find_shape(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi_code *code, void *const *args,
+                      const struct tgi_shape **shape_p, struct tg_error *err)
+{
+    struct tgi_offload_instance *oi = t->instance->offload;
+    if (!t->has_shape) {
+        struct tgi_shape shape;
+        memset(&shape, 0, sizeof shape); /* they are compared as bytes */
+        int rc = o->devices->ops->shape(o->devices, code, args, &shape, err);
+        if (rc)
+            return rc;
+        uint32_t i = oi->n_shapes, first = i > 8 ? i - 8 : 0;
+        while (i > first && !shape_equals(&oi->shapes[i - 1], &shape))
+            i--;
+        if (i == first) {
+            if (!tgi_vec_reserve(&oi->shapes, &oi->cap_shapes, (uint64_t)oi->n_shapes + 1, sizeof *oi->shapes))
+                return tgi_error_memory(err, "launch dimensions");
+            oi->shapes[oi->n_shapes] = shape;
+            i = ++oi->n_shapes;
+        }
+        t->shape = i - 1;
+        t->has_shape = true;
+    }
+    *shape_p = &oi->shapes[t->shape];
+    return 0;
+}
+
+static int launch(struct tgi_offload *o, struct tgi_offload_task *t, uint32_t lane, const struct tgi_operand *operands,
+                  struct tg_error *err)
+{
+    struct tgi_instance *in = t->instance;
+    uint32_t task = tgi_offload_id(t), id = in->nodes[task].op & TGI_NODE_OP;
+    const struct tgi_op *op = &in->graph->space->ops[id];
+    struct tgi_code *code = in->run->offload->codes[id];
+    uint64_t values[TG_MAX_PARAMS];
+    void *args[TG_MAX_PARAMS];
+    const struct tgi_shape *shape = NULL;
+    for (uint32_t i = 0; i < op->n_params; i++) {
+        values[i] = operands[i].access == TG_SCALAR ? operands[i].word : operands[i].address;
+        args[i] = &values[i];
+    }
+    int rc = find_shape(o, t, code, args, &shape, err);
+    return rc ? rc : o->devices->ops->launch(o->devices, lane, code, shape, args, err);
+}
+
+static int fill(struct tgi_offload *o, struct tgi_offload_task *t, uint32_t lane, const struct tgi_operand *operands,
+                struct tg_error *err)
+{
+    const struct tgi_buffer *b;
+    uint64_t n = tgi_word_elems(t->instance->graph->space, operands[0].word, &b);
+    return o->devices->ops->fill(o->devices, lane, operands[0].address, n, b->dtype, operands[1].word, err);
+}
+
+/* ---- Times --------------------------------------------------------------------------------*/
+
+static int timed_event(struct tgi_offload *o, uint32_t lane, struct tgi_event **event_p, struct tg_error *err)
+{
+    int rc = o->devices->ops->event_create(o->devices, tgi_lane_device(lane), true, event_p, err);
+    if (rc)
+        return rc;
+    rc = o->devices->ops->record(o->devices, lane, *event_p, err);
+    if (rc)
+        o->devices->ops->event_destroy(o->devices, *event_p);
+    return rc;
+}
+
+static void take_span(struct tgi_offload *o, struct tgi_watch *w)
+{
+    struct tgi_instance *in = w->task->instance;
+    struct tgi_offload_run *run = in->run->offload;
+    struct tgi_span *span = &in->spans[tgi_offload_id(w->task)];
+    uint32_t lane = w->task->stamp.lane, device = tgi_lane_device(lane);
+    double begin = 0, end = 0;
+    if (!o->is_dead && o->devices->ops->elapsed(o->devices, run->base[device], w->from, &begin, NULL) == 0 &&
+        o->devices->ops->elapsed(o->devices, run->base[device], w->to, &end, NULL) == 0) {
+        double zero = (double)run->base_ns[device];
+        span->start_ns = (uint64_t)(zero + begin > 0 ? zero + begin : 0);
+        span->end_ns = (uint64_t)(zero + end > 0 ? zero + end : 0);
+        if (span->end_ns <= span->start_ns)
+            span->end_ns = span->start_ns + 1; /* a zero length would mean that it never ran */
+        span->worker = o->runtime->n_workers + device * TGI_COMPUTE_LANES + lane % TGI_LANES_EACH;
+        span->attempts = 1;
+    }
+    o->devices->ops->event_destroy(o->devices, w->from);
+    o->devices->ops->event_destroy(o->devices, w->to);
+}
+
+/* ---- On a device --------------------------------------------------------------------------*/
+
+static bool is_sink(const struct tgi_instance *in, uint32_t task)
+{
+    return in->nodes[task].succ == in->nodes[task + 1].succ;
+}
+
+/* Enqueued: others may now be, and what must wait until it is done is watched. */
+static void enqueued(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi_stamp stamp)
+{
+    struct tgi_instance *in = t->instance;
+    uint32_t task = tgi_offload_id(t);
+    struct tgi_offload_lane *l = &o->lanes[stamp.lane];
+    const struct tg_graph *g = in->graph;
+    t->stamp = stamp;
+    t->n_later = g->nodes[task + 1].succ - g->nodes[task].succ;
+    l->tail = t->n_later ? t : NULL;
+    l->n_unsealed++;
+    in->run->offload->n_device_tasks[tgi_lane_device(stamp.lane)]++;
+    release_locks(o, t);
+    if (!is_sink(in, task)) {
+        complete(o, t);
+        return;
+    }
+    struct tgi_watch w = {.kind = TGI_WATCH_TASK, .task = t};
+    if (!tgi_offload_watch(o, stamp, &w)) { /* no memory for a few words: wait here */
+        struct tg_error err;
+        if (tgi_order_synchronize(o->order, stamp, &err))
+            fail(o, t, &err);
+        complete(o, t);
+    }
+}
+
+/* A task that is one command of one lane: kernel, fill, barrier. */
+static int enqueue(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi_operand *operands, uint32_t n,
+                   struct tg_error *err)
+{
+    struct tgi_instance *in = t->instance;
+    uint32_t task = tgi_offload_id(t), lane = choose_lane(o, in, task, t->node - 1u);
+    const struct tgi_op *op = tgi_graph_op(in->graph, task);
+    struct tgi_waits waits = {.n = 0};
+    struct tgi_watch span = {.kind = TGI_WATCH_SPAN, .task = t};
+    int rc = tgi_replicas_acquire(in->run->offload->replicas, operands, n, &waits, err);
+    /* All are counted, also when one fails. */
+    int waited = wait_preds(o, in, task, lane, err);
+    rc = rc ? rc : waited;
+    if (rc == 0)
+        rc = wait_for(o, lane, &waits, err);
+    if (rc == 0)
+        rc = seal_tail(o, lane, err);
+    if (rc == 0 && in->spans)
+        rc = timed_event(o, lane, &span.from, err);
+    if (rc == 0 && op->kind == TGI_OP_KERNEL)
+        rc = launch(o, t, lane, operands, err);
+    else if (rc == 0 && op->kind == TGI_OP_FILL)
+        rc = fill(o, t, lane, operands, err);
+    if (rc)
+        return rc;
+    if (in->spans && timed_event(o, lane, &span.to, err) == 0) {
+        struct tgi_stamp stamp = tgi_order_append(o->order, lane);
+        t->stamp = stamp;
+        tgi_offload_watch(o, stamp, &span);
+    }
+    struct tgi_stamp stamp = tgi_order_append(o->order, lane);
+    tgi_replicas_publish(in->run->offload->replicas, operands, n, stamp);
+    enqueued(o, t, stamp);
+    return 0;
+}
+
+/* From wherever the source is valid. */
+static int enqueue_copy(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi_operand *operands,
+                        struct tg_error *err)
+{
+    struct tgi_instance *in = t->instance;
+    uint32_t task = tgi_offload_id(t), lane = choose_lane(o, in, task, t->node - 1u);
+    const struct tgi_offload_instance *oi = in->offload;
+    struct tgi_waits waits = {.n = 0};
+    struct tgi_stamp stamp;
+    bool is_enqueued;
+    for (uint32_t i = oi->first_pred[task]; i < oi->first_pred[task + 1]; i++) {
+        oi->tasks[oi->pred[i]].n_later--;
+        tgi_waits_add(&waits, oi->tasks[oi->pred[i]].stamp);
+    }
+    int rc = tgi_replicas_copy(in->run->offload->replicas, &operands[0], &operands[1], lane, &waits, &is_enqueued, &stamp, err);
+    if (rc)
+        return rc;
+    enqueued(o, t, stamp);
+    return 0;
+}
+
+/* One tile per device, a compute lane each; afterwards every lane has come to the same point. */
+static int enqueue_collective(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi_operand *operands, uint32_t n,
+                              struct tg_error *err)
+{
+    struct tgi_instance *in = t->instance;
+    uint32_t task = tgi_offload_id(t), *lanes = calloc(2 * (size_t)n, sizeof *lanes);
+    const struct tgi_op *op = tgi_graph_op(in->graph, task);
+    uint64_t *tiles = calloc(n, sizeof *tiles);
+    const struct tgi_buffer *b;
+    uint64_t n_elems = tgi_word_elems(in->graph->space, operands[0].word, &b);
+    struct tgi_waits waits = {.n = 0};
+    int rc = lanes && tiles ? 0 : tgi_error_memory(err, "a collective");
+    if (rc == 0)
+        rc = tgi_replicas_acquire(in->run->offload->replicas, operands, n, &waits, err);
+    for (uint32_t i = 0; rc == 0 && i < n; i++) {
+        tiles[i] = operands[i].address;
+        lanes[i] = tgi_lane_of(operands[i].node - 1, 0);
+        rc = wait_for(o, lanes[i], &waits, err);
+        for (uint32_t k = in->offload->first_pred[task]; rc == 0 && k < in->offload->first_pred[task + 1]; k++)
+            rc = tgi_order_wait(o->order, lanes[i], in->offload->tasks[in->offload->pred[k]].stamp, err);
+    }
+    for (uint32_t k = in->offload->first_pred[task]; k < in->offload->first_pred[task + 1]; k++)
+        in->offload->tasks[in->offload->pred[k]].n_later--;
+    for (uint32_t i = 0; rc == 0 && i < n; i++)
+        rc = seal_tail(o, lanes[i], err);
+    if (rc == 0)
+        rc = o->devices->ops->collect(o->devices, op, b->dtype, n_elems, n, tiles, lanes, err);
+    struct tgi_stamp stamp = TGI_STAMP_NONE;
+    for (uint32_t i = 1; rc == 0 && i < n; i++) {
+        o->lanes[lanes[i]].tail = NULL;
+        rc = tgi_order_wait(o->order, lanes[0], tgi_order_append(o->order, lanes[i]), err);
+    }
+    if (rc == 0) {
+        stamp = tgi_order_append(o->order, lanes[0]);
+        tgi_replicas_publish(in->run->offload->replicas, operands, n, stamp);
+        enqueued(o, t, stamp);
+    }
+    free(lanes);
+    free(tiles);
+    return rc;
+}
+
+/* ---- On the host --------------------------------------------------------------------------*/
+
+static void count_waiting(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi_stamp stamp)
+{
+    struct tgi_watch w = {.kind = TGI_WATCH_CPU, .task = t};
+    struct tg_error err;
+    if (stamp.lane == TG_NONE || tgi_order_is_done(o->order, stamp))
+        return;
+    if (tgi_offload_watch(o, stamp, &w))
+        t->n_waiting++;
+    else if (tgi_order_synchronize(o->order, stamp, &err))
+        fail(o, t, &err);
+}
+
+/* A task for CPUs whose data or predecessors are on devices: to the workers when both have come. */
+static int prepare_cpu(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi_operand *operands, uint32_t n,
+                       struct tg_error *err)
+{
+    struct tgi_instance *in = t->instance;
+    const struct tgi_offload_instance *oi = in->offload;
+    uint32_t task = tgi_offload_id(t);
+    struct tgi_waits waits = {.n = 0};
+    int rc = tgi_replicas_acquire(in->run->offload->replicas, operands, n, &waits, err);
+    t->stamp = TGI_STAMP_NONE;
+    t->n_later = in->graph->nodes[task + 1].succ - in->graph->nodes[task].succ;
+    for (uint32_t i = oi->first_pred[task]; i < oi->first_pred[task + 1]; i++) {
+        oi->tasks[oi->pred[i]].n_later--;
+        tgi_waits_add(&waits, oi->tasks[oi->pred[i]].stamp);
+    }
+    if (rc)
+        return rc;
+    tgi_replicas_publish(in->run->offload->replicas, operands, n, TGI_STAMP_NONE);
+    t->n_waiting = 1;
+    for (uint32_t i = 0; i < waits.n; i++)
+        count_waiting(o, t, waits.stamps[i]);
+    if (--t->n_waiting == 0)
+        to_workers(o, t);
+    return 0;
+}
+
+/* ---- Submitting ---------------------------------------------------------------------------*/
+
+static int dispatch(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi_operand *operands, struct tg_error *err)
+{
+    uint32_t task = tgi_offload_id(t), n = make_operands(t->instance, task, t->node, operands);
+    const struct tgi_op *op = tgi_graph_op(t->instance->graph, task);
+    if (t->node == TGI_HOST_NODE)
+        return prepare_cpu(o, t, operands, n, err);
+    switch (op->kind) {
+    case TGI_OP_COPY:
+        return enqueue_copy(o, t, operands, err);
+    case TGI_OP_COLLECTIVE:
+        tgi_placement_ranks(t->instance->run->offload->placement, operands, n);
+        return enqueue_collective(o, t, operands, n, err);
+    default:
+        return enqueue(o, t, operands, n, err);
+    }
+}
+
+void tgi_offload_submit(struct tgi_offload *o, struct tgi_offload_task *t)
+{
+    struct tgi_instance *in = t->instance;
+    uint32_t task = tgi_offload_id(t);
+    struct tgi_operand few[TG_MAX_PARAMS], *operands = few;
+    struct tg_error err;
+    bool is_shared = in->nodes[task].op & TGI_NODE_SHARED;
+    bool is_skipped = tgi_task_is_skipped(in, task);
+    /* Who waits for its locks must not wait for ever; a group also counts its members. */
+    if (is_shared && !t->has_locks && !tgi_locks_acquire(o->worker, in, task))
+        return;
+    if (is_skipped) {
+        tgi_task_skip(in, task);
+        drop(o, t);
+        return;
+    }
+    uint32_t n = n_operands(tgi_graph_op(in->graph, task));
+    if (n > TG_MAX_PARAMS && !(operands = malloc(n * sizeof *operands))) {
+        tgi_error_memory(&err, "submitting a task");
+        fail(o, t, &err);
+        drop(o, t);
+        return;
+    }
+    if (dispatch(o, t, operands, &err)) {
+        fail(o, t, &err);
+        drop(o, t);
+    }
+    if (operands != few)
+        free(operands);
+}
+
+void tgi_offload_continue(struct tgi_offload *o, struct tgi_instance *body)
+{
+    struct tgi_instance *parent = body->parent;
+    struct tgi_offload_task *t = &parent->offload->tasks[body->parent_task];
+    struct tgi_operand operand;
+    struct tgi_waits waits = {.n = 0};
+    struct tg_error err;
+    uint32_t n = make_operands(parent, body->parent_task, TGI_HOST_NODE, &operand);
+    int rc = tgi_replicas_acquire(parent->run->offload->replicas, &operand, n, &waits, &err);
+    /* The round is over: what it has enqueued is done, and this copy is all there is to wait for. */
+    for (uint32_t i = 0; rc == 0 && i < waits.n; i++)
+        rc = tgi_order_synchronize(o->order, waits.stamps[i], &err);
+    if (rc)
+        fail(o, t, &err);
+    tgi_control_continue(o->worker, body);
+}
+
+void tgi_offload_reached(struct tgi_offload *o, struct tgi_watch *w)
+{
+    switch (w->kind) {
+    case TGI_WATCH_SPAN:
+        take_span(o, w);
+        break;
+    case TGI_WATCH_TASK:
+        if (o->is_dead) {
+            struct tg_error err;
+            tgi_error(&err, TG_E_TASK_FAILED, "the device was lost; this task is where it was first observed");
+            fail(o, w->task, &err);
+        }
+        complete(o, w->task);
+        break;
+    case TGI_WATCH_CPU:
+        if (--w->task->n_waiting == 0)
+            to_workers(o, w->task);
+        break;
+    case TGI_WATCH_FINISH:
+        tgi_offload_lane_finished(o, w->run);
+        break;
+    }
+}

@@ -1,0 +1,479 @@
+/* See placement.h. */
+#include "sched/placement.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/error.h"
+
+#define NO_OWNER 0xffu
+
+enum { LAUNCH_NS = 4000 };
+/* Between host and device, between devices: rough, until links are measured. */
+#define HOST_LINK_BYTES_PER_NS 25.0
+#define PEER_LINK_BYTES_PER_NS 200.0
+
+struct places {
+    const struct tg_graph *graph;
+    uint8_t *node, *via;
+};
+
+struct tgi_placement {
+    struct tg_run *run;
+    struct tgi_devices *devices;
+    struct tgi_code *const *codes;
+    uint8_t *owner;      /* by tile: node, NO_OWNER */
+    uint8_t *is_touched; /* by tile: some task on a device uses it */
+    double load_ns[TGI_MAX_NODES];
+    struct places *places; /* the graph, then its bodies */
+    uint32_t n_places;
+    bool has_devices;
+};
+
+/* ---- Tiles of a task ----------------------------------------------------------------------*/
+
+typedef void (*tile_fn)(struct tgi_placement *p, uint32_t tile, enum tg_access access, void *user);
+
+static void for_tiles(struct tgi_placement *p, const struct tg_graph *g, uint32_t task, tile_fn fn, void *user)
+{
+    const struct tgi_op *op = tgi_graph_op(g, task);
+    uint32_t n = tgi_graph_n_words(g, task);
+    const uint64_t *words = g->args + g->nodes[task].args;
+    for (uint32_t i = 0; i < n; i++) {
+        if (op->params[i].access == TG_SCALAR || words[i] == TGI_WORD_NULL)
+            continue;
+        uint32_t tile = tgi_word_tile(words[i]), n_tiles = 1;
+        if (tgi_word_range(words[i]) == TGI_WORD_ALL)
+            n_tiles = tgi_space_buffer_of(g->space, tile)->n_tiles;
+        for (uint32_t k = 0; k < n_tiles; k++)
+            fn(p, tile + k, op->params[i].access, user);
+    }
+}
+
+static void touch_tile(struct tgi_placement *p, uint32_t tile, enum tg_access access, void *user)
+{
+    (void)access, (void)user;
+    p->is_touched[tile] = 1;
+}
+
+static void find_touched(struct tgi_placement *p, uint32_t tile, enum tg_access access, void *user)
+{
+    (void)access;
+    *(bool *)user |= p->is_touched[tile];
+}
+
+struct owned {
+    uint32_t node;   /* set as owner of what is written and has none */
+    uint32_t owner;  /* found: of the first tile that is written and has one, else of any */
+    bool is_written;
+};
+
+static void find_owner(struct tgi_placement *p, uint32_t tile, enum tg_access access, void *user)
+{
+    struct owned *o = user;
+    bool is_written = access != TG_IN;
+    if (p->owner[tile] == NO_OWNER || (o->owner != NO_OWNER && (o->is_written || !is_written)))
+        return;
+    o->owner = p->owner[tile];
+    o->is_written = is_written;
+}
+
+static void set_owner(struct tgi_placement *p, uint32_t tile, enum tg_access access, void *user)
+{
+    const struct owned *o = user;
+    if (access != TG_IN && p->owner[tile] == NO_OWNER)
+        p->owner[tile] = (uint8_t)o->node;
+}
+
+struct movement {
+    uint32_t node;
+    double ns;
+    uint64_t bytes;
+};
+
+static void add_movement(struct tgi_placement *p, uint32_t tile, enum tg_access access, void *user)
+{
+    struct movement *m = user;
+    uint64_t bytes = tgi_space_buffer_of(p->run->graph->space, tile)->tile_bytes;
+    m->bytes += bytes;
+    if (access == TG_OUT || p->owner[tile] == m->node)
+        return;
+    bool is_on_device = p->owner[tile] != NO_OWNER && p->owner[tile] != TGI_HOST_NODE;
+    m->ns += (double)bytes / (is_on_device ? PEER_LINK_BYTES_PER_NS : HOST_LINK_BYTES_PER_NS);
+}
+
+/* ---- Where a task may run -----------------------------------------------------------------*/
+
+static const tgi_place cpus = TGI_PLACE_CPU | (tgi_place)0xffff << 48;
+
+static tgi_place place_of_device(const struct tgi_placement *p, uint32_t device)
+{
+    return TGI_PLACE_CUDA | TGI_PLACE_CUDA_AT(p->devices->ordinal[device]);
+}
+
+struct choice {
+    bool has_cpu;
+    uint32_t devices;   /* bit per device */
+    uint32_t preferred; /* the same: those the task would rather have */
+    bool prefers_cpu;
+};
+
+static struct choice choices(const struct tgi_placement *p, const struct tg_graph *g, uint32_t task)
+{
+    const struct tgi_op *op = tgi_graph_op(g, task);
+    const struct tgi_attr *attr = tgi_graph_attr(g, task);
+    uint32_t id = g->nodes[task].op & TGI_NODE_OP;
+    tgi_place on = attr ? attr->on : 0, prefer = attr ? attr->prefer : 0;
+    struct choice c = {true, 0, 0, false};
+    bool has_device = op->kind == TGI_OP_KERNEL ? p->codes[id] != NULL : op->kind < TGI_OP_REPEAT;
+    if (op->kind == TGI_OP_KERNEL)
+        c.has_cpu = p->run->calls[id].fn != NULL;
+    if (on && !(on & cpus))
+        c.has_cpu = false;
+    for (uint32_t d = 0; has_device && d < p->devices->n_devices; d++) {
+        tgi_place here = place_of_device(p, d);
+        if (!on || on & here)
+            c.devices |= 1u << d;
+        if (prefer & here)
+            c.preferred |= 1u << d;
+    }
+    c.preferred &= c.devices;
+    c.prefers_cpu = prefer & cpus && !c.preferred;
+    return c;
+}
+
+static int no_place(const struct tgi_placement *p, const struct tg_graph *g, uint32_t task, struct tg_error *err)
+{
+    const struct tgi_attr *attr = tgi_graph_attr(g, task);
+    const struct tgi_op *op = tgi_graph_op(g, task);
+    uint32_t line, column;
+    char scratch[16], place[64];
+    int rc;
+    if (attr && attr->on) {
+        tgi_place_format(attr->on, place, sizeof place);
+        rc = tgi_error(err, TG_E_NO_DEVICE, "task \"%s\" may run on %s only, where its kernel \"%s\" cannot run or which is not in use",
+                       tgi_graph_task_name(g, task, scratch), place, op->name);
+    } else {
+        rc = tgi_error(err, TG_E_NO_VARIANT, "kernel \"%s\" has no variant for the devices in use", op->name);
+    }
+    if (g->site_of && err && tgi_space_locate(g->space, g->site_of[task], &line, &column))
+        tgi_error_set_position(err, p->run->graph->space->file, line, column);
+    return rc;
+}
+
+/* ---- Choosing -----------------------------------------------------------------------------*/
+
+static double execution_ns(const struct tgi_placement *p, const struct tg_graph *g, uint32_t task, uint32_t device,
+                           uint64_t bytes)
+{
+    const struct tgi_device_info *info = &p->devices->info[device];
+    struct tgi_cost cost = tgi_graph_cost(g, task);
+    double flops = isnan(cost.flops) ? 0 : cost.flops, traffic = isnan(cost.bytes) ? (double)bytes : cost.bytes;
+    double compute = info->peak_flops_f64 > 0 ? flops / info->peak_flops_f64 * 1e9 : 0;
+    double memory = info->bytes_per_s > 0 ? traffic / info->bytes_per_s * 1e9 : 0;
+    if (!isnan(cost.us) && cost.us > 0)
+        return cost.us * 1e3;
+    return LAUNCH_NS + (compute > memory ? compute : memory);
+}
+
+static uint32_t choose_device(struct tgi_placement *p, const struct tg_graph *g, uint32_t task, uint32_t devices)
+{
+    struct owned o = {0, NO_OWNER, false};
+    uint32_t best = 0;
+    double best_ns = INFINITY;
+    for_tiles(p, g, task, find_owner, &o);
+    if (o.owner != NO_OWNER && o.is_written && o.owner != TGI_HOST_NODE && devices >> (o.owner - 1) & 1)
+        return o.owner - 1;
+    for (uint32_t d = 0; d < p->devices->n_devices; d++) {
+        if (!(devices >> d & 1))
+            continue;
+        struct movement m = {d + 1, 0, 0};
+        for_tiles(p, g, task, add_movement, &m);
+        double ns = p->load_ns[d + 1] + m.ns;
+        if (ns < best_ns) {
+            best_ns = ns;
+            best = d;
+        }
+    }
+    return best;
+}
+
+static void account(struct tgi_placement *p, const struct tg_graph *g, uint32_t task, uint32_t node)
+{
+    struct owned o = {node, NO_OWNER, false};
+    struct movement m = {node, 0, 0};
+    for_tiles(p, g, task, set_owner, &o);
+    if (node == TGI_HOST_NODE)
+        return;
+    for_tiles(p, g, task, add_movement, &m);
+    p->load_ns[node] += execution_ns(p, g, task, node - 1, m.bytes);
+    p->has_devices = true;
+}
+
+/* Kernels first: whether they go to a device, and what those touch. */
+static int mark_kernels(struct tgi_placement *p, const struct places *at, struct tg_error *err)
+{
+    const struct tg_graph *g = at->graph;
+    for (uint32_t t = 0; t < g->n_tasks; t++) {
+        const struct tgi_op *op = tgi_graph_op(g, t);
+        struct choice c = choices(p, g, t);
+        if (!c.has_cpu && !c.devices)
+            return no_place(p, g, t, err);
+        if (op->kind == TGI_OP_KERNEL && c.devices && !(c.has_cpu && c.prefers_cpu))
+            for_tiles(p, g, t, touch_tile, NULL);
+    }
+    return 0;
+}
+
+static bool is_distinct(const struct tgi_placement *p, const struct tg_graph *g, uint32_t task, uint32_t *device_of)
+{
+    const uint64_t *words = g->args + g->nodes[task].args;
+    uint32_t n = tgi_graph_op(g, task)->n_params, seen = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t owner = p->owner[tgi_word_tile(words[i])];
+        if (owner == NO_OWNER || owner == TGI_HOST_NODE || seen >> owner & 1)
+            return false;
+        seen |= 1u << owner;
+        device_of[i] = owner - 1;
+    }
+    return true;
+}
+
+/* A collective is performed by devices if each of its tiles is at home on another one. */
+static bool can_collect(const struct tgi_placement *p, const struct tg_graph *g, uint32_t task)
+{
+    const struct tgi_op *op = tgi_graph_op(g, task);
+    uint32_t device_of[TGI_MAX_DEVICES];
+    if (!p->devices->ops->can_collect || op->n_params > p->devices->n_devices || op->n_params < 2 ||
+        !is_distinct(p, g, task, device_of))
+        return false;
+    const struct tgi_buffer *b = tgi_space_buffer_of(g->space, tgi_word_tile(g->args[g->nodes[task].args]));
+    return p->devices->ops->can_collect(p->devices, op, b->dtype, op->n_params, device_of);
+}
+
+
+static uint32_t place_task(struct tgi_placement *p, const struct places *at, uint32_t task, const uint8_t *has_device_pred)
+{
+    const struct tg_graph *g = at->graph;
+    const struct tgi_op *op = tgi_graph_op(g, task);
+    struct choice c = choices(p, g, task);
+    struct owned o = {0, NO_OWNER, false};
+    bool is_touched = false, wants_device;
+    switch (op->kind) {
+    case TGI_OP_KERNEL:
+        wants_device = !(c.has_cpu && c.prefers_cpu);
+        break;
+    case TGI_OP_COPY:
+    case TGI_OP_FILL:
+        for_tiles(p, g, task, find_touched, &is_touched);
+        wants_device = is_touched && !(c.has_cpu && c.prefers_cpu);
+        break;
+    case TGI_OP_COLLECTIVE:
+        wants_device = can_collect(p, g, task);
+        break;
+    case TGI_OP_BARRIER:
+        wants_device = has_device_pred[task];
+        break;
+    default:
+        wants_device = false;
+    }
+    if (!c.devices || (c.has_cpu && !wants_device))
+        return TGI_HOST_NODE;
+    if (c.preferred)
+        return choose_device(p, g, task, c.preferred) + 1;
+    if (op->kind == TGI_OP_COPY || op->kind == TGI_OP_FILL) {
+        /* Where its target lives; a host that owns it keeps it unless devices use it. */
+        for_tiles(p, g, task, find_owner, &o);
+        if (o.owner != NO_OWNER && o.owner != TGI_HOST_NODE && c.devices >> (o.owner - 1) & 1)
+            return o.owner;
+    }
+    return choose_device(p, g, task, c.devices) + 1;
+}
+
+static bool place_graph(struct tgi_placement *p, struct places *at)
+{
+    const struct tg_graph *g = at->graph;
+    uint8_t *has_device_pred = calloc((size_t)g->n_tasks + 1, 1);
+    at->node = calloc((size_t)g->n_tasks + 1, 1);
+    at->via = calloc((size_t)g->n_tasks + 1, 1);
+    if (!has_device_pred || !at->node || !at->via) {
+        free(has_device_pred);
+        return false;
+    }
+    for (uint32_t i = 0; i < g->n_tasks; i++) {
+        uint32_t t = g->topo ? g->topo[i] : i;
+        at->node[t] = (uint8_t)place_task(p, at, t, has_device_pred);
+        account(p, g, t, at->node[t]);
+        for (uint32_t k = g->nodes[t].succ; at->node[t] && k < g->nodes[t + 1].succ; k++)
+            has_device_pred[g->succ[k]] = 1;
+    }
+    /* What lies on a CPU and touches nothing of a device's needs no submitter; filled in by mark_via(). */
+    memcpy(at->via, has_device_pred, g->n_tasks);
+    free(has_device_pred);
+    return true;
+}
+
+static void touch_placed(struct tgi_placement *p, const struct places *at)
+{
+    for (uint32_t t = 0; t < at->graph->n_tasks; t++)
+        if (at->node[t])
+            for_tiles(p, at->graph, t, touch_tile, NULL);
+}
+
+static void mark_via(struct tgi_placement *p, struct places *at)
+{
+    for (uint32_t t = 0; t < at->graph->n_tasks; t++) {
+        bool is_touched = false;
+        for_tiles(p, at->graph, t, find_touched, &is_touched);
+        at->via[t] = at->via[t] || at->node[t] || is_touched;
+    }
+}
+
+/* ---- Homes --------------------------------------------------------------------------------*/
+
+static struct tgi_expr_name resolve_index(void *user, const char *name, size_t length)
+{
+    static const char names[] = "ijklmnop";
+    const struct tgi_buffer *b = user;
+    struct tgi_expr_name found = {.kind = TGI_NAME_UNKNOWN};
+    for (uint32_t i = 0; length == 1 && i < b->n_tile_dims && i < sizeof names - 1; i++)
+        if (name[0] == names[i]) {
+            found.kind = TGI_NAME_SLOT;
+            found.slot = i;
+        }
+    return found;
+}
+
+static uint32_t node_of_ordinal(const struct tgi_placement *p, int64_t ordinal)
+{
+    for (uint32_t d = 0; d < p->devices->n_devices; d++)
+        if (p->devices->ordinal[d] == ordinal)
+            return d + 1;
+    return NO_OWNER; /* not in use: a hint that cannot be followed */
+}
+
+/* "cuda:{i}", "cyclic:{i+j}": an expression over the tile's index. */
+static void set_computed_home(struct tgi_placement *p, const struct tgi_buffer *b, const char *text, bool is_cyclic)
+{
+    struct tgi_expr_scope scope = {resolve_index, NULL, (void *)(uintptr_t)b, -1};
+    struct tgi_expr_error error;
+    struct tgi_expr *expr;
+    size_t n = strcspn(text, "}");
+    if (tgi_expr_compile(text, n, &scope, &expr, &error))
+        return; /* the reader has checked it; through the C API a hint that says nothing */
+    for (uint32_t t = 0; t < b->n_tiles; t++) {
+        int64_t index[TG_MAX_DIMS], value;
+        uint32_t rest = t;
+        for (uint32_t d = b->n_tile_dims; d-- > 0; rest /= (uint32_t)b->tiles[d])
+            index[d] = rest % b->tiles[d];
+        if (tgi_expr_eval_int(expr, index, &value, &error))
+            continue;
+        int64_t n_devices = p->devices->n_devices;
+        p->owner[b->first_tile + t] =
+            (uint8_t)(is_cyclic ? (value % n_devices + n_devices) % n_devices + 1 : node_of_ordinal(p, value));
+    }
+    tgi_expr_destroy(expr);
+}
+
+static void set_home(struct tgi_placement *p, const struct tgi_buffer *b)
+{
+    tgi_place place;
+    if (!b->home)
+        return;
+    if (strncmp(b->home, "cyclic:{", 8) == 0) {
+        set_computed_home(p, b, b->home + 8, true);
+    } else if (strncmp(b->home, "cuda:{", 6) == 0) {
+        set_computed_home(p, b, b->home + 6, false);
+    } else if (tgi_place_parse(b->home, &place, NULL) == 0) {
+        uint32_t node = place & cpus ? TGI_HOST_NODE : NO_OWNER;
+        for (uint32_t d = 0; d < p->devices->n_devices; d++)
+            if (place & TGI_PLACE_CUDA_AT(p->devices->ordinal[d]))
+                node = d + 1;
+        memset(p->owner + b->first_tile, (int)node, b->n_tiles);
+    }
+}
+
+/* ---- Life ---------------------------------------------------------------------------------*/
+
+static bool list_graphs(struct tgi_placement *p)
+{
+    const struct tgi_space *space = p->run->graph->space;
+    p->places = calloc(2 * (size_t)space->n_ops + 1, sizeof *p->places);
+    if (!p->places)
+        return false;
+    p->places[p->n_places++].graph = p->run->graph;
+    for (uint32_t i = 0; i < space->n_ops; i++) {
+        if (space->ops[i].body)
+            p->places[p->n_places++].graph = space->ops[i].body;
+        if (space->ops[i].body_else)
+            p->places[p->n_places++].graph = space->ops[i].body_else;
+    }
+    return true;
+}
+
+int tgi_placement_create(struct tg_run *run, struct tgi_devices *devices, struct tgi_code *const *codes,
+                         struct tgi_placement **placement_p, struct tg_error *err)
+{
+    const struct tgi_space *space = run->graph->space;
+    struct tgi_placement *p = calloc(1, sizeof *p);
+    if (!p)
+        return tgi_error_memory(err, "placing tasks");
+    *p = (struct tgi_placement){.run = run, .devices = devices, .codes = codes};
+    p->owner = malloc((size_t)space->n_tiles + 1);
+    p->is_touched = calloc((size_t)space->n_tiles + 1, 1);
+    int rc = p->owner && p->is_touched && list_graphs(p) ? 0 : tgi_error_memory(err, "placing tasks");
+    if (rc == 0) {
+        memset(p->owner, NO_OWNER, space->n_tiles);
+        for (uint32_t i = 0; i < space->n_buffers; i++)
+            set_home(p, &space->buffers[i]);
+    }
+    for (uint32_t i = 0; rc == 0 && i < p->n_places; i++)
+        rc = mark_kernels(p, &p->places[i], err);
+    for (uint32_t i = 0; rc == 0 && i < p->n_places; i++)
+        if (!place_graph(p, &p->places[i]))
+            rc = tgi_error_memory(err, "placing tasks");
+    if (rc == 0) {
+        memset(p->is_touched, 0, space->n_tiles);
+        for (uint32_t i = 0; i < p->n_places; i++)
+            touch_placed(p, &p->places[i]);
+        for (uint32_t i = 0; i < p->n_places; i++)
+            mark_via(p, &p->places[i]);
+        *placement_p = p;
+    } else {
+        tgi_placement_destroy(p);
+    }
+    return rc;
+}
+
+void tgi_placement_destroy(struct tgi_placement *p)
+{
+    if (!p)
+        return;
+    for (uint32_t i = 0; i < p->n_places; i++) {
+        free(p->places[i].node);
+        free(p->places[i].via);
+    }
+    free(p->places);
+    free(p->owner);
+    free(p->is_touched);
+    free(p);
+}
+
+void tgi_placement_of(const struct tgi_placement *p, const struct tg_graph *graph, const uint8_t **node_p,
+                      const uint8_t **via_p)
+{
+    for (uint32_t i = 0; i < p->n_places; i++)
+        if (p->places[i].graph == graph) {
+            *node_p = p->places[i].node;
+            *via_p = p->places[i].via;
+        }
+}
+
+bool tgi_placement_has_devices(const struct tgi_placement *p) { return p->has_devices; }
+
+void tgi_placement_ranks(const struct tgi_placement *p, struct tgi_operand *operands, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        operands[i].node = p->owner[tgi_word_tile(operands[i].word)];
+}

@@ -1,0 +1,28 @@
+/* Which node each task of a run executes on, decided before it starts.
+ *
+ * A task that only CPUs or only devices can execute has no choice; one that both can goes to a device, unless it
+ * asks for a CPU.  Copies, fills and barriers go where their data or their neighbours are.  Among devices: the one a
+ * task asks for (on, prefer), else the owner of the first tile it writes, else the one that would be done first
+ * with what was placed there so far and with the copies of what the task reads, by rough models of the devices.  A
+ * tile's owner is its home, or the device that first writes it, so that a tile stays where it is. */
+#ifndef TGI_SCHED_PLACEMENT_H
+#define TGI_SCHED_PLACEMENT_H
+
+#include "mem/replica.h"
+#include "sched/runtime.h"
+
+struct tgi_placement;
+
+/* For the graph of a run and all its bodies; code has been resolved.  TG_E_NO_VARIANT, TG_E_NO_DEVICE name the task. */
+int tgi_placement_create(struct tg_run *run, struct tgi_devices *devices, struct tgi_code *const *codes,
+                         struct tgi_placement **placement_p, struct tg_error *err);
+void tgi_placement_destroy(struct tgi_placement *placement);
+/* By task: its node, and whether it passes through the submitter.  graph: the run's, or a body of it. */
+void tgi_placement_of(const struct tgi_placement *placement, const struct tg_graph *graph, const uint8_t **node_p,
+                      const uint8_t **via_p);
+/* Whether any task is on a device. */
+bool tgi_placement_has_devices(const struct tgi_placement *placement);
+/* The node of each tile of a collective that is performed by devices. */
+void tgi_placement_ranks(const struct tgi_placement *placement, struct tgi_operand *operands, uint32_t n);
+
+#endif

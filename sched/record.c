@@ -1,0 +1,94 @@
+/* Spans of the outermost graph's tasks lie in one array.  A body is executed any number of times, so each
+ * round brings an array of its own, into which the tasks of that round are recorded. */
+#include "sched/record.h"
+
+#include <stdlib.h>
+
+#include "sched/runtime.h"
+
+enum { ROUND_COUNTS_AS = 4 }; /* tasks, for what a round itself takes */
+
+void tgi_record_round(struct tgi_instance *body, struct tgi_instance *parent, uint32_t task, uint64_t number)
+{
+    struct tg_run *run = body->run;
+    struct tgi_rounds *all = &run->rounds;
+    uint32_t n = body->graph->n_tasks;
+    body->spans = NULL;
+    pthread_mutex_lock(&run->lock);
+    bool has_room = n + ROUND_COUNTS_AS <= TGI_MOST_IN_ROUNDS - all->n_tasks && (!parent->parent || parent->round) &&
+                    (number == 0 || body->round);
+    struct tgi_round *round = has_room ? calloc(1, sizeof *round + n * sizeof round->spans[0]) : NULL;
+    if (round) {
+        round->graph = body->graph;
+        round->parent = parent->parent ? parent->round : NULL;
+        round->parent_task = task;
+        round->number = number;
+        round->begin_ns = tgi_now_ns() - run->begin_ns;
+        round->previous = number ? body->round : NULL;
+        *(all->last ? &all->last->next : &all->first) = round;
+        all->last = round;
+        round->index = (uint32_t)all->n++;
+        all->n_tasks += n + ROUND_COUNTS_AS;
+        body->spans = round->spans;
+    } else {
+        all->n_lost++;
+    }
+    body->round = round;
+    pthread_mutex_unlock(&run->lock);
+}
+
+void tgi_record_clear(struct tg_run *run)
+{
+    while (run->rounds.first) {
+        struct tgi_round *next = run->rounds.first->next;
+        free(run->rounds.first);
+        run->rounds.first = next;
+    }
+    run->rounds = (struct tgi_rounds){0};
+}
+
+/* Known only afterwards: who counts a successor down last need not be who finished last. */
+static void find_ready(const struct tg_graph *g, struct tgi_span *spans, uint64_t begin_ns)
+{
+    for (uint32_t t = 0; t < g->n_tasks; t++)
+        spans[t].ready_ns = begin_ns;
+    for (uint32_t t = 0; t < g->n_tasks; t++)
+        for (uint32_t i = g->nodes[t].succ; i < g->nodes[t + 1].succ; i++) {
+            struct tgi_span *after = &spans[g->succ[i]];
+            after->ready_ns = spans[t].end_ns > after->ready_ns ? spans[t].end_ns : after->ready_ns;
+        }
+}
+
+const struct tgi_span *tgi_run_spans(const struct tg_run *run)
+{
+    if (!run->spans)
+        return NULL;
+    for (uint32_t t = 0; t < run->graph->n_tasks; t++)
+        run->spans[t].state = (uint8_t)tg_run_task_state(run, t);
+    find_ready(run->graph, run->spans, 0);
+    for (struct tgi_round *round = run->rounds.first; round; round = round->next)
+        find_ready(round->graph, round->spans, round->begin_ns);
+    return run->spans;
+}
+
+const struct tgi_rounds *tgi_run_rounds(const struct tg_run *run)
+{
+    return &run->rounds;
+}
+
+const struct tgi_worker_stats *tgi_run_worker_stats(const struct tg_run *run, uint32_t *n_workers_p)
+{
+    *n_workers_p = run->runtime->n_workers;
+    return run->worker_stats;
+}
+
+void tgi_runtime_progress(const struct tg_runtime *rt, uint64_t *n_tasks_p, uint64_t *busy_ns_p)
+{
+    *n_tasks_p = *busy_ns_p = 0;
+    for (uint32_t i = 0; i < rt->n_workers; i++) {
+        struct tgi_counts *counts = &rt->workers[i]->counts;
+        /* relaxed: numbers for people. */
+        *n_tasks_p += atomic_load_explicit(&counts->n_tasks, memory_order_relaxed);
+        *busy_ns_p += atomic_load_explicit(&counts->busy_ns, memory_order_relaxed);
+    }
+}
