@@ -271,12 +271,17 @@ $(B)/tests/standin-kernels.txt: $(B)/tests/write_kernels $(STANDIN)
 
 CXX ?= g++
 CLANG ?= clang
-BENCH_TGRAPH := overhead taskbench cholesky load
+BENCH_TGRAPH := overhead taskbench cholesky load streams copies pool cuda_cholesky cuda_tiles
 BENCH_COMMON := $(addprefix $(B)/bench/,shape.o pattern.o tiles.o sample.o metg.o)
 
 $(BENCH_TGRAPH:%=$(B)/bench/%): $(B)/bench/%: $(B)/bench/%.o $(BENCH_COMMON) $(STATIC)
 	@$(if $(Q),echo "  LINK    $@")
 	$(Q)$(LINK) -rdynamic -o $@ $^ $(ALL_LIBS)
+
+# A CUDA driver that does nothing: what is left is our own work.
+$(B)/bench/libnull-cuda.so: $(B)/bench/null_driver.o $(B)/bench/null_driver_answers.o
+	@$(if $(Q),echo "  LINK    $@")
+	$(Q)$(LINK) -shared -o $@ $^
 
 $(B)/bench/peer_tbb: bench/peer_tbb.cpp $(BENCH_COMMON)
 	@$(if $(Q),echo "  CXX     $@")

@@ -796,6 +796,15 @@ int tgi_replicas_to_host(struct tgi_replicas *r, tg_buffer_id buffer, uint32_t t
     return 0;
 }
 
+int tgi_replicas_write_back(struct tgi_replicas *r, uint64_t word, struct tg_error *err)
+{
+    struct tgi_waits waits = {.n = 0}; /* the run waits for all lanes when it ends */
+    struct fetch f = {TGI_HOST_NODE, true, &waits, err};
+    if (word == TGI_WORD_NULL || !r->store->is_bound[buffer_index(r, tgi_space_buffer_of(r->space, tgi_word_tile(word)))])
+        return 0;
+    return for_pieces(r, word, host_piece, &f);
+}
+
 void tgi_replicas_host_wrote(struct tgi_replicas *r, uint32_t tile)
 {
     uint32_t n, first = pieces_of(r, tile, &n);

@@ -82,6 +82,9 @@ uint64_t tgi_replicas_missing(const struct tgi_replicas *replicas, const uint64_
  * program's.  tile TG_NONE: all of the buffer.  Wait for `waits` before looking. */
 int tgi_replicas_to_host(struct tgi_replicas *replicas, tg_buffer_id buffer, uint32_t tile, struct tgi_waits *waits,
                          struct tg_error *err);
+/* Enqueues copies that make what `word` addresses valid on the host if its memory is the program's: nobody writes it
+ * again in this run, so it may go home while others work. */
+int tgi_replicas_write_back(struct tgi_replicas *replicas, uint64_t word, struct tg_error *err);
 /* Stamps are forgotten: everything is done.  Before a new start. */
 void tgi_replicas_settle(struct tgi_replicas *replicas);
 

@@ -30,6 +30,7 @@ struct tgi_offload_task {
     uint8_t node;         /* where it runs; constant while the instance runs, but for stealing */
     bool has_shape;
     bool has_locks;
+    bool is_last_writer; /* of a tile, in program order; constant */
     struct tgi_instance *instance;
     struct tgi_stamp stamp; /* where it was enqueued; lane TG_NONE: on no device */
     uint32_t n_later;       /* successors that have not been submitted yet */

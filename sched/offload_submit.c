@@ -224,8 +224,19 @@ static bool is_sink(const struct tgi_instance *in, uint32_t task)
     return in->nodes[task].succ == in->nodes[task + 1].succ;
 }
 
+static void write_back(struct tgi_offload *o, struct tgi_offload_task *t, const struct tgi_operand *operands, uint32_t n)
+{
+    struct tg_error err;
+    for (uint32_t i = 0; i < n; i++)
+        if (operands[i].access != TG_SCALAR && operands[i].access != TG_IN &&
+            tgi_word_range(operands[i].word) != TGI_WORD_ALL &&
+            tgi_replicas_write_back(t->instance->run->offload->replicas, operands[i].word, &err))
+            fail(o, t, &err);
+}
+
 /* Enqueued: others may now be, and what must wait until it is done is watched. */
-static void enqueued(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi_stamp stamp)
+static void enqueued(struct tgi_offload *o, struct tgi_offload_task *t, const struct tgi_operand *operands, uint32_t n,
+                     struct tgi_stamp stamp)
 {
     struct tgi_instance *in = t->instance;
     uint32_t task = tgi_offload_id(t);
@@ -236,6 +247,8 @@ static void enqueued(struct tgi_offload *o, struct tgi_offload_task *t, struct t
     l->tail = t->n_later ? t : NULL;
     l->n_unsealed++;
     in->run->offload->n_device_tasks[tgi_lane_device(stamp.lane)]++;
+    if (t->is_last_writer)
+        write_back(o, t, operands, n);
     release_locks(o, t);
     if (!is_sink(in, task)) {
         complete(o, t);
@@ -282,7 +295,7 @@ static int enqueue(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi
     }
     struct tgi_stamp stamp = tgi_order_append(o->order, lane);
     tgi_replicas_publish(in->run->offload->replicas, operands, n, stamp);
-    enqueued(o, t, stamp);
+    enqueued(o, t, operands, n, stamp);
     return 0;
 }
 
@@ -303,7 +316,7 @@ static int enqueue_copy(struct tgi_offload *o, struct tgi_offload_task *t, struc
     int rc = tgi_replicas_copy(in->run->offload->replicas, &operands[0], &operands[1], lane, &waits, &is_enqueued, &stamp, err);
     if (rc)
         return rc;
-    enqueued(o, t, stamp);
+    enqueued(o, t, operands, 1, stamp);
     return 0;
 }
 
@@ -342,7 +355,7 @@ static int enqueue_collective(struct tgi_offload *o, struct tgi_offload_task *t,
     if (rc == 0) {
         stamp = tgi_order_append(o->order, lanes[0]);
         tgi_replicas_publish(in->run->offload->replicas, operands, n, stamp);
-        enqueued(o, t, stamp);
+        enqueued(o, t, operands, n, stamp);
     }
     free(lanes);
     free(tiles);
