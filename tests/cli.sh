@@ -233,8 +233,16 @@ is_empty err
 [ -z "$(find "$scratch" -name '*.??????' -newer "$spin" -name 'kept*')" ] || complain 'temporary files are left'
 
 # ---- Ctrl-C ---------------------------------------------------------------------------------
-"$TGRAPH" run "$spin" >"$scratch/out" 2>"$scratch/err" &
-sleep 0.5
+await_progress() { # of the run that writes to err; its first line comes when it has run for half a second
+    for _ in $(seq 200); do
+        [ -s "$scratch/err" ] && return
+        sleep 0.1
+    done
+    complain 'a long run shows no progress'
+}
+: >"$scratch/err"
+"$TGRAPH" --progress json run "$spin" >"$scratch/out" 2>"$scratch/err" &
+await_progress
 kill -INT $!
 wait $!
 [ $? = 130 ] || complain "Ctrl-C does not give 130"
@@ -248,8 +256,9 @@ cat >"$scratch/slow.json" <<'END'
   "tasks": [ { "id": "a", "kernel": "slow", "args": { "x": "x" } } ] }
 END
 want 0 "$TGRAPH" check "$scratch/slow.json" --compile --werror
-"$TGRAPH" run "$scratch/slow.json" >"$scratch/out" 2>&1 &
-sleep 0.5
+: >"$scratch/err"
+"$TGRAPH" --progress json run "$scratch/slow.json" >"$scratch/out" 2>"$scratch/err" &
+await_progress
 kill -INT $!
 sleep 0.2
 kill -INT $!
