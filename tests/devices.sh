@@ -42,6 +42,11 @@ lacks() { # FILE TEXT
 is_empty() {
     [ -s "$scratch/$1" ] && complain "$1 is not empty: $(head -c 300 "$scratch/$1")"
 }
+is_json() {
+    command -v python3 >/dev/null || return 0
+    python3 -c 'import json, sys; json.load(open(sys.argv[1]))' "$scratch/out" 2>/dev/null ||
+        complain "not one JSON document: $(head -c 300 "$scratch/out")"
+}
 no_driver() { env TGRAPH_CUDA_DRIVER=/nonexistent/libcuda.so.1 "$@"; }
 run() { "$tgraph" run "$@" --save-dir "$scratch"; }
 
@@ -154,5 +159,46 @@ has out '"t[0]"'
 want 0 run "$graphs/cholesky.json" -D cuda --device-mem 4MiB --verify
 want 4 run "$graphs/cholesky.json" -D cuda --mem 4MiB
 want 4 run "$graphs/cholesky.json" -D cuda --device-mem 64KiB
+
+# ---- what is here ---------------------------------------------------------------------------
+for n in 1 2 4; do
+    want 0 env TGRAPH_STANDIN_DEVICES=$n "$tgraph" devices
+    has out "cuda:$((n - 1))   stand-in $((n - 1))        9.0    16   1.00 GiB"
+    [ "$(grep -c 'cuda:.*stand-in' "$scratch/out")" = $n ] || complain "devices does not list $n devices"
+    want 0 env TGRAPH_STANDIN_DEVICES=$n "$tgraph" --format json devices
+    is_json
+    has out '"cuda_driver": "13.0"'
+    has out "\"pci_id\": \"ffff:$(printf '%x' $((n + 26))):00.0\""
+done
+has out '"reaches": ["nvlink", null, "pcie", "pcie"]'
+want 0 env TGRAPH_STANDIN_PEERS=0 "$tgraph" devices
+has out 'cuda:0            -     none'
+want 0 no_driver "$tgraph" devices
+has out 'cuda  no driver: loading the CUDA driver'
+want 0 no_driver "$tgraph" --format json devices
+is_json
+has out '"cuda": ['
+has out '"cuda_driver": null'
+want 0 env TGRAPH_STANDIN_DEVICES=0 "$tgraph" devices
+has out 'cuda  no devices: '
+want 0 "$tgraph" devices --topology 'numa:2 core:2 pu:1'
+lacks out 'stand-in'
+want 0 "$tgraph" devices --tree
+lacks out 'stand-in'
+
+want 0 "$tgraph" doctor
+has out 'ok    CUDA driver  for CUDA 13.0; 2 devices can be opened'
+has out 'GPU kernels  those that TGRAPH_CUDA_KERNELS names'
+has out 'ok    NCCL         2.28.9'
+want 0 env TGRAPH_NVRTC=/nonexistent.so TGRAPH_CUBLAS=/nonexistent.so TGRAPH_CUSOLVER=/nonexistent.so TGRAPH_NCCL=/nonexistent.so \
+    "$tgraph" doctor
+for library in NVRTC cuBLAS cuSOLVER NCCL; do
+    grep -q "^warn  $library  *none: " "$scratch/out" || complain "doctor does not miss $library"
+done
+want 0 no_driver env TGRAPH_NCCL=/nonexistent.so "$tgraph" doctor
+has out 'ok    CUDA driver  none: '
+has out 'ok    NCCL         none: '
+want 0 env TGRAPH_STANDIN_FAIL=cuDevicePrimaryCtxRetain:1:2 "$tgraph" doctor
+grep -q '^warn  CUDA driver  opening cuda:0: ' "$scratch/out" || complain 'doctor does not notice a device that cannot be opened'
 
 exit $failed

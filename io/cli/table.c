@@ -239,12 +239,14 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      "tgraph init demo --template cholesky  # a tiled factorisation",
      init_options, false},
     {"devices", tgi_cli_devices, "", NULL, 0, 0, "show the processors that graphs can run on",
-     "Prints what this process may use: packages, NUMA nodes, caches, cores and hardware threads.",
+     "Prints what this process may use: packages, NUMA nodes, caches, cores and hardware threads; CUDA devices with"
+     " compute capability, multiprocessors, memory and NUMA node, and how they reach each other: directly over NVLink"
+     " or PCIe, or, where it says none, through the host.",
      "tgraph devices --tree  # drawn as a tree",
      devices_options, false},
     {"doctor", tgi_cli_doctor, "", NULL, 0, 0, "test whether this environment is fit",
      "Tries what tgraph relies on: the compiler, the cache folder, binding threads to cores, BLAS, Graphviz,"
-     " memory.  Every line says ok, warn or fail and what to do about it.",
+     " memory, and for GPUs the driver, the kernels of this build, NVRTC, cuBLAS, cuSOLVER and NCCL.  Every line says ok, warn or fail and what to do about it.",
      NULL, no_options, false},
     {"explain", tgi_cli_explain, "[CODE..]", NULL, 0, MANY, "explain a diagnostic at length",
      "Prints what a code such as TG0203 means, an example and the usual fix.",
