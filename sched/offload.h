@@ -75,7 +75,7 @@ struct tgi_offload_run {
 enum tgi_watch_kind { TGI_WATCH_TASK, TGI_WATCH_CPU, TGI_WATCH_FINISH, TGI_WATCH_SPAN };
 struct tgi_watch {
     struct tgi_watch *next;
-    uint32_t seq;
+    uint64_t seq;
     uint8_t kind;
     union {
         struct tgi_offload_task *task; /* TASK, CPU, SPAN */
