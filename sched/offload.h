@@ -99,6 +99,7 @@ struct tgi_offload {
     struct tgi_devices *devices;
     struct tgi_order *order;
     struct tgi_pool *pools[TGI_MAX_DEVICES];
+    struct tgi_waits fences[TGI_MAX_DEVICES]; /* of the pools (mem/replica.h); the submitter's own */
     struct tgi_offload_source {
         struct tgi_offload *offload;
         uint32_t device;
