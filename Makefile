@@ -31,14 +31,14 @@ IO_SRC := critical_path.c diagnostic.c dot.c fmt.c foreign.c gantt.c gen.c gen_l
           json_task.c json_tree.c json_value.c layout.c lint.c mermaid.c npy.c output.c palette.c path.c \
           report.c results.c schedule.c schema.c source.c templates.c text.c units.c utf8.c verify.c workflow.c \
           workflow_order.c workflow_write.c write_json.c
-CLI_SRC := cache.c check.c completion.c crash.c devices.c doctor.c expand.c explain.c explanations.c export.c \
+CLI_SRC := cache.c check.c completion.c crash.c device_choice.c devices.c doctor.c expand.c explain.c explanations.c export.c \
            fmt.c gen.c help.c import.c init.c interrupt.c load.c main.c message.c options.c progress.c \
            results.c run.c schema.c table.c
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
 TESTS := alloc cli cpu_module dense deque diagnostic dot driver expr fmt gen graph hostops import infer \
          invalid json_tape kernels launch load load_memory npy parking path results run schema offload \
          standin standin_builtins standin_libs store topology verify write_json
-TEST_SCRIPTS := cli examples install readme stack
+TEST_SCRIPTS := cli devices examples install readme stack
 
 # What talks to the CUDA driver; needs no toolkit.
 GPU_HOST_SRC := blas.c code.c collective.c device.c driver.c module.c nvrtc.c

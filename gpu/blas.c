@@ -168,6 +168,34 @@ static int load_cusolver(struct cusolver_api *api, struct tg_error *err)
     return 0;
 }
 
+/* Both libraries have the same function for it. */
+static int tell_version(void *handle, const char *symbol, char *text, size_t size, struct tg_error *err)
+{
+    int (*get)(int property, int *value), v[3] = {0, 0, 0};
+    void *address = dlsym(handle, symbol);
+    memcpy(&get, &address, sizeof get);
+    for (int i = 0; address && i < 3; i++)
+        if (get(i, &v[i]))
+            address = NULL;
+    snprintf(text, size, "%d.%d.%d", v[0], v[1], v[2]);
+    dlclose(handle);
+    return address ? 0 : tgi_error(err, TG_E_NO_LIBRARY, "%s does not answer", symbol);
+}
+
+int tgi_cublas_version(char *text, size_t size, struct tg_error *err)
+{
+    struct cublas_api api = {0};
+    int rc = load_cublas(&api, err);
+    return rc ? rc : tell_version(api.handle, "cublasGetProperty", text, size, err);
+}
+
+int tgi_cusolver_version(char *text, size_t size, struct tg_error *err)
+{
+    struct cusolver_api api = {0};
+    int rc = load_cusolver(&api, err);
+    return rc ? rc : tell_version(api.handle, "cusolverGetProperty", text, size, err);
+}
+
 static int check(int rc, const char *call, struct tg_error *err)
 {
     return rc ? tgi_error(err, TG_E_TASK_FAILED, "%s answered %d", call, rc) : 0;

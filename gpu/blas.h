@@ -25,6 +25,9 @@ int tgi_cuda_blas_call(struct tgi_cuda *cuda, uint32_t lane, uint32_t call, void
                        struct tg_error *err);
 /* "cublas dgemm" */
 const char *tgi_cuda_blas_name(uint32_t call);
+/* The versions of the libraries ("13.1.0"), which need no device; TG_E_NO_LIBRARY. */
+int tgi_cublas_version(char *text, size_t size, struct tg_error *err);
+int tgi_cusolver_version(char *text, size_t size, struct tg_error *err);
 void tgi_cuda_blas_close(struct tgi_cuda *cuda);
 
 #endif

@@ -281,6 +281,12 @@ static const struct tgi_variant *find_variant(const struct tgi_op *owner)
     return NULL;
 }
 
+bool tgi_cuda_has_variant(const struct tgi_space *space, const struct tgi_op *op)
+{
+    const struct tgi_variant *v = find_variant(op->generic == TG_NONE ? op : &space->ops[op->generic]);
+    return v && (v->form != TGI_VARIANT_BUILTIN || tgi_cuda_modules_has_builtin());
+}
+
 static char *describe(const struct tgi_code *code, int type)
 {
     const struct tgi_variant *v = code->variant;

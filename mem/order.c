@@ -11,13 +11,13 @@
 
 struct mark {
     struct tgi_event *event; /* NULL: not created yet */
-    uint32_t seq;
-    uint32_t *known;         /* by lane: what this lane had waited for when it was recorded */
+    uint64_t seq;
+    uint64_t *known;         /* by lane: what this lane had waited for when it was recorded */
 };
 
 struct lane {
-    uint32_t tail, done;
-    uint32_t *known;         /* by lane: it comes after commands up to this one */
+    uint64_t tail, done;
+    uint64_t *known;         /* by lane: it comes after commands up to this one */
     struct mark *marks;      /* a ring, in order of seq */
     uint32_t first, n, cap;  /* cap: a power of two */
 };
@@ -49,7 +49,7 @@ static bool ring_grow(struct lane *l)
 }
 
 /* The earliest mark at or after seq; NULL: none. */
-static struct mark *find_mark(struct lane *l, uint32_t seq)
+static struct mark *find_mark(struct lane *l, uint64_t seq)
 {
     uint32_t low = 0, high = l->n;
     while (low < high) {
@@ -137,7 +137,7 @@ bool tgi_order_is_tail(const struct tgi_order *o, struct tgi_stamp s)
     return s.lane != TG_NONE && o->lanes[s.lane].tail == s.seq;
 }
 
-uint32_t tgi_order_n_pending(const struct tgi_order *o, uint32_t lane)
+uint64_t tgi_order_n_pending(const struct tgi_order *o, uint32_t lane)
 {
     return o->lanes[lane].tail - o->lanes[lane].done;
 }
@@ -170,6 +170,14 @@ int tgi_order_synchronize(struct tgi_order *o, struct tgi_stamp s, struct tg_err
     m = m ? m : mark_at(l, l->n - 1);
     rc = o->devices->ops->synchronize(o->devices, m->event, err);
     return rc ? rc : tgi_order_poll(o, s.lane, err);
+}
+
+void tgi_order_drained(struct tgi_order *o, uint32_t lane)
+{
+    struct lane *l = &o->lanes[lane];
+    l->done = l->tail;
+    l->first = l->cap ? (l->first + l->n) & (l->cap - 1) : 0;
+    l->n = 0;
 }
 
 /* ---- Life ---------------------------------------------------------------------------------*/

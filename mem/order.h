@@ -17,7 +17,7 @@
 
 struct tgi_stamp {
     uint32_t lane; /* TG_NONE: nothing to wait for */
-    uint32_t seq;
+    uint64_t seq;  /* never comes round again: 32 bits would after some hours of small tasks */
 };
 #define TGI_STAMP_NONE ((struct tgi_stamp){TG_NONE, 0})
 
@@ -44,9 +44,12 @@ int tgi_order_poll(struct tgi_order *order, uint32_t lane, struct tg_error *err)
 /* As of the last poll. */
 bool tgi_order_is_done(const struct tgi_order *order, struct tgi_stamp stamp);
 /* Commands of the lane not known to be done. */
-uint32_t tgi_order_n_pending(const struct tgi_order *order, uint32_t lane);
+uint64_t tgi_order_n_pending(const struct tgi_order *order, uint32_t lane);
 /* Blocks until the stamp is done; seals its lane if need be. */
 int tgi_order_synchronize(struct tgi_order *order, struct tgi_stamp stamp, struct tg_error *err);
+
+/* Whoever waited for the whole device says so: everything the lane has got is done. */
+void tgi_order_drained(struct tgi_order *order, uint32_t lane);
 
 struct tgi_order_stats {
     uint64_t n_records, n_waits, n_implied; /* implied: waits that were not needed */

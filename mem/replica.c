@@ -33,7 +33,7 @@ struct device {
     struct block *blocks; /* by block number */
     struct tgi_stamp *ready; /* by piece: what makes the replica valid */
     uint32_t newest, oldest;
-    struct tgi_waits fences; /* for who gets memory that others used */
+    struct tgi_waits *fences; /* for who gets memory that others used, of this run or another */
     uint64_t in_use_bytes, peak_bytes;
 };
 
@@ -301,8 +301,8 @@ static uint32_t copy_lane(uint32_t from, uint32_t to)
 static bool fence_make(struct tgi_replicas *r, struct device *d, struct block *b)
 {
     uint32_t n = 0;
-    for (uint32_t i = 0; i < d->fences.n; i++)
-        n += !tgi_order_is_done(r->order, d->fences.stamps[i]);
+    for (uint32_t i = 0; i < d->fences->n; i++)
+        n += !tgi_order_is_done(r->order, d->fences->stamps[i]);
     b->fence = NULL;
     if (n == 0)
         return true;
@@ -310,9 +310,9 @@ static bool fence_make(struct tgi_replicas *r, struct device *d, struct block *b
     if (!b->fence)
         return false;
     b->fence->n = 0;
-    for (uint32_t i = 0; i < d->fences.n; i++)
-        if (!tgi_order_is_done(r->order, d->fences.stamps[i]))
-            b->fence->stamps[b->fence->n++] = d->fences.stamps[i];
+    for (uint32_t i = 0; i < d->fences->n; i++)
+        if (!tgi_order_is_done(r->order, d->fences->stamps[i]))
+            b->fence->stamps[b->fence->n++] = d->fences->stamps[i];
     return true;
 }
 
@@ -362,8 +362,7 @@ static int transfer(struct tgi_replicas *r, uint32_t lane, const struct tgi_tran
         return rc;
     *stamp_p = tgi_order_append(r->order, lane);
     count_copy(r, t->from_node, t->to_node, t->bytes);
-    /* Whoever it was made for waits for it soon, and more copies may follow at once. */
-    return tgi_order_seal(r->order, lane, err);
+    return 0;
 }
 
 static void add_users(struct tgi_replicas *r, const struct tgi_buffer *b, uint32_t tile, uint32_t from, uint32_t to,
@@ -385,6 +384,8 @@ static int copy_piece(struct tgi_replicas *r, const struct tgi_buffer *b, uint32
     struct tgi_transfer t = {to, from, address_on(r, b, tile, to) + offset, address_on(r, b, tile, from) + offset, bytes};
     struct tgi_stamp stamp;
     int rc = to == TGI_HOST_NODE ? 0 : fence_wait(r, &r->device[to - 1].blocks[block_of(r, b, tile)], lane, err);
+    if (rc == 0) /* an older version may still be on its way to the same place: it was written back */
+        rc = tgi_order_wait(r->order, lane, *ready_of(r, to, piece), err);
     if (rc == 0)
         rc = transfer(r, lane, &t, *ready_of(r, from, piece), &stamp, err);
     if (rc)
@@ -395,7 +396,8 @@ static int copy_piece(struct tgi_replicas *r, const struct tgi_buffer *b, uint32
         r->stats.spilled_bytes += bytes;
     r->pieces[piece].spilled &= ~bit(to);
     add_users(r, b, tile, from, to, lane);
-    return 0;
+    /* Whoever it was made for waits for it soon, and more copies may follow at once. */
+    return tgi_order_seal(r->order, lane, err);
 }
 
 /* The nearest valid replica: a device that can be reached, else the host; TG_NONE: only a device that cannot. */
@@ -467,7 +469,7 @@ static void block_free(struct tgi_replicas *r, uint32_t device, uint32_t i, bool
         }
     }
     for (uint32_t users = block->users; users; users &= users - 1)
-        tgi_waits_add(&d->fences, tgi_order_tail(r->order, user_lane(device, (uint32_t)__builtin_ctz(users))));
+        tgi_waits_add(d->fences, tgi_order_tail(r->order, user_lane(device, (uint32_t)__builtin_ctz(users))));
     list_remove(d, i);
     fence_drop(block);
     tgi_pool_free(r->pools[device], block->address);
@@ -612,7 +614,8 @@ static int fetch_piece(struct tgi_replicas *r, const struct tgi_buffer *b, uint3
 {
     const struct fetch *f = user;
     int rc = f->reads ? make_valid(r, b, tile, piece, f->node, f->err) : 0;
-    if (rc == 0 && r->pieces[piece].valid & bit(f->node))
+    /* Also of a replica that is not valid: what was copied there may still be on its way. */
+    if (rc == 0)
         tgi_waits_add(f->waits, *ready_of(r, f->node, piece));
     return rc;
 }
@@ -653,6 +656,14 @@ static int publish_piece(struct tgi_replicas *r, const struct tgi_buffer *b, uin
     r->pieces[piece] = (struct piece){bit(p->node), 0};
     *ready_of(r, p->node, piece) = p->stamp;
     return 0;
+}
+
+void tgi_replicas_used(struct tgi_replicas *r, const struct tgi_operand *operands, uint32_t n, uint32_t lane)
+{
+    const struct tgi_buffer *b;
+    for (uint32_t i = 0; i < n; i++)
+        if (needs_block(&operands[i]))
+            add_user(r, operands[i].node - 1, operand_block(r, &operands[i], &b), lane);
 }
 
 void tgi_replicas_publish(struct tgi_replicas *r, const struct tgi_operand *operands, uint32_t n, struct tgi_stamp stamp)
@@ -741,7 +752,7 @@ int tgi_replicas_copy(struct tgi_replicas *r, struct tgi_operand *to, struct tgi
         r->stats.n_copies--, r->stats.peer_bytes -= t.bytes;
     both[0] = *to, both[1] = *from;
     tgi_replicas_publish(r, both, 2, *stamp_p);
-    return 0;
+    return tgi_order_seal(r->order, lane, err);
 }
 
 /* ---- Questions ----------------------------------------------------------------------------*/
@@ -814,21 +825,6 @@ void tgi_replicas_host_wrote(struct tgi_replicas *r, uint32_t tile)
     }
 }
 
-void tgi_replicas_settle(struct tgi_replicas *r)
-{
-    for (uint32_t p = 0; p < r->n_pieces; p++)
-        r->host_ready[p] = TGI_STAMP_NONE;
-    for (uint32_t i = 0; i < r->devices->n_devices; i++) {
-        r->device[i].fences.n = 0;
-        for (uint32_t p = 0; p < r->n_pieces; p++)
-            r->device[i].ready[p] = TGI_STAMP_NONE;
-        for (uint32_t b = 0; b < r->n_blocks; b++) {
-            r->device[i].blocks[b].users = 0;
-            fence_drop(&r->device[i].blocks[b]);
-        }
-    }
-}
-
 void tgi_replicas_stats(const struct tgi_replicas *r, struct tgi_replica_stats *stats_p) { *stats_p = r->stats; }
 
 uint32_t tgi_replicas_find(const struct tgi_replicas *r, uint32_t device, uint64_t address)
@@ -852,15 +848,24 @@ uint64_t tgi_replicas_peak(const struct tgi_replicas *r, uint32_t device) { retu
 
 /* ---- Life ---------------------------------------------------------------------------------*/
 
-static bool device_init(struct tgi_replicas *r, struct device *d)
+static struct tgi_stamp *no_stamps(uint32_t n)
+{
+    struct tgi_stamp *stamps = malloc(((size_t)n + 1) * sizeof *stamps);
+    for (uint32_t i = 0; stamps && i < n; i++)
+        stamps[i] = TGI_STAMP_NONE;
+    return stamps;
+}
+
+static bool device_init(struct tgi_replicas *r, struct device *d, struct tgi_waits *fences)
 {
     d->newest = d->oldest = TG_NONE;
+    d->fences = fences;
     d->blocks = calloc((size_t)r->n_blocks + 1, sizeof *d->blocks);
-    d->ready = malloc(((size_t)r->n_pieces + 1) * sizeof *d->ready);
+    d->ready = no_stamps(r->n_pieces);
     return d->blocks && d->ready;
 }
 
-static bool make_blocks(struct tgi_replicas *r)
+static bool make_blocks(struct tgi_replicas *r, struct tgi_waits *fences)
 {
     for (uint32_t i = 0; i < r->space->n_buffers; i++) {
         r->first_block[i] = r->n_blocks;
@@ -869,7 +874,7 @@ static bool make_blocks(struct tgi_replicas *r)
     r->device = calloc(r->devices->n_devices, sizeof *r->device);
     bool ok = r->device != NULL;
     for (uint32_t i = 0; ok && i < r->devices->n_devices; i++)
-        ok = device_init(r, &r->device[i]);
+        ok = device_init(r, &r->device[i], &fences[i]);
     return ok;
 }
 
@@ -886,8 +891,8 @@ static void make_valid_on_host(struct tgi_replicas *r)
 }
 
 int tgi_replicas_create(const struct tg_graph *graph, struct tgi_store *store, struct tgi_devices *devices,
-                        struct tgi_order *order, struct tgi_pool *const *pools, struct tgi_replicas **replicas_p,
-                        struct tg_error *err)
+                        struct tgi_order *order, struct tgi_pool *const *pools, struct tgi_waits *fences,
+                        struct tgi_replicas **replicas_p, struct tg_error *err)
 {
     const struct tgi_space *space = graph->space;
     struct tgi_replicas *r = calloc(1, sizeof *r);
@@ -904,15 +909,14 @@ int tgi_replicas_create(const struct tg_graph *graph, struct tgi_store *store, s
     bool ok = r->is_whole && r->first_block && scan(r, graph, &cuts) && make_pieces(r, &cuts);
     if (ok) {
         r->pieces = calloc((size_t)r->n_pieces + 1, sizeof *r->pieces);
-        r->host_ready = malloc(((size_t)r->n_pieces + 1) * sizeof *r->host_ready);
-        ok = r->pieces && r->host_ready && make_blocks(r);
+        r->host_ready = no_stamps(r->n_pieces);
+        ok = r->pieces && r->host_ready && make_blocks(r, fences);
     }
     free(cuts.cuts);
     if (!ok) {
         tgi_replicas_destroy(r);
         return tgi_error_memory(err, "preparing replicas");
     }
-    tgi_replicas_settle(r);
     make_valid_on_host(r);
     *replicas_p = r;
     return 0;

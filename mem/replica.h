@@ -12,8 +12,9 @@
  *
  * Why few waits suffice: tasks that conflict are ordered by the graph's edges, and their stamps are waited for.
  * A copy is always made for a task that reads this version and waits for the copy, so whoever writes the next version
- * comes after it.  What remains are a replica's own stamp, for those who read it, and memory that goes to
- * somebody else: its next user waits for all that its former users had enqueued.
+ * comes after it.  What remains are a replica's own stamp, for those who read it or write there, since an older version
+ * may be on its way back to the host for want of memory; and memory that goes to somebody else: its next user waits
+ * for all that its former users had enqueued.
  *
  * One per run; all calls from the submitting thread. */
 #ifndef TGI_MEM_REPLICA_H
@@ -51,11 +52,12 @@ struct tgi_operand {
     uint64_t address; /* there; set by acquire.  0 for an absent tile */
 };
 
-/* graph: the whole program, with its bodies.  pools: by device.  Everything lasts as long as this. */
+/* graph: the whole program, with its bodies.  pools: by device.  fences: by device, one for all that take memory
+ * from a pool, empty at first: what memory somebody has given back was used for.  Everything lasts as long as this. */
 int tgi_replicas_create(const struct tg_graph *graph, struct tgi_store *store, struct tgi_devices *devices,
-                        struct tgi_order *order, struct tgi_pool *const *pools, struct tgi_replicas **replicas_p,
-                        struct tg_error *err);
-/* All lanes idle or lost. */
+                        struct tgi_order *order, struct tgi_pool *const *pools, struct tgi_waits *fences,
+                        struct tgi_replicas **replicas_p, struct tg_error *err);
+/* All that was enqueued for it is done, or lost. */
 void tgi_replicas_destroy(struct tgi_replicas *replicas);
 
 /* The host has (re)written these tiles: other replicas are not valid any more.  tile: number in the space. */
@@ -69,6 +71,8 @@ int tgi_replicas_acquire(struct tgi_replicas *replicas, struct tgi_operand *oper
 /* The task has been enqueued, as `stamp` (lane TG_NONE: done, or on the host): what it writes is valid there alone. */
 void tgi_replicas_publish(struct tgi_replicas *replicas, const struct tgi_operand *operands, uint32_t n,
                           struct tgi_stamp stamp);
+/* A task that failed may have enqueued some of its commands: who gets this memory later waits for the lane. */
+void tgi_replicas_used(struct tgi_replicas *replicas, const struct tgi_operand *operands, uint32_t n, uint32_t lane);
 /* For a copy task: `to` is acquired for writing, `from` need not be on its node.  Enqueues the transfer from
  * the best replica of `from` and publishes `to`.  On the host alone: false in *is_enqueued_p, `from` is valid there once
  * waits are over, and the caller copies. */
@@ -85,8 +89,6 @@ int tgi_replicas_to_host(struct tgi_replicas *replicas, tg_buffer_id buffer, uin
 /* Enqueues copies that make what `word` addresses valid on the host if its memory is the program's: nobody writes it
  * again in this run, so it may go home while others work. */
 int tgi_replicas_write_back(struct tgi_replicas *replicas, uint64_t word, struct tg_error *err);
-/* Stamps are forgotten: everything is done.  Before a new start. */
-void tgi_replicas_settle(struct tgi_replicas *replicas);
 
 struct tgi_replica_stats {
     uint64_t to_device_bytes, to_host_bytes, peer_bytes;

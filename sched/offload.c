@@ -227,7 +227,7 @@ static struct tgi_offload_task *take(struct tgi_offload *o, uint32_t node)
 /* Whether a device has as much queued as is good: what is submitted later can still be placed elsewhere. */
 static bool is_full(const struct tgi_offload *o, uint32_t node)
 {
-    uint32_t n = 0;
+    uint64_t n = 0;
     if (node == TGI_HOST_NODE || o->is_dead)
         return false;
     for (uint32_t k = 0; k < TGI_COMPUTE_LANES; k++)

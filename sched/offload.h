@@ -76,7 +76,7 @@ struct tgi_offload_run {
 enum tgi_watch_kind { TGI_WATCH_TASK, TGI_WATCH_CPU, TGI_WATCH_FINISH, TGI_WATCH_SPAN };
 struct tgi_watch {
     struct tgi_watch *next;
-    uint32_t seq;
+    uint64_t seq;
     uint8_t kind;
     union {
         struct tgi_offload_task *task; /* TASK, CPU, SPAN */
@@ -100,6 +100,7 @@ struct tgi_offload {
     struct tgi_devices *devices;
     struct tgi_order *order;
     struct tgi_pool *pools[TGI_MAX_DEVICES];
+    struct tgi_waits fences[TGI_MAX_DEVICES]; /* of the pools (mem/replica.h); the submitter's own */
     struct tgi_offload_source {
         struct tgi_offload *offload;
         uint32_t device;

@@ -152,7 +152,7 @@ static void create_replicas(void *arg)
     struct create *c = arg;
     struct tgi_offload *o = c->run->runtime->offload;
     c->rc = tgi_replicas_create(c->run->graph, c->run->store, o->devices, o->order, o->pools,
-                                &c->run->offload->replicas, c->err);
+                                o->fences, &c->run->offload->replicas, c->err);
 }
 
 /* The program's own memory is pinned for as long as the run lasts; where that cannot be, copies are slower. */

@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#include "sched/runtime.h"
+#include "sched/offload.h"
 
 enum { ROUND_COUNTS_AS = 4 }; /* tasks, for what a round itself takes */
 
@@ -80,6 +80,17 @@ const struct tgi_worker_stats *tgi_run_worker_stats(const struct tg_run *run, ui
 {
     *n_workers_p = run->runtime->n_workers;
     return run->worker_stats;
+}
+
+uint32_t tgi_run_n_devices(const struct tg_run *run)
+{
+    return run->offload ? run->runtime->offload->devices->n_devices : 0;
+}
+
+void tgi_run_device(const struct tg_run *run, uint32_t i, struct tgi_run_device *device_p)
+{
+    const struct tgi_devices *ds = run->runtime->offload->devices;
+    *device_p = (struct tgi_run_device){ds->ops->kind, ds->info[i].name, ds->ordinal[i], run->offload->n_device_tasks[i]};
 }
 
 void tgi_runtime_progress(const struct tg_runtime *rt, uint64_t *n_tasks_p, uint64_t *busy_ns_p)

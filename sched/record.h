@@ -52,6 +52,15 @@ const struct tgi_span *tgi_run_spans(const struct tg_run *run);
 const struct tgi_rounds *tgi_run_rounds(const struct tg_run *run);
 /* n_workers entries. */
 const struct tgi_worker_stats *tgi_run_worker_stats(const struct tg_run *run, uint32_t *n_workers_p);
+/* What a run did on one device beside CPUs. */
+struct tgi_run_device {
+    const char *kind, *name; /* "cuda", "NVIDIA H200"; they belong to the runtime */
+    uint32_t ordinal;        /* on this machine, as in "cuda:1" */
+    uint64_t n_tasks;
+};
+/* The devices that a run can use, whether or not it did; 0 if it executes on CPUs alone. */
+uint32_t tgi_run_n_devices(const struct tg_run *run);
+void tgi_run_device(const struct tg_run *run, uint32_t i, struct tgi_run_device *device_p);
 /* Tasks that the runtime's workers have finished or skipped so far, and the time they spent in those of
  * recorded runs.  Any thread may ask at any time. */
 void tgi_runtime_progress(const struct tg_runtime *runtime, uint64_t *n_tasks_p, uint64_t *busy_ns_p);
