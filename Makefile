@@ -23,7 +23,7 @@ KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c f
                stencil.c syrk.c transpose.c trsm.c
 # Device code: the variants for GPUs, compiled as one module and embedded with CUDA=1.
 CUDA_SRC := align.cu arith.cu axpy.cu copy.cu factor.cu fft.cu fill.cu gemm.cu hash.cu histogram.cu \
-            is_above.cu layer.cu matvec.cu reduce.cu scan.cu spin.cu stencil.cu syrk.cu transpose.cu trsm.cu
+            invert.cu is_above.cu layer.cu matvec.cu reduce.cu scan.cu spin.cu stencil.cu syrk.cu transpose.cu trsm.cu
 IO_SRC := critical_path.c diagnostic.c dot.c fmt.c foreign.c gantt.c gen.c gen_lines.c gen_parts.c \
           gen_plan.c import.c import_dax.c import_dot.c import_stg.c import_wfformat.c json_buffer.c \
           json_check.c json_expand.c json_head.c json_init.c json_kernel.c json_load.c json_names.c \
@@ -41,7 +41,7 @@ TESTS := alloc cli cpu_module dense deque diagnostic dot driver expr fmt gen gra
 TEST_SCRIPTS := cli devices examples install readme stack
 
 # What talks to the CUDA driver; needs no toolkit.
-GPU_HOST_SRC := blas.c code.c collective.c device.c driver.c module.c nvrtc.c
+GPU_HOST_SRC := blas.c blas_call.c code.c collective.c device.c driver.c module.c nvrtc.c
 # The driver for tests (tests/standin/standin.h), which they load at run time.
 STANDIN_SRC := builtins.c code.c core.c device.c graph.c memory.c object.c report.c work.c
 STANDIN_NVRTC_SRC := nvrtc.c nvrtc_compile.c nvrtc_source.c

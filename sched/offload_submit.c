@@ -72,26 +72,27 @@ static uint32_t make_operands(const struct tgi_instance *in, uint32_t task, uint
 /* ---- Lanes --------------------------------------------------------------------------------*/
 
 /* The lane of a predecessor that is its lane's last command saves an event and a wait; the latest one is
- * likely to finish last.  Else the lanes take turns. */
+ * likely to finish last.  Else the lanes take turns.  The most urgent class has lanes of its own. */
 static uint32_t choose_lane(struct tgi_offload *o, const struct tgi_instance *in, uint32_t task, uint32_t device)
 {
     const struct tgi_offload_instance *oi = in->offload;
-    uint32_t best = TG_NONE;
+    bool is_urgent = in->class_of && in->class_of[task] == TGI_N_CLASSES - 1;
+    uint32_t first = is_urgent ? TGI_PLAIN_LANES : 0, n = is_urgent ? TGI_URGENT_LANES : TGI_PLAIN_LANES, best = TG_NONE;
     for (uint32_t i = oi->first_pred[task]; i < oi->first_pred[task + 1]; i++) {
         struct tgi_stamp s = oi->tasks[oi->pred[i]].stamp;
-        if (s.lane != TG_NONE && tgi_lane_device(s.lane) == device && s.lane % TGI_LANES_EACH < TGI_COMPUTE_LANES &&
+        if (s.lane != TG_NONE && tgi_lane_device(s.lane) == device && s.lane % TGI_LANES_EACH - first < n &&
             tgi_order_is_tail(o->order, s))
             best = s.lane;
     }
     if (best != TG_NONE)
         return best;
-    uint32_t k = o->next_lane[device]++ % TGI_COMPUTE_LANES;
-    for (uint32_t i = 0; i < TGI_COMPUTE_LANES; i++) {
-        uint32_t lane = tgi_lane_of(device, (k + i) % TGI_COMPUTE_LANES);
+    uint32_t k = o->next_lane[device]++ % n;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t lane = tgi_lane_of(device, first + (k + i) % n);
         if (!tgi_order_n_pending(o->order, lane))
             return lane;
     }
-    return tgi_lane_of(device, k);
+    return tgi_lane_of(device, first + k);
 }
 
 /* What comes next is not what the others wait for: an event marks the point before it. */
