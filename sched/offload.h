@@ -70,6 +70,7 @@ struct tgi_offload_run {
     struct tgi_event *base[TGI_MAX_DEVICES]; /* of a recorded run: time zero of each device */
     int64_t base_ns[TGI_MAX_DEVICES]; /* the run's clock then */
     uint64_t n_device_tasks[TGI_MAX_DEVICES];
+    uint32_t n_starts;         /* the first one finds nothing on devices */
 };
 
 /* Something to do once a lane has come to a point. */

@@ -283,6 +283,7 @@ static void begin(void *arg)
             tgi_replicas_host_wrote(r->replicas, run->graph->space->buffers[i].first_tile + t);
     memset(r->n_device_tasks, 0, sizeof r->n_device_tasks);
     tgi_replicas_stats(r->replicas, &r->stats_before);
+    r->n_starts++;
     take_bases(run);
     run->begin_ns = tgi_now_ns();
     for (uint32_t i = 0; i < o->devices->n_devices; i++)
@@ -332,7 +333,11 @@ static void end(struct tg_run *run)
     struct tgi_replica_stats *s = &run->offload->stats, *before = &run->offload->stats_before;
     *s = (struct tgi_replica_stats){now.to_device_bytes - before->to_device_bytes, now.to_host_bytes - before->to_host_bytes,
                                     now.peer_bytes - before->peer_bytes, now.spilled_bytes - before->spilled_bytes,
-                                    now.n_copies - before->n_copies, now.n_evictions - before->n_evictions};
+                                    now.n_copies - before->n_copies, now.n_evictions - before->n_evictions, {0}, {0}};
+    for (uint32_t i = 0; i < o->devices->n_devices; i++) {
+        s->in_bytes[i] = now.in_bytes[i] - before->in_bytes[i];
+        s->out_bytes[i] = now.out_bytes[i] - before->out_bytes[i];
+    }
     for (uint32_t i = 0; i < o->devices->n_lanes; i++)
         o->lanes[i].tail = NULL; /* tasks go with the run */
     tgi_run_done(run);

@@ -171,6 +171,10 @@ void tgi_run_unresolve(struct tg_run *run)
 
 const char *tgi_run_variant_text(const struct tg_run *run, uint32_t op)
 {
-    const char *text = run->offload && run->offload->texts[op] ? run->offload->texts[op] : run->variant_text[op];
-    return text ? text : "";
+    return run->variant_text[op] ? run->variant_text[op] : "";
+}
+
+const char *tgi_run_device_text(const struct tg_run *run, uint32_t op)
+{
+    return run->offload && run->offload->texts[op] ? run->offload->texts[op] : "";
 }

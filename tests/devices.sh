@@ -160,6 +160,36 @@ want 0 run "$graphs/cholesky.json" -D cuda --device-mem 4MiB --verify
 want 4 run "$graphs/cholesky.json" -D cuda --mem 4MiB
 want 4 run "$graphs/cholesky.json" -D cuda --device-mem 64KiB
 
+# ---- what a summary says --------------------------------------------------------------------
+want 0 run "$saxpy"
+has out 'cuda:0               1'
+has out 'moved: 12.0 MiB in 3 copies; 12.0 MiB is the least possible where tasks ran'
+has out 'cuda source (1), builtin axpy f32 (1)'
+want 0 run "$saxpy" -D cuda --repeat 2 # x, which no task writes, stays where it is
+has out 'moved: 8.00 MiB in 2 copies; 8.00 MiB is the least possible'
+json() { # EXPRESSION: holds of the document d
+    command -v python3 >/dev/null || return 0
+    python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); sys.exit(not eval(sys.argv[2]))' "$scratch/out" "$1" ||
+        complain "does not hold: $1 ($(head -c 1500 "$scratch/out"))"
+}
+for n in 1 2 4; do
+    want 0 env TGRAPH_STANDIN_DEVICES=$n "$tgraph" --format json run "$graphs/cholesky.json" -p B=16
+    json "len(d['devices']) == $n and sum(x['tasks'] for x in d['devices']) == d['tasks']"
+    json "all(x['busy_ns'] > 0 and x['peak_bytes'] > 0 for x in d['devices'])"
+    json "sum(x['moved_in_bytes'] for x in d['devices']) == d['moved']['to_device_bytes'] + d['moved']['peer_bytes']"
+    json "d['moved']['least_bytes'] == d['moved']['to_device_bytes'] + d['moved']['peer_bytes'] + d['moved']['to_host_bytes']"
+    json "all(k['device_tasks'] == k['tasks'] and k['variant'].startswith('cuda builtin') for k in d['kernels'])"
+done
+want 0 "$tgraph" --format json run "$graphs/cholesky.json" -D cuda --device-mem 4MiB
+json "d['moved']['least_bytes'] < d['moved']['to_device_bytes'] and d['moved']['spilled_bytes'] > 0 and d['moved']['evictions'] > 0"
+json "all(x['peak_bytes'] <= 4 << 20 for x in d['devices'])"
+want 0 "$tgraph" --format json run "$graphs/heat2d.json"
+json "d['moved']['least_bytes'] <= d['moved']['to_device_bytes'] + d['moved']['peer_bytes'] + d['moved']['to_host_bytes']"
+want 0 run "$graphs/cholesky.json" -p NT=8 -D cuda:1+cpu:1 --gantt "$scratch/gantt.svg"
+grep -q 'cuda:1 s0 &#183; ' "$scratch/gantt.svg" || complain 'streams have no lanes in the picture of a schedule'
+grep -q 'kernel gemm' "$scratch/gantt.svg" || complain 'tasks on devices are not drawn'
+want 0 "$tgraph" --progress plain run "$graphs/cg.json" --repeat 3
+
 # ---- what is here ---------------------------------------------------------------------------
 for n in 1 2 4; do
     want 0 env TGRAPH_STANDIN_DEVICES=$n "$tgraph" devices

@@ -198,7 +198,7 @@ static bool execute_once(struct job *job, bool is_measured)
 {
     struct tg_run_stats stats;
     struct tgi_cli_progress *progress =
-        tgi_cli_progress_begin(job->cli, job->runtime, job->graph, job->options.is_recorded);
+        tgi_cli_progress_begin(job->cli, job->runtime, job->graph, job->options.is_recorded && job->n_devices == 0);
     job->status = tg_run_start(job->run, &job->err);
     if (job->status == 0)
         job->status = tg_run_wait(job->run, &job->err);
@@ -250,7 +250,7 @@ static int draw_gantt(struct job *job)
     struct tg_run_stats stats;
     if (tg_run_stats(job->run, &stats, &err))
         return tgi_cli_error(job->cli, &err);
-    struct tgi_gantt gantt = {job->graph, spans, stats.n_workers, stats.makespan_ns, tgi_run_rounds(job->run)};
+    struct tgi_gantt gantt = {job->graph, spans, stats.n_workers, stats.makespan_ns, tgi_run_rounds(job->run), job->run};
     int rc = tgi_gantt_write(&gantt, job->gantt.file, &err);
     if (rc == 0)
         rc = tgi_output_finish(&job->gantt, &err);
