@@ -229,6 +229,8 @@ static int build(const struct tgi_nvrtc_source *s, const struct options *o, prog
     if (rc) {
         free(*image_p);
         free(*symbol_p);
+        *image_p = NULL;
+        *symbol_p = NULL;
     }
     return rc;
 }
