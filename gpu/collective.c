@@ -235,7 +235,7 @@ void tgi_cuda_collective_close(struct tgi_cuda *cuda)
     struct tgi_cuda_collective *c = cuda->collective;
     for (uint32_t i = 0; i < c->n_teams; i++)
         for (uint32_t k = 0; k < c->teams[i].n; k++)
-            cuda->base.is_lost ? c->CommAbort(c->teams[i].comms[k]) : c->CommDestroy(c->teams[i].comms[k]);
+            tgi_devices_are_lost(&cuda->base) ? c->CommAbort(c->teams[i].comms[k]) : c->CommDestroy(c->teams[i].comms[k]);
     free(c);
     cuda->collective = NULL;
 }

@@ -51,6 +51,12 @@ static void detach(struct tgi_devices *ds)
     thread.current = NULL;
 }
 
+void tgi_cuda_try_enter(struct tgi_cuda *cuda, uint32_t device)
+{
+    if (thread.depth && thread.cuda == cuda)
+        tgi_cuda_enter(cuda, device, NULL);
+}
+
 int tgi_cuda_enter(struct tgi_cuda *cuda, uint32_t device, struct tg_error *err)
 {
     CUcontext ctx = cuda->device[device].ctx;
@@ -72,7 +78,7 @@ int tgi_cuda_done(struct tgi_cuda *cuda, CUresult rc, const char *call, struct t
     vsnprintf(what, sizeof what, format, args);
     va_end(args);
     if (tgi_cuda_is_fatal(rc))
-        cuda->base.is_lost = true;
+        atomic_store_explicit(&cuda->base.is_lost, true, memory_order_relaxed);
     return tgi_cuda_check(cuda->api, rc, call, err, "%s", what);
 }
 
@@ -95,8 +101,8 @@ static void unreserve(struct tgi_devices *ds, uint32_t device, uint64_t address)
 {
     struct tgi_cuda *cuda = tgi_cuda_of(ds);
     /* Fails only once the devices are lost: the memory goes with the process then. */
-    if (tgi_cuda_enter(cuda, device, NULL) == 0)
-        cuda->api->cuMemFree(address);
+    tgi_cuda_try_enter(cuda, device);
+    cuda->api->cuMemFree(address);
 }
 
 static int available(struct tgi_devices *ds, uint32_t device, uint64_t *bytes_p, struct tg_error *err)
@@ -311,12 +317,12 @@ static void close_device(struct tgi_cuda *cuda, uint32_t i)
     if (!d->ctx)
         return;
     CUcontext popped;
-    if (cuda->api->cuCtxPushCurrent(d->ctx) == CUDA_SUCCESS) {
-        for (uint32_t k = 0; k < TGI_LANES_EACH; k++)
-            if (d->stream[k])
-                cuda->api->cuStreamDestroy(d->stream[k]);
+    bool has_entered = cuda->api->cuCtxPushCurrent(d->ctx) == CUDA_SUCCESS;
+    for (uint32_t k = 0; k < TGI_LANES_EACH; k++)
+        if (d->stream[k])
+            cuda->api->cuStreamDestroy(d->stream[k]);
+    if (has_entered)
         cuda->api->cuCtxPopCurrent(&popped);
-    }
     cuda->api->cuDevicePrimaryCtxRelease(d->info->device);
 }
 

@@ -38,6 +38,10 @@ int tgi_cuda_open(uint64_t set, struct tgi_devices **devices_p, struct tg_error 
 /* Makes the device's context the calling thread's, which has attached itself. */
 int tgi_cuda_enter(struct tgi_cuda *cuda, uint32_t device, struct tg_error *err);
 
+/* The same for giving something back: where that fails, or the thread has not attached itself, the call is made all the
+ * same, since addresses and handles know their device. */
+void tgi_cuda_try_enter(struct tgi_cuda *cuda, uint32_t device);
+
 /* Every driver call on a device goes through this: as TGI_CUDA_CHECK, and notes a lost device. */
 int tgi_cuda_done(struct tgi_cuda *cuda, CUresult rc, const char *call, struct tg_error *err, const char *format, ...)
     TG_PRINTF(5, 6);
