@@ -332,7 +332,7 @@ static void close_devices(struct tgi_devices *ds)
         return;
     struct tgi_cuda *cuda = tgi_cuda_of(ds);
     bool is_attached = cuda->device[0].ctx && attach(ds, NULL) == 0;
-    if (cuda->collective)
+    if (atomic_load_explicit(&cuda->collective, memory_order_relaxed)) /* nobody else is left */
         tgi_cuda_collective_close(cuda);
     if (cuda->blas)
         tgi_cuda_blas_close(cuda);
@@ -376,6 +376,7 @@ static const struct tgi_device_ops ops = {
     .shape = tgi_cuda_shape,
     .can_collect = tgi_cuda_can_collect,
     .collect = tgi_cuda_collect,
+    .poll = tgi_cuda_poll,
     .fault = tgi_cuda_fault,
     .drain = drain,
     .close = close_devices,

@@ -27,7 +27,8 @@ struct tgi_cuda {
     struct tgi_cuda_device device[TGI_MAX_DEVICES]; /* base.n_devices of them */
     struct tgi_cuda_code_table *code;
     struct tgi_cuda_blas *blas;             /* NULL: not looked for yet */
-    struct tgi_cuda_collective *collective; /* NULL: not looked for yet */
+    /* NULL: not looked for yet.  By whoever asks first, under a lock, release: publishes what it points to. */
+    _Atomic(struct tgi_cuda_collective *) collective;
 };
 
 static inline struct tgi_cuda *tgi_cuda_of(struct tgi_devices *ds) { return (struct tgi_cuda *)ds; }

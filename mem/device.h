@@ -123,6 +123,10 @@ struct tgi_device_ops {
     int (*collect)(struct tgi_devices *ds, const struct tgi_op *op, enum tg_dtype dtype, uint64_t n_elems,
                    uint32_t n_ranks, const uint64_t *tiles, const uint32_t *lane_of, struct tg_error *err);
 
+    /* An error that a library has noticed by itself, once; commands that waited for it do so no more.  NULL: there are
+     * no such errors. */
+    int (*poll)(struct tgi_devices *ds, struct tg_error *err);
+
     /* Kernels that failed since the last call: 1, how many, who (an address that the kernel writes) and why, of
      * the first; 0: none.  Waits. */
     int (*fault)(struct tgi_devices *ds, uint32_t device, uint64_t *address_p, uint32_t *n_p, char *text, size_t size,

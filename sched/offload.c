@@ -17,6 +17,7 @@ enum {
     BURST = 32,           /* tasks submitted between two looks at the lanes */
     SPINS = 2000,         /* looks without progress before the submitter yields its core */
     NAP_NS = 20000,
+    LOOK_AT_LIBRARIES = 64, /* naps: a few milliseconds */
     DEQUE_CAPACITY = 256,
     /* Device memory that is left to the driver and to libraries. */
     SPARE_PER_MILLE = 80
@@ -236,6 +237,17 @@ void tgi_offload_seal_all(struct tgi_offload *o)
             lane_failed(o, i, &err);
 }
 
+/* What is waited for may never come, and only a library knows. */
+static void look_at_libraries(struct tgi_offload *o)
+{
+    struct tg_error err;
+    if (o->is_dead || !o->devices->ops->poll || o->devices->ops->poll(o->devices, &err) == 0)
+        return;
+    tgi_offload_failed(o, &err);
+    for (struct tgi_offload_run *run = o->active; run; run = run->next)
+        tgi_run_fail_whole(run->run, err.status, err.text);
+}
+
 static bool look_at_lanes(struct tgi_offload *o)
 {
     bool has_moved = false;
@@ -335,6 +347,8 @@ static void *submitter_main(void *arg)
                 break;
             go_to_sleep(o);
         } else if (++n_idle > SPINS) {
+            if (n_idle % LOOK_AT_LIBRARIES == 0)
+                look_at_libraries(o);
             const struct timespec nap = {0, NAP_NS};
             nanosleep(&nap, NULL);
         } else if (n_idle % 16 == 0) {

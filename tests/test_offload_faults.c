@@ -3,7 +3,7 @@
  * A pass is a runtime's whole life: it is created, runs a graph three times, its tiles are fetched, it is destroyed.  A clean
  * pass counts the calls of each entry point; then the same pass is made again for each of them with the nth call of
  * an entry point failing, once, for ever, or as after a fault of the device.  Quick runs draw some of the n;
- * TGRAPH_TEST_ALL=1 tries all. */
+ * TGRAPH_TEST_ALL=1 tries all, TGRAPH_TEST_SCENARIO=name and TGRAPH_TEST_CALL=name those alone. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -142,9 +142,20 @@ static const char *const call_names[] = {
 };
 enum { N_CALLS = sizeof call_names / sizeof *call_names };
 
+static bool is_answer(const char *call, int code)
+{
+    return strcmp(call, "cuFuncGetParamInfo") == 0 && code == CUDA_ERROR_INVALID_VALUE;
+}
+
+/* The stand-in for NCCL looks up, changes and restores the thread's context; that is not what is tested here. */
+static bool is_for_nccl(const struct scenario *s, const char *call)
+{
+    return s->has_nccl && (strcmp(call, "cuCtxGetCurrent") == 0 || strcmp(call, "cuCtxSetCurrent") == 0);
+}
+
 /* Where no report is right, a failure is no loss: a slower way is taken or something is given back that goes with the
  * process at the latest.  Nothing else may fail in silence. */
-static bool may_be_silent(const struct scenario *s, const char *call, int code, enum standin_fail how)
+static bool may_be_silent(const char *call, int code, enum standin_fail how)
 {
     static const char *const calls[] = {
         "cuMemHostRegister",         /* copies from memory that is not pinned are slower */
@@ -162,11 +173,12 @@ static bool may_be_silent(const struct scenario *s, const char *call, int code, 
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
         if (strcmp(call, calls[i]) == 0)
             return true;
-    /* The stand-in for NCCL looks up and restores the thread's context. */
-    if (s->has_nccl && (strcmp(call, "cuCtxGetCurrent") == 0 || strcmp(call, "cuCtxSetCurrent") == 0))
+    /* This is how the driver says that a kernel has no such argument. */
+    if (is_answer(call, code))
         return true;
-    /* Tried once more, after other tiles have gone. */
-    return strcmp(call, "cuMemAlloc") == 0 && code == CUDA_ERROR_OUT_OF_MEMORY && how == STANDIN_ONCE;
+    /* On the way to memory: tried once more, with less or after other tiles have gone. */
+    bool is_reserving = strcmp(call, "cuMemAlloc") == 0 || strcmp(call, "cuCtxSetCurrent") == 0 || strcmp(call, "cuCtxPushCurrent") == 0;
+    return is_reserving && code == CUDA_ERROR_OUT_OF_MEMORY && how == STANDIN_ONCE;
 }
 
 enum phase { OPENING, PREPARING, RUNNING };
@@ -312,17 +324,15 @@ static bool is_for_a_task(const char *call)
 static void expect_report(const struct outcome *o)
 {
     if (o->status == 0) {
-        if (!o->has_tile_failed && o->is_hit_in_time && !may_be_silent(at.scenario, at.call, at.code, at.how))
+        if (!o->has_tile_failed && o->is_hit_in_time && !may_be_silent(at.call, at.code, at.how))
             COMPLAIN("nobody was told");
         return;
     }
-    bool is_librarys =
-        at.scenario->has_nccl && (strstr(o->err.text, "NCCL says") || strcmp(at.call, "cuCtxGetCurrent") == 0);
+    bool is_librarys = at.scenario->has_nccl && strstr(o->err.text, "NCCL says");
     /* Where the failure itself is ignored, what the fault does to later calls is told. */
-    bool is_later = may_be_silent(at.scenario, at.call, at.code, at.how) || o->has_tile_failed_first;
-    /* This is how the driver says that a kernel has no such argument. */
-    bool is_answer = strcmp(at.call, "cuFuncGetParamInfo") == 0 && at.code == CUDA_ERROR_INVALID_VALUE;
-    if (!strstr(o->err.text, is_later ? "returned CUDA_ERROR" : at.call) && !is_librarys && !is_answer)
+    bool is_later = may_be_silent(at.call, at.code, at.how) || o->has_tile_failed_first;
+    if (!strstr(o->err.text, is_later ? "returned CUDA_ERROR" : at.call) && !is_librarys &&
+        !is_answer(at.call, at.code))
         COMPLAIN("the text does not name it: %s", o->err.text);
     if (o->phase == RUNNING && is_for_a_task(at.call) && !is_later && (!o->err.task[0] || !strstr(o->err.text, o->err.task)))
         COMPLAIN("the text does not name the task: %s", o->err.text);
@@ -421,12 +431,15 @@ static void fail_calls(enum standin_fail how, const int *codes, int n_codes)
             continue;
         open_scenario(&scenarios[s]);
         count_calls(counts, seed);
-        for (int c = 0; c < N_CALLS; c++)
+        for (int c = 0; c < N_CALLS; c++) {
+            if (is_for_nccl(&scenarios[s], call_names[c]) || (only_call && strcmp(only_call, call_names[c])))
+                continue;
             for (uint64_t nth = 1; nth <= counts[c]; nth++)
-                if ((!only_call || strcmp(only_call, call_names[c]) == 0) && is_chosen(nth, counts[c], how, &d)) {
+                if (is_chosen(nth, counts[c], how, &d)) {
                     try_one(call_names[c], nth, codes[roll(&d, (uint32_t)n_codes)], how, seed + nth);
                     n_cases++;
                 }
+        }
         close_scenario();
     }
     printf("%llu cases\n", (unsigned long long)n_cases);
@@ -454,6 +467,124 @@ static void a_fault_of_the_device_at_any_call_ends_the_run(void **state)
     fail_calls(STANDIN_STICKY, codes, 3);
 }
 
+/* ---- Libraries ----------------------------------------------------------------------------*/
+
+static const struct scenario *find_scenario(const char *name)
+{
+    for (int i = 0; i < N_SCENARIOS; i++)
+        if (strcmp(scenarios[i].name, name) == 0)
+            return &scenarios[i];
+    abort();
+}
+
+/* One pass with a call of a library failing; false: it was not called so often. */
+static bool try_nccl(const char *call, unsigned nth)
+{
+    at.call = call;
+    at.nth = nth;
+    alarm(LIMIT_S);
+    device_reset(at.scenario->n_devices, nth, true);
+    nccl.standin_nccl_fail(call, nth, ncclSystemError);
+    struct outcome o = pass();
+    bool is_hit = nccl.standin_nccl_fail_hits() > 0;
+    /* Without a version there is no library that will do, and the host does the work; the rest: ends of things. */
+    bool may_be_silent = strcmp(call, "ncclGetVersion") == 0 || strcmp(call, "ncclCommDestroy") == 0;
+    if (is_hit && o.status == 0 && !may_be_silent)
+        COMPLAIN("nobody was told");
+    if (o.status && (!strstr(o.err.text, "NCCL says: unhandled system error") || !strstr(o.err.text, "over cuda:") || !o.err.task[0]))
+        COMPLAIN("the text does not name library, devices and task: %s", o.err.text);
+    expect_nothing_left();
+    nccl.standin_nccl_fail(call, 1, ncclSuccess);
+    expect_new_runtime_works();
+    alarm(0);
+    return is_hit;
+}
+
+static void a_call_of_nccl_that_fails_is_reported(void **state)
+{
+    static const char *const calls[] = {"ncclGetVersion", "ncclCommInitAll", "ncclCommDestroy", "ncclCommGetAsyncError",
+                                        "ncclGroupStart", "ncclGroupEnd", "ncclAllReduce", "ncclBroadcast",
+                                        "ncclAllGather", "ncclSend", "ncclRecv"};
+    (void)state;
+    open_scenario(find_scenario("collectives by NCCL"));
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        unsigned nth = 1;
+        while (try_nccl(calls[i], nth) && nth < (IS_SLOW ? 2 : 12))
+            nth++;
+        assert_true(nth > 1); /* it is called */
+    }
+    close_scenario();
+    assert_int_equal(n_complaints, 0);
+}
+
+/* What a rank waits for never comes, and the library alone knows. */
+static void an_error_that_nccl_notices_by_itself_ends_the_run(void **state)
+{
+    struct tg_runtime_options ro = TG_RUNTIME_OPTIONS_INIT;
+    struct tg_runtime *rt;
+    struct tg_run *run;
+    struct tg_error err;
+    (void)state;
+    open_scenario(find_scenario("collectives by NCCL"));
+    device_reset(at.scenario->n_devices, 1, true);
+    alarm(LIMIT_S);
+    ro.n_workers = 1;
+    ro.devices = "cuda";
+    assert_int_equal(tg_runtime_create(&ro, &rt, &err), 0);
+    assert_int_equal(tg_run_create(rt, at.graph, NULL, &run, &err), 0);
+    assert_int_equal(tg_run_execute(run, &err), 0);
+    nccl.standin_nccl_hang(true);
+    assert_int_equal(tg_run_start(run, &err), 0);
+    while (nccl.standin_nccl_operations() < 2 * 4) /* all of both starts are enqueued */
+        usleep(1000);
+    nccl.standin_nccl_async(ncclRemoteError);
+    assert_int_not_equal(tg_run_wait(run, &err), 0);
+    assert_non_null(strstr(err.text, "over cuda:"));
+    assert_non_null(strstr(err.text, "NCCL says: remote process exited"));
+    tg_run_destroy(run);
+    tg_runtime_destroy(rt);
+    expect_nothing_left();
+    expect_new_runtime_works();
+    close_scenario();
+    alarm(0);
+    assert_int_equal(n_complaints, 0);
+}
+
+static void a_call_of_nvrtc_that_fails_is_reported(void **state)
+{
+    /* GetLoweredName: then the name is what the graph says, as with extern "C". */
+    static const char *const calls[] = {"nvrtcVersion", "nvrtcCreateProgram", "nvrtcAddNameExpression", "nvrtcCompileProgram",
+                                        "nvrtcGetCUBINSize", "nvrtcGetCUBIN", "nvrtcGetLoweredName", "nvrtcDestroyProgram"};
+    (void)state;
+    open_scenario(find_scenario("a kernel from source"));
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        char folder[sizeof device_folder + 16];
+        struct outcome o;
+        snprintf(folder, sizeof folder, "%s/cache-%zu", device_folder, i); /* nothing is found there */
+        setenv("TGRAPH_CACHE_DIR", folder, 1);
+        at.call = calls[i];
+        at.nth = 1;
+        alarm(LIMIT_S);
+        device_reset(1, i, true);
+        rtc.standin_nvrtc_fail(calls[i], 1, NVRTC_ERROR_INTERNAL_ERROR);
+        o = pass();
+        assert_true(rtc.standin_nvrtc_has_failed());
+        if (i == 0 && o.status != TG_E_NO_LIBRARY)
+            COMPLAIN("status %d, text %s", o.status, o.err.text);
+        if (i > 0 && i < 6 && (o.status != TG_E_COMPILE || !strstr(o.err.text, calls[i]) || !strstr(o.err.text, "\"twice\"") ||
+                               !strstr(o.err.text, "NVRTC_ERROR_INTERNAL_ERROR") || !o.err.line))
+            COMPLAIN("status %d, line %u, text %s", o.status, o.err.line, o.err.text);
+        if (i >= 6 && o.status)
+            COMPLAIN("failed: %s", o.err.text);
+        expect_nothing_left();
+    }
+    setenv("TGRAPH_CACHE_DIR", device_folder, 1);
+    expect_new_runtime_works();
+    close_scenario();
+    alarm(0);
+    assert_int_equal(n_complaints, 0);
+}
+
 static int load(void **state)
 {
     (void)state;
@@ -474,6 +605,9 @@ static int unload(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_call_of_nvrtc_that_fails_is_reported), /* first: the library is not loaded yet */
+        cmocka_unit_test(a_call_of_nccl_that_fails_is_reported),
+        cmocka_unit_test(an_error_that_nccl_notices_by_itself_ends_the_run),
         cmocka_unit_test(a_call_that_fails_once_is_reported_and_leaves_nothing),
         cmocka_unit_test(a_call_that_fails_for_ever_hangs_nothing),
         cmocka_unit_test(a_fault_of_the_device_at_any_call_ends_the_run),
