@@ -226,18 +226,25 @@ static int check_signature(struct tgi_cuda *cuda, const struct tgi_code *code, C
     if (!cuda->api->cuFuncGetParamInfo)
         return 0;
     for (uint32_t i = 0; i < n; i++) {
-        if (cuda->api->cuFuncGetParamInfo(f, i, &offset, &size) != CUDA_SUCCESS)
+        CUresult answer = cuda->api->cuFuncGetParamInfo(f, i, &offset, &size);
+        if (answer == CUDA_ERROR_INVALID_VALUE)
             return tgi_error(err, TG_E_SIGNATURE, "kernel \"%s\" takes %u arguments, the graph declares %u", code->name, i, n);
+        int rc = tgi_cuda_done(cuda, answer, "cuFuncGetParamInfo", err, "asking for argument %u of kernel \"%s\"", i, code->name);
+        if (rc)
+            return rc;
         const struct tgi_param *p = &code->op->params[i];
         size_t declared = p->access == TG_SCALAR ? tg_dtype_size((enum tg_dtype)p->dtype) : sizeof(CUdeviceptr);
         if (size != declared)
             return tgi_error(err, TG_E_SIGNATURE, "kernel \"%s\": its argument %u, \"%s\", has %zu bytes, the graph declares %zu",
                              code->name, i, p->name, size, declared);
     }
-    if (cuda->api->cuFuncGetParamInfo(f, n, &offset, &size) == CUDA_SUCCESS)
+    CUresult answer = cuda->api->cuFuncGetParamInfo(f, n, &offset, &size);
+    if (answer == CUDA_SUCCESS)
         return tgi_error(err, TG_E_SIGNATURE, "kernel \"%s\" takes more than the %u arguments that the graph declares",
                          code->name, n);
-    return 0;
+    if (answer == CUDA_ERROR_INVALID_VALUE) /* there is none */
+        return 0;
+    return tgi_cuda_done(cuda, answer, "cuFuncGetParamInfo", err, "asking for argument %u of kernel \"%s\"", n, code->name);
 }
 
 static int load_user(struct tgi_cuda *cuda, struct tgi_code *code, const unsigned char *bytes, size_t n, const char *symbol,
@@ -535,7 +542,7 @@ static void describe_fault(const struct tgi_fault *f, char *text, size_t size)
     }
 }
 
-int tgi_cuda_fault(struct tgi_devices *ds, uint32_t device, uint64_t *address_p, char *text, size_t size,
+int tgi_cuda_fault(struct tgi_devices *ds, uint32_t device, uint64_t *address_p, uint32_t *n_p, char *text, size_t size,
                    struct tg_error *err)
 {
     struct tgi_cuda *cuda = tgi_cuda_of(ds);
@@ -548,6 +555,12 @@ int tgi_cuda_fault(struct tgi_devices *ds, uint32_t device, uint64_t *address_p,
     if (rc == 0)
         rc = TGI_CUDA_DO(cuda, err, cuMemcpyDtoH, (&fault, at, sizeof fault), "reading the record of faults of cuda:%u",
                          ds->ordinal[device]);
+    if (rc == 0 && fault.kind < 0) { /* a kernel of another run is writing it */
+        rc = TGI_CUDA_DO(cuda, err, cuCtxSynchronize, (), "waiting for cuda:%u", ds->ordinal[device]);
+        if (rc == 0)
+            rc = TGI_CUDA_DO(cuda, err, cuMemcpyDtoH, (&fault, at, sizeof fault), "reading the record of faults of cuda:%u",
+                             ds->ordinal[device]);
+    }
     if (rc || fault.kind == TGI_FAULT_NONE)
         return rc;
     rc = TGI_CUDA_DO(cuda, err, cuMemcpyHtoD, (at, &none, sizeof none), "clearing the record of faults of cuda:%u",
@@ -556,5 +569,6 @@ int tgi_cuda_fault(struct tgi_devices *ds, uint32_t device, uint64_t *address_p,
         return rc;
     describe_fault(&fault, text, size);
     *address_p = fault.tile;
+    *n_p = fault.n;
     return 1;
 }

@@ -23,7 +23,7 @@ int tgi_cuda_shape(struct tgi_devices *ds, struct tgi_code *code, void *const *a
                    struct tg_error *err);
 int tgi_cuda_launch(struct tgi_devices *ds, uint32_t lane, struct tgi_code *code, const struct tgi_shape *shape,
                     void **args, struct tg_error *err);
-int tgi_cuda_fault(struct tgi_devices *ds, uint32_t device, uint64_t *address_p, char *text, size_t size,
+int tgi_cuda_fault(struct tgi_devices *ds, uint32_t device, uint64_t *address_p, uint32_t *n_p, char *text, size_t size,
                    struct tg_error *err);
 
 /* How many images were compiled by NVRTC, and found in the cache instead, since the devices were opened. */

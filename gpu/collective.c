@@ -2,6 +2,7 @@
 #include "gpu/collective.h"
 
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,18 +81,6 @@ static int open_library(struct tgi_cuda_collective *c, int *version_p, struct tg
     return tgi_error(err, TG_E_NO_LIBRARY, "NCCL is older than %d.%d", OLDEST_VERSION / 10000, OLDEST_VERSION / 100 % 100);
 }
 
-/* NULL handle afterwards: there is no library that will do. */
-static struct tgi_cuda_collective *load(struct tgi_cuda *cuda)
-{
-    int version;
-    if (cuda->collective)
-        return cuda->collective;
-    cuda->collective = calloc(1, sizeof *cuda->collective);
-    if (cuda->collective)
-        open_library(cuda->collective, &version, NULL);
-    return cuda->collective;
-}
-
 int tgi_nccl_version(char *text, size_t size, struct tg_error *err)
 {
     struct tgi_cuda_collective c = {0};
@@ -101,6 +90,38 @@ int tgi_nccl_version(char *text, size_t size, struct tg_error *err)
     snprintf(text, size, "%d.%d.%d", v / 10000, v / 100 % 100, v % 100);
     dlclose(c.handle);
     return 0;
+}
+
+static struct tgi_cuda_collective *collective_of(struct tgi_cuda *cuda)
+{
+    /* acquire: pairs with the release in load(). */
+    return atomic_load_explicit(&cuda->collective, memory_order_acquire);
+}
+
+static pthread_mutex_t load_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* NULL handle afterwards: there is no library that will do. */
+static struct tgi_cuda_collective *load_locked(void)
+{
+    int version;
+    struct tgi_cuda_collective *c = calloc(1, sizeof *c);
+    if (c)
+        open_library(c, &version, NULL);
+    return c;
+}
+
+/* Any thread that places a run may be the first to ask. */
+static struct tgi_cuda_collective *load(struct tgi_cuda *cuda)
+{
+    struct tgi_cuda_collective *c = collective_of(cuda);
+    if (c)
+        return c;
+    pthread_mutex_lock(&load_lock);
+    c = collective_of(cuda);
+    if (!c && (c = load_locked()))
+        atomic_store_explicit(&cuda->collective, c, memory_order_release);
+    pthread_mutex_unlock(&load_lock);
+    return c;
 }
 
 /* ---- Types --------------------------------------------------------------------------------*/
@@ -148,7 +169,7 @@ static void format_devices(const struct tgi_cuda *cuda, const struct team *t, ch
 /* Every communicator of the process is aborted before any is freed: aborting frees it. */
 static int lose(struct tgi_cuda *cuda, const struct team *t, const char *what, int answer, struct tg_error *err)
 {
-    struct tgi_cuda_collective *c = cuda->collective;
+    struct tgi_cuda_collective *c = collective_of(cuda);
     char devices[256];
     format_devices(cuda, t, devices, sizeof devices);
     tgi_error(&c->lost, TG_E_COLLECTIVE, "%s over %s failed: NCCL says: %s", what, devices, c->GetErrorString(answer));
@@ -163,7 +184,7 @@ static int lose(struct tgi_cuda *cuda, const struct team *t, const char *what, i
 
 static int find_team(struct tgi_cuda *cuda, uint32_t n, const uint32_t *lane_of, struct team **team_p, struct tg_error *err)
 {
-    struct tgi_cuda_collective *c = cuda->collective;
+    struct tgi_cuda_collective *c = collective_of(cuda);
     struct team wanted = {.n = n};
     int ordinals[TGI_MAX_DEVICES];
     for (uint32_t i = 0; i < n; i++) {
@@ -187,7 +208,7 @@ static int find_team(struct tgi_cuda *cuda, uint32_t n, const uint32_t *lane_of,
 
 int tgi_cuda_collective_poll(struct tgi_cuda *cuda, struct tg_error *err)
 {
-    struct tgi_cuda_collective *c = cuda->collective;
+    struct tgi_cuda_collective *c = collective_of(cuda);
     if (!c)
         return 0;
     for (uint32_t i = 0; i < c->n_teams; i++)
@@ -199,6 +220,14 @@ int tgi_cuda_collective_poll(struct tgi_cuda *cuda, struct tg_error *err)
     if (c->lost.status && err)
         *err = c->lost;
     return c->lost.status;
+}
+
+int tgi_cuda_poll(struct tgi_devices *ds, struct tg_error *err)
+{
+    struct tgi_cuda *cuda = tgi_cuda_of(ds);
+    const struct tgi_cuda_collective *c = collective_of(cuda);
+    bool is_told = c && c->lost.status;
+    return is_told ? 0 : tgi_cuda_collective_poll(cuda, err);
 }
 
 /* ---- Collectives --------------------------------------------------------------------------*/
@@ -233,7 +262,7 @@ int tgi_cuda_collect(struct tgi_devices *ds, const struct tgi_op *op, enum tg_dt
                      uint32_t n_ranks, const uint64_t *tiles, const uint32_t *lane_of, struct tg_error *err)
 {
     struct tgi_cuda *cuda = tgi_cuda_of(ds);
-    struct tgi_cuda_collective *c = cuda->collective;
+    struct tgi_cuda_collective *c = collective_of(cuda);
     struct team *team;
     int rc = tgi_cuda_collective_poll(cuda, err);
     if (rc == 0 && (op->collective == TG_REDUCESCATTER || op->collective == TG_ALLGATHER) && n_elems % n_ranks)
@@ -252,10 +281,11 @@ int tgi_cuda_collect(struct tgi_devices *ds, const struct tgi_op *op, enum tg_dt
 
 void tgi_cuda_collective_close(struct tgi_cuda *cuda)
 {
-    struct tgi_cuda_collective *c = cuda->collective;
+    struct tgi_cuda_collective *c = collective_of(cuda);
     for (uint32_t i = 0; i < c->n_teams; i++)
         for (uint32_t k = 0; k < c->teams[i].n; k++)
-            cuda->base.is_lost ? c->CommAbort(c->teams[i].comms[k]) : c->CommDestroy(c->teams[i].comms[k]);
+            if (tgi_devices_are_lost(&cuda->base) || c->CommDestroy(c->teams[i].comms[k]))
+                c->CommAbort(c->teams[i].comms[k]);
     free(c);
-    cuda->collective = NULL;
+    atomic_store_explicit(&cuda->collective, NULL, memory_order_relaxed);
 }

@@ -51,6 +51,12 @@ static void detach(struct tgi_devices *ds)
     thread.current = NULL;
 }
 
+void tgi_cuda_try_enter(struct tgi_cuda *cuda, uint32_t device)
+{
+    if (thread.depth && thread.cuda == cuda)
+        tgi_cuda_enter(cuda, device, NULL);
+}
+
 int tgi_cuda_enter(struct tgi_cuda *cuda, uint32_t device, struct tg_error *err)
 {
     CUcontext ctx = cuda->device[device].ctx;
@@ -72,7 +78,7 @@ int tgi_cuda_done(struct tgi_cuda *cuda, CUresult rc, const char *call, struct t
     vsnprintf(what, sizeof what, format, args);
     va_end(args);
     if (tgi_cuda_is_fatal(rc))
-        cuda->base.is_lost = true;
+        atomic_store_explicit(&cuda->base.is_lost, true, memory_order_relaxed);
     return tgi_cuda_check(cuda->api, rc, call, err, "%s", what);
 }
 
@@ -95,8 +101,8 @@ static void unreserve(struct tgi_devices *ds, uint32_t device, uint64_t address)
 {
     struct tgi_cuda *cuda = tgi_cuda_of(ds);
     /* Fails only once the devices are lost: the memory goes with the process then. */
-    if (tgi_cuda_enter(cuda, device, NULL) == 0)
-        cuda->api->cuMemFree(address);
+    tgi_cuda_try_enter(cuda, device);
+    cuda->api->cuMemFree(address);
 }
 
 static int available(struct tgi_devices *ds, uint32_t device, uint64_t *bytes_p, struct tg_error *err)
@@ -311,12 +317,12 @@ static void close_device(struct tgi_cuda *cuda, uint32_t i)
     if (!d->ctx)
         return;
     CUcontext popped;
-    if (cuda->api->cuCtxPushCurrent(d->ctx) == CUDA_SUCCESS) {
-        for (uint32_t k = 0; k < TGI_LANES_EACH; k++)
-            if (d->stream[k])
-                cuda->api->cuStreamDestroy(d->stream[k]);
+    bool has_entered = cuda->api->cuCtxPushCurrent(d->ctx) == CUDA_SUCCESS;
+    for (uint32_t k = 0; k < TGI_LANES_EACH; k++)
+        if (d->stream[k])
+            cuda->api->cuStreamDestroy(d->stream[k]);
+    if (has_entered)
         cuda->api->cuCtxPopCurrent(&popped);
-    }
     cuda->api->cuDevicePrimaryCtxRelease(d->info->device);
 }
 
@@ -326,7 +332,7 @@ static void close_devices(struct tgi_devices *ds)
         return;
     struct tgi_cuda *cuda = tgi_cuda_of(ds);
     bool is_attached = cuda->device[0].ctx && attach(ds, NULL) == 0;
-    if (cuda->collective)
+    if (atomic_load_explicit(&cuda->collective, memory_order_relaxed)) /* nobody else is left */
         tgi_cuda_collective_close(cuda);
     if (cuda->blas)
         tgi_cuda_blas_close(cuda);
@@ -370,6 +376,7 @@ static const struct tgi_device_ops ops = {
     .shape = tgi_cuda_shape,
     .can_collect = tgi_cuda_can_collect,
     .collect = tgi_cuda_collect,
+    .poll = tgi_cuda_poll,
     .fault = tgi_cuda_fault,
     .drain = drain,
     .close = close_devices,

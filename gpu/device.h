@@ -27,7 +27,8 @@ struct tgi_cuda {
     struct tgi_cuda_device device[TGI_MAX_DEVICES]; /* base.n_devices of them */
     struct tgi_cuda_code_table *code;
     struct tgi_cuda_blas *blas;             /* NULL: not looked for yet */
-    struct tgi_cuda_collective *collective; /* NULL: not looked for yet */
+    /* NULL: not looked for yet.  By whoever asks first, under a lock, release: publishes what it points to. */
+    _Atomic(struct tgi_cuda_collective *) collective;
 };
 
 static inline struct tgi_cuda *tgi_cuda_of(struct tgi_devices *ds) { return (struct tgi_cuda *)ds; }
@@ -37,6 +38,10 @@ int tgi_cuda_open(uint64_t set, struct tgi_devices **devices_p, struct tg_error 
 
 /* Makes the device's context the calling thread's, which has attached itself. */
 int tgi_cuda_enter(struct tgi_cuda *cuda, uint32_t device, struct tg_error *err);
+
+/* The same for giving something back: where that fails, or the thread has not attached itself, the call is made all the
+ * same, since addresses and handles know their device. */
+void tgi_cuda_try_enter(struct tgi_cuda *cuda, uint32_t device);
 
 /* Every driver call on a device goes through this: as TGI_CUDA_CHECK, and notes a lost device. */
 int tgi_cuda_done(struct tgi_cuda *cuda, CUresult rc, const char *call, struct tg_error *err, const char *format, ...)

@@ -45,8 +45,10 @@ int tgi_cuda_modules_create(struct tgi_cuda *cuda, struct tgi_cuda_modules **mod
 static void unload(struct tgi_cuda *cuda, uint32_t device, CUmodule module)
 {
     /* Fails only once the devices are lost: the module goes with the process then. */
-    if (module && tgi_cuda_enter(cuda, device, NULL) == 0)
-        cuda->api->cuModuleUnload(module);
+    if (!module)
+        return;
+    tgi_cuda_try_enter(cuda, device);
+    cuda->api->cuModuleUnload(module);
 }
 
 static void image_destroy(struct tgi_cuda *cuda, struct tgi_cuda_image *image)

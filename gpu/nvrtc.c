@@ -189,12 +189,12 @@ static void keep(const struct tgi_kernel_cache *cache, const unsigned char *key,
 /* ---- Compiling ----------------------------------------------------------------------------*/
 
 /* NVRTC writes `kernel.cu(12): error: ...`. */
-static int report_log(const struct tgi_nvrtc_source *s, program p, struct tg_error *err)
+static int report_log(const struct tgi_nvrtc_source *s, program p, int answer, struct tg_error *err)
 {
     size_t bytes = 0;
     char *log = nvrtc.GetProgramLogSize(p, &bytes) == 0 && bytes < MAX_IMAGE ? calloc(bytes + 1, 1) : NULL;
     unsigned line = 0;
-    const char *text = "it does not compile";
+    const char *text = NULL;
     if (log && nvrtc.GetProgramLog(p, log) == 0) {
         char *error = strstr(log, "error");
         if (error) {
@@ -208,7 +208,8 @@ static int report_log(const struct tgi_nvrtc_source *s, program p, struct tg_err
                 *end = '\0';
         }
     }
-    int rc = tgi_error(err, TG_E_COMPILE, "kernel \"%s\": %s", s->kernel, text);
+    int rc = text ? tgi_error(err, TG_E_COMPILE, "kernel \"%s\": %s", s->kernel, text)
+                  : check(answer, "CompileProgram", s->kernel, err);
     if (err)
         err->line = line;
     free(log);
@@ -223,8 +224,9 @@ static int build(const struct tgi_nvrtc_source *s, const struct options *o, prog
     int rc = check(nvrtc.AddNameExpression(p, s->entry), "AddNameExpression", s->kernel, err);
     if (rc)
         return rc;
-    if (nvrtc.CompileProgram(p, o->n, o->list))
-        return report_log(s, p, err);
+    int answer = nvrtc.CompileProgram(p, o->n, o->list);
+    if (answer)
+        return report_log(s, p, answer, err);
     if (nvrtc.GetLoweredName(p, s->entry, &lowered))
         lowered = s->entry;
     rc = check(nvrtc.GetCUBINSize(p, bytes_p), "GetCUBINSize", s->kernel, err);
@@ -237,6 +239,8 @@ static int build(const struct tgi_nvrtc_source *s, const struct options *o, prog
     if (rc) {
         free(*image_p);
         free(*symbol_p);
+        *image_p = NULL;
+        *symbol_p = NULL;
     }
     return rc;
 }

@@ -10,11 +10,13 @@
  *
  * Calling thread: one thread at a time calls anything that enqueues; memory and code may be asked for
  * by any thread.  Nothing but the functions that say so waits for a device.  An error leaves the command
- * out of the lane; after a fault of the device itself (is_lost) every later call fails with TG_E_DRIVER.
+ * out of the lane, but for fill and collect, of which a part may be there; after a fault of the device itself (is_lost) every later call fails with TG_E_DRIVER.
  *
  * Addresses are numbers, as a device's memory cannot be touched by the host. */
 #ifndef TGI_MEM_DEVICE_H
 #define TGI_MEM_DEVICE_H
+
+#include <stdatomic.h>
 
 #include "graph/model.h"
 
@@ -123,9 +125,13 @@ struct tgi_device_ops {
     int (*collect)(struct tgi_devices *ds, const struct tgi_op *op, enum tg_dtype dtype, uint64_t n_elems,
                    uint32_t n_ranks, const uint64_t *tiles, const uint32_t *lane_of, struct tg_error *err);
 
-    /* Kernels that failed since the last call, on a device that is idle: 1 and who (an address that the kernel
-     * writes) and why; 0: none.  Waits. */
-    int (*fault)(struct tgi_devices *ds, uint32_t device, uint64_t *address_p, char *text, size_t size,
+    /* An error that a library has noticed by itself, once; commands that waited for it do so no more.  NULL: there are
+     * no such errors. */
+    int (*poll)(struct tgi_devices *ds, struct tg_error *err);
+
+    /* Kernels that failed since the last call: 1, how many, who (an address that the kernel writes) and why, of
+     * the first; 0: none.  Waits. */
+    int (*fault)(struct tgi_devices *ds, uint32_t device, uint64_t *address_p, uint32_t *n_p, char *text, size_t size,
                  struct tg_error *err);
     /* Waits for everything of a device. */
     int (*drain)(struct tgi_devices *ds, uint32_t device, struct tg_error *err);
@@ -142,8 +148,13 @@ struct tgi_devices {
     uint32_t n_devices, n_lanes;
     struct tgi_device_info *info; /* by device */
     uint32_t *ordinal;            /* by device: its number on this machine, as in "cuda:1" */
-    bool is_lost;
+    _Atomic bool is_lost;         /* by whoever sees it first; relaxed, as it publishes nothing */
 };
+
+static inline bool tgi_devices_are_lost(const struct tgi_devices *ds)
+{
+    return atomic_load_explicit(&((struct tgi_devices *)ds)->is_lost, memory_order_relaxed);
+}
 
 static inline uint32_t tgi_lane_of(uint32_t device, uint32_t which) { return device * TGI_LANES_EACH + which; }
 static inline uint32_t tgi_lane_device(uint32_t lane) { return lane / TGI_LANES_EACH; }

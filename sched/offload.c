@@ -17,6 +17,7 @@ enum {
     BURST = 32,           /* tasks submitted between two looks at the lanes */
     SPINS = 2000,         /* looks without progress before the submitter yields its core */
     NAP_NS = 20000,
+    LOOK_AT_LIBRARIES = 64, /* naps: a few milliseconds */
     DEQUE_CAPACITY = 256,
     /* Device memory that is left to the driver and to libraries. */
     SPARE_PER_MILLE = 80
@@ -167,6 +168,43 @@ bool tgi_offload_watch(struct tgi_offload *o, struct tgi_stamp stamp, const stru
     return true;
 }
 
+void tgi_offload_failed(struct tgi_offload *o, const struct tg_error *err)
+{
+    if (o->is_dead || !tgi_devices_are_lost(o->devices))
+        return;
+    o->is_dead = true;
+    o->lost = *err;
+}
+
+void tgi_offload_drain(struct tgi_offload *o)
+{
+    struct tg_error err;
+    for (uint32_t i = 0; i < o->devices->n_devices && !o->is_dead; i++) {
+        if (o->devices->ops->drain(o->devices, i, &err)) {
+            o->is_dead = true;
+            o->lost = err;
+            return;
+        }
+        for (uint32_t k = 0; k < TGI_LANES_EACH; k++)
+            tgi_order_drained(o->order, tgi_lane_of(i, k));
+    }
+}
+
+/* How far a lane has come cannot be seen.  Every run under way fails, with the first task that is watched there, and the
+ * devices are waited for at once: nobody waits for ever for what cannot be seen. */
+static void lane_failed(struct tgi_offload *o, uint32_t lane, const struct tg_error *err)
+{
+    const struct tgi_watch *w = o->lanes[lane].first;
+    tgi_offload_failed(o, err);
+    while (w && w->kind == TGI_WATCH_FINISH)
+        w = w->next;
+    if (w)
+        tgi_run_fail(w->task->instance->run, w->task->instance, tgi_offload_id(w->task), err->status, err->text);
+    for (struct tgi_offload_run *run = o->active; run; run = run->next)
+        tgi_run_fail_whole(run->run, err->status, err->text);
+    tgi_offload_drain(o);
+}
+
 /* What was watched on a lane and is done; true if anything was. */
 static bool look_at(struct tgi_offload *o, uint32_t i)
 {
@@ -175,7 +213,7 @@ static bool look_at(struct tgi_offload *o, uint32_t i)
     if (!tgi_order_n_pending(o->order, i) && !lane->first)
         return false;
     if (!o->is_dead && tgi_order_poll(o->order, i, &err))
-        o->is_dead = o->devices->is_lost;
+        lane_failed(o, i, &err);
     bool has_moved = false;
     while (lane->first && (o->is_dead || tgi_order_is_done(o->order, (struct tgi_stamp){i, lane->first->seq}))) {
         struct tgi_watch *w = lane->first;
@@ -196,7 +234,18 @@ void tgi_offload_seal_all(struct tgi_offload *o)
     struct tg_error err;
     for (uint32_t i = 0; i < o->devices->n_lanes && !o->is_dead; i++)
         if (tgi_order_n_pending(o->order, i) && tgi_order_seal(o->order, i, &err))
-            o->is_dead = o->devices->is_lost;
+            lane_failed(o, i, &err);
+}
+
+/* What is waited for may never come, and only a library knows. */
+static void look_at_libraries(struct tgi_offload *o)
+{
+    struct tg_error err;
+    if (o->is_dead || !o->devices->ops->poll || o->devices->ops->poll(o->devices, &err) == 0)
+        return;
+    tgi_offload_failed(o, &err);
+    for (struct tgi_offload_run *run = o->active; run; run = run->next)
+        tgi_run_fail_whole(run->run, err.status, err.text);
 }
 
 static bool look_at_lanes(struct tgi_offload *o)
@@ -279,10 +328,7 @@ static void go_to_sleep(struct tgi_offload *o)
 static void *submitter_main(void *arg)
 {
     struct tgi_offload *o = arg;
-    struct tg_error err;
     uint32_t n_idle = 0;
-    if (o->devices->ops->attach(o->devices, &err))
-        o->is_dead = true;
     for (;;) {
         bool has_moved = empty_inbox(o);
         has_moved |= submit_some(o);
@@ -301,13 +347,15 @@ static void *submitter_main(void *arg)
                 break;
             go_to_sleep(o);
         } else if (++n_idle > SPINS) {
+            if (n_idle % LOOK_AT_LIBRARIES == 0)
+                look_at_libraries(o);
             const struct timespec nap = {0, NAP_NS};
             nanosleep(&nap, NULL);
         } else if (n_idle % 16 == 0) {
             sched_yield();
         }
     }
-    if (!o->is_dead)
+    if (o->is_attached)
         o->devices->ops->detach(o->devices);
     return NULL;
 }
@@ -331,16 +379,18 @@ static void unreserve(void *user, uint64_t address, uint64_t bytes)
     struct tgi_offload_source *s = user;
     struct tgi_devices *ds = s->offload->devices;
     (void)bytes;
-    if (ds->ops->attach(ds, NULL))
-        return; /* lost: the memory goes with the process */
+    bool is_attached = ds->ops->attach(ds, NULL) == 0;
     ds->ops->unreserve(ds, s->device, address);
-    ds->ops->detach(ds);
+    if (is_attached)
+        ds->ops->detach(ds);
 }
 
 static int make_pools(struct tgi_offload *o, uint64_t memory_bytes, struct tg_error *err)
 {
     struct tgi_devices *ds = o->devices;
     int rc = ds->ops->attach(ds, err);
+    if (rc)
+        return rc;
     for (uint32_t i = 0; rc == 0 && i < ds->n_devices; i++) {
         uint64_t limit = memory_bytes;
         char name[32];
@@ -355,8 +405,7 @@ static int make_pools(struct tgi_offload *o, uint64_t memory_bytes, struct tg_er
         if (rc == 0)
             rc = tgi_pool_create(&source, &options, &o->pools[i], err);
     }
-    if (rc == 0)
-        ds->ops->detach(ds);
+    ds->ops->detach(ds);
     return rc;
 }
 
@@ -421,6 +470,32 @@ static int parse_spec(const char *spec, const char *kind, uint64_t *set_p, bool 
     return 0;
 }
 
+/* The submitter's first act; it stays attached while it lives. */
+struct attaching {
+    struct tgi_offload *offload;
+    struct tg_error *err;
+    int rc;
+};
+
+static void attach(void *arg)
+{
+    struct attaching *a = arg;
+    struct tgi_offload *o = a->offload;
+    a->rc = o->devices->ops->attach(o->devices, a->err);
+    o->is_attached = a->rc == 0;
+}
+
+static int start_submitter(struct tgi_offload *o, struct tg_error *err)
+{
+    struct attaching a = {o, err, 0};
+    int answer = pthread_create(&o->thread, NULL, submitter_main, o);
+    if (answer)
+        return tgi_error_errno(err, TG_E_SYSTEM, answer, "cannot start the thread that submits to devices");
+    o->has_thread = true;
+    tgi_offload_do(o, attach, &a);
+    return a.rc;
+}
+
 int tgi_offload_open(struct tg_runtime *rt, const char *spec, uint64_t memory_bytes, struct tg_error *err)
 {
     const struct tgi_backend *backend = &tgi_backends[0];
@@ -442,11 +517,8 @@ int tgi_offload_open(struct tg_runtime *rt, const char *spec, uint64_t memory_by
     if (rc == 0 && !(o->worker = make_worker(rt)))
         rc = tgi_error_memory(err, "opening devices");
     rt->submitter = o->worker;
-    if (rc == 0) {
-        int answer = pthread_create(&o->thread, NULL, submitter_main, o);
-        o->has_thread = answer == 0;
-        rc = answer ? tgi_error_errno(err, TG_E_SYSTEM, answer, "cannot start the thread that submits to devices") : 0;
-    }
+    if (rc == 0)
+        rc = start_submitter(o, err);
     if (rc)
         tgi_offload_close(rt);
     return rc;

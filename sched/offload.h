@@ -71,6 +71,8 @@ struct tgi_offload_run {
     int64_t base_ns[TGI_MAX_DEVICES]; /* the run's clock then */
     uint64_t n_device_tasks[TGI_MAX_DEVICES];
     uint32_t n_starts;         /* the first one finds nothing on devices */
+    struct tg_run *run;
+    struct tgi_offload_run *next; /* among those that are active */
 };
 
 /* Something to do once a lane has come to a point. */
@@ -109,6 +111,7 @@ struct tgi_offload {
     struct tgi_worker *worker;  /* the submitter's: not among the runtime's, never stolen by itself */
     pthread_t thread;
     bool has_thread;
+    bool is_attached;           /* the submitter to the devices */
     _Atomic(struct tgi_mail *) inbox; /* by anybody, release; emptied by the submitter, acquire */
     _Atomic uint32_t is_asleep;       /* by the submitter; a futex */
     _Atomic uint32_t is_ending;
@@ -119,7 +122,9 @@ struct tgi_offload {
     uint32_t n_watches;
     struct tgi_watch *free_watches;
     uint32_t next_lane[TGI_MAX_DEVICES];
-    bool is_dead;               /* the devices are lost */
+    struct tgi_offload_run *active; /* runs that have begun and not ended */
+    bool is_dead;               /* the devices are lost: nothing of theirs is waited for any more */
+    struct tg_error lost;       /* then: what was seen first */
 };
 
 /* offload.c */
@@ -136,6 +141,10 @@ void tgi_offload_do(struct tgi_offload *o, void (*fn)(void *arg), void *arg);
 /* The submitter. */
 bool tgi_offload_watch(struct tgi_offload *o, struct tgi_stamp stamp, const struct tgi_watch *what);
 void tgi_offload_seal_all(struct tgi_offload *o);
+/* After any error of a device's: takes note if the devices are lost. */
+void tgi_offload_failed(struct tgi_offload *o, const struct tg_error *err);
+/* What became of some commands is not known: waits for all that the devices have. */
+void tgi_offload_drain(struct tgi_offload *o);
 
 /* offload_submit.c: the submitter */
 void tgi_offload_submit(struct tgi_offload *o, struct tgi_offload_task *task);

@@ -156,12 +156,13 @@ static void create_replicas(void *arg)
 }
 
 /* The program's own memory is pinned for as long as the run lasts; where that cannot be, copies are slower. */
-static void register_memory(struct tg_run *run)
+static int register_memory(struct tg_run *run, struct tg_error *err)
 {
     struct tgi_devices *ds = run->runtime->offload->devices;
     const struct tgi_space *space = run->graph->space;
-    if (ds->ops->attach(ds, NULL))
-        return;
+    int rc = ds->ops->attach(ds, err);
+    if (rc)
+        return rc;
     for (uint32_t i = 0; i < space->n_buffers; i++) {
         const struct tgi_buffer *b = &space->buffers[i];
         uint64_t bytes = b->tile_bytes * b->n_present;
@@ -169,17 +170,23 @@ static void register_memory(struct tg_run *run)
             run->offload->is_registered[i] = 1;
     }
     ds->ops->detach(ds);
+    return 0;
 }
 
 static void unregister_memory(struct tg_run *run)
 {
     struct tgi_devices *ds = run->runtime->offload->devices;
-    if (!run->offload->is_registered || ds->ops->attach(ds, NULL))
-        return;
-    for (uint32_t i = 0; i < run->graph->space->n_buffers; i++)
+    for (uint32_t i = 0; run->offload->is_registered && i < run->graph->space->n_buffers; i++)
         if (run->offload->is_registered[i])
             ds->ops->host_unregister(ds, run->graph->space->buffers[i].host);
-    ds->ops->detach(ds);
+}
+
+static void unresolve_codes(struct tg_run *run)
+{
+    struct tgi_devices *ds = run->runtime->offload->devices;
+    for (uint32_t i = 0; run->offload->codes && i < run->graph->space->n_ops; i++)
+        if (run->offload->codes[i])
+            ds->ops->unresolve(ds, run->offload->codes[i]);
 }
 
 int tgi_offload_run_resolve(struct tg_run *run, struct tg_error *err)
@@ -211,12 +218,14 @@ int tgi_offload_run_prepare(struct tg_run *run, struct tg_error *err)
     struct create c = {run, err, 0};
     if (!run->offload)
         return 0;
-    register_memory(run);
-    tgi_offload_do(run->runtime->offload, create_replicas, &c);
+    c.rc = register_memory(run, err);
+    if (c.rc == 0)
+        tgi_offload_do(run->runtime->offload, create_replicas, &c);
     return c.rc;
 }
 
-static void release_replicas(void *arg)
+/* On the submitter's thread, which is attached. */
+static void release(void *arg)
 {
     struct tg_run *run = arg;
     struct tgi_offload *o = run->runtime->offload;
@@ -224,6 +233,8 @@ static void release_replicas(void *arg)
     for (uint32_t i = 0; i < o->devices->n_devices; i++)
         if (run->offload->base[i])
             o->devices->ops->event_destroy(o->devices, run->offload->base[i]);
+    unregister_memory(run);
+    unresolve_codes(run);
 }
 
 void tgi_offload_run_release(struct tg_run *run)
@@ -231,15 +242,7 @@ void tgi_offload_run_release(struct tg_run *run)
     struct tgi_offload_run *o = run->offload;
     if (!o)
         return;
-    struct tgi_devices *ds = run->runtime->offload->devices;
-    tgi_offload_do(run->runtime->offload, release_replicas, run);
-    unregister_memory(run);
-    if (o->codes && ds->ops->attach(ds, NULL) == 0) {
-        for (uint32_t i = 0; i < run->graph->space->n_ops; i++)
-            if (o->codes[i])
-                ds->ops->unresolve(ds, o->codes[i]);
-        ds->ops->detach(ds);
-    }
+    tgi_offload_do(run->runtime->offload, release, run);
     for (uint32_t i = 0; o->texts && i < run->graph->space->n_ops; i++)
         free(o->texts[i]);
     tgi_placement_destroy(o->placement);
@@ -263,7 +266,12 @@ static void take_bases(struct tg_run *run)
         if (rc == 0)
             rc = o->devices->ops->record(o->devices, tgi_lane_of(i, 0), r->base[i], &err);
         if (rc == 0)
-            o->devices->ops->synchronize(o->devices, r->base[i], &err);
+            rc = o->devices->ops->synchronize(o->devices, r->base[i], &err);
+        if (rc) {
+            tgi_offload_failed(o, &err);
+            tgi_run_fail_whole(run, err.status, err.text);
+            return;
+        }
         r->base_ns[i] = (int64_t)tgi_now_ns();
     }
 }
@@ -282,6 +290,9 @@ static void begin(void *arg)
         for (uint32_t t = 0; run->store->is_bound[i] && t < run->graph->space->buffers[i].n_tiles; t++)
             tgi_replicas_host_wrote(r->replicas, run->graph->space->buffers[i].first_tile + t);
     memset(r->n_device_tasks, 0, sizeof r->n_device_tasks);
+    r->run = run;
+    r->next = o->active;
+    o->active = r;
     tgi_replicas_stats(r->replicas, &r->stats_before);
     r->n_starts++;
     take_bases(run);
@@ -302,33 +313,62 @@ void tgi_offload_run_begin(struct tg_run *run)
 
 /* ---- Ending -------------------------------------------------------------------------------*/
 
+/* The run whose tile is at an address; NULL: nobody's. */
+static struct tg_run *find_run(struct tgi_offload *o, uint32_t device, uint64_t address, uint32_t *tile_p)
+{
+    for (struct tgi_offload_run *r = o->active; r; r = r->next) {
+        *tile_p = tgi_replicas_find(r->replicas, device, address);
+        if (*tile_p != TG_NONE)
+            return r->run;
+    }
+    return NULL;
+}
+
+/* A record holds one failure.  It may be another run's; and of several, others may be: then nobody who has
+ * tasks on the device can say that all went well. */
+static void blame(struct tg_run *run, uint32_t device, uint64_t address, uint32_t n_failures, const char *text)
+{
+    struct tgi_offload *o = run->runtime->offload;
+    uint32_t tile = TG_NONE;
+    struct tg_run *owner = find_run(o, device, address, &tile);
+    tgi_run_fail_tile(owner ? owner : run, tile, text);
+    for (struct tgi_offload_run *r = o->active; n_failures > 1 && r; r = r->next)
+        if (r->n_device_tasks[device])
+            tgi_run_fail_tile(r->run, TG_NONE, text);
+}
+
 /* The failures that kernels have left on the devices, by the task that writes where they say. */
 static void collect_faults(struct tg_run *run)
 {
     struct tgi_offload *o = run->runtime->offload;
     char text[512];
     uint64_t address;
+    uint32_t n_failures;
     struct tg_error err;
     for (uint32_t d = 0; d < o->devices->n_devices; d++) {
         if (run->offload->n_device_tasks[d] == 0 || o->is_dead)
             continue;
-        int rc = o->devices->ops->fault(o->devices, d, &address, text, sizeof text, &err);
-        if (rc == 0)
-            continue;
+        int rc = o->devices->ops->fault(o->devices, d, &address, &n_failures, text, sizeof text, &err);
         if (rc < 0) {
-            o->is_dead = o->devices->is_lost;
-            snprintf(text, sizeof text, "%.*s", (int)sizeof text - 1, err.text);
+            tgi_offload_failed(o, &err);
+            tgi_run_fail_whole(run, err.status, err.text);
+        } else if (rc > 0) {
+            blame(run, d, address, n_failures, text);
         }
-        uint32_t tile = rc > 0 ? tgi_replicas_find(run->offload->replicas, d, address) : TG_NONE;
-        tgi_run_fail_tile(run, tile, text);
     }
 }
 
 static void end(struct tg_run *run)
 {
     struct tgi_offload *o = run->runtime->offload;
+    struct tgi_offload_run **at = &o->active;
     struct tgi_replica_stats now;
     collect_faults(run);
+    if (o->is_dead) /* its results are lost, unless it has failed before */
+        tgi_run_fail_whole(run, o->lost.status, o->lost.text);
+    while (*at != run->offload)
+        at = &(*at)->next;
+    *at = run->offload->next;
     tgi_replicas_stats(run->offload->replicas, &now);
     struct tgi_replica_stats *s = &run->offload->stats, *before = &run->offload->stats_before;
     *s = (struct tgi_replica_stats){now.to_device_bytes - before->to_device_bytes, now.to_host_bytes - before->to_host_bytes,
@@ -359,8 +399,8 @@ static void finish(void *arg)
     struct tg_error err;
     int rc = o->is_dead ? 0 : tgi_replicas_to_host(run->offload->replicas, TG_NONE, TG_NONE, &waits, &err);
     if (rc) {
-        o->is_dead = o->devices->is_lost;
-        tgi_run_fail_tile(run, TG_NONE, err.text);
+        tgi_offload_failed(o, &err);
+        tgi_run_fail_whole(run, err.status, err.text);
     }
     run->offload->n_finishing = 1;
     for (uint32_t i = 0; i < o->devices->n_lanes && !o->is_dead; i++) {
@@ -369,8 +409,8 @@ static void finish(void *arg)
             continue;
         if (tgi_offload_watch(o, tgi_order_tail(o->order, i), &w))
             run->offload->n_finishing++;
-        else if (tgi_order_synchronize(o->order, tgi_order_tail(o->order, i), &err))
-            o->is_dead = o->devices->is_lost;
+        else
+            tgi_offload_drain(o);
     }
     tgi_offload_seal_all(o);
     tgi_offload_lane_finished(o, run);
@@ -400,10 +440,14 @@ static void fetch(void *arg)
     struct tgi_offload *o = f->run->runtime->offload;
     struct tgi_waits waits = {.n = 0};
     struct tg_error err;
-    int rc = tgi_replicas_to_host(f->run->offload->replicas, f->buffer, f->tile, &waits, &err);
+    int rc = o->is_dead ? o->lost.status : tgi_replicas_to_host(f->run->offload->replicas, f->buffer, f->tile, &waits, &err);
     for (uint32_t i = 0; rc == 0 && i < waits.n; i++)
         rc = tgi_order_synchronize(o->order, waits.stamps[i], &err);
     f->ok = rc == 0;
+    if (rc && !o->is_dead) { /* a copy that was enqueued must not come when the memory is somebody else's */
+        tgi_offload_failed(o, &err);
+        tgi_offload_drain(o);
+    }
     /* The program has the address now and may write there. */
     if (rc == 0)
         tgi_replicas_host_wrote(f->run->offload->replicas, f->run->graph->space->buffers[f->buffer].first_tile + f->tile);

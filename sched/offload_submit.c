@@ -33,8 +33,16 @@ static void drop(struct tgi_offload *o, struct tgi_offload_task *t)
 
 static void fail(struct tgi_offload *o, struct tgi_offload_task *t, const struct tg_error *err)
 {
-    o->is_dead = o->devices->is_lost;
+    tgi_offload_failed(o, err);
     tgi_run_fail(t->instance->run, t->instance, tgi_offload_id(t), err->status, err->text);
+}
+
+/* Which task the fault came from cannot be known: this is where it was seen. */
+static void fail_lost(struct tgi_offload *o, struct tgi_offload_task *t)
+{
+    char text[sizeof o->lost.text + 64];
+    snprintf(text, sizeof text, "first observed at this task: %s", o->lost.text);
+    tgi_run_fail(t->instance->run, t->instance, tgi_offload_id(t), o->lost.status, text);
 }
 
 static void to_workers(struct tgi_offload *o, struct tgi_offload_task *t)
@@ -197,6 +205,21 @@ static int timed_event(struct tgi_offload *o, uint32_t lane, struct tgi_event **
     return rc;
 }
 
+/* The task is enqueued, and its end is to be timed.  A time that cannot be taken fails the task: it was asked for. */
+static void watch_span(struct tgi_offload *o, struct tgi_watch *span, struct tgi_stamp stamp)
+{
+    struct tg_error err;
+    int rc = timed_event(o, stamp.lane, &span->to, &err);
+    if (rc == 0 && tgi_offload_watch(o, stamp, span))
+        return;
+    if (rc == 0) {
+        tgi_error_memory(&err, "recording a task");
+        o->devices->ops->event_destroy(o->devices, span->to);
+    }
+    o->devices->ops->event_destroy(o->devices, span->from);
+    fail(o, span->task, &err);
+}
+
 static void take_span(struct tgi_offload *o, struct tgi_watch *w)
 {
     struct tgi_instance *in = w->task->instance;
@@ -204,8 +227,13 @@ static void take_span(struct tgi_offload *o, struct tgi_watch *w)
     struct tgi_span *span = &in->spans[tgi_offload_id(w->task)];
     uint32_t lane = w->task->stamp.lane, device = tgi_lane_device(lane);
     double begin = 0, end = 0;
-    if (!o->is_dead && o->devices->ops->elapsed(o->devices, run->base[device], w->from, &begin, NULL) == 0 &&
-        o->devices->ops->elapsed(o->devices, run->base[device], w->to, &end, NULL) == 0) {
+    struct tg_error err;
+    int rc = o->is_dead ? 0 : o->devices->ops->elapsed(o->devices, run->base[device], w->from, &begin, &err);
+    if (rc == 0 && !o->is_dead)
+        rc = o->devices->ops->elapsed(o->devices, run->base[device], w->to, &end, &err);
+    if (rc)
+        fail(o, w->task, &err);
+    if (rc == 0 && !o->is_dead) {
         double zero = (double)run->base_ns[device];
         span->start_ns = (uint64_t)(zero + begin > 0 ? zero + begin : 0);
         span->end_ns = (uint64_t)(zero + end > 0 ? zero + end : 0);
@@ -264,6 +292,14 @@ static void enqueued(struct tgi_offload *o, struct tgi_offload_task *t, const st
     }
 }
 
+/* A part of a task that failed may be in the lane: it is waited for, and fences the memory it uses. */
+static void leave_part(struct tgi_offload *o, struct tg_run *run, uint32_t lane, const struct tgi_operand *operands,
+                       uint32_t n)
+{
+    tgi_order_append(o->order, lane);
+    tgi_replicas_used(run->offload->replicas, operands, n, lane);
+}
+
 /* A task that is one command of one lane: kernel, fill, barrier. */
 static int enqueue(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi_operand *operands, uint32_t n,
                    struct tg_error *err)
@@ -274,8 +310,8 @@ static int enqueue(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi
     struct tgi_waits waits = {.n = 0};
     struct tgi_watch span = {.kind = TGI_WATCH_SPAN, .task = t};
     int rc = tgi_replicas_acquire(in->run->offload->replicas, operands, n, &waits, err);
-    /* All are counted, also when one fails. */
-    int waited = wait_preds(o, in, task, lane, err);
+    /* All are counted, also when one fails; the first failure is told. */
+    int waited = wait_preds(o, in, task, lane, rc ? NULL : err);
     rc = rc ? rc : waited;
     if (rc == 0)
         rc = wait_for(o, lane, &waits, err);
@@ -285,16 +321,17 @@ static int enqueue(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi
         rc = timed_event(o, lane, &span.from, err);
     if (rc == 0 && op->kind == TGI_OP_KERNEL)
         rc = launch(o, t, lane, operands, err);
-    else if (rc == 0 && op->kind == TGI_OP_FILL)
-        rc = fill(o, t, lane, operands, err);
-    if (rc)
+    else if (rc == 0 && op->kind == TGI_OP_FILL && (rc = fill(o, t, lane, operands, err)))
+        leave_part(o, in->run, lane, operands, n);
+    if (rc) {
+        if (span.from)
+            o->devices->ops->event_destroy(o->devices, span.from);
         return rc;
-    if (in->spans && timed_event(o, lane, &span.to, err) == 0) {
-        struct tgi_stamp stamp = tgi_order_append(o->order, lane);
-        t->stamp = stamp;
-        tgi_offload_watch(o, stamp, &span);
     }
     struct tgi_stamp stamp = tgi_order_append(o->order, lane);
+    t->stamp = stamp;
+    if (in->spans)
+        watch_span(o, &span, stamp);
     tgi_replicas_publish(in->run->offload->replicas, operands, n, stamp);
     enqueued(o, t, operands, n, stamp);
     return 0;
@@ -346,18 +383,21 @@ static int enqueue_collective(struct tgi_offload *o, struct tgi_offload_task *t,
         in->offload->tasks[in->offload->pred[k]].n_later--;
     for (uint32_t i = 0; rc == 0 && i < n; i++)
         rc = seal_tail(o, lanes[i], err);
-    if (rc == 0)
+    bool is_ready = rc == 0;
+    if (is_ready)
         rc = o->devices->ops->collect(o->devices, op, b->dtype, n_elems, n, tiles, lanes, err);
-    struct tgi_stamp stamp = TGI_STAMP_NONE;
-    for (uint32_t i = 1; rc == 0 && i < n; i++) {
+    /* Each rank has its tile once its own lane has come to here; the task is done where lane 0 knows all of them. */
+    for (uint32_t i = n; is_ready && i-- > 0;) {
+        struct tgi_stamp own = tgi_order_append(o->order, lanes[i]);
         o->lanes[lanes[i]].tail = NULL;
-        rc = tgi_order_wait(o->order, lanes[0], tgi_order_append(o->order, lanes[i]), err);
+        tgi_replicas_used(in->run->offload->replicas, &operands[i], 1, lanes[i]);
+        if (rc == 0)
+            tgi_replicas_publish(in->run->offload->replicas, &operands[i], 1, own);
+        if (rc == 0 && i)
+            rc = tgi_order_wait(o->order, lanes[0], own, err);
     }
-    if (rc == 0) {
-        stamp = tgi_order_append(o->order, lanes[0]);
-        tgi_replicas_publish(in->run->offload->replicas, operands, n, stamp);
-        enqueued(o, t, operands, n, stamp);
-    }
+    if (rc == 0)
+        enqueued(o, t, operands, n, tgi_order_append(o->order, lanes[0]));
     free(lanes);
     free(tiles);
     return rc;
@@ -438,6 +478,11 @@ void tgi_offload_submit(struct tgi_offload *o, struct tgi_offload_task *t)
         drop(o, t);
         return;
     }
+    if (o->is_dead) {
+        fail_lost(o, t);
+        drop(o, t);
+        return;
+    }
     uint32_t n = n_operands(tgi_graph_op(in->graph, task));
     if (n > TG_MAX_PARAMS && !(operands = malloc(n * sizeof *operands))) {
         tgi_error_memory(&err, "submitting a task");
@@ -461,7 +506,11 @@ void tgi_offload_continue(struct tgi_offload *o, struct tgi_instance *body)
     struct tgi_waits waits = {.n = 0};
     struct tg_error err;
     uint32_t n = make_operands(parent, body->parent_task, TGI_HOST_NODE, &operand);
-    int rc = tgi_replicas_acquire(parent->run->offload->replicas, &operand, n, &waits, &err);
+    int rc = o->is_dead ? o->lost.status : 0;
+    if (rc)
+        err = o->lost;
+    if (rc == 0)
+        rc = tgi_replicas_acquire(parent->run->offload->replicas, &operand, n, &waits, &err);
     /* The round is over: what it has enqueued is done, and this copy is all there is to wait for. */
     for (uint32_t i = 0; rc == 0 && i < waits.n; i++)
         rc = tgi_order_synchronize(o->order, waits.stamps[i], &err);
@@ -477,16 +526,19 @@ void tgi_offload_reached(struct tgi_offload *o, struct tgi_watch *w)
         take_span(o, w);
         break;
     case TGI_WATCH_TASK:
-        if (o->is_dead) {
-            struct tg_error err;
-            tgi_error(&err, TG_E_TASK_FAILED, "the device was lost; this task is where it was first observed");
-            fail(o, w->task, &err);
-        }
+        if (o->is_dead)
+            fail_lost(o, w->task);
         complete(o, w->task);
         break;
     case TGI_WATCH_CPU:
-        if (--w->task->n_waiting == 0)
+        if (--w->task->n_waiting)
+            break;
+        if (o->is_dead) { /* what it reads is not there */
+            fail_lost(o, w->task);
+            drop(o, w->task);
+        } else {
             to_workers(o, w->task);
+        }
         break;
     case TGI_WATCH_FINISH:
         tgi_offload_lane_finished(o, w->run);

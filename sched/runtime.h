@@ -312,6 +312,8 @@ uint64_t tgi_word_elems(const struct tgi_space *space, uint64_t word, const stru
 void tgi_run_fail(struct tg_run *run, struct tgi_instance *instance, uint32_t task, int status, const char *text);
 /* A failure that is known by the tile it is about; TG_NONE: not known. */
 void tgi_run_fail_tile(struct tg_run *run, uint32_t tile, const char *text);
+/* No task is to blame: the run fails and starts nothing more. */
+void tgi_run_fail_whole(struct tg_run *run, int status, const char *text);
 /* Whether the task is not to run any more. */
 bool tgi_task_is_skipped(struct tgi_instance *instance, uint32_t task);
 /* The task, or the rest of a control task, will not run. */

@@ -30,12 +30,18 @@ void tgi_poison_successors(struct tgi_instance *in, uint32_t task)
         mark(in->parent, in->parent_task, TGI_MARK_FAILED);
 }
 
+/* What a run that failed returns: a status that says more than that a task failed is kept. */
+static int run_status(int status)
+{
+    return status == TG_E_NO_MEMORY || (status < 0 && -status / 100 == 7) ? status : TG_E_TASK_FAILED;
+}
+
 void tgi_run_fail(struct tg_run *run, struct tgi_instance *in, uint32_t task, int status, const char *text)
 {
     char scratch[16];
     const char *name = tgi_graph_task_name(in->graph, task, scratch);
     const struct tgi_op *op = tgi_graph_op(in->graph, task);
-    int code = status == TG_E_NO_MEMORY || (status < 0 && -status / 100 == 7) ? status : TG_E_TASK_FAILED;
+    int code = run_status(status);
     mark(in, task, TGI_MARK_FAILED);
     tgi_poison_successors(in, task);
     atomic_fetch_add_explicit(&run->n_failed, 1, memory_order_relaxed);
@@ -98,6 +104,17 @@ void tgi_run_fail_tile(struct tg_run *run, uint32_t tile, const char *text)
     if (run->error.status == 0)
         tgi_error(&run->error, TG_E_TASK_FAILED, "a task on a device failed: %s", text);
     pthread_mutex_unlock(&run->lock);
+}
+
+void tgi_run_fail_whole(struct tg_run *run, int status, const char *text)
+{
+    uint32_t no = TGI_STOP_NO;
+    pthread_mutex_lock(&run->lock);
+    if (run->error.status == 0)
+        tgi_error(&run->error, run_status(status), "%s", text);
+    pthread_mutex_unlock(&run->lock);
+    atomic_compare_exchange_strong_explicit(&run->stop, &no, TGI_STOP_FAILED, memory_order_relaxed, memory_order_relaxed);
+    atomic_store_explicit(&run->attention, 1, memory_order_relaxed);
 }
 
 bool tgi_task_is_skipped(struct tgi_instance *in, uint32_t task)

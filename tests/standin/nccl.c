@@ -18,6 +18,7 @@ static struct failure {
     unsigned left;
     ncclResult_t code;
 } failures[MAX_FAILURES];
+static unsigned n_hits; /* under the lock */
 
 static __thread struct group {
     unsigned depth;
@@ -73,8 +74,10 @@ ncclResult_t nccl_cuda(CUresult rc, const char *what)
 static ncclResult_t injected(const char *call)
 {
     for (int i = 0; i < MAX_FAILURES; i++)
-        if (failures[i].left && strcmp(failures[i].call, call) == 0 && --failures[i].left == 0)
+        if (failures[i].left && strcmp(failures[i].call, call) == 0 && --failures[i].left == 0) {
+            n_hits++;
             return set_error(failures[i].code, "%s fails on demand", call);
+        }
     return ncclSuccess;
 }
 
@@ -491,8 +494,12 @@ ncclResult_t ncclGetVersion(int *version)
     const char *text = getenv("TGRAPH_STANDIN_NCCL_VERSION");
     if (!version)
         return ncclInvalidArgument;
-    *version = text && *text ? atoi(text) : 22809;
-    return ncclSuccess;
+    pthread_mutex_lock(&nccl.lock);
+    ncclResult_t rc = injected("ncclGetVersion");
+    pthread_mutex_unlock(&nccl.lock);
+    if (rc == ncclSuccess)
+        *version = text && *text ? atoi(text) : 22809;
+    return rc;
 }
 
 const char *ncclGetErrorString(ncclResult_t result)
@@ -532,6 +539,7 @@ void standin_nccl_reset(void)
         free(c);
     }
     memset(failures, 0, sizeof failures);
+    n_hits = 0;
     pthread_mutex_unlock(&nccl.lock);
 }
 
@@ -540,6 +548,14 @@ void standin_nccl_fail(const char *call, unsigned nth, ncclResult_t code)
     pthread_mutex_lock(&nccl.lock);
     add_failure(call, nth, code);
     pthread_mutex_unlock(&nccl.lock);
+}
+
+unsigned standin_nccl_fail_hits(void)
+{
+    pthread_mutex_lock(&nccl.lock);
+    unsigned n = n_hits;
+    pthread_mutex_unlock(&nccl.lock);
+    return n;
 }
 
 void standin_nccl_async(ncclResult_t code)

@@ -80,6 +80,8 @@ typedef enum {
     X(void, standin_nccl_reset, (void))                                                                      \
     /* The nth call of this function, from now on, fails; code 0: none does. */                              \
     X(void, standin_nccl_fail, (const char *call, unsigned nth, ncclResult_t code))                          \
+    /* Calls that have failed so since the reset. */                                                         \
+    X(unsigned, standin_nccl_fail_hits, (void))                                                              \
     /* From now on this is the asynchronous error of all communicators that exist, and calls return it. */   \
     X(void, standin_nccl_async, (ncclResult_t code))                                                         \
     /* While hanging, no rank takes what the others give.  ncclCommAbort() ends it. */                       \

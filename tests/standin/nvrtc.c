@@ -33,6 +33,34 @@ void names_fini(struct names *names)
     *names = (struct names){0};
 }
 
+/* Set while no other thread calls. */
+static struct {
+    char call[32];
+    unsigned left;
+    nvrtcResult code;
+    bool has_failed;
+} failure;
+
+void standin_nvrtc_fail(const char *call, unsigned nth, nvrtcResult code)
+{
+    snprintf(failure.call, sizeof failure.call, "%s", call);
+    failure.left = code ? nth : 0;
+    failure.code = code;
+    failure.has_failed = false;
+}
+
+bool standin_nvrtc_has_failed(void) { return failure.has_failed; }
+
+static bool fails(const char *call)
+{
+    if (failure.left == 0 || strcmp(failure.call, call) || --failure.left)
+        return false;
+    return failure.has_failed = true;
+}
+#define FAIL_ON_DEMAND()    \
+    if (fails(__func__))    \
+    return failure.code
+
 unsigned standin_nvrtc_compiled(void) { return atomic_load_explicit(&n_compiled, memory_order_relaxed); }
 
 const char *nvrtcGetErrorString(nvrtcResult result)
@@ -54,6 +82,7 @@ const char *nvrtcGetErrorString(nvrtcResult result)
 
 nvrtcResult nvrtcVersion(int *major, int *minor)
 {
+    FAIL_ON_DEMAND();
     const char *text = getenv("TGRAPH_STANDIN_NVRTC_VERSION");
     if (!major || !minor)
         return NVRTC_ERROR_INVALID_INPUT;
@@ -99,6 +128,7 @@ static void program_free(nvrtcProgram p)
 nvrtcResult nvrtcCreateProgram(nvrtcProgram *program, const char *source, const char *name, int n_headers,
                                const char *const *headers, const char *const *include_names)
 {
+    FAIL_ON_DEMAND();
     if (!program || !source || n_headers < 0 || (n_headers > 0 && (!headers || !include_names)))
         return NVRTC_ERROR_INVALID_INPUT;
     nvrtcProgram p = calloc(1, sizeof *p);
@@ -124,6 +154,7 @@ nvrtcResult nvrtcDestroyProgram(nvrtcProgram *program)
         return NVRTC_ERROR_INVALID_PROGRAM;
     program_free(*program);
     *program = NULL;
+    FAIL_ON_DEMAND(); /* after its effect */
     return NVRTC_SUCCESS;
 }
 
@@ -248,6 +279,7 @@ static nvrtcResult take_options(nvrtcProgram p, int n, const char *const *given,
 
 nvrtcResult nvrtcCompileProgram(nvrtcProgram p, int n, const char *const *given)
 {
+    FAIL_ON_DEMAND();
     struct names options = {0};
     const char *fail = getenv("TGRAPH_STANDIN_NVRTC_FAIL");
     if (!p)
@@ -294,12 +326,14 @@ static nvrtcResult text_get(nvrtcProgram p, const char *text, char *to)
 
 nvrtcResult nvrtcGetPTXSize(nvrtcProgram p, size_t *size)
 {
+    FAIL_ON_DEMAND();
     if (p && p->is_compiled && !p->image)
         return NVRTC_ERROR_INVALID_PROGRAM;
     return text_size(p, p ? p->image : NULL, size);
 }
 nvrtcResult nvrtcGetPTX(nvrtcProgram p, char *ptx)
 {
+    FAIL_ON_DEMAND();
     if (p && p->is_compiled && !p->image)
         return NVRTC_ERROR_INVALID_PROGRAM;
     return text_get(p, p ? p->image : NULL, ptx);
@@ -308,12 +342,14 @@ nvrtcResult nvrtcGetPTX(nvrtcProgram p, char *ptx)
 static const char *cubin_of(nvrtcProgram p) { return p && !p->is_virtual ? p->image : NULL; }
 nvrtcResult nvrtcGetCUBINSize(nvrtcProgram p, size_t *size)
 {
+    FAIL_ON_DEMAND();
     if (p && p->is_compiled && !p->image)
         return NVRTC_ERROR_INVALID_PROGRAM;
     return text_size(p, cubin_of(p), size);
 }
 nvrtcResult nvrtcGetCUBIN(nvrtcProgram p, char *cubin)
 {
+    FAIL_ON_DEMAND();
     if (p && p->is_compiled && !p->image)
         return NVRTC_ERROR_INVALID_PROGRAM;
     return text_get(p, cubin_of(p), cubin);
@@ -321,10 +357,12 @@ nvrtcResult nvrtcGetCUBIN(nvrtcProgram p, char *cubin)
 
 nvrtcResult nvrtcGetProgramLogSize(nvrtcProgram p, size_t *size)
 {
+    FAIL_ON_DEMAND();
     return text_size(p, p && p->log ? p->log : "", size);
 }
 nvrtcResult nvrtcGetProgramLog(nvrtcProgram p, char *log)
 {
+    FAIL_ON_DEMAND();
     return text_get(p, p && p->log ? p->log : "", log);
 }
 
@@ -332,6 +370,7 @@ nvrtcResult nvrtcGetProgramLog(nvrtcProgram p, char *log)
 
 nvrtcResult nvrtcAddNameExpression(nvrtcProgram p, const char *expression)
 {
+    FAIL_ON_DEMAND();
     if (!p)
         return NVRTC_ERROR_INVALID_PROGRAM;
     if (!expression)
@@ -344,6 +383,7 @@ nvrtcResult nvrtcAddNameExpression(nvrtcProgram p, const char *expression)
 
 nvrtcResult nvrtcGetLoweredName(nvrtcProgram p, const char *expression, const char **lowered_name)
 {
+    FAIL_ON_DEMAND();
     if (!p)
         return NVRTC_ERROR_INVALID_PROGRAM;
     if (!expression || !lowered_name)

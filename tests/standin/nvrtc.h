@@ -51,6 +51,10 @@ typedef struct _nvrtcProgram *nvrtcProgram;
     X(nvrtcResult, nvrtcAddNameExpression, (nvrtcProgram program, const char *expression))         \
     X(nvrtcResult, nvrtcGetLoweredName,                                                            \
       (nvrtcProgram program, const char *expression, const char **lowered_name))                   \
+    /* The nth call of this function, from now on, fails; code 0: none does. */                    \
+    X(void, standin_nvrtc_fail, (const char *call, unsigned nth, nvrtcResult code))                \
+    /* Whether it has. */                                                                          \
+    X(bool, standin_nvrtc_has_failed, (void))                                                      \
     /* How many programs were compiled, successfully or not, since the library was loaded. */      \
     X(unsigned, standin_nvrtc_compiled, (void))
 

@@ -132,6 +132,8 @@ struct standin_stats {
     X(void, standin_report, (const char *text)) \
     /* Work that is queued and not yet executed. */ \
     X(uint64_t, standin_pending, (void)) \
+    /* Of it, what touches memory or calls somebody: no records and waits. */ \
+    X(uint64_t, standin_pending_accesses, (void)) \
     /* While held, launches of this kernel do not execute: a kernel that never ends. */ \
     X(void, standin_hold, (const char *kernel, bool is_held)) \
     X(void, standin_stats, (struct standin_stats * stats_p))

@@ -552,6 +552,16 @@ uint64_t standin_pending(void)
     return n;
 }
 
+uint64_t standin_pending_accesses(void)
+{
+    uint64_t n = 0;
+    pthread_mutex_lock(&state.lock);
+    for (const struct item *it = pending; it; it = it->next)
+        n += it->op.kind != OP_NOTHING && it->op.kind != OP_RECORD && it->op.kind != OP_WAIT;
+    pthread_mutex_unlock(&state.lock);
+    return n;
+}
+
 /* ---- Streams ------------------------------------------------------------------------------*/
 
 CUresult stream_find(CUstream handle, CUstream *stream_p)

@@ -1,0 +1,616 @@
+/* Every call of the driver fails once, in graphs of every kind: the run says so, nothing hangs, nothing is left over.
+ *
+ * A pass is a runtime's whole life: it is created, runs a graph three times, its tiles are fetched, it is destroyed.  A clean
+ * pass counts the calls of each entry point; then the same pass is made again for each of them with the nth call of
+ * an entry point failing, once, for ever, or as after a fault of the device.  Quick runs draw some of the n;
+ * TGRAPH_TEST_ALL=1 tries all, TGRAPH_TEST_SCENARIO=name and TGRAPH_TEST_CALL=name those alone. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* before cmocka.h */
+#include <cmocka.h>
+
+#include "graph/error.h"
+#include "tests/device_graph.h"
+#include "tests/random_graph.h"
+
+enum { N_STARTS = 2, LIMIT_S = 15, MAX_COMPLAINTS = 40 };
+
+static unsigned n_complaints;
+static char nccl_path[4096];
+
+/* ---- Graphs -------------------------------------------------------------------------------*/
+
+#define U64(name, n_tiles, more) "'" name "': {'dtype': 'u64', 'shape': [32], 'tiles': [" #n_tiles "], 'init': {'iota': true}" more "}"
+#define HASH(id, out, more)      "{'kernel': 'hash', 'args': {'id': " #id ", 'n': 32, 'out': '" out "'" more "}}"
+#define MIX(id, out, more)       "{'kernel': 'mix', 'args': {'id': " #id ", 'n': 32, 'out': '" out "'" more "}}"
+/* On some place, with some inputs. */
+#define ON(on, kernel, id, out, more) \
+    "{'on': '" on "', 'kernel': '" kernel "', 'args': {'id': " #id ", 'n': 32, 'out': '" out "'" more "}}"
+
+struct scenario {
+    const char *name, *buffers, *kernels, *tasks;
+    int n_devices;
+    bool has_no_peers, has_nccl, is_recorded, keeps_data, is_program_memory;
+    uint64_t device_bytes;
+};
+
+static const struct scenario scenarios[] = {
+    {.name = "one device",
+     .buffers = U64("A", 4, "") ", 'N': {'dtype': 'u64', 'shape': [32], 'tiles': [2], 'init': 'none'}",
+     .tasks = HASH(1, "A[0]", "") ", " MIX(2, "A[1]", ", 'in0': 'A[0]'") ", " MIX(3, "A[2]", ", 'in0': 'A[0]'") ", "
+              MIX(4, "A[3]", ", 'in0': 'A[1]', 'in1': 'A[2]'") ", {'fill': 'N[0]', 'value': 4294967297}, "
+              "{'fill': 'N[1]', 'value': 77}, {'copy': {'from': 'A[3]', 'to': 'A[0]'}}, {'barrier': true}, "
+              MIX(5, "A[1]", ", 'in0': 'N[0]', 'in1': 'N[1]'"),
+     .n_devices = 1},
+    {.name = "two devices",
+     .buffers = U64("A", 4, ", 'home': 'cyclic:{i}'"),
+     .tasks = "{'for': ['r in 0:2'], 'do': ["
+              "{'for': ['i in 0:4'], 'kernel': 'mix', 'args': {'id': 'r*4+i', 'n': 32, 'out': 'A[i]', 'in0': 'A[(i+1)%4]'}}]}",
+     .n_devices = 2},
+    {.name = "three devices that do not reach each other",
+     .buffers = U64("A", 3, ", 'home': 'cyclic:{i}'"),
+     .tasks = "{'for': ['i in 0:6'], 'kernel': 'mix', 'args': {'id': 'i', 'n': 32, 'out': 'A[i%3]', 'in0': 'A[(i+1)%3]'}}",
+     .n_devices = 3,
+     .has_no_peers = true},
+    {.name = "little memory",
+     .buffers = U64("A", 8, ""),
+     .tasks = "{'for': ['r in 0:2', 'i in 0:8'], 'kernel': 'mix', "
+              "'args': {'id': 'r*8+i', 'n': 32, 'out': 'A[i]', 'in0': 'A[(i+3)%8]'}}",
+     .n_devices = 1,
+     .device_bytes = 3 * 256},
+    {.name = "little memory on two devices",
+     .buffers = U64("A", 8, ", 'home': 'cyclic:{i}'"),
+     .tasks = "{'for': ['r in 0:2', 'i in 0:8'], 'kernel': 'mix', "
+              "'args': {'id': 'r*8+i', 'n': 32, 'out': 'A[i]', 'in0': 'A[(i+3)%8]'}}",
+     .n_devices = 2,
+     .device_bytes = 2 * 256},
+    {.name = "collectives by NCCL",
+     .buffers = U64("A", 4, ", 'home': 'cyclic:{i}'") ", " U64("B", 4, ", 'home': 'cyclic:{i}'"),
+     .tasks = "{'for': ['i in 0:4'], 'kernel': 'mix', 'args': {'id': 'i', 'n': 32, 'out': 'A[i]'}}, "
+              "{'for': ['i in 0:4'], 'kernel': 'mix', 'args': {'id': 'i+4', 'n': 32, 'out': 'B[i]'}}, "
+              "{'collective': 'allreduce', 'op': 'sum', 'buffers': 'A[*]'}, {'collective': 'broadcast', 'root': 1, 'buffers': 'B[*]'}, "
+              "{'collective': 'allgather', 'buffers': 'B[*]'}, {'collective': 'sendrecv', 'buffers': ['A[1]', 'A[2]']}, "
+              "{'for': ['i in 0:4'], 'kernel': 'mix', 'args': {'id': 'i+8', 'n': 32, 'out': 'A[i]', 'in0': 'B[i]'}}",
+     .n_devices = 4,
+     .has_nccl = true},
+    {.name = "collectives by the host",
+     .buffers = U64("A", 3, ", 'home': 'cyclic:{i}'"),
+     .tasks = "{'for': ['i in 0:3'], 'kernel': 'mix', 'args': {'id': 'i', 'n': 32, 'out': 'A[i]'}}, "
+              "{'collective': 'allreduce', 'op': 'sum', 'buffers': 'A[*]'}, "
+              "{'for': ['i in 0:3'], 'kernel': 'mix', 'args': {'id': 'i+8', 'n': 32, 'out': 'A[i]'}}",
+     .n_devices = 3},
+    {.name = "bodies",
+     .buffers = U64("A", 2, "") ", 'x': {'dtype': 'f64', 'shape': [1], 'init': {'fill': 8}}, "
+                "'go': {'dtype': 'i32', 'shape': [1], 'init': {'fill': 1}}",
+     .tasks = MIX(1, "A[0]", "") ", {'repeat': 2, 'do': [" MIX(2, "A[0]", ", 'in0': 'A[1]'") ", " MIX(3, "A[1]", ", 'in0': 'A[0]'")
+              "]}, {'while': 'go', 'max': 9, 'do': [" MIX(4, "A[0]", "") ", "
+              "{'kernel': 'scale', 'args': {'n': 1, 'a': 0.5, 'x': 'x'}}, "
+              "{'kernel': 'is_above', 'args': {'x': 'x', 'limit': 3, 'go': 'go'}}]}, "
+              "{'if': 'go', 'then': [" MIX(5, "A[1]", "") "], 'else': [" MIX(6, "A[1]", "") "]}, " MIX(7, "A[1]", ", 'in0': 'A[0]'"),
+     .n_devices = 1},
+    {.name = "devices and CPUs",
+     .buffers = U64("A", 4, ""),
+     .tasks = ON("cuda", "mix", 1, "A[0]", "") ", " ON("cpu", "mix", 2, "A[1]", "") ", "
+              ON("cpu", "mix", 3, "A[2]", ", 'in0': 'A[0]'") ", " ON("cuda", "mix", 4, "A[3]", ", 'in0': 'A[1]', 'in1': 'A[2]'") ", "
+              ON("cpu", "mix", 5, "A[0]", ", 'in0': 'A[3]'") ", " ON("cuda", "mix", 6, "A[1]", ", 'in0': 'A[0]'"),
+     .n_devices = 2},
+    {.name = "groups",
+     .buffers = U64("A", 3, ""),
+     .tasks = "{'for': ['i in 0:4'], 'kernel': 'add', 'args': {'id': 'i', 'n': 32, 'acc': 'A[0]', 'in0': 'A[1]'}}, "
+              "{'for': ['i in 0:4'], 'on': 'cuda', 'kernel': 'commute', 'args': {'id': 'i', 'n': 32, 'acc': 'A[1]'}}, "
+              "{'for': ['i in 0:4'], 'on': 'cpu+cuda', 'kernel': 'commute', 'args': {'id': 'i+9', 'n': 32, 'acc': 'A[2]'}}",
+     .n_devices = 1},
+    {.name = "a kernel from source",
+     .buffers = U64("A", 2, ""),
+     .kernels = ", 'twice': {'params': [{'name': 'n', 'type': 'i32'}, {'name': 'x', 'type': 'u64*', 'access': 'inout'}], "
+                "'variants': [{'on': 'cuda', 'grid': ['ceildiv(n, 32)'], 'block': [32], 'code': ["
+                "'extern \\'C\\' __global__ void twice(int n, unsigned long long *x)', "
+                "'{ int i = blockIdx.x * blockDim.x + threadIdx.x; if (i < n) x[i] = 2 * x[i] + 1; }']}, "
+                "{'on': 'cpu', 'c': ['#include \\'tgraph.h\\'', '#include <stdint.h>', "
+                "'int twice(void **args, const struct tg_context *c) { (void)c; uint64_t *x = *(uint64_t **)args[1];', "
+                "'for (int i = 0; i < *(int *)args[0]; i++) x[i] = 2 * x[i] + 1; return 0; }']}]}",
+     .tasks = MIX(1, "A[0]", "") ", {'kernel': 'twice', 'args': {'n': 32, 'x': 'A[0]'}}, " MIX(2, "A[1]", ", 'in0': 'A[0]'"),
+     .n_devices = 1},
+    {.name = "a recorded run",
+     .buffers = U64("A", 2, ", 'home': 'cyclic:{i}'"),
+     .tasks = MIX(1, "A[0]", "") ", {'repeat': 2, 'do': [" MIX(2, "A[1]", ", 'in0': 'A[0]'") "]}, "
+              MIX(3, "A[0]", ", 'in0': 'A[1]'") ", {'fill': 'A[1]', 'value': 3}",
+     .n_devices = 2,
+     .is_recorded = true},
+    {.name = "data that stays",
+     .buffers = U64("A", 4, ""),
+     .tasks = "{'for': ['i in 0:4'], 'kernel': 'mix', 'args': {'id': 'i', 'n': 32, 'out': 'A[i]', 'in0': 'A[(i+1)%4]'}}",
+     .n_devices = 2,
+     .keeps_data = true},
+    {.name = "the program's memory",
+     .buffers = U64("A", 2, "") ", " U64("B", 2, ""),
+     .tasks = MIX(1, "A[0]", ", 'in0': 'B[0]'") ", " MIX(2, "A[1]", ", 'in0': 'A[0]'") ", " ON("cpu", "mix", 3, "B[1]", ", 'in0': 'A[1]'"),
+     .n_devices = 1,
+     .is_program_memory = true},
+};
+enum { N_SCENARIOS = sizeof scenarios / sizeof *scenarios };
+
+/* ---- Calls --------------------------------------------------------------------------------*/
+
+static const char *const call_names[] = {
+#define NAME_X(name, symbol, since, params) #name,
+    TGI_CUDA_CALLS(NAME_X)
+#undef NAME_X
+};
+enum { N_CALLS = sizeof call_names / sizeof *call_names };
+
+static bool is_answer(const char *call, int code)
+{
+    return strcmp(call, "cuFuncGetParamInfo") == 0 && code == CUDA_ERROR_INVALID_VALUE;
+}
+
+/* The stand-in for NCCL looks up, changes and restores the thread's context; that is not what is tested here. */
+static bool is_for_nccl(const struct scenario *s, const char *call)
+{
+    return s->has_nccl && (strcmp(call, "cuCtxGetCurrent") == 0 || strcmp(call, "cuCtxSetCurrent") == 0);
+}
+
+/* Where no report is right, a failure is no loss: a slower way is taken or something is given back that goes with the
+ * process at the latest.  Nothing else may fail in silence. */
+static bool may_be_silent(const char *call, int code, enum standin_fail how)
+{
+    static const char *const calls[] = {
+        "cuMemHostRegister",         /* copies from memory that is not pinned are slower */
+        "cuMemHostUnregister",       /* the rest: ends of things */
+        "cuMemFree",
+        "cuMemFreeHost",
+        "cuEventDestroy",
+        "cuStreamDestroy",
+        "cuModuleUnload",
+        "cuCtxPopCurrent",
+        "cuDevicePrimaryCtxRelease",
+        "cuGetErrorName",            /* names of errors, of which there are none */
+        "cuGetErrorString",
+    };
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
+        if (strcmp(call, calls[i]) == 0)
+            return true;
+    /* This is how the driver says that a kernel has no such argument. */
+    if (is_answer(call, code))
+        return true;
+    /* On the way to memory: tried once more, with less or after other tiles have gone. */
+    bool is_reserving = strcmp(call, "cuMemAlloc") == 0 || strcmp(call, "cuCtxSetCurrent") == 0 || strcmp(call, "cuCtxPushCurrent") == 0;
+    return is_reserving && code == CUDA_ERROR_OUT_OF_MEMORY && how == STANDIN_ONCE;
+}
+
+enum phase { OPENING, PREPARING, RUNNING };
+
+/* ---- A pass -------------------------------------------------------------------------------*/
+
+static struct {
+    const struct scenario *scenario;
+    struct tg_graph *graph;
+    uint64_t *expected, *have;
+    uint64_t *memory; /* the program's */
+    const char *call; /* the case at hand, for reports */
+    uint64_t nth;
+    int code;
+    enum standin_fail how;
+} at;
+
+struct outcome {
+    int status;          /* the first failure */
+    enum phase phase;    /* of it */
+    bool has_tile_failed, has_tile_failed_first;
+    bool is_hit_in_time; /* the call failed before things were given back, of which nobody is told */
+    struct tg_error err;
+};
+
+static void describe(char *text, size_t size)
+{
+    static const char *const how[] = {"once", "for ever", "like a fault of the device", "not at all"};
+    snprintf(text, size, "\"%s\", call %llu of %s fails with %d %s", at.scenario->name, (unsigned long long)at.nth,
+             at.call ? at.call : "none", at.code, how[at.how]);
+}
+
+#define COMPLAIN(...)                                        \
+    do {                                                     \
+        char case_[256];                                     \
+        describe(case_, sizeof case_);                       \
+        fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, case_); \
+        fprintf(stderr, __VA_ARGS__);                        \
+        fputc('\n', stderr);                                 \
+        if (++n_complaints == MAX_COMPLAINTS)                \
+            abort();                                         \
+    } while (0)
+
+static void too_long(int signal)
+{
+    char text[300];
+    (void)signal;
+    describe(text, sizeof text);
+    fprintf(stderr, "%s: not over after %d seconds\n", text, LIMIT_S);
+    abort();
+}
+
+static void note(struct outcome *o, int status, enum phase phase, const struct tg_error *err)
+{
+    if (status == 0 || o->status)
+        return;
+    o->status = status;
+    o->phase = phase;
+    o->has_tile_failed_first = o->has_tile_failed;
+    o->err = *err;
+    if (err->status != status || !err->text[0])
+        COMPLAIN("status %d, but the error has %d and the text \"%s\"", status, err->status, err->text);
+}
+
+static void check_data(struct tg_run *run, struct outcome *o)
+{
+    o->has_tile_failed |= !device_read(run, at.graph, at.have);
+    if (o->status == 0 && !o->has_tile_failed && memcmp(at.have, at.expected, device_words(at.graph) * sizeof *at.have))
+        COMPLAIN("success, but the results are wrong");
+}
+
+static void init_memory(void)
+{
+    for (uint32_t b = 0; at.scenario->is_program_memory && b < at.graph->space->n_buffers; b++) {
+        uint64_t *words = at.graph->space->buffers[b].host;
+        for (size_t i = 0; i < 64; i++)
+            words[i] = i;
+    }
+}
+
+static struct outcome pass(void)
+{
+    struct tg_runtime_options ro = TG_RUNTIME_OPTIONS_INIT;
+    struct tg_run_options options = TG_RUN_OPTIONS_INIT;
+    struct outcome o = {0};
+    struct tg_runtime *rt;
+    struct tg_run *run;
+    struct tg_error err;
+    ro.n_workers = 2;
+    ro.is_unbound = true;
+    ro.devices = "cuda";
+    ro.device_bytes = at.scenario->device_bytes;
+    options.is_recorded = at.scenario->is_recorded;
+    options.keep_data = at.scenario->keeps_data;
+    memset(&err, 0, sizeof err);
+    int rc = tg_runtime_create(&ro, &rt, &err);
+    note(&o, rc, OPENING, &err);
+    o.is_hit_in_time = true;
+    if (rc)
+        return o;
+    rc = tg_run_create(rt, at.graph, &options, &run, &err);
+    note(&o, rc, PREPARING, &err);
+    for (int i = 0; rc == 0 && i < N_STARTS; i++) {
+        init_memory();
+        int answer = tg_run_execute(run, &err);
+        note(&o, answer, RUNNING, &err);
+        if (i == N_STARTS - 1 || !options.keep_data)
+            check_data(run, &o);
+    }
+    o.is_hit_in_time = standin.standin_fail_hits() > 0;
+    if (rc == 0)
+        tg_run_destroy(run);
+    tg_runtime_destroy(rt);
+    return o;
+}
+
+/* ---- Cases --------------------------------------------------------------------------------*/
+
+static void expect_nothing_left(void)
+{
+    char text[4096];
+    if (standin.standin_pending_accesses())
+        COMPLAIN("work is still queued");
+    if (nccl.standin_nccl_alive()) /* first, as it lets go of what aborted ones held */
+        COMPLAIN("communicators are left over");
+    if (standin.standin_leaks(text, sizeof text))
+        COMPLAIN("left over: %s", text);
+    if (standin.standin_violations(text, sizeof text))
+        COMPLAIN("seen: %s", text);
+}
+
+/* Calls that are made for a task alone. */
+static bool is_for_a_task(const char *call)
+{
+    static const char *const calls[] = {"cuLaunchKernel", "cuMemcpyHtoDAsync", "cuMemcpyPeerAsync", "cuMemAlloc",
+                                        "cuMemsetD32Async", "cuStreamWaitEvent", "cuEventElapsedTime"};
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
+        if (strcmp(call, calls[i]) == 0)
+            return true;
+    return false;
+}
+
+static void expect_report(const struct outcome *o)
+{
+    if (o->status == 0) {
+        if (!o->has_tile_failed && o->is_hit_in_time && !may_be_silent(at.call, at.code, at.how))
+            COMPLAIN("nobody was told");
+        return;
+    }
+    bool is_librarys = at.scenario->has_nccl && strstr(o->err.text, "NCCL says");
+    /* Where the failure itself is ignored, what the fault does to later calls is told. */
+    bool is_later = may_be_silent(at.call, at.code, at.how) || o->has_tile_failed_first;
+    if (!strstr(o->err.text, is_later ? "returned CUDA_ERROR" : at.call) && !is_librarys &&
+        !is_answer(at.call, at.code))
+        COMPLAIN("the text does not name it: %s", o->err.text);
+    if (o->phase == RUNNING && is_for_a_task(at.call) && !is_later && (!o->err.task[0] || !strstr(o->err.text, o->err.task)))
+        COMPLAIN("the text does not name the task: %s", o->err.text);
+    if (tg_status_exit_code(o->status) == 0)
+        COMPLAIN("status %d lets a program exit with 0", o->status);
+}
+
+static void expect_new_runtime_works(void)
+{
+    const char *call = at.call;
+    struct outcome o;
+    standin.standin_fail_clear();
+    o = pass();
+    at.call = call;
+    if (o.status || o.has_tile_failed)
+        COMPLAIN("a new runtime does not work afterwards: %s", o.err.text);
+    expect_nothing_left();
+}
+
+static void try_one(const char *call, uint64_t nth, int code, enum standin_fail how, uint64_t seed)
+{
+    at.call = call;
+    at.nth = nth;
+    at.code = code;
+    at.how = how;
+    alarm(LIMIT_S);
+    device_reset(at.scenario->n_devices, seed, !at.scenario->has_no_peers);
+    standin.standin_fail(call, nth, code, how);
+    struct outcome o = pass();
+    bool is_hit = standin.standin_fail_hits() > 0;
+    if (is_hit)
+        expect_report(&o);
+    else if (o.status || o.has_tile_failed)
+        COMPLAIN("failed all the same: %s", o.err.text);
+    if (how == STANDIN_ONCE || !is_hit) {
+        expect_nothing_left();
+        expect_new_runtime_works();
+    }
+    alarm(0);
+}
+
+/* Which of n calls to let fail: all, or the first and the last, or one of them. */
+static bool is_chosen(uint64_t nth, uint64_t n, enum standin_fail how, struct dice *d)
+{
+    static int all = -1;
+    if (all < 0)
+        all = getenv("TGRAPH_TEST_ALL") != NULL;
+    bool is_end = how == STANDIN_ONCE && !IS_SLOW && (nth == 1 || nth == n);
+    return all || is_end || roll(d, (uint32_t)n * (IS_SLOW ? 4 : 1)) == 0;
+}
+
+static void open_scenario(const struct scenario *s)
+{
+    memset(&at, 0, sizeof at);
+    at.scenario = s;
+    at.how = STANDIN_SKIP;
+    at.graph = device_graph(s->buffers, s->kernels ? s->kernels : "", s->tasks);
+    at.expected = device_expected(at.graph, s->keeps_data, N_STARTS);
+    at.have = calloc(device_words(at.graph) + 1, sizeof *at.have);
+    at.memory = calloc(device_words(at.graph) + 1, sizeof *at.memory);
+    assert_true(at.have && at.memory);
+    for (uint32_t b = 0; s->is_program_memory && b < at.graph->space->n_buffers; b++)
+        at.graph->space->buffers[b].host = at.memory + 64 * b;
+    setenv("TGRAPH_NCCL", s->has_nccl ? nccl_path : "off", 1); /* off: there is no such library */
+}
+
+static void close_scenario(void)
+{
+    tg_graph_destroy(at.graph);
+    free(at.expected);
+    free(at.have);
+    free(at.memory);
+}
+
+static void count_calls(uint64_t *counts, uint64_t seed)
+{
+    device_reset(at.scenario->n_devices, seed, !at.scenario->has_no_peers);
+    alarm(LIMIT_S);
+    struct outcome o = pass();
+    alarm(0);
+    if (o.status || o.has_tile_failed)
+        COMPLAIN("failed: %s", o.err.text);
+    expect_nothing_left();
+    for (int i = 0; i < N_CALLS; i++)
+        counts[i] = standin.standin_calls(call_names[i]);
+}
+
+static void fail_calls(enum standin_fail how, const int *codes, int n_codes)
+{
+    uint64_t seed = test_seed(1), n_cases = 0;
+    const char *only = getenv("TGRAPH_TEST_SCENARIO"), *only_call = getenv("TGRAPH_TEST_CALL");
+    struct dice d = {mix64(seed)};
+    for (int s = 0; s < N_SCENARIOS; s++) {
+        uint64_t counts[N_CALLS];
+        if (only && strcmp(only, scenarios[s].name))
+            continue;
+        open_scenario(&scenarios[s]);
+        count_calls(counts, seed);
+        for (int c = 0; c < N_CALLS; c++) {
+            if (is_for_nccl(&scenarios[s], call_names[c]) || (only_call && strcmp(only_call, call_names[c])))
+                continue;
+            for (uint64_t nth = 1; nth <= counts[c]; nth++)
+                if (is_chosen(nth, counts[c], how, &d)) {
+                    try_one(call_names[c], nth, codes[roll(&d, (uint32_t)n_codes)], how, seed + nth);
+                    n_cases++;
+                }
+        }
+        close_scenario();
+    }
+    printf("%llu cases\n", (unsigned long long)n_cases);
+    assert_int_equal(n_complaints, 0);
+}
+
+static void a_call_that_fails_once_is_reported_and_leaves_nothing(void **state)
+{
+    (void)state;
+    static const int codes[] = {CUDA_ERROR_INVALID_VALUE, CUDA_ERROR_OUT_OF_MEMORY, CUDA_ERROR_UNKNOWN};
+    fail_calls(STANDIN_ONCE, codes, 3);
+}
+
+static void a_call_that_fails_for_ever_hangs_nothing(void **state)
+{
+    (void)state;
+    static const int codes[] = {CUDA_ERROR_INVALID_VALUE, CUDA_ERROR_OUT_OF_MEMORY, CUDA_ERROR_UNKNOWN};
+    fail_calls(STANDIN_FOREVER, codes, 3);
+}
+
+static void a_fault_of_the_device_at_any_call_ends_the_run(void **state)
+{
+    (void)state;
+    static const int codes[] = {CUDA_ERROR_ILLEGAL_ADDRESS, CUDA_ERROR_LAUNCH_FAILED, CUDA_ERROR_ECC_UNCORRECTABLE};
+    fail_calls(STANDIN_STICKY, codes, 3);
+}
+
+/* ---- Libraries ----------------------------------------------------------------------------*/
+
+static const struct scenario *find_scenario(const char *name)
+{
+    for (int i = 0; i < N_SCENARIOS; i++)
+        if (strcmp(scenarios[i].name, name) == 0)
+            return &scenarios[i];
+    abort();
+}
+
+/* One pass with a call of a library failing; false: it was not called so often. */
+static bool try_nccl(const char *call, unsigned nth)
+{
+    at.call = call;
+    at.nth = nth;
+    alarm(LIMIT_S);
+    device_reset(at.scenario->n_devices, nth, true);
+    nccl.standin_nccl_fail(call, nth, ncclSystemError);
+    struct outcome o = pass();
+    bool is_hit = nccl.standin_nccl_fail_hits() > 0;
+    /* Without a version there is no library that will do, and the host does the work; the rest: ends of things. */
+    bool may_be_silent = strcmp(call, "ncclGetVersion") == 0 || strcmp(call, "ncclCommDestroy") == 0;
+    if (is_hit && o.status == 0 && !may_be_silent)
+        COMPLAIN("nobody was told");
+    if (o.status && (!strstr(o.err.text, "NCCL says: unhandled system error") || !strstr(o.err.text, "over cuda:") || !o.err.task[0]))
+        COMPLAIN("the text does not name library, devices and task: %s", o.err.text);
+    expect_nothing_left();
+    nccl.standin_nccl_fail(call, 1, ncclSuccess);
+    expect_new_runtime_works();
+    alarm(0);
+    return is_hit;
+}
+
+static void a_call_of_nccl_that_fails_is_reported(void **state)
+{
+    static const char *const calls[] = {"ncclGetVersion", "ncclCommInitAll", "ncclCommDestroy", "ncclCommGetAsyncError",
+                                        "ncclGroupStart", "ncclGroupEnd", "ncclAllReduce", "ncclBroadcast",
+                                        "ncclAllGather", "ncclSend", "ncclRecv"};
+    (void)state;
+    open_scenario(find_scenario("collectives by NCCL"));
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        unsigned nth = 1;
+        while (try_nccl(calls[i], nth) && nth < (IS_SLOW ? 2 : 12))
+            nth++;
+        assert_true(nth > 1); /* it is called */
+    }
+    close_scenario();
+    assert_int_equal(n_complaints, 0);
+}
+
+/* What a rank waits for never comes, and the library alone knows. */
+static void an_error_that_nccl_notices_by_itself_ends_the_run(void **state)
+{
+    struct tg_runtime_options ro = TG_RUNTIME_OPTIONS_INIT;
+    struct tg_runtime *rt;
+    struct tg_run *run;
+    struct tg_error err;
+    (void)state;
+    open_scenario(find_scenario("collectives by NCCL"));
+    device_reset(at.scenario->n_devices, 1, true);
+    alarm(LIMIT_S);
+    ro.n_workers = 1;
+    ro.devices = "cuda";
+    assert_int_equal(tg_runtime_create(&ro, &rt, &err), 0);
+    assert_int_equal(tg_run_create(rt, at.graph, NULL, &run, &err), 0);
+    assert_int_equal(tg_run_execute(run, &err), 0);
+    nccl.standin_nccl_hang(true);
+    assert_int_equal(tg_run_start(run, &err), 0);
+    while (nccl.standin_nccl_operations() < 2 * 4) /* all of both starts are enqueued */
+        usleep(1000);
+    nccl.standin_nccl_async(ncclRemoteError);
+    assert_int_not_equal(tg_run_wait(run, &err), 0);
+    assert_non_null(strstr(err.text, "over cuda:"));
+    assert_non_null(strstr(err.text, "NCCL says: remote process exited"));
+    tg_run_destroy(run);
+    tg_runtime_destroy(rt);
+    expect_nothing_left();
+    expect_new_runtime_works();
+    close_scenario();
+    alarm(0);
+    assert_int_equal(n_complaints, 0);
+}
+
+static void a_call_of_nvrtc_that_fails_is_reported(void **state)
+{
+    /* GetLoweredName: then the name is what the graph says, as with extern "C". */
+    static const char *const calls[] = {"nvrtcVersion", "nvrtcCreateProgram", "nvrtcAddNameExpression", "nvrtcCompileProgram",
+                                        "nvrtcGetCUBINSize", "nvrtcGetCUBIN", "nvrtcGetLoweredName", "nvrtcDestroyProgram"};
+    (void)state;
+    open_scenario(find_scenario("a kernel from source"));
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        char folder[sizeof device_folder + 16];
+        struct outcome o;
+        snprintf(folder, sizeof folder, "%s/cache-%zu", device_folder, i); /* nothing is found there */
+        setenv("TGRAPH_CACHE_DIR", folder, 1);
+        at.call = calls[i];
+        at.nth = 1;
+        alarm(LIMIT_S);
+        device_reset(1, i, true);
+        rtc.standin_nvrtc_fail(calls[i], 1, NVRTC_ERROR_INTERNAL_ERROR);
+        o = pass();
+        assert_true(rtc.standin_nvrtc_has_failed());
+        if (i == 0 && o.status != TG_E_NO_LIBRARY)
+            COMPLAIN("status %d, text %s", o.status, o.err.text);
+        if (i > 0 && i < 6 && (o.status != TG_E_COMPILE || !strstr(o.err.text, calls[i]) || !strstr(o.err.text, "\"twice\"") ||
+                               !strstr(o.err.text, "NVRTC_ERROR_INTERNAL_ERROR") || !o.err.line))
+            COMPLAIN("status %d, line %u, text %s", o.status, o.err.line, o.err.text);
+        if (i >= 6 && o.status)
+            COMPLAIN("failed: %s", o.err.text);
+        expect_nothing_left();
+    }
+    setenv("TGRAPH_CACHE_DIR", device_folder, 1);
+    expect_new_runtime_works();
+    close_scenario();
+    alarm(0);
+    assert_int_equal(n_complaints, 0);
+}
+
+static int load(void **state)
+{
+    (void)state;
+    signal(SIGALRM, too_long);
+    if (!device_load())
+        return -1;
+    snprintf(nccl_path, sizeof nccl_path, "%s", getenv("TGRAPH_NCCL"));
+    return 0;
+}
+
+static int unload(void **state)
+{
+    (void)state;
+    device_unload();
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_call_of_nvrtc_that_fails_is_reported), /* first: the library is not loaded yet */
+        cmocka_unit_test(a_call_of_nccl_that_fails_is_reported),
+        cmocka_unit_test(an_error_that_nccl_notices_by_itself_ends_the_run),
+        cmocka_unit_test(a_call_that_fails_once_is_reported_and_leaves_nothing),
+        cmocka_unit_test(a_call_that_fails_for_ever_hangs_nothing),
+        cmocka_unit_test(a_fault_of_the_device_at_any_call_ends_the_run),
+    };
+    return cmocka_run_group_tests(tests, load, unload);
+}
