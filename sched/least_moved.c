@@ -87,23 +87,32 @@ static void walk_control(struct walk *w, const struct tg_graph *g, uint32_t task
     }
 }
 
+/* Where a task ran, which is where it was placed unless another device has taken it. */
+static uint32_t node_of(const struct walk *w, const struct tgi_span *span, uint32_t placed)
+{
+    uint32_t n_workers = w->run->runtime->n_workers;
+    return placed == TGI_HOST_NODE || span->worker < n_workers ? placed
+                                                               : (span->worker - n_workers) / TGI_COMPUTE_LANES + 1;
+}
+
 static void walk_graph(struct walk *w, const struct tg_graph *g, const struct tgi_round *round)
 {
-    const uint8_t *node = NULL, *via;
-    tgi_placement_of(w->run->offload->placement, g, &node, &via);
+    const struct tgi_span *spans = round ? round->spans : w->run->spans;
+    const uint8_t *placed = NULL, *via;
+    tgi_placement_of(w->run->offload->placement, g, &placed, &via);
     for (uint32_t i = 0; i < g->n_tasks; i++) {
-        uint32_t t = g->topo ? g->topo[i] : i;
+        uint32_t t = g->topo ? g->topo[i] : i, node = node_of(w, &spans[t], placed[t]);
         const struct tgi_op *op = tgi_graph_op(g, t);
         if (op->kind >= TGI_OP_REPEAT) {
             walk_control(w, g, t, round);
             continue;
         }
         /* Reads first: what a task writes is nowhere else afterwards. */
-        w->is_anywhere = op->kind == TGI_OP_COLLECTIVE && node[t] != TGI_HOST_NODE;
+        w->is_anywhere = op->kind == TGI_OP_COLLECTIVE && node != TGI_HOST_NODE;
         for (int pass = 0; pass < 2; pass++)
             for (uint32_t k = 0; k < op->n_params; k++)
                 if ((op->params[k].access == TG_IN) == (pass == 0))
-                    walk_argument(w, tgi_graph_word(g, t, k), op->params[k].access, node[t]);
+                    walk_argument(w, tgi_graph_word(g, t, k), op->params[k].access, node);
         w->is_anywhere = false;
     }
 }

@@ -12,8 +12,6 @@
 #include "sched/futex.h"
 
 enum {
-    AHEAD = 512,          /* commands a device may have queued before more are submitted to it */
-    SEAL_EVERY = 64,      /* commands, so that progress is seen */
     BURST = 32,           /* tasks submitted between two looks at the lanes */
     SPINS = 2000,         /* looks without progress before the submitter yields its core */
     NAP_NS = 20000,
@@ -273,17 +271,6 @@ static struct tgi_offload_task *take(struct tgi_offload *o, uint32_t node)
     return NULL;
 }
 
-/* Whether a device has as much queued as is good: what is submitted later can still be placed elsewhere. */
-static bool is_full(const struct tgi_offload *o, uint32_t node)
-{
-    uint64_t n = 0;
-    if (node == TGI_HOST_NODE || o->is_dead)
-        return false;
-    for (uint32_t k = 0; k < TGI_COMPUTE_LANES; k++)
-        n += tgi_order_n_pending(o->order, tgi_lane_of(node - 1, k));
-    return n >= AHEAD;
-}
-
 /* Some of what is ready, devices in turn; true if anything was. */
 static bool submit_some(struct tgi_offload *o)
 {
@@ -291,7 +278,9 @@ static bool submit_some(struct tgi_offload *o)
     for (uint32_t i = 0; o->n_ready && i < BURST; i++) {
         bool found = false;
         for (uint32_t node = 0; node <= o->devices->n_devices; node++) {
-            struct tgi_offload_task *t = is_full(o, node) ? NULL : take(o, node);
+            struct tgi_offload_task *t = tgi_offload_is_full(o, node) ? NULL : take(o, node);
+            if (!t)
+                t = tgi_offload_steal(o, node);
             if (t)
                 tgi_offload_submit(o, t);
             found |= t != NULL;
@@ -337,6 +326,7 @@ static void *submitter_main(void *arg)
             if (o->n_ready == 0 || !has_moved)
                 tgi_offload_seal_all(o); /* nothing follows at once: what is there shall be seen to be done */
             has_moved |= look_at_lanes(o);
+            tgi_offload_measure(o);
         }
         flush(o);
         if (has_moved) {

@@ -70,6 +70,7 @@ struct tgi_offload_run {
     struct tgi_event *base[TGI_MAX_DEVICES]; /* of a recorded run: time zero of each device */
     int64_t base_ns[TGI_MAX_DEVICES]; /* the run's clock then */
     uint64_t n_device_tasks[TGI_MAX_DEVICES];
+    uint64_t n_stolen;         /* of these: by another device than the one they were placed on */
     uint32_t n_starts;         /* the first one finds nothing on devices */
     struct tg_run *run;
     struct tgi_offload_run *next; /* among those that are active */
@@ -98,6 +99,13 @@ struct tgi_ready {
     uint32_t first, n, cap;
 };
 
+/* What a device's commands take, as seen from here. */
+struct tgi_pace {
+    double command_ns; /* smoothed; 0: nothing was measured yet */
+    uint64_t n_done;   /* commands, at the last look */
+    uint64_t seen_ns;  /* when that was; 0: the device was idle */
+};
+
 struct tgi_offload {
     struct tg_runtime *runtime;
     struct tgi_devices *devices;
@@ -122,6 +130,7 @@ struct tgi_offload {
     uint32_t n_watches;
     struct tgi_watch *free_watches;
     uint32_t next_lane[TGI_MAX_DEVICES];
+    struct tgi_pace pace[TGI_MAX_DEVICES];
     struct tgi_offload_run *active; /* runs that have begun and not ended */
     bool is_dead;               /* the devices are lost: nothing of theirs is waited for any more */
     struct tg_error lost;       /* then: what was seen first */
@@ -145,6 +154,16 @@ void tgi_offload_seal_all(struct tgi_offload *o);
 void tgi_offload_failed(struct tgi_offload *o, const struct tg_error *err);
 /* What became of some commands is not known: waits for all that the devices have. */
 void tgi_offload_drain(struct tgi_offload *o);
+
+/* offload_balance.c: the submitter */
+/* After a look at the lanes. */
+void tgi_offload_measure(struct tgi_offload *o);
+/* Whether a node has as much queued as is good. */
+bool tgi_offload_is_full(const struct tgi_offload *o, uint32_t node);
+/* Commands of a lane after which an event is due. */
+uint32_t tgi_offload_seal_every(const struct tgi_offload *o, uint32_t device);
+/* A task that is ready for another device and better off on this node, whose it is now; NULL: none. */
+struct tgi_offload_task *tgi_offload_steal(struct tgi_offload *o, uint32_t node);
 
 /* offload_submit.c: the submitter */
 void tgi_offload_submit(struct tgi_offload *o, struct tgi_offload_task *task);

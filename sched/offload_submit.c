@@ -107,7 +107,7 @@ static uint32_t choose_lane(struct tgi_offload *o, const struct tgi_instance *in
 static int seal_tail(struct tgi_offload *o, uint32_t lane, struct tg_error *err)
 {
     struct tgi_offload_lane *l = &o->lanes[lane];
-    bool is_wanted = (l->tail && l->tail->n_later) || l->n_unsealed >= 64;
+    bool is_wanted = (l->tail && l->tail->n_later) || l->n_unsealed >= tgi_offload_seal_every(o, tgi_lane_device(lane));
     if (!is_wanted)
         return 0;
     l->n_unsealed = 0;

@@ -99,8 +99,7 @@ static void add_movement(struct tgi_placement *p, uint32_t tile, enum tg_access 
     m->bytes += bytes;
     if (access == TG_OUT || p->owner[tile] == m->node)
         return;
-    bool is_on_device = p->owner[tile] != NO_OWNER && p->owner[tile] != TGI_HOST_NODE;
-    m->ns += (double)bytes / (is_on_device ? PEER_LINK_BYTES_PER_NS : HOST_LINK_BYTES_PER_NS);
+    m->ns += tgi_placement_copy_ns(p->devices, p->owner[tile] == NO_OWNER ? TGI_HOST_NODE : p->owner[tile], m->node, bytes);
 }
 
 /* ---- Where a task may run -----------------------------------------------------------------*/
@@ -160,6 +159,22 @@ static int no_place(const struct tgi_placement *p, const struct tg_graph *g, uin
     if (g->site_of && err && tgi_space_locate(g->space, g->site_of[task], &line, &column))
         tgi_error_set_position(err, p->run->graph->space->file, line, column);
     return rc;
+}
+
+bool tgi_placement_allows(const struct tgi_placement *p, const struct tg_graph *g, uint32_t task, uint32_t device)
+{
+    struct choice c = choices(p, g, task);
+    return (c.preferred ? c.preferred : c.devices) >> device & 1;
+}
+
+double tgi_placement_copy_ns(const struct tgi_devices *ds, uint32_t from, uint32_t to, uint64_t bytes)
+{
+    if (from == to)
+        return 0;
+    if (from == TGI_HOST_NODE || to == TGI_HOST_NODE)
+        return (double)bytes / HOST_LINK_BYTES_PER_NS;
+    return ds->info[to - 1].has_peer[from - 1] ? (double)bytes / PEER_LINK_BYTES_PER_NS
+                                               : 2 * (double)bytes / HOST_LINK_BYTES_PER_NS;
 }
 
 /* ---- Choosing -----------------------------------------------------------------------------*/

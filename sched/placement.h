@@ -22,6 +22,10 @@ void tgi_placement_of(const struct tgi_placement *placement, const struct tg_gra
                       const uint8_t **via_p);
 /* Whether any task is on a device. */
 bool tgi_placement_has_devices(const struct tgi_placement *placement);
+/* Whether a task may run on a device. */
+bool tgi_placement_allows(const struct tgi_placement *placement, const struct tg_graph *graph, uint32_t task, uint32_t device);
+/* Roughly, until links are measured. */
+double tgi_placement_copy_ns(const struct tgi_devices *devices, uint32_t from_node, uint32_t to_node, uint64_t bytes);
 /* The node of each tile of a collective that is performed by devices. */
 void tgi_placement_ranks(const struct tgi_placement *placement, struct tgi_operand *operands, uint32_t n);
 

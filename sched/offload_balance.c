@@ -1,0 +1,151 @@
+/* How much a device is given at a time, and who takes over what waits for another one.
+ *
+ * Pace: a device has as many commands queued as it executes in QUEUE_NS, going by its last ones: enough not to run
+ * dry between two looks, little enough that whatever becomes ready later is still chosen by its urgency, or goes
+ * elsewhere.
+ *
+ * Stealing: a device with nothing ready and less than half of its queue takes from the fullest one the task that that
+ * one would come to last, if its data is moved, and its results back, in less time than it would have waited. */
+#include "sched/offload.h"
+
+#include "sched/placement.h"
+
+enum {
+    QUEUE_NS = 1000000,
+    FIRST_LIMIT = 64, /* commands, until something was measured */
+    LEAST_LIMIT = 16, /* a few for every lane */
+    MOST_LIMIT = 512,
+    N_CANDIDATES = 8
+};
+
+/* ---- Pace ---------------------------------------------------------------------------------*/
+
+static uint64_t n_pending(const struct tgi_offload *o, uint32_t device)
+{
+    uint64_t n = 0;
+    for (uint32_t k = 0; k < TGI_COMPUTE_LANES; k++)
+        n += tgi_order_n_pending(o->order, tgi_lane_of(device, k));
+    return n;
+}
+
+static uint64_t n_done(const struct tgi_offload *o, uint32_t device)
+{
+    uint64_t n = 0;
+    for (uint32_t k = 0; k < TGI_COMPUTE_LANES; k++)
+        n += tgi_order_tail(o->order, tgi_lane_of(device, k)).seq;
+    return n - n_pending(o, device);
+}
+
+void tgi_offload_measure(struct tgi_offload *o)
+{
+    for (uint32_t d = 0; d < o->devices->n_devices; d++) {
+        struct tgi_pace *p = &o->pace[d];
+        uint64_t done = n_done(o, d), now;
+        bool is_busy = n_pending(o, d) > 0;
+        if (done == p->n_done && (p->seen_ns != 0) == is_busy)
+            continue;
+        now = tgi_now_ns();
+        if (p->seen_ns && done > p->n_done) {
+            double ns = (double)(now - p->seen_ns) / (double)(done - p->n_done);
+            p->command_ns += p->command_ns > 0 ? (ns - p->command_ns) / 8 : ns;
+        }
+        p->n_done = done;
+        p->seen_ns = is_busy ? now : 0;
+    }
+}
+
+static uint32_t limit(const struct tgi_offload *o, uint32_t device)
+{
+    double ns = o->pace[device].command_ns;
+    if (ns <= 0)
+        return FIRST_LIMIT;
+    return ns * LEAST_LIMIT >= QUEUE_NS ? LEAST_LIMIT : ns * MOST_LIMIT <= QUEUE_NS ? MOST_LIMIT : (uint32_t)(QUEUE_NS / ns);
+}
+
+bool tgi_offload_is_full(const struct tgi_offload *o, uint32_t node)
+{
+    return node != TGI_HOST_NODE && !o->is_dead && n_pending(o, node - 1) >= limit(o, node - 1);
+}
+
+/* Progress is seen at events: several of them in what is queued, however little that is. */
+uint32_t tgi_offload_seal_every(const struct tgi_offload *o, uint32_t device) { return limit(o, device) / 8; }
+
+/* ---- Stealing -----------------------------------------------------------------------------*/
+
+static uint32_t n_ready_on(const struct tgi_offload *o, uint32_t node)
+{
+    uint32_t n = 0;
+    for (uint32_t c = 0; c < TGI_N_CLASSES; c++)
+        n += o->ready[node][c].n;
+    return n;
+}
+
+static bool is_movable(const struct tgi_offload_task *t, uint32_t thief)
+{
+    const struct tgi_instance *in = t->instance;
+    uint32_t task = tgi_offload_id(t);
+    return tgi_graph_op(in->graph, task)->kind == TGI_OP_KERNEL && !(in->nodes[task].op & TGI_NODE_SHARED) &&
+           tgi_placement_allows(in->run->offload->placement, in->graph, task, thief);
+}
+
+/* Of bringing the task's data from the victim, and what it writes back there. */
+static double move_ns(const struct tgi_offload *o, const struct tgi_offload_task *t, uint32_t victim, uint32_t thief)
+{
+    const struct tgi_instance *in = t->instance;
+    uint32_t task = tgi_offload_id(t), n = tgi_graph_n_words(in->graph, task);
+    const uint64_t *words = in->graph->args + in->nodes[task].args;
+    const struct tgi_op *op = tgi_graph_op(in->graph, task);
+    uint8_t accesses[TG_MAX_PARAMS];
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        accesses[i] = (uint8_t)op->params[i].access;
+        if (op->params[i].access != TG_SCALAR && op->params[i].access != TG_IN && words[i] != TGI_WORD_NULL)
+            bytes += tgi_space_buffer_of(in->graph->space, tgi_word_tile(words[i]))->tile_bytes;
+    }
+    bytes += tgi_replicas_missing(in->run->offload->replicas, words, accesses, n, thief + 1);
+    return tgi_placement_copy_ns(o->devices, victim + 1, thief + 1, bytes);
+}
+
+/* Takes the i-th from the end out of a ring. */
+static struct tgi_offload_task *remove_from(struct tgi_ready *q, uint32_t i)
+{
+    struct tgi_offload_task *t = q->items[(q->first + q->n - 1 - i) % q->cap];
+    for (; i > 0; i--)
+        q->items[(q->first + q->n - 1 - i) % q->cap] = q->items[(q->first + q->n - i) % q->cap];
+    q->n--;
+    return t;
+}
+
+static struct tgi_offload_task *steal_from(struct tgi_offload *o, uint32_t victim, uint32_t thief)
+{
+    uint64_t ahead = n_pending(o, victim) + n_ready_on(o, victim + 1);
+    double gain_ns = (double)ahead * o->pace[victim].command_ns - (double)n_pending(o, thief) * o->pace[thief].command_ns;
+    for (uint32_t c = 0; c < TGI_N_CLASSES; c++) {
+        struct tgi_ready *q = &o->ready[victim + 1][c];
+        for (uint32_t i = 0; i < q->n && i < N_CANDIDATES; i++) {
+            const struct tgi_offload_task *t = q->items[(q->first + q->n - 1 - i) % q->cap];
+            if (is_movable(t, thief) && move_ns(o, t, victim, thief) < gain_ns)
+                return remove_from(q, i);
+        }
+    }
+    return NULL;
+}
+
+struct tgi_offload_task *tgi_offload_steal(struct tgi_offload *o, uint32_t node)
+{
+    uint32_t thief = node - 1, victim = TG_NONE, most = 0;
+    if (node == TGI_HOST_NODE || o->is_dead || n_ready_on(o, node) || n_pending(o, thief) >= limit(o, thief) / 2)
+        return NULL;
+    for (uint32_t d = 0; d < o->devices->n_devices; d++)
+        if (d != thief && n_ready_on(o, d + 1) > most && tgi_offload_is_full(o, d + 1)) {
+            most = n_ready_on(o, d + 1);
+            victim = d;
+        }
+    struct tgi_offload_task *t = victim == TG_NONE ? NULL : steal_from(o, victim, thief);
+    if (t) {
+        t->node = (uint8_t)node;
+        o->n_ready--;
+        t->instance->run->offload->n_stolen++;
+    }
+    return t;
+}
