@@ -14,23 +14,27 @@ static const double total_bytes = (double)N_TILES * TILE_BYTES;
 
 static void *pinned;
 
-/* Median nanoseconds of one copy of everything, to the device, to the host, or both at once (then of half of it each). */
+/* Median nanoseconds of copying everything, a tile at a time, to the device, to the host, or both at once (then half of
+ * it each way). */
 static double bare(const struct bench_options *o, bool is_in, bool is_out)
 {
     CUdeviceptr device;
     CUstream streams[2];
     struct bench_sample sample = {{0}, 0};
-    size_t bytes = (size_t)total_bytes / (is_in && is_out ? 2 : 1), offset = is_in && is_out ? bytes : 0;
+    size_t n = N_TILES / (is_in && is_out ? 2 : 1), offset = is_in && is_out ? n * TILE_BYTES : 0;
     bare_open(0);
     DO(cuMemAlloc, (&device, (size_t)total_bytes));
     for (int i = 0; i < 2; i++)
         DO(cuStreamCreate, (&streams[i], CU_STREAM_NON_BLOCKING));
     for (uint32_t i = 0; i <= o->n_runs; i++) {
         uint64_t begin = bench_now_ns();
-        if (is_in)
-            DO(cuMemcpyHtoDAsync, (device, pinned, bytes, streams[0]));
-        if (is_out)
-            DO(cuMemcpyDtoHAsync, ((char *)pinned + offset, device + offset, bytes, streams[1]));
+        for (size_t t = 0; t < n; t++) {
+            size_t in = t * TILE_BYTES, out = offset + in;
+            if (is_in)
+                DO(cuMemcpyHtoDAsync, (device + in, (char *)pinned + in, TILE_BYTES, streams[0]));
+            if (is_out)
+                DO(cuMemcpyDtoHAsync, ((char *)pinned + out, device + out, TILE_BYTES, streams[1]));
+        }
         for (int k = 0; k < 2; k++)
             DO(cuStreamSynchronize, (streams[k]));
         if (i > 0)
@@ -43,9 +47,40 @@ static double bare(const struct bench_options *o, bool is_in, bool is_out)
     return (double)bench_sample_median(&sample);
 }
 
+/* The same from one device to another. */
+static double bare_peer(const struct bench_options *o)
+{
+    CUcontext ctx[2];
+    CUdeviceptr memory[2];
+    CUstream stream;
+    struct bench_sample sample = {{0}, 0};
+    for (int i = 1; i >= 0; i--) { /* the last one stays current */
+        ctx[i] = bare_open(i);
+        DO(cuMemAlloc, (&memory[i], (size_t)total_bytes));
+    }
+    api->cuCtxEnablePeerAccess(ctx[1], 0); /* may be on already */
+    DO(cuStreamCreate, (&stream, CU_STREAM_NON_BLOCKING));
+    for (uint32_t i = 0; i <= o->n_runs; i++) {
+        uint64_t begin = bench_now_ns();
+        for (size_t t = 0; t < N_TILES; t++)
+            DO(cuMemcpyPeerAsync, (memory[1] + t * TILE_BYTES, ctx[1], memory[0] + t * TILE_BYTES, ctx[0], TILE_BYTES, stream));
+        DO(cuStreamSynchronize, (stream));
+        if (i > 0)
+            bench_sample_add(&sample, bench_now_ns() - begin);
+    }
+    api->cuStreamDestroy(stream);
+    for (int i = 0; i < 2; i++) {
+        DO(cuCtxSetCurrent, (ctx[i]));
+        api->cuMemFree(memory[i]);
+    }
+    bare_close(0);
+    bare_close(1);
+    return (double)bench_sample_median(&sample);
+}
+
 /* ---- tgraph -------------------------------------------------------------------------------*/
 
-enum what { TO_HOST, SCALE, SPIN };
+enum what { TO_HOST, SCALE, SPIN, PEER };
 
 static void add_kernel(struct tg_graph *graph, const char *name, tg_kernel_id *id_p)
 {
@@ -58,7 +93,7 @@ static tg_buffer_id add_buffer(struct tg_graph *graph, enum tg_dtype dtype, void
 {
     tg_buffer_id id;
     struct tg_buffer_spec buffer = TG_BUFFER_SPEC_INIT;
-    buffer.name = "x";
+    buffer.name = tg_graph_find_buffer(graph, "x") == TG_NONE ? "x" : "y";
     buffer.dtype = dtype;
     buffer.n_dims = buffer.n_tile_dims = 1;
     buffer.shape[0] = (int64_t)(TILE_BYTES / tg_dtype_size(dtype));
@@ -70,25 +105,41 @@ static tg_buffer_id add_buffer(struct tg_graph *graph, enum tg_dtype dtype, void
     return id;
 }
 
-/* One task per tile: a fill, a kernel that scales by 1, or one that reads nothing and takes its time. */
+static void add_copy(struct tg_graph *graph, tg_buffer_id to, tg_buffer_id from, uint32_t t)
+{
+    struct tg_task_spec task = TG_TASK_SPEC_INIT;
+    const struct tg_arg copy[] = {tg_arg_tile(to, t), tg_arg_tile(from, t)};
+    task.kind = TG_TASK_COPY;
+    task.on = "cuda:1";
+    task.args = copy;
+    task.n_args = 2;
+    must(tg_graph_add_task(graph, &task, NULL, &err));
+}
+
+/* One task per tile: a fill, a kernel that scales by 1, or one that reads nothing and takes its time.  PEER: a fill on
+ * one device and a copy to another. */
 static struct tg_graph *build(enum what what, double spin_us, bool is_bound)
 {
     struct tg_graph *graph;
     tg_kernel_id kernel;
     must(tg_graph_create("copies", &graph, &err));
     tg_buffer_id x = add_buffer(graph, what == SCALE ? TG_F32 : TG_U8, is_bound ? pinned : NULL);
+    tg_buffer_id y = what == PEER ? add_buffer(graph, TG_U8, NULL) : TG_NONE;
     add_kernel(graph, what == SPIN ? "spin" : "scale", &kernel);
     for (uint32_t t = 0; t < N_TILES; t++) {
         struct tg_task_spec task = TG_TASK_SPEC_INIT;
         const struct tg_arg fill[] = {tg_arg_tile(x, t), tg_arg_int(1)};
         const struct tg_arg scale[] = {tg_arg_int(TILE_BYTES / 4), tg_arg_float(1), tg_arg_tile(x, t)};
         const struct tg_arg spin[] = {tg_arg_float(spin_us), tg_arg_tile(x, t)};
-        task.on = "cuda";
-        task.kind = what == TO_HOST ? TG_TASK_FILL : TG_TASK_KERNEL;
-        task.kernel = what == TO_HOST ? TG_NONE : kernel;
-        task.args = what == TO_HOST ? fill : what == SPIN ? spin : scale;
+        bool is_fill = what == TO_HOST || what == PEER;
+        task.on = "cuda:0";
+        task.kind = is_fill ? TG_TASK_FILL : TG_TASK_KERNEL;
+        task.kernel = is_fill ? TG_NONE : kernel;
+        task.args = is_fill ? fill : what == SPIN ? spin : scale;
         task.n_args = what == SCALE ? 3 : 2;
         must(tg_graph_add_task(graph, &task, NULL, &err));
+        if (what == PEER)
+            add_copy(graph, y, x, t);
     }
     must(tg_graph_freeze(graph, &err));
     return graph;
@@ -104,7 +155,7 @@ static double tgraph(const struct bench_options *o, enum what what, double spin_
     struct tg_runtime_options options = TG_RUNTIME_OPTIONS_INIT;
     struct tg_run_options run_options = TG_RUN_OPTIONS_INIT;
     options.n_workers = 1;
-    options.devices = "cuda:0";
+    options.devices = what == PEER ? "cuda:0,1" : "cuda:0";
     run_options.keep_data = true;
     must(tg_runtime_create(&options, &runtime, &err));
     must(tg_run_create(runtime, graph, &run_options, &run, &err));
@@ -143,6 +194,12 @@ int main(int argc, char **argv)
     report("copy to device", total_bytes, in_ns, tgraph(&o, SPIN, 0, true));
     report("copy to host", total_bytes, out_ns, tgraph(&o, TO_HOST, 0, true));
     report("copy both ways", 2 * total_bytes, 2 * both_ns, tgraph(&o, SCALE, 0, true));
+    int n_devices;
+    bare_open(0);
+    DO(cuDeviceGetCount, (&n_devices));
+    bare_close(0);
+    if (n_devices > 1)
+        report("copy to another device", total_bytes, bare_peer(&o), tgraph(&o, PEER, 0, false));
     double compute_ns = tgraph(&o, SPIN, spin_us, false), all_ns = tgraph(&o, SPIN, spin_us, true);
     bench_report("copy and compute", "tgraph", 1, "ms of kernels alone", compute_ns / 1e6);
     bench_report("copy and compute", "tgraph", 1, "ms of copies alone", in_ns / 1e6);

@@ -84,3 +84,5 @@ CUresult cuOccupancyMaxPotentialBlockSize(int *min_grid_p, int *block_p, CUfunct
     *block_p = 256;
     return CUDA_SUCCESS;
 }
+/* Memory there reads as zeros. */
+CUresult cuMemcpyDtoH_v2(void *to, CUdeviceptr from, size_t bytes) { return (void)from, memset(to, 0, bytes), CUDA_SUCCESS; }
