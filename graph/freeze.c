@@ -4,7 +4,8 @@
  * An edge u -> v is redundant if another predecessor of v comes after u.  Levels (longest paths)
  * decide most cases at once: a predecessor on the highest level among v's can never be redundant.
  * For the others v's ancestors are searched backwards, only through levels above the lowest
- * candidate's and with a limit on the effort; what the limit leaves is correct, merely not minimal. */
+ * candidate's, only through ids from the lowest candidate's on where ids are in topological order, and
+ * with a limit on the effort; what the limit leaves is correct, merely not minimal. */
 #include "graph/freeze.h"
 
 #include <stdlib.h>
@@ -104,26 +105,29 @@ static void reduce_task(struct reduce *r, uint32_t v)
 {
     const uint32_t *level = r->g->level;
     uint32_t *list = r->preds->preds + r->preds->first[v];
-    uint32_t n = r->n_preds[v], lowest = UINT32_MAX, highest = 0;
+    uint32_t n = r->n_preds[v], lowest = UINT32_MAX, highest = 0, first = UINT32_MAX;
     for (uint32_t i = 0; i < n; i++) {
         lowest = level[list[i]] < lowest ? level[list[i]] : lowest;
         highest = level[list[i]] > highest ? level[list[i]] : highest;
+        first = list[i] < first ? list[i] : first;
     }
     if (n < 2 || lowest == highest)
         return;
+    /* The least id that a task with a candidate before it can have: any, unless ids are in order. */
+    uint32_t after_first = r->g->topo ? 0 : first + 1;
     uint32_t n_queued = 0, n_looks = 0;
     for (uint32_t i = 0; i < n && n_queued < r->max_queued; i++)
-        if (level[list[i]] > lowest)
+        if (level[list[i]] > lowest && list[i] >= after_first)
             r->queue[n_queued++] = list[i];
     for (uint32_t i = 0; i < n_queued && n_looks < r->max_looks; i++) {
         uint32_t u = r->queue[i];
         const uint32_t *above = r->preds->preds + r->preds->first[u];
         n_looks += r->n_preds[u];
         for (uint32_t k = 0; k < r->n_preds[u]; k++) {
-            if (r->seen[above[k]] == v + 1 || level[above[k]] < lowest)
+            if (above[k] + 1 < after_first || r->seen[above[k]] == v + 1 || level[above[k]] < lowest)
                 continue;
             r->seen[above[k]] = v + 1;
-            if (level[above[k]] > lowest && n_queued < r->max_queued)
+            if (level[above[k]] > lowest && above[k] >= after_first && n_queued < r->max_queued)
                 r->queue[n_queued++] = above[k];
         }
     }

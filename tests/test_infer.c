@@ -459,6 +459,24 @@ static void no_redundant_edge_is_left_between_dense_layers(void **state)
     tg_graph_destroy(g);
 }
 
+/* 0 -> 2 -> 1 implies 0 -> 1. */
+static void redundant_edges_go_where_ids_are_not_in_order(void **state)
+{
+    (void)state;
+    struct tg_graph *g;
+    MUST(tg_graph_create("backward", &g, &err));
+    tg_kernel_id k = add_kernel(g, "k", 0, NULL);
+    for (int i = 0; i < 3; i++)
+        add_task(g, NULL, k, 0, NULL);
+    MUST(tg_graph_add_edge(g, 0, 1, &err));
+    MUST(tg_graph_add_edge(g, 0, 2, &err));
+    MUST(tg_graph_add_edge(g, 2, 1, &err));
+    MUST(tg_graph_freeze(g, &err));
+    assert_int_equal(g->n_edges, 2);
+    assert_int_equal(g->n_redundant, 1);
+    tg_graph_destroy(g);
+}
+
 static void the_shortest_of_two_cycles_is_reported_with_names(void **state)
 {
     (void)state;
@@ -583,6 +601,7 @@ int main(void)
         cmocka_unit_test(under_explicit_edges_every_race_is_found_and_none_is_made_up),
         cmocka_unit_test(cholesky_has_the_counts_of_the_format_description),
         cmocka_unit_test(no_redundant_edge_is_left_between_dense_layers),
+        cmocka_unit_test(redundant_edges_go_where_ids_are_not_in_order),
         cmocka_unit_test(the_shortest_of_two_cycles_is_reported_with_names),
         cmocka_unit_test(a_long_cycle_is_cut_in_the_message),
         cmocka_unit_test(a_task_after_itself_is_a_cycle),
