@@ -7,7 +7,7 @@
 #ifndef TGI_GRAPH_GATE_H
 #define TGI_GRAPH_GATE_H
 
-#include "graph/model.h"
+#include "graph/freeze.h"
 
 struct tgi_gated {
     uint32_t n_gates;
@@ -16,10 +16,9 @@ struct tgi_gated {
     size_t bytes;
 };
 
-/* Looks for gates in a graph whose CSR form is complete; preds are the predecessor lists, n_preds
- * their lengths.  *gated_p becomes NULL if there is nothing to gain.  false without memory. */
-bool tgi_gates_find(const struct tg_graph *g, const uint32_t *preds, const uint32_t *first, const uint32_t *n_preds,
-                    struct tgi_gated **gated_p);
+/* Looks for gates in a graph whose CSR form is complete.  *gated_p becomes NULL if there is nothing to
+ * gain.  false without memory. */
+bool tgi_gates_find(const struct tg_graph *g, const struct tgi_preds *preds, struct tgi_gated **gated_p);
 void tgi_gated_destroy(struct tgi_gated *gated);
 
 #endif

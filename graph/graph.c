@@ -58,7 +58,9 @@ void tg_graph_destroy(struct tg_graph *graph)
     free(graph->site_of);
     free(graph->priority);
     free(graph->attrs);
-    free(graph->controls);
+    free(graph->after_at);
+    free(graph->afters);
+    free(graph->late);
     tgi_names_fini(&graph->index);
     if (!graph->is_body)
         tgi_space_destroy(graph->space);
@@ -104,6 +106,21 @@ const struct tgi_attr *tgi_graph_attr(const struct tg_graph *g, uint32_t task)
             high = middle;
     }
     return &g->attrs[low];
+}
+
+bool tgi_after_next(const struct tg_graph *g, struct tgi_after_walk *walk, struct tgi_control *control_p)
+{
+    for (; g->after_at && walk->task < g->n_tasks; walk->task++, walk->i = 0) {
+        uint32_t at = g->after_at[walk->task];
+        if (at != TG_NONE && walk->i < g->afters[at]) {
+            *control_p = (struct tgi_control){g->afters[at + ++walk->i], walk->task};
+            return true;
+        }
+    }
+    if (walk->late == g->n_late)
+        return false;
+    *control_p = g->late[walk->late++];
+    return true;
 }
 
 const struct tgi_share *tgi_graph_shares(const struct tg_graph *g, uint32_t task, uint32_t *n_p)
