@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "graph/block.h"
 #include "graph/error.h"
 #include "graph/gate.h"
 
@@ -133,8 +134,8 @@ static bool reduce_begin(struct reduce *r)
     r->max_looks = look_limit(n);
     /* A task is queued at most twice: as a predecessor of v, and as an ancestor. */
     r->max_queued = r->max_looks > 2 * (uint64_t)n + 2 ? 2 * n + 2 : r->max_looks;
-    r->seen = calloc((size_t)n + 1, sizeof *r->seen);
-    r->queue = malloc(r->max_queued * sizeof *r->queue);
+    r->seen = tgi_block_alloc_zeroed((size_t)n + 1, sizeof *r->seen);
+    r->queue = tgi_block_alloc(r->max_queued * sizeof *r->queue);
     return r->seen && r->queue;
 }
 
@@ -191,8 +192,8 @@ static bool level_and_reduce(struct tg_graph *g, struct tgi_preds *preds)
                 reduce_task(&r, v, span);
         }
     }
-    free(r.seen);
-    free(r.queue);
+    tgi_block_free(r.seen);
+    tgi_block_free(r.queue);
     return ok;
 }
 
@@ -227,7 +228,7 @@ static bool make_csr(struct tg_graph *g, const struct tgi_preds *preds)
         nodes[v].n_preds = preds->count[v];
         nodes[v].succ = at += nodes[v].succ;
     }
-    g->succ = malloc(((size_t)at + 1) * sizeof *g->succ);
+    g->succ = tgi_block_alloc(((size_t)at + 1) * sizeof *g->succ);
     if (!g->succ)
         return false;
     uint32_t *succ = g->succ;
@@ -250,7 +251,7 @@ static bool make_csr(struct tg_graph *g, const struct tgi_preds *preds)
 
 static bool measure_width(struct tg_graph *g)
 {
-    uint32_t *n_on = calloc((size_t)g->depth + 1, sizeof *n_on);
+    uint32_t *n_on = tgi_block_alloc_zeroed((size_t)g->depth + 1, sizeof *n_on);
     if (!n_on)
         return false;
     for (uint32_t v = 0, end; v < g->n_tasks; v = end) {
@@ -260,7 +261,7 @@ static bool measure_width(struct tg_graph *g)
         n_on[level] += end - v;
         g->width = n_on[level] > g->width ? n_on[level] : g->width;
     }
-    free(n_on);
+    tgi_block_free(n_on);
     return true;
 }
 
@@ -302,7 +303,7 @@ static bool make_classes(struct tg_graph *g)
 
 static void shrink(void *items_p, uint32_t *cap, uint64_t n, size_t size)
 {
-    void *smaller = n && n < *cap ? realloc(*(void **)items_p, n * size) : NULL;
+    void *smaller = n && n < *cap ? tgi_block_shrink(*(void **)items_p, n * size) : NULL;
     if (smaller) {
         *(void **)items_p = smaller;
         *cap = (uint32_t)n;
@@ -341,7 +342,7 @@ static bool ensure_arrays(struct tg_graph *g)
 {
     if (g->nodes)
         return true;
-    g->nodes = calloc(2, sizeof *g->nodes);
+    g->nodes = tgi_block_alloc_zeroed(2, sizeof *g->nodes);
     g->cap_tasks = g->nodes ? 2 : 0;
     return g->nodes != NULL;
 }
@@ -351,7 +352,7 @@ static int freeze_edges(struct tg_graph *g, struct tgi_preds *preds, struct tg_e
     int rc = is_forward(g) ? 0 : sort_topologically(g, preds, err);
     if (rc)
         return rc;
-    g->level = malloc(((size_t)g->n_tasks + 1) * sizeof *g->level);
+    g->level = tgi_block_alloc(((size_t)g->n_tasks + 1) * sizeof *g->level);
     bool ok = g->level && level_and_reduce(g, preds) && make_csr(g, preds) && measure_width(g) && make_classes(g) &&
               tgi_gates_find(g, preds, &g->gated);
     return ok ? 0 : tgi_error_memory(err, "freezing the graph");
@@ -427,9 +428,9 @@ int tg_graph_freeze(struct tg_graph *graph, struct tg_error *err)
 
 void tgi_graph_thaw(struct tg_graph *g)
 {
-    free(g->succ);
+    tgi_block_free(g->succ);
     free(g->topo);
-    free(g->level);
+    tgi_block_free(g->level);
     free(g->class_of);
     tgi_gated_destroy(g->gated);
     g->gated = NULL;

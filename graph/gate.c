@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "graph/block.h"
+
 enum { LEAST_PREDS = 4, LEAST_MEMBERS = 3 };
 
 /* A set of predecessors: open addressing by its hash. */
@@ -92,11 +94,11 @@ static bool finder_init(struct finder *f, uint32_t n_candidates)
     f->n_slots = 16;
     while (f->n_slots < 2 * (uint64_t)n_candidates && f->n_slots < 1u << 31)
         f->n_slots *= 2;
-    f->slots = malloc(f->n_slots * sizeof *f->slots);
-    f->members = calloc(f->n_slots, sizeof *f->members);
-    f->gate = malloc(f->n_slots * sizeof *f->gate);
-    f->slot_of = malloc(n * sizeof *f->slot_of);
-    f->seen = calloc(n, sizeof *f->seen);
+    f->slots = tgi_block_alloc(f->n_slots * sizeof *f->slots);
+    f->members = tgi_block_alloc_zeroed(f->n_slots, sizeof *f->members);
+    f->gate = tgi_block_alloc(f->n_slots * sizeof *f->gate);
+    f->slot_of = tgi_block_alloc(n * sizeof *f->slot_of);
+    f->seen = tgi_block_alloc_zeroed(n, sizeof *f->seen);
     if (!f->slots || !f->members || !f->gate || !f->slot_of || !f->seen)
         return false;
     memset(f->slots, 0xff, f->n_slots * sizeof *f->slots);
@@ -105,11 +107,11 @@ static bool finder_init(struct finder *f, uint32_t n_candidates)
 
 static void finder_fini(struct finder *f)
 {
-    free(f->slots);
-    free(f->members);
-    free(f->gate);
-    free(f->slot_of);
-    free(f->seen);
+    tgi_block_free(f->slots);
+    tgi_block_free(f->members);
+    tgi_block_free(f->gate);
+    tgi_block_free(f->slot_of);
+    tgi_block_free(f->seen);
 }
 
 /* Groups tasks by their sets; true: some set has enough members for a gate. */
@@ -213,14 +215,14 @@ static struct tgi_gated *build(struct finder *f)
     if (!gated)
         return NULL;
     gated->n_gates = n_gates;
-    gated->nodes = malloc(((size_t)n + n_gates + 1) * sizeof *gated->nodes);
+    gated->nodes = tgi_block_alloc(((size_t)n + n_gates + 1) * sizeof *gated->nodes);
     if (!gated->nodes) {
         tgi_gated_destroy(gated);
         return NULL;
     }
     uint32_t at = count_successors(f, gated->nodes);
     size_t n_succ = (size_t)at + n; /* every task has at most one gate */
-    gated->succ = malloc(n_succ * sizeof *gated->succ);
+    gated->succ = tgi_block_alloc(n_succ * sizeof *gated->succ);
     if (!gated->succ) {
         tgi_gated_destroy(gated);
         return NULL;
@@ -252,7 +254,7 @@ void tgi_gated_destroy(struct tgi_gated *gated)
 {
     if (!gated)
         return;
-    free(gated->nodes);
-    free(gated->succ);
+    tgi_block_free(gated->nodes);
+    tgi_block_free(gated->succ);
     free(gated);
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "graph/block.h"
 #include "graph/error.h"
 #include "graph/freeze.h"
 #include "graph/space.h"
@@ -51,16 +52,16 @@ void tg_graph_destroy(struct tg_graph *graph)
     if (!graph)
         return;
     tgi_graph_thaw(graph);
-    free(graph->nodes);
-    free(graph->args);
-    free(graph->names_at);
+    tgi_block_free(graph->nodes);
+    tgi_block_free(graph->args);
+    tgi_block_free(graph->names_at);
     free(graph->names_text);
-    free(graph->site_of);
-    free(graph->priority);
-    free(graph->attrs);
-    free(graph->after_at);
-    free(graph->afters);
-    free(graph->late);
+    tgi_block_free(graph->site_of);
+    tgi_block_free(graph->priority);
+    tgi_block_free(graph->attrs);
+    tgi_block_free(graph->after_at);
+    tgi_block_free(graph->afters);
+    tgi_block_free(graph->late);
     tgi_names_fini(&graph->index);
     if (!graph->is_body)
         tgi_space_destroy(graph->space);

@@ -17,9 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "graph/block.h"
 #include "graph/error.h"
 #include "graph/freeze.h"
-#include "graph/vec.h"
 
 /* A set of tasks: nothing, one task, or a list of cells. */
 #define SET_EMPTY UINT32_MAX
@@ -141,7 +141,7 @@ static inline bool depend(struct infer *in, uint32_t task, uint32_t on)
     if (in->is_waited)
         in->is_waited[on] = 1;
     struct tgi_preds *out = in->out;
-    if (out->n == out->cap && !tgi_vec_reserve(&out->preds, &out->cap, (uint64_t)out->n + 1, sizeof *out->preds))
+    if (out->n == out->cap && !tgi_block_reserve(&out->preds, &out->cap, (uint64_t)out->n + 1, sizeof *out->preds))
         return false;
     out->preds[out->n++] = on;
     return true;
@@ -330,7 +330,7 @@ static bool plain_infer(struct infer *in, uint32_t task)
     }
     const uint32_t *list = in->g->afters + at;
     uint32_t n = *list++, end = out->n;
-    if (!tgi_vec_reserve(&out->preds, &out->cap, (uint64_t)end + n, sizeof *out->preds))
+    if (!tgi_block_reserve(&out->preds, &out->cap, (uint64_t)end + n, sizeof *out->preds))
         return false;
     for (uint32_t i = 0; i < n; i++) {
         out->preds[end] = list[i];
@@ -426,11 +426,11 @@ static int check_controls(const struct tg_graph *g, struct tg_error *err)
 
 static void infer_fini(struct infer *in)
 {
-    free(in->tiles);
+    tgi_block_free(in->tiles);
     free(in->cut);
     free(in->segments);
     free(in->cells);
-    free(in->seen);
+    tgi_block_free(in->seen);
     free(in->is_waited);
     free(in->sorted);
 }
@@ -438,17 +438,17 @@ static void infer_fini(struct infer *in)
 static bool preds_init(const struct tg_graph *g, struct tgi_preds *out)
 {
     memset(out, 0, sizeof *out);
-    out->first = malloc(((size_t)g->n_tasks + 1) * sizeof *out->first);
-    out->count = malloc(((size_t)g->n_tasks + 1) * sizeof *out->count);
-    return out->first && out->count && tgi_vec_reserve(&out->preds, &out->cap, (uint64_t)g->n_tasks + 16, sizeof *out->preds);
+    out->first = tgi_block_alloc(((size_t)g->n_tasks + 1) * sizeof *out->first);
+    out->count = tgi_block_alloc(((size_t)g->n_tasks + 1) * sizeof *out->count);
+    return out->first && out->count && tgi_block_reserve(&out->preds, &out->cap, (uint64_t)g->n_tasks + 16, sizeof *out->preds);
 }
 
 static bool infer_init(struct infer *in)
 {
     const struct tg_graph *g = in->g;
     uint32_t n_tiles = g->space->n_tiles;
-    in->tiles = malloc(((size_t)n_tiles + 1) * sizeof *in->tiles);
-    in->seen = calloc((size_t)g->n_tasks + 1, sizeof *in->seen);
+    in->tiles = tgi_block_alloc(((size_t)n_tiles + 1) * sizeof *in->tiles);
+    in->seen = tgi_block_alloc_zeroed((size_t)g->n_tasks + 1, sizeof *in->seen);
     if (has_barrier(g))
         in->is_waited = calloc((size_t)g->n_tasks + 1, 1);
     if (!in->tiles || !in->seen || (has_barrier(g) && !in->is_waited) || !sort_late(in))
@@ -545,8 +545,8 @@ int tgi_infer(struct tg_graph *g, enum tgi_edges edges, struct tgi_preds *out, s
 
 void tgi_preds_fini(struct tgi_preds *preds)
 {
-    free(preds->preds);
-    free(preds->first);
-    free(preds->count);
+    tgi_block_free(preds->preds);
+    tgi_block_free(preds->first);
+    tgi_block_free(preds->count);
     memset(preds, 0, sizeof *preds);
 }

@@ -4,37 +4,37 @@
 #include <string.h>
 
 #include "graph/args.h"
+#include "graph/block.h"
 #include "graph/error.h"
 #include "graph/scalar.h"
 #include "graph/space.h"
-#include "graph/vec.h"
 
 /* Grows the task arrays for one more task and its words; the optional columns grow along. */
 static bool reserve_task(struct tg_graph *g, uint32_t n_words)
 {
     uint32_t before = g->cap_tasks;
     uint32_t cap = before;
-    if (!tgi_vec_reserve(&g->nodes, &cap, (uint64_t)g->n_tasks + 2, sizeof *g->nodes))
+    if (!tgi_block_reserve(&g->nodes, &cap, (uint64_t)g->n_tasks + 2, sizeof *g->nodes))
         return false;
     if (cap != before) {
         uint32_t **columns[] = {&g->names_at, &g->site_of, &g->after_at, (uint32_t **)&g->priority};
         for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
             if (*columns[i]) {
-                uint32_t *grown = realloc(*columns[i], (size_t)cap * sizeof *grown);
+                uint32_t *grown = tgi_block_grow(*columns[i], (size_t)cap * sizeof *grown);
                 if (!grown)
                     return false; /* cap_tasks stays: what has grown is larger than it says */
                 *columns[i] = grown;
             }
         g->cap_tasks = cap;
     }
-    return tgi_vec_reserve(&g->args, &g->cap_args, (uint64_t)g->n_args + n_words, sizeof *g->args);
+    return tgi_block_reserve(&g->args, &g->cap_args, (uint64_t)g->n_args + n_words, sizeof *g->args);
 }
 
 static bool column_make(const struct tg_graph *g, uint32_t **column, uint32_t initial)
 {
     if (*column)
         return true;
-    *column = malloc((size_t)g->cap_tasks * sizeof **column);
+    *column = tgi_block_alloc((size_t)g->cap_tasks * sizeof **column);
     if (!*column)
         return false;
     for (uint32_t i = 0; i < g->n_tasks; i++)
@@ -77,7 +77,7 @@ static int attr_for(struct tg_graph *g, uint32_t task, struct tgi_attr **attr_p,
         *attr_p = &g->attrs[g->n_attrs - 1];
         return 0;
     }
-    if (!tgi_vec_reserve(&g->attrs, &g->cap_attrs, (uint64_t)g->n_attrs + 1, sizeof *g->attrs))
+    if (!tgi_block_reserve(&g->attrs, &g->cap_attrs, (uint64_t)g->n_attrs + 1, sizeof *g->attrs))
         return tgi_error_memory(err, "adding a task");
     g->attrs[g->n_attrs] = (struct tgi_attr){.task = task, .flops = NAN, .bytes = NAN, .us = NAN};
     *attr_p = &g->attrs[g->n_attrs++];
@@ -111,7 +111,7 @@ static int add_after(struct tg_graph *g, const struct tg_task_spec *spec, uint32
         *at_p = g->last_after;
         return 0;
     }
-    if (!tgi_vec_reserve(&g->afters, &g->cap_afters, (uint64_t)g->n_afters + 1 + n, sizeof *g->afters) ||
+    if (!tgi_block_reserve(&g->afters, &g->cap_afters, (uint64_t)g->n_afters + 1 + n, sizeof *g->afters) ||
         !column_make(g, &g->after_at, TG_NONE))
         return tgi_error_memory(err, "adding control edges");
     uint32_t *list = g->afters + g->n_afters;
@@ -228,7 +228,7 @@ int tg_graph_add_edge(struct tg_graph *graph, tg_task_id earlier, tg_task_id tas
         return tgi_error(err, TG_E_CYCLE, "task %u is to start after itself", task);
     if (task >= g->n_tasks || earlier >= g->n_tasks)
         return tgi_error(err, TG_E_UNKNOWN_TASK, "an edge from task %u to task %u, of %u", earlier, task, g->n_tasks);
-    if (!tgi_vec_reserve(&g->late, &g->cap_late, (uint64_t)g->n_late + 1, sizeof *g->late))
+    if (!tgi_block_reserve(&g->late, &g->cap_late, (uint64_t)g->n_late + 1, sizeof *g->late))
         return tgi_error_memory(err, "adding a control edge");
     g->late[g->n_late++] = (struct tgi_control){earlier, task};
     g->n_controls++;
