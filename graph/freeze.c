@@ -235,6 +235,11 @@ static bool make_csr(struct tg_graph *g, const struct tgi_preds *preds)
     for (uint32_t v = n; v-- > 0;) {
         const uint32_t *list = preds->preds + preds->first[v], *end = list + preds->count[v];
         uint32_t last = v;
+        if (!tgi_preds_is_shared(preds, v)) {
+            for (; list < end; list++)
+                succ[--nodes[*list].succ] = v;
+            continue;
+        }
         while (tgi_preds_is_shared(preds, v))
             v--;
         for (; list < end; list++) {

@@ -16,11 +16,13 @@ struct slot {
 struct finder {
     const struct tg_graph *g;
     const struct tgi_preds *preds;
+    uint8_t *n_with_sum; /* by sum: tasks, LEAST_MEMBERS at most */
+    uint32_t n_sums;
     struct slot *slots;
     uint32_t n_slots;
     uint32_t *members; /* by slot: tasks with the set; later where the next one goes */
     uint32_t *gate;    /* by slot: id, TG_NONE: none */
-    uint32_t *slot_of; /* by task: TG_NONE: too few predecessors */
+    uint32_t *slot_of; /* by task: TG_NONE: it stands behind no gate */
     uint32_t *seen;    /* by task: stamp */
     uint32_t stamp;
 };
@@ -79,34 +81,92 @@ static uint32_t find_slot(struct finder *f, uint32_t v)
     }
 }
 
-/* Tasks with enough predecessors; those that share a list count once. */
-static uint32_t count_candidates(const struct finder *f)
+/* ---- Candidates ---------------------------------------------------------------------------*/
+
+/* Tasks with the same set have the same sum of predecessors.  A task whose sum few others have needs no
+ * hashing; tasks that stand together have sums that do, so this goes through memory in order. */
+static inline uint32_t sum_of(const struct finder *f, uint32_t v)
 {
-    uint32_t n = 0;
-    for (uint32_t v = 0; v < f->g->n_tasks; v++)
-        n += f->preds->count[v] >= LEAST_PREDS && !tgi_preds_is_shared(f->preds, v);
+    const uint32_t *list = list_of(f, v);
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < f->preds->count[v]; i++)
+        sum += list[i];
+    return sum & (f->n_sums - 1);
+}
+
+static uint32_t table_size(uint64_t least)
+{
+    uint32_t n = 16;
+    while (n < least && n < 1u << 31)
+        n *= 2;
     return n;
 }
 
-static bool finder_init(struct finder *f, uint32_t n_candidates)
+/* Counts tasks by sums; true: some sum is common enough. */
+static bool count_sums(struct finder *f)
+{
+    bool is_common = false;
+    uint32_t sum = 0;
+    for (uint32_t v = 0; v < f->g->n_tasks; v++) {
+        if (f->preds->count[v] < LEAST_PREDS)
+            continue;
+        if (!tgi_preds_is_shared(f->preds, v))
+            sum = sum_of(f, v);
+        uint8_t *n = &f->n_with_sum[sum];
+        *n += *n < LEAST_MEMBERS;
+        is_common |= *n == LEAST_MEMBERS;
+    }
+    return is_common;
+}
+
+/* Sets slot_of to TG_NONE for tasks that are out.  Returns how many lists of the others there are. */
+static uint32_t mark_candidates(struct finder *f)
+{
+    uint32_t n = 0;
+    for (uint32_t v = 0; v < f->g->n_tasks; v++) {
+        bool is_shared = tgi_preds_is_shared(f->preds, v);
+        if (is_shared)
+            f->slot_of[v] = f->slot_of[v - 1];
+        else
+            f->slot_of[v] = f->preds->count[v] >= LEAST_PREDS && f->n_with_sum[sum_of(f, v)] == LEAST_MEMBERS
+                                ? 0 : TG_NONE;
+        n += !is_shared && f->slot_of[v] != TG_NONE;
+    }
+    return n;
+}
+
+/* False without memory; *has_candidates_p: go on. */
+static bool finder_init(struct finder *f, bool *has_candidates_p)
 {
     size_t n = f->g->n_tasks;
-    f->n_slots = 16;
-    while (f->n_slots < 2 * (uint64_t)n_candidates && f->n_slots < 1u << 31)
-        f->n_slots *= 2;
+    uint32_t n_wide = 0;
+    *has_candidates_p = false;
+    for (uint32_t v = 0; v < n; v++)
+        n_wide += f->preds->count[v] >= LEAST_PREDS;
+    if (n_wide < LEAST_MEMBERS)
+        return true;
+    f->n_sums = table_size(8 * (uint64_t)n_wide);
+    f->n_with_sum = tgi_block_alloc_zeroed(f->n_sums, sizeof *f->n_with_sum);
+    if (!f->n_with_sum || !count_sums(f))
+        return f->n_with_sum != NULL;
+    f->slot_of = tgi_block_alloc(n * sizeof *f->slot_of);
+    f->seen = tgi_block_alloc_zeroed(n, sizeof *f->seen);
+    if (!f->slot_of || !f->seen)
+        return false;
+    f->n_slots = table_size(2 * (uint64_t)mark_candidates(f));
     f->slots = tgi_block_alloc(f->n_slots * sizeof *f->slots);
     f->members = tgi_block_alloc_zeroed(f->n_slots, sizeof *f->members);
     f->gate = tgi_block_alloc(f->n_slots * sizeof *f->gate);
-    f->slot_of = tgi_block_alloc(n * sizeof *f->slot_of);
-    f->seen = tgi_block_alloc_zeroed(n, sizeof *f->seen);
-    if (!f->slots || !f->members || !f->gate || !f->slot_of || !f->seen)
+    if (!f->slots || !f->members || !f->gate)
         return false;
     memset(f->slots, 0xff, f->n_slots * sizeof *f->slots);
+    *has_candidates_p = true;
     return true;
 }
 
 static void finder_fini(struct finder *f)
 {
+    tgi_block_free(f->n_with_sum);
     tgi_block_free(f->slots);
     tgi_block_free(f->members);
     tgi_block_free(f->gate);
@@ -114,16 +174,16 @@ static void finder_fini(struct finder *f)
     tgi_block_free(f->seen);
 }
 
+/* ---- Sets and gates -----------------------------------------------------------------------*/
+
 /* Groups tasks by their sets; true: some set has enough members for a gate. */
 static bool find_sets(struct finder *f)
 {
     uint32_t last = TG_NONE;
     bool is_found = false;
     for (uint32_t v = 0; v < f->g->n_tasks; v++) {
-        if (f->preds->count[v] < LEAST_PREDS) {
-            f->slot_of[v] = TG_NONE;
+        if (f->slot_of[v] == TG_NONE)
             continue;
-        }
         /* Most often the sharing tasks follow each other. */
         bool is_like_last = tgi_preds_is_shared(f->preds, v) || (last != TG_NONE && is_same_list(f, last, v));
         f->slot_of[v] = is_like_last ? f->slot_of[last] : find_slot(f, v);
@@ -237,12 +297,9 @@ static struct tgi_gated *build(struct finder *f)
 bool tgi_gates_find(const struct tg_graph *g, const struct tgi_preds *preds, struct tgi_gated **gated_p)
 {
     struct finder f = {.g = g, .preds = preds};
-    uint32_t n_candidates = count_candidates(&f);
+    bool has_candidates, ok = finder_init(&f, &has_candidates);
     *gated_p = NULL;
-    if (n_candidates == 0)
-        return true;
-    bool ok = finder_init(&f, n_candidates);
-    if (ok && find_sets(&f)) {
+    if (ok && has_candidates && find_sets(&f)) {
         *gated_p = build(&f);
         ok = *gated_p != NULL;
     }
