@@ -108,14 +108,12 @@ void *tgi_block_grow(void *block, size_t bytes)
         return tgi_block_alloc(bytes);
     if (h->bytes >= bytes)
         return block;
-    if (!is_kept_size(bytes)) /* realloc() moves the pages of large blocks, not their contents */
+    struct header *grown = is_kept_size(bytes) ? take_fitting(bytes) : NULL;
+    if (!grown) /* realloc() grows in place where it can, and moves large blocks by their pages */
         return resize(h, bytes);
-    void *grown = tgi_block_alloc(bytes);
-    if (grown) {
-        memcpy(grown, block, h->bytes);
-        tgi_block_free(block);
-    }
-    return grown;
+    memcpy(grown + 1, block, h->bytes);
+    tgi_block_free(block);
+    return grown + 1;
 }
 
 void *tgi_block_shrink(void *block, size_t bytes)
