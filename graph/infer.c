@@ -33,7 +33,11 @@ struct cell {
 
 struct epochs {
     uint32_t before, now; /* sets: the epoch before, the current one */
-    uint32_t group;       /* of a commute or reduce epoch; TG_NONE: its first member has no group yet */
+    union {
+        uint32_t group;   /* of a commute or reduce epoch; TG_NONE: its first member has no group yet */
+        uint32_t second;  /* of a read epoch whose set is one task: a second one, SET_EMPTY: none.  Most tiles
+                             have two readers at most, and need no cells for them. */
+    };
     uint8_t kind, op;     /* of the current one */
 };
 
@@ -129,6 +133,25 @@ static bool set_copy(struct infer *in, uint32_t from, uint32_t *to)
     return true;
 }
 
+/* The current epoch's set becomes one that stands alone. */
+static bool second_spill(struct infer *in, struct epochs *e)
+{
+    uint32_t second = e->second;
+    e->second = SET_EMPTY;
+    return second == SET_EMPTY || set_add(in, &e->now, second);
+}
+
+static bool reader_add(struct infer *in, struct epochs *e, uint32_t task)
+{
+    if (e->now == SET_EMPTY || (e->now & SET_LIST))
+        return set_add(in, &e->now, task);
+    if (e->second == SET_EMPTY) {
+        e->second = e->now == task ? SET_EMPTY : task;
+        return true;
+    }
+    return e->second == task || (second_spill(in, e) && set_add(in, &e->now, task));
+}
+
 /* ---- Predecessors -------------------------------------------------------------------------*/
 
 static inline bool depend(struct infer *in, uint32_t task, uint32_t on)
@@ -197,14 +220,18 @@ static bool epochs_access(struct infer *in, struct epochs *e, uint32_t task, uin
     if (!joins) {
         if (e->now == task && e->kind == EPOCH_WRITE)
             return true; /* the task writes these rows already */
+        if (e->kind == EPOCH_READ && !second_spill(in, e))
+            return false;
         set_drop(in, &e->before);
         e->before = e->now;
         e->now = SET_EMPTY;
         e->kind = kind;
         e->op = (uint8_t)op;
+        _Static_assert(TG_NONE == SET_EMPTY, "so that this is no second reader either");
         e->group = TG_NONE;
     }
-    if (!depend_on_set(in, task, e->before) || !set_add(in, &e->now, task))
+    if (!depend_on_set(in, task, e->before) ||
+        !(kind == EPOCH_READ ? reader_add(in, e, task) : set_add(in, &e->now, task)))
         return false;
     return kind < EPOCH_COMMUTE || group_join(in, e, task, arg, kind == EPOCH_REDUCE, op);
 }
@@ -454,7 +481,7 @@ static bool infer_init(struct infer *in)
     if (!in->tiles || !in->seen || (has_barrier(g) && !in->is_waited) || !sort_late(in))
         return false;
     for (uint32_t i = 0; i < n_tiles; i++)
-        in->tiles[i] = (struct epochs){SET_EMPTY, SET_EMPTY, TG_NONE, EPOCH_NONE, 0};
+        in->tiles[i] = (struct epochs){.before = SET_EMPTY, .now = SET_EMPTY, .group = TG_NONE, .kind = EPOCH_NONE};
     return preds_init(g, in->out);
 }
 
