@@ -60,7 +60,7 @@ void tgi_worker_push_here(struct tgi_worker *w, struct tgi_instance *in, uint32_
 {
     /* A deque that cannot grow means no memory for 8 bytes: run the task here and now instead. */
     uint64_t item = task_item(in, task, tag);
-    if (!tgi_deque_push_owner(&w->deques[class_of(in, task)], item))
+    if (!tgi_worker_deque_push_owner(w, class_of(in, task), item))
         tgi_worker_execute_item(w, item);
 }
 
@@ -308,10 +308,12 @@ void tgi_worker_execute_item(struct tgi_worker *w, uint64_t item)
 
 static inline uint64_t take_own(struct tgi_worker *w, bool is_alone)
 {
-    for (uint32_t d = TGI_N_DEQUES; d-- > 0;) {
+    while (w->used_deques) {
+        uint32_t d = 31 - (uint32_t)__builtin_clz(w->used_deques); /* the most urgent */
         uint64_t item = is_alone ? tgi_deque_take_alone(&w->deques[d]) : tgi_deque_take_owner(&w->deques[d]);
         if (item != TGI_DEQUE_EMPTY)
             return item;
+        w->used_deques &= ~(1u << d); /* empty, and only the owner fills it */
     }
     return TGI_DEQUE_EMPTY;
 }
