@@ -150,6 +150,7 @@ static inline __attribute__((always_inline)) bool keep_or_push(struct tgi_worker
         *keep = ready;
         ready = swap;
     }
+    __builtin_prefetch(&in->succ[in->nodes[ready].succ]); /* for when it is done, as a rule soon */
     tgi_worker_push_here(w, in, ready, TGI_ITEM_TASK);
     return true;
 }
