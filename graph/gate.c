@@ -198,13 +198,23 @@ static inline bool is_leader(const struct finder *f, uint32_t v)
     return f->slot_of[v] != TG_NONE && f->slots[f->slot_of[v]].leader == v;
 }
 
-static uint32_t number_gates(struct finder *f)
+/* Ids that the chunks of a gate take. */
+static uint32_t chunk_ids(uint32_t n_members)
+{
+    uint32_t n = (n_members + TGI_CHUNK_MEMBERS - 1) / TGI_CHUNK_MEMBERS;
+    return n < TGI_LEAST_CHUNKS ? 0 : n + 1;
+}
+
+static uint32_t number_gates(struct finder *f, uint32_t *n_chunk_ids_p)
 {
     uint32_t n_gates = 0;
+    *n_chunk_ids_p = 0;
     memset(f->gate, 0xff, f->n_slots * sizeof *f->gate);
     for (uint32_t v = 0; v < f->g->n_tasks; v++)
-        if (is_leader(f, v) && f->members[f->slot_of[v]] >= LEAST_MEMBERS)
+        if (is_leader(f, v) && f->members[f->slot_of[v]] >= LEAST_MEMBERS) {
             f->gate[f->slot_of[v]] = f->g->n_tasks + n_gates++;
+            *n_chunk_ids_p += chunk_ids(f->members[f->slot_of[v]]);
+        }
     return n_gates;
 }
 
@@ -250,10 +260,21 @@ static void fill_successors(const struct finder *f, struct tgi_gated *gated)
     }
 }
 
+static uint32_t make_chunks(struct tgi_gated *gated, uint32_t gate, uint32_t n_members, uint32_t id)
+{
+    uint32_t n = chunk_ids(n_members), begin = gated->nodes[gate].succ;
+    gated->nodes[gate].op = n ? id : 0;
+    for (uint32_t i = 0; i < n; i++)
+        gated->nodes[id + i] = (struct tgi_node){
+            .succ = begin + (i + 1 < n ? i * TGI_CHUNK_MEMBERS : n_members), .args = gated->nodes[gate].args, .n_preds = 1};
+    return n;
+}
+
 /* The gates' members, behind the successors of tasks; f->members become cursors. */
 static uint32_t fill_members(struct finder *f, struct tgi_gated *gated, uint32_t at)
 {
     const struct tg_graph *g = f->g;
+    uint32_t chunk = g->n_tasks + gated->n_gates + 1;
     for (uint32_t v = 0; v < g->n_tasks; v++) {
         uint32_t gate = gate_of(f, v), slot = f->slot_of[v];
         if (gate == TG_NONE)
@@ -261,6 +282,7 @@ static uint32_t fill_members(struct finder *f, struct tgi_gated *gated, uint32_t
         if (is_leader(f, v)) {
             gated->nodes[gate] = (struct tgi_node){.succ = at, .args = g->n_args, .n_preds = f->preds->count[v]};
             at += f->members[slot];
+            chunk += make_chunks(gated, gate, f->members[slot], chunk);
             f->members[slot] = gated->nodes[gate].succ;
         }
         gated->succ[f->members[slot]++] = v;
@@ -270,12 +292,13 @@ static uint32_t fill_members(struct finder *f, struct tgi_gated *gated, uint32_t
 
 static struct tgi_gated *build(struct finder *f)
 {
-    uint32_t n = f->g->n_tasks, n_gates = number_gates(f);
+    uint32_t n = f->g->n_tasks, n_chunk_ids, n_gates = number_gates(f, &n_chunk_ids);
+    size_t n_nodes = (size_t)n + n_gates + 1 + n_chunk_ids;
     struct tgi_gated *gated = calloc(1, sizeof *gated);
     if (!gated)
         return NULL;
     gated->n_gates = n_gates;
-    gated->nodes = tgi_block_alloc(((size_t)n + n_gates + 1) * sizeof *gated->nodes);
+    gated->nodes = tgi_block_alloc(n_nodes * sizeof *gated->nodes);
     if (!gated->nodes) {
         tgi_gated_destroy(gated);
         return NULL;
@@ -287,7 +310,7 @@ static struct tgi_gated *build(struct finder *f)
         tgi_gated_destroy(gated);
         return NULL;
     }
-    gated->bytes = ((size_t)n + n_gates + 1) * sizeof *gated->nodes + n_succ * sizeof *gated->succ;
+    gated->bytes = n_nodes * sizeof *gated->nodes + n_succ * sizeof *gated->succ;
     fill_successors(f, gated);
     at = fill_members(f, gated, at);
     gated->nodes[n + n_gates] = (struct tgi_node){.succ = at, .args = f->g->n_args};

@@ -9,9 +9,14 @@
 
 #include "graph/freeze.h"
 
+/* Members of a large gate come in chunks, so that a worker that steals gets several at a time.  A gate's
+ * op is the id of its first chunk, 0: it has none.  Its chunks follow each other, then comes an id that
+ * ends the last one; the members of a chunk are its successors.  These ids lie beyond those of gates. */
+enum { TGI_CHUNK_MEMBERS = 4, TGI_LEAST_CHUNKS = 3 };
+
 struct tgi_gated {
     uint32_t n_gates;
-    struct tgi_node *nodes; /* n_tasks + n_gates + 1 */
+    struct tgi_node *nodes; /* n_tasks + n_gates + 1 + those of chunks */
     uint32_t *succ;
     size_t bytes;
 };
