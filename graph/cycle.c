@@ -33,7 +33,7 @@ static uint32_t walk(struct search *s, uint32_t start, uint32_t goal, uint32_t l
             uint32_t v = s->queue[head];
             if (v == goal)
                 return length;
-            for (uint32_t i = s->preds->first[v]; i < s->preds->first[v + 1]; i++) {
+            for (uint32_t i = s->preds->first[v]; i < s->preds->first[v] + s->preds->count[v]; i++) {
                 uint32_t u = s->preds->preds[i];
                 if (s->is_left[u] && s->from[u] == TG_NONE) {
                     s->from[u] = v;
@@ -62,8 +62,10 @@ static TG_PRINTF(4, 5) bool append(char *text, size_t size, size_t *used, const 
 /* The buffer through which `later` depends on `earlier`; NULL: a declared edge. */
 static const char *shared_buffer(const struct tg_graph *g, uint32_t earlier, uint32_t later, bool *reads_p)
 {
-    for (uint32_t i = 0; i < g->n_controls; i++)
-        if (g->controls[i].from == earlier && g->controls[i].to == later)
+    struct tgi_after_walk walk = {0, 0, 0};
+    struct tgi_control control;
+    while (tgi_after_next(g, &walk, &control))
+        if (control.from == earlier && control.to == later)
             return NULL;
     const struct tgi_op *a = tgi_graph_op(g, earlier), *b = tgi_graph_op(g, later);
     for (uint32_t i = 0; i < b->n_params; i++)
@@ -126,9 +128,11 @@ int tgi_cycle_report(const struct tg_graph *g, const struct tgi_preds *preds, co
         goto out;
     }
     /* In a large graph a short cycle must do: each search may visit every task. */
-    for (uint32_t i = 0; i < g->n_controls && n_searches < MAX_SEARCHES &&
-                         (!best || (uint64_t)n_searches * g->n_tasks < MAX_WORK); i++) {
-        uint32_t from = g->controls[i].from, to = g->controls[i].to;
+    struct tgi_after_walk at = {0, 0, 0};
+    struct tgi_control control;
+    while (n_searches < MAX_SEARCHES && (!best || (uint64_t)n_searches * g->n_tasks < MAX_WORK) &&
+           tgi_after_next(g, &at, &control)) {
+        uint32_t from = control.from, to = control.to;
         if (from < to || !is_left[from] || !is_left[to])
             continue;
         n_searches++;

@@ -4,14 +4,22 @@
 
 #include "graph/model.h"
 
-/* Predecessor lists under construction: those of task t are preds[first[t] .. first[t+1]). */
+/* Predecessor lists under construction: those of task t are preds[first[t] .. first[t] + count[t]).  A
+ * task with the same predecessors as the one before may share its list. */
 struct tgi_preds {
     uint32_t *preds;
     uint32_t n, cap;
-    uint32_t *first; /* n_tasks + 1 */
+    uint32_t *first, *count; /* by task */
+    uint64_t n_edges;        /* of all tasks: a list counts for each that shares it */
 };
 
-/* infer.c: the edges of every task; lists hold no task twice.  INFERRED: what program order and
+/* Whether task t shares the list of task t - 1. */
+static inline bool tgi_preds_is_shared(const struct tgi_preds *p, uint32_t t)
+{
+    return t > 0 && p->first[t] == p->first[t - 1] && p->count[t - 1] > 0;
+}
+
+/* infer.c: the edges of every task; lists hold no task twice, n_edges fits 32 bits.  INFERRED: what program order and
  * access modes imply, barriers and control edges included; fills g->shares and g->groups too.
  * DECLARED: barriers and control edges alone. */
 enum tgi_edges { TGI_EDGES_INFERRED, TGI_EDGES_DECLARED };

@@ -7,19 +7,23 @@
 #ifndef TGI_GRAPH_GATE_H
 #define TGI_GRAPH_GATE_H
 
-#include "graph/model.h"
+#include "graph/freeze.h"
+
+/* Members of a large gate come in chunks, so that a worker that steals gets several at a time.  A gate's
+ * op is the id of its first chunk, 0: it has none.  Its chunks follow each other, then comes an id that
+ * ends the last one; the members of a chunk are its successors.  These ids lie beyond those of gates. */
+enum { TGI_CHUNK_MEMBERS = 4, TGI_LEAST_CHUNKS = 3 };
 
 struct tgi_gated {
     uint32_t n_gates;
-    struct tgi_node *nodes; /* n_tasks + n_gates + 1 */
+    struct tgi_node *nodes; /* n_tasks + n_gates + 1 + those of chunks */
     uint32_t *succ;
     size_t bytes;
 };
 
-/* Looks for gates in a graph whose CSR form is complete; preds are the predecessor lists, n_preds
- * their lengths.  *gated_p becomes NULL if there is nothing to gain.  false without memory. */
-bool tgi_gates_find(const struct tg_graph *g, const uint32_t *preds, const uint32_t *first, const uint32_t *n_preds,
-                    struct tgi_gated **gated_p);
+/* Looks for gates in a graph whose CSR form is complete.  *gated_p becomes NULL if there is nothing to
+ * gain.  false without memory. */
+bool tgi_gates_find(const struct tg_graph *g, const struct tgi_preds *preds, struct tgi_gated **gated_p);
 void tgi_gated_destroy(struct tgi_gated *gated);
 
 #endif

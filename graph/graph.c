@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "graph/block.h"
 #include "graph/error.h"
 #include "graph/freeze.h"
 #include "graph/space.h"
@@ -51,14 +52,16 @@ void tg_graph_destroy(struct tg_graph *graph)
     if (!graph)
         return;
     tgi_graph_thaw(graph);
-    free(graph->nodes);
-    free(graph->args);
-    free(graph->names_at);
+    tgi_block_free(graph->nodes);
+    tgi_block_free(graph->args);
+    tgi_block_free(graph->names_at);
     free(graph->names_text);
-    free(graph->site_of);
-    free(graph->priority);
-    free(graph->attrs);
-    free(graph->controls);
+    tgi_block_free(graph->site_of);
+    tgi_block_free(graph->priority);
+    tgi_block_free(graph->attrs);
+    tgi_block_free(graph->after_at);
+    tgi_block_free(graph->afters);
+    tgi_block_free(graph->late);
     tgi_names_fini(&graph->index);
     if (!graph->is_body)
         tgi_space_destroy(graph->space);
@@ -104,6 +107,21 @@ const struct tgi_attr *tgi_graph_attr(const struct tg_graph *g, uint32_t task)
             high = middle;
     }
     return &g->attrs[low];
+}
+
+bool tgi_after_next(const struct tg_graph *g, struct tgi_after_walk *walk, struct tgi_control *control_p)
+{
+    for (; g->after_at && walk->task < g->n_tasks; walk->task++, walk->i = 0) {
+        uint32_t at = g->after_at[walk->task];
+        if (at != TG_NONE && walk->i < g->afters[at]) {
+            *control_p = (struct tgi_control){g->afters[at + ++walk->i], walk->task};
+            return true;
+        }
+    }
+    if (walk->late == g->n_late)
+        return false;
+    *control_p = g->late[walk->late++];
+    return true;
 }
 
 const struct tgi_share *tgi_graph_shares(const struct tg_graph *g, uint32_t task, uint32_t *n_p)

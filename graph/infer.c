@@ -9,14 +9,17 @@
  *
  * A tile that is addressed by row ranges is cut into segments, each with epochs of its own.
  *
+ * Most graphs that are built from control edges alone need none of that: a task without tiles takes its
+ * list over as it is, or shares the one of the task before.
+ *
  * A barrier waits for every task that has no successor yet since the last barrier; a task after it
  * drops predecessors that the barrier implies. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "graph/block.h"
 #include "graph/error.h"
 #include "graph/freeze.h"
-#include "graph/vec.h"
 
 /* A set of tasks: nothing, one task, or a list of cells. */
 #define SET_EMPTY UINT32_MAX
@@ -30,7 +33,11 @@ struct cell {
 
 struct epochs {
     uint32_t before, now; /* sets: the epoch before, the current one */
-    uint32_t group;       /* of a commute or reduce epoch; TG_NONE: its first member has no group yet */
+    union {
+        uint32_t group;   /* of a commute or reduce epoch; TG_NONE: its first member has no group yet */
+        uint32_t second;  /* of a read epoch whose set is one task: a second one, SET_EMPTY: none.  Most tiles
+                             have two readers at most, and need no cells for them. */
+    };
     uint8_t kind, op;     /* of the current one */
 };
 
@@ -52,9 +59,10 @@ struct infer {
     uint8_t *is_waited; /* has a successor; only kept when there are barriers */
     uint32_t barrier;   /* last one, or TG_NONE */
     uint32_t cap_shares, cap_groups;
-    const struct tgi_control *controls; /* by target: the graph's own, or `sorted` */
+    const struct tgi_control *late; /* by target: the graph's own, or `sorted` */
     struct tgi_control *sorted;
-    uint32_t at_control;
+    uint32_t at_late;
+    uint32_t last_plain; /* the task that plain_infer() last made a list for; TG_NONE: none */
 };
 
 /* ---- Sets ---------------------------------------------------------------------------------*/
@@ -125,6 +133,25 @@ static bool set_copy(struct infer *in, uint32_t from, uint32_t *to)
     return true;
 }
 
+/* The current epoch's set becomes one that stands alone. */
+static bool second_spill(struct infer *in, struct epochs *e)
+{
+    uint32_t second = e->second;
+    e->second = SET_EMPTY;
+    return second == SET_EMPTY || set_add(in, &e->now, second);
+}
+
+static bool reader_add(struct infer *in, struct epochs *e, uint32_t task)
+{
+    if (e->now == SET_EMPTY || (e->now & SET_LIST))
+        return set_add(in, &e->now, task);
+    if (e->second == SET_EMPTY) {
+        e->second = e->now == task ? SET_EMPTY : task;
+        return true;
+    }
+    return e->second == task || (second_spill(in, e) && set_add(in, &e->now, task));
+}
+
 /* ---- Predecessors -------------------------------------------------------------------------*/
 
 static inline bool depend(struct infer *in, uint32_t task, uint32_t on)
@@ -137,7 +164,7 @@ static inline bool depend(struct infer *in, uint32_t task, uint32_t on)
     if (in->is_waited)
         in->is_waited[on] = 1;
     struct tgi_preds *out = in->out;
-    if (out->n == out->cap && !tgi_vec_reserve(&out->preds, &out->cap, (uint64_t)out->n + 1, sizeof *out->preds))
+    if (out->n == out->cap && !tgi_block_reserve(&out->preds, &out->cap, (uint64_t)out->n + 1, sizeof *out->preds))
         return false;
     out->preds[out->n++] = on;
     return true;
@@ -193,14 +220,18 @@ static bool epochs_access(struct infer *in, struct epochs *e, uint32_t task, uin
     if (!joins) {
         if (e->now == task && e->kind == EPOCH_WRITE)
             return true; /* the task writes these rows already */
+        if (e->kind == EPOCH_READ && !second_spill(in, e))
+            return false;
         set_drop(in, &e->before);
         e->before = e->now;
         e->now = SET_EMPTY;
         e->kind = kind;
         e->op = (uint8_t)op;
+        _Static_assert(TG_NONE == SET_EMPTY, "so that this is no second reader either");
         e->group = TG_NONE;
     }
-    if (!depend_on_set(in, task, e->before) || !set_add(in, &e->now, task))
+    if (!depend_on_set(in, task, e->before) ||
+        !(kind == EPOCH_READ ? reader_add(in, e, task) : set_add(in, &e->now, task)))
         return false;
     return kind < EPOCH_COMMUTE || group_join(in, e, task, arg, kind == EPOCH_REDUCE, op);
 }
@@ -301,17 +332,68 @@ static bool barrier_access(struct infer *in, uint32_t task)
     return true;
 }
 
+/* Where the list that the task was added with starts. */
+static inline uint32_t after_of(const struct tg_graph *g, uint32_t task)
+{
+    return g->after_at ? g->after_at[task] : TG_NONE;
+}
+
+/* Whether the list that a task was added with is all there is about it. */
+static inline bool is_plain(const struct infer *in, uint32_t n_words, enum tgi_edges edges)
+{
+    return (n_words == 0 || edges == TGI_EDGES_DECLARED) && !in->is_waited && !in->g->n_late;
+}
+
+static bool plain_infer(struct infer *in, uint32_t task)
+{
+    struct tgi_preds *out = in->out;
+    uint32_t at = after_of(in->g, task);
+    if (at == TG_NONE)
+        return true;
+    if (task > 0 && in->last_plain == task - 1 && after_of(in->g, task - 1) == at) {
+        out->first[task] = out->first[task - 1];
+        in->last_plain = task;
+        return true;
+    }
+    const uint32_t *list = in->g->afters + at;
+    uint32_t n = *list++, end = out->n;
+    if (!tgi_block_reserve(&out->preds, &out->cap, (uint64_t)end + n, sizeof *out->preds))
+        return false;
+    for (uint32_t i = 0; i < n; i++) {
+        out->preds[end] = list[i];
+        end += in->seen[list[i]] != task + 1;
+        in->seen[list[i]] = task + 1;
+    }
+    out->n = end;
+    in->last_plain = task;
+    return true;
+}
+
+static bool controls_infer(struct infer *in, uint32_t task)
+{
+    const struct tg_graph *g = in->g;
+    uint32_t at = after_of(g, task);
+    for (uint32_t i = 0; at != TG_NONE && i < g->afters[at]; i++)
+        if (!depend(in, task, g->afters[at + 1 + i]))
+            return false;
+    for (; in->at_late < g->n_late && in->late[in->at_late].to == task; in->at_late++)
+        if (!depend(in, task, in->late[in->at_late].from))
+            return false;
+    return true;
+}
+
 static bool task_infer(struct infer *in, uint32_t task, enum tgi_edges edges)
 {
     const struct tg_graph *g = in->g;
+    uint32_t n_words = tgi_graph_n_words(g, task); /* a tile that is left out is no tile */
+    if (is_plain(in, n_words, edges))
+        return plain_infer(in, task);
     const struct tgi_op *op = tgi_graph_op(g, task);
     const uint64_t *words = g->args + g->nodes[task].args;
-    for (; in->at_control < g->n_controls && in->controls[in->at_control].to == task; in->at_control++)
-        if (!depend(in, task, in->controls[in->at_control].from))
-            return false;
+    if (!controls_infer(in, task))
+        return false;
     if (op->kind == TGI_OP_BARRIER)
         return barrier_access(in, task);
-    uint32_t n_words = tgi_graph_n_words(g, task); /* a tile that is left out is no tile */
     for (uint32_t i = 0; edges == TGI_EDGES_INFERRED && i < n_words; i++)
         if (op->params[i].access != TG_SCALAR && !word_access(in, words[i], task, i, &op->params[i]))
             return false;
@@ -320,29 +402,29 @@ static bool task_infer(struct infer *in, uint32_t task, enum tgi_edges edges)
     return true;
 }
 
-/* Control edges sorted by target: as they are if they were added that way, else a copy. */
-static bool sort_controls(struct infer *in)
+/* Late edges sorted by target: as they are if they were added that way, else a copy. */
+static bool sort_late(struct infer *in)
 {
     const struct tg_graph *g = in->g;
     bool is_sorted = true;
-    for (uint32_t i = 1; is_sorted && i < g->n_controls; i++)
-        is_sorted = g->controls[i - 1].to <= g->controls[i].to;
-    in->controls = g->controls;
+    for (uint32_t i = 1; is_sorted && i < g->n_late; i++)
+        is_sorted = g->late[i - 1].to <= g->late[i].to;
+    in->late = g->late;
     if (is_sorted)
         return true;
-    in->sorted = malloc((size_t)g->n_controls * sizeof *in->sorted);
+    in->sorted = malloc((size_t)g->n_late * sizeof *in->sorted);
     uint32_t *at = calloc((size_t)g->n_tasks + 2, sizeof *at);
     if (!in->sorted || !at) {
         free(at);
         return false;
     }
-    for (uint32_t i = 0; i < g->n_controls; i++)
-        at[g->controls[i].to + 1]++;
+    for (uint32_t i = 0; i < g->n_late; i++)
+        at[g->late[i].to + 1]++;
     for (uint32_t t = 0; t < g->n_tasks; t++)
         at[t + 1] += at[t];
-    for (uint32_t i = 0; i < g->n_controls; i++)
-        in->sorted[at[g->controls[i].to]++] = g->controls[i];
-    in->controls = in->sorted;
+    for (uint32_t i = 0; i < g->n_late; i++)
+        in->sorted[at[g->late[i].to]++] = g->late[i];
+    in->late = in->sorted;
     free(at);
     return true;
 }
@@ -354,25 +436,28 @@ static bool has_barrier(const struct tg_graph *g)
 
 static int check_controls(const struct tg_graph *g, struct tg_error *err)
 {
-    for (uint32_t i = 0; i < g->n_controls; i++) {
+    struct tgi_after_walk walk = {0, 0, 0};
+    struct tgi_control control;
+    /* Late edges were checked when they were added, and so were lists, but for tasks yet to come. */
+    while (g->names_later && tgi_after_next(g, &walk, &control)) {
         char scratch[16];
-        if (g->controls[i].from == g->controls[i].to)
+        if (control.from == control.to)
             return tgi_error(err, TG_E_CYCLE, "task \"%s\" is to start after itself",
-                             tgi_graph_task_name(g, g->controls[i].to, scratch));
-        if (g->controls[i].from >= g->n_tasks)
+                             tgi_graph_task_name(g, control.to, scratch));
+        if (control.from >= g->n_tasks)
             return tgi_error(err, TG_E_UNKNOWN_TASK, "task %u is to start after task %u, which does not exist",
-                             g->controls[i].to, g->controls[i].from);
+                             control.to, control.from);
     }
     return 0;
 }
 
 static void infer_fini(struct infer *in)
 {
-    free(in->tiles);
+    tgi_block_free(in->tiles);
     free(in->cut);
     free(in->segments);
     free(in->cells);
-    free(in->seen);
+    tgi_block_free(in->seen);
     free(in->is_waited);
     free(in->sorted);
 }
@@ -380,22 +465,23 @@ static void infer_fini(struct infer *in)
 static bool preds_init(const struct tg_graph *g, struct tgi_preds *out)
 {
     memset(out, 0, sizeof *out);
-    out->first = malloc(((size_t)g->n_tasks + 1) * sizeof *out->first);
-    return out->first && tgi_vec_reserve(&out->preds, &out->cap, (uint64_t)g->n_tasks + 16, sizeof *out->preds);
+    out->first = tgi_block_alloc(((size_t)g->n_tasks + 1) * sizeof *out->first);
+    out->count = tgi_block_alloc(((size_t)g->n_tasks + 1) * sizeof *out->count);
+    return out->first && out->count && tgi_block_reserve(&out->preds, &out->cap, (uint64_t)g->n_tasks + 16, sizeof *out->preds);
 }
 
 static bool infer_init(struct infer *in)
 {
     const struct tg_graph *g = in->g;
     uint32_t n_tiles = g->space->n_tiles;
-    in->tiles = malloc(((size_t)n_tiles + 1) * sizeof *in->tiles);
-    in->seen = calloc((size_t)g->n_tasks + 1, sizeof *in->seen);
+    in->tiles = tgi_block_alloc(((size_t)n_tiles + 1) * sizeof *in->tiles);
+    in->seen = tgi_block_alloc_zeroed((size_t)g->n_tasks + 1, sizeof *in->seen);
     if (has_barrier(g))
         in->is_waited = calloc((size_t)g->n_tasks + 1, 1);
-    if (!in->tiles || !in->seen || (has_barrier(g) && !in->is_waited) || !sort_controls(in))
+    if (!in->tiles || !in->seen || (has_barrier(g) && !in->is_waited) || !sort_late(in))
         return false;
     for (uint32_t i = 0; i < n_tiles; i++)
-        in->tiles[i] = (struct epochs){SET_EMPTY, SET_EMPTY, TG_NONE, EPOCH_NONE, 0};
+        in->tiles[i] = (struct epochs){.before = SET_EMPTY, .now = SET_EMPTY, .group = TG_NONE, .kind = EPOCH_NONE};
     return preds_init(g, in->out);
 }
 
@@ -459,7 +545,7 @@ static bool shares_finish(struct tg_graph *g)
 
 int tgi_infer(struct tg_graph *g, enum tgi_edges edges, struct tgi_preds *out, struct tg_error *err)
 {
-    struct infer in = {.g = g, .out = out, .barrier = TG_NONE, .free_cells = SET_EMPTY};
+    struct infer in = {.g = g, .out = out, .barrier = TG_NONE, .free_cells = SET_EMPTY, .last_plain = TG_NONE};
     int rc = check_controls(g, err);
     if (rc)
         return rc;
@@ -467,6 +553,8 @@ int tgi_infer(struct tg_graph *g, enum tgi_edges edges, struct tgi_preds *out, s
     for (uint32_t t = 0; ok && t < g->n_tasks; t++) {
         out->first[t] = out->n;
         ok = task_infer(&in, t, edges);
+        out->count[t] = out->n - out->first[t];
+        out->n_edges += out->count[t];
     }
     infer_fini(&in);
     if (ok && edges == TGI_EDGES_INFERRED && g->n_shares)
@@ -475,13 +563,17 @@ int tgi_infer(struct tg_graph *g, enum tgi_edges edges, struct tgi_preds *out, s
         tgi_preds_fini(out);
         return tgi_error_memory(err, "inferring edges");
     }
-    out->first[g->n_tasks] = out->n;
+    if (out->n_edges >= UINT32_MAX) {
+        tgi_preds_fini(out);
+        return tgi_error(err, TG_E_LIMIT, "more than 2^32 edges");
+    }
     return 0;
 }
 
 void tgi_preds_fini(struct tgi_preds *preds)
 {
-    free(preds->preds);
-    free(preds->first);
+    tgi_block_free(preds->preds);
+    tgi_block_free(preds->first);
+    tgi_block_free(preds->count);
     memset(preds, 0, sizeof *preds);
 }

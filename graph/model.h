@@ -258,8 +258,15 @@ struct tg_graph {
     int32_t *priority;      /* NULL: all 0 */
     struct tgi_attr *attrs;
     uint32_t n_attrs, cap_attrs;
-    struct tgi_control {uint32_t from, to;} *controls; /* control edges as declared */
-    uint32_t n_controls, cap_controls;
+    /* Control edges as declared.  The list a task was added with starts in afters with its length; a task
+     * with the list of the one before shares it. */
+    uint32_t *after_at;     /* where the task's list starts, TG_NONE: none; NULL: no task has one */
+    uint32_t *afters;
+    uint32_t n_afters, cap_afters, last_after; /* the list that was added last starts there */
+    bool names_later;       /* some list names a task that was not there yet */
+    struct tgi_control {uint32_t from, to;} *late; /* edges declared after their task */
+    uint32_t n_late, cap_late;
+    uint64_t n_controls;    /* of both kinds */
     struct tgi_names index;
 
     /* frozen */
@@ -310,6 +317,11 @@ const char *tgi_graph_given_name(const void *graph, uint32_t task);
 const struct tgi_attr *tgi_graph_attr(const struct tg_graph *g, uint32_t task); /* NULL: none */
 /* First entry of the task in shares and their number. */
 const struct tgi_share *tgi_graph_shares(const struct tg_graph *g, uint32_t task, uint32_t *n_p);
+/* Walks through the control edges of a graph, by task, then the late ones; false: that was all. */
+struct tgi_after_walk {
+    uint32_t task, i, late; /* start from zeros */
+};
+bool tgi_after_next(const struct tg_graph *g, struct tgi_after_walk *walk, struct tgi_control *control_p);
 /* The buffer a tile number belongs to. */
 const struct tgi_buffer *tgi_space_buffer_of(const struct tgi_space *space, uint32_t tile);
 /* "A[3,2]" or "A" or "A[3,2]@rows(0:4)" or "A[*]"; terminated, cut at size. */

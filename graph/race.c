@@ -16,7 +16,7 @@ static bool is_ancestor(const struct tg_graph *g, const struct tgi_preds *declar
         return false;
     queue[n++] = v;
     for (uint32_t i = 0; i < n; i++)
-        for (uint32_t k = declared->first[queue[i]]; k < declared->first[queue[i] + 1]; k++) {
+        for (uint32_t k = declared->first[queue[i]]; k < declared->first[queue[i]] + declared->count[queue[i]]; k++) {
             uint32_t w = declared->preds[k];
             if (w == u)
                 return true;
@@ -71,7 +71,7 @@ int tgi_race_check(const struct tg_graph *g, const struct tgi_preds *declared, c
     uint32_t stamp = 0;
     int rc = seen && queue ? 0 : tgi_error_memory(err, "looking for races");
     for (uint32_t v = 0; rc == 0 && v < g->n_tasks; v++)
-        for (uint32_t i = conflicts->first[v]; rc == 0 && i < conflicts->first[v + 1]; i++)
+        for (uint32_t i = conflicts->first[v]; rc == 0 && i < conflicts->first[v] + conflicts->count[v]; i++)
             if (!is_ancestor(g, declared, conflicts->preds[i], v, seen, ++stamp, queue))
                 rc = report(g, conflicts->preds[i], v, err);
     free(seen);

@@ -4,37 +4,37 @@
 #include <string.h>
 
 #include "graph/args.h"
+#include "graph/block.h"
 #include "graph/error.h"
 #include "graph/scalar.h"
 #include "graph/space.h"
-#include "graph/vec.h"
 
 /* Grows the task arrays for one more task and its words; the optional columns grow along. */
 static bool reserve_task(struct tg_graph *g, uint32_t n_words)
 {
     uint32_t before = g->cap_tasks;
     uint32_t cap = before;
-    if (!tgi_vec_reserve(&g->nodes, &cap, (uint64_t)g->n_tasks + 2, sizeof *g->nodes))
+    if (!tgi_block_reserve(&g->nodes, &cap, (uint64_t)g->n_tasks + 2, sizeof *g->nodes))
         return false;
     if (cap != before) {
-        uint32_t **columns[] = {&g->names_at, &g->site_of, (uint32_t **)&g->priority};
+        uint32_t **columns[] = {&g->names_at, &g->site_of, &g->after_at, (uint32_t **)&g->priority};
         for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
             if (*columns[i]) {
-                uint32_t *grown = realloc(*columns[i], (size_t)cap * sizeof *grown);
+                uint32_t *grown = tgi_block_grow(*columns[i], (size_t)cap * sizeof *grown);
                 if (!grown)
                     return false; /* cap_tasks stays: what has grown is larger than it says */
                 *columns[i] = grown;
             }
         g->cap_tasks = cap;
     }
-    return tgi_vec_reserve(&g->args, &g->cap_args, (uint64_t)g->n_args + n_words, sizeof *g->args);
+    return tgi_block_reserve(&g->args, &g->cap_args, (uint64_t)g->n_args + n_words, sizeof *g->args);
 }
 
 static bool column_make(const struct tg_graph *g, uint32_t **column, uint32_t initial)
 {
     if (*column)
         return true;
-    *column = malloc((size_t)g->cap_tasks * sizeof **column);
+    *column = tgi_block_alloc((size_t)g->cap_tasks * sizeof **column);
     if (!*column)
         return false;
     for (uint32_t i = 0; i < g->n_tasks; i++)
@@ -77,7 +77,7 @@ static int attr_for(struct tg_graph *g, uint32_t task, struct tgi_attr **attr_p,
         *attr_p = &g->attrs[g->n_attrs - 1];
         return 0;
     }
-    if (!tgi_vec_reserve(&g->attrs, &g->cap_attrs, (uint64_t)g->n_attrs + 1, sizeof *g->attrs))
+    if (!tgi_block_reserve(&g->attrs, &g->cap_attrs, (uint64_t)g->n_attrs + 1, sizeof *g->attrs))
         return tgi_error_memory(err, "adding a task");
     g->attrs[g->n_attrs] = (struct tgi_attr){.task = task, .flops = NAN, .bytes = NAN, .us = NAN};
     *attr_p = &g->attrs[g->n_attrs++];
@@ -101,13 +101,38 @@ static int add_attrs(struct tg_graph *g, const struct tg_task_spec *spec, tgi_pl
     return 0;
 }
 
-static int add_controls(struct tg_graph *g, const struct tg_task_spec *spec, struct tg_error *err)
+/* Writes the list beyond the end of afters, or finds that the last one is the same. */
+static int add_after(struct tg_graph *g, const struct tg_task_spec *spec, uint32_t *at_p, struct tg_error *err)
 {
-    if (!tgi_vec_reserve(&g->controls, &g->cap_controls, (uint64_t)g->n_controls + spec->n_after, sizeof *g->controls))
+    uint32_t n = spec->n_after, last = 0;
+    const uint32_t *before = g->afters + g->last_after;
+    if (g->n_afters && before[0] == n && before[1] == spec->after[0] &&
+        memcmp(before + 1, spec->after, n * sizeof *before) == 0) {
+        *at_p = g->last_after;
+        return 0;
+    }
+    if (!tgi_block_reserve(&g->afters, &g->cap_afters, (uint64_t)g->n_afters + 1 + n, sizeof *g->afters) ||
+        !column_make(g, &g->after_at, TG_NONE))
         return tgi_error_memory(err, "adding control edges");
-    for (uint32_t i = 0; i < spec->n_after; i++)
-        g->controls[g->n_controls + i] = (struct tgi_control){spec->after[i], g->n_tasks};
+    uint32_t *list = g->afters + g->n_afters;
+    *list++ = n;
+    for (uint32_t i = 0; i < n; i++) {
+        list[i] = spec->after[i];
+        last = list[i] > last ? list[i] : last;
+    }
+    g->names_later |= last >= g->n_tasks; /* stays if the task is refused: it only costs a look */
+    *at_p = g->n_afters;
     return 0;
+}
+
+static void keep_after(struct tg_graph *g, uint32_t at)
+{
+    g->after_at[g->n_tasks] = at;
+    g->n_controls += g->afters[at];
+    if (at == g->n_afters) {
+        g->last_after = at;
+        g->n_afters += 1 + g->afters[at];
+    }
 }
 
 int tg_graph_add_task(struct tg_graph *graph, const struct tg_task_spec *spec, tg_task_id *id_p, struct tg_error *err)
@@ -152,8 +177,8 @@ int tg_graph_add_task(struct tg_graph *graph, const struct tg_task_spec *spec, t
     }
     n_words = is_control ? g->space->ops[op].n_params : tgi_defaults_trim(&g->space->ops[op], words);
     g->nodes[g->n_tasks] = (struct tgi_node){.args = g->n_args, .op = op};
-    uint32_t n_attrs = g->n_attrs;
-    if ((spec->n_after && (rc = add_controls(g, spec, err))) || (rc = add_attrs(g, spec, on, prefer, err)))
+    uint32_t n_attrs = g->n_attrs, after_at = TG_NONE;
+    if ((spec->n_after && (rc = add_after(g, spec, &after_at, err))) || (rc = add_attrs(g, spec, on, prefer, err)))
         return rc;
     /* Last of what can fail, as the index of names cannot forget. */
     if (spec->priority && !column_make(g, (uint32_t **)&g->priority, 0)) {
@@ -180,7 +205,10 @@ int tg_graph_add_task(struct tg_graph *graph, const struct tg_task_spec *spec, t
         if (spec->body_else)
             spec->body_else->is_given = true;
     }
-    g->n_controls += spec->n_after;
+    if (spec->n_after)
+        keep_after(g, after_at);
+    else if (g->after_at)
+        g->after_at[g->n_tasks] = TG_NONE;
     g->n_args += n_words;
     if (id_p)
         *id_p = g->n_tasks;
@@ -200,9 +228,10 @@ int tg_graph_add_edge(struct tg_graph *graph, tg_task_id earlier, tg_task_id tas
         return tgi_error(err, TG_E_CYCLE, "task %u is to start after itself", task);
     if (task >= g->n_tasks || earlier >= g->n_tasks)
         return tgi_error(err, TG_E_UNKNOWN_TASK, "an edge from task %u to task %u, of %u", earlier, task, g->n_tasks);
-    if (!tgi_vec_reserve(&g->controls, &g->cap_controls, (uint64_t)g->n_controls + 1, sizeof *g->controls))
+    if (!tgi_block_reserve(&g->late, &g->cap_late, (uint64_t)g->n_late + 1, sizeof *g->late))
         return tgi_error_memory(err, "adding a control edge");
-    g->controls[g->n_controls++] = (struct tgi_control){earlier, task};
+    g->late[g->n_late++] = (struct tgi_control){earlier, task};
+    g->n_controls++;
     return 0;
 }
 

@@ -186,8 +186,10 @@ static int lint_uninitialised(struct linter *l, struct tg_error *err)
 static void lint_redundant(struct linter *l)
 {
     const struct tg_graph *g = l->g;
-    for (uint32_t i = 0; i < g->n_controls; i++) {
-        uint32_t from = g->controls[i].from, to = g->controls[i].to;
+    struct tgi_after_walk walk = {0, 0, 0};
+    struct tgi_control control;
+    while (tgi_after_next(g, &walk, &control)) {
+        uint32_t from = control.from, to = control.to;
         bool is_kept = false;
         for (uint32_t e = g->nodes[from].succ; e < g->nodes[from + 1].succ && !is_kept; e++)
             is_kept = g->succ[e] == to;

@@ -469,8 +469,10 @@ static int compare_controls(const void *a, const void *b)
 struct frame {
     const struct tg_graph *g;
     struct tgi_control *controls;
+    uint64_t n_controls;
     uint8_t *is_named; /* tasks without name that an edge must name */
-    uint32_t next_control, task;
+    uint64_t next_control;
+    uint32_t task;
     uint8_t n_bodies_done; /* of the task */
 };
 
@@ -486,10 +488,10 @@ static int frame_init(struct frame *f, const struct tg_graph *g, struct tg_error
         free(f->is_named);
         return tgi_error_memory(err, "writing the graph");
     }
-    memcpy(f->controls, g->controls, g->n_controls * sizeof(*f->controls));
-    qsort(f->controls, g->n_controls, sizeof(*f->controls), compare_controls);
-    for (uint32_t i = 0; i < g->n_controls; i++)
-        f->is_named[g->controls[i].from] = 1;
+    struct tgi_after_walk walk = {0, 0, 0};
+    while (tgi_after_next(g, &walk, &f->controls[f->n_controls]))
+        f->is_named[f->controls[f->n_controls++].from] = 1;
+    qsort(f->controls, f->n_controls, sizeof(*f->controls), compare_controls);
     return 0;
 }
 
@@ -528,11 +530,10 @@ static void put_name(struct writer *w, const char *key, const char *name)
 
 static void put_after(struct writer *w, struct frame *f, uint32_t task)
 {
-    const struct tg_graph *g = f->g;
-    if (f->next_control >= g->n_controls || f->controls[f->next_control].to != task)
+    if (f->next_control >= f->n_controls || f->controls[f->next_control].to != task)
         return;
     tgi_json_flat_array(&w->json, "after");
-    for (; f->next_control < g->n_controls && f->controls[f->next_control].to == task; f->next_control++) {
+    for (; f->next_control < f->n_controls && f->controls[f->next_control].to == task; f->next_control++) {
         char scratch[300];
         uint32_t from = f->controls[f->next_control].from;
         put_name(w, NULL, written_name(f, from, scratch, sizeof(scratch)));

@@ -17,6 +17,7 @@
 #include <sys/sysinfo.h>
 
 #include "graph/dtype.h"
+#include "graph/block.h"
 #include "graph/error.h"
 #include "mem/hostops.h"
 
@@ -182,7 +183,7 @@ int tgi_store_create(const struct tgi_space *space, uint64_t limit_bytes, struct
     store->space = space;
     store->devices = devices;
     store->allocated_bytes = total;
-    store->tile = calloc((size_t)space->n_tiles + 1, sizeof *store->tile);
+    store->tile = tgi_block_alloc_zeroed((size_t)space->n_tiles + 1, sizeof *store->tile);
     store->blocks = calloc((size_t)space->n_buffers + 1, sizeof *store->blocks);
     store->is_bound = calloc((size_t)space->n_buffers + 1, 1);
     if (store->tile && store->blocks && store->is_bound)
@@ -204,7 +205,7 @@ void tgi_store_destroy(struct tgi_store *store)
     for (uint32_t i = 0; store->blocks && i < store->space->n_buffers; i++)
         unmap_block(store->devices, &store->blocks[i]);
     unmap_block(store->devices, &store->pool);
-    free(store->tile);
+    tgi_block_free(store->tile);
     free(store->blocks);
     free(store->is_bound);
     free(store);

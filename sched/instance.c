@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "graph/block.h"
 #include "graph/error.h"
 #include "graph/gate.h"
 #include "sched/offload.h"
@@ -118,7 +119,7 @@ static bool make_roots(struct tgi_instance *in)
     in->n_roots = g->n_roots;
     if (g->n_roots == g->n_tasks && !g->class_of)
         return true;
-    in->roots = malloc((size_t)g->n_roots * sizeof *in->roots);
+    in->roots = tgi_block_alloc((size_t)g->n_roots * sizeof *in->roots);
     if (!in->roots)
         return false;
     uint32_t n = 0;
@@ -133,8 +134,8 @@ static bool make_roots(struct tgi_instance *in)
 static bool make_counters(struct tgi_instance *in)
 {
     const struct tg_graph *g = in->graph;
-    in->left = malloc(((size_t)in->n_nodes + 1) * sizeof *in->left);
-    in->marks = calloc((size_t)g->n_tasks + 1, sizeof *in->marks);
+    in->left = tgi_block_alloc(((size_t)in->n_nodes + 1) * sizeof *in->left);
+    in->marks = tgi_block_alloc_zeroed((size_t)g->n_tasks + 1, sizeof *in->marks);
     if (!in->left || !in->marks)
         return false;
     for (uint32_t t = 0; t < in->n_nodes; t++)
@@ -202,9 +203,9 @@ void tgi_instance_destroy(struct tgi_instance *in)
         free(in->wides[i].leaves);
     }
     free(in->wides);
-    free(in->roots);
-    free(in->left);
-    free(in->marks);
+    tgi_block_free(in->roots);
+    tgi_block_free((void *)in->left);
+    tgi_block_free((void *)in->marks);
     free(in);
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "graph/block.h"
 #include "graph/error.h"
 #include "sched/offload.h"
 #include "sched/placement.h"
@@ -31,10 +32,10 @@ static bool split_roots(struct tgi_instance *in)
 {
     struct tgi_offload_instance *oi = in->offload;
     uint32_t n_kept = 0, n = in->n_roots;
-    uint32_t *kept = malloc(((size_t)n + 1) * sizeof *kept);
+    uint32_t *kept = tgi_block_alloc(((size_t)n + 1) * sizeof *kept);
     oi->roots = malloc(((size_t)n + 1) * sizeof *oi->roots);
     if (!kept || !oi->roots) {
-        free(kept);
+        tgi_block_free(kept);
         return false;
     }
     for (uint32_t i = 0; i < n; i++) {
@@ -44,7 +45,7 @@ static bool split_roots(struct tgi_instance *in)
         else
             kept[n_kept++] = task;
     }
-    free(in->roots);
+    tgi_block_free(in->roots);
     in->roots = kept;
     in->n_roots = n_kept;
     return true;

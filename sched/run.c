@@ -17,9 +17,12 @@ static void mark_written(const struct tg_graph *g, uint8_t *is_written)
     const struct tgi_space *space = g->space;
     for (uint32_t t = 0; t < g->n_tasks; t++) {
         const struct tgi_op *op = tgi_graph_op(g, t);
-        for (uint32_t i = 0; i < op->n_params; i++) {
-            uint64_t word = tgi_graph_word(g, t, i);
-            if (op->params[i].access <= TG_IN || word == TGI_WORD_NULL)
+        uint32_t n_words = tgi_graph_n_words(g, t); /* a tile that is left out is no tile */
+        for (uint32_t i = 0; i < n_words; i++) {
+            if (op->params[i].access <= TG_IN)
+                continue;
+            uint64_t word = g->args[g->nodes[t].args + i];
+            if (word == TGI_WORD_NULL)
                 continue;
             uint32_t first = tgi_word_tile(word), n = 1;
             if (tgi_word_range(word) == TGI_WORD_ALL)

@@ -220,7 +220,16 @@ struct tgi_worker {
     _Atomic uint32_t watched_task;
     struct tgi_parking_seat seat;
     struct tgi_deque deques[TGI_N_DEQUES];
+    /* The owner's: bit d is set if deque d may hold something, so that taking looks at few of them. */
+    uint32_t used_deques;
 };
+
+/* False without memory. */
+static inline bool tgi_worker_deque_push_owner(struct tgi_worker *w, uint32_t deque, uint64_t item)
+{
+    w->used_deques |= 1u << deque;
+    return tgi_deque_push_owner(&w->deques[deque], item);
+}
 
 /* Roots of an instance that nobody has claimed yet.  The word holds a generation and the number of
  * roots left; a successful claim of at least one root keeps the instance alive, so the other

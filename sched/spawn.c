@@ -31,7 +31,7 @@ void tg_spawn(const struct tg_context *ctx, struct tg_job *job, tg_job_fn fn, vo
     job->arg = arg;
     atomic_store_explicit(job_state(job), 0, memory_order_relaxed); /* published by the push */
     job->opaque[1] = (void *)(uintptr_t)ctx;
-    if (w->is_serial || !tgi_deque_push_owner(&w->deques[TGI_DEQUE_JOBS], (uint64_t)(uintptr_t)job)) {
+    if (w->is_serial || !tgi_worker_deque_push_owner(w, TGI_DEQUE_JOBS, (uint64_t)(uintptr_t)job)) {
         /* Deterministic, or no memory for the deque: a parallel call may always be a plain one. */
         int rc = fn(arg, ctx);
         job->opaque[1] = NULL;
@@ -149,7 +149,7 @@ int tg_spawn_detached(const struct tg_context *ctx, tg_job_fn fn, const void *ar
     /* relaxed: the spawner holds a count, so the number cannot reach zero meanwhile. */
     atomic_fetch_add_explicit(&self->family->n_alive, 1, memory_order_relaxed);
     if (ctx->instance->run->needs_serial ||
-        !tgi_deque_push_owner(&w->deques[TGI_DEQUE_JOBS], (uint64_t)(uintptr_t)child | TGI_ITEM_CHILD))
+        !tgi_worker_deque_push_owner(w, TGI_DEQUE_JOBS, (uint64_t)(uintptr_t)child | TGI_ITEM_CHILD))
         tgi_child_execute(w, child);
     else
         tgi_worker_wake(w->runtime);

@@ -60,7 +60,7 @@ void tgi_worker_push_here(struct tgi_worker *w, struct tgi_instance *in, uint32_
 {
     /* A deque that cannot grow means no memory for 8 bytes: run the task here and now instead. */
     uint64_t item = task_item(in, task, tag);
-    if (!tgi_deque_push_owner(&w->deques[class_of(in, task)], item))
+    if (!tgi_worker_deque_push_owner(w, class_of(in, task), item))
         tgi_worker_execute_item(w, item);
 }
 
@@ -150,6 +150,7 @@ static inline __attribute__((always_inline)) bool keep_or_push(struct tgi_worker
         *keep = ready;
         ready = swap;
     }
+    __builtin_prefetch(&in->succ[in->nodes[ready].succ]); /* for when it is done, as a rule soon */
     tgi_worker_push_here(w, in, ready, TGI_ITEM_TASK);
     return true;
 }
@@ -161,6 +162,26 @@ static bool has_more_urgent(const struct tgi_worker *w, uint32_t class)
         if (tgi_deque_size_hint(&w->deques[c]))
             return true;
     return false;
+}
+
+/* Pushes the chunks of a gate from one on, in the place of their members. */
+static __attribute__((noinline)) void push_chunks(struct tgi_worker *w, struct tgi_instance *in, uint32_t chunk,
+                                                  uint32_t end_member)
+{
+    for (; in->nodes[chunk].succ < end_member; chunk++)
+        tgi_worker_push_here(w, in, chunk, TGI_ITEM_TASK);
+}
+
+/* A chunk was taken, most often by a thief: its members are pushed here, but for the one to go on with. */
+static __attribute__((noinline)) uint32_t open_chunk(struct tgi_worker *w, struct tgi_instance *in, uint32_t chunk)
+{
+    uint32_t keep = TG_NONE;
+    bool has_pushed = false;
+    for (uint32_t i = in->nodes[chunk].succ, end = in->nodes[chunk + 1].succ; i < end; i++)
+        has_pushed |= keep_or_push(w, in, in->succ[i], &keep);
+    if (has_pushed)
+        tgi_worker_wake(w->runtime);
+    return keep;
 }
 
 /* Releases the successors of a finished task.  Returns the one to go on with, TG_NONE: none.  Once
@@ -184,9 +205,14 @@ static inline __attribute__((always_inline)) uint32_t release(struct tgi_worker 
             continue;
         }
         /* A gate: all its members are ready at once. */
-        uint32_t member = in->nodes[s].succ, n_members = in->nodes[s + 1].succ - member;
-        for (uint32_t k = 0; k < n_members; k++)
-            has_pushed |= keep_or_push(w, in, in->succ[member + k], &keep);
+        uint32_t member = in->nodes[s].succ, end_member = in->nodes[s + 1].succ;
+        if (in->nodes[s].op && !is_alone && !in->is_special && !in->class_of && !in->via) {
+            push_chunks(w, in, in->nodes[s].op + 1, end_member);
+            end_member = in->nodes[in->nodes[s].op + 1].succ;
+            has_pushed = true;
+        }
+        for (; member < end_member; member++)
+            has_pushed |= keep_or_push(w, in, in->succ[member], &keep);
     }
     if (has_pushed && !is_alone)
         tgi_worker_wake(w->runtime);
@@ -242,6 +268,8 @@ static inline __attribute__((always_inline)) void execute_chain(struct tgi_worke
     /* What another instance waits for must not wait for this task, which may take long. */
     while (__builtin_expect(w->batch && w->batch != in, 0))
         tgi_worker_flush(w);
+    if (__builtin_expect(task >= in->n_tasks, 0))
+        task = open_chunk(w, in, task);
     while (task != TG_NONE) {
         const struct tgi_node *node = &in->nodes[task];
         const struct tgi_call *call = &calls[node->op & TGI_NODE_OP];
@@ -308,10 +336,12 @@ void tgi_worker_execute_item(struct tgi_worker *w, uint64_t item)
 
 static inline uint64_t take_own(struct tgi_worker *w, bool is_alone)
 {
-    for (uint32_t d = TGI_N_DEQUES; d-- > 0;) {
+    while (w->used_deques) {
+        uint32_t d = 31 - (uint32_t)__builtin_clz(w->used_deques); /* the most urgent */
         uint64_t item = is_alone ? tgi_deque_take_alone(&w->deques[d]) : tgi_deque_take_owner(&w->deques[d]);
         if (item != TGI_DEQUE_EMPTY)
             return item;
+        w->used_deques &= ~(1u << d); /* empty, and only the owner fills it */
     }
     return TGI_DEQUE_EMPTY;
 }
@@ -434,7 +464,7 @@ static void record_steal(const struct tg_runtime *rt, uint64_t item)
 {
     uint32_t kind = item & 3;
     struct tgi_instance *in = kind == TGI_ITEM_TASK || kind == TGI_ITEM_LOCKED ? instance_of(rt, item) : NULL;
-    if (in && in->spans)
+    if (in && in->spans) /* then there are no chunks */
         in->spans[item >> 32].is_stolen = 1;
 }
 

@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include "graph/freeze.h"
+#include "graph/gate.h"
 #include "graph/model.h"
 #include "tests/random_graph.h"
 
@@ -73,8 +74,10 @@ static void direct_order(const struct tg_graph *g, uint64_t *must)
             if (is_barrier || (!g->is_explicit && tasks_in_conflict(g, u, v)))
                 must[v] |= (uint64_t)1 << u;
         }
-    for (uint32_t i = 0; i < g->n_controls; i++)
-        must[g->controls[i].to] |= (uint64_t)1 << g->controls[i].from;
+    struct tgi_after_walk walk = {0, 0, 0};
+    struct tgi_control control;
+    while (tgi_after_next(g, &walk, &control))
+        must[control.to] |= (uint64_t)1 << control.from;
 }
 
 /* Warshall. */
@@ -202,7 +205,7 @@ static uint32_t shortest_cycle(struct tg_graph *g)
         distance[s] = 0;
         while (head < tail) {
             uint32_t v = queue[head++];
-            for (uint32_t i = preds.first[v]; i < preds.first[v + 1]; i++) {
+            for (uint32_t i = preds.first[v]; i < preds.first[v] + preds.count[v]; i++) {
                 uint32_t u = preds.preds[i];
                 if (u == s && distance[v] + 1 < best)
                     best = distance[v] + 1;
@@ -459,6 +462,79 @@ static void no_redundant_edge_is_left_between_dense_layers(void **state)
     tg_graph_destroy(g);
 }
 
+static bool same_frozen(const struct tg_graph *a, const struct tg_graph *b)
+{
+    for (uint32_t t = 0; t < a->n_tasks; t++)
+        if (a->nodes[t].succ != b->nodes[t].succ || a->nodes[t].n_preds != b->nodes[t].n_preds)
+            return false;
+    return a->n_edges == b->n_edges && a->n_redundant == b->n_redundant && a->n_roots == b->n_roots &&
+           a->n_sinks == b->n_sinks && a->depth == b->depth && a->width == b->width &&
+           memcmp(a->succ, b->succ, a->n_edges * sizeof *a->succ) == 0 &&
+           memcmp(a->level, b->level, a->n_tasks * sizeof *a->level) == 0 &&
+           (a->gated ? a->gated->n_gates : 0) == (b->gated ? b->gated->n_gates : 0);
+}
+
+/* Lists given with a task are stored, and often shared, in another way than edges added one by one. */
+static void lists_and_single_edges_make_the_same_graph(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 300; seed++) {
+        struct dice dice = {seed};
+        struct tg_graph *lists, *singles;
+        MUST(tg_graph_create("lists", &lists, &err));
+        MUST(tg_graph_create("singles", &singles, &err));
+        tg_kernel_id k = add_kernel(lists, "k", 0, NULL);
+        assert_int_equal(add_kernel(singles, "k", 0, NULL), k);
+        uint32_t after[8], n_after = 0, n_tasks = 100;
+        for (uint32_t t = 0; t < n_tasks; t++) {
+            if (t > 0 && roll(&dice, 3) == 0) { /* else the list of the task before */
+                n_after = roll(&dice, 8);
+                for (uint32_t i = 0; i < n_after; i++) /* some twice, some implied by others */
+                    after[i] = t - 1 - roll(&dice, t < 9 ? t : 9);
+            }
+            struct tg_task_spec task = TG_TASK_SPEC_INIT;
+            task.kernel = k;
+            MUST(tg_graph_add_task(singles, &task, NULL, &err));
+            for (uint32_t i = 0; i < n_after; i++)
+                MUST(tg_graph_add_edge(singles, after[i], t, &err));
+            task.n_after = n_after;
+            task.after = after;
+            MUST(tg_graph_add_task(lists, &task, NULL, &err));
+        }
+        if (seed % 2)
+            for (int i = 0; i < 5; i++) { /* among them edges to earlier tasks, and cycles */
+                uint32_t from = roll(&dice, n_tasks), to = roll(&dice, n_tasks);
+                if (from == to)
+                    continue;
+                MUST(tg_graph_add_edge(lists, from, to, &err));
+                MUST(tg_graph_add_edge(singles, from, to, &err));
+            }
+        int rc = tg_graph_freeze(lists, &err);
+        EXPECT(tg_graph_freeze(singles, &err) == rc && lists->n_controls == singles->n_controls);
+        EXPECT(rc || same_frozen(lists, singles));
+        tg_graph_destroy(lists);
+        tg_graph_destroy(singles);
+    }
+}
+
+/* 0 -> 2 -> 1 implies 0 -> 1. */
+static void redundant_edges_go_where_ids_are_not_in_order(void **state)
+{
+    (void)state;
+    struct tg_graph *g;
+    MUST(tg_graph_create("backward", &g, &err));
+    tg_kernel_id k = add_kernel(g, "k", 0, NULL);
+    for (int i = 0; i < 3; i++)
+        add_task(g, NULL, k, 0, NULL);
+    MUST(tg_graph_add_edge(g, 0, 1, &err));
+    MUST(tg_graph_add_edge(g, 0, 2, &err));
+    MUST(tg_graph_add_edge(g, 2, 1, &err));
+    MUST(tg_graph_freeze(g, &err));
+    assert_int_equal(g->n_edges, 2);
+    assert_int_equal(g->n_redundant, 1);
+    tg_graph_destroy(g);
+}
+
 static void the_shortest_of_two_cycles_is_reported_with_names(void **state)
 {
     (void)state;
@@ -583,6 +659,8 @@ int main(void)
         cmocka_unit_test(under_explicit_edges_every_race_is_found_and_none_is_made_up),
         cmocka_unit_test(cholesky_has_the_counts_of_the_format_description),
         cmocka_unit_test(no_redundant_edge_is_left_between_dense_layers),
+        cmocka_unit_test(lists_and_single_edges_make_the_same_graph),
+        cmocka_unit_test(redundant_edges_go_where_ids_are_not_in_order),
         cmocka_unit_test(the_shortest_of_two_cycles_is_reported_with_names),
         cmocka_unit_test(a_long_cycle_is_cut_in_the_message),
         cmocka_unit_test(a_task_after_itself_is_a_cycle),

@@ -224,8 +224,10 @@ static void calls_prefix_names(void **state)
     for (uint32_t t = 0; t < 7; t++)
         assert_memory_equal(describe(g, t), want[t], strlen(want[t]));
     assert_int_equal(g->n_controls, 6);
-    for (uint32_t k = 0; k < 6; k++)
-        assert_int_equal(g->controls[k].from, k % 2 == 0 ? g->controls[k].to - 1 : 0);
+    struct tgi_after_walk walk = {0, 0, 0};
+    struct tgi_control control;
+    for (uint32_t k = 0; tgi_after_next(g, &walk, &control); k++)
+        assert_int_equal(control.from, k % 2 == 0 ? control.to - 1 : 0);
     tg_graph_destroy(g);
 }
 

@@ -12,6 +12,7 @@
 
 #include "graph/model.h"
 #include "sched/record.h"
+#include "sched/runtime.h"
 #include "tests/random_graph.h"
 
 static struct tg_error err;
@@ -509,6 +510,63 @@ static void wide_joins_and_forks_run_every_task_once(void **state)
         }
         tg_runtime_destroy(rt);
     }
+}
+
+enum { N_LAYERS = 60, MAX_LAYER = 70 };
+static uint32_t layer_end[N_LAYERS + 1]; /* ids */
+static _Atomic uint32_t n_done_in_layer[N_LAYERS + 1];
+static _Atomic uint32_t n_too_early;
+
+static int count_in_layer(void **args, const struct tg_context *ctx)
+{
+    (void)args;
+    uint32_t layer = 0, task = ctx->task;
+    while (task >= layer_end[layer])
+        layer++;
+    if (layer > 0 && atomic_load(&n_done_in_layer[layer - 1]) < layer_end[layer - 1] - (layer > 1 ? layer_end[layer - 2] : 0))
+        atomic_fetch_add(&n_too_early, 1);
+    atomic_fetch_add(&n_done_in_layer[layer], 1);
+    return 0;
+}
+
+/* Layers of every width up to 70, each waiting for all of the layer before: gates whose members come one
+ * by one, in chunks, and in chunks of which the last is short. */
+static void layers_behind_gates_run_one_after_the_other(void **state)
+{
+    (void)state;
+    struct dice d = {test_seed(12)};
+    struct tg_graph *g = graph_new();
+    struct tg_task_spec task = TG_TASK_SPEC_INIT;
+    struct tg_kernel_spec kernel = TG_KERNEL_SPEC_INIT;
+    kernel.name = "count";
+    kernel.cpu = count_in_layer;
+    MUST(tg_graph_add_kernel(g, &kernel, &task.kernel, &err));
+    uint32_t before[MAX_LAYER], n = 0;
+    for (uint32_t layer = 0; layer < N_LAYERS; layer++) {
+        uint32_t width = 1 + roll(&d, MAX_LAYER), now[MAX_LAYER];
+        task.after = before;
+        for (uint32_t i = 0; i < width; i++)
+            MUST(tg_graph_add_task(g, &task, &now[i], &err));
+        memcpy(before, now, width * sizeof *now);
+        task.n_after = width;
+        layer_end[layer] = n += width;
+    }
+    MUST(tg_graph_freeze(g, &err));
+    assert_non_null(g->gated);
+    for (uint32_t n_workers = 1; n_workers <= 4; n_workers++) {
+        struct tg_runtime *rt = runtime_of(n_workers);
+        struct tg_run *run = run_new(rt, g, NULL);
+        for (uint32_t round = 0; round < ROUNDS(300); round++) {
+            memset((void *)n_done_in_layer, 0, sizeof n_done_in_layer);
+            MUST(tg_run_execute(run, &err));
+            assert_int_equal(atomic_load(&n_too_early), 0);
+            for (uint32_t layer = 0; layer < N_LAYERS; layer++)
+                assert_int_equal(atomic_load(&n_done_in_layer[layer]), layer_end[layer] - (layer ? layer_end[layer - 1] : 0));
+        }
+        tg_run_destroy(run);
+        tg_runtime_destroy(rt);
+    }
+    tg_graph_destroy(g);
 }
 
 static void a_layer_of_wide_joins_is_prepared_in_linear_time(void **state)
@@ -1623,6 +1681,7 @@ int main(void)
         cmocka_unit_test(bound_memory_is_used_and_not_initialised),
         cmocka_unit_test(an_empty_graph_and_a_single_task_run),
         cmocka_unit_test(wide_joins_and_forks_run_every_task_once),
+        cmocka_unit_test(layers_behind_gates_run_one_after_the_other),
         cmocka_unit_test(a_layer_of_wide_joins_is_prepared_in_linear_time),
         cmocka_unit_test(with_one_worker_the_highest_class_among_ready_tasks_runs_first),
         cmocka_unit_test(a_million_task_chain_runs_in_a_stack_of_64_kib),
