@@ -41,7 +41,7 @@ TESTS := alloc cli cpu_module dense deque diagnostic dot driver expr fmt gen gra
 TEST_SCRIPTS := cli devices examples install readme stack
 
 # What talks to the CUDA driver; needs no toolkit.
-GPU_HOST_SRC := blas.c code.c collective.c device.c driver.c module.c nvrtc.c
+GPU_HOST_SRC := blas.c code.c collective.c device.c driver.c module.c nvrtc.c nvtx.c
 # The driver for tests (tests/standin/standin.h), which they load at run time.
 STANDIN_SRC := builtins.c code.c core.c device.c graph.c memory.c object.c report.c work.c
 STANDIN_NVRTC_SRC := nvrtc.c nvrtc_compile.c nvrtc_source.c
@@ -171,7 +171,7 @@ export HELP
 help:
 	@echo "$$HELP"
 
-tests: all $(TEST_PROGRAMS) $(STANDIN) $(addprefix $(B)/tests/,libstandin-nvrtc.so libstandin-nccl.so standin-kernels.txt)
+tests: all $(TEST_PROGRAMS) $(STANDIN) $(addprefix $(B)/tests/,libstandin-nvrtc.so libstandin-nccl.so libstandin-nvtx.so standin-kernels.txt)
 
 # Optimisation beyond the rest, for loops over elements; CFLAGS_FILE is for single files:
 #     $(B)/kernels/gemm.o: CFLAGS_FILE := -mfma
@@ -248,7 +248,7 @@ $(STANDIN): $(STANDIN_OBJ) $(STANDIN_KERNELS_OBJ) tests/standin/exports.map
 	$(Q)$(LINK) -shared -Wl,--version-script=tests/standin/exports.map -Wl,-z,defs -o $@ $(STANDIN_OBJ) \
 	    $(STANDIN_KERNELS_OBJ) -ldl -lm -lpthread
 
-# Stand-ins for NVRTC and NCCL (tests/standin/nvrtc.h, nccl.h).
+# Stand-ins for NVRTC, NCCL and a profiler (tests/standin/nvrtc.h, nccl.h, nvtx.c).
 $(B)/tests/standin/nvrtc_compile.o: tests/standin/standin_prelude.hpp
 $(B)/tests/libstandin-nvrtc.so: $(STANDIN_NVRTC_SRC:%.c=$(B)/tests/standin/%.o)
 	@$(if $(Q),echo "  LINK    $@")
@@ -256,6 +256,10 @@ $(B)/tests/libstandin-nvrtc.so: $(STANDIN_NVRTC_SRC:%.c=$(B)/tests/standin/%.o)
 $(B)/tests/libstandin-nccl.so: $(STANDIN_NCCL_SRC:%.c=$(B)/tests/standin/%.o) $(B)/graph/dtype.o
 	@$(if $(Q),echo "  LINK    $@")
 	$(Q)$(LINK) -shared -Wl,-z,defs,-z,nodelete -o $@ $(filter %.o,$^) -ldl -lpthread
+
+$(B)/tests/libstandin-nvtx.so: $(B)/tests/standin/nvtx.o
+	@$(if $(Q),echo "  LINK    $@")
+	$(Q)$(LINK) -shared -Wl,-z,defs -o $@ $<
 
 # The module of all built-in kernels for it.
 $(B)/tests/write_kernels: $(B)/tests/standin/write_kernels.o

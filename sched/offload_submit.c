@@ -410,6 +410,19 @@ static int dispatch(struct tgi_offload *o, struct tgi_offload_task *t, struct tg
     }
 }
 
+/* The same between the two ends of a range, if a profiler listens. */
+static int dispatch_named(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi_operand *operands, struct tg_error *err)
+{
+    const struct tgi_device_ops *ops = o->devices->ops;
+    char scratch[16];
+    if (ops->range_push)
+        ops->range_push(o->devices, tgi_graph_task_name(t->instance->graph, tgi_offload_id(t), scratch));
+    int rc = dispatch(o, t, operands, err);
+    if (ops->range_pop)
+        ops->range_pop(o->devices);
+    return rc;
+}
+
 void tgi_offload_submit(struct tgi_offload *o, struct tgi_offload_task *t)
 {
     struct tgi_instance *in = t->instance;
@@ -433,7 +446,7 @@ void tgi_offload_submit(struct tgi_offload *o, struct tgi_offload_task *t)
         drop(o, t);
         return;
     }
-    if (dispatch(o, t, operands, &err)) {
+    if (dispatch_named(o, t, operands, &err)) {
         fail(o, t, &err);
         drop(o, t);
     }

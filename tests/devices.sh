@@ -238,6 +238,24 @@ cmp -s "$graphs/cholesky.json" "$scratch/indefinite.json" && complain 'the edit 
 want 1 run "$scratch/indefinite.json" -D cuda --check-nan
 has err 'task "potrf[0]"'
 
+# ---- ranges for profilers -------------------------------------------------------------------
+profiled() { # COMMAND..: in a fresh log
+    rm -f "$scratch/ranges"
+    want 0 env TGRAPH_STANDIN_NVTX="$scratch/ranges" "$@"
+}
+profiled NVTX_INJECTION64_PATH="$libraries/libstandin-nvtx.so" "$tgraph" run "$graphs/cholesky.json" -p NT=4 -p B=8
+[ "$(grep -c '^pop$' "$scratch/ranges")" = 20 ] && [ "$(grep -c '^push ' "$scratch/ranges")" = 20 ] &&
+    grep -qx 'push potrf\[3\]' "$scratch/ranges" || complain "not a range for each task: $(head -n 50 "$scratch/ranges")"
+cp "$libraries/libstandin-nvtx.so" "$scratch/libnvToolsExt.so.1"
+profiled LD_LIBRARY_PATH="$scratch" TGRAPH_NVTX=1 "$tgraph" run "$graphs/cholesky.json" -p NT=4 -p B=8
+[ "$(grep -c '^pop$' "$scratch/ranges")" = 20 ] || complain 'libnvToolsExt.so.1 is not used'
+for how in LD_LIBRARY_PATH="$scratch" NVTX_INJECTION64_PATH=/nonexistent.so NVTX_INJECTION64_PATH="$TGRAPH_CUDA_DRIVER"; do
+    profiled "$how" "$tgraph" run "$graphs/cholesky.json" -p NT=4 -p B=8
+    [ ! -e "$scratch/ranges" ] || complain "ranges without a profiler: $how"
+done
+profiled NVTX_INJECTION64_PATH="$libraries/libstandin-nvtx.so" TGRAPH_STANDIN_NVTX_REFUSES=1 "$tgraph" run "$graphs/cholesky.json" -p NT=4 -p B=8
+[ ! -e "$scratch/ranges" ] || complain 'ranges for a profiler that refused'
+
 # ---- what is here ---------------------------------------------------------------------------
 for n in 1 2 4; do
     want 0 env TGRAPH_STANDIN_DEVICES=$n "$tgraph" devices
