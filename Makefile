@@ -38,7 +38,7 @@ CLI_SRC := cache.c check.c completion.c crash.c device_choice.c devices.c doctor
 TESTS := alloc cli cpu_module dense deque diagnostic dot driver expr fmt gen graph hostops import infer \
          invalid json_tape kernels launch load load_memory npy parking path results run schema offload \
          standin standin_builtins standin_libs store topology verify write_json
-TEST_SCRIPTS := cli devices examples install readme stack
+TEST_SCRIPTS := cli devices device_graphs examples install readme stack
 
 # What talks to the CUDA driver; needs no toolkit.
 GPU_HOST_SRC := blas.c code.c collective.c device.c driver.c module.c nvrtc.c nvtx.c
