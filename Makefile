@@ -15,7 +15,7 @@ SOVERSION := 0
 GRAPH_SRC := arena.c args.c block.c body.c cost.c cycle.c dtype.c error.c expr.c freeze.c gate.c graph.c infer.c \
              kernel_cache.c names.c op.c place.c race.c scalar.c sha256.c space.c task.c
 MEM_SRC := hostops.c order.c pool.c replica.c store.c
-SCHED_SRC := backend.c control.c cpu_module.c futex.c header_text.c instance.c least_moved.c offload.c \
+SCHED_SRC := backend.c control.c cpu_module.c finite.c futex.c header_text.c instance.c least_moved.c offload.c \
              offload_balance.c offload_run.c offload_submit.c parking.c placement.c process.c record.c resolve.c \
              run.c runtime.c serial.c share.c spawn.c task.c topology.c watchdog.c worker.c
 KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c fatbin.c fft.c fill.c \
@@ -39,10 +39,10 @@ TESTS := alloc block cli cpu_module dense deque diagnostic dot driver expr fmt g
          invalid json_tape kernels launch load load_memory npy parking path results run schema \
          offload offload_balance offload_faults \
          standin standin_builtins standin_libs store topology verify write_json
-TEST_SCRIPTS := cli devices examples install readme stack
+TEST_SCRIPTS := cli devices device_graphs examples install readme stack
 
 # What talks to the CUDA driver; needs no toolkit.
-GPU_HOST_SRC := blas.c blas_call.c code.c collective.c device.c driver.c module.c nvrtc.c
+GPU_HOST_SRC := blas.c blas_call.c code.c collective.c device.c driver.c module.c nvrtc.c nvtx.c
 # The driver for tests (tests/standin/standin.h), which they load at run time.
 STANDIN_SRC := builtins.c code.c core.c device.c graph.c memory.c object.c report.c work.c
 STANDIN_NVRTC_SRC := nvrtc.c nvrtc_compile.c nvrtc_source.c
@@ -172,7 +172,7 @@ export HELP
 help:
 	@echo "$$HELP"
 
-tests: all $(TEST_PROGRAMS) $(STANDIN) $(addprefix $(B)/tests/,libstandin-nvrtc.so libstandin-nccl.so standin-kernels.txt)
+tests: all $(TEST_PROGRAMS) $(STANDIN) $(addprefix $(B)/tests/,libstandin-nvrtc.so libstandin-nccl.so libstandin-nvtx.so standin-kernels.txt)
 
 # Optimisation beyond the rest, for loops over elements; CFLAGS_FILE is for single files:
 #     $(B)/kernels/gemm.o: CFLAGS_FILE := -mfma
@@ -249,7 +249,7 @@ $(STANDIN): $(STANDIN_OBJ) $(STANDIN_KERNELS_OBJ) tests/standin/exports.map
 	$(Q)$(LINK) -shared -Wl,--version-script=tests/standin/exports.map -Wl,-z,defs -o $@ $(STANDIN_OBJ) \
 	    $(STANDIN_KERNELS_OBJ) -ldl -lm -lpthread
 
-# Stand-ins for NVRTC and NCCL (tests/standin/nvrtc.h, nccl.h).
+# Stand-ins for NVRTC, NCCL and a profiler (tests/standin/nvrtc.h, nccl.h, nvtx.c).
 $(B)/tests/standin/nvrtc_compile.o: tests/standin/standin_prelude.hpp
 $(B)/tests/libstandin-nvrtc.so: $(STANDIN_NVRTC_SRC:%.c=$(B)/tests/standin/%.o)
 	@$(if $(Q),echo "  LINK    $@")
@@ -257,6 +257,10 @@ $(B)/tests/libstandin-nvrtc.so: $(STANDIN_NVRTC_SRC:%.c=$(B)/tests/standin/%.o)
 $(B)/tests/libstandin-nccl.so: $(STANDIN_NCCL_SRC:%.c=$(B)/tests/standin/%.o) $(B)/graph/dtype.o
 	@$(if $(Q),echo "  LINK    $@")
 	$(Q)$(LINK) -shared -Wl,-z,defs,-z,nodelete -o $@ $(filter %.o,$^) -ldl -lpthread
+
+$(B)/tests/libstandin-nvtx.so: $(B)/tests/standin/nvtx.o
+	@$(if $(Q),echo "  LINK    $@")
+	$(Q)$(LINK) -shared -Wl,-z,defs -o $@ $<
 
 # The module of all built-in kernels for it.
 $(B)/tests/write_kernels: $(B)/tests/standin/write_kernels.o

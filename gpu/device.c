@@ -1,6 +1,7 @@
 /* See device.h. */
 #include "gpu/device.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include "gpu/blas.h"
 #include "gpu/code.h"
 #include "gpu/collective.h"
+#include "gpu/nvtx.h"
 
 /* ---- Contexts -----------------------------------------------------------------------------*/
 
@@ -309,6 +311,20 @@ static int drain(struct tgi_devices *ds, uint32_t device, struct tg_error *err)
               : TGI_CUDA_DO(cuda, err, cuCtxSynchronize, (), "waiting for cuda:%u", ds->ordinal[device]);
 }
 
+/* ---- Ranges -------------------------------------------------------------------------------*/
+
+static void range_push(struct tgi_devices *ds, const char *name)
+{
+    (void)ds;
+    tgi_nvtx_listener()->push(name);
+}
+
+static void range_pop(struct tgi_devices *ds)
+{
+    (void)ds;
+    tgi_nvtx_listener()->pop();
+}
+
 /* ---- Opening ------------------------------------------------------------------------------*/
 
 static void close_device(struct tgi_cuda *cuda, uint32_t i)
@@ -381,6 +397,25 @@ static const struct tgi_device_ops ops = {
     .drain = drain,
     .close = close_devices,
 };
+
+/* The same with ranges, for who is profiled. */
+static struct tgi_device_ops ops_with_ranges;
+static pthread_once_t ops_once = PTHREAD_ONCE_INIT;
+
+static void make_ops(void)
+{
+    ops_with_ranges = ops;
+    ops_with_ranges.range_push = range_push;
+    ops_with_ranges.range_pop = range_pop;
+}
+
+static const struct tgi_device_ops *choose_ops(void)
+{
+    if (!tgi_nvtx_listener())
+        return &ops;
+    pthread_once(&ops_once, make_ops);
+    return &ops_with_ranges;
+}
 
 /* Which of the machine's devices are wanted. */
 static int select_devices(struct tgi_cuda *cuda, uint64_t set, struct tg_error *err)
@@ -471,7 +506,7 @@ int tgi_cuda_open(uint64_t set, struct tgi_devices **devices_p, struct tg_error 
     struct tgi_cuda *cuda = calloc(1, sizeof *cuda);
     if (!cuda)
         return tgi_error_memory(err, "opening CUDA devices");
-    cuda->base.ops = &ops;
+    cuda->base.ops = choose_ops();
     int rc = tgi_cuda_retain(&cuda->api, err);
     if (rc)
         cuda->api = NULL;

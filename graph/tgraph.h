@@ -123,6 +123,7 @@ extern "C" {
     X(SYSTEM, 708, 4, "operating system call failed")                               \
     X(UNSUPPORTED, 709, 1, "not supported by this build or device")                 \
     X(DRIVER, 710, 4, "a device's driver refused a call")                           \
+    X(NOT_FINITE, 711, 1, "a task wrote NaN or infinity")                           \
     X(COLLECTIVE, 801, 1, "collective cannot be performed")                         \
     X(OPEN, 901, 3, "cannot open file")                                             \
     X(READ, 902, 3, "cannot read file")                                             \
@@ -471,8 +472,10 @@ struct tg_run_options {
     tg_run_fn on_done;      /* called once per start, by a worker thread, before wait returns; must
                                not wait for or destroy the run */
     void *user;
+    bool check_finite;      /* fails the first task in program order that leaves NaN or infinity in what it writes:
+                               one task at a time, on devices as well, and what it wrote is looked at on the host */
 };
-#define TG_RUN_OPTIONS_INIT {sizeof(struct tg_run_options), false, false, 0, false, false, 0, NULL, NULL}
+#define TG_RUN_OPTIONS_INIT {sizeof(struct tg_run_options), false, false, 0, false, false, 0, NULL, NULL, false}
 
 /* Prepares a frozen graph for execution: resolves kernel variants (compiling C sources on first
  * use) and allocates buffers.  The graph and the runtime must outlive the run. */

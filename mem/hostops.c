@@ -105,6 +105,56 @@ double tgi_host_load(const void *src, uint64_t i, enum tg_dtype dtype)
     }
 }
 
+/* The exponent of what is not finite is all ones.  Blocks first: within one the loop has no exit and is
+ * vectorised. */
+#define FIND_NOT_FINITE(name, type, exponent)                               \
+    static bool name(const type *words, uint64_t n, uint64_t *index_p)      \
+    {                                                                       \
+        for (uint64_t from = 0; from < n; from += 1024) {                   \
+            uint64_t to = n - from < 1024 ? n : from + 1024;                \
+            type any = 0;                                                   \
+            for (uint64_t i = from; i < to; i++)                            \
+                any |= (type)((words[i] & (exponent)) == (exponent));       \
+            for (uint64_t i = from; any && i < to; i++)                     \
+                if ((words[i] & (exponent)) == (exponent)) {                \
+                    *index_p = i;                                           \
+                    return true;                                            \
+                }                                                           \
+        }                                                                   \
+        return false;                                                       \
+    }
+FIND_NOT_FINITE(find_in_f16, uint16_t, 0x7c00u)
+FIND_NOT_FINITE(find_in_bf16, uint16_t, 0x7f80u)
+FIND_NOT_FINITE(find_in_f32, uint32_t, 0x7f800000u)
+FIND_NOT_FINITE(find_in_f64, uint64_t, 0x7ff0000000000000u)
+
+bool tgi_host_find_not_finite(const void *src, uint64_t n_elems, enum tg_dtype dtype, uint64_t *index_p)
+{
+    bool is_complex = dtype == TG_C64 || dtype == TG_C128, found;
+    uint64_t n = is_complex ? 2 * n_elems : n_elems;
+    switch (dtype) {
+    case TG_F16:
+        found = find_in_f16(src, n, index_p);
+        break;
+    case TG_BF16:
+        found = find_in_bf16(src, n, index_p);
+        break;
+    case TG_F32:
+    case TG_C64:
+        found = find_in_f32(src, n, index_p);
+        break;
+    case TG_F64:
+    case TG_C128:
+        found = find_in_f64(src, n, index_p);
+        break;
+    default:
+        return false;
+    }
+    if (found && is_complex)
+        *index_p /= 2;
+    return found;
+}
+
 /* ---- Fill ---------------------------------------------------------------------------------*/
 
 #define FILL_AS(type)                          \

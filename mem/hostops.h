@@ -14,6 +14,9 @@ bool tgi_host_encode_float(enum tg_dtype dtype, double value, uint64_t *word_p);
 /* Element i as a double (complex: its real part). */
 double tgi_host_load(const void *src, uint64_t i, enum tg_dtype dtype);
 
+/* Whether some element is NaN or infinite, and which is the first.  Integers never are. */
+bool tgi_host_find_not_finite(const void *src, uint64_t n_elems, enum tg_dtype dtype, uint64_t *index_p);
+
 /* dst[i] = dst[i] op src[i].  Every dtype; min and max of complex are an error. */
 int tgi_host_reduce_into(void *dst, const void *src, uint64_t n_elems, enum tg_dtype dtype, enum tg_op op,
                          struct tg_error *err);

@@ -100,8 +100,11 @@ bool tgi_control_begin(struct tgi_worker *w, struct tgi_instance *parent, uint32
         parent->spans[task].attempts = 1;
     }
     if (parent->run->needs_serial) {
-        for (uint64_t n = 0; (body = tgi_control_next(parent, task, n)) != NULL; n++)
+        for (uint64_t n = 0; (body = tgi_control_next(parent, task, n)) != NULL; n++) {
             tgi_serial_execute(w, body, parent->run->options.seed);
+            if (parent->offload) /* what decides may be on a device */
+                tgi_offload_step(parent, task);
+        }
     } else {
         body = tgi_control_next(parent, task, 0);
         if (body) {

@@ -246,7 +246,7 @@ static void look_at_libraries(struct tgi_offload *o)
         tgi_run_fail_whole(run->run, err.status, err.text);
 }
 
-static bool look_at_lanes(struct tgi_offload *o)
+bool tgi_offload_look(struct tgi_offload *o)
 {
     bool has_moved = false;
     for (uint32_t i = 0; i < o->devices->n_lanes; i++)
@@ -325,7 +325,7 @@ static void *submitter_main(void *arg)
         if (o->n_watches || o->n_ready) {
             if (o->n_ready == 0 || !has_moved)
                 tgi_offload_seal_all(o); /* nothing follows at once: what is there shall be seen to be done */
-            has_moved |= look_at_lanes(o);
+            has_moved |= tgi_offload_look(o);
             tgi_offload_measure(o);
         }
         flush(o);

@@ -150,6 +150,8 @@ void tgi_offload_do(struct tgi_offload *o, void (*fn)(void *arg), void *arg);
 /* The submitter. */
 bool tgi_offload_watch(struct tgi_offload *o, struct tgi_stamp stamp, const struct tgi_watch *what);
 void tgi_offload_seal_all(struct tgi_offload *o);
+/* Looks at what is watched once; true if anything has been reached. */
+bool tgi_offload_look(struct tgi_offload *o);
 /* After any error of a device's: takes note if the devices are lost. */
 void tgi_offload_failed(struct tgi_offload *o, const struct tg_error *err);
 /* What became of some commands is not known: waits for all that the devices have. */
@@ -171,6 +173,9 @@ void tgi_offload_submit(struct tgi_offload *o, struct tgi_offload_task *task);
 void tgi_offload_reached(struct tgi_offload *o, struct tgi_watch *watch);
 /* The tile that decides about the next round is to be valid on the host; then tgi_control_continue(). */
 void tgi_offload_continue(struct tgi_offload *o, struct tgi_instance *body);
+/* Of a run that executes one task at a time: the task's data is where it runs, and if that is a device it has been
+ * executed and what it wrote is on the host as well.  False: the caller executes it.  Not the submitter. */
+bool tgi_offload_step(struct tgi_instance *instance, uint32_t task);
 static inline uint32_t tgi_offload_id(const struct tgi_offload_task *task)
 {
     return (uint32_t)(task - task->instance->offload->tasks);
@@ -189,6 +194,8 @@ int tgi_offload_instance_prepare(struct tgi_instance *instance, struct tg_error 
 void tgi_offload_instance_release(struct tgi_instance *instance);
 /* Data is initialised: starts the main instance, from the submitter. */
 void tgi_offload_run_begin(struct tg_run *run);
+/* The same for a run that executes one task at a time; its caller does that afterwards. */
+void tgi_offload_run_begin_serial(struct tg_run *run);
 /* Every task is done: waits for the devices without blocking anybody, then ends the run. */
 void tgi_offload_run_finish(struct tg_run *run);
 /* The submitter: one of the lanes that finish() waits for has come to its end. */

@@ -301,7 +301,13 @@ static void begin(void *arg)
     run->begin_ns = tgi_now_ns();
     for (uint32_t i = 0; i < o->devices->n_devices; i++)
         r->base_ns[i] -= (int64_t)run->begin_ns;
-    tgi_instance_start(run->runtime, NULL, run->main);
+    if (!run->needs_serial)
+        tgi_instance_start(run->runtime, NULL, run->main);
+}
+
+void tgi_offload_run_begin_serial(struct tg_run *run)
+{
+    tgi_offload_do(run->runtime->offload, begin, run);
 }
 
 void tgi_offload_run_begin(struct tg_run *run)

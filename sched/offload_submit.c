@@ -20,6 +20,8 @@ static void release_locks(struct tgi_offload *o, struct tgi_offload_task *t)
 static void complete(struct tgi_offload *o, struct tgi_offload_task *t)
 {
     tgi_count(&o->worker->counts.n_tasks, 1);
+    if (t->instance->run->needs_serial)
+        return; /* whoever executes one task at a time knows what comes next */
     tgi_worker_complete(o->worker, t->instance, tgi_offload_id(t));
 }
 
@@ -279,7 +281,7 @@ static void enqueued(struct tgi_offload *o, struct tgi_offload_task *t, const st
     if (t->is_last_writer)
         write_back(o, t, operands, n);
     release_locks(o, t);
-    if (!is_sink(in, task)) {
+    if (!is_sink(in, task) || in->run->needs_serial) {
         complete(o, t);
         return;
     }
@@ -462,6 +464,19 @@ static int dispatch(struct tgi_offload *o, struct tgi_offload_task *t, struct tg
     }
 }
 
+/* The same between the two ends of a range, if a profiler listens. */
+static int dispatch_named(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi_operand *operands, struct tg_error *err)
+{
+    const struct tgi_device_ops *ops = o->devices->ops;
+    char scratch[16];
+    if (ops->range_push)
+        ops->range_push(o->devices, tgi_graph_task_name(t->instance->graph, tgi_offload_id(t), scratch));
+    int rc = dispatch(o, t, operands, err);
+    if (ops->range_pop)
+        ops->range_pop(o->devices);
+    return rc;
+}
+
 void tgi_offload_submit(struct tgi_offload *o, struct tgi_offload_task *t)
 {
     struct tgi_instance *in = t->instance;
@@ -490,7 +505,7 @@ void tgi_offload_submit(struct tgi_offload *o, struct tgi_offload_task *t)
         drop(o, t);
         return;
     }
-    if (dispatch(o, t, operands, &err)) {
+    if (dispatch_named(o, t, operands, &err)) {
         fail(o, t, &err);
         drop(o, t);
     }
@@ -544,4 +559,82 @@ void tgi_offload_reached(struct tgi_offload *o, struct tgi_watch *w)
         tgi_offload_lane_finished(o, w->run);
         break;
     }
+}
+
+/* ---- One task at a time -------------------------------------------------------------------*/
+
+static int wait_here(struct tgi_offload *o, const struct tgi_waits *waits, struct tg_error *err)
+{
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < waits->n; i++)
+        rc = tgi_order_synchronize(o->order, waits->stamps[i], err);
+    return rc;
+}
+
+/* What a task on the host needs, or with `is_done` what one on a device has written, is valid on the host. */
+static int bring_home(struct tgi_offload *o, struct tgi_offload_task *t, bool is_done, struct tg_error *err)
+{
+    struct tgi_instance *in = t->instance;
+    uint32_t task = tgi_offload_id(t), n = n_operands(tgi_graph_op(in->graph, task));
+    struct tgi_operand *operands = malloc(((size_t)n + 1) * sizeof *operands);
+    struct tgi_waits waits = {.n = 0};
+    if (!operands)
+        return tgi_error_memory(err, "submitting a task");
+    make_operands(in, task, TGI_HOST_NODE, operands);
+    for (uint32_t i = 0; is_done && i < n; i++)
+        operands[i].access = operands[i].access > TG_IN ? TG_IN : TG_SCALAR;
+    int rc = tgi_replicas_acquire(in->run->offload->replicas, operands, n, &waits, err);
+    if (rc == 0)
+        rc = wait_here(o, &waits, err);
+    if (rc == 0 && !is_done)
+        tgi_replicas_publish(in->run->offload->replicas, operands, n, TGI_STAMP_NONE);
+    free(operands);
+    return rc;
+}
+
+/* The failure that the task's kernel has left on the device; false: none. */
+static bool has_fault(struct tgi_offload *o, struct tgi_offload_task *t)
+{
+    uint64_t address;
+    char text[512];
+    struct tg_error err;
+    int rc = o->devices->ops->fault(o->devices, t->node - 1u, &address, text, sizeof text, &err);
+    if (rc < 0)
+        fail(o, t, &err);
+    else if (rc > 0)
+        tgi_run_fail(t->instance->run, t->instance, tgi_offload_id(t), TG_E_TASK_FAILED, text);
+    return rc != 0;
+}
+
+static void step(void *arg)
+{
+    struct tgi_offload_task *t = arg;
+    struct tgi_offload *o = t->instance->run->runtime->offload;
+    struct tg_error err;
+    int rc = 0;
+    if (t->node == TGI_HOST_NODE) {
+        t->stamp = TGI_STAMP_NONE;
+        rc = bring_home(o, t, false, &err);
+    } else {
+        tgi_offload_submit(o, t);
+        if (t->stamp.lane == TG_NONE)
+            return; /* it was skipped, or has failed */
+        rc = tgi_order_synchronize(o->order, t->stamp, &err);
+        tgi_offload_look(o); /* its span belongs to this round */
+        if (rc == 0 && !has_fault(o, t))
+            rc = bring_home(o, t, true, &err);
+    }
+    if (rc)
+        fail(o, t, &err);
+}
+
+bool tgi_offload_step(struct tgi_instance *in, uint32_t task)
+{
+    struct tgi_offload_task *t = &in->offload->tasks[task];
+    if (!in->via[task])
+        return false;
+    if (t->node == TGI_HOST_NODE && tgi_task_is_skipped(in, task))
+        return false; /* who executes it sees that as well */
+    tgi_offload_do(in->run->runtime->offload, step, t);
+    return t->node != TGI_HOST_NODE;
 }

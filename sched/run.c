@@ -96,8 +96,10 @@ static void begin_main(struct tgi_worker *w, struct tg_run *run)
     if (run->graph->n_tasks == 0) {
         tgi_run_done(run);
     } else if (run->needs_serial) {
+        if (run->offload)
+            tgi_offload_run_begin_serial(run);
         tgi_serial_execute(w, run->main, run->options.seed);
-        tgi_run_done(run);
+        main_done(w, run->main);
     } else if (run->offload) {
         tgi_offload_run_begin(run);
     } else {
@@ -162,7 +164,9 @@ int tg_run_create(struct tg_runtime *runtime, const struct tg_graph *graph, cons
     run->runtime = runtime;
     run->graph = graph;
     run->options = options ? *options : defaults;
-    run->needs_serial = run->options.is_deterministic;
+    run->needs_serial = run->options.is_deterministic || run->options.check_finite;
+    if (run->options.check_finite)
+        run->options.seed = 0; /* program order */
     run->init.slot = TG_NONE;
     run->init.run = run;
     run->init.loop = init_one;

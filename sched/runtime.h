@@ -168,7 +168,7 @@ struct tg_run {
     bool has_started;
     bool is_initialised;      /* once: the other tiles hold what they should */
     bool has_deadlines;
-    bool needs_serial;        /* deterministic */
+    bool needs_serial;        /* one task at a time: deterministic, or looked at one by one */
     struct tgi_span *spans;   /* by task of the main graph; NULL: not recorded */
     struct tgi_rounds rounds; /* of bodies, if recorded; under the lock */
     struct tgi_worker_stats *worker_stats; /* by worker: at the start, then what the run added */

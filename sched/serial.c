@@ -1,10 +1,12 @@
 /* Deterministic execution: one task at a time, in program order or in an order drawn from a seed.
- * It is also the reference that other executions are compared with. */
+ * It is also the reference that other executions are compared with, and how results are looked at task by task, then
+ * on devices as well. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "graph/error.h"
-#include "sched/runtime.h"
+#include "sched/finite.h"
+#include "sched/offload.h"
 
 /* splitmix64 (Steele, Lea and Flood, OOPSLA 2014). */
 static uint64_t next_random(uint64_t *state)
@@ -17,10 +19,16 @@ static uint64_t next_random(uint64_t *state)
 
 static void execute_one(struct tgi_worker *w, struct tgi_instance *in, uint32_t task)
 {
-    /* Children run inside their parents here and locks are free, so the task is done. */
-    tgi_task_execute(w, in, task, false);
-    w->context.instance = NULL;
-    tgi_count(&w->counts.n_tasks, 1);
+    if (!in->offload || !tgi_offload_step(in, task)) {
+        /* Children run inside their parents here and locks are free, so the task is done. */
+        tgi_task_execute(w, in, task, false);
+        w->context.instance = NULL;
+        tgi_count(&w->counts.n_tasks, 1);
+    }
+    /* relaxed: nobody else is at this run. */
+    uint8_t marks = atomic_load_explicit(&in->marks[task], memory_order_relaxed);
+    if (in->run->options.check_finite && !(marks & (TGI_MARK_FAILED | TGI_MARK_SKIPPED)))
+        tgi_finite_check(in, task);
 }
 
 static void execute_shuffled(struct tgi_worker *w, struct tgi_instance *in, uint64_t seed, uint32_t *left, uint32_t *ready)

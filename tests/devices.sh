@@ -190,6 +190,72 @@ grep -q 'cuda:1 s0 &#183; ' "$scratch/gantt.svg" || complain 'streams have no la
 grep -q 'kernel gemm' "$scratch/gantt.svg" || complain 'tasks on devices are not drawn'
 want 0 "$tgraph" --progress plain run "$graphs/cg.json" --repeat 3
 
+# ---- the first task that writes NaN ---------------------------------------------------------
+# Branch b meets a factor of its own in step "bad[b]": the first in program order is neither the first to be ready nor
+# the first of a branch.
+cat >"$scratch/nan.json" <<'END'
+{ "tgraph": "1.0", "params": { "N": 100, "B": 5, "S": 6, "BAD": 17 },
+  "buffers": { "x": { "dtype": "f32", "shape": ["N"], "init": { "fill": 2e30 } },
+               "y": { "dtype": "f32", "shape": ["N"], "tiles": ["B"], "init": { "fill": 1 } } },
+  "kernels": { "axpy": { "builtin": "axpy" } },
+  "tasks": [ { "for": ["s in 0:S", "b in 0:B"], "id": "t[{s},{b}]", "kernel": "axpy",
+    "args": { "n": "N", "a": "s*B+b == BAD || s*B+b == BAD+2 || s*B+b == BAD+6 ? 1e30 : 0.5", "x": "x", "y": "y[b]" } } ] }
+END
+cat >"$scratch/nan-body.json" <<'END'
+{ "tgraph": "1.0",
+  "buffers": { "x": { "dtype": "f64", "shape": [10], "init": { "fill": 2 } }, "z": { "dtype": "f64", "shape": [10], "init": "zero" },
+               "y": { "dtype": "f64", "shape": [10], "init": { "fill": 1 } } },
+  "kernels": { "axpy": { "builtin": "axpy" } },
+  "tasks": [ { "id": "loop", "repeat": 20, "do": [
+    { "id": "grow", "kernel": "axpy", "args": { "n": 10, "a": 1e20, "x": "y", "y": "y" } },
+    { "id": "use", "kernel": "axpy", "args": { "n": 10, "a": 1, "x": "y", "y": "z" } } ] },
+    { "id": "after", "kernel": "axpy", "args": { "n": 10, "a": 1, "x": "z", "y": "x" } } ] }
+END
+for n in 1 2 4; do
+    for how in '-D cpu' '-D cuda' '-D cuda:0+cpu:1'; do
+        for bad in 0 1 17; do
+            # shellcheck disable=SC2086
+            want 1 env TGRAPH_STANDIN_DEVICES=$n TGRAPH_STANDIN_SEED=$bad "$tgraph" run "$scratch/nan.json" $how --check-nan -p BAD=$bad
+            has err "error[TG0711]: task \"t[$((bad / 5)),$((bad % 5))]\" (axpy) failed: what it wrote is not finite: y = y[$((bad % 5))], element 0 of 100 is inf"
+        done
+        # shellcheck disable=SC2086
+        want 0 env TGRAPH_STANDIN_DEVICES=$n "$tgraph" run "$scratch/nan.json" $how --check-nan -p BAD=1000 --compare sequential
+        has out 'bit for bit'
+        # shellcheck disable=SC2086
+        want 1 env TGRAPH_STANDIN_DEVICES=$n "$tgraph" run "$scratch/nan-body.json" $how --check-nan
+        has err 'task "grow" (axpy) failed: what it wrote is not finite'
+    done
+done
+want 0 run "$scratch/nan.json" -D cuda
+want 2 run "$scratch/nan.json" --check-nan --deterministic --seed 3
+for graph in cg collectives commute heat2d reduce transformer; do
+    want 0 run "$graphs/$graph.json" -D cuda --check-nan --verify --compare sequential
+    has out 'one task at a time'
+done
+# A kernel that fails is named exactly as well.
+sed 's/"spd": { "seed": 7 }/"fill": -1/' "$graphs/cholesky.json" >"$scratch/indefinite.json"
+cmp -s "$graphs/cholesky.json" "$scratch/indefinite.json" && complain 'the edit of cholesky.json changed nothing'
+want 1 run "$scratch/indefinite.json" -D cuda --check-nan
+has err 'task "potrf[0]"'
+
+# ---- ranges for profilers -------------------------------------------------------------------
+profiled() { # COMMAND..: in a fresh log
+    rm -f "$scratch/ranges"
+    want 0 env TGRAPH_STANDIN_NVTX="$scratch/ranges" "$@"
+}
+profiled NVTX_INJECTION64_PATH="$libraries/libstandin-nvtx.so" "$tgraph" run "$graphs/cholesky.json" -p NT=4 -p B=8
+[ "$(grep -c '^pop$' "$scratch/ranges")" = 20 ] && [ "$(grep -c '^push ' "$scratch/ranges")" = 20 ] &&
+    grep -qx 'push potrf\[3\]' "$scratch/ranges" || complain "not a range for each task: $(head -n 50 "$scratch/ranges")"
+cp "$libraries/libstandin-nvtx.so" "$scratch/libnvToolsExt.so.1"
+profiled LD_LIBRARY_PATH="$scratch" TGRAPH_NVTX=1 "$tgraph" run "$graphs/cholesky.json" -p NT=4 -p B=8
+[ "$(grep -c '^pop$' "$scratch/ranges")" = 20 ] || complain 'libnvToolsExt.so.1 is not used'
+for how in LD_LIBRARY_PATH="$scratch" NVTX_INJECTION64_PATH=/nonexistent.so NVTX_INJECTION64_PATH="$TGRAPH_CUDA_DRIVER"; do
+    profiled "$how" "$tgraph" run "$graphs/cholesky.json" -p NT=4 -p B=8
+    [ ! -e "$scratch/ranges" ] || complain "ranges without a profiler: $how"
+done
+profiled NVTX_INJECTION64_PATH="$libraries/libstandin-nvtx.so" TGRAPH_STANDIN_NVTX_REFUSES=1 "$tgraph" run "$graphs/cholesky.json" -p NT=4 -p B=8
+[ ! -e "$scratch/ranges" ] || complain 'ranges for a profiler that refused'
+
 # ---- what is here ---------------------------------------------------------------------------
 for n in 1 2 4; do
     want 0 env TGRAPH_STANDIN_DEVICES=$n "$tgraph" devices

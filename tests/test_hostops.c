@@ -292,6 +292,38 @@ static void impossible_collectives_are_refused_untouched(void **state)
     assert_true(a[0] == 1 && a[3] == 4 && b[0] == 5 && b[3] == 8 && c[0] == 9);
 }
 
+static void what_is_not_finite_is_found_wherever_it_is(void **state)
+{
+    static const enum tg_dtype types[] = {TG_F16, TG_BF16, TG_F32, TG_F64, TG_C64, TG_C128};
+    static const double values[] = {NAN, -NAN, INFINITY, -INFINITY};
+    enum { N = 3000 };
+    static double data[2 * N];
+    (void)state;
+    for (size_t k = 0; k < sizeof types / sizeof *types; k++) {
+        enum tg_dtype type = types[k], part = type == TG_C64 ? TG_F32 : type == TG_C128 ? TG_F64 : type;
+        uint32_t n_parts = part == type ? 1 : 2;
+        size_t size = tg_dtype_size(part);
+        uint64_t large, word, found = 99;
+        assert_true(tgi_host_encode_float(part, 60000, &large)); /* near the end of f16 */
+        for (uint64_t i = 0; i < N * n_parts; i++)
+            memcpy((char *)data + i * size, &large, size);
+        assert_false(tgi_host_find_not_finite(data, N, type, &found));
+        assert_int_equal(found, 99);
+        for (uint64_t i = 0; i < N * n_parts; i += 1 + i % 37 * 11) {
+            assert_true(tgi_host_encode_float(part, values[i % 4], &word));
+            memcpy((char *)data + i * size, &word, size);
+            assert_true(tgi_host_find_not_finite(data, N, type, &found));
+            assert_int_equal(found, i / n_parts);
+            assert_false(tgi_host_find_not_finite(data, i / n_parts, type, &found));
+            memcpy((char *)data + i * size, &large, size);
+        }
+    }
+    memset(data, 0xff, sizeof data); /* integers are never */
+    uint64_t found;
+    assert_false(tgi_host_find_not_finite(data, N, TG_I64, &found));
+    assert_false(tgi_host_find_not_finite(data, 0, TG_F64, &found));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -304,6 +336,7 @@ int main(void)
         cmocka_unit_test(every_collective_does_what_it_says),
         cmocka_unit_test(sums_are_taken_in_rank_order),
         cmocka_unit_test(impossible_collectives_are_refused_untouched),
+        cmocka_unit_test(what_is_not_finite_is_found_wherever_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

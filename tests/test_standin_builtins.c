@@ -224,6 +224,40 @@ static void tiles_that_are_left_out_are_null(void **state)
     close_device();
 }
 
+/* spin counts the tiles it is given, whether or not it reads any byte of them. */
+static void a_tile_of_which_nothing_is_read_is_not_null(void **state)
+{
+    enum { TILES = 7 };
+    (void)state;
+    uint8_t x[N], expected[8], have[8];
+    double us = 0;
+    void *host[2 * TILES] = {x, x, NULL}, *args[1 + 4 * TILES] = {&us};
+    int64_t bytes[2 * TILES] = {N, 0};
+    CUdeviceptr device[2 * TILES] = {0};
+    memset(x, 5, sizeof x);
+    host[TILES] = expected;
+    bytes[TILES] = sizeof expected;
+    for (int i = 0; i < 2 * TILES; i++) {
+        args[1 + i] = &host[i];
+        args[1 + 2 * TILES + i] = &bytes[i];
+    }
+    assert_int_equal(tgi_builtin_find("spin")->cpu[TGI_DTYPE_T](args, NULL), 0);
+    open_device();
+    device[0] = upload(x, sizeof x);
+    device[1] = upload(x, 1);
+    OK(cu->cuMemAlloc(&device[TILES], sizeof have));
+    for (int i = 0; i < 2 * TILES; i++)
+        args[1 + i] = &device[i];
+    launch("tgk_spin", args);
+    OK(cu->cuStreamSynchronize(stream));
+    OK(cu->cuMemcpyDtoH(have, device[TILES], sizeof have));
+    assert_memory_equal(have, expected, sizeof have);
+    OK(cu->cuMemFree(device[0]));
+    OK(cu->cuMemFree(device[1]));
+    OK(cu->cuMemFree(device[TILES]));
+    close_device();
+}
+
 /* ---- Failures -----------------------------------------------------------------------------*/
 
 static struct tgi_fault read_fault(void)
@@ -382,6 +416,7 @@ int main(void)
         cmocka_unit_test(axpy_computes),
         cmocka_unit_test(a_chain_of_kernels_computes),
         cmocka_unit_test(tiles_that_are_left_out_are_null),
+        cmocka_unit_test(a_tile_of_which_nothing_is_read_is_not_null),
         cmocka_unit_test(a_factorisation_that_fails_leaves_a_record),
         cmocka_unit_test(wrong_numbers_leave_a_record),
         cmocka_unit_test(a_tile_that_is_too_small_is_a_fault),

@@ -183,6 +183,9 @@ const struct tgi_explanation tgi_explanations[] = {
       "saving a graph whose kernel is a C function of the program", "See the message."),
     E(DRIVER, "The driver of a device refused a request, for a reason that has no code of its own here.", NULL,
       "The message names the call, what it was for, and the driver's own words."),
+    E(NOT_FINITE, "A task wrote NaN or infinity, and --check-nan looks for that.  It is the first such task in program"
+      " order; others may have been fed by it.", "{ \"kernel\": \"divide\", .. }   with a divisor of 0",
+      "Look at what the task reads: all of that was finite, unless a buffer was not from the start."),
     E(COLLECTIVE, "A collective does not fit its tiles: different sizes, a tile that takes part twice,"
       " elements that do not divide into chunks.",
       "{ \"collective\": \"allgather\", \"buffers\": \"u[*]\" }   with 10 elements and 4 tiles",

@@ -89,6 +89,8 @@ static int check_choices(const struct tgi_cli *cli)
         return tgi_cli_usage(cli, "--gantt: schedules are drawn as SVG; \"%s\" does not end in .svg", gantt);
     if (tgi_cli_has(cli, "seed") && !tgi_cli_has(cli, "deterministic"))
         return tgi_cli_usage(cli, "--seed goes with --deterministic");
+    if (tgi_cli_has(cli, "seed") && tgi_cli_has(cli, "check-nan"))
+        return tgi_cli_usage(cli, "--check-nan executes tasks in program order; it does not go with --seed");
     return 0;
 }
 
@@ -98,6 +100,7 @@ static void set_options(struct job *job)
     job->options = (struct tg_run_options)TG_RUN_OPTIONS_INIT;
     job->options.keep_going = tgi_cli_has(cli, "keep-going");
     job->options.is_deterministic = tgi_cli_has(cli, "deterministic");
+    job->options.check_finite = tgi_cli_has(cli, "check-nan");
     job->options.seed = (uint64_t)tgi_cli_int(cli, "seed", 0);
     job->options.timeout_ns = tgi_cli_time_ns(cli, "timeout", 0);
     job->options.is_recorded = job->graph->n_tasks <= MOST_RECORDED;
@@ -326,7 +329,9 @@ static void print_text(const struct job *job, const struct tgi_report *report, u
            report->n_edges == 1 ? "" : "s", tgi_format_count(report->n_tiles, c, sizeof(c)),
            report->n_tiles == 1 ? "" : "s", tgi_format_bytes((double)report->data_bytes, d, sizeof(d)));
     print_devices(job);
-    printf(", policy steal, executor %s%s\n", executor_name(job), job->options.is_deterministic ? ", deterministic" : "");
+    printf(", policy steal, executor %s%s\n", executor_name(job), job->options.check_finite       ? ", one task at a time"
+           : job->options.is_deterministic ? ", deterministic"
+                                           : "");
     if (strcmp(outcome(job), "ok") != 0)
         print_counts(job, report);
     tgi_report_print(report, median_ns, (uint32_t)tgi_cli_int(job->cli, "top", TOP_KERNELS), stdout);
@@ -366,6 +371,7 @@ static void print_json(const struct job *job, const struct tgi_report *report, u
     tgi_json_bool(&json, "is_deterministic", job->options.is_deterministic);
     if (job->options.is_deterministic)
         tgi_json_uint(&json, "seed", job->options.seed);
+    tgi_json_bool(&json, "check_nan", job->options.check_finite);
     tgi_json_uint(&json, "makespan_ns", median_ns);
     tgi_json_flat_array(&json, "makespans_ns");
     for (uint32_t i = 0; i < job->n_measured; i++)

@@ -50,6 +50,7 @@ static const struct tgi_cli_option run_options[] = {
     {"executor", 0, TGI_CLI_TEXT, "NAME", "what executes the graph", "auto|cpu|streams", 0, 0, false},
     SWITCH("keep-going", 'k', "after a failure, still run what does not depend on it"),
     VALUE("timeout", 0, TIME, "TIME", "stop a run that takes longer; 0: never"),
+    SWITCH("check-nan", 0, "one task at a time, and fail the first one that writes NaN or infinity"),
     SWITCH("deterministic", 0, "one task at a time, in an order that depends on --seed alone"),
     RANGE("seed", 0, "N", 0, 0, "order of a deterministic run; 0 is program order"),
     VALUE("mem", 0, BYTES, "SIZE", "most host memory that buffers may take"),
@@ -171,6 +172,9 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      "-D chooses the devices: cpu, cpu:N, cuda, cuda:0,1 or one of each, as in cuda:0,1+cpu:8.  A task that both can"
      " execute runs on a GPU; what only CPUs can do runs there, with cuda alone as well.  Without -D the environment"
      " variable TGRAPH_DEVICES decides, and without that all GPUs are used if any task can run on one, else CPUs.\n\n"
+     "--check-nan executes one task at a time, in program order, on the same devices, and looks at what it wrote on the"
+     " host before the next one starts: it names the first task whose output is not finite, and takes as long as all"
+     " tasks one after the other, with a copy to the host of everything that is written on a device.\n\n"
      "The first Ctrl-C stops issuing tasks, lets running ones finish and prints the summary of what was done;"
      " the second leaves at once.\n\n"
      "A kernel that crashes ends the program by its signal, after a line that names the task; no output file is"

@@ -592,7 +592,8 @@ static bool translate(CUfunction f, const struct standin_launch *l, void **raw, 
             continue;
         memcpy(&address, raw[i], sizeof address);
         size_t n = k->extent ? k->extent(raw, i, k->user) : 0;
-        pointers[i] = NULL;
+        /* What is not accessed is still there, as an address that cannot be: 0 alone stands for no tile. */
+        pointers[i] = (void *)(uintptr_t)address;
         args[i] = &pointers[i];
         if (k->extent ? n == 0 : address == 0)
             continue;

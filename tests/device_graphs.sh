@@ -1,0 +1,50 @@
+#!/bin/bash
+# Every graph of examples/graphs and of the templates, and generated patterns, on 1, 2 and 4 devices of the stand-in
+# driver, under several seeds of its order: checks hold, results are those of sequential execution, and the driver sees
+# neither misuse nor leaks.  SEEDS="1 2 3" chooses the seeds, DEVICES="1 2 4" how many devices.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+tgraph=$(realpath "${TGRAPH:-build/release/tgraph}")
+libraries=$(dirname "$tgraph")/tests
+[ -e "$libraries/libstandin-cuda.so" ] || { echo "there is no stand-in driver beside $tgraph"; exit 1; }
+folder=$(mktemp -d) || exit 1
+trap 'rm -rf "$folder"' EXIT
+unset TGRAPH_DEVICES
+export TGRAPH_CACHE_DIR=$folder/cache TGRAPH_CUDA_DRIVER=$libraries/libstandin-cuda.so \
+    TGRAPH_CUDA_KERNELS=$libraries/standin-kernels.txt TGRAPH_NVRTC=$libraries/libstandin-nvrtc.so \
+    TGRAPH_NCCL=$libraries/libstandin-nccl.so TGRAPH_BLAS=off TGRAPH_STANDIN_MEMORY=1G TGRAPH_STANDIN_REPORT=$folder/report
+# Sanitizers make everything ten times slower and look at the same code each time.
+if [ -n "${SAN:-}" ]; then
+    seeds=${SEEDS:-1} devices=${DEVICES:-2}
+else
+    seeds=${SEEDS:-1 2} devices=${DEVICES:-1 2 4}
+fi
+failed=0
+
+try() { # SEED DEVICES GRAPH OPTIONS..
+    rm -f "$folder/report"
+    TGRAPH_STANDIN_SEED=$1 TGRAPH_STANDIN_DEVICES=$2 "$tgraph" run "${@:3}" -D cuda --save-dir "$folder" >"$folder/log" 2>&1 &&
+        grep -q ' 0 violations, 0 leaks' "$folder/report" && return
+    echo "FAILED: TGRAPH_STANDIN_SEED=$1 TGRAPH_STANDIN_DEVICES=$2 tgraph run ${*:3} -D cuda"
+    cat "$folder/log" "$folder/report" 2>/dev/null | head -n 40
+    failed=1
+}
+
+for pattern in chain tree wavefront random stencil1d fft sweep cholesky lu; do
+    "$tgraph" gen "$pattern" --tasks 200 -o "$folder/$pattern.json" || failed=1
+done
+for n in $devices; do
+    for seed in $seeds; do
+        for graph in examples/graphs/*.json io/templates/*/*.json; do
+            try "$seed" "$n" "$graph" --verify --compare sequential
+        done
+        for graph in "$folder"/*.json; do
+            try "$seed" "$n" "$graph" --compare sequential
+        done
+        # Little memory: what lies on a device has to go and come back.
+        try "$seed" "$n" examples/graphs/cholesky.json --verify --device-mem 3MiB --repeat 2
+        try "$seed" "$n" examples/graphs/lu.json --verify --device-mem 3MiB
+        try "$seed" "$n" examples/graphs/heat2d.json --verify --compare sequential --device-mem 1500KiB
+    done
+done
+exit $failed
