@@ -224,6 +224,33 @@ static void tiles_that_are_left_out_are_null(void **state)
     close_device();
 }
 
+/* spin mixes in that it was given a tile, even if it reads 0 bytes of it. */
+static void tiles_of_which_nothing_is_touched_are_not_null(void **state)
+{
+    (void)state;
+    double us = 0;
+    int64_t zero = 0, one = 1;
+    uint8_t found = 0;
+    CUdeviceptr none = 0, out;
+    open_device();
+    CUdeviceptr in = upload(&found, 1);
+    OK(cu->cuMemAlloc(&out, 1));
+    void *args[29] = {&us, &in};
+    for (int i = 2; i < 15; i++)
+        args[i] = &none;
+    args[8] = &out;
+    for (int i = 15; i < 29; i++)
+        args[i] = &zero;
+    args[22] = &one;
+    launch("tgk_spin", args);
+    OK(cu->cuStreamSynchronize(stream));
+    OK(cu->cuMemcpyDtoH(&found, out, 1));
+    assert_int_equal(found, (0 * 5 + 1) << 3); /* mix() of spin.c */
+    OK(cu->cuMemFree(in));
+    OK(cu->cuMemFree(out));
+    close_device();
+}
+
 /* ---- Failures -----------------------------------------------------------------------------*/
 
 static struct tgi_fault read_fault(void)
@@ -382,6 +409,7 @@ int main(void)
         cmocka_unit_test(axpy_computes),
         cmocka_unit_test(a_chain_of_kernels_computes),
         cmocka_unit_test(tiles_that_are_left_out_are_null),
+        cmocka_unit_test(tiles_of_which_nothing_is_touched_are_not_null),
         cmocka_unit_test(a_factorisation_that_fails_leaves_a_record),
         cmocka_unit_test(wrong_numbers_leave_a_record),
         cmocka_unit_test(a_tile_that_is_too_small_is_a_fault),
