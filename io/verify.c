@@ -124,8 +124,8 @@ static void describe(struct subject *s, uint32_t tile, uint64_t number, double w
         say(s, "%s%s: expected %.17g, found %.17g, off by %.3g with %.3g allowed; %" PRIu64 " differ", where,
             part, wanted, found, fabs(found - wanted), s->check->atol + s->check->rtol * fabs(wanted), n_bad);
     else
-        say(s, "%s%s: %s %.17g, found %.17g; %" PRIu64 " differ", where, part, relation[s->check->kind],
-            wanted, found, n_bad);
+        say(s, "%s%s: %s %.17g, found %.17g; %" PRIu64 " %s", where, part, relation[s->check->kind], wanted, found,
+            n_bad, s->check->kind == TGI_CHECK_EQUALS ? "differ" : "fail");
 }
 
 static void praise(struct subject *s, uint64_t n)
