@@ -35,7 +35,7 @@ CLI_SRC := cache.c check.c completion.c crash.c device_choice.c devices.c doctor
            fmt.c gen.c help.c import.c init.c interrupt.c load.c main.c message.c options.c progress.c \
            results.c run.c schema.c table.c
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
-TESTS := alloc block cli cpu_module dense deque diagnostic dot driver expr fmt gen graph hostops import infer \
+TESTS := alloc block cli cpu_module dense deque diagnostic dot driver examples expr fmt gen graph hostops import infer \
          invalid json_tape kernels launch load load_memory npy parking path results run schema \
          offload offload_balance offload_faults \
          standin standin_builtins standin_libs store topology verify write_json

@@ -340,7 +340,7 @@ const char *tgi_suggest(const char *name, const char *const *names, size_t n)
     const char *best = NULL;
     if (length == 0 || length > MAX_SUGGEST)
         return NULL;
-    uint32_t limit = length <= 2 ? 1 : length <= 5 ? 2 : (uint32_t)length / 3 + 1;
+    uint32_t limit = length <= 3 ? 1 : length <= 5 ? 2 : (uint32_t)length / 3 + 1;
     for (size_t k = 0; k < n; k++) {
         size_t other = strlen(names[k]);
         size_t apart = other > length ? other - length : length - other;

@@ -276,6 +276,9 @@ static int read_workflow(struct reader *r)
 {
     uint32_t workflow, specification, list;
     const char *version, *name;
+    uint32_t own = tgi_json_tree_find(&r->tree, 0, "tgraph");
+    if (own != TG_NONE)
+        return WRONG(r, own, "this is a graph of tgraph's own; it can be run as it is");
     int status = text_member(r, 0, "schemaVersion", true, &version);
     if (status != TG_OK)
         return status;

@@ -1,6 +1,7 @@
 /* "buffers": types, shapes, index spaces, initial contents. */
 #include "io/json_reader.h"
 
+#include <ctype.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,18 +61,42 @@ static int read_extents(struct tgi_reader *r, uint32_t node, const char *what, i
     return 0;
 }
 
+/* ---- Expressions over the index of a tile --------------------------------------------------
+ *
+ * The indices are the first slots of the frame. */
+
+/* How many evaluations they take, more than UINT32_MAX - 1 or max_tasks being too many: a long expression counts
+ * for more. */
+static bool is_countable(const struct tgi_reader *r, uint32_t node, const struct tg_buffer_spec *spec, uint64_t *n_p)
+{
+    uint64_t n_tiles = 1;
+    for (uint32_t d = 0; d < spec->n_tile_dims; d++)
+        if (__builtin_mul_overflow(n_tiles, (uint64_t)spec->tiles[d], &n_tiles))
+            n_tiles = UINT64_MAX;
+    *n_p = n_tiles;
+    return n_tiles <= r->max_tasks / (1 + r->tape.nodes[node].size / 64) && n_tiles < UINT32_MAX;
+}
+
+static void first_tile(struct tgi_reader *r, const struct tg_buffer_spec *spec)
+{
+    for (uint32_t d = 0; d < spec->n_tile_dims; d++)
+        r->frame.i[d] = 0;
+}
+
+static void next_tile(struct tgi_reader *r, const struct tg_buffer_spec *spec)
+{
+    for (uint32_t d = spec->n_tile_dims; d > 0 && ++r->frame.i[d - 1] == spec->tiles[d - 1]; d--)
+        r->frame.i[d - 1] = 0;
+}
+
 /* Evaluates "only" for every tile. */
 static int read_only(struct tgi_reader *r, uint32_t node, const struct tg_buffer_spec *spec,
                      uint8_t **present_p)
 {
     struct tgi_number only;
-    uint64_t n_tiles = 1, n_present = 0;
-    int64_t at[TG_MAX_DIMS] = {0}, value;
-    for (uint32_t d = 0; d < spec->n_tile_dims; d++)
-        if (__builtin_mul_overflow(n_tiles, (uint64_t)spec->tiles[d], &n_tiles))
-            n_tiles = UINT64_MAX;
-    /* A long predicate counts for more. */
-    if (n_tiles > r->max_tasks / (1 + r->tape.nodes[node].size / 64) || n_tiles >= UINT32_MAX)
+    uint64_t n_tiles, n_present = 0;
+    int64_t value;
+    if (!is_countable(r, node, spec, &n_tiles))
         return tgi_report(r, node, NULL, TG_E_EXPANSION, "\"only\" over more than %llu tiles",
                           (unsigned long long)r->max_tasks);
     push_indices(r, spec->n_tile_dims);
@@ -80,14 +105,11 @@ static int read_only(struct tgi_reader *r, uint32_t node, const struct tg_buffer
     uint8_t *present = rc == 0 ? calloc(n_tiles, 1) : NULL;
     if (rc == 0 && present == NULL)
         rc = tgi_report_memory(r);
-    for (uint64_t tile = 0; tile < n_tiles && rc == 0; tile++) {
-        for (uint32_t d = 0; d < spec->n_tile_dims; d++)
-            r->frame.i[d] = at[d];
+    first_tile(r, spec);
+    for (uint64_t tile = 0; tile < n_tiles && rc == 0; tile++, next_tile(r, spec)) {
         rc = tgi_number_int(r, &only, &value);
         if (rc == 0)
             n_present += present[tile] = value != 0;
-        for (uint32_t d = spec->n_tile_dims; d > 0 && ++at[d - 1] == spec->tiles[d - 1]; d--)
-            at[d - 1] = 0;
     }
     if (rc == 0 && n_present == 0)
         rc = tgi_report(r, node, NULL, TG_E_BAD_VALUE, "\"only\" excludes every tile");
@@ -98,8 +120,87 @@ static int read_only(struct tgi_reader *r, uint32_t node, const struct tg_buffer
     return rc;
 }
 
-/* "cpu", "numa:0", "cuda:{i}", "cyclic:{expr}". */
-static int check_home(struct tgi_reader *r, uint32_t node, uint32_t n_tile_dims)
+/* ---- Homes --------------------------------------------------------------------------------
+ *
+ * "cpu", "numa:0", "cuda:1+cuda:2", or computed from the index of the tile: "cuda:{i}", "cyclic:{i+j}".  Whoever
+ * evaluates the expression later does not know the parameters of the file, so their values take the place of
+ * their names. */
+
+static uint32_t word_length(const char *text)
+{
+    uint32_t n = 0;
+    while (text[n] == '_' || isalnum((unsigned char)text[n]))
+        n++;
+    return n;
+}
+
+static bool is_index(const struct tgi_reader *r, const char *name, uint32_t length)
+{
+    for (uint32_t k = 0; k < r->n_vars; k++)
+        if (r->vars[k].length == length && memcmp(r->vars[k].name, name, length) == 0)
+            return true;
+    return false;
+}
+
+/* Writes the word at `at`; the expression has been compiled, so every name in it is known.  Returns its length. */
+static uint32_t write_word(FILE *f, const struct tgi_reader *r, const char *at)
+{
+    uint32_t n = word_length(at), k = UINT32_MAX;
+    if (at[n + strspn(at + n, " \t\r\n")] == '(') {
+        uint32_t length = (uint32_t)strcspn(at, ")");
+        if (n == 4 && memcmp(at, "ndev", 4) == 0) {
+            fprintf(f, "(%u", memmem(at, length, "cuda", 4) != NULL ? r->n_cuda : 1);
+            return length;
+        }
+        if (n == 6 && memcmp(at, "sizeof", 6) == 0)
+            n = length; /* its argument is a word of its own */
+    } else if (!is_index(r, at, n)) {
+        k = tgi_name_index_find(&r->params, at, n);
+    }
+    if (k != UINT32_MAX)
+        fprintf(f, "(%lld)", (long long)r->param_values[k].i);
+    else
+        fwrite(at, 1, n, f);
+    return n;
+}
+
+/* NULL: no memory. */
+static char *home_with_values(struct tgi_reader *r, const char *text)
+{
+    size_t size = 0;
+    char *out = NULL;
+    FILE *f = open_memstream(&out, &size);
+    if (f == NULL)
+        return NULL;
+    const char *at = strchr(text, '{');
+    fwrite(text, 1, (size_t)(at - text), f);
+    while (*at != '\0')
+        if (word_length(at) > 0)
+            at += write_word(f, r, at);
+        else
+            fputc(*at++, f);
+    char *kept = fclose(f) == 0 ? tgi_json_pool_strndup(&r->scratch, out, size) : NULL;
+    free(out);
+    return kept;
+}
+
+/* An error in a tile's home would not be heard of later, as it is a hint. */
+static int check_homes(struct tgi_reader *r, const struct tgi_number *home, const struct tg_buffer_spec *spec)
+{
+    uint64_t n_tiles;
+    int64_t value;
+    int rc = 0;
+    if (!is_countable(r, home->node, spec, &n_tiles))
+        return tgi_report(r, home->node, NULL, TG_E_EXPANSION, "\"home\" over more than %llu tiles",
+                          (unsigned long long)r->max_tasks);
+    first_tile(r, spec);
+    for (uint64_t tile = 0; tile < n_tiles && rc == 0; tile++, next_tile(r, spec))
+        if (spec->present == NULL || spec->present[tile])
+            rc = tgi_number_int(r, home, &value);
+    return rc;
+}
+
+static int read_home(struct tgi_reader *r, uint32_t node, struct tg_buffer_spec *spec)
 {
     struct tgi_pattern pattern;
     struct tg_error err;
@@ -107,14 +208,25 @@ static int check_home(struct tgi_reader *r, uint32_t node, uint32_t n_tile_dims)
     int rc = tgi_expect(r, node, TGI_TAPE_STRING, "\"home\"");
     if (rc != 0)
         return rc;
-    push_indices(r, n_tile_dims);
+    const char *text = tgi_node_string(r, node);
+    size_t kind = strcspn(text, "{");
+    if (text[kind] == '\0' && strncmp(text, "cyclic", 6) != 0) {
+        spec->home = text;
+        return tgi_place_parse(text, &place, &err) != 0 ? tgi_report_error(r, node, &err) : 0;
+    }
+    push_indices(r, spec->n_tile_dims);
     rc = tgi_pattern_compile(r, &r->scratch, node, &pattern);
+    if (rc == 0 && (pattern.n_parts == 0 || strchr(text, '}')[1] != '\0' ||
+                    !((kind == 5 && memcmp(text, "cuda:", 5) == 0) || (kind == 7 && memcmp(text, "cyclic:", 7) == 0))))
+        rc = tgi_report(r, node, NULL, TG_E_BAD_VALUE,
+                        "\"%.100s\" is not a home; one that is computed looks like cuda:{i} or cyclic:{i+j}", text);
+    if (rc == 0 && (spec->home = home_with_values(r, text)) == NULL)
+        rc = tgi_report_memory(r);
     r->n_vars = 0;
-    if (rc == 0 && strncmp(pattern.text, "cyclic:", 7) != 0 && pattern.n_parts == 0 &&
-        tgi_place_parse(pattern.text, &place, &err) != 0)
-        rc = tgi_report_error(r, node, &err);
-    return rc;
+    return rc == 0 ? check_homes(r, &pattern.parts[0].number, spec) : rc;
 }
+
+/* ---- Buffers ------------------------------------------------------------------------------*/
 
 static int check_save(struct tgi_reader *r, uint32_t node, uint32_t n_tile_dims)
 {
@@ -154,12 +266,12 @@ static int read_spec(struct tgi_reader *r, uint32_t node, const uint32_t *v, str
                           "\"only\" chooses among tiles, and there are no \"tiles\"");
     if (v[B_TEMP] != TGI_TAPE_ABSENT && (rc = tgi_take_bool(r, v[B_TEMP], "\"temp\"", &spec->is_temp)) != 0)
         return rc;
-    if (v[B_HOME] != TGI_TAPE_ABSENT && (rc = check_home(r, v[B_HOME], spec->n_tile_dims)) != 0)
-        return rc;
     if (v[B_SAVE] != TGI_TAPE_ABSENT && (rc = check_save(r, v[B_SAVE], spec->n_tile_dims)) != 0)
         return rc;
-    spec->home = v[B_HOME] != TGI_TAPE_ABSENT ? tgi_node_string(r, v[B_HOME]) : NULL;
-    return v[B_ONLY] != TGI_TAPE_ABSENT ? read_only(r, v[B_ONLY], spec, present_p) : 0;
+    if (v[B_ONLY] != TGI_TAPE_ABSENT && (rc = read_only(r, v[B_ONLY], spec, present_p)) != 0)
+        return rc;
+    spec->present = *present_p;
+    return v[B_HOME] != TGI_TAPE_ABSENT ? read_home(r, v[B_HOME], spec) : 0;
 }
 
 /* What tg_buffer_spec has no room for. */
@@ -206,7 +318,6 @@ int tgi_read_buffer(struct tgi_reader *r, uint32_t name_node, bool is_key, uint3
         return tgi_report(r, v[B_NAME], &remark, TG_E_UNKNOWN_KEY, "unknown key \"name\" in a buffer");
     }
     rc = read_spec(r, node, v, &spec, &present);
-    spec.present = present;
     if (rc == 0 && v[B_INIT] != TGI_TAPE_ABSENT)
         rc = tgi_read_init(r, v[B_INIT], &spec);
     if (rc == 0 && tg_graph_add_buffer(r->graph, &spec, &id, &err) != 0)

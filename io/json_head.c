@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "graph/error.h"
+#include "io/units.h"
 
 static int check_version(struct tgi_reader *r, uint32_t root, uint32_t node)
 {
@@ -84,7 +85,7 @@ static int keep_params(struct tgi_reader *r)
         used += (size_t)snprintf(text + used, size - used, "%s\"%s\":", k > 0 ? "," : "",
                                  r->params.entries[k].name);
         if (value->is_float)
-            used += (size_t)snprintf(text + used, size - used, "%.17g", value->f);
+            used += strlen(tgi_format_exact(value->f, text + used, size - used));
         else
             used += (size_t)snprintf(text + used, size - used, "%lld", (long long)value->i);
     }

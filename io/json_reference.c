@@ -218,7 +218,10 @@ static int eval_rows(struct tgi_reader *r, const struct tgi_reference *ref, stru
     int rc = tgi_number_int(r, &ref->rows[0], &begin);
     if (rc != 0 || (rc = tgi_number_int(r, &ref->rows[1], &end)) != 0)
         return rc;
-    if (begin < 0 || begin >= end || end > n_rows || end > UINT32_MAX)
+    if (begin >= end)
+        return tgi_report(r, ref->node, NULL, TG_E_ROW_RANGE,
+                          "rows(%" PRId64 ":%" PRId64 ") of \"%.100s\" is empty", begin, end, b->name);
+    if (begin < 0 || end > n_rows || end > UINT32_MAX)
         return tgi_report(r, ref->node, NULL, TG_E_ROW_RANGE,
                           "row range out of range: rows(%" PRId64 ":%" PRId64
                           ") of \"%.100s\", whose tiles have %" PRId64 " rows",

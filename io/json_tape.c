@@ -34,6 +34,14 @@ static int fail_at(struct parser *p, int status, const char *at, uint32_t length
 }
 
 /* A character where something else is needed. */
+static bool follows_comma(const struct parser *p)
+{
+    const char *at = p->at;
+    while (at > p->tape->text && strchr(" \t\r\n", at[-1]))
+        at--;
+    return at > p->tape->text && at[-1] == ',';
+}
+
 static int unexpected(struct parser *p, const char *expected)
 {
     unsigned char c = (unsigned char)*p->at;
@@ -46,6 +54,10 @@ static int unexpected(struct parser *p, const char *expected)
                        "the text starts with a byte order mark or another non-JSON character");
     if (c < 0x20 || c >= 0x7f)
         return fail_at(p, TG_E_JSON_SYNTAX, p->at, 1, "expected %s, found byte 0x%02x", expected, c);
+    if (c == '/' && (p->at[1] == '/' || p->at[1] == '*'))
+        return fail_at(p, TG_E_JSON_SYNTAX, p->at, 2, "expected %s, found a comment, which JSON does not have", expected);
+    if ((c == '}' || c == ']') && follows_comma(p))
+        return fail_at(p, TG_E_JSON_SYNTAX, p->at, 1, "expected %s after ',', found '%c'", expected, c);
     return fail_at(p, TG_E_JSON_SYNTAX, p->at, 1, "expected %s, found '%c'", expected, c);
 }
 

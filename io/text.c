@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "graph/error.h"
+#include "io/units.h"
 
 #define PIECE 65536
 
@@ -50,17 +51,8 @@ void tgi_text_uint(struct tgi_text *text, uint64_t value)
 
 void tgi_text_double(struct tgi_text *text, double value)
 {
-    char digits[40];
-    if (value > -1e15 && value < 1e15 && value == (double)(int64_t)value) {
-        tgi_text_printf(text, "%lld", (long long)value);
-        return;
-    }
-    for (int precision = 1; precision <= 17; precision++) {
-        snprintf(digits, sizeof(digits), "%.*g", precision, value);
-        if (strtod(digits, NULL) == value)
-            break;
-    }
-    tgi_text_str(text, digits);
+    char digits[TGI_UNITS_SIZE];
+    tgi_text_str(text, tgi_format_exact(value, digits, sizeof(digits)));
 }
 
 void tgi_text_quoted(struct tgi_text *text, const char *string)

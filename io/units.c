@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 char *tgi_format_count(uint64_t n, char *text, size_t size)
 {
@@ -69,4 +70,18 @@ char *tgi_format_scaled(double value, const char *unit, char *text, size_t size)
 char *tgi_format_short(double value, char *text, size_t size)
 {
     return scaled(value, 1000, decimal, 6, "", text, size);
+}
+
+char *tgi_format_exact(double value, char *text, size_t size)
+{
+    if (value > -1e15 && value < 1e15 && value == (double)(int64_t)value) {
+        snprintf(text, size, "%lld", (long long)value);
+        return text;
+    }
+    for (int precision = 1; precision <= 17; precision++) {
+        snprintf(text, size, "%.*g", precision, value);
+        if (strtod(text, NULL) == value)
+            break;
+    }
+    return text;
 }

@@ -13,6 +13,7 @@
 #include "graph/error.h"
 #include "io/npy.h"
 #include "io/results.h"
+#include "io/units.h"
 #include "mem/hostops.h"
 #include "mem/store.h"
 
@@ -113,25 +114,30 @@ static bool is_good(const struct tgi_check *c, double found, double wanted)
 static void describe(struct subject *s, uint32_t tile, uint64_t number, double wanted, uint64_t n_bad)
 {
     static const char *const relation[] = {"expected", "expected", "expected at least", "expected at most"};
-    char where[400];
+    char where[400], want[TGI_UNITS_SIZE], have[TGI_UNITS_SIZE];
     double found = tgi_host_load(tile_of(s, tile), number, s->part);
+    tgi_format_exact(wanted, want, sizeof want);
+    tgi_format_exact(found, have, sizeof have);
     tgi_results_format_element(s->b, tile, number / s->n_parts, where, sizeof where);
     const char *part = s->n_parts == 1 ? "" : number % 2 ? ", imaginary part" : ", real part";
     if (s->check->kind == TGI_CHECK_FINITE)
         say(s, "%s%s: expected a finite number, found %g; %" PRIu64 " are not finite", where, part, found,
             n_bad);
     else if (s->check->kind == TGI_CHECK_CLOSE)
-        say(s, "%s%s: expected %.17g, found %.17g, off by %.3g with %.3g allowed; %" PRIu64 " differ", where,
-            part, wanted, found, fabs(found - wanted), s->check->atol + s->check->rtol * fabs(wanted), n_bad);
+        say(s, "%s%s: expected %s, found %s, off by %.3g with %.3g allowed; %" PRIu64 " differ", where,
+            part, want, have, fabs(found - wanted), s->check->atol + s->check->rtol * fabs(wanted), n_bad);
     else
-        say(s, "%s%s: %s %.17g, found %.17g; %" PRIu64 " differ", where, part, relation[s->check->kind],
-            wanted, found, n_bad);
+        say(s, "%s%s: %s %s, found %s; %" PRIu64 " %s", where, part, relation[s->check->kind], want, have, n_bad,
+            s->check->kind == TGI_CHECK_EQUALS ? "differ" : "fail");
 }
 
 static void praise(struct subject *s, uint64_t n)
 {
     const struct tgi_check *c = s->check;
     const char *all = n == 1 ? "its element" : "all elements";
+    char bound[TGI_UNITS_SIZE] = "";
+    if (c->kind == TGI_CHECK_MIN || c->kind == TGI_CHECK_MAX)
+        tgi_format_exact(c->values[0], bound, sizeof bound);
     switch (c->kind) {
     case TGI_CHECK_EQUALS:
         say(s, "%s: %s as expected (%" PRIu64 ")", s->b->name, all, n);
@@ -141,10 +147,10 @@ static void praise(struct subject *s, uint64_t n)
             c->atol);
         break;
     case TGI_CHECK_MIN:
-        say(s, "%s: %s at least %.17g (%" PRIu64 ")", s->b->name, all, c->values[0], n);
+        say(s, "%s: %s at least %s (%" PRIu64 ")", s->b->name, all, bound, n);
         break;
     case TGI_CHECK_MAX:
-        say(s, "%s: %s at most %.17g (%" PRIu64 ")", s->b->name, all, c->values[0], n);
+        say(s, "%s: %s at most %s (%" PRIu64 ")", s->b->name, all, bound, n);
         break;
     default:
         say(s, "%s: %s finite (%" PRIu64 ")", s->b->name, all, n);

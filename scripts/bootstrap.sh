@@ -65,7 +65,7 @@ check | ci)
     want libcmocka-dev "the test framework" has_cmocka
     want libjansson-dev "a second opinion about JSON, for tests" has_header jansson.h
     want pkg-config "tests that installed files are found" has_program pkg-config
-    want g++ "tests the header as C++" has_program g++
+    want g++ "tests the header as C++, and stands in for NVRTC" has_program g++
     ;;
 esac
 if [ "$purpose" = ci ]; then

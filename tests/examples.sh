@@ -47,6 +47,12 @@ broken lu.json 's/"unit": 1/"unit": 0/'
 broken fft.json 's/"start": "i%(1<<s)\*M"/"start": 0/'
 broken heat2d.json 's/"alpha": 0.2, "u": "u/"alpha": 0.1, "u": "u/'
 broken mosaic.json 's/"in1": "gather\[6\]"/"in1": "gather[5]"/'
+broken data-parallel.json 's/"op": "sum", "buffers": "g1\[\*\]"/"op": "sum", "buffers": ["g1[0]", "g1[1]"]/'
+broken data-parallel.json 's/"RATE": 0.15/"RATE": -0.15/'
+broken tensor-parallel.json 's/"op": "sum"/"op": "max"/'
+broken pipeline.json 's/"from": "x\[G,m\]"/"from": "x[G-1,m]"/'
+broken halo.json 's/"from": "u\[g+1,d\]@rows(1:2)"/"from": "u[g+1,s]@rows(1:2)"/'
+broken hybrid-lu.json 's/"unit": 1/"unit": 0/'
 
 # Every generated pattern gives the results of sequential execution, in both forms.
 for pattern in independent chain tree wavefront random stencil1d fft sweep spread nearest dom cholesky lu; do

@@ -293,6 +293,7 @@ static void mistakes_in_wfformat_are_named_with_their_line(void **state)
     assert_fails(f, "{\"schemaVersion\":\"1.5\",\n}", TG_E_JSON_SYNTAX, 2, "key");
     assert_fails(f, "[]", SYNTAX, 1, "\"schemaVersion\" is missing");
     assert_fails(f, "{\n\"schemaVersion\":\"1.2\",\"workflow\":{}}", SYNTAX, 2, "1.2 is not supported");
+    assert_fails(f, "{\n\"tgraph\":\"1.0\"}", SYNTAX, 2, "of tgraph's own");
     assert_fails(f, "{\"schemaVersion\":1.4,\"workflow\":{}}", SYNTAX, 1, "must be a string");
     assert_fails(f, "{\"schemaVersion\":\"1.4\"}", SYNTAX, 1, "\"workflow\" is missing");
     assert_fails(f, WF14(""), SYNTAX, 0, "no tasks");

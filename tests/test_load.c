@@ -245,6 +245,29 @@ static void overrides_replace_parameters(void **state)
     tg_graph_destroy(g);
 }
 
+/* Who follows it later knows neither parameters nor how many devices there are. */
+static void homes_are_kept_with_the_values_of_parameters(void **state)
+{
+    (void)state;
+    const char *params[] = {"G=-3"};
+    struct tg_load_options options = TG_LOAD_OPTIONS_INIT;
+    options.n_params = 1;
+    options.params = params;
+    options.n_cuda = 4;
+    struct tg_graph *g = load(
+        "{\"tgraph\":\"1.0\",\"params\":{\"G\":2,\"i\":7,\"sizeof\":5,\"f32\":6},\"buffers\":{"
+        "\"a\":{\"dtype\":\"f32\",\"shape\":[1],\"tiles\":[4,2],"
+        "\"home\":\"cyclic:{i+j*G+sizeof (f32)*sizeof}\"},"
+        "\"b\":{\"dtype\":\"f32\",\"shape\":[1],\"tiles\":[4],\"home\":\"cuda:{floordiv(i*ndev( 'cuda' ),4)}\"},"
+        "\"c\":{\"dtype\":\"f32\",\"shape\":[1],\"home\":\"cuda:0+cuda:1\"}},\"tasks\":[]}",
+        &options);
+    const struct tgi_buffer *b = g->space->buffers;
+    assert_string_equal(b[0].home, "cyclic:{i+j*(-3)+sizeof (f32)*(5)}");
+    assert_string_equal(b[1].home, "cuda:{floordiv(i*(4),4)}");
+    assert_string_equal(b[2].home, "cuda:0+cuda:1");
+    tg_graph_destroy(g);
+}
+
 static void checks_keep_their_numbers(void **state)
 {
     (void)state;
@@ -619,6 +642,7 @@ int main(void)
         cmocka_unit_test(groups_hand_down_and_tasks_override),
         cmocka_unit_test(calls_prefix_names),
         cmocka_unit_test(overrides_replace_parameters),
+        cmocka_unit_test(homes_are_kept_with_the_values_of_parameters),
         cmocka_unit_test(checks_keep_their_numbers),
         cmocka_unit_test(a_template_is_reported_once_with_its_loop_variables),
         cmocka_unit_test(names_are_suggested),

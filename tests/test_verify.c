@@ -171,7 +171,7 @@ static void limits_and_finiteness_notice_single_elements(void **state)
     assert_int_equal(verify(check_of(TGI_CHECK_MAX, 0, 1, one), "at most 1 (16)"), 0);
     tile[3] = 0.5f;
     assert_int_equal(verify(check_of(TGI_CHECK_MIN, 0, 1, one),
-                            "x[1,0] element (3): expected at least 1, found 0.5; 1 differ"),
+                            "x[1,0] element (3): expected at least 1, found 0.5; 1 fail"),
                      TG_E_VERIFY);
     tile[3] = 1.5f;
     assert_int_equal(verify(check_of(TGI_CHECK_MAX, 0, 1, one), "expected at most 1, found 1.5"),

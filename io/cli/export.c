@@ -98,8 +98,8 @@ static int apply_focus(struct job *job, uint8_t **shown_p)
     uint64_t n = 0;
     for (uint32_t t = 0; t < job->graph->n_tasks; t++)
         n += (*shown_p)[t];
-    snprintf(job->remark, sizeof(job->remark), "%llu tasks within %u edges of %.150s", (unsigned long long)n,
-             hops, name);
+    snprintf(job->remark, sizeof(job->remark), "%llu task%s within %u edge%s of %.150s", (unsigned long long)n,
+             n == 1 ? "" : "s", hops, hops == 1 ? "" : "s", name);
     job->picture.remark = job->remark;
     return 0;
 }

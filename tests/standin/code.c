@@ -592,9 +592,9 @@ static bool translate(CUfunction f, const struct standin_launch *l, void **raw, 
             continue;
         memcpy(&address, raw[i], sizeof address);
         size_t n = k->extent ? k->extent(raw, i, k->user) : 0;
-        /* What is not accessed is still there, as an address that cannot be: 0 alone stands for no tile. */
-        pointers[i] = (void *)(uintptr_t)address;
         args[i] = &pointers[i];
+        /* Whether a tile is there shows in its address, also where nothing of it is touched; a device's cannot be. */
+        pointers[i] = (void *)(uintptr_t)address;
         if (k->extent ? n == 0 : address == 0)
             continue;
         snprintf(what, sizeof what, "parameter %u of kernel %s", i, k->name);
