@@ -325,6 +325,8 @@ static void fence_drop(struct block *b)
 static void fence_add(const struct tgi_replicas *r, struct block *b, struct tgi_waits *waits)
 {
     bool is_over = true;
+    if (!b->fence)
+        return;
     for (uint32_t i = 0; i < b->fence->n; i++) {
         if (tgi_order_is_done(r->order, b->fence->stamps[i]))
             continue;
@@ -335,14 +337,6 @@ static void fence_add(const struct tgi_replicas *r, struct block *b, struct tgi_
         fence_drop(b);
 }
 
-static int fence_wait(struct tgi_replicas *r, const struct block *b, uint32_t lane, struct tg_error *err)
-{
-    int rc = 0;
-    for (uint32_t i = 0; b->fence && rc == 0 && i < b->fence->n; i++)
-        rc = tgi_order_wait(r->order, lane, b->fence->stamps[i], err);
-    return rc;
-}
-
 static void count_copy(struct tgi_replicas *r, uint32_t from, uint32_t to, uint64_t bytes)
 {
     r->stats.n_copies++;
@@ -351,11 +345,11 @@ static void count_copy(struct tgi_replicas *r, uint32_t from, uint32_t to, uint6
                             : &r->stats.peer_bytes) += bytes;
 }
 
-/* Enqueues a copy from one place to another on `lane`, after the source is valid. */
-static int transfer(struct tgi_replicas *r, uint32_t lane, const struct tgi_transfer *t, struct tgi_stamp source,
+/* Enqueues a copy from one place to another on `lane`, after `waits`. */
+static int transfer(struct tgi_replicas *r, uint32_t lane, const struct tgi_transfer *t, struct tgi_waits *waits,
                     struct tgi_stamp *stamp_p, struct tg_error *err)
 {
-    int rc = tgi_order_wait(r->order, lane, source, err);
+    int rc = tgi_order_wait_all(r->order, lane, waits->stamps, waits->n, err);
     if (rc == 0)
         rc = r->devices->ops->copy(r->devices, lane, t, err);
     if (rc)
@@ -383,11 +377,14 @@ static int copy_piece(struct tgi_replicas *r, const struct tgi_buffer *b, uint32
     piece_span(r, b, tile, piece, &offset, &bytes);
     struct tgi_transfer t = {to, from, address_on(r, b, tile, to) + offset, address_on(r, b, tile, from) + offset, bytes};
     struct tgi_stamp stamp;
-    int rc = to == TGI_HOST_NODE ? 0 : fence_wait(r, &r->device[to - 1].blocks[block_of(r, b, tile)], lane, err);
-    if (rc == 0) /* an older version may still be on its way to the same place: it was written back */
-        rc = tgi_order_wait(r->order, lane, *ready_of(r, to, piece), err);
-    if (rc == 0)
-        rc = transfer(r, lane, &t, *ready_of(r, from, piece), &stamp, err);
+    struct tgi_waits waits;
+    waits.n = 0;
+    if (to != TGI_HOST_NODE)
+        fence_add(r, &r->device[to - 1].blocks[block_of(r, b, tile)], &waits);
+    /* An older version may still be on its way to the same place: it was written back. */
+    tgi_waits_add(&waits, *ready_of(r, to, piece));
+    tgi_waits_add(&waits, *ready_of(r, from, piece));
+    int rc = transfer(r, lane, &t, &waits, &stamp, err);
     if (rc)
         return rc;
     *ready_of(r, to, piece) = stamp;
@@ -564,8 +561,7 @@ static int reserve(struct tgi_replicas *r, struct tgi_operand *operands, uint32_
         int rc = at->address ? 0 : block_alloc(r, device, block, block_bytes(r, b), err);
         if (rc)
             return rc;
-        if (at->fence)
-            fence_add(r, at, waits);
+        fence_add(r, at, waits);
     }
     return 0;
 }
@@ -741,11 +737,8 @@ int tgi_replicas_copy(struct tgi_replicas *r, struct tgi_operand *to, struct tgi
         return rc;
     if (from->node != to->node)
         lane = copy_lane(from->node, to->node);
-    for (uint32_t i = 0; rc == 0 && i < waits->n; i++)
-        rc = tgi_order_wait(r->order, lane, waits->stamps[i], err);
     struct tgi_transfer t = {to->node, from->node, to->address, from->address, word_bytes(r, to->word)};
-    if (rc == 0)
-        rc = transfer(r, lane, &t, TGI_STAMP_NONE, stamp_p, err);
+    rc = transfer(r, lane, &t, waits, stamp_p, err);
     if (rc)
         return rc;
     if (from->node == to->node && to->node != TGI_HOST_NODE) /* on the device itself: nothing was moved */

@@ -113,26 +113,20 @@ static int seal_tail(struct tgi_offload *o, uint32_t lane, struct tg_error *err)
     return tgi_order_seal(o->order, lane, err);
 }
 
-static int wait_preds(struct tgi_offload *o, const struct tgi_instance *in, uint32_t task, uint32_t lane,
-                      struct tg_error *err)
+/* All are counted, whatever becomes of the task. */
+static void add_preds(const struct tgi_instance *in, uint32_t task, struct tgi_waits *waits)
 {
     const struct tgi_offload_instance *oi = in->offload;
-    int rc = 0;
     for (uint32_t i = oi->first_pred[task]; i < oi->first_pred[task + 1]; i++) {
         struct tgi_offload_task *p = &oi->tasks[oi->pred[i]];
         p->n_later--;
-        if (rc == 0 && p->stamp.lane != TG_NONE)
-            rc = tgi_order_wait(o->order, lane, p->stamp, err);
+        tgi_waits_add(waits, p->stamp);
     }
-    return rc;
 }
 
-static int wait_for(struct tgi_offload *o, uint32_t lane, const struct tgi_waits *waits, struct tg_error *err)
+static int wait_for(struct tgi_offload *o, uint32_t lane, struct tgi_waits *waits, struct tg_error *err)
 {
-    int rc = 0;
-    for (uint32_t i = 0; rc == 0 && i < waits->n; i++)
-        rc = tgi_order_wait(o->order, lane, waits->stamps[i], err);
-    return rc;
+    return tgi_order_wait_all(o->order, lane, waits->stamps, waits->n, err);
 }
 
 /* ---- Commands -----------------------------------------------------------------------------*/
@@ -293,12 +287,11 @@ static int enqueue(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi
     struct tgi_instance *in = t->instance;
     uint32_t task = tgi_offload_id(t), lane = choose_lane(o, in, task, t->node - 1u);
     const struct tgi_op *op = tgi_graph_op(in->graph, task);
-    struct tgi_waits waits = {.n = 0};
+    struct tgi_waits waits;
     struct tgi_watch span = {.kind = TGI_WATCH_SPAN, .task = t};
+    waits.n = 0;
+    add_preds(in, task, &waits);
     int rc = tgi_replicas_acquire(in->run->offload->replicas, operands, n, &waits, err);
-    /* All are counted, also when one fails; the first failure is told. */
-    int waited = wait_preds(o, in, task, lane, rc ? NULL : err);
-    rc = rc ? rc : waited;
     if (rc == 0)
         rc = wait_for(o, lane, &waits, err);
     if (rc == 0)
@@ -329,14 +322,11 @@ static int enqueue_copy(struct tgi_offload *o, struct tgi_offload_task *t, struc
 {
     struct tgi_instance *in = t->instance;
     uint32_t task = tgi_offload_id(t), lane = choose_lane(o, in, task, t->node - 1u);
-    const struct tgi_offload_instance *oi = in->offload;
-    struct tgi_waits waits = {.n = 0};
+    struct tgi_waits waits;
     struct tgi_stamp stamp;
     bool is_enqueued;
-    for (uint32_t i = oi->first_pred[task]; i < oi->first_pred[task + 1]; i++) {
-        oi->tasks[oi->pred[i]].n_later--;
-        tgi_waits_add(&waits, oi->tasks[oi->pred[i]].stamp);
-    }
+    waits.n = 0;
+    add_preds(in, task, &waits);
     int rc = tgi_replicas_copy(in->run->offload->replicas, &operands[0], &operands[1], lane, &waits, &is_enqueued, &stamp, err);
     if (rc)
         return rc;
@@ -354,19 +344,18 @@ static int enqueue_collective(struct tgi_offload *o, struct tgi_offload_task *t,
     uint64_t *tiles = calloc(n, sizeof *tiles);
     const struct tgi_buffer *b;
     uint64_t n_elems = tgi_word_elems(in->graph->space, operands[0].word, &b);
-    struct tgi_waits waits = {.n = 0};
+    struct tgi_waits waits;
     int rc = lanes && tiles ? 0 : tgi_error_memory(err, "a collective");
+    waits.n = 0;
+    add_preds(in, task, &waits);
     if (rc == 0)
         rc = tgi_replicas_acquire(in->run->offload->replicas, operands, n, &waits, err);
     for (uint32_t i = 0; rc == 0 && i < n; i++) {
+        struct tgi_waits own = waits;
         tiles[i] = operands[i].address;
         lanes[i] = tgi_lane_of(operands[i].node - 1, 0);
-        rc = wait_for(o, lanes[i], &waits, err);
-        for (uint32_t k = in->offload->first_pred[task]; rc == 0 && k < in->offload->first_pred[task + 1]; k++)
-            rc = tgi_order_wait(o->order, lanes[i], in->offload->tasks[in->offload->pred[k]].stamp, err);
+        rc = wait_for(o, lanes[i], &own, err);
     }
-    for (uint32_t k = in->offload->first_pred[task]; k < in->offload->first_pred[task + 1]; k++)
-        in->offload->tasks[in->offload->pred[k]].n_later--;
     for (uint32_t i = 0; rc == 0 && i < n; i++)
         rc = seal_tail(o, lanes[i], err);
     bool is_ready = rc == 0;
@@ -408,16 +397,13 @@ static int prepare_cpu(struct tgi_offload *o, struct tgi_offload_task *t, struct
                        struct tg_error *err)
 {
     struct tgi_instance *in = t->instance;
-    const struct tgi_offload_instance *oi = in->offload;
     uint32_t task = tgi_offload_id(t);
-    struct tgi_waits waits = {.n = 0};
+    struct tgi_waits waits;
+    waits.n = 0;
+    add_preds(in, task, &waits);
     int rc = tgi_replicas_acquire(in->run->offload->replicas, operands, n, &waits, err);
     t->stamp = TGI_STAMP_NONE;
     t->n_later = in->graph->nodes[task + 1].succ - in->graph->nodes[task].succ;
-    for (uint32_t i = oi->first_pred[task]; i < oi->first_pred[task + 1]; i++) {
-        oi->tasks[oi->pred[i]].n_later--;
-        tgi_waits_add(&waits, oi->tasks[oi->pred[i]].stamp);
-    }
     if (rc)
         return rc;
     tgi_replicas_publish(in->run->offload->replicas, operands, n, TGI_STAMP_NONE);
