@@ -199,7 +199,7 @@ static void lane_failed(struct tgi_offload *o, uint32_t lane, const struct tg_er
     while (w && w->kind == TGI_WATCH_FINISH)
         w = w->next;
     if (w)
-        tgi_run_fail(w->task->instance->run, w->task->instance, tgi_offload_id(w->task), err->status, err->text);
+        tgi_offload_fail_task(o, w->task, err);
     for (struct tgi_offload_run *run = o->active; run; run = run->next)
         tgi_run_fail_whole(run->run, err->status, err->text);
     tgi_offload_drain(o);
@@ -398,6 +398,7 @@ static int make_pools(struct tgi_offload *o, uint64_t memory_bytes, struct tg_er
             rc = ds->ops->available(ds, i, &limit, err);
             limit -= limit / 1000 * SPARE_PER_MILLE;
         }
+        o->limit_bytes[i] = limit;
         snprintf(name, sizeof name, "%s:%u", ds->ops->kind, ds->ordinal[i]);
         o->sources[i] = (struct tgi_offload_source){o, i};
         struct tgi_pool_source source = {reserve, unreserve, &o->sources[i]};
@@ -450,6 +451,8 @@ static int parse_spec(const char *spec, const char *kind, uint64_t *set_p, bool 
                 n -= length + 1;
             }
         } else if (n == 0 || (spec[0] < '0' || spec[0] > '9')) {
+            if (n < 3 || strncmp(spec, "cpu", 3) || (n > 3 && spec[3] != ':'))
+                return tgi_error(err, TG_E_BAD_VALUE, "\"%.*s\" is no kind of device: there are cpu and %s", (int)n, spec, kind);
             is_ours = false;
             spec += n;
         }
@@ -458,6 +461,8 @@ static int parse_spec(const char *spec, const char *kind, uint64_t *set_p, bool 
             unsigned long i = strtoul(spec, &end, 10);
             if (end != spec + n || n == 0 || i >= 64)
                 return tgi_error(err, TG_E_BAD_VALUE, "\"%.*s\" is no number of a device", (int)n, spec);
+            if (*set_p >> i & 1)
+                return tgi_error(err, TG_E_BAD_VALUE, "%s:%lu is named twice", kind, i);
             *set_p |= (uint64_t)1 << i;
             spec += n;
         }

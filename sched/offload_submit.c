@@ -31,18 +31,13 @@ static void drop(struct tgi_offload *o, struct tgi_offload_task *t)
     complete(o, t);
 }
 
-static void fail(struct tgi_offload *o, struct tgi_offload_task *t, const struct tg_error *err)
+void tgi_offload_fail_task(struct tgi_offload *o, struct tgi_offload_task *t, const struct tg_error *err)
 {
+    char text[sizeof err->text + 64];
     tgi_offload_failed(o, err);
-    tgi_run_fail(t->instance->run, t->instance, tgi_offload_id(t), err->status, err->text);
-}
-
-/* Which task the fault came from cannot be known: this is where it was seen. */
-static void fail_lost(struct tgi_offload *o, struct tgi_offload_task *t)
-{
-    char text[sizeof o->lost.text + 64];
-    snprintf(text, sizeof text, "first observed at this task: %s", o->lost.text);
-    tgi_run_fail(t->instance->run, t->instance, tgi_offload_id(t), o->lost.status, text);
+    /* Which task a fault came from cannot be known: this is where it was seen. */
+    snprintf(text, sizeof text, "%s%s", o->is_dead ? "the devices are lost; first observed at this task: " : "", err->text);
+    tgi_run_fail(t->instance->run, t->instance, tgi_offload_id(t), err->status, text);
 }
 
 static void to_workers(struct tgi_offload *o, struct tgi_offload_task *t)
@@ -210,7 +205,7 @@ static void watch_span(struct tgi_offload *o, struct tgi_watch *span, struct tgi
         o->devices->ops->event_destroy(o->devices, span->to);
     }
     o->devices->ops->event_destroy(o->devices, span->from);
-    fail(o, span->task, &err);
+    tgi_offload_fail_task(o, span->task, &err);
 }
 
 static void take_span(struct tgi_offload *o, struct tgi_watch *w)
@@ -225,7 +220,7 @@ static void take_span(struct tgi_offload *o, struct tgi_watch *w)
     if (rc == 0 && !o->is_dead)
         rc = o->devices->ops->elapsed(o->devices, run->base[device], w->to, &end, &err);
     if (rc)
-        fail(o, w->task, &err);
+        tgi_offload_fail_task(o, w->task, &err);
     if (rc == 0 && !o->is_dead) {
         double zero = (double)run->base_ns[device];
         span->start_ns = (uint64_t)(zero + begin > 0 ? zero + begin : 0);
@@ -267,7 +262,7 @@ static void enqueued(struct tgi_offload *o, struct tgi_offload_task *t, struct t
     if (!tgi_offload_watch(o, stamp, &w)) { /* no memory for a few words: wait here */
         struct tg_error err;
         if (tgi_order_synchronize(o->order, stamp, &err))
-            fail(o, t, &err);
+            tgi_offload_fail_task(o, t, &err);
         complete(o, t);
     }
 }
@@ -389,7 +384,7 @@ static void count_waiting(struct tgi_offload *o, struct tgi_offload_task *t, str
     if (tgi_offload_watch(o, stamp, &w))
         t->n_waiting++;
     else if (tgi_order_synchronize(o->order, stamp, &err))
-        fail(o, t, &err);
+        tgi_offload_fail_task(o, t, &err);
 }
 
 /* A task for CPUs whose data or predecessors are on devices: to the workers when both have come. */
@@ -451,19 +446,19 @@ void tgi_offload_submit(struct tgi_offload *o, struct tgi_offload_task *t)
         return;
     }
     if (o->is_dead) {
-        fail_lost(o, t);
+        tgi_offload_fail_task(o, t, &o->lost);
         drop(o, t);
         return;
     }
     uint32_t n = n_operands(tgi_graph_op(in->graph, task));
     if (n > TG_MAX_PARAMS && !(operands = malloc(n * sizeof *operands))) {
         tgi_error_memory(&err, "submitting a task");
-        fail(o, t, &err);
+        tgi_offload_fail_task(o, t, &err);
         drop(o, t);
         return;
     }
     if (dispatch(o, t, operands, &err)) {
-        fail(o, t, &err);
+        tgi_offload_fail_task(o, t, &err);
         drop(o, t);
     }
     if (operands != few)
@@ -487,7 +482,7 @@ void tgi_offload_continue(struct tgi_offload *o, struct tgi_instance *body)
     for (uint32_t i = 0; rc == 0 && i < waits.n; i++)
         rc = tgi_order_synchronize(o->order, waits.stamps[i], &err);
     if (rc)
-        fail(o, t, &err);
+        tgi_offload_fail_task(o, t, &err);
     tgi_control_continue(o->worker, body);
 }
 
@@ -499,14 +494,14 @@ void tgi_offload_reached(struct tgi_offload *o, struct tgi_watch *w)
         break;
     case TGI_WATCH_TASK:
         if (o->is_dead)
-            fail_lost(o, w->task);
+            tgi_offload_fail_task(o, w->task, &o->lost);
         complete(o, w->task);
         break;
     case TGI_WATCH_CPU:
         if (--w->task->n_waiting)
             break;
         if (o->is_dead) { /* what it reads is not there */
-            fail_lost(o, w->task);
+            tgi_offload_fail_task(o, w->task, &o->lost);
             drop(o, w->task);
         } else {
             to_workers(o, w->task);
