@@ -190,18 +190,33 @@ void tgi_offload_drain(struct tgi_offload *o)
     }
 }
 
-/* How far a lane has come cannot be seen.  Every run under way fails, with the first task that is watched there, and the
- * devices are waited for at once: nobody waits for ever for what cannot be seen. */
+/* A task of the run that is watched, on this lane if there is one, else the last one of a lane; NULL: there is none. */
+static struct tgi_offload_task *find_task(const struct tgi_offload *o, const struct tg_run *run, uint32_t lane)
+{
+    for (uint32_t i = 0; i < o->devices->n_lanes; i++)
+        for (const struct tgi_watch *w = o->lanes[(lane + i) % o->devices->n_lanes].first; w; w = w->next)
+            if (w->kind != TGI_WATCH_FINISH && w->task->instance->run == run)
+                return w->task;
+    for (uint32_t i = 0; i < o->devices->n_lanes; i++) {
+        struct tgi_offload_task *t = o->lanes[(lane + i) % o->devices->n_lanes].tail;
+        if (t && t->instance->run == run)
+            return t;
+    }
+    return NULL;
+}
+
+/* How far a lane has come cannot be seen.  Every run under way fails, and the devices are waited for at once:
+ * nobody waits for ever for what cannot be seen. */
 static void lane_failed(struct tgi_offload *o, uint32_t lane, const struct tg_error *err)
 {
-    const struct tgi_watch *w = o->lanes[lane].first;
     tgi_offload_failed(o, err);
-    while (w && w->kind == TGI_WATCH_FINISH)
-        w = w->next;
-    if (w)
-        tgi_offload_fail_task(o, w->task, err);
-    for (struct tgi_offload_run *run = o->active; run; run = run->next)
-        tgi_run_fail_whole(run->run, err->status, err->text);
+    for (struct tgi_offload_run *run = o->active; run; run = run->next) {
+        struct tgi_offload_task *t = find_task(o, run->run, lane);
+        if (t)
+            tgi_offload_fail_task(o, t, err);
+        else
+            tgi_run_fail_whole(run->run, err->status, err->text);
+    }
     tgi_offload_drain(o);
 }
 

@@ -312,7 +312,8 @@ static void expect_fault(int rc, const struct tg_error *err)
     assert_int_not_equal(rc, 0);
     assert_int_not_equal(tg_status_exit_code(rc), 0);
     HAS(err->text, "CUDA_ERROR_ILLEGAL_ADDRESS");
-    assert_true(err->task[0]);
+    if (!err->task[0])
+        fail_msg("no task is named: %s", err->text);
     HAS(err->text, "first observed at this task");
 }
 
