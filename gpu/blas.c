@@ -2,6 +2,7 @@
 #include "gpu/blas.h"
 
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -170,7 +171,7 @@ static int make_solver_handles(struct tgi_cuda *cuda, struct tgi_cuda_blas *b, s
     return rc;
 }
 
-int tgi_cuda_blas_load(struct tgi_cuda *cuda, uint32_t call, struct tg_error *err)
+static int load_locked(struct tgi_cuda *cuda, uint32_t call, struct tg_error *err)
 {
     if (!cuda->blas && !(cuda->blas = calloc(1, sizeof *cuda->blas)))
         return tgi_error_memory(err, "loading cuBLAS");
@@ -188,6 +189,16 @@ int tgi_cuda_blas_load(struct tgi_cuda *cuda, uint32_t call, struct tg_error *er
     return rc;
 }
 
+/* Any thread that prepares a run may be the first to ask. */
+int tgi_cuda_blas_load(struct tgi_cuda *cuda, uint32_t call, struct tg_error *err)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&lock);
+    int rc = load_locked(cuda, call, err);
+    pthread_mutex_unlock(&lock);
+    return rc;
+}
+
 void tgi_cuda_blas_close(struct tgi_cuda *cuda)
 {
     struct tgi_cuda_blas *b = cuda->blas;
@@ -196,8 +207,7 @@ void tgi_cuda_blas_close(struct tgi_cuda *cuda)
     for (uint32_t d = 0; d < cuda->base.n_devices; d++)
         for (uint32_t k = 0; k < N_BLAS_LANES; k++) {
             struct tgi_blas_lane *l = &b->lanes[d][k];
-            if (tgi_cuda_enter(cuda, d, NULL))
-                continue; /* lost: everything goes with the process */
+            tgi_cuda_try_enter(cuda, d);
             if (l->blas)
                 b->blas.Destroy(l->blas);
             if (l->solver)

@@ -76,8 +76,11 @@ void tgi_cuda_code_stats(const struct tgi_cuda *cuda, struct tgi_cuda_code_stats
 static int find_function(struct tgi_cuda *cuda, CUmodule module, const char *symbol, uint32_t device, struct tgi_code *code,
                          struct tg_error *err)
 {
-    return TGI_CUDA_DO(cuda, err, cuModuleGetFunction, (&code->on[device].f, module, symbol),
-                       "finding \"%s\" of kernel \"%s\" on cuda:%u", symbol, code->name, cuda->base.ordinal[device]);
+    CUresult answer = cuda->api->cuModuleGetFunction(&code->on[device].f, module, symbol);
+    if (answer == CUDA_ERROR_NOT_FOUND)
+        return tgi_error(err, TG_E_UNKNOWN_KERNEL, "kernel \"%s\": its module has no kernel \"%s\"", code->name, symbol);
+    return tgi_cuda_done(cuda, answer, "cuModuleGetFunction", err, "finding \"%s\" of kernel \"%s\" on cuda:%u", symbol,
+                         code->name, cuda->base.ordinal[device]);
 }
 
 /* More dynamic shared memory than every device gives by itself has to be asked for. */
@@ -419,6 +422,9 @@ static int check_shape(const struct tgi_cuda *cuda, const struct tgi_code *code,
     int rc = check_limit(code, "grid along x", s->grid[0], (uint64_t)i->max_grid_x, err);
     rc = rc ? rc : check_limit(code, "grid along y", s->grid[1], (uint64_t)i->max_grid_y, err);
     rc = rc ? rc : check_limit(code, "grid along z", s->grid[2], (uint64_t)i->max_grid_z, err);
+    rc = rc ? rc : check_limit(code, "block along x", s->block[0], (uint64_t)i->max_block_x, err);
+    rc = rc ? rc : check_limit(code, "block along y", s->block[1], (uint64_t)i->max_block_y, err);
+    rc = rc ? rc : check_limit(code, "block along z", s->block[2], (uint64_t)i->max_block_z, err);
     rc = rc ? rc : check_limit(code, "the number of threads in a block", n_threads, (uint64_t)i->max_threads_per_block, err);
     return rc ? rc : check_limit(code, "shared memory of a block", s->shared_bytes, (uint64_t)i->shared_per_block_optin, err);
 }

@@ -120,6 +120,35 @@ int tgi_order_wait(struct tgi_order *o, uint32_t lane, struct tgi_stamp s, struc
     return 0;
 }
 
+/* Who waits for `by` comes after s as well. */
+static bool is_implied(struct tgi_order *o, struct tgi_stamp s, struct tgi_stamp by)
+{
+    struct lane *of = &o->lanes[by.lane];
+    const struct mark *m = find_mark(of, by.seq);
+    return (m ? m->known : of->known)[s.lane] >= s.seq; /* no event yet: it would be recorded now */
+}
+
+int tgi_order_wait_all(struct tgi_order *o, uint32_t lane, struct tgi_stamp *stamps, uint32_t n, struct tg_error *err)
+{
+    int rc = 0;
+    /* One after the other, as two may imply each other. */
+    for (uint32_t i = 0; i < n;) {
+        bool is_needless = tgi_order_knows(o, lane, stamps[i]);
+        for (uint32_t k = 0; k < n && !is_needless; k++)
+            is_needless = k != i && !tgi_order_knows(o, lane, stamps[k]) && stamps[k].lane != stamps[i].lane &&
+                          is_implied(o, stamps[i], stamps[k]);
+        if (is_needless) {
+            o->stats.n_implied++;
+            stamps[i] = stamps[--n];
+        } else {
+            i++;
+        }
+    }
+    for (uint32_t i = 0; rc == 0 && i < n; i++)
+        rc = tgi_order_wait(o, lane, stamps[i], err);
+    return rc;
+}
+
 /* ---- Progress -----------------------------------------------------------------------------*/
 
 struct tgi_stamp tgi_order_append(struct tgi_order *o, uint32_t lane)

@@ -36,6 +36,8 @@ bool tgi_order_is_tail(const struct tgi_order *order, struct tgi_stamp stamp);
 int tgi_order_seal(struct tgi_order *order, uint32_t lane, struct tg_error *err);
 /* What the lane gets from now on comes after `stamp`. */
 int tgi_order_wait(struct tgi_order *order, uint32_t lane, struct tgi_stamp stamp, struct tg_error *err);
+/* The same for several at once, which may be reordered: those that others of them imply are left out. */
+int tgi_order_wait_all(struct tgi_order *order, uint32_t lane, struct tgi_stamp *stamps, uint32_t n, struct tg_error *err);
 /* Whether the lane comes after `stamp` already. */
 bool tgi_order_knows(const struct tgi_order *order, uint32_t lane, struct tgi_stamp stamp);
 

@@ -281,7 +281,7 @@ static bool split(struct tgi_pool *p, struct block *b, uint64_t units)
     return true;
 }
 
-static uint64_t round_up(const struct tgi_pool *p, uint64_t bytes)
+uint64_t tgi_pool_rounded(const struct tgi_pool *p, uint64_t bytes)
 {
     return bytes ? (bytes + p->align - 1) / p->align * p->align : p->align;
 }
@@ -290,7 +290,7 @@ bool tgi_pool_try_alloc(struct tgi_pool *p, uint64_t bytes, uint64_t *address_p)
 {
     if (bytes > UINT64_MAX / 2)
         return false;
-    uint64_t rounded = round_up(p, bytes), units = rounded / p->align;
+    uint64_t rounded = tgi_pool_rounded(p, bytes), units = rounded / p->align;
     struct block *b = find_free(p, units);
     if (!b || !slots_reserve(p))
         return false;
@@ -315,7 +315,7 @@ int tgi_pool_alloc(struct tgi_pool *p, uint64_t bytes, uint64_t *address_p, stru
         return 0;
     if (bytes > UINT64_MAX / 2)
         return no_room(p, bytes, err);
-    int rc = grow(p, round_up(p, bytes), err);
+    int rc = grow(p, tgi_pool_rounded(p, bytes), err);
     if (rc)
         return rc;
     return tgi_pool_try_alloc(p, bytes, address_p) ? 0 : tgi_error_memory(err, "allocating from a memory pool");
@@ -445,7 +445,7 @@ int tgi_pool_arena_create(struct tgi_pool *pool, struct tgi_pool_arena **arena_p
 
 int tgi_pool_arena_alloc(struct tgi_pool_arena *a, uint64_t bytes, uint64_t *address_p, struct tg_error *err)
 {
-    uint64_t rounded = round_up(a->pool, bytes);
+    uint64_t rounded = tgi_pool_rounded(a->pool, bytes);
     if (a->end - a->at < rounded) {
         uint64_t wanted = rounded > ARENA_BLOCK ? rounded : ARENA_BLOCK, address;
         if (a->n_blocks == a->cap_blocks) {

@@ -41,6 +41,8 @@ int tgi_pool_alloc(struct tgi_pool *pool, uint64_t bytes, uint64_t *address_p, s
 /* The same without asking the source and without a message; false: no room. */
 bool tgi_pool_try_alloc(struct tgi_pool *pool, uint64_t bytes, uint64_t *address_p);
 void tgi_pool_free(struct tgi_pool *pool, uint64_t address);
+/* What a block of so many bytes takes. */
+uint64_t tgi_pool_rounded(const struct tgi_pool *pool, uint64_t bytes);
 /* Returns reservations nothing is in, until at most keep_bytes are reserved. */
 void tgi_pool_trim(struct tgi_pool *pool, uint64_t keep_bytes);
 void tgi_pool_stats(const struct tgi_pool *pool, struct tgi_pool_stats *stats_p);

@@ -325,6 +325,8 @@ static void fence_drop(struct block *b)
 static void fence_add(const struct tgi_replicas *r, struct block *b, struct tgi_waits *waits)
 {
     bool is_over = true;
+    if (!b->fence)
+        return;
     for (uint32_t i = 0; i < b->fence->n; i++) {
         if (tgi_order_is_done(r->order, b->fence->stamps[i]))
             continue;
@@ -333,14 +335,6 @@ static void fence_add(const struct tgi_replicas *r, struct block *b, struct tgi_
     }
     if (is_over)
         fence_drop(b);
-}
-
-static int fence_wait(struct tgi_replicas *r, const struct block *b, uint32_t lane, struct tg_error *err)
-{
-    int rc = 0;
-    for (uint32_t i = 0; b->fence && rc == 0 && i < b->fence->n; i++)
-        rc = tgi_order_wait(r->order, lane, b->fence->stamps[i], err);
-    return rc;
 }
 
 static void count_copy(struct tgi_replicas *r, uint32_t from, uint32_t to, uint64_t bytes)
@@ -357,11 +351,11 @@ static void count_copy(struct tgi_replicas *r, uint32_t from, uint32_t to, uint6
                             : &r->stats.peer_bytes) += bytes;
 }
 
-/* Enqueues a copy from one place to another on `lane`, after the source is valid. */
-static int transfer(struct tgi_replicas *r, uint32_t lane, const struct tgi_transfer *t, struct tgi_stamp source,
+/* Enqueues a copy from one place to another on `lane`, after `waits`. */
+static int transfer(struct tgi_replicas *r, uint32_t lane, const struct tgi_transfer *t, struct tgi_waits *waits,
                     struct tgi_stamp *stamp_p, struct tg_error *err)
 {
-    int rc = tgi_order_wait(r->order, lane, source, err);
+    int rc = tgi_order_wait_all(r->order, lane, waits->stamps, waits->n, err);
     if (rc == 0)
         rc = r->devices->ops->copy(r->devices, lane, t, err);
     if (rc)
@@ -389,11 +383,14 @@ static int copy_piece(struct tgi_replicas *r, const struct tgi_buffer *b, uint32
     piece_span(r, b, tile, piece, &offset, &bytes);
     struct tgi_transfer t = {to, from, address_on(r, b, tile, to) + offset, address_on(r, b, tile, from) + offset, bytes};
     struct tgi_stamp stamp;
-    int rc = to == TGI_HOST_NODE ? 0 : fence_wait(r, &r->device[to - 1].blocks[block_of(r, b, tile)], lane, err);
-    if (rc == 0) /* an older version may still be on its way to the same place: it was written back */
-        rc = tgi_order_wait(r->order, lane, *ready_of(r, to, piece), err);
-    if (rc == 0)
-        rc = transfer(r, lane, &t, *ready_of(r, from, piece), &stamp, err);
+    struct tgi_waits waits;
+    waits.n = 0;
+    if (to != TGI_HOST_NODE)
+        fence_add(r, &r->device[to - 1].blocks[block_of(r, b, tile)], &waits);
+    /* An older version may still be on its way to the same place: it was written back. */
+    tgi_waits_add(&waits, *ready_of(r, to, piece));
+    tgi_waits_add(&waits, *ready_of(r, from, piece));
+    int rc = transfer(r, lane, &t, &waits, &stamp, err);
     if (rc)
         return rc;
     *ready_of(r, to, piece) = stamp;
@@ -502,7 +499,9 @@ static int evict_one(struct tgi_replicas *r, uint32_t device, bool *found_p, str
     return 0;
 }
 
-static int block_alloc(struct tgi_replicas *r, uint32_t device, uint32_t i, uint64_t bytes, struct tg_error *err)
+/* *is_full_p: there is no room and nothing more that could go. */
+static int block_alloc(struct tgi_replicas *r, uint32_t device, uint32_t i, uint64_t bytes, bool *is_full_p,
+                       struct tg_error *err)
 {
     struct device *d = &r->device[device];
     uint64_t address = 0;
@@ -517,7 +516,7 @@ static int block_alloc(struct tgi_replicas *r, uint32_t device, uint32_t i, uint
         if (found && tgi_pool_try_alloc(r->pools[device], bytes, &address))
             rc = 0;
         else if (!found)
-            rc = tgi_pool_alloc(r->pools[device], bytes, &address, &ignored);
+            *is_full_p = (rc = tgi_pool_alloc(r->pools[device], bytes, &address, &ignored)) == TG_E_NO_MEMORY;
     }
     if (rc)
         return rc;
@@ -547,11 +546,11 @@ static bool needs_block(const struct tgi_operand *o)
     return o->node != TGI_HOST_NODE && o->access != TG_SCALAR && o->word != TGI_WORD_NULL;
 }
 
-/* Memory for all operands, or an error. */
-static int reserve(struct tgi_replicas *r, struct tgi_operand *operands, uint32_t n, struct tgi_waits *waits,
-                   struct tg_error *err)
+static int try_reserve(struct tgi_replicas *r, const struct tgi_operand *operands, uint32_t n, bool *is_full_p,
+                       struct tg_error *err)
 {
     const struct tgi_buffer *b;
+    *is_full_p = false;
     r->serial++;
     for (uint32_t i = 0; i < n; i++) {
         if (!needs_block(&operands[i]))
@@ -567,13 +566,81 @@ static int reserve(struct tgi_replicas *r, struct tgi_operand *operands, uint32_
             continue;
         uint32_t device = operands[i].node - 1, block = operand_block(r, &operands[i], &b);
         struct block *at = &r->device[device].blocks[block];
-        int rc = at->address ? 0 : block_alloc(r, device, block, block_bytes(r, b), err);
+        int rc = at->address ? 0 : block_alloc(r, device, block, block_bytes(r, b), is_full_p, err);
         if (rc)
             return rc;
-        if (at->fence)
-            fence_add(r, at, waits);
     }
     return 0;
+}
+
+/* What operands need on one device, as the pool counts. */
+static uint64_t footprint(struct tgi_replicas *r, const struct tgi_operand *operands, uint32_t n, uint32_t device)
+{
+    const struct tgi_buffer *b;
+    uint64_t total = 0;
+    r->serial++;
+    for (uint32_t i = 0; i < n; i++) {
+        if (!needs_block(&operands[i]) || operands[i].node != device + 1)
+            continue;
+        struct block *at = &r->device[device].blocks[operand_block(r, &operands[i], &b)];
+        total += at->serial == r->serial ? 0 : tgi_pool_rounded(r->pools[device], block_bytes(r, b));
+        at->serial = r->serial;
+    }
+    return total;
+}
+
+/* All that the run has on a device goes, so that what is free is in one piece. */
+static int clear_device(struct tgi_replicas *r, uint32_t device, struct tg_error *err)
+{
+    bool found = true;
+    int rc = 0;
+    r->serial++;
+    while (rc == 0 && found)
+        rc = evict_one(r, device, &found, err);
+    return rc;
+}
+
+/* Reservations that are each too small make place for one that is not. */
+static int regroup(struct tgi_replicas *r, uint32_t device, uint64_t bytes, struct tg_error *err)
+{
+    const struct tgi_waits *fences = r->device[device].fences;
+    uint64_t address;
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < fences->n; i++)
+        rc = tgi_order_synchronize(r->order, fences->stamps[i], err);
+    if (rc)
+        return rc;
+    tgi_pool_trim(r->pools[device], 0);
+    rc = tgi_pool_alloc(r->pools[device], bytes, &address, err);
+    if (rc == 0)
+        tgi_pool_free(r->pools[device], address);
+    return rc;
+}
+
+/* Memory for all operands, or an error.  What fits may not find its place among what is there already: then
+ * everything moves. */
+static int reserve(struct tgi_replicas *r, const struct tgi_operand *operands, uint32_t n, struct tgi_waits *waits,
+                   struct tg_error *err)
+{
+    const struct tgi_buffer *b;
+    bool is_full;
+    int rc = try_reserve(r, operands, n, &is_full, err);
+    for (int step = 0; is_full && step < 2; step++) {
+        int answer = 0;
+        for (uint32_t d = 0; answer == 0 && d < r->devices->n_devices; d++) {
+            uint64_t bytes = footprint(r, operands, n, d);
+            answer = bytes ? clear_device(r, d, err) : 0;
+            if (answer == 0 && bytes && step == 1)
+                answer = regroup(r, d, bytes, err);
+        }
+        if (answer)
+            return answer;
+        rc = try_reserve(r, operands, n, &is_full, err);
+    }
+    for (uint32_t i = 0; rc == 0 && i < n; i++)
+        if (needs_block(&operands[i]))
+            fence_add(r, &r->device[operands[i].node - 1].blocks[operand_block(r, &operands[i], &b)], waits);
+    return rc;
 }
 
 /* Calls fn for every piece of an operand until it answers something but 0. */
@@ -747,11 +814,8 @@ int tgi_replicas_copy(struct tgi_replicas *r, struct tgi_operand *to, struct tgi
         return rc;
     if (from->node != to->node)
         lane = copy_lane(from->node, to->node);
-    for (uint32_t i = 0; rc == 0 && i < waits->n; i++)
-        rc = tgi_order_wait(r->order, lane, waits->stamps[i], err);
     struct tgi_transfer t = {to->node, from->node, to->address, from->address, word_bytes(r, to->word)};
-    if (rc == 0)
-        rc = transfer(r, lane, &t, TGI_STAMP_NONE, stamp_p, err);
+    rc = transfer(r, lane, &t, waits, stamp_p, err);
     if (rc)
         return rc;
     both[0] = *to, both[1] = *from;
@@ -774,6 +838,11 @@ static int missing_piece(struct tgi_replicas *r, const struct tgi_buffer *b, uin
     if (r->pieces[piece].valid && !(r->pieces[piece].valid & bit(m->node)))
         m->bytes += bytes;
     return 0;
+}
+
+uint64_t tgi_replicas_footprint(struct tgi_replicas *r, const struct tgi_operand *operands, uint32_t n, uint32_t device)
+{
+    return footprint(r, operands, n, device);
 }
 
 uint64_t tgi_replicas_missing(const struct tgi_replicas *r, const uint64_t *words, const uint8_t *accesses, uint32_t n,

@@ -8,7 +8,7 @@
  * What a task needs is made valid on its node by the fewest bytes: none where a replica is valid, else from the
  * nearest valid one.  Device memory comes from pools; when it is short, replicas nobody needs for the task at hand
  * go, least recently used first: clean ones are forgotten, modified ones written back.  A task's whole footprint
- * is there or nothing of it is.
+ * is there or nothing of it is; one that fits the pool fits, as at worst everything is moved.
  *
  * Why few waits suffice: tasks that conflict are ordered by the graph's edges, and their stamps are waited for.
  * A copy is always made for a task that reads this version and waits for the copy, so whoever writes the next version
@@ -78,6 +78,9 @@ void tgi_replicas_used(struct tgi_replicas *replicas, const struct tgi_operand *
  * waits are over, and the caller copies. */
 int tgi_replicas_copy(struct tgi_replicas *replicas, struct tgi_operand *to, struct tgi_operand *from, uint32_t lane,
                       struct tgi_waits *waits, bool *is_enqueued_p, struct tgi_stamp *stamp_p, struct tg_error *err);
+/* Bytes that the operands of one task take of a device's pool at once. */
+uint64_t tgi_replicas_footprint(struct tgi_replicas *replicas, const struct tgi_operand *operands, uint32_t n,
+                                uint32_t device);
 /* Bytes that acquiring would copy to `node`: what a thief weighs. */
 uint64_t tgi_replicas_missing(const struct tgi_replicas *replicas, const uint64_t *words, const uint8_t *accesses,
                               uint32_t n, uint32_t node);

@@ -188,18 +188,33 @@ void tgi_offload_drain(struct tgi_offload *o)
     }
 }
 
-/* How far a lane has come cannot be seen.  Every run under way fails, with the first task that is watched there, and the
- * devices are waited for at once: nobody waits for ever for what cannot be seen. */
+/* A task of the run that is watched, on this lane if there is one, else the last one of a lane; NULL: there is none. */
+static struct tgi_offload_task *find_task(const struct tgi_offload *o, const struct tg_run *run, uint32_t lane)
+{
+    for (uint32_t i = 0; i < o->devices->n_lanes; i++)
+        for (const struct tgi_watch *w = o->lanes[(lane + i) % o->devices->n_lanes].first; w; w = w->next)
+            if (w->kind != TGI_WATCH_FINISH && w->task->instance->run == run)
+                return w->task;
+    for (uint32_t i = 0; i < o->devices->n_lanes; i++) {
+        struct tgi_offload_task *t = o->lanes[(lane + i) % o->devices->n_lanes].tail;
+        if (t && t->instance->run == run)
+            return t;
+    }
+    return NULL;
+}
+
+/* How far a lane has come cannot be seen.  Every run under way fails, and the devices are waited for at once:
+ * nobody waits for ever for what cannot be seen. */
 static void lane_failed(struct tgi_offload *o, uint32_t lane, const struct tg_error *err)
 {
-    const struct tgi_watch *w = o->lanes[lane].first;
     tgi_offload_failed(o, err);
-    while (w && w->kind == TGI_WATCH_FINISH)
-        w = w->next;
-    if (w)
-        tgi_run_fail(w->task->instance->run, w->task->instance, tgi_offload_id(w->task), err->status, err->text);
-    for (struct tgi_offload_run *run = o->active; run; run = run->next)
-        tgi_run_fail_whole(run->run, err->status, err->text);
+    for (struct tgi_offload_run *run = o->active; run; run = run->next) {
+        struct tgi_offload_task *t = find_task(o, run->run, lane);
+        if (t)
+            tgi_offload_fail_task(o, t, err);
+        else
+            tgi_run_fail_whole(run->run, err->status, err->text);
+    }
     tgi_offload_drain(o);
 }
 
@@ -388,6 +403,7 @@ static int make_pools(struct tgi_offload *o, uint64_t memory_bytes, struct tg_er
             rc = ds->ops->available(ds, i, &limit, err);
             limit -= limit / 1000 * SPARE_PER_MILLE;
         }
+        o->limit_bytes[i] = limit;
         snprintf(name, sizeof name, "%s:%u", ds->ops->kind, ds->ordinal[i]);
         o->sources[i] = (struct tgi_offload_source){o, i};
         struct tgi_pool_source source = {reserve, unreserve, &o->sources[i]};
@@ -440,6 +456,8 @@ static int parse_spec(const char *spec, const char *kind, uint64_t *set_p, bool 
                 n -= length + 1;
             }
         } else if (n == 0 || (spec[0] < '0' || spec[0] > '9')) {
+            if (n < 3 || strncmp(spec, "cpu", 3) || (n > 3 && spec[3] != ':'))
+                return tgi_error(err, TG_E_BAD_VALUE, "\"%.*s\" is no kind of device: there are cpu and %s", (int)n, spec, kind);
             is_ours = false;
             spec += n;
         }
@@ -448,6 +466,8 @@ static int parse_spec(const char *spec, const char *kind, uint64_t *set_p, bool 
             unsigned long i = strtoul(spec, &end, 10);
             if (end != spec + n || n == 0 || i >= 64)
                 return tgi_error(err, TG_E_BAD_VALUE, "\"%.*s\" is no number of a device", (int)n, spec);
+            if (*set_p >> i & 1)
+                return tgi_error(err, TG_E_BAD_VALUE, "%s:%lu is named twice", kind, i);
             *set_p |= (uint64_t)1 << i;
             spec += n;
         }

@@ -111,6 +111,7 @@ struct tgi_offload {
     struct tgi_devices *devices;
     struct tgi_order *order;
     struct tgi_pool *pools[TGI_MAX_DEVICES];
+    uint64_t limit_bytes[TGI_MAX_DEVICES]; /* of the pools */
     struct tgi_waits fences[TGI_MAX_DEVICES]; /* of the pools (mem/replica.h); the submitter's own */
     struct tgi_offload_source {
         struct tgi_offload *offload;
@@ -154,6 +155,8 @@ void tgi_offload_seal_all(struct tgi_offload *o);
 bool tgi_offload_look(struct tgi_offload *o);
 /* After any error of a device's: takes note if the devices are lost. */
 void tgi_offload_failed(struct tgi_offload *o, const struct tg_error *err);
+/* The same for what a task asked for, which fails. */
+void tgi_offload_fail_task(struct tgi_offload *o, struct tgi_offload_task *task, const struct tg_error *err);
 /* What became of some commands is not known: waits for all that the devices have. */
 void tgi_offload_drain(struct tgi_offload *o);
 

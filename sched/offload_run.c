@@ -148,12 +148,62 @@ struct create {
     int rc;
 };
 
+/* A task that needs more of a device than there is of it would fail when its turn comes: refused before anything runs. */
+static int check_footprint(struct tg_run *run, const struct tg_graph *g, uint32_t task, uint32_t node, struct tg_error *err)
+{
+    struct tgi_offload *o = run->runtime->offload;
+    const struct tgi_op *op = tgi_graph_op(g, task);
+    struct tgi_operand operands[TG_MAX_PARAMS];
+    char scratch[16];
+    uint32_t line, column;
+    if (node == TGI_HOST_NODE || op->n_params > TG_MAX_PARAMS || op->kind == TGI_OP_COLLECTIVE)
+        return 0; /* of a collective each device has one tile */
+    for (uint32_t i = 0; i < op->n_params; i++)
+        operands[i] = (struct tgi_operand){tgi_graph_word(g, task, i), op->params[i].access, node, 0};
+    uint64_t bytes = tgi_replicas_footprint(run->offload->replicas, operands, op->n_params, node - 1);
+    if (bytes <= o->limit_bytes[node - 1])
+        return 0;
+    const char *name = tgi_graph_task_name(g, task, scratch);
+    int rc = tgi_error(err, TG_E_CAPACITY, "task \"%s\" (%s) needs %llu bytes at once on %s:%u, where %llu can be used", name,
+                       op->name, (unsigned long long)bytes, o->devices->ops->kind, o->devices->ordinal[node - 1],
+                       (unsigned long long)o->limit_bytes[node - 1]);
+    tgi_error_set_task(err, name);
+    if (err && g->site_of && tgi_space_locate(g->space, g->site_of[task], &line, &column))
+        tgi_error_set_position(err, g->space->file, line, column);
+    return rc;
+}
+
+static int check_footprints(struct tg_run *run, const struct tg_graph *g, struct tg_error *err)
+{
+    const uint8_t *node = NULL, *via;
+    int rc = 0;
+    tgi_placement_of(run->offload->placement, g, &node, &via);
+    for (uint32_t t = 0; rc == 0 && t < g->n_tasks; t++)
+        rc = check_footprint(run, g, t, node[t], err);
+    return rc;
+}
+
+static int check_all_footprints(struct tg_run *run, struct tg_error *err)
+{
+    const struct tgi_space *space = run->graph->space;
+    int rc = check_footprints(run, run->graph, err);
+    for (uint32_t i = 0; rc == 0 && i < space->n_ops; i++) {
+        if (space->ops[i].body)
+            rc = check_footprints(run, space->ops[i].body, err);
+        if (rc == 0 && space->ops[i].body_else)
+            rc = check_footprints(run, space->ops[i].body_else, err);
+    }
+    return rc;
+}
+
 static void create_replicas(void *arg)
 {
     struct create *c = arg;
     struct tgi_offload *o = c->run->runtime->offload;
     c->rc = tgi_replicas_create(c->run->graph, c->run->store, o->devices, o->order, o->pools,
                                 o->fences, &c->run->offload->replicas, c->err);
+    if (c->rc == 0)
+        c->rc = check_all_footprints(c->run, c->err);
 }
 
 /* The program's own memory is pinned for as long as the run lasts; where that cannot be, copies are slower. */

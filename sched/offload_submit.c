@@ -33,18 +33,13 @@ static void drop(struct tgi_offload *o, struct tgi_offload_task *t)
     complete(o, t);
 }
 
-static void fail(struct tgi_offload *o, struct tgi_offload_task *t, const struct tg_error *err)
+void tgi_offload_fail_task(struct tgi_offload *o, struct tgi_offload_task *t, const struct tg_error *err)
 {
+    char text[sizeof err->text + 64];
     tgi_offload_failed(o, err);
-    tgi_run_fail(t->instance->run, t->instance, tgi_offload_id(t), err->status, err->text);
-}
-
-/* Which task the fault came from cannot be known: this is where it was seen. */
-static void fail_lost(struct tgi_offload *o, struct tgi_offload_task *t)
-{
-    char text[sizeof o->lost.text + 64];
-    snprintf(text, sizeof text, "first observed at this task: %s", o->lost.text);
-    tgi_run_fail(t->instance->run, t->instance, tgi_offload_id(t), o->lost.status, text);
+    /* Which task a fault came from cannot be known: this is where it was seen. */
+    snprintf(text, sizeof text, "%s%s", o->is_dead ? "the devices are lost; first observed at this task: " : "", err->text);
+    tgi_run_fail(t->instance->run, t->instance, tgi_offload_id(t), err->status, text);
 }
 
 static void to_workers(struct tgi_offload *o, struct tgi_offload_task *t)
@@ -116,26 +111,20 @@ static int seal_tail(struct tgi_offload *o, uint32_t lane, struct tg_error *err)
     return tgi_order_seal(o->order, lane, err);
 }
 
-static int wait_preds(struct tgi_offload *o, const struct tgi_instance *in, uint32_t task, uint32_t lane,
-                      struct tg_error *err)
+/* All are counted, whatever becomes of the task. */
+static void add_preds(const struct tgi_instance *in, uint32_t task, struct tgi_waits *waits)
 {
     const struct tgi_offload_instance *oi = in->offload;
-    int rc = 0;
     for (uint32_t i = oi->first_pred[task]; i < oi->first_pred[task + 1]; i++) {
         struct tgi_offload_task *p = &oi->tasks[oi->pred[i]];
         p->n_later--;
-        if (rc == 0 && p->stamp.lane != TG_NONE)
-            rc = tgi_order_wait(o->order, lane, p->stamp, err);
+        tgi_waits_add(waits, p->stamp);
     }
-    return rc;
 }
 
-static int wait_for(struct tgi_offload *o, uint32_t lane, const struct tgi_waits *waits, struct tg_error *err)
+static int wait_for(struct tgi_offload *o, uint32_t lane, struct tgi_waits *waits, struct tg_error *err)
 {
-    int rc = 0;
-    for (uint32_t i = 0; rc == 0 && i < waits->n; i++)
-        rc = tgi_order_wait(o->order, lane, waits->stamps[i], err);
-    return rc;
+    return tgi_order_wait_all(o->order, lane, waits->stamps, waits->n, err);
 }
 
 /* ---- Commands -----------------------------------------------------------------------------*/
@@ -219,7 +208,7 @@ static void watch_span(struct tgi_offload *o, struct tgi_watch *span, struct tgi
         o->devices->ops->event_destroy(o->devices, span->to);
     }
     o->devices->ops->event_destroy(o->devices, span->from);
-    fail(o, span->task, &err);
+    tgi_offload_fail_task(o, span->task, &err);
 }
 
 static void take_span(struct tgi_offload *o, struct tgi_watch *w)
@@ -234,7 +223,7 @@ static void take_span(struct tgi_offload *o, struct tgi_watch *w)
     if (rc == 0 && !o->is_dead)
         rc = o->devices->ops->elapsed(o->devices, run->base[device], w->to, &end, &err);
     if (rc)
-        fail(o, w->task, &err);
+        tgi_offload_fail_task(o, w->task, &err);
     if (rc == 0 && !o->is_dead) {
         double zero = (double)run->base_ns[device];
         span->start_ns = (uint64_t)(zero + begin > 0 ? zero + begin : 0);
@@ -262,7 +251,7 @@ static void write_back(struct tgi_offload *o, struct tgi_offload_task *t, const 
         if (operands[i].access != TG_SCALAR && operands[i].access != TG_IN &&
             tgi_word_range(operands[i].word) != TGI_WORD_ALL &&
             tgi_replicas_write_back(t->instance->run->offload->replicas, operands[i].word, &err))
-            fail(o, t, &err);
+            tgi_offload_fail_task(o, t, &err);
 }
 
 /* Enqueued: others may now be, and what must wait until it is done is watched. */
@@ -289,7 +278,7 @@ static void enqueued(struct tgi_offload *o, struct tgi_offload_task *t, const st
     if (!tgi_offload_watch(o, stamp, &w)) { /* no memory for a few words: wait here */
         struct tg_error err;
         if (tgi_order_synchronize(o->order, stamp, &err))
-            fail(o, t, &err);
+            tgi_offload_fail_task(o, t, &err);
         complete(o, t);
     }
 }
@@ -309,12 +298,11 @@ static int enqueue(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi
     struct tgi_instance *in = t->instance;
     uint32_t task = tgi_offload_id(t), lane = choose_lane(o, in, task, t->node - 1u);
     const struct tgi_op *op = tgi_graph_op(in->graph, task);
-    struct tgi_waits waits = {.n = 0};
+    struct tgi_waits waits;
     struct tgi_watch span = {.kind = TGI_WATCH_SPAN, .task = t};
+    waits.n = 0;
+    add_preds(in, task, &waits);
     int rc = tgi_replicas_acquire(in->run->offload->replicas, operands, n, &waits, err);
-    /* All are counted, also when one fails; the first failure is told. */
-    int waited = wait_preds(o, in, task, lane, rc ? NULL : err);
-    rc = rc ? rc : waited;
     if (rc == 0)
         rc = wait_for(o, lane, &waits, err);
     if (rc == 0)
@@ -345,14 +333,11 @@ static int enqueue_copy(struct tgi_offload *o, struct tgi_offload_task *t, struc
 {
     struct tgi_instance *in = t->instance;
     uint32_t task = tgi_offload_id(t), lane = choose_lane(o, in, task, t->node - 1u);
-    const struct tgi_offload_instance *oi = in->offload;
-    struct tgi_waits waits = {.n = 0};
+    struct tgi_waits waits;
     struct tgi_stamp stamp;
     bool is_enqueued;
-    for (uint32_t i = oi->first_pred[task]; i < oi->first_pred[task + 1]; i++) {
-        oi->tasks[oi->pred[i]].n_later--;
-        tgi_waits_add(&waits, oi->tasks[oi->pred[i]].stamp);
-    }
+    waits.n = 0;
+    add_preds(in, task, &waits);
     int rc = tgi_replicas_copy(in->run->offload->replicas, &operands[0], &operands[1], lane, &waits, &is_enqueued, &stamp, err);
     if (rc)
         return rc;
@@ -370,19 +355,18 @@ static int enqueue_collective(struct tgi_offload *o, struct tgi_offload_task *t,
     uint64_t *tiles = calloc(n, sizeof *tiles);
     const struct tgi_buffer *b;
     uint64_t n_elems = tgi_word_elems(in->graph->space, operands[0].word, &b);
-    struct tgi_waits waits = {.n = 0};
+    struct tgi_waits waits;
     int rc = lanes && tiles ? 0 : tgi_error_memory(err, "a collective");
+    waits.n = 0;
+    add_preds(in, task, &waits);
     if (rc == 0)
         rc = tgi_replicas_acquire(in->run->offload->replicas, operands, n, &waits, err);
     for (uint32_t i = 0; rc == 0 && i < n; i++) {
+        struct tgi_waits own = waits;
         tiles[i] = operands[i].address;
         lanes[i] = tgi_lane_of(operands[i].node - 1, 0);
-        rc = wait_for(o, lanes[i], &waits, err);
-        for (uint32_t k = in->offload->first_pred[task]; rc == 0 && k < in->offload->first_pred[task + 1]; k++)
-            rc = tgi_order_wait(o->order, lanes[i], in->offload->tasks[in->offload->pred[k]].stamp, err);
+        rc = wait_for(o, lanes[i], &own, err);
     }
-    for (uint32_t k = in->offload->first_pred[task]; k < in->offload->first_pred[task + 1]; k++)
-        in->offload->tasks[in->offload->pred[k]].n_later--;
     for (uint32_t i = 0; rc == 0 && i < n; i++)
         rc = seal_tail(o, lanes[i], err);
     bool is_ready = rc == 0;
@@ -416,7 +400,7 @@ static void count_waiting(struct tgi_offload *o, struct tgi_offload_task *t, str
     if (tgi_offload_watch(o, stamp, &w))
         t->n_waiting++;
     else if (tgi_order_synchronize(o->order, stamp, &err))
-        fail(o, t, &err);
+        tgi_offload_fail_task(o, t, &err);
 }
 
 /* A task for CPUs whose data or predecessors are on devices: to the workers when both have come. */
@@ -424,16 +408,13 @@ static int prepare_cpu(struct tgi_offload *o, struct tgi_offload_task *t, struct
                        struct tg_error *err)
 {
     struct tgi_instance *in = t->instance;
-    const struct tgi_offload_instance *oi = in->offload;
     uint32_t task = tgi_offload_id(t);
-    struct tgi_waits waits = {.n = 0};
+    struct tgi_waits waits;
+    waits.n = 0;
+    add_preds(in, task, &waits);
     int rc = tgi_replicas_acquire(in->run->offload->replicas, operands, n, &waits, err);
     t->stamp = TGI_STAMP_NONE;
     t->n_later = in->graph->nodes[task + 1].succ - in->graph->nodes[task].succ;
-    for (uint32_t i = oi->first_pred[task]; i < oi->first_pred[task + 1]; i++) {
-        oi->tasks[oi->pred[i]].n_later--;
-        tgi_waits_add(&waits, oi->tasks[oi->pred[i]].stamp);
-    }
     if (rc)
         return rc;
     tgi_replicas_publish(in->run->offload->replicas, operands, n, TGI_STAMP_NONE);
@@ -494,19 +475,19 @@ void tgi_offload_submit(struct tgi_offload *o, struct tgi_offload_task *t)
         return;
     }
     if (o->is_dead) {
-        fail_lost(o, t);
+        tgi_offload_fail_task(o, t, &o->lost);
         drop(o, t);
         return;
     }
     uint32_t n = n_operands(tgi_graph_op(in->graph, task));
     if (n > TG_MAX_PARAMS && !(operands = malloc(n * sizeof *operands))) {
         tgi_error_memory(&err, "submitting a task");
-        fail(o, t, &err);
+        tgi_offload_fail_task(o, t, &err);
         drop(o, t);
         return;
     }
     if (dispatch_named(o, t, operands, &err)) {
-        fail(o, t, &err);
+        tgi_offload_fail_task(o, t, &err);
         drop(o, t);
     }
     if (operands != few)
@@ -530,7 +511,7 @@ void tgi_offload_continue(struct tgi_offload *o, struct tgi_instance *body)
     for (uint32_t i = 0; rc == 0 && i < waits.n; i++)
         rc = tgi_order_synchronize(o->order, waits.stamps[i], &err);
     if (rc)
-        fail(o, t, &err);
+        tgi_offload_fail_task(o, t, &err);
     tgi_control_continue(o->worker, body);
 }
 
@@ -542,14 +523,14 @@ void tgi_offload_reached(struct tgi_offload *o, struct tgi_watch *w)
         break;
     case TGI_WATCH_TASK:
         if (o->is_dead)
-            fail_lost(o, w->task);
+            tgi_offload_fail_task(o, w->task, &o->lost);
         complete(o, w->task);
         break;
     case TGI_WATCH_CPU:
         if (--w->task->n_waiting)
             break;
         if (o->is_dead) { /* what it reads is not there */
-            fail_lost(o, w->task);
+            tgi_offload_fail_task(o, w->task, &o->lost);
             drop(o, w->task);
         } else {
             to_workers(o, w->task);
@@ -596,11 +577,12 @@ static int bring_home(struct tgi_offload *o, struct tgi_offload_task *t, bool is
 static bool has_fault(struct tgi_offload *o, struct tgi_offload_task *t)
 {
     uint64_t address;
+    uint32_t n_failures;
     char text[512];
     struct tg_error err;
-    int rc = o->devices->ops->fault(o->devices, t->node - 1u, &address, text, sizeof text, &err);
+    int rc = o->devices->ops->fault(o->devices, t->node - 1u, &address, &n_failures, text, sizeof text, &err);
     if (rc < 0)
-        fail(o, t, &err);
+        tgi_offload_fail_task(o, t, &err);
     else if (rc > 0)
         tgi_run_fail(t->instance->run, t->instance, tgi_offload_id(t), TG_E_TASK_FAILED, text);
     return rc != 0;
@@ -625,7 +607,7 @@ static void step(void *arg)
             rc = bring_home(o, t, true, &err);
     }
     if (rc)
-        fail(o, t, &err);
+        tgi_offload_fail_task(o, t, &err);
 }
 
 bool tgi_offload_step(struct tgi_instance *in, uint32_t task)

@@ -5,6 +5,7 @@
 
 struct state state = {.lock = PTHREAD_MUTEX_INITIALIZER, .progress = PTHREAD_COND_INITIALIZER};
 __thread bool is_host_function;
+__thread unsigned n_libraries;
 
 static const char *const call_names[N_CALLS] = {
 #define NAME_X(name, symbol, since, params) #symbol,
@@ -128,6 +129,8 @@ static int find_call(const char *name)
 static bool apply_rules(enum call call, CUresult *rc_p, bool *is_skip_p)
 {
     bool is_hit = false;
+    if (state.spares_libraries && n_libraries)
+        return false;
     for (unsigned i = 0; i < state.n_rules; i++) {
         struct rule *r = &state.rule[i];
         if ((r->call != -1 && r->call != (int)call) || r->left == 0)
@@ -165,6 +168,7 @@ bool enter(struct scope *scope, enum call call, enum enter_how how, CUresult *rc
     }
     if (apply_rules(call, rc_p, &is_skip)) {
         if (is_skip) {
+            scope->is_skipped = true;
             *rc_p = CUDA_SUCCESS;
             return false;
         }
@@ -262,6 +266,8 @@ static void reset_locked(const struct standin_options *options)
     memset(state.in_use, 0, sizeof state.in_use);
     state.n_calls_all = state.n_hits = 0;
     state.n_rules = state.n_violations = 0;
+    state.spares_libraries = state.is_lazy = false;
+    state.watch = NULL;
     state.violations[0] = '\0';
     state.clock_us = 0;
     state.patience_us = (unsigned)number_of("TGRAPH_STANDIN_PATIENCE_US", 200);
@@ -301,6 +307,23 @@ void standin_fail_clear(void)
 {
     pthread_mutex_lock(&state.lock);
     state.n_rules = 0;
+    pthread_mutex_unlock(&state.lock);
+}
+
+void standin_fail_libraries(bool are_hit)
+{
+    pthread_mutex_lock(&state.lock);
+    state.spares_libraries = !are_hit;
+    pthread_mutex_unlock(&state.lock);
+}
+
+void standin_library_enter(void) { n_libraries++; }
+void standin_library_leave(void) { n_libraries--; }
+
+void standin_lazy(bool is_lazy)
+{
+    pthread_mutex_lock(&state.lock);
+    state.is_lazy = is_lazy;
     pthread_mutex_unlock(&state.lock);
 }
 

@@ -129,6 +129,7 @@ struct item {
     struct op op;
     unsigned n_refs;
     bool is_done, has_body; /* has_body: a conditional that waits for its body */
+    bool is_late;           /* done when nothing else can be: somebody was to wait for it and was made not to */
     unsigned n_waiting;
     struct item **after, **before; /* after: who waits for us; before: whom we wait for, kept alive */
     size_t n_after, n_before;
@@ -307,6 +308,7 @@ struct state {
     } rule[MAX_RULES];
     unsigned n_rules;
     uint64_t n_hits;
+    bool spares_libraries, is_lazy;
     unsigned n_violations;
     char violations[4096];
     struct standin_stats stats;
@@ -314,8 +316,11 @@ struct state {
     size_t in_use[MAX_DEVICES];
     struct object *objects[N_OBJECT_KINDS]; /* alive */
     unsigned patience_us;
+    void (*watch)(void *user, const char *kernel, void **args); /* NULL: nobody */
+    void *watch_user;
 };
 extern struct state state;
+extern __thread unsigned n_libraries;   /* this thread is in so many calls of libraries */
 extern __thread bool is_host_function; /* this thread is running one */
 
 uint64_t draw(uint64_t below); /* from the seed */
@@ -326,6 +331,7 @@ CUresult current_ctx(CUcontext *ctx_p);
 
 struct scope {
     CUresult late; /* of a rule that fails a call which has its effect all the same */
+    bool is_skipped; /* a rule makes the call do nothing */
 };
 enum enter_how { ENTER, ENTER_ANY, ENTER_RELEASE };
 /* CUDA_SUCCESS: go on.  Otherwise the call returns *rc_p. */

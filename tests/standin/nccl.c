@@ -271,7 +271,9 @@ ncclResult_t ncclCommInitAll(ncclComm_t *comms, int n, const int *devices)
         rc = attach_locked();
     if (rc == ncclSuccess) {
         reap_locked();
+        nccl.standin.standin_library_enter();
         rc = init_locked(comms, n, devices);
+        nccl.standin.standin_library_leave();
     }
     pthread_mutex_unlock(&nccl.lock);
     return rc;
@@ -366,7 +368,9 @@ static ncclResult_t group_end(void)
             rc = nccl_misuse("a communicator was destroyed inside the group that uses it");
     if (rc == ncclSuccess && group.n) {
         reap_locked();
+        nccl.standin.standin_library_enter();
         rc = nccl_run_group(group.calls, group.n);
+        nccl.standin.standin_library_leave();
     }
     pthread_mutex_unlock(&nccl.lock);
     free(group.calls);

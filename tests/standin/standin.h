@@ -89,7 +89,8 @@ enum standin_fail {
     STANDIN_ONCE,    /* the nth matching call fails */
     STANDIN_FOREVER, /* it and every later matching call */
     STANDIN_STICKY,  /* it and every later call of any name, like a fault of the device */
-    STANDIN_SKIP     /* the nth matching call returns CUDA_SUCCESS without doing anything */
+    STANDIN_SKIP     /* the nth matching call returns CUDA_SUCCESS without doing anything.  What a wait for an
+                        event would have waited for, or a part of it, is then done when nothing else can be */
 };
 
 struct standin_stats {
@@ -120,6 +121,13 @@ struct standin_stats {
        from now on. */ \
     X(void, standin_fail, (const char *call, uint64_t nth, int code, enum standin_fail how)) \
     X(void, standin_fail_clear, (void)) \
+    /* Whether such rules also count and hit what libraries on top of the driver call: between the two, the calling \
+       thread is in one.  Without a call they do. */ \
+    X(void, standin_fail_libraries, (bool are_hit)) \
+    X(void, standin_library_enter, (void)) \
+    X(void, standin_library_leave, (void)) \
+    /* While lazy, a query executes nothing: all stays queued until somebody waits, or the laziness ends. */ \
+    X(void, standin_lazy, (bool is_lazy)) \
     /* How many calls were failed or skipped by standin_fail() since the reset. */ \
     X(uint64_t, standin_fail_hits, (void)) \
     /* Calls since the reset; NULL: of all names. */ \
@@ -134,6 +142,9 @@ struct standin_stats {
     X(uint64_t, standin_pending, (void)) \
     /* Of it, what touches memory or calls somebody: no records and waits. */ \
     X(uint64_t, standin_pending_accesses, (void)) \
+    /* Called before each kernel executes, with its arguments as they were given; NULL: nobody is.  Must not call the \
+       driver, or anything here. */ \
+    X(void, standin_watch_kernels, (void (*fn)(void *user, const char *kernel, void **args), void *user)) \
     /* While held, launches of this kernel do not execute: a kernel that never ends. */ \
     X(void, standin_hold, (const char *kernel, bool is_held)) \
     X(void, standin_stats, (struct standin_stats * stats_p))

@@ -314,7 +314,17 @@ enum taste { ANY, ONLY_NEEDED, ONLY_OTHERS };
 
 static bool suits(const struct item *it, enum taste taste, uint64_t mark)
 {
-    return may_run(it) && (taste == ANY || (it->mark == mark) == (taste == ONLY_NEEDED));
+    return may_run(it) && !it->is_late && (taste == ANY || (it->mark == mark) == (taste == ONLY_NEEDED));
+}
+
+static struct item *pick_late(enum taste taste, uint64_t mark)
+{
+    for (size_t i = 0; i < n_ready; i++) {
+        struct item *it = ready[i];
+        if (it->is_late && may_run(it) && (taste == ANY || it->mark == mark))
+            return it;
+    }
+    return NULL;
 }
 
 static struct item *pick(enum taste taste, uint64_t mark)
@@ -340,7 +350,7 @@ static struct item *pick(enum taste taste, uint64_t mark)
         if (suits(it, taste, mark))
             return it;
     }
-    return NULL;
+    return taste == ONLY_OTHERS ? NULL : pick_late(taste, mark);
 }
 
 /* Marks the target and everything it waits for. */
@@ -465,6 +475,8 @@ CUresult demand_device(int device) { return demand_any(NULL, device); }
 
 void poll_some(void)
 {
+    if (state.is_lazy)
+        return;
     for (uint64_t n = draw(5); n && state.sticky == CUDA_SUCCESS; n--)
         if (!step(ANY, 0, false))
             return;
@@ -864,10 +876,29 @@ static CUresult join_capture(CUstream s, CUevent e)
     return CUDA_SUCCESS;
 }
 
+/* Some command that an event stands for becomes late: one of the last before it, and with it all that follow. */
+static void make_late(CUevent e)
+{
+    for (struct item *it = is_object(e, EVENT) ? e->last : NULL; it && !it->is_done;
+         it = it->n_before ? it->before[0] : NULL) { /* the one before in the stream */
+        bool is_order = it->op.kind == OP_NOTHING || it->op.kind == OP_RECORD || it->op.kind == OP_WAIT;
+        if (is_order || draw(3) == 0)
+            continue;
+        it->is_late = true;
+        return;
+    }
+}
+
 CUresult cuStreamWaitEvent(CUstream handle, CUevent e, unsigned int flags)
 {
     CUstream s;
-    BEGIN(cuStreamWaitEvent);
+    CUresult rc;
+    struct scope scope __attribute__((cleanup(leave))) = {0};
+    if (!enter(&scope, CALL_cuStreamWaitEvent, ENTER, &rc)) {
+        if (scope.is_skipped)
+            make_late(e);
+        return rc;
+    }
     rc = stream_find(handle, &s);
     if (rc != CUDA_SUCCESS)
         return rc;
