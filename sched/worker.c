@@ -164,12 +164,21 @@ static bool has_more_urgent(const struct tgi_worker *w, uint32_t class)
     return false;
 }
 
-/* Pushes the chunks of a gate from one on, in the place of their members. */
-static __attribute__((noinline)) void push_chunks(struct tgi_worker *w, struct tgi_instance *in, uint32_t chunk,
-                                                  uint32_t end_member)
+/* The last predecessor of a gate has finished: all members are ready at once.  Returns the task to go on
+ * with, which is `keep` or one of them; the others are pushed, those of all chunks but the first as
+ * chunks.  Not inlined, so that tasks without gates have the registers. */
+static __attribute__((noinline)) uint32_t open_gate(struct tgi_worker *w, struct tgi_instance *in, uint32_t gate,
+                                                    uint32_t keep, bool is_alone)
 {
-    for (; in->nodes[chunk].succ < end_member; chunk++)
-        tgi_worker_push_here(w, in, chunk, TGI_ITEM_TASK);
+    uint32_t member = in->nodes[gate].succ, end = in->nodes[gate + 1].succ, chunk = in->nodes[gate].op;
+    if (chunk && !is_alone && !in->is_special && !in->class_of && !in->via) {
+        for (uint32_t c = chunk + 1; in->nodes[c].succ < end; c++)
+            tgi_worker_push_here(w, in, c, TGI_ITEM_TASK);
+        end = in->nodes[chunk + 1].succ;
+    }
+    for (; member < end; member++)
+        keep_or_push(w, in, in->succ[member], &keep);
+    return keep;
 }
 
 /* A chunk was taken, most often by a thief: its members are pushed here, but for the one to go on with. */
@@ -204,15 +213,8 @@ static inline __attribute__((always_inline)) uint32_t release(struct tgi_worker 
             has_pushed |= keep_or_push(w, in, s, &keep);
             continue;
         }
-        /* A gate: all its members are ready at once. */
-        uint32_t member = in->nodes[s].succ, end_member = in->nodes[s + 1].succ;
-        if (in->nodes[s].op && !is_alone && !in->is_special && !in->class_of && !in->via) {
-            push_chunks(w, in, in->nodes[s].op + 1, end_member);
-            end_member = in->nodes[in->nodes[s].op + 1].succ;
-            has_pushed = true;
-        }
-        for (; member < end_member; member++)
-            has_pushed |= keep_or_push(w, in, in->succ[member], &keep);
+        keep = open_gate(w, in, s, keep, is_alone);
+        has_pushed = true;
     }
     if (has_pushed && !is_alone)
         tgi_worker_wake(w->runtime);

@@ -61,13 +61,13 @@ static void freed_blocks_are_used_again(void **state)
 #if defined(__SANITIZE_ADDRESS__)
     skip(); /* there, nothing is kept */
 #endif
-    void *a = tgi_block_alloc(100000), *b = tgi_block_alloc(150000);
+    void *a = tgi_block_alloc(1000000), *b = tgi_block_alloc(1500000);
     tgi_block_free(b);
     tgi_block_free(a);
-    assert_ptr_equal(tgi_block_alloc(90000), a); /* the smaller of the two that fit */
-    assert_ptr_equal(tgi_block_alloc(140000), b);
+    assert_ptr_equal(tgi_block_alloc(900000), a); /* the smaller of the two that fit */
+    assert_ptr_equal(tgi_block_alloc(1400000), b);
     tgi_block_free(a);
-    void *far = tgi_block_alloc(40000); /* not half of a */
+    void *far = tgi_block_alloc(400000); /* not half of a */
     assert_ptr_not_equal(far, a);
     tgi_block_free(b);
     tgi_block_free(far);
