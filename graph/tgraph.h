@@ -105,7 +105,7 @@ extern "C" {
     X(UNINITIALISED, 405, 1, "buffer is read before anything writes it")            \
     X(NO_DEVICE, 501, 4, "device not available")                                    \
     X(NO_MEMORY, 502, 4, "out of memory")                                           \
-    X(CAPACITY, 503, 1, "task does not fit into device memory")                     \
+    X(CAPACITY, 503, 4, "task does not fit into device memory")                     \
     X(NO_VARIANT, 504, 1, "no kernel variant for the allowed devices")              \
     X(TOPOLOGY, 505, 4, "machine topology not usable")                              \
     X(COMPILE, 601, 1, "kernel does not compile")                                   \
