@@ -295,6 +295,9 @@ int tgi_results_compare(const struct tg_graph *graph, const struct tg_run *a, co
     return rc;
 }
 
+/* The part of the rounding of the graph's largest number that may be left in a buffer of small ones. */
+#define CANCELLED 0.01
+
 /* What rounding may come to, of the largest element: sums of a million terms, and factors of ill-conditioned
  * matrices by as much again. */
 static double rounding_of(enum tg_dtype dtype)
@@ -333,12 +336,19 @@ static double largest(const struct tgi_buffer *b, uint32_t i, const struct tg_ru
 int tgi_results_compare_rounded(const struct tg_graph *graph, const struct tg_run *a, const struct tg_run *b,
                                 struct tg_error *err)
 {
-    int rc = 0;
-    for (uint32_t i = 0; i < graph->space->n_buffers && rc == 0; i++) {
-        const struct tgi_buffer *buffer = &graph->space->buffers[i];
-        double share = rounding_of(buffer->dtype);
-        /* DBL_MIN: also 0 and -0 are equal then. */
-        rc = compare_buffer(graph, i, a, b, 0, share > 0 ? share * largest(buffer, i, b) + DBL_MIN : 0, err);
+    const struct tgi_space *space = graph->space;
+    double *scale = calloc((size_t)space->n_buffers + 1, sizeof *scale), most = 0;
+    int rc = scale ? 0 : tgi_error_memory(err, "comparing results");
+    for (uint32_t i = 0; i < space->n_buffers && rc == 0; i++) {
+        scale[i] = rounding_of(space->buffers[i].dtype) > 0 ? largest(&space->buffers[i], i, b) : 0;
+        most = scale[i] > most ? scale[i] : most;
     }
+    for (uint32_t i = 0; i < space->n_buffers && rc == 0; i++) {
+        double share = rounding_of(space->buffers[i].dtype);
+        /* A difference of large numbers keeps their rounding.  DBL_MIN: also 0 and -0 are equal then. */
+        double atol = share > 0 ? share * (scale[i] + CANCELLED * most) + DBL_MIN : 0;
+        rc = compare_buffer(graph, i, a, b, 0, atol, err);
+    }
+    free(scale);
     return rc;
 }
