@@ -48,21 +48,14 @@ void tgi_offload_do(struct tgi_offload *o, void (*fn)(void *arg), void *arg)
 
 static void make_ready(struct tgi_offload *o, struct tgi_offload_task *t)
 {
-    uint32_t class = t->instance->class_of ? t->instance->class_of[tgi_offload_id(t)] : 0;
-    struct tgi_ready *q = &o->ready[t->node][class];
-    if (q->n == q->cap) {
-        uint32_t cap = q->cap ? 2 * q->cap : 256;
-        struct tgi_offload_task **items = malloc(cap * sizeof *items);
-        if (!items) { /* no memory for a word: submit it now, whatever its turn */
-            tgi_offload_submit(o, t);
-            return;
-        }
-        for (uint32_t i = 0; i < q->n; i++)
-            items[i] = q->items[(q->first + i) % q->cap];
-        free(q->items);
-        *q = (struct tgi_ready){items, 0, q->n, cap};
+    const struct tgi_instance *in = t->instance;
+    uint32_t task = tgi_offload_id(t), class = in->class_of ? in->class_of[task] : 0;
+    /* The graph's priorities first, then what is still to come after the task. */
+    double urgency = 1e18 * class + (double)in->offload->urgency->level_ns[task];
+    if (!tgi_ready_push(&o->ready[t->node], urgency, t)) {
+        tgi_offload_submit(o, t); /* no memory for a few words: now, whatever its turn */
+        return;
     }
-    q->items[(q->first + q->n++) % q->cap] = t;
     o->n_ready++;
 }
 
@@ -273,17 +266,9 @@ bool tgi_offload_look(struct tgi_offload *o)
 
 static struct tgi_offload_task *take(struct tgi_offload *o, uint32_t node)
 {
-    for (uint32_t c = TGI_N_CLASSES; c-- > 0;) {
-        struct tgi_ready *q = &o->ready[node][c];
-        if (q->n == 0)
-            continue;
-        struct tgi_offload_task *t = q->items[q->first];
-        q->first = (q->first + 1) % q->cap;
-        q->n--;
-        o->n_ready--;
-        return t;
-    }
-    return NULL;
+    struct tgi_offload_task *t = tgi_ready_pop(&o->ready[node]);
+    o->n_ready -= t != NULL;
+    return t;
 }
 
 /* Some of what is ready, devices in turn; true if anything was. */
@@ -552,8 +537,7 @@ void tgi_offload_close(struct tg_runtime *rt)
     if (o->devices)
         o->devices->ops->close(o->devices);
     for (uint32_t node = 0; node < TGI_MAX_NODES; node++)
-        for (uint32_t c = 0; c < TGI_N_CLASSES; c++)
-            free(o->ready[node][c].items);
+        tgi_ready_fini(&o->ready[node]);
     while (o->free_watches) {
         struct tgi_watch *next = o->free_watches->next;
         free(o->free_watches);

@@ -16,7 +16,9 @@
 #define TGI_SCHED_OFFLOAD_H
 
 #include "mem/replica.h"
+#include "sched/ready.h"
 #include "sched/runtime.h"
+#include "sched/urgency.h"
 
 enum tgi_mail_kind { TGI_MAIL_TASK, TGI_MAIL_LOCKED, TGI_MAIL_CONTINUE, TGI_MAIL_CALL };
 struct tgi_mail {
@@ -45,6 +47,7 @@ struct tgi_offload_instance {
     uint32_t n_roots;
     struct tgi_shape *shapes;
     uint32_t n_shapes, cap_shapes;
+    const struct tgi_urgency *urgency; /* the placement's; it changes between starts */
     struct tgi_mail continued;   /* of a body: its round is over */
 };
 
@@ -63,6 +66,9 @@ struct tgi_offload_run {
     char **texts;              /* by op */
     struct tgi_placement *placement;
     struct tgi_replicas *replicas;
+    double *op_ns;             /* by op: the shortest of the executions on a device that were timed; 0: none was */
+    uint8_t *n_timed;          /* by op, of this start */
+    bool has_new_times;        /* urgencies are computed again at the next start */
     uint8_t *is_registered;    /* by buffer: the program's memory is pinned */
     struct tgi_replica_stats stats, stats_before; /* of the last run; when it began */
     struct tgi_offload_call begin, finish;
@@ -77,26 +83,21 @@ struct tgi_offload_run {
 };
 
 /* Something to do once a lane has come to a point. */
-enum tgi_watch_kind { TGI_WATCH_TASK, TGI_WATCH_CPU, TGI_WATCH_FINISH, TGI_WATCH_SPAN };
+enum tgi_watch_kind { TGI_WATCH_TASK, TGI_WATCH_CPU, TGI_WATCH_FINISH, TGI_WATCH_SPAN, TGI_WATCH_TIME };
 struct tgi_watch {
     struct tgi_watch *next;
     uint64_t seq;
     uint8_t kind;
     union {
-        struct tgi_offload_task *task; /* TASK, CPU, SPAN */
+        struct tgi_offload_task *task; /* TASK, CPU, SPAN, TIME */
         struct tg_run *run;            /* FINISH */
     };
-    struct tgi_event *from, *to; /* SPAN: timed */
+    struct tgi_event *from, *to; /* SPAN, TIME: timed */
 };
 struct tgi_offload_lane {
     struct tgi_watch *first, *last;  /* by seq */
     struct tgi_offload_task *tail;   /* the last task enqueued, if others may wait for it; NULL: not known */
     uint32_t n_unsealed;             /* commands since the last event */
-};
-
-struct tgi_ready {
-    struct tgi_offload_task **items; /* a ring */
-    uint32_t first, n, cap;
 };
 
 /* What a device's commands take, as seen from here. */
@@ -126,7 +127,7 @@ struct tgi_offload {
     _Atomic uint32_t is_ending;
     /* the submitter's own */
     struct tgi_offload_lane lanes[TGI_MAX_LANES];
-    struct tgi_ready ready[TGI_MAX_NODES][TGI_N_CLASSES]; /* by node */
+    struct tgi_ready ready[TGI_MAX_NODES]; /* by node */
     uint32_t n_ready;
     uint32_t n_watches;
     struct tgi_watch *free_watches;

@@ -4,8 +4,8 @@
  * dry between two looks, little enough that whatever becomes ready later is still chosen by its urgency, or goes
  * elsewhere.
  *
- * Stealing: a device with nothing ready and less than half of its queue takes from the fullest one the task that that
- * one would come to last, if its data is moved, and its results back, in less time than it would have waited. */
+ * Stealing: a device with nothing ready and less than half of its queue takes from the fullest one a task that that
+ * one would come to late, if its data is moved, and its results back, in less time than it would have waited. */
 #include "sched/offload.h"
 
 #include "sched/placement.h"
@@ -72,14 +72,6 @@ uint32_t tgi_offload_seal_every(const struct tgi_offload *o, uint32_t device) { 
 
 /* ---- Stealing -----------------------------------------------------------------------------*/
 
-static uint32_t n_ready_on(const struct tgi_offload *o, uint32_t node)
-{
-    uint32_t n = 0;
-    for (uint32_t c = 0; c < TGI_N_CLASSES; c++)
-        n += o->ready[node][c].n;
-    return n;
-}
-
 static bool is_movable(const struct tgi_offload_task *t, uint32_t thief)
 {
     const struct tgi_instance *in = t->instance;
@@ -106,39 +98,25 @@ static double move_ns(const struct tgi_offload *o, const struct tgi_offload_task
     return tgi_placement_copy_ns(o->devices, victim + 1, thief + 1, bytes);
 }
 
-/* Takes the i-th from the end out of a ring. */
-static struct tgi_offload_task *remove_from(struct tgi_ready *q, uint32_t i)
-{
-    struct tgi_offload_task *t = q->items[(q->first + q->n - 1 - i) % q->cap];
-    for (; i > 0; i--)
-        q->items[(q->first + q->n - 1 - i) % q->cap] = q->items[(q->first + q->n - i) % q->cap];
-    q->n--;
-    return t;
-}
-
 static struct tgi_offload_task *steal_from(struct tgi_offload *o, uint32_t victim, uint32_t thief)
 {
-    uint64_t ahead = n_pending(o, victim) + n_ready_on(o, victim + 1);
+    uint64_t ahead = n_pending(o, victim) + o->ready[victim + 1].n;
     double gain_ns = (double)ahead * o->pace[victim].command_ns - (double)n_pending(o, thief) * o->pace[thief].command_ns;
-    for (uint32_t c = 0; c < TGI_N_CLASSES; c++) {
-        struct tgi_ready *q = &o->ready[victim + 1][c];
-        for (uint32_t i = 0; i < q->n && i < N_CANDIDATES; i++) {
-            const struct tgi_offload_task *t = q->items[(q->first + q->n - 1 - i) % q->cap];
-            if (is_movable(t, thief) && move_ns(o, t, victim, thief) < gain_ns)
-                return remove_from(q, i);
-        }
-    }
+    struct tgi_ready *r = &o->ready[victim + 1];
+    for (uint32_t i = r->n; i-- > 0 && i + N_CANDIDATES >= r->n;)
+        if (is_movable(r->items[i].task, thief) && move_ns(o, r->items[i].task, victim, thief) < gain_ns)
+            return tgi_ready_remove(r, i);
     return NULL;
 }
 
 struct tgi_offload_task *tgi_offload_steal(struct tgi_offload *o, uint32_t node)
 {
     uint32_t thief = node - 1, victim = TG_NONE, most = 0;
-    if (node == TGI_HOST_NODE || o->is_dead || n_ready_on(o, node) || n_pending(o, thief) >= limit(o, thief) / 2)
+    if (node == TGI_HOST_NODE || o->is_dead || o->ready[node].n || n_pending(o, thief) >= limit(o, thief) / 2)
         return NULL;
     for (uint32_t d = 0; d < o->devices->n_devices; d++)
-        if (d != thief && n_ready_on(o, d + 1) > most && tgi_offload_is_full(o, d + 1)) {
-            most = n_ready_on(o, d + 1);
+        if (d != thief && o->ready[d + 1].n > most && tgi_offload_is_full(o, d + 1)) {
+            most = o->ready[d + 1].n;
             victim = d;
         }
     struct tgi_offload_task *t = victim == TG_NONE ? NULL : steal_from(o, victim, thief);

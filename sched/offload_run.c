@@ -89,6 +89,7 @@ int tgi_offload_instance_prepare(struct tgi_instance *in, struct tg_error *err)
         return tgi_error_memory(err, "preparing a graph for devices");
     in->offload = oi;
     tgi_placement_of(run->offload->placement, g, &node, &in->via);
+    oi->urgency = tgi_placement_urgency(run->offload->placement, g);
     oi->continued.kind = TGI_MAIL_CONTINUE;
     oi->tasks = calloc((size_t)g->n_tasks + 1, sizeof *oi->tasks);
     if (!oi->tasks || !make_preds(oi, g) || !split_roots(in))
@@ -249,7 +250,9 @@ int tgi_offload_run_resolve(struct tg_run *run, struct tg_error *err)
     if (!run->offload)
         return tgi_error_memory(err, "preparing a run");
     run->offload->is_registered = calloc((size_t)run->graph->space->n_buffers + 1, 1);
-    if (!run->offload->is_registered)
+    run->offload->op_ns = calloc((size_t)run->graph->space->n_ops + 1, sizeof *run->offload->op_ns);
+    run->offload->n_timed = calloc((size_t)run->graph->space->n_ops + 1, 1);
+    if (!run->offload->is_registered || !run->offload->op_ns || !run->offload->n_timed)
         return tgi_error_memory(err, "preparing a run");
     return resolve_codes(run, err);
 }
@@ -300,6 +303,8 @@ void tgi_offload_run_release(struct tg_run *run)
     free(o->codes);
     free(o->texts);
     free(o->is_registered);
+    free(o->op_ns);
+    free(o->n_timed);
     free(o);
     run->offload = NULL;
 }
@@ -347,6 +352,10 @@ static void begin(void *arg)
     o->active = r;
     tgi_replicas_stats(r->replicas, &r->stats_before);
     r->n_starts++;
+    memset(r->n_timed, 0, run->graph->space->n_ops);
+    if (r->has_new_times)
+        tgi_placement_set_times(r->placement, r->op_ns);
+    r->has_new_times = false;
     take_bases(run);
     run->begin_ns = tgi_now_ns();
     for (uint32_t i = 0; i < o->devices->n_devices; i++)

@@ -77,11 +77,12 @@ static uint32_t make_operands(const struct tgi_instance *in, uint32_t task, uint
 /* ---- Lanes --------------------------------------------------------------------------------*/
 
 /* The lane of a predecessor that is its lane's last command saves an event and a wait; the latest one is
- * likely to finish last.  Else the lanes take turns.  The most urgent class has lanes of its own. */
+ * likely to finish last.  Else the lanes take turns.  What the graph calls most urgent, or what is critical where it
+ * says nothing, has lanes of its own. */
 static uint32_t choose_lane(struct tgi_offload *o, const struct tgi_instance *in, uint32_t task, uint32_t device)
 {
     const struct tgi_offload_instance *oi = in->offload;
-    bool is_urgent = in->class_of && in->class_of[task] == TGI_N_CLASSES - 1;
+    bool is_urgent = in->class_of ? in->class_of[task] == TGI_N_CLASSES - 1 : oi->urgency->is_critical[task];
     uint32_t first = is_urgent ? TGI_PLAIN_LANES : 0, n = is_urgent ? TGI_URGENT_LANES : TGI_PLAIN_LANES, best = TG_NONE;
     for (uint32_t i = oi->first_pred[task]; i < oi->first_pred[task + 1]; i++) {
         struct tgi_stamp s = oi->tasks[oi->pred[i]].stamp;
@@ -211,6 +212,42 @@ static void watch_span(struct tgi_offload *o, struct tgi_watch *span, struct tgi
     tgi_offload_fail_task(o, span->task, &err);
 }
 
+/* A few executions of each kernel are timed in the first starts; what comes after a task is known better then. */
+enum { N_TIMED = 4, N_TIMED_STARTS = 3 };
+
+static bool is_timed(struct tgi_instance *in, uint32_t task)
+{
+    struct tgi_offload_run *run = in->run->offload;
+    uint32_t id = in->nodes[task].op & TGI_NODE_OP;
+    if (in->spans)
+        return true;
+    return run->n_starts <= N_TIMED_STARTS && tgi_graph_op(in->graph, task)->kind == TGI_OP_KERNEL &&
+           run->n_timed[id] < N_TIMED && ++run->n_timed[id];
+}
+
+/* The shortest: the others shared the device. */
+static void note_time(struct tgi_offload_run *run, uint32_t id, double ns)
+{
+    if (ns > 0 && (run->op_ns[id] <= 0 || ns < run->op_ns[id])) {
+        run->op_ns[id] = ns;
+        run->has_new_times = true;
+    }
+}
+
+static void take_time(struct tgi_offload *o, struct tgi_watch *w)
+{
+    const struct tgi_instance *in = w->task->instance;
+    double ns = 0;
+    struct tg_error err;
+    int rc = o->is_dead ? 0 : o->devices->ops->elapsed(o->devices, w->from, w->to, &ns, &err);
+    if (rc)
+        tgi_offload_fail_task(o, w->task, &err);
+    else
+        note_time(in->run->offload, in->nodes[tgi_offload_id(w->task)].op & TGI_NODE_OP, ns);
+    o->devices->ops->event_destroy(o->devices, w->from);
+    o->devices->ops->event_destroy(o->devices, w->to);
+}
+
 static void take_span(struct tgi_offload *o, struct tgi_watch *w)
 {
     struct tgi_instance *in = w->task->instance;
@@ -232,6 +269,7 @@ static void take_span(struct tgi_offload *o, struct tgi_watch *w)
             span->end_ns = span->start_ns + 1; /* a zero length would mean that it never ran */
         span->worker = o->runtime->n_workers + device * TGI_COMPUTE_LANES + lane % TGI_LANES_EACH;
         span->attempts = 1;
+        note_time(run, in->nodes[tgi_offload_id(w->task)].op & TGI_NODE_OP, end - begin);
     }
     o->devices->ops->event_destroy(o->devices, w->from);
     o->devices->ops->event_destroy(o->devices, w->to);
@@ -299,7 +337,8 @@ static int enqueue(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi
     uint32_t task = tgi_offload_id(t), lane = choose_lane(o, in, task, t->node - 1u);
     const struct tgi_op *op = tgi_graph_op(in->graph, task);
     struct tgi_waits waits;
-    struct tgi_watch span = {.kind = TGI_WATCH_SPAN, .task = t};
+    bool has_times = is_timed(in, task);
+    struct tgi_watch span = {.kind = in->spans ? TGI_WATCH_SPAN : TGI_WATCH_TIME, .task = t};
     waits.n = 0;
     add_preds(in, task, &waits);
     int rc = tgi_replicas_acquire(in->run->offload->replicas, operands, n, &waits, err);
@@ -307,7 +346,7 @@ static int enqueue(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi
         rc = wait_for(o, lane, &waits, err);
     if (rc == 0)
         rc = seal_tail(o, lane, err);
-    if (rc == 0 && in->spans)
+    if (rc == 0 && has_times)
         rc = timed_event(o, lane, &span.from, err);
     if (rc == 0 && op->kind == TGI_OP_KERNEL)
         rc = launch(o, t, lane, operands, err);
@@ -320,7 +359,7 @@ static int enqueue(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi
     }
     struct tgi_stamp stamp = tgi_order_append(o->order, lane);
     t->stamp = stamp;
-    if (in->spans)
+    if (has_times)
         watch_span(o, &span, stamp);
     tgi_replicas_publish(in->run->offload->replicas, operands, n, stamp);
     enqueued(o, t, operands, n, stamp);
@@ -520,6 +559,9 @@ void tgi_offload_reached(struct tgi_offload *o, struct tgi_watch *w)
     switch (w->kind) {
     case TGI_WATCH_SPAN:
         take_span(o, w);
+        break;
+    case TGI_WATCH_TIME:
+        take_time(o, w);
         break;
     case TGI_WATCH_TASK:
         if (o->is_dead)

@@ -9,7 +9,7 @@
 
 #define NO_OWNER 0xffu
 
-enum { LAUNCH_NS = 4000 };
+enum { LAUNCH_NS = 4000, HOST_TASK_NS = 1000 };
 /* Between host and device, between devices: rough, until links are measured. */
 #define HOST_LINK_BYTES_PER_NS 25.0
 #define PEER_LINK_BYTES_PER_NS 200.0
@@ -17,6 +17,7 @@ enum { LAUNCH_NS = 4000 };
 struct places {
     const struct tg_graph *graph;
     uint8_t *node, *via;
+    struct tgi_urgency urgency;
 };
 
 struct tgi_placement {
@@ -312,7 +313,9 @@ static bool place_graph(struct tgi_placement *p, struct places *at)
     uint8_t *has_device_pred = calloc((size_t)g->n_tasks + 1, 1);
     at->node = calloc((size_t)g->n_tasks + 1, 1);
     at->via = calloc((size_t)g->n_tasks + 1, 1);
-    if (!has_device_pred || !at->node || !at->via) {
+    at->urgency.level_ns = calloc((size_t)g->n_tasks + 1, sizeof *at->urgency.level_ns);
+    at->urgency.is_critical = calloc((size_t)g->n_tasks + 1, 1);
+    if (!has_device_pred || !at->node || !at->via || !at->urgency.level_ns || !at->urgency.is_critical) {
         free(has_device_pred);
         return false;
     }
@@ -327,6 +330,34 @@ static bool place_graph(struct tgi_placement *p, struct places *at)
     memcpy(at->via, has_device_pred, g->n_tasks);
     free(has_device_pred);
     return true;
+}
+
+/* Without memory urgencies stay as they are. */
+static void set_urgency(struct tgi_placement *p, struct places *at, const double *op_ns)
+{
+    const struct tg_graph *g = at->graph;
+    float *task_ns = malloc(((size_t)g->n_tasks + 1) * sizeof *task_ns);
+    for (uint32_t t = 0; task_ns && t < g->n_tasks; t++) {
+        uint32_t id = g->nodes[t].op & TGI_NODE_OP, node = at->node[t];
+        struct movement m = {node, 0, 0};
+        if (node == TGI_HOST_NODE) {
+            task_ns[t] = HOST_TASK_NS;
+        } else if (op_ns && op_ns[id] > 0) {
+            task_ns[t] = (float)op_ns[id];
+        } else {
+            for_tiles(p, g, t, add_movement, &m);
+            task_ns[t] = (float)execution_ns(p, g, t, node - 1, m.bytes);
+        }
+    }
+    if (task_ns)
+        tgi_urgency_compute(g, task_ns, &at->urgency);
+    free(task_ns);
+}
+
+void tgi_placement_set_times(struct tgi_placement *p, const double *op_ns)
+{
+    for (uint32_t i = 0; i < p->n_places; i++)
+        set_urgency(p, &p->places[i], op_ns);
 }
 
 static void touch_placed(struct tgi_placement *p, const struct places *at)
@@ -454,6 +485,7 @@ int tgi_placement_create(struct tg_run *run, struct tgi_devices *devices, struct
             touch_placed(p, &p->places[i]);
         for (uint32_t i = 0; i < p->n_places; i++)
             mark_via(p, &p->places[i]);
+        tgi_placement_set_times(p, NULL);
         *placement_p = p;
     } else {
         tgi_placement_destroy(p);
@@ -468,6 +500,8 @@ void tgi_placement_destroy(struct tgi_placement *p)
     for (uint32_t i = 0; i < p->n_places; i++) {
         free(p->places[i].node);
         free(p->places[i].via);
+        free(p->places[i].urgency.level_ns);
+        free(p->places[i].urgency.is_critical);
     }
     free(p->places);
     free(p->owner);
@@ -483,6 +517,14 @@ void tgi_placement_of(const struct tgi_placement *p, const struct tg_graph *grap
             *node_p = p->places[i].node;
             *via_p = p->places[i].via;
         }
+}
+
+const struct tgi_urgency *tgi_placement_urgency(const struct tgi_placement *p, const struct tg_graph *graph)
+{
+    for (uint32_t i = 0; i < p->n_places; i++)
+        if (p->places[i].graph == graph)
+            return &p->places[i].urgency;
+    return NULL;
 }
 
 bool tgi_placement_has_devices(const struct tgi_placement *p) { return p->has_devices; }

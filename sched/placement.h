@@ -10,6 +10,7 @@
 
 #include "mem/replica.h"
 #include "sched/runtime.h"
+#include "sched/urgency.h"
 
 struct tgi_placement;
 
@@ -20,6 +21,11 @@ void tgi_placement_destroy(struct tgi_placement *placement);
 /* By task: its node, and whether it passes through the submitter.  graph: the run's, or a body of it. */
 void tgi_placement_of(const struct tgi_placement *placement, const struct tg_graph *graph, const uint8_t **node_p,
                       const uint8_t **via_p);
+/* Of the tasks of a graph, by what was estimated before the run, or with the last times that were set.  It lasts as long
+ * as the placement; contents change with set_times. */
+const struct tgi_urgency *tgi_placement_urgency(const struct tgi_placement *placement, const struct tg_graph *graph);
+/* op_ns: by op, what it takes on a device; 0: not known. */
+void tgi_placement_set_times(struct tgi_placement *placement, const double *op_ns);
 /* Whether any task is on a device. */
 bool tgi_placement_has_devices(const struct tgi_placement *placement);
 /* Whether a task may run on a device. */
