@@ -102,7 +102,8 @@ static int load_cusolver(struct cusolver_api *api, struct tg_error *err)
     return 0;
 }
 
-/* Both libraries have the same function for it. */
+/* Both libraries have the same function for it.  They stay loaded: not all that C++ libraries set up is taken down by
+ * dlclose(). */
 static int tell_version(void *handle, const char *symbol, char *text, size_t size, struct tg_error *err)
 {
     int (*get)(int property, int *value), v[3] = {0, 0, 0};
@@ -112,7 +113,6 @@ static int tell_version(void *handle, const char *symbol, char *text, size_t siz
         if (get(i, &v[i]))
             address = NULL;
     snprintf(text, size, "%d.%d.%d", v[0], v[1], v[2]);
-    dlclose(handle);
     return address ? 0 : tgi_error(err, TG_E_NO_LIBRARY, "%s does not answer", symbol);
 }
 

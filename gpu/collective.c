@@ -88,8 +88,7 @@ int tgi_nccl_version(char *text, size_t size, struct tg_error *err)
     if (rc)
         return rc;
     snprintf(text, size, "%d.%d.%d", v / 10000, v / 100 % 100, v % 100);
-    dlclose(c.handle);
-    return 0;
+    return 0; /* it stays loaded, as for blas.c */
 }
 
 static struct tgi_cuda_collective *collective_of(struct tgi_cuda *cuda)
