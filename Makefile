@@ -15,7 +15,7 @@ SOVERSION := 0
 GRAPH_SRC := arena.c args.c body.c cost.c cycle.c dtype.c error.c expr.c freeze.c gate.c graph.c infer.c kernel_cache.c \
              names.c op.c place.c race.c scalar.c sha256.c space.c task.c
 MEM_SRC := hostops.c order.c pool.c replica.c store.c
-SCHED_SRC := backend.c control.c cpu_module.c futex.c header_text.c instance.c offload.c offload_run.c offload_submit.c parking.c placement.c process.c record.c \
+SCHED_SRC := backend.c control.c cpu_module.c futex.c header_text.c instance.c least_moved.c offload.c offload_run.c offload_submit.c parking.c placement.c process.c record.c \
              resolve.c run.c runtime.c serial.c share.c spawn.c task.c topology.c watchdog.c \
              worker.c
 KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c fatbin.c fft.c fill.c \
@@ -23,7 +23,7 @@ KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c f
                stencil.c syrk.c transpose.c trsm.c
 # Device code: the variants for GPUs, compiled as one module and embedded with CUDA=1.
 CUDA_SRC := align.cu arith.cu axpy.cu copy.cu factor.cu fft.cu fill.cu gemm.cu hash.cu histogram.cu \
-            is_above.cu layer.cu matvec.cu reduce.cu scan.cu spin.cu stencil.cu syrk.cu transpose.cu trsm.cu
+            invert.cu is_above.cu layer.cu matvec.cu reduce.cu scan.cu spin.cu stencil.cu syrk.cu transpose.cu trsm.cu
 IO_SRC := critical_path.c diagnostic.c dot.c fmt.c foreign.c gantt.c gen.c gen_lines.c gen_parts.c \
           gen_plan.c import.c import_dax.c import_dot.c import_stg.c import_wfformat.c json_buffer.c \
           json_check.c json_expand.c json_head.c json_init.c json_kernel.c json_load.c json_names.c \
@@ -31,17 +31,17 @@ IO_SRC := critical_path.c diagnostic.c dot.c fmt.c foreign.c gantt.c gen.c gen_l
           json_task.c json_tree.c json_value.c layout.c lint.c mermaid.c npy.c output.c palette.c path.c \
           report.c results.c schedule.c schema.c source.c templates.c text.c units.c utf8.c verify.c workflow.c \
           workflow_order.c workflow_write.c write_json.c
-CLI_SRC := cache.c check.c completion.c crash.c devices.c doctor.c expand.c explain.c explanations.c export.c \
+CLI_SRC := cache.c check.c completion.c crash.c device_choice.c devices.c doctor.c expand.c explain.c explanations.c export.c \
            fmt.c gen.c help.c import.c init.c interrupt.c load.c main.c message.c options.c progress.c \
            results.c run.c schema.c table.c
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
 TESTS := alloc cli cpu_module dense deque diagnostic dot driver expr fmt gen graph hostops import infer \
          invalid json_tape kernels launch load load_memory npy parking path results run schema offload offload_edges offload_faults offload_refusals \
          standin standin_builtins standin_libs store topology verify write_json
-TEST_SCRIPTS := cli examples install readme stack
+TEST_SCRIPTS := cli devices examples install readme stack
 
 # What talks to the CUDA driver; needs no toolkit.
-GPU_HOST_SRC := blas.c code.c collective.c device.c driver.c module.c nvrtc.c
+GPU_HOST_SRC := blas.c blas_call.c code.c collective.c device.c driver.c module.c nvrtc.c
 # The driver for tests (tests/standin/standin.h), which they load at run time.
 STANDIN_SRC := builtins.c code.c core.c device.c graph.c memory.c object.c report.c work.c
 STANDIN_NVRTC_SRC := nvrtc.c nvrtc_compile.c nvrtc_source.c
@@ -271,12 +271,17 @@ $(B)/tests/standin-kernels.txt: $(B)/tests/write_kernels $(STANDIN)
 
 CXX ?= g++
 CLANG ?= clang
-BENCH_TGRAPH := overhead taskbench cholesky load
+BENCH_TGRAPH := overhead taskbench cholesky load streams copies pool cuda_cholesky cuda_tiles
 BENCH_COMMON := $(addprefix $(B)/bench/,shape.o pattern.o tiles.o sample.o metg.o)
 
 $(BENCH_TGRAPH:%=$(B)/bench/%): $(B)/bench/%: $(B)/bench/%.o $(BENCH_COMMON) $(STATIC)
 	@$(if $(Q),echo "  LINK    $@")
 	$(Q)$(LINK) -rdynamic -o $@ $^ $(ALL_LIBS)
+
+# A CUDA driver that does nothing: what is left is our own work.
+$(B)/bench/libnull-cuda.so: $(B)/bench/null_driver.o $(B)/bench/null_driver_answers.o
+	@$(if $(Q),echo "  LINK    $@")
+	$(Q)$(LINK) -shared -o $@ $^
 
 $(B)/bench/peer_tbb: bench/peer_tbb.cpp $(BENCH_COMMON)
 	@$(if $(Q),echo "  CXX     $@")

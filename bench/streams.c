@@ -5,24 +5,10 @@
  * By hand: a row of tasks per stream, four streams in turn, an event after each task that the next row waits for.
  * On the null driver (bench/null_driver.c, by TGRAPH_CUDA_DRIVER), whose calls do nothing, what remains is tgraph's
  * own work on the host. */
-#include "graph/tgraph.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-#include "bench/sample.h"
-#include "gpu/driver.h"
+#include "bench/cuda_bare.h"
 #include "kernels/launch.h"
 
 enum { WIDTH = 16, STEPS = 1000, ELEMS = 64, N_TASKS = WIDTH * STEPS, N_STREAMS = 4 };
-
-static struct tg_error err;
-
-static void must(int status)
-{
-    if (status)
-        bench_die("%s", err.text);
-}
 
 /* ---- tgraph -------------------------------------------------------------------------------*/
 
@@ -84,12 +70,7 @@ static void measure_tgraph(const struct bench_options *o)
 
 /* ---- By hand ------------------------------------------------------------------------------*/
 
-static const struct tgi_cuda_api *api;
-
-#define DO(name, args) must(TGI_CUDA_CHECK(api, &err, name, args, "benchmark"))
-
 struct by_hand {
-    CUcontext ctx;
     CUmodule module;
     CUfunction axpy;
     CUdeviceptr x;
@@ -102,9 +83,7 @@ static void open_by_hand(struct by_hand *h)
     const void *image = tgi_kernels_fatbin(&(size_t){0});
     if (!image)
         image = "standin 1\nkernel tgk_axpy_f32\n";
-    must(tgi_cuda_retain(&api, &err));
-    DO(cuDevicePrimaryCtxRetain, (&h->ctx, 0));
-    DO(cuCtxSetCurrent, (h->ctx));
+    bare_open(0);
     DO(cuModuleLoadData, (&h->module, image));
     DO(cuModuleGetFunction, (&h->axpy, h->module, "tgk_axpy_f32"));
     DO(cuMemAlloc, (&h->x, WIDTH * ELEMS * sizeof(float)));
@@ -140,8 +119,7 @@ static void close_by_hand(struct by_hand *h)
         api->cuStreamDestroy(h->streams[i]);
     api->cuMemFree(h->x);
     api->cuModuleUnload(h->module);
-    api->cuDevicePrimaryCtxRelease(0);
-    tgi_cuda_release();
+    bare_close(0);
 }
 
 static void measure_by_hand(const struct bench_options *o)

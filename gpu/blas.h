@@ -17,14 +17,25 @@ uint32_t tgi_cuda_blas_find(const char *builtin, enum tg_dtype type);
 int tgi_cuda_blas_load(struct tgi_cuda *cuda, uint32_t call, struct tg_error *err);
 /* Whether the library is the better way for tiles of this size. */
 bool tgi_cuda_blas_is_better(uint32_t call, void *const *args);
-/* Whether a call leaves its outcome in a word that a kernel of ours has to report: factorisations. */
-bool tgi_cuda_blas_needs_report(uint32_t call);
-/* Enqueues it on a compute lane.  args as the built-in kernel takes them.  report: the kernel tgk_report_info on this
- * device, which turns the word into a record like our own kernels leave (kernels/fault.h). */
-int tgi_cuda_blas_call(struct tgi_cuda *cuda, uint32_t lane, uint32_t call, void **args, CUfunction report,
-                       struct tg_error *err);
+/* Kernels of ours that calls are put together with, by their names in the module of built-in kernels for this type of
+ * elements; NULL: the call does not need it. */
+struct tgi_cuda_helper_names {
+    const char *report, *transpose, *invert;
+};
+/* The same on a device.  report turns the word that a factorisation leaves into a record like our own kernels leave
+ * (kernels/fault.h). */
+struct tgi_cuda_helpers {
+    CUfunction report, transpose, invert;
+};
+struct tgi_cuda_helper_names tgi_cuda_blas_helpers(uint32_t call);
+/* Enqueues it on a compute lane.  args as the built-in kernel takes them. */
+int tgi_cuda_blas_call(struct tgi_cuda *cuda, uint32_t lane, uint32_t call, void **args,
+                       const struct tgi_cuda_helpers *helpers, struct tg_error *err);
 /* "cublas dgemm" */
 const char *tgi_cuda_blas_name(uint32_t call);
+/* The versions of the libraries ("13.1.0"), which need no device; TG_E_NO_LIBRARY. */
+int tgi_cublas_version(char *text, size_t size, struct tg_error *err);
+int tgi_cusolver_version(char *text, size_t size, struct tg_error *err);
 void tgi_cuda_blas_close(struct tgi_cuda *cuda);
 
 #endif

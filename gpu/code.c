@@ -37,7 +37,8 @@ struct tgi_code {
     uint64_t ints;                 /* bit i: parameter i is an integer, which expressions may name */
     int occupancy_block, occupancy_grid;
     struct {
-        CUfunction f, report; /* report: NULL unless the library's call needs it */
+        CUfunction f;
+        struct tgi_cuda_helpers helpers; /* of the library's call */
     } on[TGI_MAX_DEVICES];
 };
 
@@ -102,6 +103,15 @@ static bool use_libraries(void)
     return !wish || strcmp(wish, "off") != 0;
 }
 
+/* name NULL: none is needed. */
+static int find_helper(struct tgi_cuda *cuda, CUmodule module, const char *name, uint32_t device, CUfunction *f_p,
+                       struct tg_error *err)
+{
+    return name ? TGI_CUDA_DO(cuda, err, cuModuleGetFunction, (f_p, module, name), "finding \"%s\" on cuda:%u", name,
+                              cuda->base.ordinal[device])
+                : 0;
+}
+
 /* A library that is not installed is no loss: our own kernels are there. */
 static int resolve_library(struct tgi_cuda *cuda, struct tgi_code *code, const struct tgi_builtin *builtin, enum tg_dtype type,
                            struct tg_error *err)
@@ -111,11 +121,17 @@ static int resolve_library(struct tgi_cuda *cuda, struct tgi_code *code, const s
     code->blas = tgi_cuda_blas_find(builtin->name, type);
     if (code->blas != TG_NONE && tgi_cuda_blas_load(cuda, code->blas, NULL))
         code->blas = TG_NONE;
-    for (uint32_t d = 0; rc == 0 && code->blas != TG_NONE && tgi_cuda_blas_needs_report(code->blas) && d < cuda->base.n_devices; d++) {
+    if (code->blas == TG_NONE)
+        return 0;
+    struct tgi_cuda_helper_names names = tgi_cuda_blas_helpers(code->blas);
+    for (uint32_t d = 0; rc == 0 && d < cuda->base.n_devices; d++) {
         rc = tgi_cuda_modules_builtin(cuda, cuda->code->modules, d, &module, err);
         if (rc == 0)
-            rc = TGI_CUDA_DO(cuda, err, cuModuleGetFunction, (&code->on[d].report, module, "tgk_report_info"),
-                             "finding \"tgk_report_info\" on cuda:%u", cuda->base.ordinal[d]);
+            rc = find_helper(cuda, module, names.report, d, &code->on[d].helpers.report, err);
+        if (rc == 0)
+            rc = find_helper(cuda, module, names.transpose, d, &code->on[d].helpers.transpose, err);
+        if (rc == 0)
+            rc = find_helper(cuda, module, names.invert, d, &code->on[d].helpers.invert, err);
     }
     return rc;
 }
@@ -289,6 +305,12 @@ static const struct tgi_variant *find_variant(const struct tgi_op *owner)
         if (owner->variants[i].form == TGI_VARIANT_BUILTIN && owner->n_variants == 1 && owner->variants[i].builtin->cuda)
             return &owner->variants[i];
     return NULL;
+}
+
+bool tgi_cuda_has_variant(const struct tgi_space *space, const struct tgi_op *op)
+{
+    const struct tgi_variant *v = find_variant(op->generic == TG_NONE ? op : &space->ops[op->generic]);
+    return v && (v->form != TGI_VARIANT_BUILTIN || tgi_cuda_modules_has_builtin());
 }
 
 static char *describe(const struct tgi_code *code, int type)
@@ -483,7 +505,7 @@ int tgi_cuda_launch(struct tgi_devices *ds, uint32_t lane, struct tgi_code *code
     if (rc)
         return rc;
     if (s->alternative == LIBRARY)
-        return tgi_cuda_blas_call(cuda, lane, code->blas, args, code->on[device].report, err);
+        return tgi_cuda_blas_call(cuda, lane, code->blas, args, &code->on[device].helpers, err);
     if (s->cluster[0])
         return launch_cluster(cuda, lane, code, s, args, err);
     CUresult answer = cuda->api->cuLaunchKernel(code->on[device].f, s->grid[0], s->grid[1], s->grid[2], s->block[0],

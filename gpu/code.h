@@ -12,6 +12,9 @@
 int tgi_cuda_code_table_create(struct tgi_cuda *cuda, struct tgi_cuda_code_table **table_p, struct tg_error *err);
 void tgi_cuda_code_table_destroy(struct tgi_cuda *cuda, struct tgi_cuda_code_table *table);
 
+/* Whether a kernel has a variant for CUDA devices that this build can load; asks no device. */
+bool tgi_cuda_has_variant(const struct tgi_space *space, const struct tgi_op *op);
+
 /* As the slots of struct tgi_device_ops. */
 int tgi_cuda_resolve(struct tgi_devices *ds, const struct tg_graph *graph, uint32_t op, struct tgi_code **code_p,
                      char **text_p, struct tg_error *err);

@@ -63,6 +63,35 @@ static bool find_calls(struct tgi_cuda_collective *c, void *handle)
     return ok;
 }
 
+static int open_library(struct tgi_cuda_collective *c, int *version_p, struct tg_error *err)
+{
+    const char *wanted = getenv("TGRAPH_NCCL");
+    /* Multicast objects cannot be relied on inside containers; without them NCCL takes its other algorithms. */
+    setenv("NCCL_NVLS_ENABLE", "0", 0);
+    void *handle = dlopen(wanted && *wanted ? wanted : "libnccl.so.2", RTLD_NOW | RTLD_LOCAL);
+    if (!handle) {
+        const char *why = dlerror();
+        return tgi_error(err, TG_E_NO_LIBRARY, "%s", why ? why : "libnccl.so.2");
+    }
+    if (find_calls(c, handle) && c->GetVersion(version_p) == 0 && *version_p >= OLDEST_VERSION) {
+        c->handle = handle;
+        return 0;
+    }
+    dlclose(handle);
+    return tgi_error(err, TG_E_NO_LIBRARY, "NCCL is older than %d.%d", OLDEST_VERSION / 10000, OLDEST_VERSION / 100 % 100);
+}
+
+int tgi_nccl_version(char *text, size_t size, struct tg_error *err)
+{
+    struct tgi_cuda_collective c = {0};
+    int v, rc = open_library(&c, &v, err);
+    if (rc)
+        return rc;
+    snprintf(text, size, "%d.%d.%d", v / 10000, v / 100 % 100, v % 100);
+    dlclose(c.handle);
+    return 0;
+}
+
 static struct tgi_cuda_collective *collective_of(struct tgi_cuda *cuda)
 {
     /* acquire: pairs with the release in load(). */
@@ -74,18 +103,10 @@ static pthread_mutex_t load_lock = PTHREAD_MUTEX_INITIALIZER;
 /* NULL handle afterwards: there is no library that will do. */
 static struct tgi_cuda_collective *load_locked(void)
 {
-    const char *wanted = getenv("TGRAPH_NCCL");
-    int version = 0;
+    int version;
     struct tgi_cuda_collective *c = calloc(1, sizeof *c);
-    if (!c)
-        return NULL;
-    /* Multicast objects cannot be relied on inside containers; without them NCCL takes its other algorithms. */
-    setenv("NCCL_NVLS_ENABLE", "0", 0);
-    void *handle = dlopen(wanted && *wanted ? wanted : "libnccl.so.2", RTLD_NOW | RTLD_LOCAL);
-    if (handle && find_calls(c, handle) && c->GetVersion(&version) == 0 && version >= OLDEST_VERSION)
-        c->handle = handle;
-    else if (handle)
-        dlclose(handle);
+    if (c)
+        open_library(c, &version, NULL);
     return c;
 }
 

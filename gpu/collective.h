@@ -19,6 +19,8 @@ int tgi_cuda_collect(struct tgi_devices *ds, const struct tgi_op *op, enum tg_dt
 int tgi_cuda_poll(struct tgi_devices *ds, struct tg_error *err);
 /* Asynchronous errors of all communicators; 0 or TG_E_COLLECTIVE naming collective and devices. */
 int tgi_cuda_collective_poll(struct tgi_cuda *cuda, struct tg_error *err);
+/* The library's version ("2.28.9"), which needs no device; TG_E_NO_LIBRARY: not there, or too old. */
+int tgi_nccl_version(char *text, size_t size, struct tg_error *err);
 void tgi_cuda_collective_close(struct tgi_cuda *cuda);
 
 #endif

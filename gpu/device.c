@@ -427,6 +427,7 @@ static int open_device(struct tgi_cuda *cuda, uint32_t i, struct tg_error *err)
     struct tgi_cuda_device *d = &cuda->device[i];
     uint32_t ordinal = cuda->base.ordinal[i];
     CUcontext ctx = NULL, popped;
+    int least = 0, greatest = 0;
     int rc = TGI_CUDA_DO(cuda, err, cuDevicePrimaryCtxRetain, (&ctx, d->info->device), "opening cuda:%u", ordinal);
     if (rc)
         return rc;
@@ -435,9 +436,14 @@ static int open_device(struct tgi_cuda *cuda, uint32_t i, struct tg_error *err)
     rc = TGI_CUDA_DO(cuda, err, cuCtxPushCurrent, (ctx), "entering cuda:%u", ordinal);
     if (rc)
         return rc;
-    for (uint32_t k = 0; rc == 0 && k < TGI_LANES_EACH; k++)
-        rc = TGI_CUDA_DO(cuda, err, cuStreamCreate, (&d->stream[k], CU_STREAM_NON_BLOCKING),
-                         "creating a stream on cuda:%u", ordinal);
+    rc = TGI_CUDA_DO(cuda, err, cuCtxGetStreamPriorityRange, (&least, &greatest), "asking for priorities of cuda:%u",
+                     ordinal);
+    for (uint32_t k = 0; rc == 0 && k < TGI_LANES_EACH; k++) {
+        bool is_urgent = k >= TGI_PLAIN_LANES && k < TGI_COMPUTE_LANES;
+        rc = TGI_CUDA_DO(cuda, err, cuStreamCreateWithPriority,
+                         (&d->stream[k], CU_STREAM_NON_BLOCKING, is_urgent ? greatest : least), "creating a stream on cuda:%u",
+                         ordinal);
+    }
     cuda->api->cuCtxPopCurrent(&popped);
     return rc;
 }

@@ -110,6 +110,13 @@ static int find_builtin(struct tgi_cuda_modules *m, const void **image_p, struct
     return *image_p ? 0 : tgi_error(err, TG_E_NO_VARIANT, "this build has no kernels for GPUs (it was made without nvcc)");
 }
 
+bool tgi_cuda_modules_has_builtin(void)
+{
+    const char *path = getenv("TGRAPH_CUDA_KERNELS");
+    size_t length;
+    return (path && *path) || tgi_kernels_fatbin(&length);
+}
+
 static int load_builtin_locked(struct tgi_cuda *cuda, struct tgi_cuda_modules *m, uint32_t device, struct tg_error *err)
 {
     const void *image;

@@ -17,6 +17,8 @@ void tgi_cuda_modules_destroy(struct tgi_cuda *cuda, struct tgi_cuda_modules *mo
  * loads, else what is embedded.  TG_E_NO_VARIANT: neither is there. */
 int tgi_cuda_modules_builtin(struct tgi_cuda *cuda, struct tgi_cuda_modules *modules, uint32_t device, CUmodule *module_p,
                              struct tg_error *err);
+/* Whether either is. */
+bool tgi_cuda_modules_has_builtin(void);
 /* Where its kernels leave failures (struct tgi_fault); 0: the module has not been loaded there. */
 CUdeviceptr tgi_cuda_modules_fault(const struct tgi_cuda_modules *modules, uint32_t device);
 

@@ -84,6 +84,14 @@ static int load(struct tg_error *err)
     return rc;
 }
 
+int tgi_nvrtc_version(char *text, size_t size, struct tg_error *err)
+{
+    int rc = load(err);
+    if (rc == 0)
+        snprintf(text, size, "%d.%d", nvrtc.major, nvrtc.minor);
+    return rc;
+}
+
 static int check(int rc, const char *call, const char *kernel, struct tg_error *err)
 {
     return rc ? tgi_error(err, TG_E_COMPILE, "kernel \"%s\": nvrtc%s: %s", kernel, call, nvrtc.GetErrorString(rc)) : 0;

@@ -420,9 +420,10 @@ struct tg_load_options {
     bool allow_plugins;             /* lets variants name shared objects */
     uint64_t max_bytes;             /* of a .json file; 0: 64 MiB */
     uint64_t max_tasks;             /* after expansion; 0: 50 million */
-    uint32_t n_cuda;                /* what ndev('cuda') gives */
+    uint32_t n_cuda;                /* what ndev('cuda') gives, at least what the file requires */
+    uint32_t (*count_cuda)(void *user); /* asked instead, once, if the file wants to know; NULL: n_cuda */
 };
-#define TG_LOAD_OPTIONS_INIT {sizeof(struct tg_load_options), 0, NULL, NULL, NULL, false, 0, 0, 0}
+#define TG_LOAD_OPTIONS_INIT {sizeof(struct tg_load_options), 0, NULL, NULL, NULL, false, 0, 0, 0, NULL}
 
 /* Reads a graph from a .json or .jsonl file ("-": standard input), not yet frozen.  options may
  * be NULL.  Reading executes nothing that the file contains. */

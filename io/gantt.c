@@ -11,6 +11,7 @@
 #include "io/schedule.h"
 #include "io/units.h"
 #include "io/utf8.h"
+#include "mem/device.h"
 
 #define MOST_BARS 20000
 #define MOST_CRITICAL 4000
@@ -33,6 +34,8 @@ struct drawing {
     uint64_t n_critical; /* tasks on the critical path */
     struct bar *bars;
     uint64_t n_spans, n_bars, busy_ns;
+    uint32_t *lane_of; /* by worker, streams of devices being workers; TG_NONE: it is not drawn */
+    uint32_t n_workers, n_lanes, n_devices;
     double lane_height, lane_gap, bottom;
 };
 
@@ -45,7 +48,21 @@ static double x_of(const struct drawing *d, double ns)
 
 static double y_of(const struct drawing *d, uint32_t worker)
 {
-    return TOP + worker * (d->lane_height + d->lane_gap);
+    return TOP + d->lane_of[worker] * (d->lane_height + d->lane_gap);
+}
+
+/* "worker 3", "cuda:0 s1" */
+static const char *lane_name(const struct drawing *d, uint32_t worker, char *text, size_t size)
+{
+    struct tgi_run_device device;
+    uint32_t stream, i = worker < d->gantt->n_workers ? TG_NONE : tgi_run_device_of(d->gantt->run, worker, &stream);
+    if (i == TG_NONE) {
+        snprintf(text, size, "worker %u", worker);
+    } else {
+        tgi_run_device(d->gantt->run, i, &device);
+        snprintf(text, size, "%s:%u s%u", device.kind, device.ordinal, stream);
+    }
+    return text;
 }
 
 /* ---- Text ---------------------------------------------------------------------------------*/
@@ -92,7 +109,7 @@ static void collect_part(struct drawing *d, uint32_t i)
     const struct tgi_part *part = &d->schedule.parts[i];
     for (uint32_t t = 0; t < part->graph->n_tasks; t++) {
         const struct tgi_span *s = &part->spans[t];
-        if (!tgi_part_has_work(part, t) || s->worker >= d->gantt->n_workers)
+        if (!tgi_part_has_work(part, t) || s->worker >= d->n_workers)
             continue;
         d->bars[d->n_spans++] = (struct bar){s->start_ns, s->end_ns, s->end_ns - s->start_ns, s->worker,
                                              tgi_palette_kind(part->graph, &d->palette, t), i, t, 1};
@@ -103,14 +120,23 @@ static void collect_part(struct drawing *d, uint32_t i)
 static int collect_bars(struct drawing *d, struct tg_error *err)
 {
     d->bars = malloc((d->schedule.n_tasks + 1) * sizeof(*d->bars));
-    if (!d->bars)
+    d->n_devices = d->gantt->run ? tgi_run_n_devices(d->gantt->run) : 0;
+    d->n_workers = d->gantt->n_workers + d->n_devices * TGI_COMPUTE_LANES;
+    d->lane_of = malloc(((size_t)d->n_workers + 1) * sizeof(*d->lane_of));
+    if (!d->bars || !d->lane_of)
         return tgi_error_memory(err, "a picture of the schedule");
+    memset(d->lane_of, 0xff, d->n_workers * sizeof(*d->lane_of));
     for (uint32_t i = 0; i < d->schedule.n_parts; i++) {
         const struct tgi_part *part = &d->schedule.parts[i];
         collect_part(d, i);
         for (uint32_t k = 0; part->is_critical && k < part->path.n_tasks; k++)
             d->n_critical += tgi_part_has_work(part, part->path.tasks[k]);
     }
+    /* Workers have lanes in any case, streams if they executed anything. */
+    for (uint64_t i = 0; i < d->n_spans; i++)
+        d->lane_of[d->bars[i].worker] = 0;
+    for (uint32_t w = 0; w < d->n_workers; w++)
+        d->lane_of[w] = w < d->gantt->n_workers || d->lane_of[w] == 0 ? d->n_lanes++ : TG_NONE;
     qsort(d->bars, d->n_spans, sizeof(*d->bars), compare_bars);
     d->n_bars = d->n_spans;
     return 0;
@@ -148,7 +174,7 @@ static void write_bar(const struct drawing *d, const struct bar *bar)
     const struct tg_graph *g = part->graph;
     const struct tgi_span *span = &part->spans[bar->task];
     double x = x_of(d, (double)bar->start_ns), width = x_of(d, (double)bar->end_ns) - x;
-    char from[TGI_UNITS_SIZE], taken[TGI_UNITS_SIZE], count[TGI_UNITS_SIZE], scratch[32];
+    char from[TGI_UNITS_SIZE], taken[TGI_UNITS_SIZE], count[TGI_UNITS_SIZE], scratch[32], lane[32];
     const char *name = tgi_graph_task_name(g, bar->task, scratch);
     const char *kernel = tgi_palette_name(g->space, &d->palette, bar->kind);
     tgi_format_time((double)bar->start_ns, from, sizeof(from));
@@ -170,7 +196,7 @@ static void write_bar(const struct drawing *d, const struct bar *bar)
         fputs("\nkernel ", d->to);
         write_text(d->to, kernel);
     }
-    fprintf(d->to, "\n%s from %s on worker %u", taken, from, bar->worker);
+    fprintf(d->to, "\n%s from %s on %s", taken, from, lane_name(d, bar->worker, lane, sizeof(lane)));
     if (bar->n_tasks == 1 && span->ready_ns <= span->start_ns) {
         char waited[TGI_UNITS_SIZE];
         fprintf(d->to, "\nready %s before%s",
@@ -214,15 +240,18 @@ static void write_axis(const struct drawing *d)
 static void write_lanes(const struct drawing *d)
 {
     uint64_t bar = 0;
-    for (uint32_t w = 0; w < d->gantt->n_workers; w++) {
+    char name[32];
+    for (uint32_t w = 0; w < d->n_workers; w++) {
         uint64_t busy_ns = 0;
+        if (d->lane_of[w] == TG_NONE)
+            continue;
         for (; bar < d->n_bars && d->bars[bar].worker == w; bar++)
             busy_ns += d->bars[bar].busy_ns;
         fprintf(d->to, "<rect class=\"l\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>", LEFT,
                 y_of(d, w), WIDTH - LEFT - RIGHT, d->lane_height);
-        if (d->lane_height >= 10 || w % 4 == 0)
-            fprintf(d->to, "<text class=\"w\" x=\"%.1f\" y=\"%.1f\">worker %u &#183; %.0f %%</text>\n",
-                    LEFT - 8, y_of(d, w) + d->lane_height / 2 + 4, w,
+        if (d->lane_height >= 10 || d->lane_of[w] % 4 == 0)
+            fprintf(d->to, "<text class=\"w\" x=\"%.1f\" y=\"%.1f\">%s &#183; %.0f %%</text>\n",
+                    LEFT - 8, y_of(d, w) + d->lane_height / 2 + 4, lane_name(d, w, name, sizeof(name)),
                     100.0 * (double)busy_ns / (double)d->gantt->makespan_ns);
     }
 }
@@ -232,7 +261,7 @@ static void write_critical(const struct drawing *d, const struct tgi_part *part)
     const struct tgi_span *last = NULL;
     for (uint32_t i = 0; i < part->path.n_tasks; i++) {
         const struct tgi_span *s = &part->spans[part->path.tasks[i]];
-        if (!tgi_part_has_work(part, part->path.tasks[i]))
+        if (!tgi_part_has_work(part, part->path.tasks[i]) || s->worker >= d->n_workers)
             continue;
         double x = x_of(d, (double)s->start_ns), width = x_of(d, (double)s->end_ns) - x;
         if (last && last->worker != s->worker)
@@ -295,7 +324,8 @@ static void write_head(const struct drawing *d, double height)
 {
     const struct tg_graph *g = d->gantt->graph;
     char tasks[TGI_UNITS_SIZE], makespan[TGI_UNITS_SIZE], bound[TGI_UNITS_SIZE];
-    double area_ns = (double)d->busy_ns / d->gantt->n_workers;
+    /* Beside devices, whose kernels overlap, no sum of times bounds anything. */
+    double area_ns = d->n_devices ? 0 : (double)d->busy_ns / d->gantt->n_workers;
     double bound_ns = area_ns > d->schedule.critical_ns ? area_ns : d->schedule.critical_ns;
     fprintf(
         d->to,
@@ -313,9 +343,11 @@ static void write_head(const struct drawing *d, double height)
     fprintf(d->to, "</style>\n<rect width=\"%.0f\" height=\"%.0f\" fill=\"#fff\"/>\n"
             "<text x=\"%.0f\" y=\"26\" style=\"font-size:16px;font-weight:bold\">", WIDTH, height, LEFT);
     write_text(d->to, g->name && g->name[0] ? g->name : "graph");
-    fprintf(d->to, "</text><text x=\"%.0f\" y=\"44\">%s tasks on %u worker%s in %s; lower bound %s", LEFT,
-            tgi_format_count(d->n_spans, tasks, sizeof(tasks)), d->gantt->n_workers,
-            d->gantt->n_workers == 1 ? "" : "s",
+    fprintf(d->to, "</text><text x=\"%.0f\" y=\"44\">%s tasks on ", LEFT,
+            tgi_format_count(d->n_spans, tasks, sizeof(tasks)));
+    if (d->n_devices)
+        fprintf(d->to, "%u device%s and ", d->n_devices, d->n_devices == 1 ? "" : "s");
+    fprintf(d->to, "%u worker%s in %s; lower bound %s", d->gantt->n_workers, d->gantt->n_workers == 1 ? "" : "s",
             tgi_format_time((double)d->gantt->makespan_ns, makespan, sizeof(makespan)),
             tgi_format_time(bound_ns, bound, sizeof(bound)));
     if (!d->schedule.is_whole)
@@ -338,10 +370,10 @@ static uint32_t n_legend_rows(const struct drawing *d)
 
 static void write_picture(struct drawing *d)
 {
-    uint32_t n = d->gantt->n_workers;
+    uint32_t n = d->n_lanes;
     d->lane_height = n <= 4 ? 34 : n <= 32 ? 22 : n <= 96 ? 12 : 6;
     d->lane_gap = n <= 32 ? 4 : 1;
-    d->bottom = y_of(d, n);
+    d->bottom = TOP + n * (d->lane_height + d->lane_gap);
     double height = d->bottom + 30 + 20 * n_legend_rows(d);
     write_head(d, height);
     write_lanes(d);
@@ -375,6 +407,7 @@ int tgi_gantt_write(const struct tgi_gantt *gantt, FILE *to, struct tg_error *er
             rc = tgi_error(err, TG_E_WRITE, "cannot write the picture of the schedule");
     }
     free(d.bars);
+    free(d.lane_of);
     tgi_schedule_fini(&d.schedule);
     tgi_palette_fini(&d.palette);
     return rc;

@@ -1,4 +1,5 @@
-/* The schedule of a recorded run as an SVG picture: time from left to right, a lane for each worker. */
+/* The schedule of a recorded run as an SVG picture: time from left to right, a lane for each worker
+ * and for each stream of a device that executed tasks. */
 #ifndef TGI_IO_GANTT_H
 #define TGI_IO_GANTT_H
 
@@ -13,6 +14,7 @@ struct tgi_gantt {
     uint32_t n_workers;
     uint64_t makespan_ns;
     const struct tgi_rounds *rounds; /* of bodies; NULL: none */
+    const struct tg_run *run;        /* tells which devices there were; NULL: none */
 };
 
 /* Many spans are drawn merged with their neighbours, and the picture says so. */

@@ -219,6 +219,7 @@ struct tgi_reader {
     uint64_t resolved_slots; /* of the expression being compiled */
     bool resolved_float;
     uint32_t n_cuda;
+    bool has_counted_cuda; /* n_cuda is what ndev('cuda') gives, and not yet only the least of it */
 
     /* expansion */
     int64_t *slots_i;

@@ -34,11 +34,22 @@ static struct tgi_expr_name resolve(void *user, const char *name, size_t length)
     return found;
 }
 
+/* Asking a driver takes long, and few files want to know. */
+static uint32_t count_cuda(struct tgi_reader *r)
+{
+    if (r->options->count_cuda && !r->has_counted_cuda) {
+        uint32_t n = r->options->count_cuda(r->options->user);
+        r->n_cuda = n > r->n_cuda ? n : r->n_cuda;
+        r->has_counted_cuda = true;
+    }
+    return r->n_cuda;
+}
+
 static int64_t count_devices(void *user, const char *kind, size_t length)
 {
-    const struct tgi_reader *r = user;
+    struct tgi_reader *r = user;
     if (length == 4 && memcmp(kind, "cuda", 4) == 0)
-        return r->n_cuda;
+        return count_cuda(r);
     if (length == 3 && memcmp(kind, "cpu", 3) == 0)
         return 1;
     return -1;

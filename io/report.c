@@ -11,6 +11,7 @@
 #include "io/utf8.h"
 
 #define MOST_WORKER_ROWS 16
+#define MOST_CHARACTERS 60 /* of a name */
 #define SETTLE_MS 500 /* for tasks that a time limit left behind */
 
 struct work {
@@ -26,6 +27,10 @@ static uint64_t whole_ns(const struct tgi_report *r)
 {
     return r->stats.makespan_ns > r->last_end_ns ? r->stats.makespan_ns : r->last_end_ns;
 }
+
+/* Whose idle time is looked at: devices if there are any, else workers. */
+static uint32_t first_server(const struct tgi_report *r) { return r->n_devices ? r->n_workers : 0; }
+static uint32_t n_servers(const struct tgi_report *r) { return r->n_devices ? r->n_devices : r->n_workers; }
 
 static int compare_u64(const void *a, const void *b)
 {
@@ -75,6 +80,7 @@ static void sum_part(struct tgi_report *r, struct work *w, const struct tgi_part
         double flops = tgi_graph_cost(g, t).flops;
         k->op = g->nodes[t].op & TGI_NODE_OP;
         k->n_tasks++;
+        k->n_on_devices += part->spans[t].worker >= r->n_workers;
         k->total_ns += part->spans[t].end_ns - part->spans[t].start_ns;
         if (isfinite(flops) && flops > 0)
             k->flops += flops;
@@ -177,15 +183,22 @@ static void release_roots(const struct work *w, uint32_t i, uint32_t *releaser)
             releaser[number_of(part, t)] = kind;
 }
 
-/* A worker's gap before a task, up to when the task became ready, is blamed on the task whose end
- * made it ready; the rest of the gap is the scheduler's own. */
+/* Who was busy with a task: a worker, or a device as a whole, after the workers. */
+static uint32_t server_of(const struct tgi_report *r, uint32_t worker)
+{
+    uint32_t lane, device = tgi_run_device_of(r->run, worker, &lane);
+    return device == TG_NONE ? worker : r->n_workers + device;
+}
+
+/* The gap of a worker or device before a task, up to when the task became ready, is blamed on the task whose
+ * end made it ready; the rest of the gap is the scheduler's own. */
 static int blame_gaps(struct tgi_report *r, struct work *w, struct tg_error *err)
 {
     uint64_t n_tasks = w->schedule.n_tasks, n = 0;
     struct order *order = malloc((n_tasks + 1) * sizeof(*order));
     uint32_t *releaser = malloc((n_tasks + 1) * sizeof(*releaser));
     uint64_t *released_ns = calloc(n_tasks + 1, sizeof(*released_ns));
-    uint64_t *end_ns = calloc((size_t)r->n_workers + 1, sizeof(*end_ns));
+    uint64_t *end_ns = calloc((size_t)r->n_workers + r->n_devices + 1, sizeof(*end_ns));
     int rc = 0;
     if (!order || !releaser || !released_ns || !end_ns) {
         rc = tgi_error_memory(err, "the report of a run");
@@ -201,15 +214,18 @@ static int blame_gaps(struct tgi_report *r, struct work *w, struct tg_error *err
     for (uint64_t i = 0; i < n; i++) {
         const struct tgi_part *part = &w->schedule.parts[order[i].part];
         const struct tgi_span *s = &part->spans[order[i].task];
-        uint64_t *last = &end_ns[order[i].worker < r->n_workers ? order[i].worker : r->n_workers];
+        uint32_t server = server_of(r, order[i].worker);
+        uint64_t *last = &end_ns[server];
         uint64_t until = s->ready_ns < s->start_ns ? s->ready_ns : s->start_ns;
         uint32_t kind = releaser[number_of(part, order[i].task)];
-        if (until > *last && kind != TG_NONE)
+        if (until > *last && kind != TG_NONE && server >= first_server(r))
             w->by_kind[kind].idle_behind_ns += until - *last;
+        if (server >= r->n_workers && s->end_ns > *last) /* what overlaps counts once */
+            r->devices[server - r->n_workers].busy_ns += s->end_ns - (s->start_ns > *last ? s->start_ns : *last);
         if (s->end_ns > *last)
             *last = s->end_ns;
     }
-    for (uint32_t i = 0; i < r->n_workers; i++)
+    for (uint32_t i = first_server(r); i < first_server(r) + n_servers(r); i++)
         r->idle_end_ns += whole_ns(r) - end_ns[i];
 
 free_all:
@@ -227,12 +243,14 @@ static void measure_bounds(struct tgi_report *r, const struct work *w)
     if (!r->is_whole)
         return;
     uint64_t busy_ns = 0;
-    for (uint32_t k = 0; k < w->palette.n_kinds; k++)
+    for (uint32_t k = 0; k < w->palette.n_kinds && r->n_devices == 0; k++)
         busy_ns += w->by_kind[k].total_ns;
+    for (uint32_t i = 0; i < r->n_devices; i++)
+        busy_ns += r->devices[i].busy_ns;
     r->critical_path_ns = (uint64_t)w->schedule.critical_ns;
-    r->area_ns = r->n_workers ? busy_ns / r->n_workers : 0;
+    r->area_ns = n_servers(r) ? busy_ns / n_servers(r) : 0;
     r->bound_ns = r->area_ns > r->critical_path_ns ? r->area_ns : r->critical_path_ns;
-    uint64_t worker_ns = whole_ns(r) * r->n_workers;
+    uint64_t worker_ns = whole_ns(r) * n_servers(r);
     r->idle_ns = worker_ns > busy_ns ? worker_ns - busy_ns : 0;
 }
 
@@ -288,6 +306,20 @@ static void sum_flops(struct tgi_report *r)
     }
 }
 
+static int take_devices(struct tgi_report *r, struct tg_error *err)
+{
+    r->n_devices = tgi_run_n_devices(r->run);
+    if (r->n_devices == 0)
+        return 0;
+    r->devices = calloc(r->n_devices, sizeof(*r->devices));
+    if (!r->devices)
+        return tgi_error_memory(err, "the report of a run");
+    for (uint32_t i = 0; i < r->n_devices; i++)
+        tgi_run_device(r->run, i, &r->devices[i].run);
+    tgi_run_moved(r->run, &r->moved);
+    return 0;
+}
+
 int tgi_report_create(const struct tg_graph *g, struct tg_run *run, struct tgi_report *report,
                       struct tg_error *err)
 {
@@ -313,6 +345,10 @@ int tgi_report_create(const struct tg_graph *g, struct tg_run *run, struct tgi_r
     for (uint32_t i = 0; workers && i < r.n_workers; i++)
         r.workers[i] = (struct tgi_report_worker){workers[i].n_tasks, workers[i].busy_ns, workers[i].n_steals,
                                                   workers[i].n_parks};
+    if (is_settled && take_devices(&r, err)) {
+        tgi_report_fini(&r);
+        return TG_E_NO_MEMORY;
+    }
     const struct tgi_span *spans = is_settled ? tgi_run_spans(run) : NULL;
     for (uint32_t t = 0; spans && r.has_bodies && t < g->n_tasks; t++)
         r.n_cut += spans[t].state == TG_TASK_SKIPPED && spans[t].end_ns > 0;
@@ -331,6 +367,8 @@ void tgi_report_fini(struct tgi_report *report)
 {
     free(report->kernels);
     free(report->workers);
+    free(report->devices);
+    report->devices = NULL;
     report->kernels = NULL;
     report->workers = NULL;
 }
@@ -340,11 +378,18 @@ static const char *kernel_name(const struct tgi_report *r, const struct tgi_repo
     return r->graph->space->ops[k->op].name;
 }
 
-static const char *variant_of(const struct tgi_report *r, const struct tgi_report_kernel *k)
+/* What ran: on devices, on CPUs, or some of each. */
+static void format_variant(const struct tgi_report *r, const struct tgi_report_kernel *k, char *text, size_t size)
 {
     const struct tgi_op *op = &r->graph->space->ops[k->op];
-    const char *text = op->kind == TGI_OP_KERNEL ? tgi_run_variant_text(r->run, k->op) : "runtime";
-    return text ? text : "";
+    bool is_kernel = op->kind == TGI_OP_KERNEL;
+    const char *cpu = is_kernel ? tgi_run_variant_text(r->run, k->op) : "runtime",
+               *device = is_kernel ? tgi_run_device_text(r->run, k->op) : "runtime";
+    if (k->n_on_devices && k->n_on_devices < k->n_tasks && is_kernel)
+        snprintf(text, size, "%s (%llu), %s (%llu)", device, (unsigned long long)k->n_on_devices, cpu,
+                 (unsigned long long)(k->n_tasks - k->n_on_devices));
+    else
+        snprintf(text, size, "%s", k->n_on_devices ? device : cpu);
 }
 
 /* Those of bodies too, as often as they ran. */
@@ -353,6 +398,8 @@ static uint64_t tasks_that_ran(const struct tgi_report *r)
     uint64_t n = 0;
     for (uint32_t i = 0; i < r->n_workers; i++)
         n += r->workers[i].n_tasks;
+    for (uint32_t i = 0; i < r->n_devices; i++)
+        n += r->devices[i].run.n_tasks;
     return r->has_bodies ? n : r->stats.n_done + r->stats.n_failed;
 }
 
@@ -368,7 +415,7 @@ static bool knows_busy(const struct tgi_report *r)
 static void print_name(FILE *to, const char *name, int width)
 {
     int n = 0;
-    while (*name && n < 40) {
+    while (*name && n < MOST_CHARACTERS) {
         int length = tgi_utf8_length(name);
         if (length == 0 || tgi_utf8_is_control(name))
             putc('?', to);
@@ -436,6 +483,42 @@ static void print_workers(const struct tgi_report *r, FILE *to)
     }
 }
 
+static void print_devices(const struct tgi_report *r, FILE *to)
+{
+    fprintf(to, "\n  device           tasks%s   moved in  moved out  peak memory\n", knows_busy(r) ? "      busy" : "");
+    for (uint32_t i = 0; i < r->n_devices; i++) {
+        const struct tgi_run_device *d = &r->devices[i].run;
+        char name[32], n[TGI_UNITS_SIZE], in[TGI_UNITS_SIZE], out[TGI_UNITS_SIZE], peak[TGI_UNITS_SIZE];
+        snprintf(name, sizeof(name), "%s:%u", d->kind, d->ordinal);
+        fprintf(to, "  %-10s %11s", name, tgi_format_count(d->n_tasks, n, sizeof(n)));
+        if (knows_busy(r))
+            fprintf(to, "   %5.1f %%", share(r->devices[i].busy_ns, whole_ns(r)));
+        fprintf(to, " %10s %10s   %10s\n", tgi_format_bytes((double)d->in_bytes, in, sizeof(in)),
+                tgi_format_bytes((double)d->out_bytes, out, sizeof(out)),
+                tgi_format_bytes((double)d->peak_bytes, peak, sizeof(peak)));
+    }
+    const struct tgi_run_moved *m = &r->moved;
+    uint64_t bytes = m->to_device_bytes + m->to_host_bytes + m->peer_bytes;
+    char all[TGI_UNITS_SIZE], copies[TGI_UNITS_SIZE], least[TGI_UNITS_SIZE], spilled[TGI_UNITS_SIZE];
+    fprintf(to, "  moved: %s in %s cop%s", tgi_format_bytes((double)bytes, all, sizeof(all)),
+            tgi_format_count(m->n_copies, copies, sizeof(copies)), m->n_copies == 1 ? "y" : "ies");
+    if (m->has_least)
+        fprintf(to, "; %s is the least possible where tasks ran",
+                tgi_format_bytes((double)m->least_bytes, least, sizeof(least)));
+    if (m->spilled_bytes)
+        fprintf(to, "; %s for want of device memory", tgi_format_bytes((double)m->spilled_bytes, spilled, sizeof(spilled)));
+    fputc('\n', to);
+}
+
+/* Beside devices CPUs may have nothing to do. */
+static bool has_busy_workers(const struct tgi_report *r)
+{
+    bool any = r->n_devices == 0;
+    for (uint32_t i = 0; i < r->n_workers; i++)
+        any |= r->workers[i].n_tasks > 0;
+    return any;
+}
+
 static void print_kernels(const struct tgi_report *r, uint32_t top, FILE *to)
 {
     int width = 8;
@@ -450,7 +533,7 @@ static void print_kernels(const struct tgi_report *r, uint32_t top, FILE *to)
             has_flops ? "   GFLOP/s  " : "", "variant");
     for (uint32_t i = 0; i < n_rows; i++) {
         const struct tgi_report_kernel *k = &r->kernels[i];
-        char n[TGI_UNITS_SIZE], total[TGI_UNITS_SIZE], median[TGI_UNITS_SIZE], iqr[TGI_UNITS_SIZE];
+        char n[TGI_UNITS_SIZE], total[TGI_UNITS_SIZE], median[TGI_UNITS_SIZE], iqr[TGI_UNITS_SIZE], variant[256];
         fputs("  ", to);
         print_name(to, kernel_name(r, k), width);
         fprintf(to, " %11s %11s %11s ± %-9s", tgi_format_count(k->n_tasks, n, sizeof(n)),
@@ -462,7 +545,8 @@ static void print_kernels(const struct tgi_report *r, uint32_t top, FILE *to)
         else if (has_flops)
             fprintf(to, "%10s  ", "-");
         putc(' ', to);
-        print_name(to, variant_of(r, k), 0);
+        format_variant(r, k, variant, sizeof(variant));
+        print_name(to, variant, 0);
         fputc('\n', to);
     }
     if (r->n_kernels > n_rows)
@@ -484,7 +568,7 @@ static void print_waits(const struct tgi_report *r, FILE *to)
 {
     const struct tgi_report_kernel *worst = most_blamed(r);
     /* Not worth a line: hardly anybody waited. */
-    if (!knows_busy(r) || share(r->idle_ns, whole_ns(r) * r->n_workers) < 2)
+    if (!knows_busy(r) || share(r->idle_ns, whole_ns(r) * n_servers(r)) < 2)
         return;
     double behind = worst ? share(worst->idle_behind_ns, r->idle_ns) : 0,
            end = share(r->idle_end_ns, r->idle_ns);
@@ -496,15 +580,18 @@ static void print_waits(const struct tgi_report *r, FILE *to)
         print_name(to, kernel_name(r, worst), 0);
     }
     if (end >= 5)
-        fprintf(to, "%s%.0f %% %sat the end, with fewer tasks than workers", behind >= 5 ? ", " : "", end,
-                behind >= 5 ? "" : "of idle time ");
+        fprintf(to, "%s%.0f %% %sat the end, with fewer tasks than %s", behind >= 5 ? ", " : "", end,
+                behind >= 5 ? "" : "of idle time ", r->n_devices ? "devices" : "workers");
     fputc('\n', to);
 }
 
 void tgi_report_print(const struct tgi_report *report, uint64_t makespan_ns, uint32_t top, FILE *to)
 {
     print_bounds(report, makespan_ns, to);
-    print_workers(report, to);
+    if (report->n_devices)
+        print_devices(report, to);
+    if (has_busy_workers(report))
+        print_workers(report, to);
     if (report->is_recorded && report->n_kernels > 0) {
         print_kernels(report, top, to);
         print_waits(report, to);
@@ -542,6 +629,7 @@ static void put_kernels(const struct tgi_report *r, struct tgi_json *json)
     tgi_json_array(json, "kernels");
     for (uint32_t i = 0; i < r->n_kernels; i++) {
         const struct tgi_report_kernel *k = &r->kernels[i];
+        char variant[256];
         tgi_json_flat_object(json, NULL);
         tgi_json_string(json, "kernel", kernel_name(r, k));
         tgi_json_uint(json, "tasks", k->n_tasks);
@@ -552,16 +640,53 @@ static void put_kernels(const struct tgi_report *r, struct tgi_json *json)
         tgi_json_uint(json, "max_ns", k->max_ns);
         if (k->flops > 0 && k->total_ns > 0)
             tgi_json_double(json, "flop_per_s", k->flops / (double)k->total_ns * 1e9);
-        tgi_json_string(json, "variant", variant_of(r, k));
+        format_variant(r, k, variant, sizeof(variant));
+        tgi_json_string(json, "variant", variant);
+        if (r->n_devices)
+            tgi_json_uint(json, "device_tasks", k->n_on_devices);
         tgi_json_uint(json, "idle_behind_ns", k->idle_behind_ns);
         tgi_json_end(json);
     }
     tgi_json_end(json);
 }
 
+static void put_devices(const struct tgi_report *r, struct tgi_json *json)
+{
+    const struct tgi_run_moved *m = &r->moved;
+    char name[32];
+    tgi_json_array(json, "devices");
+    for (uint32_t i = 0; i < r->n_devices; i++) {
+        const struct tgi_run_device *d = &r->devices[i].run;
+        snprintf(name, sizeof(name), "%s:%u", d->kind, d->ordinal);
+        tgi_json_flat_object(json, NULL);
+        tgi_json_string(json, "device", name);
+        tgi_json_string(json, "name", d->name);
+        tgi_json_uint(json, "tasks", d->n_tasks);
+        if (knows_busy(r))
+            tgi_json_uint(json, "busy_ns", r->devices[i].busy_ns);
+        tgi_json_uint(json, "moved_in_bytes", d->in_bytes);
+        tgi_json_uint(json, "moved_out_bytes", d->out_bytes);
+        tgi_json_uint(json, "peak_bytes", d->peak_bytes);
+        tgi_json_end(json);
+    }
+    tgi_json_end(json);
+    tgi_json_flat_object(json, "moved");
+    tgi_json_uint(json, "to_device_bytes", m->to_device_bytes);
+    tgi_json_uint(json, "to_host_bytes", m->to_host_bytes);
+    tgi_json_uint(json, "peer_bytes", m->peer_bytes);
+    tgi_json_uint(json, "spilled_bytes", m->spilled_bytes);
+    tgi_json_uint(json, "copies", m->n_copies);
+    tgi_json_uint(json, "evictions", m->n_evictions);
+    if (m->has_least)
+        tgi_json_uint(json, "least_bytes", m->least_bytes);
+    tgi_json_end(json);
+}
+
 void tgi_report_json(const struct tgi_report *r, uint64_t makespan_ns, struct tgi_json *json)
 {
     put_bounds(r, makespan_ns, json);
+    if (r->n_devices)
+        put_devices(r, json);
     tgi_json_array(json, "workers");
     for (uint32_t i = 0; i < r->n_workers; i++) {
         tgi_json_flat_object(json, NULL);

@@ -8,7 +8,7 @@
 
 struct tgi_report_kernel {
     uint32_t kind, op;        /* op: one of its instances that ran */
-    uint64_t n_tasks;
+    uint64_t n_tasks, n_on_devices;
     uint64_t total_ns, median_ns, iqr_ns, min_ns, max_ns;
     double flops;             /* of the tasks that ran; 0: unknown */
     uint64_t idle_behind_ns;  /* workers had nothing to do until one of these tasks finished */
@@ -16,6 +16,11 @@ struct tgi_report_kernel {
 
 struct tgi_report_worker {
     uint64_t n_tasks, busy_ns, n_steals, n_parks;
+};
+
+struct tgi_report_device {
+    struct tgi_run_device run;
+    uint64_t busy_ns; /* at least one of its lanes was */
 };
 
 struct tgi_report {
@@ -36,6 +41,10 @@ struct tgi_report {
     uint32_t n_kernels;
     struct tgi_report_worker *workers;
     uint32_t n_workers;
+    /* If there are devices, area and idle times are theirs: CPUs do what is left to them. */
+    struct tgi_report_device *devices;
+    uint32_t n_devices;
+    struct tgi_run_moved moved;
 };
 
 /* The run is over. */
@@ -43,7 +52,7 @@ int tgi_report_create(const struct tg_graph *g, struct tg_run *run, struct tgi_r
                       struct tg_error *err);
 void tgi_report_fini(struct tgi_report *report);
 
-/* Two lines with the bounds, the tables, and what workers waited for.  `makespan_ns` is what rates
+/* Two lines with the bounds, the tables, what moved, and what workers waited for.  `makespan_ns` is what rates
  * refer to; top: most rows of kernels. */
 void tgi_report_print(const struct tgi_report *report, uint64_t makespan_ns, uint32_t top, FILE *to);
 /* The same as members of an object that is open. */

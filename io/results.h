@@ -24,6 +24,11 @@ int tgi_results_check(const struct tg_graph *graph, const char *folder, struct t
 int tgi_results_compare(const struct tg_graph *graph, const struct tg_run *a, const struct tg_run *b,
                         double rtol, double atol, struct tg_error *err);
 
+/* The same for runs on devices of another kind, whose kernels round elsewhere: elements of floating-point buffers
+ * may differ by what rounding can come to in their type, relative to the largest element of the buffer. */
+int tgi_results_compare_rounded(const struct tg_graph *graph, const struct tg_run *a, const struct tg_run *b,
+                                struct tg_error *err);
+
 /* "A[3,2] element (4,5)", for messages. */
 void tgi_results_format_element(const struct tgi_buffer *buffer, uint32_t tile, uint64_t element, char *text,
                                 size_t size);

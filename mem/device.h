@@ -5,7 +5,7 @@
  *
  * Lanes.  A device executes commands from several lanes, each in order, all at once.  Lanes of all
  * devices share one numbering: device i owns [i * n_lanes_each, (i + 1) * n_lanes_each), first its
- * compute lanes, then its copy lanes (TGI_LANE_*).  What order there must be between lanes is made
+ * plain and urgent compute lanes, then its copy lanes (TGI_LANE_*).  What order there must be between lanes is made
  * with events; mem/order.h keeps count of them so that no caller handles an event itself.
  *
  * Calling thread: one thread at a time calls anything that enqueues; memory and code may be asked for
@@ -25,7 +25,9 @@
 #define TGI_HOST_NODE 0u
 
 enum {
-    TGI_COMPUTE_LANES = 4,
+    TGI_PLAIN_LANES = 4,
+    TGI_URGENT_LANES = 2, /* the device prefers what they have to what the plain ones have */
+    TGI_COMPUTE_LANES = TGI_PLAIN_LANES + TGI_URGENT_LANES,
     TGI_LANE_IN = TGI_COMPUTE_LANES, /* from the host */
     TGI_LANE_OUT,                    /* to the host */
     TGI_LANE_PEER,                   /* from another device */

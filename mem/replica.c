@@ -339,7 +339,13 @@ static void fence_add(const struct tgi_replicas *r, struct block *b, struct tgi_
 
 static void count_copy(struct tgi_replicas *r, uint32_t from, uint32_t to, uint64_t bytes)
 {
+    if (from == to) /* on the device itself: nothing is moved */
+        return;
     r->stats.n_copies++;
+    if (from != TGI_HOST_NODE)
+        r->stats.out_bytes[from - 1] += bytes;
+    if (to != TGI_HOST_NODE)
+        r->stats.in_bytes[to - 1] += bytes;
     *(from == TGI_HOST_NODE ? &r->stats.to_device_bytes
       : to == TGI_HOST_NODE ? &r->stats.to_host_bytes
                             : &r->stats.peer_bytes) += bytes;
@@ -812,8 +818,6 @@ int tgi_replicas_copy(struct tgi_replicas *r, struct tgi_operand *to, struct tgi
     rc = transfer(r, lane, &t, waits, stamp_p, err);
     if (rc)
         return rc;
-    if (from->node == to->node && to->node != TGI_HOST_NODE) /* on the device itself: nothing was moved */
-        r->stats.n_copies--, r->stats.peer_bytes -= t.bytes;
     both[0] = *to, both[1] = *from;
     tgi_replicas_publish(r, both, 2, *stamp_p);
     return tgi_order_seal(r->order, lane, err);
@@ -876,6 +880,15 @@ int tgi_replicas_to_host(struct tgi_replicas *r, tg_buffer_id buffer, uint32_t t
     return 0;
 }
 
+int tgi_replicas_write_back(struct tgi_replicas *r, uint64_t word, struct tg_error *err)
+{
+    struct tgi_waits waits = {.n = 0}; /* the run waits for all lanes when it ends */
+    struct fetch f = {TGI_HOST_NODE, true, &waits, err};
+    if (word == TGI_WORD_NULL || !r->store->is_bound[buffer_index(r, tgi_space_buffer_of(r->space, tgi_word_tile(word)))])
+        return 0;
+    return for_pieces(r, word, host_piece, &f);
+}
+
 void tgi_replicas_host_wrote(struct tgi_replicas *r, uint32_t tile)
 {
     uint32_t n, first = pieces_of(r, tile, &n);
@@ -886,6 +899,29 @@ void tgi_replicas_host_wrote(struct tgi_replicas *r, uint32_t tile)
 }
 
 void tgi_replicas_stats(const struct tgi_replicas *r, struct tgi_replica_stats *stats_p) { *stats_p = r->stats; }
+
+uint32_t tgi_replicas_n_pieces(const struct tgi_replicas *r) { return r->n_pieces; }
+
+struct listing {
+    void (*fn)(void *user, uint32_t piece, uint64_t bytes);
+    void *user;
+};
+
+static int list_piece(struct tgi_replicas *r, const struct tgi_buffer *b, uint32_t tile, uint32_t piece, void *user)
+{
+    const struct listing *l = user;
+    uint64_t offset, bytes;
+    piece_span(r, b, tile, piece, &offset, &bytes);
+    l->fn(l->user, piece, bytes);
+    return 0;
+}
+
+void tgi_replicas_list_pieces(const struct tgi_replicas *r, uint64_t word,
+                              void (*fn)(void *user, uint32_t piece, uint64_t bytes), void *user)
+{
+    struct listing l = {fn, user};
+    for_pieces((struct tgi_replicas *)r, word, list_piece, &l);
+}
 
 uint32_t tgi_replicas_find(const struct tgi_replicas *r, uint32_t device, uint64_t address)
 {

@@ -89,13 +89,21 @@ uint64_t tgi_replicas_missing(const struct tgi_replicas *replicas, const uint64_
  * program's.  tile TG_NONE: all of the buffer.  Wait for `waits` before looking. */
 int tgi_replicas_to_host(struct tgi_replicas *replicas, tg_buffer_id buffer, uint32_t tile, struct tgi_waits *waits,
                          struct tg_error *err);
+/* Enqueues copies that make what `word` addresses valid on the host if its memory is the program's: nobody writes it
+ * again in this run, so it may go home while others work. */
+int tgi_replicas_write_back(struct tgi_replicas *replicas, uint64_t word, struct tg_error *err);
 
 struct tgi_replica_stats {
     uint64_t to_device_bytes, to_host_bytes, peer_bytes;
     uint64_t spilled_bytes;   /* of these: written back for want of memory, and fetched again after that */
     uint64_t n_copies, n_evictions;
+    uint64_t in_bytes[TGI_MAX_DEVICES], out_bytes[TGI_MAX_DEVICES]; /* by device: to and from it */
 };
 void tgi_replicas_stats(const struct tgi_replicas *replicas, struct tgi_replica_stats *stats_p);
+/* The pieces that an argument stands for, their numbers below n_pieces, and what each has of bytes. */
+uint32_t tgi_replicas_n_pieces(const struct tgi_replicas *replicas);
+void tgi_replicas_list_pieces(const struct tgi_replicas *replicas, uint64_t word,
+                              void (*fn)(void *user, uint32_t piece, uint64_t bytes), void *user);
 /* The tile whose memory on a device contains an address; TG_NONE: none has. */
 uint32_t tgi_replicas_find(const struct tgi_replicas *replicas, uint32_t device, uint64_t address);
 /* The most bytes in use on a device at once, of this run. */

@@ -30,6 +30,7 @@ struct tgi_offload_task {
     uint8_t node;         /* where it runs; constant while the instance runs, but for stealing */
     bool has_shape;
     bool has_locks;
+    bool is_last_writer; /* of a tile, in program order; constant */
     struct tgi_instance *instance;
     struct tgi_stamp stamp; /* where it was enqueued; lane TG_NONE: on no device */
     uint32_t n_later;       /* successors that have not been submitted yet */
@@ -69,6 +70,7 @@ struct tgi_offload_run {
     struct tgi_event *base[TGI_MAX_DEVICES]; /* of a recorded run: time zero of each device */
     int64_t base_ns[TGI_MAX_DEVICES]; /* the run's clock then */
     uint64_t n_device_tasks[TGI_MAX_DEVICES];
+    uint32_t n_starts;         /* the first one finds nothing on devices */
     struct tg_run *run;
     struct tgi_offload_run *next; /* among those that are active */
 };

@@ -50,6 +50,32 @@ static bool split_roots(struct tgi_instance *in)
     return true;
 }
 
+/* What the last task that writes a tile leaves there can go to the program's memory at once. */
+static bool mark_last_writers(struct tgi_instance *in)
+{
+    const struct tg_graph *g = in->graph;
+    uint8_t *is_written = calloc((size_t)g->space->n_tiles + 1, 1);
+    if (!is_written)
+        return false;
+    for (uint32_t t = g->n_tasks; t-- > 0;) {
+        const struct tgi_op *op = tgi_graph_op(g, t);
+        uint32_t n = tgi_graph_n_words(g, t);
+        for (uint32_t i = 0; i < n; i++) {
+            uint64_t word = g->args[g->nodes[t].args + i];
+            if (op->params[i].access == TG_SCALAR || op->params[i].access == TG_IN || word == TGI_WORD_NULL)
+                continue;
+            uint32_t tile = tgi_word_tile(word), n_tiles = 1;
+            if (tgi_word_range(word) == TGI_WORD_ALL) /* not written back early, nor what it overwrites */
+                n_tiles = tgi_space_buffer_of(g->space, tile)->n_tiles;
+            else
+                in->offload->tasks[t].is_last_writer |= !is_written[tile];
+            memset(is_written + tile, 1, n_tiles);
+        }
+    }
+    free(is_written);
+    return true;
+}
+
 int tgi_offload_instance_prepare(struct tgi_instance *in, struct tg_error *err)
 {
     const struct tg_graph *g = in->graph;
@@ -71,6 +97,8 @@ int tgi_offload_instance_prepare(struct tgi_instance *in, struct tg_error *err)
         oi->tasks[t].stamp = TGI_STAMP_NONE;
         oi->tasks[t].node = t < g->n_tasks ? node[t] : 0;
     }
+    if (!in->parent && !mark_last_writers(in)) /* a body runs again, or what follows it writes again */
+        return tgi_error_memory(err, "preparing a graph for devices");
     return 0;
 }
 
@@ -316,6 +344,7 @@ static void begin(void *arg)
     r->next = o->active;
     o->active = r;
     tgi_replicas_stats(r->replicas, &r->stats_before);
+    r->n_starts++;
     take_bases(run);
     run->begin_ns = tgi_now_ns();
     for (uint32_t i = 0; i < o->devices->n_devices; i++)
@@ -394,7 +423,11 @@ static void end(struct tg_run *run)
     struct tgi_replica_stats *s = &run->offload->stats, *before = &run->offload->stats_before;
     *s = (struct tgi_replica_stats){now.to_device_bytes - before->to_device_bytes, now.to_host_bytes - before->to_host_bytes,
                                     now.peer_bytes - before->peer_bytes, now.spilled_bytes - before->spilled_bytes,
-                                    now.n_copies - before->n_copies, now.n_evictions - before->n_evictions};
+                                    now.n_copies - before->n_copies, now.n_evictions - before->n_evictions, {0}, {0}};
+    for (uint32_t i = 0; i < o->devices->n_devices; i++) {
+        s->in_bytes[i] = now.in_bytes[i] - before->in_bytes[i];
+        s->out_bytes[i] = now.out_bytes[i] - before->out_bytes[i];
+    }
     for (uint32_t i = 0; i < o->devices->n_lanes; i++)
         o->lanes[i].tail = NULL; /* tasks go with the run */
     tgi_run_done(run);

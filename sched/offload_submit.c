@@ -75,26 +75,27 @@ static uint32_t make_operands(const struct tgi_instance *in, uint32_t task, uint
 /* ---- Lanes --------------------------------------------------------------------------------*/
 
 /* The lane of a predecessor that is its lane's last command saves an event and a wait; the latest one is
- * likely to finish last.  Else the lanes take turns. */
+ * likely to finish last.  Else the lanes take turns.  The most urgent class has lanes of its own. */
 static uint32_t choose_lane(struct tgi_offload *o, const struct tgi_instance *in, uint32_t task, uint32_t device)
 {
     const struct tgi_offload_instance *oi = in->offload;
-    uint32_t best = TG_NONE;
+    bool is_urgent = in->class_of && in->class_of[task] == TGI_N_CLASSES - 1;
+    uint32_t first = is_urgent ? TGI_PLAIN_LANES : 0, n = is_urgent ? TGI_URGENT_LANES : TGI_PLAIN_LANES, best = TG_NONE;
     for (uint32_t i = oi->first_pred[task]; i < oi->first_pred[task + 1]; i++) {
         struct tgi_stamp s = oi->tasks[oi->pred[i]].stamp;
-        if (s.lane != TG_NONE && tgi_lane_device(s.lane) == device && s.lane % TGI_LANES_EACH < TGI_COMPUTE_LANES &&
+        if (s.lane != TG_NONE && tgi_lane_device(s.lane) == device && s.lane % TGI_LANES_EACH - first < n &&
             tgi_order_is_tail(o->order, s))
             best = s.lane;
     }
     if (best != TG_NONE)
         return best;
-    uint32_t k = o->next_lane[device]++ % TGI_COMPUTE_LANES;
-    for (uint32_t i = 0; i < TGI_COMPUTE_LANES; i++) {
-        uint32_t lane = tgi_lane_of(device, (k + i) % TGI_COMPUTE_LANES);
+    uint32_t k = o->next_lane[device]++ % n;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t lane = tgi_lane_of(device, first + (k + i) % n);
         if (!tgi_order_n_pending(o->order, lane))
             return lane;
     }
-    return tgi_lane_of(device, k);
+    return tgi_lane_of(device, first + k);
 }
 
 /* What comes next is not what the others wait for: an event marks the point before it. */
@@ -241,8 +242,19 @@ static bool is_sink(const struct tgi_instance *in, uint32_t task)
     return in->nodes[task].succ == in->nodes[task + 1].succ;
 }
 
+static void write_back(struct tgi_offload *o, struct tgi_offload_task *t, const struct tgi_operand *operands, uint32_t n)
+{
+    struct tg_error err;
+    for (uint32_t i = 0; i < n; i++)
+        if (operands[i].access != TG_SCALAR && operands[i].access != TG_IN &&
+            tgi_word_range(operands[i].word) != TGI_WORD_ALL &&
+            tgi_replicas_write_back(t->instance->run->offload->replicas, operands[i].word, &err))
+            tgi_offload_fail_task(o, t, &err);
+}
+
 /* Enqueued: others may now be, and what must wait until it is done is watched. */
-static void enqueued(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi_stamp stamp)
+static void enqueued(struct tgi_offload *o, struct tgi_offload_task *t, const struct tgi_operand *operands, uint32_t n,
+                     struct tgi_stamp stamp)
 {
     struct tgi_instance *in = t->instance;
     uint32_t task = tgi_offload_id(t);
@@ -253,6 +265,8 @@ static void enqueued(struct tgi_offload *o, struct tgi_offload_task *t, struct t
     l->tail = t->n_later ? t : NULL;
     l->n_unsealed++;
     in->run->offload->n_device_tasks[tgi_lane_device(stamp.lane)]++;
+    if (t->is_last_writer)
+        write_back(o, t, operands, n);
     release_locks(o, t);
     if (!is_sink(in, task)) {
         complete(o, t);
@@ -307,7 +321,7 @@ static int enqueue(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi
     if (in->spans)
         watch_span(o, &span, stamp);
     tgi_replicas_publish(in->run->offload->replicas, operands, n, stamp);
-    enqueued(o, t, stamp);
+    enqueued(o, t, operands, n, stamp);
     return 0;
 }
 
@@ -325,7 +339,7 @@ static int enqueue_copy(struct tgi_offload *o, struct tgi_offload_task *t, struc
     int rc = tgi_replicas_copy(in->run->offload->replicas, &operands[0], &operands[1], lane, &waits, &is_enqueued, &stamp, err);
     if (rc)
         return rc;
-    enqueued(o, t, stamp);
+    enqueued(o, t, operands, 1, stamp);
     return 0;
 }
 
@@ -367,7 +381,7 @@ static int enqueue_collective(struct tgi_offload *o, struct tgi_offload_task *t,
             rc = tgi_order_wait(o->order, lanes[0], own, err);
     }
     if (rc == 0)
-        enqueued(o, t, tgi_order_append(o->order, lanes[0]));
+        enqueued(o, t, operands, n, tgi_order_append(o->order, lanes[0]));
     free(lanes);
     free(tiles);
     return rc;

@@ -4,7 +4,8 @@
 
 #include <stdlib.h>
 
-#include "sched/runtime.h"
+#include "sched/least_moved.h"
+#include "sched/offload.h"
 
 enum { ROUND_COUNTS_AS = 4 }; /* tasks, for what a round itself takes */
 
@@ -82,6 +83,37 @@ const struct tgi_worker_stats *tgi_run_worker_stats(const struct tg_run *run, ui
     return run->worker_stats;
 }
 
+uint32_t tgi_run_n_devices(const struct tg_run *run)
+{
+    return run->offload ? run->runtime->offload->devices->n_devices : 0;
+}
+
+void tgi_run_device(const struct tg_run *run, uint32_t i, struct tgi_run_device *device_p)
+{
+    const struct tgi_devices *ds = run->runtime->offload->devices;
+    const struct tgi_offload_run *o = run->offload;
+    *device_p = (struct tgi_run_device){ds->ops->kind, ds->info[i].name, ds->ordinal[i], o->n_device_tasks[i],
+                                        o->stats.in_bytes[i], o->stats.out_bytes[i], tgi_replicas_peak(o->replicas, i)};
+}
+
+uint32_t tgi_run_device_of(const struct tg_run *run, uint32_t worker, uint32_t *lane_p)
+{
+    uint32_t n = run->runtime->n_workers;
+    if (worker < n)
+        return TG_NONE;
+    *lane_p = (worker - n) % TGI_COMPUTE_LANES;
+    return (worker - n) / TGI_COMPUTE_LANES;
+}
+
+void tgi_run_moved(const struct tg_run *run, struct tgi_run_moved *moved_p)
+{
+    const struct tgi_replica_stats *s = &run->offload->stats;
+    struct tgi_run_moved m = {s->to_device_bytes, s->to_host_bytes, s->peer_bytes, s->spilled_bytes,
+                              s->n_copies, s->n_evictions, false, 0};
+    m.has_least = tgi_least_moved(run, &m.least_bytes);
+    *moved_p = m;
+}
+
 void tgi_runtime_progress(const struct tg_runtime *rt, uint64_t *n_tasks_p, uint64_t *busy_ns_p)
 {
     *n_tasks_p = *busy_ns_p = 0;
@@ -91,4 +123,6 @@ void tgi_runtime_progress(const struct tg_runtime *rt, uint64_t *n_tasks_p, uint
         *n_tasks_p += atomic_load_explicit(&counts->n_tasks, memory_order_relaxed);
         *busy_ns_p += atomic_load_explicit(&counts->busy_ns, memory_order_relaxed);
     }
+    if (rt->submitter)
+        *n_tasks_p += atomic_load_explicit(&rt->submitter->counts.n_tasks, memory_order_relaxed);
 }

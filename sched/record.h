@@ -52,11 +52,36 @@ const struct tgi_span *tgi_run_spans(const struct tg_run *run);
 const struct tgi_rounds *tgi_run_rounds(const struct tg_run *run);
 /* n_workers entries. */
 const struct tgi_worker_stats *tgi_run_worker_stats(const struct tg_run *run, uint32_t *n_workers_p);
-/* Tasks that the runtime's workers have finished or skipped so far, and the time they spent in those of
+/* What a run did on one device beside CPUs. */
+struct tgi_run_device {
+    const char *kind, *name; /* "cuda", "NVIDIA H200"; they belong to the runtime */
+    uint32_t ordinal;        /* on this machine, as in "cuda:1" */
+    uint64_t n_tasks;
+    uint64_t in_bytes, out_bytes; /* moved to and from it, other devices included */
+    uint64_t peak_bytes;     /* the most of its memory that tiles took at once */
+};
+/* The devices that a run can use, whether or not it did; 0 if it executes on CPUs alone. */
+uint32_t tgi_run_n_devices(const struct tg_run *run);
+void tgi_run_device(const struct tg_run *run, uint32_t i, struct tgi_run_device *device_p);
+/* What a run moved between memories. */
+struct tgi_run_moved {
+    uint64_t to_device_bytes, to_host_bytes, peer_bytes;
+    uint64_t spilled_bytes; /* of these: for want of memory on a device */
+    uint64_t n_copies, n_evictions;
+    /* What any way of moving data would have moved, with each task where it ran: a copy of what it reads for each
+     * memory that is not where it was written.  Known if every task ran and was recorded. */
+    bool has_least;
+    uint64_t least_bytes;
+};
+void tgi_run_moved(const struct tg_run *run, struct tgi_run_moved *moved_p);
+/* The device on which a span's worker is, with its lane there; TG_NONE: it is a CPU worker. */
+uint32_t tgi_run_device_of(const struct tg_run *run, uint32_t worker, uint32_t *lane_p);
+/* Tasks that the runtime's workers have finished or skipped, or submitted to devices, so far, and the time they spent in those of
  * recorded runs.  Any thread may ask at any time. */
 void tgi_runtime_progress(const struct tg_runtime *runtime, uint64_t *n_tasks_p, uint64_t *busy_ns_p);
-/* The name of the variant a kernel was resolved to on the CPU: "builtin gemm_nt f64 (blas)", "c
- * source", "function".  For reports. */
+/* The names of the variants a kernel was resolved to: "builtin gemm_nt f64", "c source", "function"; on devices
+ * "cublas dgemm", "cuda source".  Empty: none.  For reports. */
 const char *tgi_run_variant_text(const struct tg_run *run, uint32_t op);
+const char *tgi_run_device_text(const struct tg_run *run, uint32_t op);
 
 #endif

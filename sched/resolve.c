@@ -93,9 +93,12 @@ static int resolve_task(struct tg_run *run, const struct tg_graph *g, uint32_t t
     char scratch[16];
     const tgi_place cpus = TGI_PLACE_CPU | (tgi_place)0xffff << 48;
     bool has_code = run->offload && run->offload->codes[id];
+    /* A deterministic run on a runtime with devices is what runs there are compared with: on CPUs, wherever its tasks
+     * may run otherwise. */
+    bool is_reference = run->options.is_deterministic && run->runtime->offload;
     if (run->offload && attr && attr->on && !(attr->on & cpus))
         return 0; /* the placement sees to it */
-    if (attr && attr->on && !(attr->on & cpus)) {
+    if (!is_reference && attr && attr->on && !(attr->on & cpus)) {
         char place[64];
         tgi_place_format(attr->on, place, sizeof place);
         return tgi_error(err, TG_E_NO_DEVICE, "task \"%s\" may run on %s only, and there are CPUs only",
@@ -129,7 +132,8 @@ static int resolve_graph(struct tg_run *run, const struct tg_graph *g, struct tg
 int tgi_run_resolve(struct tg_run *run, struct tg_error *err)
 {
     const struct tgi_space *space = run->graph->space;
-    uint32_t n_cuda = run->offload ? run->runtime->offload->devices->n_devices : 0;
+    const struct tgi_offload *offload = run->runtime->offload;
+    uint32_t n_cuda = offload ? offload->devices->n_devices : 0;
     if (space->requires_cuda > n_cuda && n_cuda == 0)
         return tgi_error(err, TG_E_NO_DEVICE, "the graph requires %u CUDA device%s, and there are CPUs only",
                          space->requires_cuda, space->requires_cuda > 1 ? "s" : "");
@@ -167,6 +171,10 @@ void tgi_run_unresolve(struct tg_run *run)
 
 const char *tgi_run_variant_text(const struct tg_run *run, uint32_t op)
 {
-    const char *text = run->offload && run->offload->texts[op] ? run->offload->texts[op] : run->variant_text[op];
-    return text ? text : "";
+    return run->variant_text[op] ? run->variant_text[op] : "";
+}
+
+const char *tgi_run_device_text(const struct tg_run *run, uint32_t op)
+{
+    return run->offload && run->offload->texts[op] ? run->offload->texts[op] : "";
 }

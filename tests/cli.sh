@@ -8,6 +8,9 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 export TGRAPH_CACHE_DIR=$scratch/cache
 here=$PWD
+# Devices have tests of their own (devices.sh): here nothing depends on what the machine has.
+export TGRAPH_DEVICES=cpu
+no_driver() { env -u TGRAPH_DEVICES TGRAPH_CUDA_DRIVER=/nonexistent/libcuda.so.1 "$@"; }
 complain() {
     echo "$*"
     failed=1
@@ -81,8 +84,12 @@ want 1 "$TGRAPH" check "$scratch/unused.json" --werror
 want 3 "$TGRAPH" check "$scratch/broken.json"
 has err 'TG0101'
 want 3 "$TGRAPH" run "$scratch/nosuch.json"
-want 4 "$TGRAPH" run "$graph" -D cuda:0
-want 4 "$TGRAPH" run "$graph" --executor streams
+want 4 no_driver "$TGRAPH" run "$graph" -D cuda:0
+has err 'TG0707'
+want 2 "$TGRAPH" run "$graph" --executor streams
+has err 'does not go with'
+want 4 no_driver "$TGRAPH" run "$graph" --executor streams
+want 1 "$TGRAPH" run "$graph" --executor graph
 want 1 "$TGRAPH" run "$graph" --policy heft
 want 2 "$TGRAPH" run "$graph" --policy lukc
 want 4 "$TGRAPH" run "$graph" --mem 1KiB
@@ -142,7 +149,7 @@ want 1 "$TGRAPH" check "$graph" --max-file 10
 has err 'more than 10 bytes'
 want 0 "$TGRAPH" run --help
 has out 'scheduling policy (steal)'
-has out '(auto, cpu)'
+has out '(auto, cpu, streams)'
 
 # Progress: nothing unless asked for, when stderr is no terminal.
 want 124 "$TGRAPH" run "$spin" --timeout 700ms
@@ -233,8 +240,16 @@ is_empty err
 [ -z "$(find "$scratch" -name '*.??????' -newer "$spin" -name 'kept*')" ] || complain 'temporary files are left'
 
 # ---- Ctrl-C ---------------------------------------------------------------------------------
-"$TGRAPH" run "$spin" >"$scratch/out" 2>"$scratch/err" &
-sleep 0.5
+await_progress() { # of the run that writes to err; its first line comes when it has run for half a second
+    for _ in $(seq 200); do
+        [ -s "$scratch/err" ] && return
+        sleep 0.1
+    done
+    complain 'a long run shows no progress'
+}
+: >"$scratch/err"
+"$TGRAPH" --progress json run "$spin" >"$scratch/out" 2>"$scratch/err" &
+await_progress
 kill -INT $!
 wait $!
 [ $? = 130 ] || complain "Ctrl-C does not give 130"
@@ -248,8 +263,9 @@ cat >"$scratch/slow.json" <<'END'
   "tasks": [ { "id": "a", "kernel": "slow", "args": { "x": "x" } } ] }
 END
 want 0 "$TGRAPH" check "$scratch/slow.json" --compile --werror
-"$TGRAPH" run "$scratch/slow.json" >"$scratch/out" 2>&1 &
-sleep 0.5
+: >"$scratch/err"
+"$TGRAPH" --progress json run "$scratch/slow.json" >"$scratch/out" 2>"$scratch/err" &
+await_progress
 kill -INT $!
 sleep 0.2
 kill -INT $!

@@ -167,6 +167,7 @@ static void wrong_usage_is_2(void **state)
                                            {"devices", "x"},
                                            {"--format", "xml", "run", "g.json"},
                                            {"run", "g.json", "--mem", "lots"},
+                                           {"run", "g.json", "--device-mem", "lots"},
                                            {"run", "g.json", "--format"}};
     (void)state;
     for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++) {

@@ -234,7 +234,7 @@ static void assert_is_inert_svg(const char *svg)
 static char *gantt_of(const struct tg_graph *g, const struct tgi_span *spans, uint32_t n_workers,
                       uint64_t makespan_ns)
 {
-    struct tgi_gantt gantt = {g, spans, n_workers, makespan_ns, NULL};
+    struct tgi_gantt gantt = {g, spans, n_workers, makespan_ns, NULL, NULL};
     char *text = NULL;
     size_t size = 0;
     FILE *to = open_memstream(&text, &size);

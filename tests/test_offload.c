@@ -100,6 +100,30 @@ static void read_contents(struct tg_run *run, const struct tg_graph *g, struct c
         }
 }
 
+/* The program's own memory for every buffer. */
+static uint64_t bound[MAX_ELEMS];
+
+static void bind_all(struct tg_run *run, const struct tg_graph *g)
+{
+    struct tg_error err;
+    uint32_t n = 0;
+    for (uint32_t b = 0; b < g->space->n_buffers; b++, n += g->space->buffers[b - 1].n_tiles * TILE_ELEMS)
+        MUST(tg_run_bind(run, b, bound + n, &err));
+}
+
+static void fill_bound(void)
+{
+    for (uint32_t i = 0; i < MAX_ELEMS; i++)
+        bound[i] = mix64(i);
+}
+
+/* What a run has left in the program's memory, not asked for. */
+static void read_bound(struct contents *c, uint32_t n)
+{
+    memcpy(c->words, bound, n * sizeof(uint64_t));
+    c->n = n;
+}
+
 static struct random_shape draw_shape(struct dice *d)
 {
     struct random_shape s = {.n_buffers = 1 + roll(d, 4), .n_tiles = 1 + roll(d, 6), .n_tasks = 1 + roll(d, 60)};
@@ -145,15 +169,25 @@ static void compare_one(uint64_t seed)
     MUST(tg_runtime_create(&ro, &rt, &err));
     options.is_deterministic = true;
     MUST(tg_run_create(rt, r.graph, &options, &run, &err));
+    bool is_bound = roll(&d, 3) == 0;
+    if (is_bound)
+        bind_all(run, r.graph);
+    fill_bound();
     MUST(tg_run_execute(run, &err));
     read_contents(run, r.graph, &expected);
     tg_run_destroy(run);
     options.is_deterministic = false;
     options.is_recorded = roll(&d, 4) == 0;
     MUST(tg_run_create(rt, r.graph, &options, &run, &err));
+    if (is_bound)
+        bind_all(run, r.graph);
     for (int i = 0; i < 2; i++) {
+        fill_bound();
         MUST(tg_run_execute(run, &err));
-        read_contents(run, r.graph, &have);
+        if (is_bound)
+            read_bound(&have, expected.n);
+        else
+            read_contents(run, r.graph, &have);
         expect_no_violation(seed);
         for (uint32_t k = 0; k < have.n; k++)
             if (have.words[k] != expected.words[k]) {

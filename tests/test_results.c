@@ -227,6 +227,33 @@ static void the_first_difference_is_named_and_all_are_counted(void **state)
     tg_run_destroy(b);
 }
 
+static void rounding_is_relative_to_the_largest_element(void **state)
+{
+    (void)state;
+    tg_buffer_id x = add("x", TG_F32, 2, 2, 2, NULL, NULL), n = add("n", TG_I32, 2, 0, 0, NULL, NULL);
+    tg_buffer_id z = add("z", TG_F64, 1, 0, 0, NULL, NULL);
+    struct tg_run *a = run_graph(), *b = run_graph();
+    struct tg_error err;
+    float *small = tg_run_tile(a, x, 0);
+    ((float *)tg_run_tile(a, x, 3))[1] = ((float *)tg_run_tile(b, x, 3))[1] = 1000;
+    float kept = small[0];
+    small[0] = kept + 0.05f;
+    assert_int_equal(tgi_results_compare_rounded(graph, a, b, &err), 0);
+    small[0] = kept + 0.2f;
+    assert_int_equal(tgi_results_compare_rounded(graph, a, b, &err), TG_E_DIFFERS);
+    small[0] = NAN;
+    assert_int_equal(tgi_results_compare_rounded(graph, a, b, &err), TG_E_DIFFERS);
+    small[0] = kept;
+    *(double *)tg_run_tile(a, z, 0) = 0;
+    *(double *)tg_run_tile(b, z, 0) = -0.0;
+    assert_int_equal(tgi_results_compare_rounded(graph, a, b, &err), 0);
+    ((int32_t *)tg_run_tile(a, n, 0))[0] = 1000000;
+    ((int32_t *)tg_run_tile(b, n, 0))[0] = 1000001;
+    assert_int_equal(tgi_results_compare_rounded(graph, a, b, &err), TG_E_DIFFERS);
+    tg_run_destroy(a);
+    tg_run_destroy(b);
+}
+
 static void nan_equals_nan_and_nothing_else(void **state)
 {
     (void)state;
@@ -259,6 +286,7 @@ int main(void)
         TEST(what_is_saved_initialises_a_buffer_again),
         TEST(patterns_that_make_no_sense_write_nothing),
         TEST(the_first_difference_is_named_and_all_are_counted),
+        TEST(rounding_is_relative_to_the_largest_element),
         TEST(nan_equals_nan_and_nothing_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -881,10 +881,13 @@ static void a_task_that_fails_more_often_than_it_may_be_retried_fails(void **sta
 
 /* ---- Cancellation and limits --------------------------------------------------------------*/
 
+/* Whoever cancels waits for it. */
+static _Atomic int has_come_there;
 static int wait_a_little(void **args, const struct tg_context *ctx)
 {
     (void)args;
     (void)ctx;
+    atomic_store(&has_come_there, 1);
     usleep(200);
     return 0;
 }
@@ -893,6 +896,8 @@ static int wait_a_little(void **args, const struct tg_context *ctx)
 static _Atomic int holds_out;
 static int wait_to_be_cancelled(void **args, const struct tg_context *ctx)
 {
+    if (*(int64_t *)args[0] == 50)
+        atomic_store(&has_come_there, 1);
     for (int i = 0;
          *(int64_t *)args[0] == 50 && atomic_load(&holds_out) && i < 50000 && !tg_context_is_cancelled(ctx);
          i++)
@@ -902,7 +907,8 @@ static int wait_to_be_cancelled(void **args, const struct tg_context *ctx)
 
 static void *cancel_main(void *arg)
 {
-    usleep(3000);
+    while (!atomic_exchange(&has_come_there, 0))
+        usleep(100);
     tg_run_cancel(arg);
     return NULL;
 }
@@ -924,6 +930,7 @@ static void a_run_is_cancelled_from_another_thread_and_can_run_again(void **stat
         atomic_store(&holds_out, 1);
         for (int round = 0; round < 3; round++) {
             pthread_t canceller;
+            atomic_store(&has_come_there, 0);
             pthread_create(&canceller, NULL, cancel_main, run);
             assert_int_equal(tg_run_execute(run, &err), TG_E_CANCELLED);
             pthread_join(canceller, NULL);
@@ -984,6 +991,7 @@ static void a_loop_that_is_cancelled_ends_as_cancelled(void **state)
         MUST(tg_graph_add_task(g, &repeat, NULL, &err));
         options.is_deterministic = is_deterministic;
         struct tg_run *run = run_new(rt, g, &options);
+        atomic_store(&has_come_there, 0);
         pthread_create(&canceller, NULL, cancel_main, run);
         assert_int_equal(tg_run_execute(run, &err), TG_E_CANCELLED);
         pthread_join(canceller, NULL);

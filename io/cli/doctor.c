@@ -9,6 +9,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "gpu/blas.h"
+#include "gpu/collective.h"
+#include "gpu/module.h"
+#include "gpu/nvrtc.h"
 #include "graph/model.h"
 #include "io/json_out.h"
 #include "io/units.h"
@@ -182,15 +186,98 @@ static void try_graphviz(struct finding *f)
     free(process.output);
 }
 
+/* ---- GPUs ---------------------------------------------------------------------------------*/
+
+/* Opening them is what runs do first. */
+static void try_driver(struct finding *f)
+{
+    const struct tgi_cuda_api *api;
+    struct tgi_devices *devices;
+    struct tg_error err;
+    int rc = tgi_cuda_retain(&api, &err);
+    if (rc == TG_E_NO_LIBRARY || rc == TG_E_NO_DEVICE) {
+        found(f, VERDICT_OK, "graphs run on CPUs; what follows about GPUs does not matter then", "none: %s", err.text);
+        return;
+    }
+    if (rc) {
+        found(f, VERDICT_WARN, "graphs run on CPUs; install a driver for CUDA 12.0 or later", "%s", err.text);
+        return;
+    }
+    int version = api->version;
+    rc = tgi_cuda_open(0, &devices, &err);
+    if (rc) {
+        found(f, VERDICT_WARN, "graphs run on CPUs; see whether another program has the devices (nvidia-smi)", "%s", err.text);
+    } else {
+        uint32_t n = devices->n_devices;
+        found(f, VERDICT_OK, NULL, "for CUDA %d.%d; %u device%s can be opened, the first one is %s", version / 1000,
+              version % 1000 / 10, n, n == 1 ? "" : "s", devices->info[0].name);
+        devices->ops->close(devices);
+    }
+    tgi_cuda_release();
+}
+
+/* What is missing only matters where there is a device. */
+static void found_library(struct finding *f, int (*tell)(char *text, size_t size, struct tg_error *err), const char *todo)
+{
+    const struct tgi_cuda_api *api;
+    struct tg_error err;
+    char text[64];
+    if (tell(text, sizeof(text), &err) == 0) {
+        found(f, VERDICT_OK, NULL, "%s", text);
+        return;
+    }
+    bool has_device = tgi_cuda_retain(&api, NULL) == 0;
+    if (has_device)
+        tgi_cuda_release();
+    found(f, has_device ? VERDICT_WARN : VERDICT_OK, has_device ? todo : NULL, "none: %s", err.text);
+}
+
+static int tell_kernels(char *text, size_t size, struct tg_error *err)
+{
+    const char *path = getenv("TGRAPH_CUDA_KERNELS");
+    bool has_path = path && *path;
+    snprintf(text, size, "%s", has_path ? "those that TGRAPH_CUDA_KERNELS names" : "part of this build");
+    if (tgi_cuda_modules_has_builtin())
+        return 0;
+    snprintf(err->text, sizeof(err->text), "this build was made without nvcc");
+    return TG_E_NO_VARIANT;
+}
+
+static void try_kernels(struct finding *f)
+{
+    found_library(f, tell_kernels, "built-in kernels run on CPUs; build with nvcc in PATH, or CUDA=1");
+}
+
+static void try_nvrtc(struct finding *f)
+{
+    found_library(f, tgi_nvrtc_version, "kernels given as CUDA source cannot be compiled; install libnvrtc, or set TGRAPH_NVRTC");
+}
+
+static void try_cublas(struct finding *f)
+{
+    found_library(f, tgi_cublas_version, "matrix kernels on GPUs run slower; install libcublas, or set TGRAPH_CUBLAS");
+}
+
+static void try_cusolver(struct finding *f)
+{
+    found_library(f, tgi_cusolver_version,
+                  "factorisations of tiles on GPUs run slower; install libcusolver, or set TGRAPH_CUSOLVER");
+}
+
+static void try_nccl(struct finding *f)
+{
+    found_library(f, tgi_nccl_version, "the host performs collectives between GPUs; install libnccl2, or set TGRAPH_NCCL");
+}
+
 /* ---- The report ---------------------------------------------------------------------------*/
 
 static void print_text(const struct tgi_cli *cli, const struct finding *f)
 {
     static const char *const colors[] = {"\033[32m", "\033[33m", "\033[31m"};
-    printf("%s%-4s%s  %-10s  %s\n", cli->color_out ? colors[f->verdict] : "", verdict_names[f->verdict],
+    printf("%s%-4s%s  %-11s  %s\n", cli->color_out ? colors[f->verdict] : "", verdict_names[f->verdict],
            cli->color_out ? "\033[0m" : "", f->subject, f->text);
     if (f->todo)
-        printf("                  %s\n", f->todo);
+        printf("                   %s\n", f->todo);
 }
 
 int tgi_cli_doctor(struct tgi_cli *cli)
@@ -200,7 +287,9 @@ int tgi_cli_doctor(struct tgi_cli *cli)
         void (*try)(struct finding *f);
     } trials[] = {{"processors", try_processors}, {"binding", try_binding}, {"memory", try_memory},
                   {"compiler", try_compiler},     {"cache", try_cache},     {"BLAS", try_blas},
-                  {"Graphviz", try_graphviz}};
+                  {"Graphviz", try_graphviz},
+                  {"CUDA driver", try_driver},    {"GPU kernels", try_kernels}, {"NVRTC", try_nvrtc},
+                  {"cuBLAS", try_cublas},         {"cuSOLVER", try_cusolver}, {"NCCL", try_nccl}};
     struct tgi_json json = tgi_json_begin(stdout, TGI_JSON_PRETTY);
     bool wants_json = cli->format == TGI_FORMAT_JSON;
     enum verdict worst = VERDICT_OK;

@@ -1,5 +1,5 @@
 /* Graph files, as most commands take them. */
-#include "io/cli/cli.h"
+#include "io/cli/device_choice.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +54,7 @@ static char **list_params(const struct tgi_cli *cli, uint32_t *n_p)
 /* Passes diagnostics on and counts the errors among them. */
 struct listener {
     const struct tgi_cli *cli;
+    const struct tgi_device_choice *devices;
     uint32_t n_errors;
 };
 
@@ -64,16 +65,27 @@ static void on_diagnostic(void *user, const struct tg_diagnostic *diagnostic)
     tgi_cli_on_diagnostic((void *)listener->cli, diagnostic);
 }
 
+static uint32_t count_cuda(void *user)
+{
+    const struct listener *listener = user;
+    return tgi_device_choice_count(listener->devices);
+}
+
 int tgi_cli_load(const struct tgi_cli *cli, const char *path, enum tgi_cli_load what,
                  struct tg_graph **graph_p)
 {
     struct tg_load_options options = TG_LOAD_OPTIONS_INIT;
-    struct listener listener = {cli, 0};
+    struct tgi_device_choice devices = {0};
+    struct listener listener = {cli, &devices, 0};
+    int rc = offers(cli, "devices") ? tgi_device_choice_read(cli, &devices) : 0;
+    if (rc)
+        return rc;
     char **params = list_params(cli, &options.n_params);
     if (!params)
         return tgi_cli_fail(cli, TG_E_NO_MEMORY, "no memory to read \"%s\"", path);
     options.params = (const char *const *)params;
     options.on_diagnostic = on_diagnostic;
+    options.count_cuda = count_cuda;
     options.user = &listener;
     options.allow_plugins = offers(cli, "allow-plugins") && tgi_cli_has(cli, "allow-plugins");
     if (offers(cli, "max-file"))
@@ -83,7 +95,7 @@ int tgi_cli_load(const struct tgi_cli *cli, const char *path, enum tgi_cli_load 
 
     struct tg_graph *graph = NULL;
     struct tg_error err = {0};
-    int rc = tg_graph_load(path, &options, &graph, &err);
+    rc = tg_graph_load(path, &options, &graph, &err);
     free_params(params);
     /* The errors of the file itself have been printed one by one. */
     if (rc)

@@ -7,6 +7,7 @@
 #include "io/units.h"
 #include "io/utf8.h"
 #include "io/verify.h"
+#include "sched/record.h"
 
 /* Sums whose terms come in another order differ by rounding. */
 #define REORDERED_RTOL 1e-5
@@ -95,6 +96,8 @@ int tgi_cli_results_compare(const struct tgi_cli *cli, const struct tg_graph *g,
     results->is_exact = rc == 0;
     if (rc == TG_E_DIFFERS && may_reorder(g))
         rc = tgi_results_compare(g, run, sequential, REORDERED_RTOL, REORDERED_ATOL, &err);
+    if (rc == TG_E_DIFFERS && tgi_run_n_devices(run))
+        rc = tgi_results_compare_rounded(g, run, sequential, &err);
     tg_run_destroy(sequential);
     results->is_compared = rc == 0 || rc == TG_E_DIFFERS;
     results->is_same = rc == 0;

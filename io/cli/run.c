@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "graph/model.h"
 #include "io/cli/crash.h"
+#include "io/cli/device_choice.h"
 #include "io/cli/progress.h"
 #include "io/cli/results.h"
 #include "io/gantt.h"
@@ -23,11 +23,12 @@
 struct job {
     const struct tgi_cli *cli;
     const struct tg_graph *graph;
+    struct tgi_device_choice devices;
     struct tg_runtime *runtime;
     struct tg_run *run;
     struct tg_run_options options;
     uint64_t *makespans_ns; /* of the measured runs */
-    uint32_t n_measured, n_workers;
+    uint32_t n_measured, n_workers, n_devices; /* n_devices 0: CPUs alone */
     int status;             /* of the last run, with err */
     struct tg_error err;
     struct tgi_cli_results results;
@@ -36,42 +37,52 @@ struct job {
 
 /* ---- Options ------------------------------------------------------------------------------*/
 
-/* "cpu", "cpu:4"; other devices are named in CLI.md's grammar, SPEC+SPEC, and not there yet. */
-static int parse_devices(const struct tgi_cli *cli, const char *spec, uint32_t *n_workers_p)
+/* Which executor the devices imply; --executor can only agree. */
+static int check_executor(const struct tgi_cli *cli, struct tgi_device_choice *devices)
 {
-    int64_t n;
-    if (strncmp(spec, "cuda", 4) == 0 || strstr(spec, "+cuda"))
-        return tgi_cli_fail(cli, TG_E_NO_DEVICE,
-                            "-D %s: there is no cuda device; this build runs graphs on CPUs", spec);
-    if (strcmp(spec, "cpu") == 0)
+    static const char *const later[] = {"graph", "resident", "mixed"};
+    const char *executor = tgi_cli_text(cli, "executor", "auto");
+    for (size_t i = 0; i < sizeof(later) / sizeof(*later); i++) {
+        if (strcmp(executor, later[i]) == 0)
+            return tgi_cli_fail(cli, TG_E_UNSUPPORTED, "executor \"%s\" is not part of this build; there is auto, cpu"
+                                " and streams", executor);
+    }
+    if (strcmp(executor, "auto") == 0)
         return 0;
-    if (strncmp(spec, "cpu:", 4) != 0 || !tgi_cli_parse_int(spec + 4, &n) || n < 1 || n > 4096)
-        return tgi_cli_usage(cli, "-D: \"%s\" is neither cpu nor cpu:N with N from 1 to 4096", spec);
-    *n_workers_p = (uint32_t)n;
+    if (strcmp(executor, "cpu") != 0 && strcmp(executor, "streams") != 0)
+        return tgi_cli_usage(cli, "there is no executor \"%s\"; there is auto, cpu and streams", executor);
+    bool wants_cuda = strcmp(executor, "streams") == 0;
+    if (devices->is_given && devices->has_cuda != wants_cuda)
+        return tgi_cli_usage(cli, "--executor %s does not go with the devices that are asked for", executor);
+    devices->is_given = true;
+    devices->has_cuda = wants_cuda;
+    return 0;
+}
+
+static int check_devices(const struct tgi_cli *cli, struct tgi_device_choice *devices)
+{
+    int rc = tgi_device_choice_read(cli, devices);
+    if (rc == 0)
+        rc = check_executor(cli, devices);
+    if (rc || !tgi_cli_has(cli, "deterministic"))
+        return rc;
+    if (devices->has_cuda)
+        return tgi_cli_usage(cli, "--deterministic executes one task at a time on CPUs; it does not go with cuda devices");
+    devices->is_given = true;
     return 0;
 }
 
 static int check_choices(const struct tgi_cli *cli)
 {
     static const char *const later_policies[] = {"heft", "bandwidth", "eager"};
-    static const char *const later_executors[] = {"streams", "graph", "resident", "mixed"};
-    const char *policy = tgi_cli_text(cli, "policy", "steal"),
-               *executor = tgi_cli_text(cli, "executor", "auto");
+    const char *policy = tgi_cli_text(cli, "policy", "steal");
     for (size_t i = 0; i < sizeof(later_policies) / sizeof(*later_policies); i++) {
         if (strcmp(policy, later_policies[i]) == 0)
             return tgi_cli_fail(cli, TG_E_UNSUPPORTED,
                                 "policy \"%s\" is not part of this build; there is steal", policy);
     }
-    for (size_t i = 0; i < sizeof(later_executors) / sizeof(*later_executors); i++) {
-        if (strcmp(executor, later_executors[i]) == 0)
-            return tgi_cli_fail(cli, TG_E_NO_DEVICE,
-                                "executor \"%s\" needs a cuda device; this build runs graphs on CPUs",
-                                executor);
-    }
     if (strcmp(policy, "steal") != 0)
         return tgi_cli_usage(cli, "there is no policy \"%s\"; there is steal", policy);
-    if (strcmp(executor, "cpu") != 0 && strcmp(executor, "auto") != 0)
-        return tgi_cli_usage(cli, "there is no executor \"%s\"; there is auto and cpu", executor);
     const char *gantt = tgi_cli_text(cli, "gantt", "-"), *dot = strrchr(gantt, '.');
     bool is_special = strcmp(gantt, "-") == 0 || strncmp(gantt, "/dev/", 5) == 0;
     if (!is_special && (!dot || strcmp(dot, ".svg") != 0))
@@ -97,30 +108,86 @@ static void set_options(struct job *job)
             MOST_RECORDED);
 }
 
-static int create_run(struct job *job)
+/* Nobody has asked for devices: GPUs are used if they are here and of use. */
+static int choose_devices(struct job *job, bool *is_optional_p)
+{
+    char why[512];
+    uint32_t n;
+    struct tg_error err;
+    *is_optional_p = false;
+    if (job->devices.is_given)
+        return 0;
+    enum tgi_cuda_use use = tgi_cuda_use_of(job->graph, why, sizeof(why));
+    if (use == TGI_CUDA_USELESS)
+        return 0;
+    int rc = tgi_cuda_count(&n, &err);
+    if (rc && use == TGI_CUDA_NEEDED)
+        return tgi_cli_fail(job->cli, TG_E_NO_DEVICE, "%s, and there is none: %s", why, err.text);
+    /* Most machines have no driver, or no device; what else keeps one from being used is worth a word. */
+    if (rc && ((rc != TG_E_NO_LIBRARY && rc != TG_E_NO_DEVICE) || getenv("TGRAPH_CUDA_DRIVER")))
+        tgi_cli_warn(job->cli, "the graph runs on CPUs: %s", err.text);
+    job->devices.has_cuda = rc == 0;
+    *is_optional_p = rc == 0 && use == TGI_CUDA_USEFUL;
+    return 0;
+}
+
+static int create_runtime(struct job *job)
 {
     const struct tgi_cli *cli = job->cli;
     struct tg_runtime_options options = TG_RUNTIME_OPTIONS_INIT;
-    int rc = parse_devices(cli, tgi_cli_text(cli, "devices", "cpu"), &options.n_workers);
-    if (rc)
-        return rc;
+    char devices[128];
+    options.n_workers = job->devices.n_workers;
     options.memory_bytes = tgi_cli_bytes(cli, "mem", 0);
+    options.device_bytes = tgi_cli_bytes(cli, "device-mem", 0);
     options.on_thread = tgi_cli_prepare_thread;
-    tgi_cli_name_crashes(cli);
+    if (job->devices.has_cuda) {
+        tgi_device_choice_format(&job->devices, devices, sizeof(devices));
+        options.devices = devices;
+    }
     /* Workers inherit the mask: signals are for this thread, so that they interrupt no kernel. */
     sigset_t signals, before;
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &signals, &before);
-    rc = tg_runtime_create(&options, &job->runtime, &job->err);
+    int rc = tg_runtime_create(&options, &job->runtime, &job->err);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return rc;
+}
+
+static int create_run_on(struct job *job)
+{
+    int rc = create_runtime(job);
+    if (rc == 0)
+        rc = tg_run_create(job->runtime, job->graph, &job->options, &job->run, &job->err);
+    if (rc) {
+        tg_runtime_destroy(job->runtime);
+        job->runtime = NULL;
+    }
+    return rc;
+}
+
+static int create_run(struct job *job)
+{
+    bool is_optional;
+    int rc = choose_devices(job, &is_optional);
     if (rc)
-        return tgi_cli_error(cli, &job->err);
-    job->n_workers = tg_runtime_n_workers(job->runtime);
+        return rc;
+    tgi_cli_name_crashes(job->cli);
     set_options(job);
-    if (tg_run_create(job->runtime, job->graph, &job->options, &job->run, &job->err))
-        return tgi_cli_error(cli, &job->err);
+    rc = create_run_on(job);
+    /* Devices that nobody asked for may be in use by others, or lack a library. */
+    if (rc && is_optional && tg_status_exit_code(rc) == TGI_EXIT_ENVIRONMENT) {
+        tgi_cli_warn(job->cli, "the graph runs on CPUs (-D cpu asks for that): %s", job->err.text);
+        job->devices.has_cuda = false;
+        rc = create_run_on(job);
+    }
+    if (rc)
+        return tgi_cli_error(job->cli, &job->err);
+    job->n_workers = tg_runtime_n_workers(job->runtime);
+    job->n_devices = tgi_run_n_devices(job->run);
+    if (job->devices.has_cuda && job->devices.is_given && job->n_devices == 0)
+        tgi_cli_warn(job->cli, "no task of this graph runs on a cuda device");
     return 0;
 }
 
@@ -131,7 +198,7 @@ static bool execute_once(struct job *job, bool is_measured)
 {
     struct tg_run_stats stats;
     struct tgi_cli_progress *progress =
-        tgi_cli_progress_begin(job->cli, job->runtime, job->graph, job->options.is_recorded);
+        tgi_cli_progress_begin(job->cli, job->runtime, job->graph, job->options.is_recorded && job->n_devices == 0);
     job->status = tg_run_start(job->run, &job->err);
     if (job->status == 0)
         job->status = tg_run_wait(job->run, &job->err);
@@ -183,7 +250,7 @@ static int draw_gantt(struct job *job)
     struct tg_run_stats stats;
     if (tg_run_stats(job->run, &stats, &err))
         return tgi_cli_error(job->cli, &err);
-    struct tgi_gantt gantt = {job->graph, spans, stats.n_workers, stats.makespan_ns, tgi_run_rounds(job->run)};
+    struct tgi_gantt gantt = {job->graph, spans, stats.n_workers, stats.makespan_ns, tgi_run_rounds(job->run), job->run};
     int rc = tgi_gantt_write(&gantt, job->gantt.file, &err);
     if (rc == 0)
         rc = tgi_output_finish(&job->gantt, &err);
@@ -214,9 +281,27 @@ static const char *outcome(const struct job *job)
     }
 }
 
-static const char *executor_text(const struct job *job)
+static const char *executor_name(const struct job *job)
 {
-    return job->options.is_deterministic ? "cpu, deterministic" : "cpu";
+    return job->n_devices ? "streams" : "cpu";
+}
+
+/* "4 x NVIDIA H200 + 8 CPU workers"; devices of one name that stand together are counted. */
+static void print_devices(const struct job *job)
+{
+    struct tgi_run_device device, next;
+    for (uint32_t i = 0, n; i < job->n_devices; i += n) {
+        tgi_run_device(job->run, i, &device);
+        for (n = 1; i + n < job->n_devices; n++) {
+            tgi_run_device(job->run, i + n, &next);
+            if (strcmp(next.name, device.name) != 0)
+                break;
+        }
+        printf("%u x ", n);
+        tgi_utf8_print(stdout, device.name);
+        printf(" + ");
+    }
+    printf("%u%s worker%s", job->n_workers, job->n_devices ? " CPU" : "", job->n_workers == 1 ? "" : "s");
 }
 
 /* Of the tasks of the outermost graph; those of bodies are in the tables. */
@@ -235,12 +320,13 @@ static void print_text(const struct job *job, const struct tgi_report *report, u
     char a[TGI_UNITS_SIZE], b[TGI_UNITS_SIZE], c[TGI_UNITS_SIZE], d[TGI_UNITS_SIZE];
     const struct tg_graph *g = job->graph;
     tgi_utf8_print(stdout, g->name && g->name[0] ? g->name : "graph");
-    printf(": %s task%s, %s edge%s, %s tile%s (%s) on %u worker%s, policy steal, executor %s\n",
+    printf(": %s task%s, %s edge%s, %s tile%s (%s) on ",
            tgi_format_count(g->n_tasks, a, sizeof(a)),
            g->n_tasks == 1 ? "" : "s", tgi_format_count(report->n_edges, b, sizeof(b)),
            report->n_edges == 1 ? "" : "s", tgi_format_count(report->n_tiles, c, sizeof(c)),
-           report->n_tiles == 1 ? "" : "s", tgi_format_bytes((double)report->data_bytes, d, sizeof(d)),
-           job->n_workers, job->n_workers == 1 ? "" : "s", executor_text(job));
+           report->n_tiles == 1 ? "" : "s", tgi_format_bytes((double)report->data_bytes, d, sizeof(d)));
+    print_devices(job);
+    printf(", policy steal, executor %s%s\n", executor_name(job), job->options.is_deterministic ? ", deterministic" : "");
     if (strcmp(outcome(job), "ok") != 0)
         print_counts(job, report);
     tgi_report_print(report, median_ns, (uint32_t)tgi_cli_int(job->cli, "top", TOP_KERNELS), stdout);
@@ -276,7 +362,7 @@ static void print_json(const struct job *job, const struct tgi_report *report, u
     tgi_json_uint(&json, "data_bytes", report->data_bytes);
     tgi_json_uint(&json, "n_workers", job->n_workers);
     tgi_json_string(&json, "policy", "steal");
-    tgi_json_string(&json, "executor", "cpu");
+    tgi_json_string(&json, "executor", executor_name(job));
     tgi_json_bool(&json, "is_deterministic", job->options.is_deterministic);
     if (job->options.is_deterministic)
         tgi_json_uint(&json, "seed", job->options.seed);
@@ -354,6 +440,8 @@ int tgi_cli_run(struct tgi_cli *cli)
     struct job job = {.cli = cli, .gantt = {.slot = -1}};
     struct tg_graph *graph;
     int rc = check_choices(cli);
+    if (rc == 0)
+        rc = check_devices(cli, &job.devices);
     if (rc == 0)
         rc = tgi_cli_load(cli, cli->operands[0], TGI_LOAD_AND_FREEZE, &graph);
     if (rc)

@@ -18,6 +18,8 @@
 /* Options that several commands share, so that they read the same everywhere. */
 #define PARAM LIST("param", 'p', ASSIGN, "NAME=EXPR", "override a value of the graph's \"params\"")
 #define MAX_FILE VALUE("max-file", 0, BYTES, "SIZE", "largest .json file to read; 64MiB if not given")
+#define DEVICES(brief) VALUE("devices", 'D', TEXT, "SPEC", brief)
+#define COUNTED_DEVICES DEVICES("devices that ndev('cuda') counts, as for run; named ones need not be here")
 #define OUTPUT(what) VALUE("output", 'o', FILE, "FILE", what)
 #define PLUGINS SWITCH("allow-plugins", 0, "let kernels come from shared objects that the graph names")
 
@@ -37,19 +39,21 @@ const struct tgi_cli_option tgi_cli_globals[] = {
 
 static const struct tgi_cli_option run_options[] = {
     PARAM,
-    VALUE("devices", 'D', TEXT, "SPEC", "devices to use: cpu for all cores, cpu:N for N workers"),
+    DEVICES("devices to use: cpu, cpu:N for N workers, cuda, cuda:0,1, joined by +; GPUs of use and all cores if"
+            " not given"),
     RANGE("repeat", 0, "N", 1, 1000000, "run N times on fresh data; times are of all of them"),
     RANGE("warmup", 0, "N", 0, 1000000, "run N times before measuring"),
     SWITCH("verify", 0, "evaluate the graph's \"checks\" on the results"),
     {"compare", 0, TGI_CLI_CHOICE, "WHAT", "also run the graph one task at a time and compare all data",
      "sequential", 0, 0, false},
     {"policy", 0, TGI_CLI_TEXT, "NAME", "scheduling policy", "steal", 0, 0, false},
-    {"executor", 0, TGI_CLI_TEXT, "NAME", "what executes the graph", "auto|cpu", 0, 0, false},
+    {"executor", 0, TGI_CLI_TEXT, "NAME", "what executes the graph", "auto|cpu|streams", 0, 0, false},
     SWITCH("keep-going", 'k', "after a failure, still run what does not depend on it"),
     VALUE("timeout", 0, TIME, "TIME", "stop a run that takes longer; 0: never"),
     SWITCH("deterministic", 0, "one task at a time, in an order that depends on --seed alone"),
     RANGE("seed", 0, "N", 0, 0, "order of a deterministic run; 0 is program order"),
-    VALUE("mem", 0, BYTES, "SIZE", "most memory that buffers may take"),
+    VALUE("mem", 0, BYTES, "SIZE", "most host memory that buffers may take"),
+    VALUE("device-mem", 0, BYTES, "SIZE", "most memory to use on each device; most of what is free if not given"),
     MAX_FILE,
     VALUE("save-dir", 0, FOLDER, "DIR", "where buffers with \"save\" are written; . if not given"),
     VALUE("gantt", 0, FILE, "FILE", "draw the schedule of the last run; FILE ends in .svg"),
@@ -60,6 +64,7 @@ static const struct tgi_cli_option run_options[] = {
 
 static const struct tgi_cli_option check_options[] = {
     PARAM,
+    COUNTED_DEVICES,
     SWITCH("compile", 0, "also compile the kernels that are given as C source"),
     SWITCH("werror", 0, "treat warnings as errors"),
     {"warn", 'W', TGI_CLI_TEXT, "NAME", "switch a warning on, or off as no-NAME",
@@ -71,6 +76,7 @@ static const struct tgi_cli_option check_options[] = {
 
 static const struct tgi_cli_option expand_options[] = {
     PARAM,
+    COUNTED_DEVICES,
     OUTPUT("write to FILE, .json or .jsonl; stdout if not given"),
     SWITCH("jsonl", 0, "write JSON Lines"),
     SWITCH("stats", 0, "print what the graph consists of instead of the graph"),
@@ -81,6 +87,7 @@ static const struct tgi_cli_option expand_options[] = {
 
 static const struct tgi_cli_option export_options[] = {
     PARAM,
+    COUNTED_DEVICES,
     OUTPUT("write to FILE; its extension decides the form unless --type does"),
     CHOICE("type", 't', "dot|svg|png|pdf|mermaid|json|jsonl", "form of the output"),
     CHOICE("view", 0, "auto|graph|types", "every task, or a node for each kernel; auto: types above"
@@ -158,15 +165,19 @@ static const struct tgi_cli_option help_options[] = {
 
 const struct tgi_cli_command tgi_cli_commands[] = {
     {"run", tgi_cli_run, "FILE", NULL, 1, 1, "execute a graph",
-     "Runs the graph on the cores of this machine and ends with a summary: how long it took, how far that is"
-     " from the lower bound that the measured tasks imply, and where the time went, by worker and by kernel."
+     "Runs the graph on the cores and CUDA devices of this machine and ends with a summary: how long it took, how far"
+     " that is from the lower bound that the measured tasks imply, and where the time went, by worker and by kernel."
      "\n\n"
+     "-D chooses the devices: cpu, cpu:N, cuda, cuda:0,1 or one of each, as in cuda:0,1+cpu:8.  A task that both can"
+     " execute runs on a GPU; what only CPUs can do runs there, with cuda alone as well.  Without -D the environment"
+     " variable TGRAPH_DEVICES decides, and without that all GPUs are used if any task can run on one, else CPUs.\n\n"
      "The first Ctrl-C stops issuing tasks, lets running ones finish and prints the summary of what was done;"
      " the second leaves at once.\n\n"
      "A kernel that crashes ends the program by its signal, after a line that names the task; no output file is"
      " changed then.",
      "tgraph run examples/graphs/cholesky.json --verify  # factorise and check the residual\n"
      "tgraph run graph.json -p N=1000 -D cpu:4  # another size, on four workers\n"
+     "tgraph run graph.json -D cuda:0,1+cpu:8  # on two GPUs and eight workers\n"
      "tgraph run graph.json --gantt schedule.svg  # draw what ran when and where",
      run_options, false},
     {"check", tgi_cli_check, "FILE..", NULL, 1, MANY, "find mistakes in graphs without running them",
@@ -228,12 +239,14 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      "tgraph init demo --template cholesky  # a tiled factorisation",
      init_options, false},
     {"devices", tgi_cli_devices, "", NULL, 0, 0, "show the processors that graphs can run on",
-     "Prints what this process may use: packages, NUMA nodes, caches, cores and hardware threads.",
+     "Prints what this process may use: packages, NUMA nodes, caches, cores and hardware threads; CUDA devices with"
+     " compute capability, multiprocessors, memory and NUMA node, and how they reach each other: directly over NVLink"
+     " or PCIe, or, where it says none, through the host.",
      "tgraph devices --tree  # drawn as a tree",
      devices_options, false},
     {"doctor", tgi_cli_doctor, "", NULL, 0, 0, "test whether this environment is fit",
      "Tries what tgraph relies on: the compiler, the cache folder, binding threads to cores, BLAS, Graphviz,"
-     " memory.  Every line says ok, warn or fail and what to do about it.",
+     " memory, and for GPUs the driver, the kernels of this build, NVRTC, cuBLAS, cuSOLVER and NCCL.  Every line says ok, warn or fail and what to do about it.",
      NULL, no_options, false},
     {"explain", tgi_cli_explain, "[CODE..]", NULL, 0, MANY, "explain a diagnostic at length",
      "Prints what a code such as TG0203 means, an example and the usual fix.",

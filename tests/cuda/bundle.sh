@@ -1,25 +1,29 @@
 #!/bin/bash
-# Packs build/cuda-bundle: everything that tests/cuda/run.sh needs on a machine with a GPU and no compiler.
+# Packs build/cuda-bundle.tar.gz: the program, benchmarks, the test of all kernels and graphs to run, with every library
+# but the C library's and the driver's, for a machine with a GPU and no compiler.  tests/cuda/run.sh runs it there.
 #
-#     tests/cuda/bundle.sh [ARCHS]      default: 90
+#     tests/cuda/bundle.sh [BUILD-FOLDER]      default: build/release
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-archs=${1:-90}
-build=build/cuda
+build=${1:-build/release}
 bundle=build/cuda-bundle
+benches="streams copies pool cuda_cholesky cuda_tiles"
 
-make --no-print-directory CUDA=1 ARCHS="$archs" B=$build $build/tests/cuda/run_kernels
+make --no-print-directory CUDA=1 $build/tgraph $build/tests/cuda/run_kernels $build/bench/libnull-cuda.so \
+    $(printf "$build/bench/%s " $benches)
 rm -rf $bundle
-mkdir -p $bundle
-cp $build/tests/cuda/run_kernels $build/kernels.fatbin tests/cuda/run.sh $bundle/
-# What the program loads, but for the C library and the driver; it looks beside itself first.
-libraries() {
-    ldd "$1" | awk '$2 == "=>" && $3 ~ /^\// {print $3}' |
+mkdir -p $bundle/bench
+cp $build/tgraph $build/tests/cuda/run_kernels tests/cuda/run.sh $bundle/
+cp $(printf "$build/bench/%s " $benches) $build/bench/libnull-cuda.so $bundle/bench/
+cp -r examples/graphs $bundle/graphs
+# What the programs load, but for the C library and the driver; they look in the bundle first (run.sh).
+for program in $bundle/tgraph $bundle/run_kernels $bundle/bench/*; do
+    ldd "$program" | awk '$2 == "=>" && $3 ~ /^\// {print $3}' |
         grep -vE '/(libc|libm|libdl|libpthread|librt|ld-linux[^/]*|libcuda)\.so' || true
-}
-libraries $bundle/run_kernels | sort -u | while read -r library; do
+done | sort -u | while read -r library; do
     cp -L "$library" $bundle/
 done
-strip --strip-debug $bundle/run_kernels
-du -sm $bundle | awk '{print $2 ": " $1 " MiB"; if ($1 > 40) exit 1}'
+find $bundle -type f -perm -u+x ! -name '*.sh' -exec strip --strip-debug {} +
 LD_LIBRARY_PATH=$bundle $bundle/run_kernels --dry is_above
+tar -C build -czf $bundle.tar.gz cuda-bundle
+du -m $bundle.tar.gz

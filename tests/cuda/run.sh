@@ -35,6 +35,26 @@ if sanitizer=$(find_tool compute-sanitizer); then
     done
 fi
 
+# Every graph, verified and compared with sequential execution on CPUs.
+graphs() { # DEVICES
+    local graph passed=0 failed=0
+    for graph in graphs/*.json; do
+        if timeout 60 ./tgraph run "$graph" -D "$1" --verify --compare sequential >"$out/graph.txt" 2>&1; then
+            passed=$((passed + 1))
+        else
+            echo "FAIL  $graph -D $1 (status $?)"
+            tail -n 12 "$out/graph.txt"
+            failed=$((failed + 1))
+            rc=1
+        fi
+    done
+    echo "graphs on $1: $passed passed, $failed failed"
+}
+graphs cuda:0
+n_devices=$(nvidia-smi -L | wc -l)
+[ "$n_devices" -lt 2 ] || graphs cuda
+graphs cuda:0+cpu:4
+
 timeout 85 ./run_kernels "$@" 2>&1 | tee "$out/kernels.txt"
 status=${PIPESTATUS[0]}
 [ "$status" = 0 ] || rc=1

@@ -1,0 +1,234 @@
+#!/bin/bash
+# The program on devices, which the stand-in driver plays (tests/standin/standin.h): which ones -D chooses,
+# what a summary says of them, and that every graph gives the results of sequential execution there.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+
+failed=0
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+tgraph=$(realpath "${TGRAPH:-build/release/tgraph}")
+libraries=$(dirname "$tgraph")/tests
+[ -e "$libraries/libstandin-cuda.so" ] || { echo "there is no stand-in driver beside $tgraph"; exit 1; }
+unset TGRAPH_DEVICES
+export TGRAPH_CACHE_DIR=$scratch/cache TGRAPH_CUDA_DRIVER=$libraries/libstandin-cuda.so \
+    TGRAPH_CUDA_KERNELS=$libraries/standin-kernels.txt TGRAPH_NVRTC=$libraries/libstandin-nvrtc.so \
+    TGRAPH_NCCL=$libraries/libstandin-nccl.so TGRAPH_BLAS=off TGRAPH_STANDIN_MEMORY=1G TGRAPH_STANDIN_DEVICES=2 \
+    TGRAPH_STANDIN_REPORT=$scratch/report
+graphs=$PWD/examples/graphs
+complain() {
+    echo "$*"
+    failed=1
+}
+
+# want CODE COMMAND..: the exit status is CODE; stdout and stderr are kept in $scratch/out and err.  What the
+# driver saw of misuse and leaks counts as well.
+want() {
+    local code=$1
+    shift
+    rm -f "$scratch/report"
+    "$@" >"$scratch/out" 2>"$scratch/err" </dev/null
+    local status=$?
+    [ $status = "$code" ] || complain "exit status $status instead of $code: $* ($(head -c 300 "$scratch/err"))"
+    [ ! -s "$scratch/report" ] || grep -q ' 0 violations, 0 leaks' "$scratch/report" ||
+        complain "$*: $(head -c 600 "$scratch/report")"
+}
+has() { # FILE TEXT
+    grep -qF -- "$2" "$scratch/$1" || complain "no \"$2\" in $1: $(head -c 600 "$scratch/$1")"
+}
+lacks() { # FILE TEXT
+    grep -qF -- "$2" "$scratch/$1" && complain "\"$2\" in $1: $(head -c 600 "$scratch/$1")"
+}
+is_empty() {
+    [ -s "$scratch/$1" ] && complain "$1 is not empty: $(head -c 300 "$scratch/$1")"
+}
+is_json() {
+    command -v python3 >/dev/null || return 0
+    python3 -c 'import json, sys; json.load(open(sys.argv[1]))' "$scratch/out" 2>/dev/null ||
+        complain "not one JSON document: $(head -c 300 "$scratch/out")"
+}
+no_driver() { env TGRAPH_CUDA_DRIVER=/nonexistent/libcuda.so.1 "$@"; }
+run() { "$tgraph" run "$@" --save-dir "$scratch"; }
+
+# ---- which devices --------------------------------------------------------------------------
+saxpy=$graphs/saxpy.json
+want 0 run "$saxpy" -p N=1000
+has out 'on 1 x stand-in 0 + 1 x stand-in 1 + '
+has out 'executor streams'
+want 0 run "$saxpy" -p N=1000 -D cuda:1
+has out 'on 1 x stand-in 1 + '
+for spec in cuda:1+cpu:1 cpu:1+cuda:1; do
+    want 0 run "$saxpy" -p N=1000 -D $spec
+    has out 'on 1 x stand-in 1 + 1 CPU worker,'
+done
+want 0 run "$saxpy" -p N=1000 -D cuda:1,0+cpu:3
+has out '+ 3 CPU workers'
+for how in '-D cpu' '-D cpu:2' '--executor cpu' '--deterministic'; do
+    # shellcheck disable=SC2086
+    want 0 run "$saxpy" -p N=1000 $how
+    lacks out 'stand-in'
+    has out 'executor cpu'
+done
+want 0 env TGRAPH_DEVICES=cpu "$tgraph" run "$saxpy" -p N=1000 --save-dir "$scratch"
+lacks out 'stand-in'
+want 0 env TGRAPH_DEVICES=cpu "$tgraph" run "$saxpy" -p N=1000 --save-dir "$scratch" -D cuda
+has out 'stand-in'
+want 0 run "$saxpy" -p N=1000 --executor streams
+has out 'stand-in'
+want 0 "$tgraph" --format json run "$saxpy" -p N=1000 --save-dir "$scratch"
+has out '"executor": "streams"'
+
+for spec in '' cpu: cpu:0 cpu:4097 cpu:x cpu:-1 cuda: cuda:x cuda:0, cuda:,0 cuda:32 cuda:-1 cuda:0.5 gpu cpucuda cuda+ +cuda \
+    cuda:0+1 'cuda:0, 1' cpu+cpu:2 cuda+cuda:1 cuda:0,1,0; do
+    want 2 run "$saxpy" -D "$spec"
+    has err 'TG0004'
+done
+want 2 run "$saxpy" -D cuda --deterministic
+want 2 run "$saxpy" -D cuda --executor cpu
+want 2 run "$saxpy" -D cpu --executor streams
+want 2 env TGRAPH_DEVICES=gpu "$tgraph" run "$saxpy"
+has err 'TGRAPH_DEVICES gpu'
+want 4 run "$saxpy" -D cuda:0,2
+has err 'there is no device cuda:2; this machine has 2'
+want 4 no_driver "$tgraph" run "$saxpy" -D cuda
+has err 'TG0707'
+
+# Nobody has asked: without a driver graphs run on CPUs, and only those that cannot say why not.
+want 0 env -u TGRAPH_CUDA_DRIVER LD_LIBRARY_PATH= "$tgraph" run "$graphs/cholesky.json" -p NT=3
+want 0 no_driver "$tgraph" run "$saxpy" -p N=1000 --save-dir "$scratch"
+has out 'executor cpu'
+has err 'the graph runs on CPUs'
+cat >"$scratch/only.json" <<'END'
+{ "tgraph": "1.0", "buffers": { "y": { "dtype": "i32", "shape": [100], "init": "zero" } },
+  "kernels": { "inc": { "params": [ { "name": "n", "type": "i32" }, { "name": "y", "type": "i32*", "access": "inout" } ],
+    "variants": [ { "on": "cuda", "block": [32], "grid": ["ceildiv(n,32)"], "code": [
+      "extern \"C\" __global__ void inc(int n, int *y) {",
+      "  int i = blockIdx.x * blockDim.x + threadIdx.x;", "  if (i < n) y[i]++;", "}" ] } ] } },
+  "tasks": [ { "id": "a", "kernel": "inc", "args": { "n": 100, "y": "y" } },
+             { "id": "b", "kernel": "inc", "args": { "n": 100, "y": "y" } } ],
+  "checks": [ { "buffer": "y", "equals": 2 } ] }
+END
+want 0 run "$scratch/only.json" --verify
+want 4 no_driver "$tgraph" run "$scratch/only.json"
+has err 'kernel "inc" has no variant for CPUs, and there is none: loading the CUDA driver'
+sed 's/"buffers"/"requires": { "cuda": 3 }, "buffers"/' "$graphs/reduce.json" >"$scratch/requires.json"
+want 4 no_driver "$tgraph" run "$scratch/requires.json"
+has err 'requires 3 CUDA devices'
+want 4 run "$scratch/requires.json"
+has err 'requires 3 CUDA devices, and 2 are in use'
+want 0 env TGRAPH_STANDIN_DEVICES=3 "$tgraph" run "$scratch/requires.json" --verify --compare sequential
+# A device that cannot be opened keeps a graph from running there, not from running.
+want 0 env TGRAPH_STANDIN_FAIL=cuDevicePrimaryCtxRetain:1:2:forever "$tgraph" run "$saxpy" -p N=1000 --save-dir "$scratch"
+has err 'the graph runs on CPUs (-D cpu asks for that)'
+want 4 env TGRAPH_STANDIN_FAIL=cuDevicePrimaryCtxRetain:1:2:forever "$tgraph" run "$saxpy" -p N=1000 -D cuda
+want 0 env -u TGRAPH_CUDA_KERNELS "$tgraph" run "$graphs/first.json" -D cpu
+cat >"$scratch/host.json" <<'END'
+{ "tgraph": "1.0", "buffers": { "x": { "dtype": "f32", "shape": [4], "init": "zero" } },
+  "tasks": [ { "id": "a", "fill": "x", "value": 1, "on": "cpu" } ] }
+END
+want 0 run "$scratch/host.json" -D cuda
+has err 'no task of this graph runs on a cuda device'
+want 0 run "$scratch/host.json"
+is_empty err
+
+# ---- how many, and how much -----------------------------------------------------------------
+cat >"$scratch/count.json" <<'END'
+{ "tgraph": "1.0", "params": { "G": "ndev('cuda')" },
+  "buffers": { "x": { "dtype": "f32", "shape": [4], "tiles": ["G+1"], "init": "zero" } },
+  "tasks": [ { "for": ["g in 0:G"], "id": "t[{g}]", "fill": "x[g]", "value": 1 } ] }
+END
+tasks() { # N COMMAND..
+    local n=$1
+    shift
+    want 0 "$@"
+    has out "\"tasks\": $n"
+}
+for n in 1 2 4; do
+    tasks $n env TGRAPH_STANDIN_DEVICES=$n "$tgraph" --format json run "$scratch/count.json"
+    tasks $n env TGRAPH_STANDIN_DEVICES=$n "$tgraph" --format json expand "$scratch/count.json" --stats
+done
+tasks 1 "$tgraph" --format json run "$scratch/count.json" -D cuda:1
+tasks 0 "$tgraph" --format json run "$scratch/count.json" -D cpu
+tasks 0 no_driver "$tgraph" --format json expand "$scratch/count.json" --stats
+tasks 3 no_driver "$tgraph" --format json expand "$scratch/count.json" --stats -D cuda:0,1,7
+want 0 no_driver "$tgraph" check "$scratch/count.json" -D cuda:0,1,2
+has out '3 tasks'
+want 2 "$tgraph" check "$scratch/count.json" -D cuda:x
+want 0 "$tgraph" export "$scratch/count.json" -t jsonl -D cuda:3
+has out '"t[0]"'
+want 0 run "$graphs/cholesky.json" -D cuda --device-mem 4MiB --verify
+want 4 run "$graphs/cholesky.json" -D cuda --mem 4MiB
+want 4 run "$graphs/cholesky.json" -D cuda --device-mem 64KiB
+
+# ---- what a summary says --------------------------------------------------------------------
+want 0 run "$saxpy"
+has out 'cuda:0               1'
+has out 'moved: 12.0 MiB in 3 copies; 12.0 MiB is the least possible where tasks ran'
+has out 'cuda source (1), builtin axpy f32 (1)'
+want 0 run "$saxpy" -D cuda --repeat 2 # x, which no task writes, stays where it is
+has out 'moved: 8.00 MiB in 2 copies; 8.00 MiB is the least possible'
+json() { # EXPRESSION: holds of the document d
+    command -v python3 >/dev/null || return 0
+    python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); sys.exit(not eval(sys.argv[2]))' "$scratch/out" "$1" ||
+        complain "does not hold: $1 ($(head -c 1500 "$scratch/out"))"
+}
+for n in 1 2 4; do
+    want 0 env TGRAPH_STANDIN_DEVICES=$n "$tgraph" --format json run "$graphs/cholesky.json" -p B=16
+    json "len(d['devices']) == $n and sum(x['tasks'] for x in d['devices']) == d['tasks']"
+    json "all(x['busy_ns'] > 0 and x['peak_bytes'] > 0 for x in d['devices'])"
+    json "sum(x['moved_in_bytes'] for x in d['devices']) == d['moved']['to_device_bytes'] + d['moved']['peer_bytes']"
+    json "d['moved']['least_bytes'] == d['moved']['to_device_bytes'] + d['moved']['peer_bytes'] + d['moved']['to_host_bytes']"
+    json "all(k['device_tasks'] == k['tasks'] and k['variant'].startswith('cuda builtin') for k in d['kernels'])"
+done
+want 0 "$tgraph" --format json run "$graphs/cholesky.json" -D cuda --device-mem 4MiB
+json "d['moved']['least_bytes'] < d['moved']['to_device_bytes'] and d['moved']['spilled_bytes'] > 0 and d['moved']['evictions'] > 0"
+json "all(x['peak_bytes'] <= 4 << 20 for x in d['devices'])"
+want 0 "$tgraph" --format json run "$graphs/heat2d.json"
+json "d['moved']['least_bytes'] <= d['moved']['to_device_bytes'] + d['moved']['peer_bytes'] + d['moved']['to_host_bytes']"
+want 0 run "$graphs/cholesky.json" -p NT=8 -D cuda:1+cpu:1 --gantt "$scratch/gantt.svg"
+grep -q 'cuda:1 s0 &#183; ' "$scratch/gantt.svg" || complain 'streams have no lanes in the picture of a schedule'
+grep -q 'kernel gemm' "$scratch/gantt.svg" || complain 'tasks on devices are not drawn'
+want 0 "$tgraph" --progress plain run "$graphs/cg.json" --repeat 3
+
+# ---- what is here ---------------------------------------------------------------------------
+for n in 1 2 4; do
+    want 0 env TGRAPH_STANDIN_DEVICES=$n "$tgraph" devices
+    has out "cuda:$((n - 1))   stand-in $((n - 1))        9.0    16   1.00 GiB"
+    [ "$(grep -c 'cuda:.*stand-in' "$scratch/out")" = $n ] || complain "devices does not list $n devices"
+    want 0 env TGRAPH_STANDIN_DEVICES=$n "$tgraph" --format json devices
+    is_json
+    has out '"cuda_driver": "13.0"'
+    has out "\"pci_id\": \"ffff:$(printf '%x' $((n + 26))):00.0\""
+done
+has out '"reaches": ["nvlink", null, "pcie", "pcie"]'
+want 0 env TGRAPH_STANDIN_PEERS=0 "$tgraph" devices
+has out 'cuda:0            -     none'
+want 0 no_driver "$tgraph" devices
+has out 'cuda  no driver: loading the CUDA driver'
+want 0 no_driver "$tgraph" --format json devices
+is_json
+has out '"cuda": ['
+has out '"cuda_driver": null'
+want 0 env TGRAPH_STANDIN_DEVICES=0 "$tgraph" devices
+has out 'cuda  no devices: '
+want 0 "$tgraph" devices --topology 'numa:2 core:2 pu:1'
+lacks out 'stand-in'
+want 0 "$tgraph" devices --tree
+lacks out 'stand-in'
+
+want 0 "$tgraph" doctor
+has out 'ok    CUDA driver  for CUDA 13.0; 2 devices can be opened'
+has out 'GPU kernels  those that TGRAPH_CUDA_KERNELS names'
+has out 'ok    NCCL         2.28.9'
+want 0 env TGRAPH_NVRTC=/nonexistent.so TGRAPH_CUBLAS=/nonexistent.so TGRAPH_CUSOLVER=/nonexistent.so TGRAPH_NCCL=/nonexistent.so \
+    "$tgraph" doctor
+for library in NVRTC cuBLAS cuSOLVER NCCL; do
+    grep -q "^warn  $library  *none: " "$scratch/out" || complain "doctor does not miss $library"
+done
+want 0 no_driver env TGRAPH_NCCL=/nonexistent.so "$tgraph" doctor
+has out 'ok    CUDA driver  none: '
+has out 'ok    NCCL         none: '
+want 0 env TGRAPH_STANDIN_FAIL=cuDevicePrimaryCtxRetain:1:2 "$tgraph" doctor
+grep -q '^warn  CUDA driver  opening cuda:0: ' "$scratch/out" || complain 'doctor does not notice a device that cannot be opened'
+
+exit $failed
