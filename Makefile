@@ -36,7 +36,7 @@ CLI_SRC := cache.c check.c completion.c crash.c device_choice.c devices.c doctor
            results.c run.c schema.c table.c
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
 TESTS := alloc cli cpu_module dense deque diagnostic dot driver expr fmt gen graph hostops import infer \
-         invalid json_tape kernels launch load load_memory npy parking path results run schema offload offload_edges offload_faults offload_refusals \
+         invalid json_tape kernels launch load load_memory npy parking path results run schema offload offload_edges offload_faults offload_refusals offload_runs \
          standin standin_builtins standin_libs store topology verify write_json
 TEST_SCRIPTS := cli devices examples install readme stack
 
