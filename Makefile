@@ -37,7 +37,7 @@ CLI_SRC := cache.c check.c completion.c crash.c device_choice.c devices.c doctor
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
 TESTS := alloc block cli cpu_module dense deque diagnostic dot driver examples expr fmt gen graph hostops import infer \
          invalid json_tape kernels launch load load_memory npy parking path results run schema \
-         offload offload_balance offload_edges offload_faults offload_refusals \
+         offload offload_balance offload_edges offload_faults offload_refusals offload_runs \
          standin standin_builtins standin_libs store topology verify write_json
 TEST_SCRIPTS := cli devices device_graphs examples install readme stack
 

@@ -17,6 +17,7 @@ enum {
     NAP_NS = 20000,
     LOOK_AT_LIBRARIES = 64, /* naps: a few milliseconds */
     DEQUE_CAPACITY = 256,
+    LOST_SUBMITTER_NS = 200000000,
     /* Device memory that is left to the driver and to libraries. */
     SPARE_PER_MILLE = 80
 };
@@ -519,17 +520,32 @@ int tgi_offload_open(struct tg_runtime *rt, const char *spec, uint64_t memory_by
     return rc;
 }
 
-void tgi_offload_close(struct tg_runtime *rt)
+/* Nothing ends a kernel that does not return: then the submitter waits for it for ever. */
+static bool join(struct tgi_offload *o)
+{
+    struct timespec until;
+    atomic_store_explicit(&o->is_ending, 1, memory_order_seq_cst);
+    atomic_store_explicit(&o->is_asleep, 0, memory_order_seq_cst);
+    tgi_futex_wake(&o->is_asleep, 1);
+    if (!atomic_load_explicit(&o->runtime->has_abandoned, memory_order_relaxed))
+        return pthread_join(o->thread, NULL) == 0;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += LOST_SUBMITTER_NS;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    if (pthread_timedjoin_np(o->thread, NULL, &until) == 0)
+        return true;
+    pthread_detach(o->thread);
+    return false;
+}
+
+bool tgi_offload_close(struct tg_runtime *rt)
 {
     struct tgi_offload *o = rt->offload;
     if (!o)
-        return;
-    if (o->has_thread) {
-        atomic_store_explicit(&o->is_ending, 1, memory_order_seq_cst);
-        atomic_store_explicit(&o->is_asleep, 0, memory_order_seq_cst);
-        tgi_futex_wake(&o->is_asleep, 1);
-        pthread_join(o->thread, NULL);
-    }
+        return true;
+    if (o->has_thread && !join(o))
+        return false;
     for (uint32_t i = 0; i < TGI_MAX_DEVICES; i++)
         if (o->pools[i])
             tgi_pool_destroy(o->pools[i]);
@@ -550,4 +566,5 @@ void tgi_offload_close(struct tg_runtime *rt)
     free(o);
     rt->offload = NULL;
     rt->submitter = NULL;
+    return true;
 }

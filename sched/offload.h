@@ -142,7 +142,8 @@ struct tgi_offload {
 /* spec: "cuda", "cuda:0,2", in any mixture with "cpu" (which says nothing here).  memory_bytes: limit per device, 0: most
  * of what is free. */
 int tgi_offload_open(struct tg_runtime *rt, const char *spec, uint64_t memory_bytes, struct tg_error *err);
-void tgi_offload_close(struct tg_runtime *rt);
+/* False: a run was given up because its time was over, a device is still at it, and all of this is left to it. */
+bool tgi_offload_close(struct tg_runtime *rt);
 /* Anybody. */
 void tgi_offload_mail(struct tgi_offload *o, struct tgi_mail *mail);
 /* A task has become ready.  w: the calling worker, or NULL. */

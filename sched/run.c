@@ -450,6 +450,9 @@ void *tg_run_tile(const struct tg_run *run, tg_buffer_id buffer, uint32_t tile)
     if (buffer >= space->n_buffers || tile >= space->buffers[buffer].n_tiles)
         return NULL;
     void *address = run->store->tile[space->buffers[buffer].first_tile + tile];
+    /* After a time limit a device may still be at it, and would be waited for. */
+    if (address && run->offload && run->has_started && tg_run_poll(run) && !is_settled(run))
+        return NULL;
     if (address && run->offload && run->has_started && tg_run_poll(run) &&
         !tgi_offload_fetch((struct tg_run *)run, buffer, tile))
         return NULL;

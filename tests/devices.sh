@@ -159,6 +159,7 @@ has out '"t[0]"'
 want 0 run "$graphs/cholesky.json" -D cuda --device-mem 4MiB --verify
 want 4 run "$graphs/cholesky.json" -D cuda --mem 4MiB
 want 4 run "$graphs/cholesky.json" -D cuda --device-mem 64KiB
+has err 'task "potrf[0]" (potrf) needs 131072 bytes at once on cuda:0, where 65536 can be used'
 
 # ---- what a summary says --------------------------------------------------------------------
 want 0 run "$saxpy"

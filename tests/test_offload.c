@@ -16,6 +16,11 @@
 enum { MAX_ELEMS = 16384 };
 
 static struct standin standin;
+static struct {
+    void (*standin_nccl_reset)(void);
+    uint64_t (*standin_nccl_operations)(void);
+} nccl;
+static char nccl_path[4200];
 static char image_path[] = "/tmp/tgraph-test-offload-XXXXXX";
 
 /* ---- Kernels for the stand-in -------------------------------------------------------------*/
@@ -146,6 +151,27 @@ static void expect_no_violation(uint64_t seed)
     }
 }
 
+/* The least memory of a device with which the graph is accepted: its largest footprint. */
+static uint64_t least_memory(const struct tg_graph *g, struct tg_runtime_options ro)
+{
+    struct tg_runtime *rt;
+    struct tg_run *run;
+    struct tg_error err;
+    for (ro.device_bytes = 256;; ro.device_bytes += 256) {
+        MUST(tg_runtime_create(&ro, &rt, &err));
+        int rc = tg_run_create(rt, g, NULL, &run, &err);
+        if (rc == 0)
+            tg_run_destroy(run);
+        tg_runtime_destroy(rt);
+        if (rc == 0)
+            return ro.device_bytes;
+        if (rc != TG_E_CAPACITY) {
+            fprintf(stderr, "%s\n", err.text);
+            abort();
+        }
+    }
+}
+
 static void compare_one(uint64_t seed)
 {
     struct random_graph r;
@@ -155,17 +181,23 @@ static void compare_one(uint64_t seed)
     static struct contents expected, have;
     struct tg_runtime_options ro = TG_RUNTIME_OPTIONS_INIT;
     struct tg_run_options options = TG_RUN_OPTIONS_INIT;
-    struct standin_options so = {1 + (int)roll(&d, 4), 1 << 20, seed, roll(&d, 4) != 0};
+    struct standin_options so = {1 + (int)roll(&d, roll(&d, 8) ? 4 : 8), 1 << 20, seed, roll(&d, 4) != 0};
+    nccl.standin_nccl_reset();
+    setenv("TGRAPH_NCCL", roll(&d, 2) ? nccl_path : "off", 1); /* off: the host performs collectives */
     struct tg_runtime *rt;
     struct tg_run *run;
     standin.standin_reset(&so);
     ro.n_workers = 1 + roll(&d, 3);
     ro.devices = "cuda";
-    if (roll(&d, 4) == 0)
-        ro.device_bytes = 2048; /* little: replicas have to go */
+    bool is_short = roll(&d, 4) == 0;
     random_graph_create(&r, &shape, seed);
     add_variants(&r, roll(&d, 3) ? 100 : roll(&d, 101), &d);
+    bool has_homes = roll(&d, 2); /* on a device each, as collectives by devices need */
+    for (uint32_t b = 0; has_homes && b < r.graph->space->n_buffers; b++)
+        r.graph->space->buffers[b].home = "cyclic:{i}";
     MUST(tg_graph_freeze(r.graph, &err));
+    if (is_short) /* replicas have to go */
+        ro.device_bytes = least_memory(r.graph, ro) + 256 * roll(&d, 4);
     MUST(tg_runtime_create(&ro, &rt, &err));
     options.is_deterministic = true;
     MUST(tg_run_create(rt, r.graph, &options, &run, &err));
@@ -213,6 +245,7 @@ static void random_graphs_on_devices_equal_sequential_execution(void **state)
     uint32_t n = getenv("TGRAPH_TEST_SEED") ? 1 : ROUNDS(1000);
     for (uint32_t i = 0; i < n; i++)
         compare_one(seed + i);
+    printf("%" PRIu64 " collectives by NCCL\n", nccl.standin_nccl_operations());
 }
 
 static int load(void **state)
@@ -222,7 +255,15 @@ static int load(void **state)
     if (!standin_path(path, sizeof path) || !standin_load(&standin, path))
         return -1;
     setenv("TGRAPH_CUDA_DRIVER", path, 1);
-    setenv("TGRAPH_NCCL", "off", 1); /* no such library: the host performs collectives */
+    char *name = strrchr(path, '/');
+    snprintf(nccl_path, sizeof nccl_path, "%.*s/libstandin-nccl.so", (int)(name - path), path);
+    void *handle = dlopen(nccl_path, RTLD_NOW | RTLD_LOCAL);
+    void *reset = handle ? dlsym(handle, "standin_nccl_reset") : NULL;
+    void *operations = handle ? dlsym(handle, "standin_nccl_operations") : NULL;
+    if (!reset || !operations)
+        return -1;
+    memcpy(&nccl.standin_nccl_reset, &reset, sizeof reset);
+    memcpy(&nccl.standin_nccl_operations, &operations, sizeof operations);
     int fd = mkstemp(image_path);
     if (fd < 0)
         return -1;

@@ -1,0 +1,198 @@
+/* Several runs on the same devices, runs whose time is over, and more commands than 32 bits can count. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* before cmocka.h */
+#include <cmocka.h>
+
+#include "graph/error.h"
+#include "mem/order.h"
+#include "sched/backend.h"
+#include "tests/device_graph.h"
+#include "tests/random_graph.h"
+
+enum { LIMIT_S = 120, N_RUNS = 3 };
+
+static const char tiles[] = "'A': {'dtype': 'u64', 'shape': [32], 'tiles': [6], 'init': {'iota': true}, 'home': 'cyclic:{i}'}";
+static const char tasks[] = "{'for': ['r in 0:3', 'i in 0:6'], 'kernel': 'mix', "
+                            "'args': {'id': 'r*6+i', 'n': 32, 'out': 'A[i]', 'in0': 'A[(i+1)%6]', 'in1': 'A[(i+3)%6]'}}";
+
+static struct tg_runtime *open_runtime(uint64_t bytes)
+{
+    struct tg_runtime_options ro = TG_RUNTIME_OPTIONS_INIT;
+    struct tg_runtime *rt;
+    struct tg_error err;
+    ro.n_workers = 2;
+    ro.is_unbound = true;
+    ro.devices = "cuda";
+    ro.device_bytes = bytes;
+    MUST(tg_runtime_create(&ro, &rt, &err));
+    return rt;
+}
+
+static void expect_nothing_left(uint64_t seed)
+{
+    char text[4096];
+    if (standin.standin_violations(text, sizeof text))
+        fail_msg("seed %d, seen: %s", (int)seed, text);
+    if (standin.standin_leaks(text, sizeof text))
+        fail_msg("seed %d, left over: %s", (int)seed, text);
+}
+
+/* They share lanes and pools; with little memory, what one gives back another gets. */
+static void runs_at_once_do_not_disturb_each_other(void **state)
+{
+    uint64_t n = ROUNDS(200), first = test_seed(1);
+    (void)state;
+    struct tg_graph *g = device_graph(tiles, "", tasks);
+    uint64_t *expected = device_expected(g, false, 1), *have = calloc(device_words(g) + 1, sizeof *have);
+    for (uint64_t seed = first; seed < first + (getenv("TGRAPH_TEST_SEED") ? 1 : n); seed++) {
+        struct dice d = {mix64(seed)};
+        struct tg_run *runs[N_RUNS];
+        struct tg_error err;
+        alarm(LIMIT_S);
+        device_reset(1 + (int)roll(&d, 3), seed, roll(&d, 3) != 0);
+        /* Each run can have its footprint at least: three tiles. */
+        struct tg_runtime *rt = open_runtime(roll(&d, 2) ? 0 : 256 * (3 * N_RUNS * 2 + roll(&d, 6)));
+        for (int i = 0; i < N_RUNS; i++)
+            MUST(tg_run_create(rt, g, NULL, &runs[i], &err));
+        for (int round = 0; round < 3; round++) {
+            for (int i = 0; i < N_RUNS; i++)
+                MUST(tg_run_start(runs[i], &err));
+            for (int i = 0; i < N_RUNS; i++) {
+                MUST(tg_run_wait(runs[i], &err));
+                assert_true(device_read(runs[i], g, have));
+                if (memcmp(have, expected, device_words(g) * sizeof *have))
+                    fail_msg("TGRAPH_TEST_SEED=%d: run %d differs", (int)seed, i);
+            }
+        }
+        for (int i = 0; i < N_RUNS; i++)
+            tg_run_destroy(runs[i]);
+        tg_runtime_destroy(rt);
+        expect_nothing_left(seed);
+    }
+    alarm(0);
+    tg_graph_destroy(g);
+    free(expected);
+    free(have);
+}
+
+/* The record of a kernel's failure is read by whichever run ends first. */
+static void a_kernel_that_fails_fails_its_own_run(void **state)
+{
+    (void)state;
+    struct tg_graph *bad = device_graph(
+        "'M': {'dtype': 'f64', 'shape': [4, 4], 'init': 'zero'}, 'N': {'dtype': 'f64', 'shape': [4, 4], 'init': 'zero'}",
+        ", 'potrf': {'builtin': 'potrf_lower'}",
+        "{'for': ['i in 0:6'], 'kernel': 'scale', 'args': {'n': 16, 'a': 2, 'x': 'N'}}, "
+        "{'id': 'not definite', 'on': 'cuda', 'kernel': 'potrf', 'args': {'n': 4, 'a': 'M'}}");
+    struct tg_graph *good = device_graph(tiles, "", tasks);
+    for (uint64_t seed = 1; seed <= ROUNDS(40); seed++) {
+        struct tg_run *runs[2];
+        struct tg_error err;
+        alarm(LIMIT_S);
+        device_reset(1, seed, true);
+        struct tg_runtime *rt = open_runtime(0);
+        MUST(tg_run_create(rt, good, NULL, &runs[0], &err));
+        MUST(tg_run_create(rt, bad, NULL, &runs[1], &err));
+        for (int i = 0; i < 2; i++)
+            MUST(tg_run_start(runs[(seed + (uint64_t)i) % 2], &err));
+        MUST(tg_run_wait(runs[0], &err));
+        assert_int_equal(tg_run_wait(runs[1], &err), TG_E_TASK_FAILED);
+        assert_string_equal(err.task, "not definite");
+        for (int i = 0; i < 2; i++)
+            tg_run_destroy(runs[i]);
+        tg_runtime_destroy(rt);
+        expect_nothing_left(seed);
+    }
+    alarm(0);
+    tg_graph_destroy(good);
+    tg_graph_destroy(bad);
+}
+
+/* A kernel that does not return: nothing can end it, but nobody is kept waiting. */
+static void a_run_whose_time_is_over_is_left_behind(void **state)
+{
+    struct tg_run_options options = TG_RUN_OPTIONS_INIT;
+    struct tg_run *run;
+    struct tg_error err;
+    (void)state;
+    /* Never freed, since the run keeps it. */
+    static struct tg_graph *g;
+    g = device_graph(tiles, "", tasks);
+    alarm(LIMIT_S);
+    device_reset(1, 1, true);
+    static struct tg_runtime *rt;
+    rt = open_runtime(0);
+    options.timeout_ns = 50000000;
+    MUST(tg_run_create(rt, g, &options, &run, &err));
+    MUST(tg_run_execute(run, &err));
+    standin.standin_hold("tgk_hash_inout", true);
+    assert_int_equal(tg_run_execute(run, &err), TG_E_RUN_TIMEOUT);
+    assert_null(tg_run_tile(run, 0, 0));
+    uint64_t begin = standin.standin_calls("cuLaunchKernel");
+    assert_true(begin > 0);
+    tg_run_destroy(run);
+    tg_runtime_destroy(rt);
+    alarm(0);
+}
+
+/* Some ten seconds: TGRAPH_TEST_ALL=1 alone. */
+static void commands_are_counted_beyond_32_bits(void **state)
+{
+    struct tgi_devices *ds;
+    struct tgi_order *order;
+    struct tg_error err;
+    struct tgi_stamp s = TGI_STAMP_NONE;
+    (void)state;
+    if (!getenv("TGRAPH_TEST_ALL"))
+        skip();
+    device_reset(1, 1, true);
+    standin.standin_lazy(true);
+    MUST(tgi_backends[0].open(0, &ds, &err));
+    MUST(ds->ops->attach(ds, &err));
+    MUST(tgi_order_create(ds, &order, &err));
+    for (uint64_t i = 0; i < ((uint64_t)1 << 32) + 5; i++)
+        s = tgi_order_append(order, 0);
+    assert_false(tgi_order_is_done(order, s));
+    assert_false(tgi_order_knows(order, 1, s));
+    MUST(tgi_order_wait(order, 1, s, &err));
+    assert_true(tgi_order_knows(order, 1, s));
+    s = tgi_order_append(order, 0);
+    assert_false(tgi_order_knows(order, 1, s));
+    MUST(tgi_order_synchronize(order, s, &err));
+    assert_true(tgi_order_is_done(order, s));
+    tgi_order_destroy(order);
+    ds->ops->detach(ds);
+    ds->ops->close(ds);
+    expect_nothing_left(0);
+}
+
+static int load(void **state)
+{
+    (void)state;
+    if (!device_load())
+        return -1;
+    setenv("TGRAPH_NCCL", "off", 1);
+    return 0;
+}
+
+static int unload(void **state)
+{
+    (void)state;
+    device_unload();
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(runs_at_once_do_not_disturb_each_other),
+        cmocka_unit_test(a_kernel_that_fails_fails_its_own_run),
+        cmocka_unit_test(commands_are_counted_beyond_32_bits),
+        cmocka_unit_test(a_run_whose_time_is_over_is_left_behind), /* last: its kernel stays */
+    };
+    return cmocka_run_group_tests(tests, load, unload);
+}
