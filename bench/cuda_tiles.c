@@ -101,8 +101,8 @@ int main(int argc, char **argv)
             if (o.tile && o.tile != tiles[i])
                 continue;
             snprintf(what, sizeof what, "%s %u", bench_kernel_names[k], tiles[i]);
-            bench_report(what, "one at a time", 1, "TFLOP/s", measure((enum bench_kernel)k, tiles[i], true, &o));
-            bench_report(what, "all at once", 1, "TFLOP/s", measure((enum bench_kernel)k, tiles[i], false, &o));
+            bench_report(what, "tgraph", 1, "TFLOP/s, one at a time", measure((enum bench_kernel)k, tiles[i], true, &o));
+            bench_report(what, "tgraph", 1, "TFLOP/s, all at once", measure((enum bench_kernel)k, tiles[i], false, &o));
         }
     return 0;
 }

@@ -4,7 +4,8 @@
 #
 # Results go to build/bench/results.tsv (what, system, threads, metric, value; one line per measurement)
 # and, as tables, to standard output.  BENCH_THREADS="1 2" and BENCH_ROUNDS=3 change how much is run;
-# BENCH_ONLY="overhead patterns cholesky load" what.
+# BENCH_ONLY="overhead patterns cholesky load cuda" what.  BENCH_PREBUILT=1 builds nothing and uses the programs that are
+# there (bench/bundle.sh).
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
@@ -12,32 +13,45 @@ build=$1
 bin=$build/bench
 threads=${BENCH_THREADS:-1 2}
 rounds=${BENCH_ROUNDS:-3}
-only=${BENCH_ONLY:-overhead patterns cholesky load}
+only=${BENCH_ONLY:-overhead patterns cholesky load cuda}
 results=build/bench/results.tsv
 mkdir -p build/bench
 
-make_program() { ${MAKE:-make} --no-print-directory "$bin/$1" >&2; }
+prebuilt=${BENCH_PREBUILT:-}
+make_program() {
+    if [ -n "$prebuilt" ]; then [ -x "$bin/$1" ]; else ${MAKE:-make} --no-print-directory "$bin/$1" >&2; fi
+}
 absent() { echo "$1 is not here: $2" >&2; }
 
 peers=
-if ${PKG_CONFIG:-pkg-config} --exists tbb 2>/dev/null && make_program peer_tbb; then
+if [ -n "$prebuilt" ]; then
+    for peer in tbb gomp libomp starpu; do
+        [ -x "$bin/peer_$peer" ] && peers="$peers $peer"
+    done
+elif ${PKG_CONFIG:-pkg-config} --exists tbb 2>/dev/null && make_program peer_tbb; then
     peers="$peers tbb"
 else
     absent oneTBB "install libtbb-dev"
 fi
-if echo '#include <omp.h>' | ${CC:-gcc} -fopenmp -E - >/dev/null 2>&1 && make_program peer_gomp; then
+if [ -n "$prebuilt" ]; then
+    :
+elif echo '#include <omp.h>' | ${CC:-gcc} -fopenmp -E - >/dev/null 2>&1 && make_program peer_gomp; then
     make_program peer_cholesky_gomp
     peers="$peers gomp"
 else
     absent "GCC OpenMP" "install libgomp1"
 fi
-if echo '#include <omp.h>' | ${CLANG:-clang} -fopenmp -E - >/dev/null 2>&1 && make_program peer_libomp; then
+if [ -n "$prebuilt" ]; then
+    :
+elif echo '#include <omp.h>' | ${CLANG:-clang} -fopenmp -E - >/dev/null 2>&1 && make_program peer_libomp; then
     make_program peer_cholesky_libomp
     peers="$peers libomp"
 else
     absent "LLVM OpenMP" "install clang and libomp-dev"
 fi
-if ${PKG_CONFIG:-pkg-config} --exists starpu-1.3 2>/dev/null && make_program peer_starpu; then
+if [ -n "$prebuilt" ]; then
+    :
+elif ${PKG_CONFIG:-pkg-config} --exists starpu-1.3 2>/dev/null && make_program peer_starpu; then
     peers="$peers starpu"
 else
     absent StarPU "install libstarpu-dev"
@@ -62,7 +76,11 @@ progress() { printf '%s  %s\n' "$(date +%H:%M:%S)" "$*" >&2; }
 {
     echo "# date $(date -u +%Y-%m-%dT%H:%M:%SZ)"
     echo "# machine $(lscpu | sed -n 's/^Model name: *//p'), $(nproc) processors, Linux $(uname -r)"
-    echo "# compilers $(${CC:-gcc} --version | head -n 1); $(${CLANG:-clang} --version 2>/dev/null | head -n 1)"
+    if [ -n "$prebuilt" ]; then
+        cat "$bin/compilers.txt"
+    else
+        echo "# compilers $(${CC:-gcc} --version | head -n 1); $(${CLANG:-clang} --version 2>/dev/null | head -n 1)"
+    fi
 } >>"$results"
 
 if wanted overhead; then
@@ -120,5 +138,12 @@ if wanted load; then
         "$build/tgraph" expand examples/graphs/cholesky.json -p NT=84 --stats >/dev/null &&
             printf 'expand cholesky NT=84\ttgraph\t1\tms\t%s\n' $((($(date +%s%N) - begin) / 1000000)) >>"$results"
     done
+fi
+if wanted cuda && nvidia-smi -L >/dev/null 2>&1; then
+    progress "GPUs"
+    for program in streams copies pool cuda_tiles cuda_cholesky libnull-cuda.so; do
+        make_program $program || exit 1
+    done
+    bench/cuda.sh "$bin" 2>>build/bench/errors.log >>"$results"
 fi
 bench/table.sh "$results"

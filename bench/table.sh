@@ -46,7 +46,7 @@ function table(title, metric, more_is_better,    i, j, row, own, best, value, n_
     }
 }
 BEGIN {
-    n_systems = split("tgraph tbb gomp libomp starpu", systems, " ")
+    n_systems = split("tgraph,tbb,gomp,libomp,starpu,by hand,cuMemAllocAsync,cuSOLVER", systems, ",")
 }
 /^#/ { next }
 {
@@ -69,5 +69,11 @@ END {
     table("Time a task (us)", "us/task")
     table("Peak memory while loading (bytes a task)", "peak bytes/task")
     table("Whole command (ms)", "ms")
+    table("Allocation and release of device memory (ns a pair)", "ns/pair")
+    table("Copies (GB/s)", "GB/s", 1)
+    table("A pipeline of copies and kernels, times the longer of the two", "times the longer")
+    table("Tile kernels on a GPU, one after the other (TFLOP/s)", "TFLOP/s, one at a time", 1)
+    table("Tile kernels on a GPU, sixteen at once (TFLOP/s)", "TFLOP/s, all at once", 1)
+    table("Cholesky on GPUs, the number of GPUs as threads (TFLOP/s)", "TFLOP/s", 1)
 }
 ' "${1:-build/bench/results.tsv}"

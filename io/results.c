@@ -296,7 +296,7 @@ int tgi_results_compare(const struct tg_graph *graph, const struct tg_run *a, co
 }
 
 /* The part of the rounding of the graph's largest number that may be left in a buffer of small ones. */
-#define CANCELLED 0.01
+#define CANCELLED 0.1
 
 /* What rounding may come to, of the largest element: sums of a million terms, and factors of ill-conditioned
  * matrices by as much again. */

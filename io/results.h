@@ -26,7 +26,7 @@ int tgi_results_compare(const struct tg_graph *graph, const struct tg_run *a, co
 
 /* The same for runs on devices of another kind, whose kernels round elsewhere: elements of floating-point buffers
  * may differ by what rounding can come to in their type, relative to the largest element of the buffer, and by a
- * hundredth of that relative to the largest one of all buffers, which may have cancelled out. */
+ * tenth of that relative to the largest one of all buffers, which may have cancelled out. */
 int tgi_results_compare_rounded(const struct tg_graph *graph, const struct tg_run *a, const struct tg_run *b,
                                 struct tg_error *err);
 

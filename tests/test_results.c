@@ -245,10 +245,10 @@ static void rounding_is_relative_to_the_largest_element(void **state)
     assert_int_equal(tgi_results_compare_rounded(graph, a, b, &err), TG_E_DIFFERS);
     small[0] = kept;
     /* What is left of 1000 - 1000. */
-    *(double *)tg_run_tile(a, z, 0) = 5e-9;
-    *(double *)tg_run_tile(b, z, 0) = -4e-9;
-    assert_int_equal(tgi_results_compare_rounded(graph, a, b, &err), 0);
     *(double *)tg_run_tile(a, z, 0) = 5e-8;
+    *(double *)tg_run_tile(b, z, 0) = -4e-8;
+    assert_int_equal(tgi_results_compare_rounded(graph, a, b, &err), 0);
+    *(double *)tg_run_tile(a, z, 0) = 5e-7;
     assert_int_equal(tgi_results_compare_rounded(graph, a, b, &err), TG_E_DIFFERS);
     *(double *)tg_run_tile(a, z, 0) = 0;
     *(double *)tg_run_tile(b, z, 0) = -0.0;

@@ -1,0 +1,30 @@
+#!/bin/bash
+# The benchmarks of GPUs, each beside its yardstick in the same run, on a machine that has one:
+#
+#     bench/cuda.sh FOLDER-OF-PROGRAMS [NULL-DRIVER]
+#
+# Prints lines like bench/run.sh.  On the null driver, whose calls do nothing, streams shows tgraph's own work.
+set -u
+bin=$1
+null_driver=${2:-$bin/libnull-cuda.so}
+rounds=${BENCH_ROUNDS:-3}
+
+echo "# gpu $(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null | sort | uniq -c | sed 's/^ *//; s/ / x /' | paste -sd';')"
+one() { timeout 200 "$@" || echo "failed: $*" >&2; }
+for _ in $(seq "$rounds"); do
+    one "$bin/streams" --runs 7
+    one "$bin/pool"
+    one "$bin/copies" --runs 7
+done
+[ -e "$null_driver" ] && TGRAPH_CUDA_DRIVER=$null_driver one "$bin/streams" --runs 15 --what null
+one "$bin/cuda_tiles" --runs 5
+for tile in 1024 2048; do
+    one "$bin/cuda_cholesky" --n 16384 --tile $tile --runs 5
+done
+one "$bin/cuda_cholesky" --n 32768 --tile 2048 --runs 3
+n_devices=$(nvidia-smi -L 2>/dev/null | wc -l)
+for n in 2 4; do
+    [ "$n_devices" -ge $n ] || continue
+    one "$bin/cuda_cholesky" --n 32768 --tile 2048 --runs 3 --threads $n --what tgraph
+    one "$bin/cuda_cholesky" --n $((n == 2 ? 49152 : 65536)) --tile 2048 --runs 2 --threads $n --what tgraph
+done
