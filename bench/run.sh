@@ -64,7 +64,7 @@ done
 on() { # THREADS COMMAND..
     local n=$1
     shift
-    STARPU_NCPU=$n STARPU_SILENT=1 STARPU_CALIBRATE=0 \
+    STARPU_NCPU=$n STARPU_NCUDA=0 STARPU_NOPENCL=0 STARPU_SILENT=1 STARPU_CALIBRATE=0 \
         taskset -c "0-$((n - 1))" timeout 300 "$@" 2>>build/bench/errors.log >>"$results" ||
         echo "failed: $*" >&2
 }
