@@ -116,8 +116,8 @@ static void add_copy(struct tg_graph *graph, tg_buffer_id to, tg_buffer_id from,
     must(tg_graph_add_task(graph, &task, NULL, &err));
 }
 
-/* One task per tile: a fill, a kernel that scales by 1, or one that reads nothing and takes its time.  PEER: a fill on
- * one device and a copy to another. */
+/* One task per tile: a fill, a kernel that scales by 1, or one that reads nothing and takes its time.  PEER: with a copy
+ * of each tile, which is on one device once the kernel has run there, to another. */
 static struct tg_graph *build(enum what what, double spin_us, bool is_bound)
 {
     struct tg_graph *graph;
@@ -125,17 +125,17 @@ static struct tg_graph *build(enum what what, double spin_us, bool is_bound)
     must(tg_graph_create("copies", &graph, &err));
     tg_buffer_id x = add_buffer(graph, what == SCALE ? TG_F32 : TG_U8, is_bound ? pinned : NULL);
     tg_buffer_id y = what == PEER ? add_buffer(graph, TG_U8, NULL) : TG_NONE;
-    add_kernel(graph, what == SPIN ? "spin" : "scale", &kernel);
+    add_kernel(graph, what == SCALE ? "scale" : "spin", &kernel);
     for (uint32_t t = 0; t < N_TILES; t++) {
         struct tg_task_spec task = TG_TASK_SPEC_INIT;
         const struct tg_arg fill[] = {tg_arg_tile(x, t), tg_arg_int(1)};
         const struct tg_arg scale[] = {tg_arg_int(TILE_BYTES / 4), tg_arg_float(1), tg_arg_tile(x, t)};
         const struct tg_arg spin[] = {tg_arg_float(spin_us), tg_arg_tile(x, t)};
-        bool is_fill = what == TO_HOST || what == PEER;
+        bool is_fill = what == TO_HOST;
         task.on = "cuda:0";
         task.kind = is_fill ? TG_TASK_FILL : TG_TASK_KERNEL;
         task.kernel = is_fill ? TG_NONE : kernel;
-        task.args = is_fill ? fill : what == SPIN ? spin : scale;
+        task.args = is_fill ? fill : what == SCALE ? scale : spin;
         task.n_args = what == SCALE ? 3 : 2;
         must(tg_graph_add_task(graph, &task, NULL, &err));
         if (what == PEER)

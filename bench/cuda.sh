@@ -16,6 +16,14 @@ for _ in $(seq "$rounds"); do
     one "$bin/pool"
     one "$bin/copies" --runs 7
 done
+# A kernel given as CUDA source: compiled once, then found.
+cache=$(mktemp -d)
+trap 'rm -rf "$cache"' EXIT
+graphs=$(cd "$(dirname "$0")/../examples/graphs" 2>/dev/null && pwd || echo graphs)
+TGRAPH_CACHE_DIR=$cache one "$bin/start" --file "$graphs/saxpy.json"
+for _ in 1 2 3; do
+    TGRAPH_CACHE_DIR=$cache one "$bin/start" --file "$graphs/saxpy.json" --what cached
+done
 [ -e "$null_driver" ] && TGRAPH_CUDA_DRIVER=$null_driver one "$bin/streams" --runs 15 --what null
 one "$bin/cuda_tiles" --runs 5
 for tile in 1024 2048; do

@@ -508,6 +508,9 @@ static void print_devices(const struct tgi_report *r, FILE *to)
     if (m->spilled_bytes)
         fprintf(to, "; %s for want of device memory", tgi_format_bytes((double)m->spilled_bytes, spilled, sizeof(spilled)));
     fputc('\n', to);
+    if (tgi_run_recording_ns(r->run))
+        fprintf(to, "  recording when tasks ran there took %s of the thread that submits to them\n",
+                tgi_format_time((double)tgi_run_recording_ns(r->run), all, sizeof(all)));
 }
 
 /* Beside devices CPUs may have nothing to do. */
@@ -680,6 +683,7 @@ static void put_devices(const struct tgi_report *r, struct tgi_json *json)
     if (m->has_least)
         tgi_json_uint(json, "least_bytes", m->least_bytes);
     tgi_json_end(json);
+    tgi_json_uint(json, "recording_ns", tgi_run_recording_ns(r->run));
 }
 
 void tgi_report_json(const struct tgi_report *r, uint64_t makespan_ns, struct tgi_json *json)

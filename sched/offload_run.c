@@ -346,7 +346,7 @@ static void begin(void *arg)
         for (uint32_t t = 0; run->store->is_bound[i] && t < run->graph->space->buffers[i].n_tiles; t++)
             tgi_replicas_host_wrote(r->replicas, run->graph->space->buffers[i].first_tile + t);
     memset(r->n_device_tasks, 0, sizeof r->n_device_tasks);
-    r->n_stolen = 0;
+    r->n_stolen = r->timing_ns = 0;
     r->run = run;
     r->next = o->active;
     o->active = r;

@@ -186,14 +186,17 @@ static int fill(struct tgi_offload *o, struct tgi_offload_task *t, uint32_t lane
 
 /* ---- Times --------------------------------------------------------------------------------*/
 
-static int timed_event(struct tgi_offload *o, uint32_t lane, struct tgi_event **event_p, struct tg_error *err)
+static int timed_event(struct tgi_offload *o, struct tgi_offload_run *run, uint32_t lane, struct tgi_event **event_p,
+                       struct tg_error *err)
 {
+    uint64_t begin = tgi_now_ns();
     int rc = o->devices->ops->event_create(o->devices, tgi_lane_device(lane), true, event_p, err);
     if (rc)
         return rc;
     rc = o->devices->ops->record(o->devices, lane, *event_p, err);
     if (rc)
         o->devices->ops->event_destroy(o->devices, *event_p);
+    run->timing_ns += tgi_now_ns() - begin;
     return rc;
 }
 
@@ -201,7 +204,7 @@ static int timed_event(struct tgi_offload *o, uint32_t lane, struct tgi_event **
 static void watch_span(struct tgi_offload *o, struct tgi_watch *span, struct tgi_stamp stamp)
 {
     struct tg_error err;
-    int rc = timed_event(o, stamp.lane, &span->to, &err);
+    int rc = timed_event(o, span->task->instance->run->offload, stamp.lane, &span->to, &err);
     if (rc == 0 && tgi_offload_watch(o, stamp, span))
         return;
     if (rc == 0) {
@@ -347,7 +350,7 @@ static int enqueue(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi
     if (rc == 0)
         rc = seal_tail(o, lane, err);
     if (rc == 0 && has_times)
-        rc = timed_event(o, lane, &span.from, err);
+        rc = timed_event(o, in->run->offload, lane, &span.from, err);
     if (rc == 0 && op->kind == TGI_OP_KERNEL)
         rc = launch(o, t, lane, operands, err);
     else if (rc == 0 && op->kind == TGI_OP_FILL && (rc = fill(o, t, lane, operands, err)))

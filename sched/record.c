@@ -114,6 +114,11 @@ void tgi_run_moved(const struct tg_run *run, struct tgi_run_moved *moved_p)
     *moved_p = m;
 }
 
+uint64_t tgi_run_recording_ns(const struct tg_run *run)
+{
+    return run->spans && run->offload ? run->offload->timing_ns : 0;
+}
+
 void tgi_runtime_progress(const struct tg_runtime *rt, uint64_t *n_tasks_p, uint64_t *busy_ns_p)
 {
     *n_tasks_p = *busy_ns_p = 0;

@@ -73,6 +73,8 @@ struct tgi_run_moved {
     bool has_least;
     uint64_t least_bytes;
 };
+/* What recording when tasks ran on devices has cost the thread that submits to them. */
+uint64_t tgi_run_recording_ns(const struct tg_run *run);
 void tgi_run_moved(const struct tg_run *run, struct tgi_run_moved *moved_p);
 /* The device on which a span's worker is, with its lane there; TG_NONE: it is a CPU worker. */
 uint32_t tgi_run_device_of(const struct tg_run *run, uint32_t worker, uint32_t *lane_p);

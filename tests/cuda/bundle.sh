@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 build=${1:-build/release}
 bundle=build/cuda-bundle
-benches="streams copies pool cuda_cholesky cuda_tiles"
+benches="streams copies pool start cuda_cholesky cuda_tiles"
 
 make --no-print-directory CUDA=1 $build/tgraph $build/tests/cuda/run_kernels $build/bench/libnull-cuda.so \
     $(printf "$build/bench/%s " $benches)
@@ -16,6 +16,7 @@ mkdir -p $bundle/bench
 cp $build/tgraph $build/tests/cuda/run_kernels tests/cuda/run.sh $bundle/
 cp $(printf "$build/bench/%s " $benches) $build/bench/libnull-cuda.so $bundle/bench/
 cp -r examples/graphs $bundle/graphs
+cp bench/cuda.sh bench/table.sh $bundle/
 # What the programs load, but for the C library and the driver; they look in the bundle first (run.sh).
 for program in $bundle/tgraph $bundle/run_kernels $bundle/bench/*; do
     ldd "$program" | awk '$2 == "=>" && $3 ~ /^\// {print $3}' |
