@@ -50,10 +50,27 @@ graphs() { # DEVICES
     done
     echo "graphs on $1: $passed passed, $failed failed"
 }
+# The same under the memory checker, without comparing.
+check_memory() {
+    local graph passed=0 failed=0
+    for graph in graphs/*.json; do
+        if timeout 90 "$sanitizer" --tool memcheck --error-exitcode 9 ./tgraph run "$graph" -D cuda --verify >"$out/graph.txt" 2>&1; then
+            passed=$((passed + 1))
+        else
+            echo "FAIL  memcheck $graph (status $?)"
+            grep -m 12 -A 6 '=========' "$out/graph.txt"
+            tail -n 5 "$out/graph.txt"
+            failed=$((failed + 1))
+            rc=1
+        fi
+    done
+    echo "graphs under memcheck: $passed passed, $failed failed"
+}
 graphs cuda:0
 n_devices=$(nvidia-smi -L | wc -l)
 [ "$n_devices" -lt 2 ] || graphs cuda
 graphs cuda:0+cpu:4
+[ -z "$sanitizer" ] || check_memory
 
 timeout 85 ./run_kernels "$@" 2>&1 | tee "$out/kernels.txt"
 status=${PIPESTATUS[0]}
