@@ -81,10 +81,6 @@ static struct tg_graph *build(struct size *size, tg_buffer_id *a_p)
         task.n_args = 1 + steps[i].n_tiles;
         task.args = args;
         task.on = "cuda";
-        /* Column by column from the right, panels before updates. */
-        uint32_t column = steps[i].tiles[steps[i].n_tiles - 1] % nt;
-        task.priority = (int32_t)(nt - column) + (steps[i].kernel == BENCH_POTRF ? 2 * (int32_t)nt
-                                                  : steps[i].kernel == BENCH_TRSM ? (int32_t)nt : 0);
         must(tg_graph_add_task(graph, &task, NULL, &err));
     }
     free(steps);

@@ -4,6 +4,13 @@
  * The first of the two figures is with an empty cache of kernels, if TGRAPH_CACHE_DIR names an empty folder. */
 #include "bench/cuda_bare.h"
 
+static void report_stage(const char *stage, uint64_t *since)
+{
+    uint64_t now = bench_now_ns();
+    bench_report("start", "tgraph", 1, stage, (double)(now - *since) / 1e6);
+    *since = now;
+}
+
 static double first_run_ms(const char *path)
 {
     struct tg_runtime_options options = TG_RUNTIME_OPTIONS_INIT;
@@ -11,14 +18,18 @@ static double first_run_ms(const char *path)
     struct tg_runtime *runtime;
     struct tg_graph *graph;
     struct tg_run *run;
-    uint64_t begin = bench_now_ns();
+    uint64_t begin = bench_now_ns(), since = begin;
     load.n_cuda = 1;
     must(tg_graph_load(path, &load, &graph, &err));
     must(tg_graph_freeze(graph, &err));
     options.devices = "cuda:0";
+    report_stage("ms to load and freeze", &since);
     must(tg_runtime_create(&options, &runtime, &err));
+    report_stage("ms to open devices", &since);
     must(tg_run_create(runtime, graph, NULL, &run, &err));
+    report_stage("ms to create the run", &since);
     must(tg_run_execute(run, &err));
+    report_stage("ms to execute", &since);
     double ms = (double)(bench_now_ns() - begin) / 1e6;
     tg_run_destroy(run);
     tg_runtime_destroy(runtime);

@@ -30,8 +30,9 @@ enum {
     TGI_COMPUTE_LANES = TGI_PLAIN_LANES + TGI_URGENT_LANES,
     TGI_LANE_IN = TGI_COMPUTE_LANES, /* from the host */
     TGI_LANE_OUT,                    /* to the host */
-    TGI_LANE_PEER,                   /* from another device */
-    TGI_LANES_EACH
+    TGI_LANE_PEER,                   /* from another device: these take turns, so that one copies while the next begins */
+    TGI_PEER_LANES = 2,
+    TGI_LANES_EACH = TGI_LANE_PEER + TGI_PEER_LANES
 };
 #define TGI_MAX_LANES (TGI_MAX_DEVICES * TGI_LANES_EACH)
 

@@ -17,7 +17,7 @@ struct piece {
 /* Memory of a tile, or of all tiles of a buffer that is addressed as a whole, on one device. */
 struct block {
     uint64_t address;   /* 0: none */
-    uint32_t users;     /* lanes that used it: bits 0.. the device's own, from TGI_LANES_EACH on who pulled from it */
+    uint64_t users;     /* lanes that used it: bits 0.. the device's own, from TGI_LANES_EACH on who pulled from it */
     uint32_t serial;    /* of the acquire that wants it to stay */
     uint32_t newer, older; /* by use, TG_NONE: none */
     struct fence *fence;   /* whoever uses any part of it first comes after this; NULL: nothing to wait for */
@@ -53,6 +53,7 @@ struct tgi_replicas {
     struct tgi_stamp *host_ready; /* by piece */
     struct device *device;
     uint32_t serial;
+    uint32_t n_peer_copies;
     struct tgi_replica_stats stats;
 };
 
@@ -246,14 +247,18 @@ static inline void touch(struct device *d, uint32_t i)
 /* Which lanes a bit of `users` stands for, on device `device`. */
 static uint32_t user_lane(uint32_t device, uint32_t i)
 {
-    return i < TGI_LANES_EACH ? tgi_lane_of(device, i) : tgi_lane_of(i - TGI_LANES_EACH, TGI_LANE_PEER);
+    if (i < TGI_LANES_EACH)
+        return tgi_lane_of(device, i);
+    i -= TGI_LANES_EACH;
+    return tgi_lane_of(i / TGI_PEER_LANES, TGI_LANE_PEER + i % TGI_PEER_LANES);
 }
 
 static void add_user(struct tgi_replicas *r, uint32_t device, uint32_t block, uint32_t lane)
 {
-    uint32_t owner = tgi_lane_device(lane);
-    uint32_t i = owner == device ? lane % TGI_LANES_EACH : TGI_LANES_EACH + owner;
-    r->device[device].blocks[block].users |= 1u << i;
+    _Static_assert(TGI_LANES_EACH + TGI_MAX_DEVICES * TGI_PEER_LANES <= 64, "a bit for each lane");
+    uint32_t owner = tgi_lane_device(lane), which = lane % TGI_LANES_EACH;
+    uint32_t i = owner == device ? which : TGI_LANES_EACH + owner * TGI_PEER_LANES + which - TGI_LANE_PEER;
+    r->device[device].blocks[block].users |= (uint64_t)1 << i;
 }
 
 static const struct tgi_buffer *buffer_of_block(const struct tgi_replicas *r, uint32_t block, uint32_t *first_p,
@@ -288,13 +293,13 @@ static uint64_t address_on(const struct tgi_replicas *r, const struct tgi_buffer
 }
 
 /* The lane that moves data from one node to another. */
-static uint32_t copy_lane(uint32_t from, uint32_t to)
+static uint32_t copy_lane(struct tgi_replicas *r, uint32_t from, uint32_t to)
 {
     if (from == TGI_HOST_NODE)
         return tgi_lane_of(to - 1, TGI_LANE_IN);
     if (to == TGI_HOST_NODE)
         return tgi_lane_of(from - 1, TGI_LANE_OUT);
-    return tgi_lane_of(to - 1, TGI_LANE_PEER);
+    return tgi_lane_of(to - 1, TGI_LANE_PEER + r->n_peer_copies++ % TGI_PEER_LANES);
 }
 
 /* A block remembers what its memory was used for: its parts may come into use one by one. */
@@ -379,7 +384,7 @@ static int copy_piece(struct tgi_replicas *r, const struct tgi_buffer *b, uint32
                       uint32_t to, struct tg_error *err)
 {
     uint64_t offset, bytes;
-    uint32_t lane = copy_lane(from, to);
+    uint32_t lane = copy_lane(r, from, to);
     piece_span(r, b, tile, piece, &offset, &bytes);
     struct tgi_transfer t = {to, from, address_on(r, b, tile, to) + offset, address_on(r, b, tile, from) + offset, bytes};
     struct tgi_stamp stamp;
@@ -471,8 +476,8 @@ static void block_free(struct tgi_replicas *r, uint32_t device, uint32_t i, bool
             r->pieces[p].valid &= ~bit(device + 1);
         }
     }
-    for (uint32_t users = block->users; users; users &= users - 1)
-        tgi_waits_add(d->fences, tgi_order_tail(r->order, user_lane(device, (uint32_t)__builtin_ctz(users))));
+    for (uint64_t users = block->users; users; users &= users - 1)
+        tgi_waits_add(d->fences, tgi_order_tail(r->order, user_lane(device, (uint32_t)__builtin_ctzll(users))));
     list_remove(d, i);
     fence_drop(block);
     tgi_pool_free(r->pools[device], block->address);
@@ -813,7 +818,7 @@ int tgi_replicas_copy(struct tgi_replicas *r, struct tgi_operand *to, struct tgi
     if (rc || !*is_enqueued_p)
         return rc;
     if (from->node != to->node)
-        lane = copy_lane(from->node, to->node);
+        lane = copy_lane(r, from->node, to->node);
     struct tgi_transfer t = {to->node, from->node, to->address, from->address, word_bytes(r, to->word)};
     rc = transfer(r, lane, &t, waits, stamp_p, err);
     if (rc)

@@ -50,11 +50,12 @@ graphs() { # DEVICES
     done
     echo "graphs on $1: $passed passed, $failed failed"
 }
-# The same under the memory checker, without comparing.
+# The same under the memory checker, without comparing.  A driver call that fails may be a question: the parameters of a
+# user's kernel are counted until there is none.
 check_memory() {
     local graph passed=0 failed=0
     for graph in graphs/*.json; do
-        if timeout 90 "$sanitizer" --tool memcheck --error-exitcode 9 ./tgraph run "$graph" -D cuda --verify >"$out/graph.txt" 2>&1; then
+        if timeout 90 "$sanitizer" --tool memcheck --report-api-errors no --error-exitcode 9 ./tgraph run "$graph" -D cuda --verify >"$out/graph.txt" 2>&1; then
             passed=$((passed + 1))
         else
             echo "FAIL  memcheck $graph (status $?)"
