@@ -276,6 +276,22 @@ static int compare_priorities(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+/* The least priority of each class but the first.  Many tasks of the lowest priority, as a rule those that were given none,
+ * are a class of their own and leave the others to the rest. */
+static void choose_bounds(const int32_t *sorted, uint32_t n, int32_t *bounds)
+{
+    uint32_t n_lowest = 0, n_above, n_classes = TGI_N_CLASSES;
+    while (n_lowest < n && sorted[n_lowest] == sorted[0])
+        n_lowest++;
+    if (n_lowest <= n / TGI_N_CLASSES || n_lowest == n)
+        n_lowest = 0;
+    else
+        *bounds++ = sorted[n_lowest], n_classes--;
+    n_above = n - n_lowest;
+    for (uint32_t c = 1; c < n_classes; c++)
+        *bounds++ = sorted[n_lowest + (uint64_t)n_above * c / n_classes];
+}
+
 /* Priorities become a few classes of about equal size, ties kept together. */
 static bool make_classes(struct tg_graph *g)
 {
@@ -290,8 +306,7 @@ static bool make_classes(struct tg_graph *g)
     memcpy(sorted, g->priority, (size_t)g->n_tasks * sizeof *sorted);
     qsort(sorted, g->n_tasks, sizeof *sorted, compare_priorities);
     int32_t bounds[TGI_N_CLASSES - 1];
-    for (uint32_t c = 1; c < TGI_N_CLASSES; c++)
-        bounds[c - 1] = sorted[(uint64_t)g->n_tasks * c / TGI_N_CLASSES];
+    choose_bounds(sorted, g->n_tasks, bounds);
     /* The smallest and the largest must not share a class unless they are equal. */
     bool is_flat = sorted[0] == sorted[g->n_tasks - 1];
     for (uint32_t v = 0; v < g->n_tasks; v++) {

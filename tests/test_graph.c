@@ -754,6 +754,27 @@ static void attributes_belong_to_their_task(void **state)
     assert_true(g->class_of[60] < g->class_of[99]);
 }
 
+/* Most tasks are given none; those that are still fill the other classes. */
+static void few_priorities_among_many_tasks_have_classes_of_their_own(void **state)
+{
+    (void)state;
+    uint32_t n[TGI_N_CLASSES] = {0};
+    for (uint32_t i = 0; i < 100; i++) {
+        struct tg_task_spec t = TG_TASK_SPEC_INIT;
+        t.kind = TG_TASK_BARRIER;
+        t.priority = i < 70 ? 0 : (int32_t)i;
+        MUST(tg_graph_add_task(g, &t, NULL, &err));
+    }
+    MUST(tg_graph_freeze(g, &err));
+    for (uint32_t i = 0; i < 100; i++) {
+        assert_true(i == 0 || g->class_of[i] >= g->class_of[i - 1]);
+        n[g->class_of[i]]++;
+    }
+    assert_int_equal(n[0], 70);
+    for (uint32_t c = 1; c < TGI_N_CLASSES; c++)
+        assert_int_equal(n[c], 10);
+}
+
 static void a_graph_whose_first_task_was_refused_freezes(void **state)
 {
     (void)state;
@@ -837,6 +858,7 @@ int main(void)
         TEST(declared_parameters_must_match_the_builtin),
         TEST(many_names_are_found_again),
         TEST(attributes_belong_to_their_task),
+        TEST(few_priorities_among_many_tasks_have_classes_of_their_own),
         TEST(a_graph_whose_first_task_was_refused_freezes),
         TEST(references_are_formatted_as_files_write_them),
         TEST(errors_may_be_ignored),
