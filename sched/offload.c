@@ -315,7 +315,7 @@ static void flush(struct tgi_offload *o)
 
 static bool is_idle(const struct tgi_offload *o)
 {
-    return o->n_ready == 0 && o->n_watches == 0;
+    return o->n_ready == 0 && o->n_watches == 0 && !o->held;
 }
 
 static void go_to_sleep(struct tgi_offload *o)
@@ -335,6 +335,8 @@ static void *submitter_main(void *arg)
     uint32_t n_idle = 0;
     for (;;) {
         bool has_moved = empty_inbox(o);
+        if (o->held)
+            has_moved |= tgi_offload_look_at_held(o);
         has_moved |= submit_some(o);
         /* Also where nothing is watched, a full device has to be seen to make progress. */
         if (o->n_watches || o->n_ready) {

@@ -239,6 +239,9 @@ static void take_span(struct tgi_offload *o, struct tgi_watch *w)
 
 /* ---- On a device --------------------------------------------------------------------------*/
 
+/* Its end waits for all lanes; a body's is the end of a round, which the host goes on after. */
+static bool is_main(const struct tgi_instance *in) { return !in->parent; }
+
 static bool is_sink(const struct tgi_instance *in, uint32_t task)
 {
     return in->nodes[task].succ == in->nodes[task + 1].succ;
@@ -275,12 +278,12 @@ static void enqueued(struct tgi_offload *o, struct tgi_offload_task *t, const st
         return;
     }
     struct tgi_watch w = {.kind = TGI_WATCH_TASK, .task = t};
-    if (!tgi_offload_watch(o, stamp, &w)) { /* no memory for a few words: wait here */
-        struct tg_error err;
-        if (tgi_order_synchronize(o->order, stamp, &err))
-            tgi_offload_fail_task(o, t, &err);
+    bool is_watched = tgi_offload_watch(o, stamp, &w);
+    struct tg_error err;
+    if (!is_watched && tgi_order_synchronize(o->order, stamp, &err)) /* no memory for a few words: wait here */
+        tgi_offload_fail_task(o, t, &err);
+    if (!is_watched || is_main(in))
         complete(o, t);
-    }
 }
 
 /* A part of a task that failed may be in the lane: it is waited for, and fences the memory it uses. */
@@ -524,7 +527,8 @@ void tgi_offload_reached(struct tgi_offload *o, struct tgi_watch *w)
     case TGI_WATCH_TASK:
         if (o->is_dead)
             tgi_offload_fail_task(o, w->task, &o->lost);
-        complete(o, w->task);
+        if (!is_main(w->task->instance))
+            complete(o, w->task);
         break;
     case TGI_WATCH_CPU:
         if (--w->task->n_waiting)
