@@ -424,6 +424,7 @@ static const struct tgi_device_ops ops = {
     .shape = tgi_cuda_shape,
     .can_collect = tgi_cuda_can_collect,
     .collect = tgi_cuda_collect,
+    .give_up = tgi_cuda_give_up,
     .stream_record = stream_record,
     .stream_wait = stream_wait,
     .poll = tgi_cuda_poll,

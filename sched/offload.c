@@ -343,6 +343,8 @@ static void *submitter_main(void *arg)
             if (o->n_ready == 0 || !has_moved)
                 tgi_offload_seal_all(o); /* nothing follows at once: what is there shall be seen to be done */
             has_moved |= tgi_offload_look(o);
+            if (o->collectives)
+                tgi_offload_look_at_collectives(o);
             tgi_offload_measure(o);
         }
         flush(o);
@@ -556,6 +558,7 @@ void tgi_offload_close(struct tg_runtime *rt)
     for (uint32_t node = 0; node < TGI_MAX_NODES; node++)
         for (uint32_t c = 0; c < TGI_N_CLASSES; c++)
             free(o->ready[node][c].items);
+    tgi_offload_forget_collectives(o);
     while (o->free_watches) {
         struct tgi_watch *next = o->free_watches->next;
         free(o->free_watches);

@@ -145,6 +145,7 @@ struct tgi_offload {
     uint32_t next_lane[TGI_MAX_DEVICES];
     struct tgi_pace pace[TGI_MAX_DEVICES];
     struct tgi_offload_run *active; /* runs that have begun and not ended */
+    struct tgi_collective *collectives; /* that are enqueued and not known to be done (offload_collective.c) */
     struct tgi_offload_run *held;   /* runs that begin once a stream of the program's has come to a point */
     bool is_dead;               /* the devices are lost: nothing of theirs is waited for any more */
     struct tg_error lost;       /* then: what was seen first */
@@ -220,6 +221,14 @@ void tgi_offload_lane_finished(struct tgi_offload *o, struct tg_run *run);
 void tgi_offload_run_begin_now(struct tg_run *run);
 /* Makes a tile valid on the host and waits; false: it cannot be had any more. */
 bool tgi_offload_fetch(struct tg_run *run, tg_buffer_id buffer, uint32_t tile);
+
+/* offload_collective.c: the submitter */
+/* A collective has been enqueued on these lanes, after `waits`: it is to end in time once it can begin. */
+bool tgi_offload_expect(struct tgi_offload *o, struct tgi_offload_task *task, const struct tgi_waits *waits, uint32_t n_ranks,
+                        const uint32_t *lanes, struct tgi_stamp stamp);
+/* Gives up those whose time is over. */
+void tgi_offload_look_at_collectives(struct tgi_offload *o);
+void tgi_offload_forget_collectives(struct tgi_offload *o);
 
 /* offload_stream.c: streams of the program */
 /* Of a run that executes one task at a time: waits for the stream it comes after.  Its caller. */

@@ -364,6 +364,7 @@ static int enqueue_collective(struct tgi_offload *o, struct tgi_offload_task *t,
     add_preds(in, task, &waits);
     if (rc == 0)
         rc = tgi_replicas_acquire(in->run->offload->replicas, operands, n, &waits, err);
+    struct tgi_waits before = waits;
     for (uint32_t i = 0; rc == 0 && i < n; i++) {
         struct tgi_waits own = waits;
         tiles[i] = operands[i].address;
@@ -373,6 +374,8 @@ static int enqueue_collective(struct tgi_offload *o, struct tgi_offload_task *t,
     for (uint32_t i = 0; rc == 0 && i < n; i++)
         rc = seal_tail(o, lanes[i], err);
     bool is_ready = rc == 0;
+    for (uint32_t i = 0; is_ready && i < n; i++)
+        tgi_waits_add(&before, tgi_order_tail(o->order, lanes[i]));
     if (is_ready)
         rc = o->devices->ops->collect(o->devices, op, b->dtype, n_elems, n, tiles, lanes, err);
     /* Each rank has its tile once its own lane has come to here; the task is done where lane 0 knows all of them. */
@@ -385,8 +388,15 @@ static int enqueue_collective(struct tgi_offload *o, struct tgi_offload_task *t,
         if (rc == 0 && i)
             rc = tgi_order_wait(o->order, lanes[0], own, err);
     }
-    if (rc == 0)
-        enqueued(o, t, operands, n, tgi_order_append(o->order, lanes[0]));
+    if (rc == 0) {
+        struct tgi_stamp stamp = tgi_order_append(o->order, lanes[0]);
+        struct tg_error memory;
+        if (!tgi_offload_expect(o, t, &before, n, lanes, stamp)) { /* it was asked for, so it fails */
+            tgi_error_memory(&memory, "watching a collective");
+            tgi_offload_fail_task(o, t, &memory);
+        }
+        enqueued(o, t, operands, n, stamp);
+    }
     free(lanes);
     free(tiles);
     return rc;
