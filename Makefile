@@ -16,8 +16,9 @@ GRAPH_SRC := arena.c args.c block.c body.c cost.c cycle.c dtype.c error.c expr.c
              kernel_cache.c names.c op.c place.c race.c scalar.c sha256.c space.c task.c
 MEM_SRC := hostops.c order.c pool.c replica.c store.c
 SCHED_SRC := backend.c control.c cpu_module.c finite.c futex.c header_text.c instance.c least_moved.c offload.c \
-             offload_balance.c offload_run.c offload_submit.c parking.c placement.c process.c ready.c record.c \
-             resolve.c run.c runtime.c serial.c share.c spawn.c task.c topology.c urgency.c watchdog.c worker.c
+             offload_balance.c offload_collective.c offload_run.c offload_stream.c offload_submit.c parking.c \
+             placement.c process.c ready.c record.c resolve.c run.c runtime.c serial.c share.c spawn.c task.c \
+             topology.c urgency.c watchdog.c worker.c
 KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c fatbin.c fft.c fill.c \
                gemm.c hash.c histogram.c is_above.c launch.c layer.c matvec.c reduce.c scan.c spin.c \
                stencil.c syrk.c transpose.c trsm.c
@@ -37,7 +38,7 @@ CLI_SRC := cache.c check.c completion.c crash.c device_choice.c devices.c doctor
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
 TESTS := alloc block cli cpu_module dense deque diagnostic dot driver examples expr fmt gen graph hostops import infer \
          invalid json_tape kernels launch load load_memory npy parking path results run schema \
-         offload offload_balance offload_edges offload_faults offload_refusals offload_runs \
+         offload offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
          standin standin_builtins standin_libs store topology verify write_json
 TEST_SCRIPTS := cli devices device_graphs examples install readme stack
 

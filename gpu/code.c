@@ -329,13 +329,6 @@ static char *describe(const struct tgi_code *code, int type)
     return n < 0 ? NULL : text;
 }
 
-static void set_position(const struct tgi_space *space, const struct tgi_variant *v, struct tg_error *err)
-{
-    uint32_t line, column;
-    if (err && !err->file[0] && tgi_space_locate(space, v->site, &line, &column))
-        tgi_error_set_position(err, space->file, line, column);
-}
-
 int tgi_cuda_resolve(struct tgi_devices *ds, const struct tg_graph *graph, uint32_t id, struct tgi_code **code_p,
                      char **text_p, struct tg_error *err)
 {
@@ -360,7 +353,7 @@ int tgi_cuda_resolve(struct tgi_devices *ds, const struct tg_graph *graph, uint3
     if (rc == 0 && !(*text_p = describe(code, op->type_t)))
         rc = tgi_error_memory(err, "finding a kernel");
     if (rc) {
-        set_position(space, v, err);
+        tgi_variant_set_position(space, v, err);
         tgi_cuda_unresolve(ds, code);
         return rc;
     }

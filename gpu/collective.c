@@ -166,30 +166,56 @@ static void format_devices(const struct tgi_cuda *cuda, const struct team *t, ch
 }
 
 /* Every communicator of the process is aborted before any is freed: aborting frees it. */
+static void abort_all(struct tgi_cuda_collective *c)
+{
+    for (uint32_t i = 0; i < c->n_teams; i++)
+        for (uint32_t k = 0; k < c->teams[i].n; k++)
+            c->CommAbort(c->teams[i].comms[k]);
+    c->n_teams = 0;
+}
+
 static int lose(struct tgi_cuda *cuda, const struct team *t, const char *what, int answer, struct tg_error *err)
 {
     struct tgi_cuda_collective *c = collective_of(cuda);
     char devices[256];
     format_devices(cuda, t, devices, sizeof devices);
     tgi_error(&c->lost, TG_E_COLLECTIVE, "%s over %s failed: NCCL says: %s", what, devices, c->GetErrorString(answer));
-    for (uint32_t i = 0; i < c->n_teams; i++)
-        for (uint32_t k = 0; k < c->teams[i].n; k++)
-            c->CommAbort(c->teams[i].comms[k]);
-    c->n_teams = 0;
+    abort_all(c);
     if (err)
         *err = c->lost;
     return c->lost.status;
 }
 
+static void fill_team(struct team *t, uint32_t n, const uint32_t *lane_of)
+{
+    t->n = n;
+    for (uint32_t i = 0; i < n; i++)
+        t->devices[i] = tgi_lane_device(lane_of[i]);
+}
+
+int tgi_cuda_give_up(struct tgi_devices *ds, const struct tgi_op *op, uint32_t n_ranks, const uint32_t *lane_of,
+                     uint32_t limit_ms, struct tg_error *err)
+{
+    struct tgi_cuda *cuda = tgi_cuda_of(ds);
+    struct tgi_cuda_collective *c = collective_of(cuda);
+    struct team team;
+    char devices[256];
+    fill_team(&team, n_ranks, lane_of);
+    format_devices(cuda, &team, devices, sizeof devices);
+    tgi_error(&c->lost, TG_E_COLLECTIVE, "%s over %s did not come to an end within %u ms, and was given up", op->name, devices,
+              limit_ms);
+    abort_all(c);
+    return tgi_error(err, TG_E_TASK_TIMEOUT, "%s over %s did not come to an end within %u ms", op->name, devices, limit_ms);
+}
+
 static int find_team(struct tgi_cuda *cuda, uint32_t n, const uint32_t *lane_of, struct team **team_p, struct tg_error *err)
 {
     struct tgi_cuda_collective *c = collective_of(cuda);
-    struct team wanted = {.n = n};
+    struct team wanted = {0};
     int ordinals[TGI_MAX_DEVICES];
-    for (uint32_t i = 0; i < n; i++) {
-        wanted.devices[i] = tgi_lane_device(lane_of[i]);
+    fill_team(&wanted, n, lane_of);
+    for (uint32_t i = 0; i < n; i++)
         ordinals[i] = (int)cuda->base.ordinal[wanted.devices[i]];
-    }
     for (uint32_t i = 0; i < c->n_teams; i++)
         if (c->teams[i].n == n && memcmp(c->teams[i].devices, wanted.devices, n * sizeof *wanted.devices) == 0) {
             *team_p = &c->teams[i];

@@ -15,6 +15,8 @@ bool tgi_cuda_can_collect(struct tgi_devices *ds, const struct tgi_op *op, enum 
                           const uint32_t *device_of);
 int tgi_cuda_collect(struct tgi_devices *ds, const struct tgi_op *op, enum tg_dtype dtype, uint64_t n_elems,
                      uint32_t n_ranks, const uint64_t *tiles, const uint32_t *lane_of, struct tg_error *err);
+int tgi_cuda_give_up(struct tgi_devices *ds, const struct tgi_op *op, uint32_t n_ranks, const uint32_t *lane_of,
+                     uint32_t limit_ms, struct tg_error *err);
 /* The same, once: as the slot. */
 int tgi_cuda_poll(struct tgi_devices *ds, struct tg_error *err);
 /* Asynchronous errors of all communicators; 0 or TG_E_COLLECTIVE naming collective and devices. */

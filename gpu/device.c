@@ -220,6 +220,38 @@ static int elapsed(struct tgi_devices *ds, struct tgi_event *from, struct tgi_ev
     return rc;
 }
 
+/* ---- Streams of the program ---------------------------------------------------------------*/
+
+static int check_stream(struct tgi_cuda *cuda, uint32_t device, void *stream, struct tg_error *err)
+{
+    CUcontext ctx = NULL;
+    int rc = tgi_cuda_enter(cuda, device, err);
+    if (rc == 0)
+        rc = TGI_CUDA_DO(cuda, err, cuStreamGetCtx, ((CUstream)stream, &ctx), "looking at the program's stream on cuda:%u",
+                         cuda->base.ordinal[device]);
+    if (rc == 0 && ctx != cuda->device[device].ctx)
+        rc = tgi_error(err, TG_E_INVALID, "the stream is not one of cuda:%u's primary context", cuda->base.ordinal[device]);
+    return rc;
+}
+
+static int stream_record(struct tgi_devices *ds, uint32_t device, void *stream, struct tgi_event *event, struct tg_error *err)
+{
+    struct tgi_cuda *cuda = tgi_cuda_of(ds);
+    int rc = check_stream(cuda, device, stream, err);
+    return rc ? rc
+              : TGI_CUDA_DO(cuda, err, cuEventRecord, (event_of(event), (CUstream)stream),
+                            "recording an event in the program's stream on cuda:%u", ds->ordinal[device]);
+}
+
+static int stream_wait(struct tgi_devices *ds, uint32_t device, void *stream, struct tgi_event *event, struct tg_error *err)
+{
+    struct tgi_cuda *cuda = tgi_cuda_of(ds);
+    int rc = check_stream(cuda, device, stream, err);
+    return rc ? rc
+              : TGI_CUDA_DO(cuda, err, cuStreamWaitEvent, ((CUstream)stream, event_of(event), CU_EVENT_WAIT_DEFAULT),
+                            "letting the program's stream wait on cuda:%u", ds->ordinal[device]);
+}
+
 /* ---- Commands -----------------------------------------------------------------------------*/
 
 static int copy(struct tgi_devices *ds, uint32_t lane, const struct tgi_transfer *t, struct tg_error *err)
@@ -392,6 +424,9 @@ static const struct tgi_device_ops ops = {
     .shape = tgi_cuda_shape,
     .can_collect = tgi_cuda_can_collect,
     .collect = tgi_cuda_collect,
+    .give_up = tgi_cuda_give_up,
+    .stream_record = stream_record,
+    .stream_wait = stream_wait,
     .poll = tgi_cuda_poll,
     .fault = tgi_cuda_fault,
     .drain = drain,

@@ -93,6 +93,8 @@ struct tgi_variant {
     struct tgi_expr *grid[3], *block[3], *cluster[3], *smem; /* over the parameters; NULL: not given */
     const char *grid_text[3], *block_text[3], *cluster_text[3], *smem_text; /* as written */
     uint32_t site;
+    uint32_t line_site, n_lines; /* of a source that the graph file gives line by line: line k is at line_site + k - 1;
+                                    otherwise n_lines is 0 */
 };
 
 /* What an argument that a task leaves out stands for. */
@@ -341,6 +343,11 @@ uint32_t tgi_space_add_site(struct tgi_space *space, const char *pointer, uint32
 /* All of these copy what they are given, except expressions, which they take over on success. */
 int tgi_graph_add_variant(struct tg_graph *g, tg_kernel_id kernel, const struct tgi_variant *variant,
                           struct tg_error *err);
+/* Where the graph file has a line of a variant's source, which counts from 1 (0, or unknown lines: the variant). */
+bool tgi_variant_locate(const struct tgi_space *space, const struct tgi_variant *variant, uint32_t source_line,
+                        uint32_t *line_p, uint32_t *column_p);
+/* A compiler's error, whose line counts in the source: gets the position in the graph file, or in the source's own. */
+void tgi_variant_set_position(const struct tgi_space *space, const struct tgi_variant *variant, struct tg_error *err);
 int tgi_graph_set_cost(struct tg_graph *g, tg_kernel_id kernel, struct tgi_expr *flops, struct tgi_expr *bytes,
                        struct tgi_expr *us, struct tg_error *err);
 int tgi_graph_add_check(struct tg_graph *g, const struct tgi_check *check, struct tg_error *err);

@@ -433,6 +433,29 @@ int tgi_graph_add_variant(struct tg_graph *g, tg_kernel_id kernel, const struct 
     return 0;
 }
 
+bool tgi_variant_locate(const struct tgi_space *space, const struct tgi_variant *v, uint32_t source_line, uint32_t *line_p,
+                        uint32_t *column_p)
+{
+    bool is_line = source_line > 0 && source_line <= v->n_lines;
+    return tgi_space_locate(space, is_line ? v->line_site + source_line - 1 : v->site, line_p, column_p);
+}
+
+void tgi_variant_set_position(const struct tgi_space *space, const struct tgi_variant *v, struct tg_error *err)
+{
+    uint32_t line, column, source_line = err ? err->line : 0;
+    if (!err || err->file[0])
+        return;
+    if (source_line && v->path) {
+        tgi_error_set_position(err, v->path, source_line, err->column);
+        return;
+    }
+    size_t n = strlen(err->text);
+    if (source_line > v->n_lines && n < sizeof err->text) /* one string */
+        snprintf(err->text + n, sizeof err->text - n, " (line %u of the source)", source_line);
+    if (tgi_variant_locate(space, v, source_line, &line, &column))
+        tgi_error_set_position(err, space->file, line, column);
+}
+
 static void replace_cost(struct tgi_expr **slot, const char **text, struct tgi_expr *expr)
 {
     if (!expr)

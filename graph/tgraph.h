@@ -516,6 +516,47 @@ int tg_run_stats(const struct tg_run *run, struct tg_run_stats *stats_p, struct 
 /* State of a task after wait; for keep_going runs.  TG_TASK_WAITING while the run is under way. */
 enum tg_task_state tg_run_task_state(const struct tg_run *run, tg_task_id task);
 
+/* ---- Streams of the program ---------------------------------------------------------------
+ *
+ * For programs that use CUDA themselves.  A run can begin after what a stream has been given so far, the stream can go
+ * on after the run, and its kernels can read and write tiles where they lie:
+ *
+ *     tg_run_device_tile(run, x, 0, 0, TG_OUT, stream, &address, &err);
+ *     cudaMemcpyAsync((void *)address, ..., stream);
+ *     tg_run_start_on(run, 0, stream, &err);
+ *     tg_run_wait_on(run, 0, stream, &err);
+ *     tg_run_device_tile(run, y, 0, 0, TG_IN, stream, &address, &err);
+ *     kernel<<<..., stream>>>((const float *)address);
+ *     tg_run_wait(run, &err);
+ *
+ * `device` is the number of one of the runtime's devices on this machine, as in "cuda:0"; TG_E_NO_DEVICE: it is none of
+ * them.  `stream` is a cudaStream_t or CUstream of this device's primary context, the one that the CUDA runtime uses
+ * (TG_E_INVALID: of another); NULL is the default stream.  It stays the program's, must not be capturing, and is used
+ * during the call only.  A refusal of the driver is TG_E_DRIVER. */
+
+/* As tg_run_start(), but the run comes after everything that `stream` has been given so far.  Returns at once: devices
+ * wait by themselves.  If some task is placed on CPUs, the whole run begins once the stream has come to here; for a run that
+ * uses no device the call itself waits for that.  Only the initialisation of tiles on the host waits for nothing.  On failure
+ * the run has not started.  Devices execute the runs of a runtime together: another run may come to wait for the stream too. */
+int tg_run_start_on(struct tg_run *run, uint32_t device, void *stream, struct tg_error *err);
+/* What `stream` is given from now on comes after the run that was started last, copies to the program's own memory
+ * included.  Returns as soon as no task is left to hand out: the host does not wait for devices, but for room in their
+ * queues; tasks on CPUs, and rounds of repeat and while, are done when it returns.  For any number of streams.  0 says
+ * nothing about the tasks: tg_run_wait() does, and is due before the next start.  If the run fails, is cancelled or exceeds
+ * its time, the stream waits for no more than what devices had already got.  After an error the stream may wait for a part. */
+int tg_run_wait_on(struct tg_run *run, uint32_t device, void *stream, struct tg_error *err);
+/* The address of a tile in the memory of `device`, for commands that `stream` is given from now on, which is to come after
+ * the run (tg_run_wait_on, or tg_run_wait):
+ *   TG_IN     they read it: the tile is copied to the device if it is not valid there, and the stream waits for that;
+ *   TG_OUT    they write all of it: this is what the next start finds, in place of the tile's initial contents;
+ *   TG_INOUT  both.
+ * The address holds until the next start, bind or destroy of the run, which must come after those commands: start on this
+ * stream, or wait for it.  So must tg_run_tile() for a tile that they write; and after tg_run_tile(), which
+ * allows writing on the host, the address is to be asked for again.  The memory does not move meanwhile: TG_E_NO_MEMORY if
+ * there is none left.  TG_E_STATE while the run is under way and tg_run_wait_on() has not returned. */
+int tg_run_device_tile(struct tg_run *run, tg_buffer_id buffer, uint32_t tile, uint32_t device, enum tg_access access,
+                       void *stream, uint64_t *address_p, struct tg_error *err);
+
 /* ---- Inside a task ------------------------------------------------------------------------
  *
  * Functions that only a running task may call, with the context it was given. */

@@ -201,6 +201,26 @@ static int read_text(struct tgi_reader *r, uint32_t node, const char *what, cons
     return 0;
 }
 
+/* The source is given line by line: each gets its place in the file, for compilers' errors. */
+static int add_line_sites(struct tgi_reader *r, uint32_t node, struct tgi_variant *variant)
+{
+    if (node == TGI_TAPE_ABSENT || tgi_node_type(r, node) != TGI_TAPE_ARRAY)
+        return 0;
+    uint32_t item = node + 1;
+    for (uint32_t k = tgi_tape_count(&r->tape, node); k > 0; k--, item++) {
+        const char *text = tgi_node_string(r, item);
+        do { /* a string may hold several lines */
+            uint32_t site = tgi_reader_site(r, item);
+            if (site == TG_NONE)
+                return tgi_report_memory(r);
+            if (variant->n_lines++ == 0)
+                variant->line_site = site;
+            text = strchr(text, '\n');
+        } while (text != NULL && *++text != '\0');
+    }
+    return 0;
+}
+
 /* Opens a file of the graph's folder and gives its contents; text_p NULL: only looks whether it can
  * be opened. */
 static int read_file(struct tgi_reader *r, uint32_t node, const char *path, const char **text_p)
@@ -407,10 +427,13 @@ static int read_variant(struct tgi_reader *r, uint32_t node, tg_kernel_id kernel
     if (rc == 0 && v[V_SMEM] != TGI_TAPE_ABSENT)
         rc = tgi_expr_keep(r, v[V_SMEM], "\"smem\"", &variant.smem, &variant.smem_text);
     r->n_vars = 0;
+    uint32_t source = v[V_C] != TGI_TAPE_ABSENT ? v[V_C] : v[V_CODE];
+    if (rc == 0)
+        rc = add_line_sites(r, source, &variant);
     if (rc == 0) {
         struct tg_error err;
         uint32_t at = v[V_BUILTIN] != TGI_TAPE_ABSENT ? v[V_BUILTIN] : node;
-        variant.site = tgi_reader_site(r, v[V_C] != TGI_TAPE_ABSENT ? v[V_C] : at);
+        variant.site = tgi_reader_site(r, source != TGI_TAPE_ABSENT ? source : at);
         if ((rc = tgi_graph_add_variant(r->graph, kernel, &variant, &err)) != 0)
             rc = tgi_report_error(r, at, &err);
     }

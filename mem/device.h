@@ -126,6 +126,16 @@ struct tgi_device_ops {
     int (*collect)(struct tgi_devices *ds, const struct tgi_op *op, enum tg_dtype dtype, uint64_t n_elems,
                    uint32_t n_ranks, const uint64_t *tiles, const uint32_t *lane_of, struct tg_error *err);
 
+    /* A collective that was enqueued does not come to an end: whatever waits for it does so no more, and no other collective is
+     * possible after that.  Fills err with what and where, as TG_E_TASK_TIMEOUT; returns its status. */
+    int (*give_up)(struct tgi_devices *ds, const struct tgi_op *op, uint32_t n_ranks, const uint32_t *lane_of,
+                   uint32_t limit_ms, struct tg_error *err);
+
+    /* Streams of the program's own, on a device, as handles that the backend knows; the two enqueue nothing in lanes, and any
+     * thread may call them.  TG_E_INVALID: the stream is not of this device.  NULL: there are no such streams. */
+    int (*stream_record)(struct tgi_devices *ds, uint32_t device, void *stream, struct tgi_event *event, struct tg_error *err);
+    int (*stream_wait)(struct tgi_devices *ds, uint32_t device, void *stream, struct tgi_event *event, struct tg_error *err);
+
     /* An error that a library has noticed by itself, once; commands that waited for it do so no more.  NULL: there are
      * no such errors. */
     int (*poll)(struct tgi_devices *ds, struct tg_error *err);

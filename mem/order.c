@@ -1,23 +1,27 @@
 /* See order.h.
  *
  * Per lane: the number of its last command, how far it is known to be done, and a ring of recorded events
- * by number.  An event is used again once it is done: nobody waits for a stamp that is. */
+ * by number.  An event is used again once it is done: nobody waits for a stamp that is.
+ *
+ * Events of others count as the commands of one more lane, the last of every vector clock: whoever knows the nth has
+ * waited for all up to it.  A lane waits for them when it gets its next command, unless the lanes it waits for have done so. */
 #include "mem/order.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "graph/error.h"
+#include "graph/vec.h"
 
 struct mark {
     struct tgi_event *event; /* NULL: not created yet */
     uint64_t seq;
-    uint64_t *known;         /* by lane: what this lane had waited for when it was recorded */
+    uint64_t *known;         /* by lane, and of the events of others: what this lane had waited for when it was recorded */
 };
 
 struct lane {
     uint64_t tail, done;
-    uint64_t *known;         /* by lane: it comes after commands up to this one */
+    uint64_t *known;         /* by lane: it comes after commands up to this one; last: after the events of others up to this */
     struct mark *marks;      /* a ring, in order of seq */
     uint32_t first, n, cap;  /* cap: a power of two */
 };
@@ -26,8 +30,16 @@ struct tgi_order {
     struct tgi_devices *devices;
     struct lane *lanes;
     uint32_t n_lanes;
+    struct foreign {
+        struct tgi_event *event;
+        uint64_t seq;
+    } *foreign;              /* events of others that are not forgotten, by seq */
+    uint32_t n_foreign, cap_foreign;
+    uint64_t last_foreign;
     struct tgi_order_stats stats;
 };
+
+static inline size_t n_known(const struct tgi_order *o) { return (size_t)o->n_lanes + 1; }
 
 static inline struct mark *mark_at(struct lane *l, uint32_t i) { return &l->marks[(l->first + i) & (l->cap - 1)]; }
 
@@ -70,7 +82,7 @@ int tgi_order_seal(struct tgi_order *o, uint32_t lane, struct tg_error *err)
     if (l->n == l->cap && !ring_grow(l))
         return tgi_error_memory(err, "keeping events");
     struct mark *m = mark_at(l, l->n);
-    if (!m->known && !(m->known = malloc(o->n_lanes * sizeof *m->known)))
+    if (!m->known && !(m->known = malloc(n_known(o) * sizeof *m->known)))
         return tgi_error_memory(err, "keeping events");
     int rc = m->event ? 0 : o->devices->ops->event_create(o->devices, tgi_lane_device(lane), false, &m->event, err);
     if (rc == 0)
@@ -78,7 +90,7 @@ int tgi_order_seal(struct tgi_order *o, uint32_t lane, struct tg_error *err)
     if (rc)
         return rc;
     m->seq = l->tail;
-    memcpy(m->known, l->known, o->n_lanes * sizeof *m->known);
+    memcpy(m->known, l->known, n_known(o) * sizeof *m->known);
     m->known[lane] = l->tail;
     l->n++;
     o->stats.n_records++;
@@ -115,8 +127,24 @@ int tgi_order_wait(struct tgi_order *o, uint32_t lane, struct tgi_stamp s, struc
     if (rc)
         return rc;
     o->stats.n_waits++;
-    for (uint32_t i = 0; i < o->n_lanes; i++)
+    for (size_t i = 0; i < n_known(o); i++)
         l->known[i] = m->known[i] > l->known[i] ? m->known[i] : l->known[i];
+    return 0;
+}
+
+static int wait_for_foreign(struct tgi_order *o, uint32_t lane, struct tg_error *err)
+{
+    uint64_t *known = &o->lanes[lane].known[o->n_lanes];
+    for (uint32_t i = 0; i < o->n_foreign && *known < o->last_foreign; i++) {
+        if (o->foreign[i].seq <= *known)
+            continue;
+        int rc = o->devices->ops->wait(o->devices, lane, o->foreign[i].event, err);
+        if (rc)
+            return rc;
+        o->stats.n_waits++;
+        *known = o->foreign[i].seq;
+    }
+    *known = o->last_foreign; /* what was forgotten needs no wait */
     return 0;
 }
 
@@ -128,14 +156,19 @@ static bool is_implied(struct tgi_order *o, struct tgi_stamp s, struct tgi_stamp
     return (m ? m->known : of->known)[s.lane] >= s.seq; /* no event yet: it would be recorded now */
 }
 
-int tgi_order_wait_all(struct tgi_order *o, uint32_t lane, struct tgi_stamp *stamps, uint32_t n, struct tg_error *err)
+/* lane TG_NONE: somebody who knows nothing. */
+static bool is_known(struct tgi_order *o, uint32_t lane, struct tgi_stamp s)
 {
-    int rc = 0;
+    return lane == TG_NONE ? tgi_order_is_done(o, s) : tgi_order_knows(o, lane, s);
+}
+
+static uint32_t reduce(struct tgi_order *o, uint32_t lane, struct tgi_stamp *stamps, uint32_t n)
+{
     /* One after the other, as two may imply each other. */
     for (uint32_t i = 0; i < n;) {
-        bool is_needless = tgi_order_knows(o, lane, stamps[i]);
+        bool is_needless = is_known(o, lane, stamps[i]);
         for (uint32_t k = 0; k < n && !is_needless; k++)
-            is_needless = k != i && !tgi_order_knows(o, lane, stamps[k]) && stamps[k].lane != stamps[i].lane &&
+            is_needless = k != i && !is_known(o, lane, stamps[k]) && stamps[k].lane != stamps[i].lane &&
                           is_implied(o, stamps[i], stamps[k]);
         if (is_needless) {
             o->stats.n_implied++;
@@ -144,9 +177,35 @@ int tgi_order_wait_all(struct tgi_order *o, uint32_t lane, struct tgi_stamp *sta
             i++;
         }
     }
+    return n;
+}
+
+uint32_t tgi_order_reduce(struct tgi_order *o, struct tgi_stamp *stamps, uint32_t n) { return reduce(o, TG_NONE, stamps, n); }
+
+int tgi_order_wait_all(struct tgi_order *o, uint32_t lane, struct tgi_stamp *stamps, uint32_t n, struct tg_error *err)
+{
+    int rc = 0;
+    n = reduce(o, lane, stamps, n);
     for (uint32_t i = 0; rc == 0 && i < n; i++)
         rc = tgi_order_wait(o, lane, stamps[i], err);
-    return rc;
+    return rc ? rc : wait_for_foreign(o, lane, err);
+}
+
+int tgi_order_follow(struct tgi_order *o, struct tgi_event *event, struct tg_error *err)
+{
+    if (!tgi_vec_reserve(&o->foreign, &o->cap_foreign, (uint64_t)o->n_foreign + 1, sizeof *o->foreign))
+        return tgi_error_memory(err, "keeping events");
+    o->foreign[o->n_foreign++] = (struct foreign){event, ++o->last_foreign};
+    return 0;
+}
+
+void tgi_order_forget(struct tgi_order *o, const struct tgi_event *event)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < o->n_foreign; i++)
+        if (o->foreign[i].event != event)
+            o->foreign[n++] = o->foreign[i];
+    o->n_foreign = n;
 }
 
 /* ---- Progress -----------------------------------------------------------------------------*/
@@ -221,7 +280,7 @@ int tgi_order_create(struct tgi_devices *devices, struct tgi_order **order_p, st
     o->lanes = calloc(o->n_lanes, sizeof *o->lanes);
     bool ok = o->lanes != NULL;
     for (uint32_t i = 0; ok && i < o->n_lanes; i++)
-        ok = (o->lanes[i].known = calloc(o->n_lanes, sizeof *o->lanes[i].known)) != NULL;
+        ok = (o->lanes[i].known = calloc(n_known(o), sizeof *o->lanes[i].known)) != NULL;
     if (!ok) {
         tgi_order_destroy(o);
         return tgi_error_memory(err, "ordering lanes");
@@ -251,6 +310,7 @@ void tgi_order_destroy(struct tgi_order *o)
     if (is_attached)
         o->devices->ops->detach(o->devices);
     free(o->lanes);
+    free(o->foreign);
     free(o);
 }
 

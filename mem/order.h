@@ -36,10 +36,18 @@ bool tgi_order_is_tail(const struct tgi_order *order, struct tgi_stamp stamp);
 int tgi_order_seal(struct tgi_order *order, uint32_t lane, struct tg_error *err);
 /* What the lane gets from now on comes after `stamp`. */
 int tgi_order_wait(struct tgi_order *order, uint32_t lane, struct tgi_stamp stamp, struct tg_error *err);
-/* The same for several at once, which may be reordered: those that others of them imply are left out. */
+/* The same for several at once, which may be reordered: those that others of them imply are left out.  Called before every
+ * command, also with none: the lane comes after what was followed as well. */
 int tgi_order_wait_all(struct tgi_order *order, uint32_t lane, struct tgi_stamp *stamps, uint32_t n, struct tg_error *err);
+/* For somebody outside who waits for all of these: leaves out what is done and what others of them imply; how many are left. */
+uint32_t tgi_order_reduce(struct tgi_order *order, struct tgi_stamp *stamps, uint32_t n);
 /* Whether the lane comes after `stamp` already. */
 bool tgi_order_knows(const struct tgi_order *order, uint32_t lane, struct tgi_stamp stamp);
+
+/* An event that somebody else has recorded, in a stream of his own: what lanes get from now on comes after it.  It lasts until
+ * it is forgotten, when nobody needs it any more. */
+int tgi_order_follow(struct tgi_order *order, struct tgi_event *event, struct tg_error *err);
+void tgi_order_forget(struct tgi_order *order, const struct tgi_event *event);
 
 /* Asks the device how far the lane has come; a seal is needed for it to be seen. */
 int tgi_order_poll(struct tgi_order *order, uint32_t lane, struct tg_error *err);

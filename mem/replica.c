@@ -20,6 +20,7 @@ struct block {
     uint64_t users;     /* lanes that used it: bits 0.. the device's own, from TGI_LANES_EACH on who pulled from it */
     uint32_t serial;    /* of the acquire that wants it to stay */
     uint32_t newer, older; /* by use, TG_NONE: none */
+    bool is_lent;          /* to the program: stays where it is */
     struct fence *fence;   /* whoever uses any part of it first comes after this; NULL: nothing to wait for */
 };
 
@@ -54,6 +55,7 @@ struct tgi_replicas {
     struct device *device;
     uint32_t serial;
     uint32_t n_peer_copies;
+    bool has_lent;
     struct tgi_replica_stats stats;
 };
 
@@ -491,7 +493,7 @@ static int evict_one(struct tgi_replicas *r, uint32_t device, bool *found_p, str
 {
     struct device *d = &r->device[device];
     uint32_t i = d->oldest;
-    while (i != TG_NONE && d->blocks[i].serial == r->serial)
+    while (i != TG_NONE && (d->blocks[i].serial == r->serial || d->blocks[i].is_lent))
         i = d->blocks[i].newer;
     *found_p = i != TG_NONE;
     if (i == TG_NONE)
@@ -525,7 +527,7 @@ static int block_alloc(struct tgi_replicas *r, uint32_t device, uint32_t i, uint
     }
     if (rc)
         return rc;
-    d->blocks[i] = (struct block){address, 0, r->serial, TG_NONE, TG_NONE, NULL};
+    d->blocks[i] = (struct block){address, 0, r->serial, TG_NONE, TG_NONE, false, NULL};
     if (!fence_make(r, d, &d->blocks[i])) {
         tgi_pool_free(r->pools[device], address);
         d->blocks[i].address = 0;
@@ -758,6 +760,31 @@ void tgi_replicas_publish(struct tgi_replicas *r, const struct tgi_operand *oper
         struct publish p = {o->node, stamp};
         for_pieces(r, o->word, publish_piece, &p);
     }
+}
+
+/* ---- Lending ------------------------------------------------------------------------------*/
+
+int tgi_replicas_lend(struct tgi_replicas *r, uint32_t tile, enum tg_access access, uint32_t device, uint64_t *address_p,
+                      struct tgi_waits *waits, struct tg_error *err)
+{
+    struct tgi_operand o = {tile, access, device + 1, 0};
+    const struct tgi_buffer *b;
+    int rc = tgi_replicas_acquire(r, &o, 1, waits, err);
+    if (rc)
+        return rc;
+    r->device[device].blocks[operand_block(r, &o, &b)].is_lent = true;
+    r->has_lent = true;
+    tgi_replicas_publish(r, &o, 1, TGI_STAMP_NONE);
+    *address_p = o.address;
+    return 0;
+}
+
+void tgi_replicas_take_back(struct tgi_replicas *r)
+{
+    for (uint32_t d = 0; d < r->devices->n_devices && r->has_lent; d++)
+        for (uint32_t i = 0; i < r->n_blocks; i++)
+            r->device[d].blocks[i].is_lent = false;
+    r->has_lent = false;
 }
 
 /* ---- Copy tasks ---------------------------------------------------------------------------*/

@@ -73,6 +73,11 @@ void tgi_replicas_publish(struct tgi_replicas *replicas, const struct tgi_operan
                           struct tgi_stamp stamp);
 /* A task that failed may have enqueued some of its commands: who gets this memory later waits for the lane. */
 void tgi_replicas_used(struct tgi_replicas *replicas, const struct tgi_operand *operands, uint32_t n, uint32_t lane);
+/* Makes a tile (its number in the space) valid on a device for commands of the program's, which are in no lane; if they write,
+ * it is valid there alone.  Its memory does not move until everything is taken back. */
+int tgi_replicas_lend(struct tgi_replicas *replicas, uint32_t tile, enum tg_access access, uint32_t device,
+                      uint64_t *address_p, struct tgi_waits *waits, struct tg_error *err);
+void tgi_replicas_take_back(struct tgi_replicas *replicas);
 /* For a copy task: `to` is acquired for writing, `from` need not be on its node.  Enqueues the transfer from
  * the best replica of `from` and publishes `to`.  On the host alone: false in *is_enqueued_p, `from` is valid there once
  * waits are over, and the caller copies. */

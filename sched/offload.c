@@ -301,7 +301,7 @@ static void flush(struct tgi_offload *o)
 
 static bool is_idle(const struct tgi_offload *o)
 {
-    return o->n_ready == 0 && o->n_watches == 0;
+    return o->n_ready == 0 && o->n_watches == 0 && !o->held;
 }
 
 static void go_to_sleep(struct tgi_offload *o)
@@ -321,12 +321,16 @@ static void *submitter_main(void *arg)
     uint32_t n_idle = 0;
     for (;;) {
         bool has_moved = empty_inbox(o);
+        if (o->held)
+            has_moved |= tgi_offload_look_at_held(o);
         has_moved |= submit_some(o);
         /* Also where nothing is watched, a full device has to be seen to make progress. */
         if (o->n_watches || o->n_ready) {
             if (o->n_ready == 0 || !has_moved)
                 tgi_offload_seal_all(o); /* nothing follows at once: what is there shall be seen to be done */
             has_moved |= tgi_offload_look(o);
+            if (o->collectives)
+                tgi_offload_look_at_collectives(o);
             tgi_offload_measure(o);
         }
         flush(o);
@@ -554,6 +558,7 @@ bool tgi_offload_close(struct tg_runtime *rt)
         o->devices->ops->close(o->devices);
     for (uint32_t node = 0; node < TGI_MAX_NODES; node++)
         tgi_ready_fini(&o->ready[node]);
+    tgi_offload_forget_collectives(o);
     while (o->free_watches) {
         struct tgi_watch *next = o->free_watches->next;
         free(o->free_watches);

@@ -7,7 +7,7 @@
  * Each task has a node: 0, the CPU workers, or a device (sched/placement.h).  A task is *host-only* if it runs on a
  * CPU, its predecessors do, and no device touches its tiles: workers execute it as if there were no devices.  Every
  * other task passes through the submitter when it becomes ready (`via`): a task for a device is enqueued and its successors
- * released at once, or when it is done if it has none; a task for a CPU gets its data copied to the host and goes to the
+ * released at once, or when it is done if it has none and is part of a body; a task for a CPU gets its data copied to the host and goes to the
  * workers when that and its predecessors are done.
  *
  * Who wants something of the submitter puts a node into its inbox, a stack that it empties as a whole; the
@@ -81,7 +81,19 @@ struct tgi_offload_run {
     uint32_t n_starts;         /* the first one finds nothing on devices */
     struct tg_run *run;
     struct tgi_offload_run *next; /* among those that are active */
+    /* Streams of the program (offload_stream.c) */
+    bool uses_host;            /* some task runs on a CPU */
+    struct tgi_event *begins[TGI_MAX_DEVICES]; /* recorded in a stream of that device; NULL: not made yet */
+    struct tgi_event *after;   /* of these: what the run comes after; NULL: nothing.  By start, then by the submitter */
+    struct tgi_offload_run *next_held;
+    struct tgi_event *ends[TGI_MAX_LANES]; /* by lane, for streams that come after the run; NULL: not made yet */
+    struct tgi_waits last;     /* where lanes were when everything was submitted */
+    bool has_last;
+    struct tgi_waits lent;     /* copies for the program that may be under way */
+    uint8_t *lent_tiles;       /* by tile: LENT_*, since the last start; NULL: none ever was */
 };
+/* Tiles whose address the program has. */
+enum { TGI_LENT_READ = 1, TGI_LENT_WRITTEN = 2 };
 
 /* Something to do once a lane has come to a point. */
 enum tgi_watch_kind { TGI_WATCH_TASK, TGI_WATCH_CPU, TGI_WATCH_FINISH, TGI_WATCH_SPAN, TGI_WATCH_TIME };
@@ -135,6 +147,8 @@ struct tgi_offload {
     uint32_t next_lane[TGI_MAX_DEVICES];
     struct tgi_pace pace[TGI_MAX_DEVICES];
     struct tgi_offload_run *active; /* runs that have begun and not ended */
+    struct tgi_collective *collectives; /* that are enqueued and not known to be done (offload_collective.c) */
+    struct tgi_offload_run *held;   /* runs that begin once a stream of the program's has come to a point */
     bool is_dead;               /* the devices are lost: nothing of theirs is waited for any more */
     struct tg_error lost;       /* then: what was seen first */
 };
@@ -206,7 +220,37 @@ void tgi_offload_run_begin_serial(struct tg_run *run);
 void tgi_offload_run_finish(struct tg_run *run);
 /* The submitter: one of the lanes that finish() waits for has come to its end. */
 void tgi_offload_lane_finished(struct tgi_offload *o, struct tg_run *run);
+/* The submitter: the run begins, whatever it was to wait for. */
+void tgi_offload_run_begin_now(struct tg_run *run);
 /* Makes a tile valid on the host and waits; false: it cannot be had any more. */
 bool tgi_offload_fetch(struct tg_run *run, tg_buffer_id buffer, uint32_t tile);
+
+/* offload_collective.c: the submitter */
+/* A collective has been enqueued on these lanes, after `waits`: it is to end in time once it can begin. */
+bool tgi_offload_expect(struct tgi_offload *o, struct tgi_offload_task *task, const struct tgi_waits *waits, uint32_t n_ranks,
+                        const uint32_t *lanes, struct tgi_stamp stamp);
+/* Gives up those whose time is over. */
+void tgi_offload_look_at_collectives(struct tgi_offload *o);
+void tgi_offload_forget_collectives(struct tgi_offload *o);
+
+/* offload_stream.c: streams of the program */
+/* Of a run that executes one task at a time: waits for the stream it comes after.  Its caller. */
+void tgi_offload_stream_await(struct tg_run *run);
+/* The submitter.  True: the run begins later, as it has tasks on CPUs; else its commands come after the stream. */
+bool tgi_offload_stream_holds(struct tg_run *run);
+/* Runs that can begin now; true if any has. */
+bool tgi_offload_look_at_held(struct tgi_offload *o);
+/* As the run begins: its tiles are its own again, those that the program has written are left as they are. */
+void tgi_offload_stream_take_tiles(struct tg_run *run);
+/* Whether the program has written the tile (its number in the space) since the last start. */
+static inline bool tgi_offload_is_given(const struct tgi_offload_run *r, uint32_t tile)
+{
+    return r->lent_tiles && r->lent_tiles[tile] & TGI_LENT_WRITTEN;
+}
+/* Everything is submitted. */
+void tgi_offload_stream_mark(struct tg_run *run);
+void tgi_offload_stream_end(struct tg_run *run);
+/* The submitter, before replicas go. */
+void tgi_offload_stream_release(struct tg_run *run);
 
 #endif

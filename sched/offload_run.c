@@ -179,8 +179,10 @@ static int check_footprints(struct tg_run *run, const struct tg_graph *g, struct
     const uint8_t *node = NULL, *via;
     int rc = 0;
     tgi_placement_of(run->offload->placement, g, &node, &via);
-    for (uint32_t t = 0; rc == 0 && t < g->n_tasks; t++)
+    for (uint32_t t = 0; rc == 0 && t < g->n_tasks; t++) {
+        run->offload->uses_host |= node[t] == TGI_HOST_NODE;
         rc = check_footprint(run, g, t, node[t], err);
+    }
     return rc;
 }
 
@@ -283,6 +285,7 @@ static void release(void *arg)
 {
     struct tg_run *run = arg;
     struct tgi_offload *o = run->runtime->offload;
+    tgi_offload_stream_release(run);
     tgi_replicas_destroy(run->offload->replicas);
     for (uint32_t i = 0; i < o->devices->n_devices; i++)
         if (run->offload->base[i])
@@ -305,6 +308,7 @@ void tgi_offload_run_release(struct tg_run *run)
     free(o->is_registered);
     free(o->op_ns);
     free(o->n_timed);
+    free(o->lent_tiles);
     free(o);
     run->offload = NULL;
 }
@@ -332,19 +336,30 @@ static void take_bases(struct tg_run *run)
     }
 }
 
-static void begin(void *arg)
+/* What the host has written since the last run, unless the program has done so on a device after that. */
+static void find_written(struct tg_run *run)
 {
-    struct tg_run *run = arg;
     struct tgi_offload_run *r = run->offload;
-    struct tgi_offload *o = run->runtime->offload;
+    const struct tgi_space *space = run->graph->space;
     for (uint32_t i = 0; i < run->n_init_due; i++) {
-        const struct tgi_init_item *item = &run->init_items[i];
-        tgi_replicas_host_wrote(r->replicas, run->graph->space->buffers[item->buffer].first_tile + item->tile);
+        uint32_t tile = space->buffers[run->init_items[i].buffer].first_tile + run->init_items[i].tile;
+        if (!tgi_offload_is_given(r, tile))
+            tgi_replicas_host_wrote(r->replicas, tile);
     }
     /* The program may have written to its own memory since the last run. */
-    for (uint32_t i = 0; i < run->graph->space->n_buffers; i++)
-        for (uint32_t t = 0; run->store->is_bound[i] && t < run->graph->space->buffers[i].n_tiles; t++)
-            tgi_replicas_host_wrote(r->replicas, run->graph->space->buffers[i].first_tile + t);
+    for (uint32_t i = 0; i < space->n_buffers; i++) {
+        uint32_t first = space->buffers[i].first_tile, n = run->store->is_bound[i] ? space->buffers[i].n_tiles : 0;
+        for (uint32_t t = first; t < first + n; t++)
+            if (!tgi_offload_is_given(r, t))
+                tgi_replicas_host_wrote(r->replicas, t);
+    }
+}
+
+void tgi_offload_run_begin_now(struct tg_run *run)
+{
+    struct tgi_offload_run *r = run->offload;
+    struct tgi_offload *o = run->runtime->offload;
+    find_written(run);
     memset(r->n_device_tasks, 0, sizeof r->n_device_tasks);
     r->n_stolen = r->timing_ns = 0;
     r->run = run;
@@ -356,12 +371,21 @@ static void begin(void *arg)
     if (r->has_new_times)
         tgi_placement_set_times(r->placement, r->op_ns);
     r->has_new_times = false;
+    r->has_last = false;
+    tgi_offload_stream_take_tiles(run);
     take_bases(run);
     run->begin_ns = tgi_now_ns();
     for (uint32_t i = 0; i < o->devices->n_devices; i++)
         r->base_ns[i] -= (int64_t)run->begin_ns;
     if (!run->needs_serial)
         tgi_instance_start(run->runtime, NULL, run->main);
+}
+
+static void begin(void *arg)
+{
+    struct tg_run *run = arg;
+    if (!run->offload->after || !tgi_offload_stream_holds(run))
+        tgi_offload_run_begin_now(run);
 }
 
 void tgi_offload_run_begin_serial(struct tg_run *run)
@@ -436,6 +460,7 @@ static void end(struct tg_run *run)
     while (*at != run->offload)
         at = &(*at)->next;
     *at = run->offload->next;
+    tgi_offload_stream_end(run);
     tgi_replicas_stats(run->offload->replicas, &now);
     struct tgi_replica_stats *s = &run->offload->stats, *before = &run->offload->stats_before;
     *s = (struct tgi_replica_stats){now.to_device_bytes - before->to_device_bytes, now.to_host_bytes - before->to_host_bytes,
@@ -455,6 +480,13 @@ void tgi_offload_lane_finished(struct tgi_offload *o, struct tg_run *run)
     (void)o;
     if (--run->offload->n_finishing == 0)
         end(run);
+}
+
+/* All that is watched is reached: it belongs to tasks that go with the run. */
+static void drain(struct tgi_offload *o)
+{
+    tgi_offload_drain(o);
+    tgi_offload_look(o);
 }
 
 /* Every lane comes to the point where it is now; then the run is over. */
@@ -477,9 +509,12 @@ static void finish(void *arg)
         if (tgi_offload_watch(o, tgi_order_tail(o->order, i), &w))
             run->offload->n_finishing++;
         else
-            tgi_offload_drain(o);
+            drain(o);
     }
     tgi_offload_seal_all(o);
+    if (o->is_dead)
+        tgi_offload_look(o); /* what is still watched belongs to tasks that may go now */
+    tgi_offload_stream_mark(run);
     tgi_offload_lane_finished(o, run);
 }
 

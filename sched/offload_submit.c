@@ -280,6 +280,9 @@ static void take_span(struct tgi_offload *o, struct tgi_watch *w)
 
 /* ---- On a device --------------------------------------------------------------------------*/
 
+/* Its end waits for all lanes; a body's is the end of a round, which the host goes on after. */
+static bool is_main(const struct tgi_instance *in) { return !in->parent; }
+
 static bool is_sink(const struct tgi_instance *in, uint32_t task)
 {
     return in->nodes[task].succ == in->nodes[task + 1].succ;
@@ -316,12 +319,12 @@ static void enqueued(struct tgi_offload *o, struct tgi_offload_task *t, const st
         return;
     }
     struct tgi_watch w = {.kind = TGI_WATCH_TASK, .task = t};
-    if (!tgi_offload_watch(o, stamp, &w)) { /* no memory for a few words: wait here */
-        struct tg_error err;
-        if (tgi_order_synchronize(o->order, stamp, &err))
-            tgi_offload_fail_task(o, t, &err);
+    bool is_watched = tgi_offload_watch(o, stamp, &w);
+    struct tg_error err;
+    if (!is_watched && tgi_order_synchronize(o->order, stamp, &err)) /* no memory for a few words: wait here */
+        tgi_offload_fail_task(o, t, &err);
+    if (!is_watched || is_main(in))
         complete(o, t);
-    }
 }
 
 /* A part of a task that failed may be in the lane: it is waited for, and fences the memory it uses. */
@@ -403,6 +406,7 @@ static int enqueue_collective(struct tgi_offload *o, struct tgi_offload_task *t,
     add_preds(in, task, &waits);
     if (rc == 0)
         rc = tgi_replicas_acquire(in->run->offload->replicas, operands, n, &waits, err);
+    struct tgi_waits before = waits;
     for (uint32_t i = 0; rc == 0 && i < n; i++) {
         struct tgi_waits own = waits;
         tiles[i] = operands[i].address;
@@ -412,6 +416,8 @@ static int enqueue_collective(struct tgi_offload *o, struct tgi_offload_task *t,
     for (uint32_t i = 0; rc == 0 && i < n; i++)
         rc = seal_tail(o, lanes[i], err);
     bool is_ready = rc == 0;
+    for (uint32_t i = 0; is_ready && i < n; i++)
+        tgi_waits_add(&before, tgi_order_tail(o->order, lanes[i]));
     if (is_ready)
         rc = o->devices->ops->collect(o->devices, op, b->dtype, n_elems, n, tiles, lanes, err);
     /* Each rank has its tile once its own lane has come to here; the task is done where lane 0 knows all of them. */
@@ -424,8 +430,15 @@ static int enqueue_collective(struct tgi_offload *o, struct tgi_offload_task *t,
         if (rc == 0 && i)
             rc = tgi_order_wait(o->order, lanes[0], own, err);
     }
-    if (rc == 0)
-        enqueued(o, t, operands, n, tgi_order_append(o->order, lanes[0]));
+    if (rc == 0) {
+        struct tgi_stamp stamp = tgi_order_append(o->order, lanes[0]);
+        struct tg_error memory;
+        if (!tgi_offload_expect(o, t, &before, n, lanes, stamp)) { /* it was asked for, so it fails */
+            tgi_error_memory(&memory, "watching a collective");
+            tgi_offload_fail_task(o, t, &memory);
+        }
+        enqueued(o, t, operands, n, stamp);
+    }
     free(lanes);
     free(tiles);
     return rc;
@@ -569,7 +582,8 @@ void tgi_offload_reached(struct tgi_offload *o, struct tgi_watch *w)
     case TGI_WATCH_TASK:
         if (o->is_dead)
             tgi_offload_fail_task(o, w->task, &o->lost);
-        complete(o, w->task);
+        if (!is_main(w->task->instance))
+            complete(o, w->task);
         break;
     case TGI_WATCH_CPU:
         if (--w->task->n_waiting)

@@ -24,13 +24,6 @@ static int keep_module(struct tg_run *run, struct tgi_cpu_module *module, struct
     return 0;
 }
 
-static void set_kernel_position(const struct tgi_space *space, const struct tgi_variant *v, struct tg_error *err)
-{
-    uint32_t line, column;
-    if (err && !err->file[0] && tgi_space_locate(space, v->site, &line, &column))
-        tgi_error_set_position(err, space->file, line, column);
-}
-
 static int resolve_variant(struct tg_run *run, const struct tgi_op *op, const struct tgi_variant *v, tg_cpu_fn *fn_p,
                            char **text_p, struct tg_error *err)
 {
@@ -50,7 +43,7 @@ static int resolve_variant(struct tg_run *run, const struct tgi_op *op, const st
     case TGI_VARIANT_SOURCE:
         rc = tgi_cpu_module_compile(op->name, v, &module, fn_p, NULL, err);
         if (rc) {
-            set_kernel_position(space, v, err);
+            tgi_variant_set_position(space, v, err);
             return rc;
         }
         *text_p = print("c source%s%s", v->path ? " " : "", v->path ? v->path : "");
@@ -60,7 +53,7 @@ static int resolve_variant(struct tg_run *run, const struct tgi_op *op, const st
                  ? tgi_cpu_module_load(op->name, v, space->folder, &module, fn_p, err)
                  : tgi_error(err, TG_E_PLUGIN_REFUSED, "kernel \"%s\": shared objects are loaded only with --allow-plugins", op->name);
         if (rc) {
-            set_kernel_position(space, v, err);
+            tgi_variant_set_position(space, v, err);
             return rc;
         }
         *text_p = print("shared object %s%s", v->path, "");

@@ -96,8 +96,10 @@ static void begin_main(struct tgi_worker *w, struct tg_run *run)
     if (run->graph->n_tasks == 0) {
         tgi_run_done(run);
     } else if (run->needs_serial) {
-        if (run->offload)
+        if (run->offload) {
+            tgi_offload_stream_await(run);
             tgi_offload_run_begin_serial(run);
+        }
         tgi_serial_execute(w, run->main, run->options.seed);
         main_done(w, run->main);
     } else if (run->offload) {
@@ -173,6 +175,7 @@ int tg_run_create(struct tg_runtime *runtime, const struct tg_graph *graph, cons
     run->init.loop_user = run;
     run->init.on_done = init_done;
     atomic_init(&run->is_settled, 1);
+    atomic_init(&run->submission, TGI_SUBMITTED);
     pthread_mutex_init(&run->lock, NULL);
     rc = run_prepare(run, err);
     if (rc) {
@@ -230,7 +233,7 @@ void tg_run_destroy(struct tg_run *run)
     free(run);
 }
 
-static int check_idle(const struct tg_run *run, struct tg_error *err)
+int tgi_run_check_idle(const struct tg_run *run, struct tg_error *err)
 {
     if (atomic_load_explicit(&((struct tg_run *)run)->state, memory_order_acquire) == TGI_RUN_ACTIVE ||
         !atomic_load_explicit(&((struct tg_run *)run)->is_settled, memory_order_acquire))
@@ -240,7 +243,7 @@ static int check_idle(const struct tg_run *run, struct tg_error *err)
 
 int tg_run_bind(struct tg_run *run, tg_buffer_id buffer, void *host, struct tg_error *err)
 {
-    int rc = check_idle(run, err);
+    int rc = tgi_run_check_idle(run, err);
     return rc ? rc : tgi_store_bind(run->store, buffer, host, err);
 }
 
@@ -312,7 +315,7 @@ static bool is_timed(const struct tg_run *run)
 /* w: the worker whose place the caller has taken, or NULL. */
 static int start(struct tg_run *run, struct tgi_worker *w, struct tg_error *err)
 {
-    int rc = check_idle(run, err);
+    int rc = tgi_run_check_idle(run, err);
     if (rc)
         return rc;
     /* The watchdog, which may be busy with the start before this one, must not mistake them. */
@@ -329,6 +332,7 @@ static int start(struct tg_run *run, struct tgi_worker *w, struct tg_error *err)
     run->init.n_roots = run->init.n_units = n;
     atomic_store_explicit(&run->is_settled, 0, memory_order_relaxed);
     atomic_store_explicit(&run->has_ended, 0, memory_order_relaxed);
+    atomic_store_explicit(&run->submission, TGI_NOT_SUBMITTED, memory_order_relaxed);
     /* release: the watchdog that sees the run active sees when it began. */
     atomic_store_explicit(&run->state, TGI_RUN_ACTIVE, memory_order_release);
     if (is_timed(run))
@@ -345,6 +349,13 @@ int tg_run_start(struct tg_run *run, struct tg_error *err)
     return start(run, NULL, err);
 }
 
+void tgi_run_submitted(struct tg_run *run)
+{
+    /* release: pairs with the acquire in tg_run_wait_on(). */
+    if (atomic_exchange_explicit(&run->submission, TGI_SUBMITTED, memory_order_release) == TGI_SUBMISSION_AWAITED)
+        tgi_futex_wake(&run->submission, UINT32_MAX);
+}
+
 bool tgi_run_end(struct tg_run *run)
 {
     /* The first to get here, worker or watchdog, ends the run.  acq_rel: it sees the error. */
@@ -353,6 +364,7 @@ bool tgi_run_end(struct tg_run *run)
     run->end_ns = tgi_now_ns();
     if (run->options.on_done)
         run->options.on_done(run->options.user, run, run_result(run, NULL));
+    tgi_run_submitted(run);
     /* release: pairs with the acquire of whoever waits or polls. */
     atomic_store_explicit(&run->state, TGI_RUN_DONE, memory_order_release);
     tgi_futex_wake(&run->state, UINT32_MAX);
@@ -370,7 +382,7 @@ void tgi_run_done(struct tg_run *run)
     }
     /* Settled, then ended: whoever sees both may start or destroy the run, and the later of the two
      * stores is our last touch of it, but for a futex wake-up that needs the address alone.
-     * release: pairs with check_idle() and tgi_run_settle(). */
+     * release: pairs with tgi_run_check_idle() and tgi_run_settle(). */
     atomic_store_explicit(&run->is_settled, 1, memory_order_release);
     if (!tgi_run_end(run))
         tgi_futex_wake(&run->is_settled, UINT32_MAX);

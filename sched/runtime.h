@@ -147,6 +147,9 @@ struct tgi_instance {
 enum tgi_stop { TGI_STOP_NO, TGI_STOP_FAILED, TGI_STOP_CANCELLED, TGI_STOP_TIMEOUT };
 enum tgi_run_state { TGI_RUN_IDLE, TGI_RUN_ACTIVE, TGI_RUN_DONE };
 
+/* Submitted: no task is left to hand out, or the run is over. */
+enum tgi_submission { TGI_NOT_SUBMITTED, TGI_SUBMISSION_AWAITED, TGI_SUBMITTED };
+
 struct tg_run {
     struct tg_runtime *runtime;
     const struct tg_graph *graph;
@@ -185,6 +188,8 @@ struct tg_run {
     _Atomic uint32_t state;
     _Atomic uint32_t has_init_failed; /* by any worker, for some tile */
     _Atomic uint32_t has_ended; /* exchanged by whoever ends the run */
+    /* enum tgi_submission; by the submitter or whoever ends the run, release, but for who begins to wait; a futex. */
+    _Atomic uint32_t submission;
     _Atomic uint32_t is_settled; /* every task is accounted for: memory may go */
     _Alignas(64) _Atomic uint64_t n_failed;
     _Atomic uint64_t n_skipped, n_retried;
@@ -382,8 +387,12 @@ void tgi_run_unresolve(struct tg_run *run);
 /* run.c */
 /* The last task is done. */
 void tgi_run_done(struct tg_run *run);
+/* No task is left to hand out; also said by tgi_run_end(). */
+void tgi_run_submitted(struct tg_run *run);
 /* Ends the run for those who wait, whether or not tasks are still at it; false: it has ended. */
 bool tgi_run_end(struct tg_run *run);
+/* TG_E_STATE: the run is under way. */
+int tgi_run_check_idle(const struct tg_run *run, struct tg_error *err);
 
 /* watchdog.c */
 int tgi_watchdog_need(struct tg_runtime *rt, struct tg_error *err);

@@ -550,6 +550,46 @@ static void an_error_that_nccl_notices_by_itself_ends_the_run(void **state)
     assert_int_equal(n_complaints, 0);
 }
 
+/* Time is counted from where the collective can begin: the first run, which waits longer than that for a kernel, is none. */
+static void a_collective_that_hangs_is_given_up_in_time(void **state)
+{
+    struct tg_runtime_options ro = TG_RUNTIME_OPTIONS_INIT;
+    struct tg_runtime *rt;
+    struct tg_run *run;
+    struct tg_error err;
+    (void)state;
+    setenv("TGRAPH_NCCL", nccl_path, 1);
+    struct tg_graph *g = device_graph(U64("A", 2, ", 'home': 'cyclic:{i}'"), "",
+                                      MIX(1, "A[0]", "") ", " MIX(2, "A[1]", "") ", {'id': 'sum', 'collective': 'allreduce', "
+                                      "'op': 'sum', 'buffers': 'A[*]', 'timeout_ms': 60}, " MIX(3, "A[0]", ""));
+    device_reset(2, 1, true);
+    alarm(LIMIT_S);
+    ro.n_workers = 1;
+    ro.devices = "cuda";
+    assert_int_equal(tg_runtime_create(&ro, &rt, &err), 0);
+    assert_int_equal(tg_run_create(rt, g, NULL, &run, &err), 0);
+    standin.standin_hold("tgk_hash_inout", true);
+    assert_int_equal(tg_run_start(run, &err), 0);
+    usleep(150000);
+    standin.standin_hold("tgk_hash_inout", false);
+    assert_int_equal(tg_run_wait(run, &err), 0);
+    nccl.standin_nccl_hang(true);
+    assert_int_equal(tg_run_start(run, &err), 0);
+    assert_int_equal(tg_run_wait(run, &err), TG_E_TASK_TIMEOUT);
+    assert_string_equal(err.text, "task \"sum\" (allreduce) failed: allreduce over cuda:0, cuda:1 did not come to an end within 60 ms");
+    assert_string_equal(err.task, "sum");
+    assert_true(err.line > 0);
+    nccl.standin_nccl_hang(false);
+    assert_int_equal(tg_run_execute(run, &err), TG_E_TASK_FAILED); /* until there is another runtime */
+    assert_non_null(strstr(err.text, "was given up"));
+    tg_run_destroy(run);
+    tg_runtime_destroy(rt);
+    expect_nothing_left();
+    alarm(0);
+    assert_int_equal(n_complaints, 0);
+    tg_graph_destroy(g);
+}
+
 static void a_call_of_nvrtc_that_fails_is_reported(void **state)
 {
     /* GetLoweredName: then the name is what the graph says, as with extern "C". */
@@ -608,6 +648,7 @@ int main(void)
         cmocka_unit_test(a_call_of_nvrtc_that_fails_is_reported), /* first: the library is not loaded yet */
         cmocka_unit_test(a_call_of_nccl_that_fails_is_reported),
         cmocka_unit_test(an_error_that_nccl_notices_by_itself_ends_the_run),
+        cmocka_unit_test(a_collective_that_hangs_is_given_up_in_time),
         cmocka_unit_test(a_call_that_fails_once_is_reported_and_leaves_nothing),
         cmocka_unit_test(a_call_that_fails_for_ever_hangs_nothing),
         cmocka_unit_test(a_fault_of_the_device_at_any_call_ends_the_run),

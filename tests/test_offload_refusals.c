@@ -232,6 +232,45 @@ static void a_kernel_that_its_module_does_not_have_is_refused(void **state)
     expect_nothing_left();
 }
 
+/* Both compilers count in the source; who reads the message looks into the graph file. */
+static void a_compile_error_is_shown_at_its_line_of_the_graph(void **state)
+{
+    static const struct {
+        const char *on, *key, *signature;
+    } ways[] = {{"cpu", "c", "int user(void **args, const struct tg_context *ctx) {"},
+                {"cuda", "code", "extern `C` __global__ void user(long long n, unsigned long long *x) {"}};
+    struct tg_error err;
+    (void)state;
+    device_reset(1, 1, true);
+    for (size_t i = 0; i < 2; i++)
+        for (int is_list = 0; is_list < 2; is_list++) {
+            char kernels[1024], signature[128];
+            size_t n = 0;
+            for (const char *c = ways[i].signature; *c; c++) /* quotes within a string of the file */
+                n += (size_t)snprintf(signature + n, sizeof signature - n, *c == '`' ? "\\'" : "%c", *c);
+            snprintf(kernels, sizeof kernels,
+                     ",\n'user': {'params': [{'name': 'n', 'type': 'i64'}, {'name': 'x', 'type': 'u64*', 'access': 'inout'}],\n"
+                     "'variants': [{'on': '%s', '%s': %s'%s%s  nonsense%s}'%s}]}",
+                     ways[i].on, ways[i].key, is_list ? "[\n" : "", signature, is_list ? "',\n    '" : "\\n",
+                     is_list ? ";',\n'" : ";\\n", is_list ? "]" : "");
+            struct tg_runtime *rt = must_open(i ? "cuda" : NULL, 0);
+            struct tg_graph *g = device_graph(A_TILES, kernels, "{'kernel': 'user', 'args': {'n': 4, 'x': 'A[0]'}}");
+            assert_int_equal(refuse(rt, g, &err), TG_E_COMPILE);
+            HAS(err.text, "kernel \"user\"");
+            HAS(err.text, "nonsense");
+            HAS(err.file, ".json");
+            /* Line 3 has the variant; of a list its second item is in line 5. */
+            assert_int_equal(err.line, is_list ? 5 : 3);
+            if (is_list)
+                assert_int_equal(err.column, 5);
+            else
+                HAS(err.text, "(line 2 of the source)");
+            tg_graph_destroy(g);
+            tg_runtime_destroy(rt);
+        }
+    expect_nothing_left();
+}
+
 static void launches_beyond_the_device_fail_their_task(void **state)
 {
     static const struct {
@@ -391,6 +430,7 @@ int main(void)
         cmocka_unit_test(a_footprint_that_cannot_fit_is_refused_before_anything_runs),
         cmocka_unit_test(what_fits_exactly_fits_wherever_the_rest_lies),
         cmocka_unit_test(a_kernel_that_its_module_does_not_have_is_refused),
+        cmocka_unit_test(a_compile_error_is_shown_at_its_line_of_the_graph),
         cmocka_unit_test(launches_beyond_the_device_fail_their_task),
         cmocka_unit_test(tiles_that_do_not_match_in_a_collective_are_refused),
         cmocka_unit_test(an_illegal_address_ends_the_run_at_the_task_where_it_is_seen),

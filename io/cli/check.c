@@ -80,10 +80,9 @@ static int compile_variant(struct checker *c, const struct tgi_space *space, con
         d.file = variant->path;
         d.line = err.line;
     } else {
-        uint32_t site = variant->site != TG_NONE ? variant->site : op->site;
-        if (site != TG_NONE && tgi_space_locate(space, site, &d.line, &d.column))
-            d.pointer = site < space->n_sites ? space->sites[site].pointer : NULL;
-        if (err.line) {
+        if (!tgi_variant_locate(space, variant, err.line, &d.line, &d.column))
+            tgi_space_locate(space, op->site, &d.line, &d.column);
+        if (err.line > variant->n_lines) {
             snprintf(help, sizeof(help), "in line %u of the kernel's source", err.line);
             d.help = help;
         }
