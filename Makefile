@@ -15,9 +15,10 @@ SOVERSION := 0
 GRAPH_SRC := arena.c args.c block.c body.c cost.c cycle.c dtype.c error.c expr.c freeze.c gate.c graph.c infer.c \
              kernel_cache.c names.c op.c place.c race.c scalar.c sha256.c space.c task.c
 MEM_SRC := hostops.c order.c pool.c replica.c store.c
-SCHED_SRC := backend.c control.c cpu_module.c finite.c futex.c header_text.c instance.c least_moved.c offload.c \
+SCHED_SRC := backend.c control.c cpu_module.c finite.c futex.c header_text.c instance.c least_moved.c machine.c offload.c \
              offload_balance.c offload_run.c offload_submit.c parking.c placement.c process.c record.c resolve.c \
-             run.c runtime.c serial.c share.c spawn.c task.c topology.c watchdog.c worker.c
+             run.c runtime.c serial.c share.c spawn.c task.c topology.c watchdog.c \
+             worker.c workload.c
 KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c fatbin.c fft.c fill.c \
                gemm.c hash.c histogram.c is_above.c launch.c layer.c matvec.c reduce.c scan.c spin.c \
                stencil.c syrk.c transpose.c trsm.c
@@ -28,7 +29,7 @@ IO_SRC := critical_path.c diagnostic.c dot.c fmt.c foreign.c gantt.c gen.c gen_l
           gen_plan.c import.c import_dax.c import_dot.c import_stg.c import_wfformat.c json_buffer.c \
           json_check.c json_expand.c json_head.c json_init.c json_kernel.c json_load.c json_names.c \
           json_out.c json_pool.c json_reference.c json_report.c json_scope.c json_stream.c json_tape.c \
-          json_task.c json_tree.c json_value.c layout.c lint.c mermaid.c npy.c output.c palette.c path.c \
+          json_task.c json_tree.c json_value.c layout.c lint.c machine_json.c mermaid.c npy.c output.c palette.c path.c \
           report.c results.c schedule.c schema.c source.c templates.c text.c units.c utf8.c verify.c workflow.c \
           workflow_order.c workflow_write.c write_json.c
 CLI_SRC := cache.c check.c completion.c crash.c device_choice.c devices.c doctor.c expand.c explain.c explanations.c export.c \
@@ -36,7 +37,7 @@ CLI_SRC := cache.c check.c completion.c crash.c device_choice.c devices.c doctor
            results.c run.c schema.c table.c
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
 TESTS := alloc block cli cpu_module dense deque diagnostic dot driver examples expr fmt gen graph hostops import infer \
-         invalid json_tape kernels launch load load_memory npy parking path results run schema \
+         invalid json_tape kernels launch load load_memory machine npy parking path results run schema \
          offload offload_balance offload_edges offload_faults offload_refusals \
          standin standin_builtins standin_libs store topology verify write_json
 TEST_SCRIPTS := cli devices device_graphs examples install readme stack
