@@ -15,9 +15,9 @@ SOVERSION := 0
 GRAPH_SRC := arena.c args.c block.c body.c cost.c cycle.c dtype.c error.c expr.c freeze.c gate.c graph.c infer.c \
              kernel_cache.c names.c op.c place.c race.c scalar.c sha256.c space.c task.c
 MEM_SRC := hostops.c order.c pool.c replica.c store.c
-SCHED_SRC := backend.c control.c cpu_module.c finite.c futex.c header_text.c instance.c least_moved.c machine.c offload.c \
-             offload_balance.c offload_run.c offload_submit.c parking.c placement.c process.c record.c resolve.c \
-             run.c runtime.c serial.c share.c spawn.c task.c topology.c watchdog.c \
+SCHED_SRC := backend.c bounds.c control.c cpu_module.c finite.c futex.c header_text.c instance.c least_moved.c machine.c offload.c \
+             offload_balance.c offload_run.c offload_submit.c parking.c placement.c policy.c policy_list.c policy_steal.c process.c record.c resolve.c \
+             run.c runtime.c serial.c share.c simulate.c spawn.c task.c topology.c virtual_memory.c watchdog.c \
              worker.c workload.c
 KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c fatbin.c fft.c fill.c \
                gemm.c hash.c histogram.c is_above.c launch.c layer.c matvec.c reduce.c scan.c spin.c \
@@ -37,7 +37,7 @@ CLI_SRC := cache.c check.c completion.c crash.c device_choice.c devices.c doctor
            results.c run.c schema.c table.c
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
 TESTS := alloc block cli cpu_module dense deque diagnostic dot driver examples expr fmt gen graph hostops import infer \
-         invalid json_tape kernels launch load load_memory machine npy parking path results run schema \
+         invalid json_tape kernels launch load load_memory machine npy parking path plan plan_corpus results run schema \
          offload offload_balance offload_edges offload_faults offload_refusals \
          standin standin_builtins standin_libs store topology verify write_json
 TEST_SCRIPTS := cli devices device_graphs examples install readme stack
@@ -277,7 +277,7 @@ $(B)/tests/standin-kernels.txt: $(B)/tests/write_kernels $(STANDIN)
 
 CXX ?= g++
 CLANG ?= clang
-BENCH_TGRAPH := overhead taskbench cholesky load streams copies pool cuda_cholesky cuda_tiles
+BENCH_TGRAPH := overhead taskbench cholesky load plan streams copies pool cuda_cholesky cuda_tiles
 BENCH_COMMON := $(addprefix $(B)/bench/,shape.o pattern.o tiles.o sample.o metg.o)
 
 $(BENCH_TGRAPH:%=$(B)/bench/%): $(B)/bench/%: $(B)/bench/%.o $(BENCH_COMMON) $(STATIC)
