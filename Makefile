@@ -33,7 +33,7 @@ IO_SRC := critical_path.c diagnostic.c dot.c fmt.c foreign.c gantt.c gen.c gen_l
           report.c results.c schedule.c schema.c source.c templates.c text.c units.c utf8.c verify.c workflow.c \
           workflow_order.c workflow_write.c write_json.c
 CLI_SRC := cache.c check.c completion.c crash.c device_choice.c devices.c doctor.c expand.c explain.c explanations.c export.c \
-           fmt.c gen.c help.c import.c init.c interrupt.c load.c main.c message.c options.c progress.c \
+           fmt.c gen.c help.c import.c init.c interrupt.c load.c main.c message.c options.c plan.c progress.c \
            results.c run.c schema.c table.c
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
 TESTS := alloc block cli cpu_module dense deque diagnostic dot driver examples expr fmt gen graph hostops import infer \
@@ -365,7 +365,7 @@ bench:
 
 # ---- Installation ---------------------------------------------------------------------------
 
-SUBCOMMANDS := run check expand export gen import fmt init devices doctor explain schema cache completion
+SUBCOMMANDS := run plan check expand export gen import fmt init devices doctor explain schema cache completion
 root := $(DESTDIR)
 INSTALLED := $(bindir)/tgraph $(includedir)/tgraph.h $(libdir)/libtgraph.a $(libdir)/libtgraph.so \
              $(libdir)/libtgraph.so.$(SOVERSION) $(libdir)/pkgconfig/tgraph.pc \
