@@ -16,7 +16,7 @@ GRAPH_SRC := arena.c args.c block.c body.c cost.c cycle.c dtype.c error.c expr.c
              kernel_cache.c names.c op.c place.c race.c scalar.c sha256.c space.c task.c
 MEM_SRC := hostops.c order.c pool.c replica.c store.c
 SCHED_SRC := backend.c bounds.c control.c cpu_module.c finite.c futex.c header_text.c instance.c least_moved.c machine.c offload.c \
-             offload_balance.c offload_run.c offload_submit.c parking.c placement.c policy.c policy_list.c policy_steal.c process.c record.c resolve.c \
+             offload_balance.c offload_run.c offload_submit.c parking.c placement.c plan.c policy.c policy_list.c policy_steal.c process.c record.c resolve.c \
              run.c runtime.c serial.c share.c simulate.c spawn.c task.c topology.c virtual_memory.c watchdog.c \
              worker.c workload.c
 KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c fatbin.c fft.c fill.c \

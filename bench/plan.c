@@ -4,7 +4,7 @@
 #include "bench/sample.h"
 #include "graph/model.h"
 #include "sched/bounds.h"
-#include "sched/simulate.h"
+#include "sched/plan.h"
 
 static struct tg_error err;
 
@@ -51,7 +51,8 @@ static struct tg_graph *make_graph(uint32_t n_tasks, uint32_t width)
         for (uint32_t i = 1; i < 4; i++) {
             seed = seed * 6364136223846793005u + 1442695040888963407u;
             /* Neighbours, and now and then anyone. */
-            uint32_t at = t % width, from = (uint32_t)(seed >> 33) % 16 ? (at + i + width - 2) % width : (uint32_t)(seed >> 40) % width;
+            bool is_near = (uint32_t)(seed >> 33) % 16;
+            uint32_t from = is_near ? (t % width + i + width - 2) % width : (uint32_t)(seed >> 40) % width;
             args[i] = tg_arg_tile(b, t / width * width + from);
         }
         task.kernel = k;

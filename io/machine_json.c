@@ -72,7 +72,8 @@ static int take_text(struct reader *r, uint32_t node, const char *key, bool is_n
 }
 
 /* In [least, most]; what is missing stays as it is. */
-static int take_number(struct reader *r, uint32_t node, const char *key, bool is_needed, double least, double most, double *value_p)
+static int take_number(struct reader *r, uint32_t node, const char *key, bool is_needed, double least, double most,
+                       double *value_p)
 {
     uint32_t member;
     int rc = find(r, node, key, is_needed, &member);
@@ -190,7 +191,8 @@ static int read_device(struct reader *r, uint32_t node)
 
 static int check_end(struct reader *r, uint32_t node, const char *key, const char *name)
 {
-    if (strcmp(name, "*") == 0 || tgi_machine_find_memory(r->m, name) != TG_NONE || tgi_machine_find_class(r->m, name) != TG_NONE)
+    if (strcmp(name, "*") == 0 || tgi_machine_find_memory(r->m, name) != TG_NONE ||
+        tgi_machine_find_class(r->m, name) != TG_NONE)
         return 0;
     return tgi_json_tree_error(&r->tree, tgi_json_tree_find(&r->tree, node, key), r->err, TG_E_UNKNOWN_NAME,
                                "there is no memory or class \"%s\" in the machine", name);
@@ -264,7 +266,8 @@ static int read_head(struct reader *r)
         rc = take_number(r, ROOT, "tgraph_machine", true, 0, 1e9, &version);
     if (rc == 0 && version != TGI_MACHINE_VERSION)
         rc = tgi_json_tree_error(&r->tree, tgi_json_tree_find(&r->tree, ROOT, "tgraph_machine"), r->err, TG_E_VERSION,
-                                 "machine files of version %g are not known; this is version %d", version, TGI_MACHINE_VERSION);
+                                 "machine files of version %g are not known; this is version %d", version,
+                                 TGI_MACHINE_VERSION);
     uint32_t rough = tgi_json_tree_find(&r->tree, ROOT, "is_rough");
     r->m->is_rough = rough != TG_NONE && r->tree.nodes[rough].kind == TGI_JSON_TRUE;
     return rc ? rc : take_text(r, ROOT, "name", false, r->m->name, sizeof r->m->name);

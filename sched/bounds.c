@@ -120,7 +120,8 @@ static void master_init(struct master *m, const struct area *a, const double *co
     pivot(m, n, direction, 0);
     for (uint32_t c = 0; c < n; c++) {
         t_column[c] = -a->n_lanes[c];
-        if (a->n_lanes[c] > 0 && (a->n_lanes[busiest] <= 0 || column[c] / a->n_lanes[c] > column[busiest] / a->n_lanes[busiest]))
+        if (a->n_lanes[c] > 0 &&
+            (a->n_lanes[busiest] <= 0 || column[c] / a->n_lanes[c] > column[busiest] / a->n_lanes[busiest]))
             busiest = c;
     }
     entering(m, t_column, direction);

@@ -100,8 +100,8 @@ int tgi_machine_finish(struct tgi_machine *m, struct tg_error *err)
 {
     if (m->n_devices == 0 || m->n_devices > TGI_MACHINE_DEVICES || m->n_classes > TGI_MACHINE_CLASSES ||
         m->n_memories > TGI_MACHINE_DEVICES + 64 || m->n_links > 60000)
-        return tgi_error(err, TG_E_BAD_VALUE, "machine \"%s\" has %u devices of %u classes; there must be 1 to %d of at most %d",
-                         m->name, m->n_devices, m->n_classes, TGI_MACHINE_DEVICES, TGI_MACHINE_CLASSES);
+        return tgi_error(err, TG_E_BAD_VALUE,
+                         "machine \"%s\" has %u devices of %u classes; there must be 1 to %d of at most %d", m->name, m->n_devices, m->n_classes, TGI_MACHINE_DEVICES, TGI_MACHINE_CLASSES);
     uint8_t *ends = malloc(2 * (size_t)m->n_memories);
     m->route = calloc((size_t)m->n_memories * m->n_memories, sizeof *m->route);
     for (uint32_t i = 0; ends && m->route && i < m->n_links; i++) {
@@ -126,7 +126,8 @@ double tgi_machine_copy_ns(const struct tgi_machine *m, uint32_t from, uint32_t 
     const struct tgi_machine_link *direct = tgi_machine_route(m, from, to);
     if (direct)
         return link_ns(direct, bytes);
-    return link_ns(from ? tgi_machine_route(m, from, 0) : NULL, bytes) + link_ns(to ? tgi_machine_route(m, 0, to) : NULL, bytes);
+    return link_ns(from ? tgi_machine_route(m, from, 0) : NULL, bytes) +
+           link_ns(to ? tgi_machine_route(m, 0, to) : NULL, bytes);
 }
 
 tgi_place tgi_machine_place(const struct tgi_machine *m, uint32_t device)

@@ -43,6 +43,7 @@ struct planner {
     struct processor *processors;
     double *lane_space;
     double *in_free, *out_free, *served, *held; /* by memory: ports, controller, bytes */
+    uint32_t *n_lanes;      /* by memory: of all devices that work from it */
 };
 
 /* ---- Ranks --------------------------------------------------------------------------------*/
@@ -235,13 +236,14 @@ static struct offer make_offer(const struct planner *p, uint32_t task, uint32_t 
 {
     struct offer o = {.device = device};
     uint32_t memory = p->m->devices[device].memory;
-    double ns = tgi_workload_ns(p->w, task, device), from = data_there(p, task, &o), limit = p->m->memories[memory].bytes_per_ns;
+    double ns = tgi_workload_ns(p->w, task, device), from = data_there(p, task, &o);
+    double limit = p->m->memories[memory].bytes_per_ns;
     if (p->is_aware)
         from += eviction_ns(p, task, memory);
     o.start = find_start(&p->processors[device], from, ns);
     o.end = o.start + ns;
     if (p->is_aware && limit > 0 && p->w->traffic[task] > 0) {
-        double turn = p->served[memory] > o.start ? p->served[memory] : o.start;
+        double turn = p->served[memory] > o.start && p->n_lanes[memory] > 1 ? p->served[memory] : o.start;
         o.served = turn + p->w->traffic[task] / limit;
         o.end = o.served > o.end ? o.served : o.end;
     }
@@ -362,6 +364,7 @@ static void planner_fini(struct planner *p)
     free(p->processors);
     free(p->lane_space);
     free(p->in_free);
+    free(p->n_lanes);
 }
 
 static bool init_processors(struct planner *p)
@@ -388,11 +391,14 @@ static bool planner_init(struct planner *p, const struct tgi_workload *w)
     p->there = malloc((n_copies + 1) * sizeof *p->there);
     p->owner = calloc((size_t)w->n_tiles + 1, sizeof *p->owner);
     p->in_free = calloc(4 * n_memories, sizeof *p->in_free);
-    if (!p->rank || !p->sequence || !p->ready || !p->there || !p->owner || !p->in_free || !init_processors(p))
+    p->n_lanes = calloc(n_memories, sizeof *p->n_lanes);
+    if (!p->rank || !p->sequence || !p->ready || !p->there || !p->owner || !p->in_free || !p->n_lanes || !init_processors(p))
         return false;
     p->out_free = p->in_free + n_memories;
     p->served = p->out_free + n_memories;
     p->held = p->served + n_memories;
+    for (uint32_t d = 0; d < w->machine->n_devices; d++)
+        p->n_lanes[w->machine->devices[d].memory] += w->machine->devices[d].n_lanes;
     for (size_t i = 0; i < n_copies; i++)
         p->there[i] = i % n_memories ? INFINITY : 0;
     return true;

@@ -22,7 +22,8 @@ struct steal {
     struct queue *queues;   /* by device */
     uint64_t *has_any;      /* a bit per device */
     uint32_t *newer, *older; /* by task */
-    uint32_t *of_class, class_at[TGI_MACHINE_CLASSES + 1], turn[TGI_MACHINE_CLASSES]; /* devices by class; whose turn it is */
+    uint32_t *of_class, class_at[TGI_MACHINE_CLASSES + 1]; /* devices by class */
+    uint32_t turn[TGI_MACHINE_CLASSES];                    /* by class: whose turn it is */
     uint32_t *of_memory;    /* by memory: a device that works from it, TG_NONE: none */
 };
 
@@ -196,6 +197,6 @@ static uint32_t steal_steal(struct tgi_policy *policy, uint32_t thief)
 }
 
 const struct tgi_policy_ops tgi_policy_steal = {
-    .size = sizeof(struct tgi_policy_ops), .name = "steal", .brief = "tasks go to their data; idle devices take others' oldest",
-    .create = steal_create, .destroy = steal_destroy, .place = steal_place, .push = steal_push, .pop = steal_pop,
+    .size = sizeof(struct tgi_policy_ops), .name = "steal",
+    .brief = "tasks go to their data; idle devices take others' oldest", .create = steal_create, .destroy = steal_destroy, .place = steal_place, .push = steal_push, .pop = steal_pop,
     .steal = steal_steal};

@@ -2,7 +2,7 @@
 #ifndef TGI_SCHED_VIRTUAL_H
 #define TGI_SCHED_VIRTUAL_H
 
-#include "sched/simulate.h"
+#include "sched/plan.h"
 
 enum tgi_virtual_kind { TGI_VIRTUAL_COPY_BEGIN, TGI_VIRTUAL_COPY_END, TGI_VIRTUAL_TASK_END };
 /* An event whose version is not that of its lane or copy is out of date. */
@@ -38,7 +38,9 @@ struct tgi_shared {
 struct tgi_virtual_memory {
     uint64_t used, peak, limit; /* limit 0: none */
     uint32_t newest, oldest;
-    uint32_t n_active, first, last; /* copies to it: under way, and waiting */
+    struct tgi_copy_engine {
+        uint32_t n_active, first, last; /* copies: under way, and waiting */
+    } engines[2];                       /* from memory 0, from others */
     /* tasks at work in it, where several can be */
     uint32_t *lanes;
     uint32_t n_lanes;
@@ -95,8 +97,10 @@ void tgi_virtual_memory_fini(struct tgi_virtual *v);
 void tgi_virtual_gather(struct tgi_virtual *v, uint32_t task, uint32_t memory);
 /* What it wrote is valid there alone, and nothing it used is kept any more. */
 void tgi_virtual_release(struct tgi_virtual *v, uint32_t task, uint32_t memory);
-/* Sends what a task reads ahead, if there is room: what `writer` wrote, or all (TG_NONE). */
-void tgi_virtual_prefetch(struct tgi_virtual *v, uint32_t task, uint32_t writer, uint32_t memory);
+/* Sends what a task reads ahead, if there is room: what `writer` wrote (TG_NONE: what was there at the start), or all. */
+enum tgi_virtual_send { TGI_VIRTUAL_ALL, TGI_VIRTUAL_OF_WRITER };
+void tgi_virtual_prefetch(struct tgi_virtual *v, uint32_t task, enum tgi_virtual_send what, uint32_t writer,
+                          uint32_t memory);
 void tgi_virtual_copy_begins(struct tgi_virtual *v, uint32_t flow);
 void tgi_virtual_copy_ends(struct tgi_virtual *v, uint32_t flow);
 double tgi_virtual_missing_bytes(void *user, uint32_t task, uint32_t memory);

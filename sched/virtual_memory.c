@@ -6,8 +6,8 @@
  * share something they follow when their number has changed by a sixteenth, so that a broadcast to a thousand devices does
  * not cost a million updates.
  *
- * At most COPIES_AT_ONCE go to one memory over links that are shared, in the order they were asked for, as copy engines
- * do. */
+ * At most COPIES_AT_ONCE go to one memory from memory 0, and as many from others, over links that are shared, in the order
+ * they were asked for, as copy engines do. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -201,7 +201,8 @@ static void share(struct tgi_virtual *v, struct tgi_flow *f, uint32_t shared, do
     f->shared[f->n_shared++] = shared;
 }
 
-static void add_link(struct tgi_virtual *v, struct tgi_flow *f, const struct tgi_machine_link *link, uint32_t from, uint32_t to)
+static void add_link(struct tgi_virtual *v, struct tgi_flow *f, const struct tgi_machine_link *link, uint32_t from,
+                     uint32_t to)
 {
     const struct tgi_machine *m = v->m;
     uint32_t ports = m->n_memories * m->n_memories, roots = ports + 2 * m->n_memories;
@@ -221,15 +222,20 @@ static void add_link(struct tgi_virtual *v, struct tgi_flow *f, const struct tgi
     }
 }
 
+static struct tgi_copy_engine *engine_of(struct tgi_virtual *v, uint32_t flow)
+{
+    return &v->memories[v->flows[flow].to].engines[v->flows[flow].from != 0];
+}
+
 static void start_copy(struct tgi_virtual *v, uint32_t flow)
 {
-    v->memories[v->flows[flow].to].n_active++;
+    engine_of(v, flow)->n_active++;
     tgi_virtual_at(v, v->now + v->flows[flow].latency_ns, TGI_VIRTUAL_COPY_BEGIN, flow, v->flows[flow].version);
 }
 
 static void queue_copy(struct tgi_virtual *v, uint32_t flow)
 {
-    struct tgi_virtual_memory *to = &v->memories[v->flows[flow].to];
+    struct tgi_copy_engine *to = engine_of(v, flow);
     if (v->flows[flow].n_shared == 0 || to->n_active < COPIES_AT_ONCE) {
         start_copy(v, flow);
         return;
@@ -307,7 +313,7 @@ static void wake_waiters(struct tgi_virtual *v, uint32_t replica)
 
 void tgi_virtual_copy_ends(struct tgi_virtual *v, uint32_t flow)
 {
-    struct tgi_virtual_memory *to = &v->memories[v->flows[flow].to];
+    struct tgi_copy_engine *to = engine_of(v, flow);
     uint32_t replica = v->flows[flow].replica, queued = to->first;
     leave(v, flow);
     v->flows[flow].version++;
@@ -455,11 +461,12 @@ void tgi_virtual_release(struct tgi_virtual *v, uint32_t task, uint32_t memory)
     }
 }
 
-void tgi_virtual_prefetch(struct tgi_virtual *v, uint32_t task, uint32_t writer, uint32_t memory)
+void tgi_virtual_prefetch(struct tgi_virtual *v, uint32_t task, enum tgi_virtual_send what, uint32_t writer,
+                          uint32_t memory)
 {
     for (uint32_t u = v->w->uses_at[task]; u < v->w->uses_at[task + 1]; u++) {
         const struct tgi_use *use = &v->w->uses[u];
-        if (!use->is_read || (writer != TG_NONE && use->writer != writer))
+        if (!use->is_read || (what == TGI_VIRTUAL_OF_WRITER && use->writer != writer))
             continue;
         wake_tile(v, use->tile);
         if (find(v, use->tile, memory) != TG_NONE || !fits(v, memory, v->w->tile_bytes[use->tile]))
@@ -491,7 +498,8 @@ uint32_t tgi_virtual_home(void *user, uint32_t task)
     for (uint32_t u = v->w->uses_at[task]; u < v->w->uses_at[task + 1]; u++) {
         uint32_t tile = v->w->uses[u].tile, n_seen = 0;
         uint64_t bytes = v->w->tile_bytes[tile] * (1 + v->w->uses[u].is_written);
-        for (uint32_t r = v->tile_first[tile]; v->w->uses[u].is_read && r != TG_NONE && n_seen < 4; r = v->replicas[r].next, n_seen++)
+        uint32_t r = v->w->uses[u].is_read ? v->tile_first[tile] : TG_NONE;
+        for (; r != TG_NONE && n_seen < 4; r = v->replicas[r].next, n_seen++)
             if (v->replicas[r].state == TGI_REPLICA_VALID && bytes > most) {
                 most = bytes;
                 home = v->replicas[r].memory;
@@ -513,7 +521,8 @@ bool tgi_virtual_memory_init(struct tgi_virtual *v)
     memset(v->tile_first, 0xff, (size_t)v->w->n_tiles * sizeof *v->tile_first);
     for (uint32_t i = 0; i < n; i++) {
         struct tgi_virtual_memory *memory = &v->memories[i];
-        memory->newest = memory->oldest = memory->first = memory->last = TG_NONE;
+        memory->newest = memory->oldest = TG_NONE;
+        memory->engines[0] = memory->engines[1] = (struct tgi_copy_engine){0, TG_NONE, TG_NONE};
         memory->limit = i == 0 ? 0 : m->memories[i].bytes;
         memory->bytes_per_ns = m->memories[i].bytes_per_ns;
     }

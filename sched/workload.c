@@ -293,7 +293,8 @@ static int limit(struct tgi_workload *w, uint32_t task, struct tg_error *err)
             w->ns[(size_t)task * w->n_classes + c] = INFINITY;
     if (is_any)
         return 0;
-    return tgi_error(err, attr && attr->on ? TG_E_NO_DEVICE : TG_E_NO_VARIANT, "no device of the machine can run task \"%s\" (\"%s\")",
+    return tgi_error(err, attr && attr->on ? TG_E_NO_DEVICE : TG_E_NO_VARIANT,
+                     "no device of the machine can run task \"%s\" (\"%s\")",
                      tgi_graph_task_name(w->graph, task, scratch), tgi_graph_op(w->graph, task)->name);
 }
 

@@ -4,7 +4,7 @@
 #define TEST_PLAN_GRAPH_H
 
 #include "sched/bounds.h"
-#include "sched/simulate.h"
+#include "sched/plan.h"
 #include "tests/random_graph.h"
 
 static int plan_kernel(void **args, const struct tg_context *ctx)

@@ -189,12 +189,31 @@ static void corpus_machine(struct tgi_machine *m, uint32_t number)
 
 /* ---- The corpus ---------------------------------------------------------------------------*/
 
+/* The shorter of the plans that `bandwidth` makes itself, without that of heft and without rivals. */
+static double aware_ns(const struct tgi_workload *w)
+{
+    struct tgi_assignment a;
+    struct tg_error err;
+    double best = INFINITY;
+    MUST(tgi_assignment_init(&a, w->n_tasks, &err));
+    for (uint32_t variant = 0; variant < 2; variant++) {
+        struct tgi_plan *plan;
+        MUST(tgi_policy_bandwidth.plan(w, variant, &a, &err));
+        MUST(tgi_plan_follow(w, &a, &plan, &err));
+        assert_true(tgi_plan_is_valid(w, plan));
+        best = plan->makespan_ns < best ? plan->makespan_ns : best;
+        tgi_plan_destroy(plan);
+    }
+    tgi_assignment_fini(&a);
+    return best;
+}
+
 static void no_plan_is_much_worse_than_eager(void **state)
 {
     (void)state;
     struct dice d = {test_seed(1)};
-    uint32_t n = ROUNDS(N_GRAPHS), n_best = 0, n_own[2] = {0, 0};
-    double worst[2] = {0, 0}, over_bound = 0, gain = 0, own_gain = 0;
+    uint32_t n = ROUNDS(N_GRAPHS), n_best = 0, n_own[2] = {0, 0}, n_aware = 0;
+    double worst[2] = {0, 0}, worst_aware = 0, over_bound = 0, gain = 0, own_gain = 0;
     for (uint32_t i = 0; i < n; i++) {
         struct tg_graph *g = corpus_graph(&d, i);
         struct tgi_machine m;
@@ -216,6 +235,9 @@ static void no_plan_is_much_worse_than_eager(void **state)
         }
         for (uint32_t p = 2; p < 4; p++)
             worst[p - 2] = ns[p] / ns[0] > worst[p - 2] ? ns[p] / ns[0] : worst[p - 2];
+        double aware = aware_ns(w);
+        worst_aware = aware / ns[0] > worst_aware ? aware / ns[0] : worst_aware;
+        n_aware += aware <= 1.01 * best;
         n_best += ns[3] <= 1.01 * best;
         over_bound += ns[3] / tgi_bounds_ns(&b);
         gain += log(ns[0] / ns[3]);
@@ -228,6 +250,8 @@ static void no_plan_is_much_worse_than_eager(void **state)
            " %.1f %%, heft's own on %.1f %%; %.2f times the bound on average; eager takes %.2f times as long, heft %.3f\n",
            n, worst[0], worst[1], 100.0 * n_best / n, 100.0 * n_own[1] / n, 100.0 * n_own[0] / n, over_bound / n, exp(gain / n),
            exp(own_gain / n));
+    printf("without its rivals and the plan of heft: bandwidth best or within 1 %% on %.1f %%, worst to eager %.3f\n",
+           100.0 * n_aware / n, worst_aware);
     assert_true(worst[0] <= 1.02 && worst[1] <= 1.02);
     assert_true(n_best >= 0.9 * n);
 }

@@ -11,7 +11,7 @@
 #include "io/output.h"
 #include "io/units.h"
 #include "sched/bounds.h"
-#include "sched/simulate.h"
+#include "sched/plan.h"
 
 enum { MAX_POLICIES = 8, MAX_CASES = 16 };
 
@@ -205,7 +205,8 @@ static void print_bounds(const struct job *job, const struct machine_case *c, co
     printf("\n  lower bound  %10s", tgi_format_time(tgi_bounds_ns(&c->bounds), text, sizeof(text)));
     printf("   %.0f %% efficient; binding: %s   of", 100 * efficiency(c, plan), tgi_bound_name(c->bounds.binding));
     for (int i = 0; i < TGI_N_BOUNDS; i++)
-        printf("%s %s %s", i ? "," : "", tgi_bound_name((enum tgi_bound)i), tgi_format_time(c->bounds.ns[i], text, sizeof(text)));
+        printf("%s %s %s", i ? "," : "", tgi_bound_name((enum tgi_bound)i),
+               tgi_format_time(c->bounds.ns[i], text, sizeof(text)));
     putchar('\n');
 }
 
