@@ -15,10 +15,11 @@ SOVERSION := 0
 GRAPH_SRC := arena.c args.c block.c body.c cost.c cycle.c dtype.c error.c expr.c freeze.c gate.c graph.c infer.c \
              kernel_cache.c names.c op.c place.c race.c scalar.c sha256.c space.c task.c
 MEM_SRC := hostops.c order.c pool.c replica.c store.c
-SCHED_SRC := backend.c control.c cpu_module.c finite.c futex.c header_text.c instance.c least_moved.c offload.c \
-             offload_balance.c offload_collective.c offload_run.c offload_stream.c offload_submit.c parking.c \
-             placement.c process.c ready.c record.c resolve.c run.c runtime.c serial.c share.c spawn.c task.c \
-             topology.c urgency.c watchdog.c worker.c
+SCHED_SRC := backend.c bounds.c control.c cpu_module.c finite.c futex.c header_text.c instance.c least_moved.c \
+             machine.c offload.c offload_balance.c offload_collective.c offload_run.c offload_stream.c \
+             offload_submit.c parking.c placement.c plan.c policy.c policy_list.c policy_steal.c process.c ready.c \
+             record.c resolve.c run.c runtime.c serial.c share.c simulate.c spawn.c task.c topology.c urgency.c \
+             virtual_memory.c watchdog.c worker.c workload.c
 KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c fatbin.c fft.c fill.c \
                gemm.c hash.c histogram.c is_above.c launch.c layer.c matvec.c reduce.c scan.c spin.c \
                stencil.c syrk.c transpose.c trsm.c
@@ -29,15 +30,15 @@ IO_SRC := critical_path.c diagnostic.c dot.c fmt.c foreign.c gantt.c gen.c gen_l
           gen_plan.c import.c import_dax.c import_dot.c import_stg.c import_wfformat.c json_buffer.c \
           json_check.c json_expand.c json_head.c json_init.c json_kernel.c json_load.c json_names.c \
           json_out.c json_pool.c json_reference.c json_report.c json_scope.c json_stream.c json_tape.c \
-          json_task.c json_tree.c json_value.c layout.c lint.c mermaid.c npy.c output.c palette.c path.c \
+          json_task.c json_tree.c json_value.c layout.c lint.c machine_json.c mermaid.c npy.c output.c palette.c path.c \
           report.c results.c schedule.c schema.c source.c templates.c text.c units.c utf8.c verify.c workflow.c \
           workflow_order.c workflow_write.c write_json.c
 CLI_SRC := cache.c check.c completion.c crash.c device_choice.c devices.c doctor.c expand.c explain.c explanations.c export.c \
-           fmt.c gen.c help.c import.c init.c interrupt.c load.c main.c message.c options.c progress.c \
+           fmt.c gen.c help.c import.c init.c interrupt.c load.c main.c message.c options.c plan.c progress.c \
            results.c run.c schema.c table.c
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
 TESTS := alloc block cli cpu_module dense deque diagnostic dot driver examples expr fmt gen graph hostops import infer \
-         invalid json_tape kernels launch load load_memory npy parking path results run schema \
+         invalid json_tape kernels launch load load_memory machine npy parking path plan plan_corpus results run schema \
          offload offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
          standin standin_builtins standin_libs store topology verify write_json
 TEST_SCRIPTS := cli devices device_graphs examples install readme stack
@@ -277,7 +278,7 @@ $(B)/tests/standin-kernels.txt: $(B)/tests/write_kernels $(STANDIN)
 
 CXX ?= g++
 CLANG ?= clang
-BENCH_TGRAPH := overhead taskbench cholesky load streams copies pool start cuda_cholesky cuda_tiles
+BENCH_TGRAPH := overhead taskbench cholesky load plan streams copies pool start cuda_cholesky cuda_tiles
 BENCH_COMMON := $(addprefix $(B)/bench/,shape.o pattern.o tiles.o sample.o metg.o)
 
 $(BENCH_TGRAPH:%=$(B)/bench/%): $(B)/bench/%: $(B)/bench/%.o $(BENCH_COMMON) $(STATIC)
@@ -365,7 +366,7 @@ bench:
 
 # ---- Installation ---------------------------------------------------------------------------
 
-SUBCOMMANDS := run check expand export gen import fmt init devices doctor explain schema cache completion
+SUBCOMMANDS := run plan check expand export gen import fmt init devices doctor explain schema cache completion
 root := $(DESTDIR)
 INSTALLED := $(bindir)/tgraph $(includedir)/tgraph.h $(libdir)/libtgraph.a $(libdir)/libtgraph.so \
              $(libdir)/libtgraph.so.$(SOVERSION) $(libdir)/pkgconfig/tgraph.pc \

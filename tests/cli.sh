@@ -91,6 +91,22 @@ has err 'does not go with'
 want 4 no_driver "$TGRAPH" run "$graph" --executor streams
 want 1 "$TGRAPH" run "$graph" --executor graph
 want 1 "$TGRAPH" run "$graph" --policy heft
+
+# ---- plan -----------------------------------------------------------------------------------
+want 0 "$TGRAPH" plan "$graph" --policy eager,steal,heft,bandwidth --gpus 2 --save-machine "$scratch/machine.json"
+has out 'efficiency'
+want 0 "$TGRAPH" plan "$graph" --machine "$scratch/machine.json" --tasks
+has out 'binding:'
+has out 'rough ones, not measured'
+want 0 "$TGRAPH" --format json plan "$graph" --gpus 1,2 --tasks
+is_json
+want 2 "$TGRAPH" plan "$graph" --policy hefd
+want 2 "$TGRAPH" plan "$graph" --gpus 1,two
+want 2 "$TGRAPH" plan "$graph" --link-speed 0
+want 3 "$TGRAPH" plan "$graph" --machine "$scratch/none.json"
+echo '{"tgraph_machine": 9}' >"$scratch/later.json"
+want 1 "$TGRAPH" plan "$graph" --machine "$scratch/later.json"
+has err 'later.json:1:20'
 want 2 "$TGRAPH" run "$graph" --policy lukc
 want 4 "$TGRAPH" run "$graph" --mem 1KiB
 want 5 "$TGRAPH" -C "$scratch" run "$scratch/unverified.json" --verify

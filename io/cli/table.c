@@ -63,6 +63,21 @@ static const struct tgi_cli_option run_options[] = {
     END
 };
 
+static const struct tgi_cli_option plan_options[] = {
+    PARAM,
+    COUNTED_DEVICES,
+    {"policy", 0, TGI_CLI_TEXT, "NAME,..", "policies to plan with; several are compared; bandwidth if not given",
+     "eager|steal|heft|bandwidth", 0, 0, false},
+    VALUE("machine", 0, FILE, "FILE", "plan for the machine that FILE describes instead of this one"),
+    VALUE("gpus", 0, TEXT, "N,..", "plan for that many GPUs, each number by itself"),
+    VALUE("link-speed", 0, FLOAT, "X", "links that are X times as fast"),
+    VALUE("memory-speed", 0, FLOAT, "X", "memories that are X times as fast"),
+    VALUE("save-machine", 0, FILE, "FILE", "write the machine that is planned for to FILE"),
+    SWITCH("tasks", 0, "list where and when every task runs"),
+    MAX_FILE,
+    END
+};
+
 static const struct tgi_cli_option check_options[] = {
     PARAM,
     COUNTED_DEVICES,
@@ -184,6 +199,20 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      "tgraph run graph.json -D cuda:0,1+cpu:8  # on two GPUs and eight workers\n"
      "tgraph run graph.json --gantt schedule.svg  # draw what ran when and where",
      run_options, false},
+    {"plan", tgi_cli_plan, "FILE", NULL, 1, 1, "schedule a graph without executing it",
+     "Simulates a run on this machine, or on one that is described, and prints how long it would take, what every"
+     " device does and moves, and the times that no schedule can beat: of the critical path, of the work by classes of"
+     " devices (area), of the bytes through memories, of the bytes that must cross links.\n\n"
+     "Policies: eager (whoever is idle takes what has been ready longest), steal (tasks go to their data, idle devices"
+     " take others' oldest), heft (by upward rank to where a task is done first), bandwidth (the same with the contention of"
+     " links and memories, capacity, and look-ahead).  heft and bandwidth plan ahead; a simpler policy's schedule that the"
+     " simulation finds shorter takes the place of theirs, and the output says so.\n\n"
+     "Times of tasks are those measured in the machine file, else declared ones (\"us\"), else follow from declared"
+     " operations and bytes, else from the sizes of arguments; the output says how many are of which kind.",
+     "tgraph plan graph.json --policy eager,heft,bandwidth  # compare policies\n"
+     "tgraph plan graph.json --gpus 1,2,4,8  # what if there were more GPUs\n"
+     "tgraph plan graph.json --save-machine node.json  # a machine file to edit and plan for",
+     plan_options, false},
     {"check", tgi_cli_check, "FILE..", NULL, 1, MANY, "find mistakes in graphs without running them",
      "Looks for mistakes in syntax, names, references, shapes, types and ordering: cycles, races under"
      " explicit dependencies, reads of buffers that nothing has written.  Warns of what is declared and never"

@@ -1,0 +1,27 @@
+/* Machine files: a machine (sched/machine.h) as JSON, portable and with a version.
+ *
+ *     {"tgraph_machine": 1, "name": "node", "is_rough": true,
+ *      "classes": [{"name": "cuda", "kind": "cuda", "flops_per_s": 6e13, "launch_ns": 3000}],
+ *      "memories": [{"name": "host", "bytes_per_s": 1e11}, {"name": "cuda:0", "bytes": 150323855360, "root": "pcie:0"}],
+ *      "roots": [{"name": "pcie:0", "bytes_per_s": 5.5e10}],
+ *      "devices": [{"name": "cuda:0", "class": "cuda", "memory": "cuda:0", "lanes": 1}],
+ *      "links": [{"from": "host", "to": "cuda", "latency_ns": 6000, "bytes_per_s": 5.5e10, "shares": "roots"}],
+ *      "kernels": [{"kernel": "gemm", "class": "cuda", "arguments": "*", "median_ns": 42900, "spread_ns": 600, "samples": 90}]}
+ *
+ * flops_per_s is of one lane.  Members whose name starts with "x-" are ignored; others that are unknown are errors. */
+#ifndef TGI_IO_MACHINE_JSON_H
+#define TGI_IO_MACHINE_JSON_H
+
+#include <stdio.h>
+
+#include "sched/machine.h"
+
+enum { TGI_MACHINE_VERSION = 1 };
+
+/* "-": standard input.  The machine is finished.  TG_E_OPEN, TG_E_READ, TG_E_JSON_SYNTAX, TG_E_VERSION, TG_E_BAD_VALUE and
+ * others, with the position in the file. */
+int tgi_machine_read(struct tgi_machine *m, const char *path, struct tg_error *err);
+/* Write errors stay with the stream. */
+void tgi_machine_write(const struct tgi_machine *m, FILE *to);
+
+#endif

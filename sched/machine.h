@@ -1,0 +1,117 @@
+/* A machine as plans see it: what executes, where memory is, how memories are joined.  It may be this machine,
+ * one that was saved to a file (io/machine_json.h), or one that does not exist.
+ *
+ * A device belongs to a class (devices of one class take the same time for a task), works from one memory
+ * and has lanes, each of which runs a task at a time.  Devices that share a memory share its bandwidth.
+ * Memory 0 is where all data are before anything runs.
+ *
+ * How two memories are joined follows from rules, so that a thousand devices need a handful: the last rule
+ * that fits a pair counts.  Without one there is no way between the two but through memory 0.
+ *
+ * Units: ns, bytes, bytes per ns (GB/s), floating point operations per ns (Gflop/s). */
+#ifndef TGI_SCHED_MACHINE_H
+#define TGI_SCHED_MACHINE_H
+
+#include "graph/model.h"
+#include "sched/topology.h"
+
+enum { TGI_MACHINE_NAME = 48, TGI_MACHINE_CLASSES = 8, TGI_MACHINE_DEVICES = 4096 };
+
+struct tgi_machine_class {
+    char name[TGI_MACHINE_NAME];
+    enum tgi_device_kind kind;  /* whose kernel variants it runs */
+    double flops_per_ns;        /* of one lane */
+    double launch_ns;           /* of every task */
+};
+
+struct tgi_machine_memory {
+    char name[TGI_MACHINE_NAME];
+    uint64_t bytes;             /* 0: no limit */
+    double bytes_per_ns;        /* of its controller; 0: no limit */
+    double port_bytes_per_ns;   /* in, and the same out, over all links that share ports; 0: no limit */
+    uint32_t root;              /* shared by links that share roots, TG_NONE: none */
+};
+
+struct tgi_machine_device {
+    char name[TGI_MACHINE_NAME];
+    uint32_t class, memory, n_lanes;
+};
+
+struct tgi_machine_root {
+    char name[TGI_MACHINE_NAME];
+    double bytes_per_ns;        /* in each direction */
+};
+
+enum tgi_machine_share {
+    TGI_SHARE_NONE,  /* every copy has the link's bandwidth to itself */
+    TGI_SHARE_LINK,  /* copies of a pair share */
+    TGI_SHARE_PORTS, /* copies that leave a memory share, and those that enter one */
+    TGI_SHARE_ROOTS  /* copies through a root share, in each direction */
+};
+/* From and to: the name of a memory, of a class (the memories of its devices), or "*". */
+struct tgi_machine_link {
+    char from[TGI_MACHINE_NAME], to[TGI_MACHINE_NAME];
+    double latency_ns, bytes_per_ns;
+    enum tgi_machine_share share;
+};
+
+/* How long a kernel took; see tgi_workload_signature() for arguments, "*" stands for all. */
+struct tgi_machine_time {
+    char kernel[64], arguments[128];
+    uint32_t class;
+    double median_ns, spread_ns;
+    uint32_t n_samples;
+};
+
+struct tgi_machine {
+    char name[TGI_MACHINE_NAME];
+    bool is_rough; /* figures are typical ones, not measured */
+    struct tgi_machine_class *classes;
+    struct tgi_machine_memory *memories;
+    struct tgi_machine_device *devices;
+    struct tgi_machine_root *roots;
+    struct tgi_machine_link *links;
+    struct tgi_machine_time *times;
+    uint32_t n_classes, n_memories, n_devices, n_roots, n_links, n_times;
+    uint16_t *route; /* by from * n_memories + to: 1 + link, 0: none; from tgi_machine_finish() */
+};
+
+/* Each appends one; text that is too long is cut.  TG_E_NO_MEMORY. */
+int tgi_machine_add_class(struct tgi_machine *m, const struct tgi_machine_class *c, struct tg_error *err);
+int tgi_machine_add_memory(struct tgi_machine *m, const struct tgi_machine_memory *memory, struct tg_error *err);
+int tgi_machine_add_device(struct tgi_machine *m, const struct tgi_machine_device *device, struct tg_error *err);
+int tgi_machine_add_root(struct tgi_machine *m, const struct tgi_machine_root *root, struct tg_error *err);
+int tgi_machine_add_link(struct tgi_machine *m, const struct tgi_machine_link *link, struct tg_error *err);
+int tgi_machine_add_time(struct tgi_machine *m, const struct tgi_machine_time *time, struct tg_error *err);
+/* Works out the routes; the machine is not changed after it.  TG_E_BAD_VALUE: no device, a limit. */
+int tgi_machine_finish(struct tgi_machine *m, struct tg_error *err);
+void tgi_machine_fini(struct tgi_machine *m);
+
+/* TG_NONE: there is none. */
+uint32_t tgi_machine_find_class(const struct tgi_machine *m, const char *name);
+uint32_t tgi_machine_find_memory(const struct tgi_machine *m, const char *name);
+uint32_t tgi_machine_find_root(const struct tgi_machine *m, const char *name);
+
+/* The link from one memory to another; NULL: none. */
+static inline const struct tgi_machine_link *tgi_machine_route(const struct tgi_machine *m, uint32_t from, uint32_t to)
+{
+    uint32_t route = m->route[(size_t)from * m->n_memories + to];
+    return route ? &m->links[route - 1] : NULL;
+}
+/* An undisturbed copy, through memory 0 where there is no link. */
+double tgi_machine_copy_ns(const struct tgi_machine *m, uint32_t from, uint32_t to, double bytes);
+/* The places an `on` may name that mean this device. */
+tgi_place tgi_machine_place(const struct tgi_machine *m, uint32_t device);
+
+/* CPUs with rough figures: a device for each NUMA node, a lane for each core.  Not finished. */
+int tgi_machine_init_cpus(struct tgi_machine *m, const struct tgi_topology *topology, struct tg_error *err);
+/* The machine with n GPUs in place of its own: like its first one, or, without any, like a typical data centre GPU,
+ * with rough figures.  Finished.  link_scale and memory_scale change the speeds of links and memories. */
+struct tgi_machine_change {
+    uint32_t n_gpus; /* TG_NONE: as they are */
+    double link_scale, memory_scale;
+};
+int tgi_machine_change(const struct tgi_machine *m, const struct tgi_machine_change *change, struct tgi_machine *to,
+                       struct tg_error *err);
+
+#endif

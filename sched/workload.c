@@ -1,0 +1,359 @@
+/* See workload.h. */
+#include "sched/workload.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/error.h"
+
+/* ---- Tiles --------------------------------------------------------------------------------*/
+
+struct span {
+    uint32_t tile, n_tiles;
+    uint64_t bytes;
+};
+
+static struct span span_of(const struct tg_graph *g, uint64_t word)
+{
+    const struct tgi_buffer *b = tgi_space_buffer_of(g->space, tgi_word_tile(word));
+    uint32_t range = tgi_word_range(word);
+    struct span s = {tgi_word_tile(word), 1, b->tile_bytes};
+    if (range == TGI_WORD_ALL) {
+        s.n_tiles = b->n_tiles;
+        s.bytes = b->tile_bytes * b->n_tiles;
+    } else if (range) {
+        const struct tgi_range *r = &g->space->ranges[range - 1];
+        s.bytes = b->row_bytes * (r->end - r->begin);
+    }
+    return s;
+}
+
+static bool is_tile(const struct tgi_op *op, uint32_t i, uint64_t word)
+{
+    return op->params[i].access != TG_SCALAR && word != TGI_WORD_NULL;
+}
+
+/* Part of a tile that is written leaves the rest as it was. */
+static bool reads(enum tg_access access, uint64_t word)
+{
+    uint32_t range = tgi_word_range(word);
+    return access != TG_OUT || (range && range != TGI_WORD_ALL);
+}
+
+static void add_uses(struct tgi_workload *w, uint32_t task, uint32_t *n_p)
+{
+    const struct tgi_op *op = tgi_graph_op(w->graph, task);
+    for (uint32_t i = 0; i < tgi_graph_n_words(w->graph, task); i++) {
+        uint64_t word = w->graph->args[w->graph->nodes[task].args + i];
+        if (!is_tile(op, i, word))
+            continue;
+        struct span s = span_of(w->graph, word);
+        for (uint32_t k = 0; k < s.n_tiles; k++, ++*n_p)
+            if (w->uses)
+                w->uses[*n_p] = (struct tgi_use){s.tile + k, TG_NONE, reads(op->params[i].access, word),
+                                                 op->params[i].access != TG_IN};
+    }
+}
+
+static bool list_uses(struct tgi_workload *w)
+{
+    uint32_t n = 0;
+    w->uses_at = malloc(((size_t)w->n_tasks + 1) * sizeof *w->uses_at);
+    for (uint32_t t = 0; w->uses_at && t < w->n_tasks; t++)
+        add_uses(w, t, &n);
+    w->uses = malloc(((size_t)n + 1) * sizeof *w->uses);
+    n = 0;
+    for (uint32_t t = 0; w->uses_at && w->uses && t < w->n_tasks; t++) {
+        w->uses_at[t] = n;
+        add_uses(w, t, &n);
+    }
+    if (w->uses_at)
+        w->uses_at[w->n_tasks] = n;
+    return w->uses_at && w->uses;
+}
+
+/* Who wrote what a task reads: tasks of a tile are ordered, but for groups, whose members all follow the writer
+ * before them and the last of which stands for all. */
+static bool find_writers(struct tgi_workload *w)
+{
+    uint32_t *last = malloc(((size_t)w->n_tiles + 1) * sizeof *last);
+    w->tile_bytes = calloc((size_t)w->n_tiles + 1, sizeof *w->tile_bytes);
+    if (!last || !w->tile_bytes) {
+        free(last);
+        return false;
+    }
+    memset(last, 0xff, (size_t)w->n_tiles * sizeof *last);
+    for (uint32_t b = 0; b < w->graph->space->n_buffers; b++)
+        for (uint32_t k = 0; k < w->graph->space->buffers[b].n_tiles; k++)
+            w->tile_bytes[w->graph->space->buffers[b].first_tile + k] = w->graph->space->buffers[b].tile_bytes;
+    for (uint32_t i = 0; i < w->n_tasks; i++) {
+        uint32_t t = tgi_workload_task_at(w, i);
+        for (uint32_t u = w->uses_at[t]; u < w->uses_at[t + 1]; u++)
+            if (w->uses[u].is_read)
+                w->uses[u].writer = last[w->uses[u].tile];
+        for (uint32_t u = w->uses_at[t]; u < w->uses_at[t + 1]; u++)
+            if (w->uses[u].is_written)
+                last[w->uses[u].tile] = t;
+    }
+    free(last);
+    return true;
+}
+
+/* ---- Times --------------------------------------------------------------------------------*/
+
+void tgi_workload_signature(const struct tg_graph *g, uint32_t task, char *text, size_t size)
+{
+    const struct tgi_op *op = tgi_graph_op(g, task);
+    size_t at = 0;
+    text[0] = '\0';
+    for (uint32_t i = 0; i < op->n_params && at < size; i++) {
+        uint64_t word = tgi_graph_word(g, task, i);
+        bool is_float = op->params[i].dtype == TG_F16 || op->params[i].dtype == TG_BF16 ||
+                        op->params[i].dtype == TG_F32 || op->params[i].dtype == TG_F64;
+        if (is_tile(op, i, word))
+            at += (size_t)snprintf(text + at, size - at, "%s%" PRIu64 "B", at ? "," : "", span_of(g, word).bytes);
+        else if (op->params[i].access == TG_SCALAR && !is_float)
+            at += (size_t)snprintf(text + at, size - at, "%s%" PRId64, at ? "," : "", (int64_t)word);
+    }
+}
+
+static const char *kernel_name(const struct tg_graph *g, const struct tgi_op *op)
+{
+    return op->generic == TG_NONE ? op->name : g->space->ops[op->generic].name;
+}
+
+static bool runs_on(const struct tgi_op *op, enum tgi_device_kind kind)
+{
+    if (op->kind != TGI_OP_KERNEL)
+        return op->kind < TGI_OP_REPEAT || kind == TGI_DEVICE_CPU;
+    for (uint32_t i = 0; i < op->n_variants; i++) {
+        const struct tgi_variant *v = &op->variants[i];
+        if (v->on == kind || (kind == TGI_DEVICE_CUDA && v->form == TGI_VARIANT_BUILTIN && v->builtin->cuda))
+            return true;
+    }
+    return false;
+}
+
+struct pricing {
+    struct tgi_workload *w;
+    uint8_t *is_timed;  /* by op: the machine has measured times of it */
+    double memory[TGI_MACHINE_CLASSES]; /* bytes per ns of a device's memory; 0: no limit */
+};
+
+static bool is_timed(const struct tgi_machine *m, const char *kernel)
+{
+    for (uint32_t i = 0; i < m->n_times; i++)
+        if (strcmp(m->times[i].kernel, kernel) == 0)
+            return true;
+    return false;
+}
+
+static bool pricing_init(struct pricing *p, struct tgi_workload *w)
+{
+    const struct tgi_machine *m = w->machine;
+    *p = (struct pricing){w, calloc(w->graph->space->n_ops + 1, 1), {0}};
+    for (uint32_t i = 0; p->is_timed && i < w->graph->space->n_ops; i++)
+        p->is_timed[i] = is_timed(m, kernel_name(w->graph, &w->graph->space->ops[i]));
+    for (uint32_t d = 0; d < m->n_devices; d++) {
+        double *memory = &p->memory[m->devices[d].class], here = m->memories[m->devices[d].memory].bytes_per_ns;
+        *memory = *memory > here ? *memory : here;
+    }
+    return p->is_timed != NULL;
+}
+
+static const struct tgi_machine_time *find_time(const struct tgi_machine *m, const char *kernel, const char *arguments,
+                                                uint32_t class)
+{
+    for (uint32_t i = 0; i < m->n_times; i++) {
+        const struct tgi_machine_time *time = &m->times[i];
+        if (time->class == class && strcmp(time->kernel, kernel) == 0 &&
+            (strcmp(time->arguments, "*") == 0 || strcmp(time->arguments, arguments) == 0))
+            return time;
+    }
+    return NULL;
+}
+
+static bool measured(const struct pricing *p, uint32_t task, float *ns)
+{
+    const struct tg_graph *g = p->w->graph;
+    const struct tgi_op *op = tgi_graph_op(g, task);
+    char arguments[128];
+    bool is_known = true;
+    if (!p->is_timed[g->nodes[task].op & TGI_NODE_OP])
+        return false;
+    tgi_workload_signature(g, task, arguments, sizeof arguments);
+    for (uint32_t c = 0; c < p->w->n_classes; c++) {
+        const struct tgi_machine_time *time = find_time(p->w->machine, kernel_name(g, op), arguments, c);
+        if (time && !isinf(ns[c]))
+            ns[c] = (float)time->median_ns;
+        is_known = is_known && (time || isinf(ns[c]));
+    }
+    return is_known;
+}
+
+static double argument_bytes(const struct tgi_workload *w, uint32_t task)
+{
+    double bytes = 0;
+    for (uint32_t u = w->uses_at[task]; u < w->uses_at[task + 1]; u++)
+        bytes += (double)w->tile_bytes[w->uses[u].tile] * (w->uses[u].is_read + w->uses[u].is_written);
+    return bytes;
+}
+
+/* Of a control task: its body, one task after the other on a CPU lane, `count` times where that is known. */
+static double body_us(const struct tg_graph *body)
+{
+    double us = 0;
+    for (uint32_t t = 0; body && t < body->n_tasks; t++) {
+        const struct tgi_op *op = tgi_graph_op(body, t);
+        struct tgi_cost cost = tgi_graph_cost(body, t);
+        us += !isnan(cost.us) ? cost.us : 1;
+        if (op->kind >= TGI_OP_REPEAT)
+            us += body_us(op->body) * (op->kind == TGI_OP_REPEAT ? (double)op->count : 1);
+    }
+    return us;
+}
+
+static struct tgi_cost cost_of(struct tgi_workload *w, uint32_t task)
+{
+    const struct tgi_op *op = tgi_graph_op(w->graph, task);
+    struct tgi_cost cost = tgi_graph_cost(w->graph, task);
+    if (op->kind >= TGI_OP_REPEAT) {
+        w->n_bodies++;
+        cost.us = body_us(op->body) * (op->kind == TGI_OP_REPEAT ? (double)op->count : 1);
+    }
+    return cost;
+}
+
+/* Fills in the times of the classes that can run the task at all. */
+static void price(struct pricing *p, uint32_t task)
+{
+    struct tgi_workload *w = p->w;
+    const struct tgi_op *op = tgi_graph_op(w->graph, task);
+    float *ns = w->ns + (size_t)task * w->n_classes;
+    struct tgi_cost cost = cost_of(w, task);
+    bool has_roofline = !isnan(cost.flops) || !isnan(cost.bytes), has_us = !isnan(cost.us) && cost.us >= 0;
+    double traffic = !isnan(cost.bytes) ? cost.bytes : has_us ? 0 : argument_bytes(w, task);
+    double flops = isnan(cost.flops) ? 0 : cost.flops;
+    for (uint32_t c = 0; c < w->n_classes; c++) {
+        const struct tgi_machine_class *class = &w->machine->classes[c];
+        double memory = p->memory[c] > 0 ? traffic / p->memory[c] : 0;
+        double compute = class->flops_per_ns > 0 ? flops / class->flops_per_ns : 0;
+        double longer = has_us ? cost.us * 1e3 : compute > memory ? compute : memory;
+        ns[c] = runs_on(op, class->kind) ? (float)(longer + (op->kind == TGI_OP_BARRIER ? 0 : class->launch_ns)) : INFINITY;
+    }
+    if (op->kind == TGI_OP_BARRIER)
+        w->n_free++;
+    else if (measured(p, task, ns))
+        w->n_measured++;
+    else if (has_us)
+        w->n_declared++;
+    else
+        *(has_roofline ? &w->n_roofline : &w->n_sized) += 1;
+    w->traffic[task] = op->kind == TGI_OP_BARRIER ? 0 : (float)traffic;
+}
+
+/* ---- Where tasks may run ------------------------------------------------------------------*/
+
+bool tgi_workload_allows(const struct tgi_workload *w, uint32_t task, uint32_t device)
+{
+    if (isinf(w->ns[(size_t)task * w->n_classes + w->machine->devices[device].class]))
+        return false;
+    return !w->only || !w->only[task] || (w->only[task] & tgi_machine_place(w->machine, device));
+}
+
+double tgi_workload_least_ns(const struct tgi_workload *w, uint32_t task)
+{
+    double least = INFINITY;
+    const float *ns = w->ns + (size_t)task * w->n_classes;
+    for (uint32_t c = 0; c < w->n_classes; c++)
+        least = ns[c] < least ? ns[c] : least;
+    return least;
+}
+
+/* Classes without a device of the machine, or without one that the task is limited to, do not count. */
+static int limit(struct tgi_workload *w, uint32_t task, struct tg_error *err)
+{
+    const struct tgi_attr *attr = tgi_graph_attr(w->graph, task);
+    bool has_device[TGI_MACHINE_CLASSES] = {false}, is_any = false;
+    char scratch[16];
+    if (attr && attr->on && !w->only && !(w->only = calloc(w->n_tasks, sizeof *w->only)))
+        return tgi_error_memory(err, "planning");
+    if (attr && attr->on)
+        w->only[task] = attr->on;
+    for (uint32_t d = 0; d < w->machine->n_devices; d++) {
+        bool is_allowed = tgi_workload_allows(w, task, d);
+        has_device[w->machine->devices[d].class] |= is_allowed;
+        is_any |= is_allowed;
+    }
+    for (uint32_t c = 0; c < w->n_classes; c++)
+        if (!has_device[c])
+            w->ns[(size_t)task * w->n_classes + c] = INFINITY;
+    if (is_any)
+        return 0;
+    return tgi_error(err, attr && attr->on ? TG_E_NO_DEVICE : TG_E_NO_VARIANT,
+                     "no device of the machine can run task \"%s\" (\"%s\")",
+                     tgi_graph_task_name(w->graph, task, scratch), tgi_graph_op(w->graph, task)->name);
+}
+
+static bool is_plain(const struct tgi_workload *w, uint32_t task, const uint8_t *is_used)
+{
+    for (uint32_t c = 0; c < w->n_classes; c++)
+        if (is_used[c] && !isinf(w->ns[(size_t)task * w->n_classes + c]))
+            return !tgi_graph_attr(w->graph, task);
+    return false;
+}
+
+static int price_all(struct tgi_workload *w, struct tg_error *err)
+{
+    struct pricing p;
+    uint8_t is_used[TGI_MACHINE_CLASSES] = {0};
+    uint32_t n_used = 0;
+    int rc = pricing_init(&p, w) ? 0 : tgi_error_memory(err, "planning");
+    for (uint32_t d = 0; d < w->machine->n_devices; d++)
+        is_used[w->machine->devices[d].class] = 1;
+    for (uint32_t c = 0; c < w->n_classes; c++)
+        n_used += is_used[c];
+    for (uint32_t t = 0; rc == 0 && t < w->n_tasks; t++) {
+        price(&p, t);
+        if (n_used != w->n_classes || !is_plain(w, t, is_used))
+            rc = limit(w, t, err);
+    }
+    free(p.is_timed);
+    return rc;
+}
+
+int tgi_workload_create(const struct tg_graph *g, const struct tgi_machine *machine, struct tgi_workload **w_p,
+                        struct tg_error *err)
+{
+    struct tgi_workload *w = calloc(1, sizeof *w);
+    if (!w)
+        return tgi_error_memory(err, "planning");
+    *w = (struct tgi_workload){.graph = g, .machine = machine, .n_tasks = g->n_tasks, .n_tiles = g->space->n_tiles,
+                               .n_classes = machine->n_classes};
+    w->ns = malloc(((size_t)g->n_tasks * w->n_classes + 1) * sizeof *w->ns);
+    w->traffic = malloc(((size_t)g->n_tasks + 1) * sizeof *w->traffic);
+    int rc = w->ns && w->traffic && list_uses(w) && find_writers(w) ? 0 : tgi_error_memory(err, "planning");
+    if (rc == 0)
+        rc = price_all(w, err);
+    if (rc)
+        tgi_workload_destroy(w);
+    else
+        *w_p = w;
+    return rc;
+}
+
+void tgi_workload_destroy(struct tgi_workload *w)
+{
+    if (!w)
+        return;
+    free(w->ns);
+    free(w->traffic);
+    free(w->uses_at);
+    free(w->uses);
+    free(w->tile_bytes);
+    free(w->only);
+    free(w);
+}

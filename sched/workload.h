@@ -1,0 +1,50 @@
+/* A frozen graph in the terms of a machine: how long each task takes on each class of devices, what it moves
+ * through memory, and the tiles it uses.  Policies, bounds and the simulator read this and nothing else.
+ *
+ * Times are, in this order: measured ones of the machine; the declared `us`; a roofline of declared operations
+ * and bytes; a roofline of the bytes of the arguments. */
+#ifndef TGI_SCHED_WORKLOAD_H
+#define TGI_SCHED_WORKLOAD_H
+
+#include "sched/machine.h"
+
+struct tgi_use {
+    uint32_t tile;
+    uint32_t writer; /* the task whose result is read; TG_NONE: what was there at the start */
+    bool is_read, is_written;
+};
+
+struct tgi_workload {
+    const struct tg_graph *graph;
+    const struct tgi_machine *machine;
+    uint32_t n_tasks, n_tiles, n_classes;
+    float *ns;           /* by task * n_classes + class, undisturbed; INFINITY: the class cannot run it */
+    float *traffic;      /* by task: bytes through memory */
+    uint32_t *uses_at;   /* by task, n_tasks + 1 */
+    struct tgi_use *uses;
+    uint64_t *tile_bytes;
+    tgi_place *only;     /* by task: devices it is limited to, 0: none in particular; NULL: no task is */
+    uint64_t n_measured, n_declared, n_roofline, n_sized, n_free; /* tasks whose time came from what */
+    uint64_t n_bodies;   /* control tasks, whose bodies count as one task on a CPU lane */
+};
+
+/* The machine must outlive it.  TG_E_NO_VARIANT, TG_E_NO_DEVICE: a task that no device can run. */
+int tgi_workload_create(const struct tg_graph *g, const struct tgi_machine *machine, struct tgi_workload **w_p,
+                        struct tg_error *err);
+void tgi_workload_destroy(struct tgi_workload *w);
+
+/* The sizes of a task's arguments, as keys of measured times: bytes of tiles, values of integers. */
+void tgi_workload_signature(const struct tg_graph *g, uint32_t task, char *text, size_t size);
+
+static inline uint32_t tgi_workload_task_at(const struct tgi_workload *w, uint32_t position)
+{
+    return w->graph->topo ? w->graph->topo[position] : position;
+}
+static inline double tgi_workload_ns(const struct tgi_workload *w, uint32_t task, uint32_t device)
+{
+    return w->ns[(size_t)task * w->n_classes + w->machine->devices[device].class];
+}
+bool tgi_workload_allows(const struct tgi_workload *w, uint32_t task, uint32_t device);
+/* The shortest time on any device that may run it. */
+double tgi_workload_least_ns(const struct tgi_workload *w, uint32_t task);
+#endif

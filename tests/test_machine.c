@@ -1,0 +1,155 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "io/machine_json.h"
+
+static const char whole[] =
+    "{\"tgraph_machine\": 1, \"name\": \"node\", \"x-note\": [1],\n"
+    " \"classes\": [{\"name\": \"cpu\", \"kind\": \"cpu\", \"flops_per_s\": 3e10, \"launch_ns\": 300},\n"
+    "             {\"name\": \"cuda\", \"kind\": \"cuda\", \"flops_per_s\": 6e13, \"launch_ns\": 3000}],\n"
+    " \"roots\": [{\"name\": \"pcie:0\", \"bytes_per_s\": 6e10}],\n"
+    " \"memories\": [{\"name\": \"host\", \"bytes_per_s\": 1e11},\n"
+    "              {\"name\": \"cuda:0\", \"bytes\": 1000000, \"bytes_per_s\": 4e12, \"port_bytes_per_s\": 4e11, \"root\": \"pcie:0\"},\n"
+    "              {\"name\": \"cuda:1\", \"bytes\": 1000000, \"bytes_per_s\": 4e12, \"root\": \"pcie:0\"}],\n"
+    " \"devices\": [{\"name\": \"cpu:0\", \"class\": \"cpu\", \"memory\": \"host\", \"lanes\": 8},\n"
+    "             {\"name\": \"cuda:0\", \"class\": \"cuda\", \"memory\": \"cuda:0\"},\n"
+    "             {\"name\": \"cuda:1\", \"class\": \"cuda\", \"memory\": \"cuda:1\"}],\n"
+    " \"links\": [{\"from\": \"host\", \"to\": \"cuda\", \"latency_ns\": 6000, \"bytes_per_s\": 5e10, \"shares\": \"roots\"},\n"
+    "           {\"from\": \"cuda\", \"to\": \"*\", \"latency_ns\": 3000, \"bytes_per_s\": 4e11, \"shares\": \"ports\"},\n"
+    "           {\"from\": \"cuda:1\", \"to\": \"host\", \"bytes_per_s\": 1e10, \"shares\": \"link\"}],\n"
+    " \"kernels\": [{\"kernel\": \"gemm\", \"class\": \"cuda\", \"arguments\": \"*\", \"median_ns\": 42900, \"spread_ns\": 600, \"samples\": 9}]}\n";
+
+static int read_text(const char *text, struct tgi_machine *m, struct tg_error *err)
+{
+    char path[] = "/tmp/tgraph-test-machine-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+    int rc = tgi_machine_read(m, path, err);
+    assert_int_equal(unlink(path), 0);
+    return rc;
+}
+
+static char *written(const struct tgi_machine *m)
+{
+    char *text;
+    size_t size;
+    FILE *to = open_memstream(&text, &size);
+    assert_non_null(to);
+    tgi_machine_write(m, to);
+    fclose(to);
+    return text;
+}
+
+static void read_must(const char *text, struct tgi_machine *m)
+{
+    struct tg_error err;
+    if (read_text(text, m, &err))
+        fail_msg("%u:%u: %s", err.line, err.column, err.text);
+}
+
+static void the_last_rule_that_fits_a_pair_counts(void **state)
+{
+    (void)state;
+    struct tgi_machine m;
+    read_must(whole, &m);
+    assert_ptr_equal(tgi_machine_route(&m, 0, 1), &m.links[0]);
+    assert_ptr_equal(tgi_machine_route(&m, 1, 0), &m.links[1]);
+    assert_ptr_equal(tgi_machine_route(&m, 1, 2), &m.links[1]);
+    assert_ptr_equal(tgi_machine_route(&m, 2, 0), &m.links[2]);
+    assert_null(tgi_machine_route(&m, 1, 1));
+    assert_true(tgi_machine_copy_ns(&m, 0, 1, 1000) == 6000 + 1000 / 50.0);
+    assert_int_equal(m.devices[0].n_lanes, 8);
+    assert_int_equal(m.memories[1].root, 0);
+    assert_int_equal(m.times[0].class, 1);
+    tgi_machine_fini(&m);
+}
+
+static void what_is_written_reads_back_the_same(void **state)
+{
+    (void)state;
+    struct tgi_machine m, again;
+    read_must(whole, &m);
+    char *first = written(&m);
+    read_must(first, &again);
+    char *second = written(&again);
+    assert_string_equal(first, second);
+    free(first);
+    free(second);
+    tgi_machine_fini(&m);
+    tgi_machine_fini(&again);
+}
+
+static void a_machine_can_have_other_gpus(void **state)
+{
+    (void)state;
+    struct tgi_machine m, changed;
+    struct tg_error err;
+    struct tgi_machine_change change = {5, 2, 0.5};
+    read_must(whole, &m);
+    assert_int_equal(tgi_machine_change(&m, &change, &changed, &err), 0);
+    assert_int_equal(changed.n_devices, 6);
+    assert_int_equal(changed.n_memories, 6);
+    assert_string_equal(changed.devices[5].name, "cuda:4");
+    assert_true(changed.links[0].bytes_per_ns == 2 * m.links[0].bytes_per_ns);
+    assert_true(changed.memories[1].bytes_per_ns == m.memories[1].bytes_per_ns / 2);
+    assert_non_null(tgi_machine_route(&changed, 1, 5));
+    tgi_machine_fini(&changed);
+    change.n_gpus = 0;
+    assert_int_equal(tgi_machine_change(&m, &change, &changed, &err), 0);
+    assert_int_equal(changed.n_devices, 1);
+    assert_int_equal(changed.n_memories, 1);
+    tgi_machine_fini(&changed);
+    tgi_machine_fini(&m);
+}
+
+/* The whole file with one text in place of another. */
+static void expect(const char *what, const char *instead, int status, uint32_t line, uint32_t column)
+{
+    static char text[8192];
+    struct tgi_machine m;
+    struct tg_error err = {0};
+    const char *at = strstr(whole, what);
+    assert_non_null(at);
+    snprintf(text, sizeof text, "%.*s%s%s", (int)(at - whole), whole, instead, at + strlen(what));
+    assert_int_equal(read_text(text, &m, &err), status);
+    if (err.line != line || err.column != column)
+        fail_msg("%s: at %u:%u, not %u:%u", err.text, err.line, err.column, line, column);
+}
+
+static void errors_have_positions(void **state)
+{
+    (void)state;
+    expect("\"tgraph_machine\": 1", "\"tgraph_machine\": 2", TG_E_VERSION, 1, 20);
+    expect("\"tgraph_machine\": 1, ", "", TG_E_MISSING_KEY, 1, 1);
+    expect("\"name\": \"node\"", "\"nmae\": \"node\"", TG_E_UNKNOWN_KEY, 1, 31);
+    expect("\"kind\": \"cuda\"", "\"kind\": \"coda\"", TG_E_BAD_VALUE, 3, 39);
+    expect("6e13", "-1", TG_E_BAD_VALUE, 3, 62);
+    expect("\"class\": \"cuda\", \"memory\"", "\"class\": \"cida\", \"memory\"", TG_E_UNKNOWN_NAME, 9, 42);
+    expect("\"root\": \"pcie:0\"", "\"root\": \"pcie:1\"", TG_E_UNKNOWN_NAME, 6, 107);
+    expect("\"to\": \"*\"", "\"to\": \"gpu\"", TG_E_UNKNOWN_NAME, 12, 35);
+    expect("\"name\": \"cuda:1\"", "\"name\": \"cuda:0\"", TG_E_DUPLICATE_NAME, 7, 15);
+    expect("\"lanes\": 8", "\"lanes\": \"8\"", TG_E_WRONG_TYPE, 8, 75);
+    expect("42900", "42900,", TG_E_JSON_SYNTAX, 14, 87);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_last_rule_that_fits_a_pair_counts),
+        cmocka_unit_test(what_is_written_reads_back_the_same),
+        cmocka_unit_test(a_machine_can_have_other_gpus),
+        cmocka_unit_test(errors_have_positions),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
