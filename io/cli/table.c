@@ -58,6 +58,7 @@ static const struct tgi_cli_option run_options[] = {
     MAX_FILE,
     VALUE("save-dir", 0, FOLDER, "DIR", "where buffers with \"save\" are written; . if not given"),
     VALUE("gantt", 0, FILE, "FILE", "draw the schedule of the last run; FILE ends in .svg"),
+    VALUE("record", 0, FILE, "FILE", "write the record of the last run, for report, why, diff and export; .tgr"),
     RANGE("top", 0, "N", 1, 1000, "rows of the table of kernels; 12 if not given"),
     PLUGINS,
     END
@@ -182,7 +183,8 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      "tgraph run examples/graphs/cholesky.json --verify  # factorise and check the residual\n"
      "tgraph run graph.json -p N=1000 -D cpu:4  # another size, on four workers\n"
      "tgraph run graph.json -D cuda:0,1+cpu:8  # on two GPUs and eight workers\n"
-     "tgraph run graph.json --gantt schedule.svg  # draw what ran when and where",
+     "tgraph run graph.json --gantt schedule.svg  # draw what ran when and where\n"
+     "tgraph run graph.json --record run.tgr  # keep it, for report, why, diff and export",
      run_options, false},
     {"check", tgi_cli_check, "FILE..", NULL, 1, MANY, "find mistakes in graphs without running them",
      "Looks for mistakes in syntax, names, references, shapes, types and ordering: cycles, races under"
