@@ -95,7 +95,7 @@ static const struct section {
     [HEAD] = {"head", sizeof(struct tgi_recording_head), sizeof(head_fields) / sizeof(*head_fields), head_fields,
               offsetof(struct tgi_recording, head), 0, 1},
     SECTION(KERNELS, "kernels", struct tgi_recording_kernel, kernel_fields, kernels, 1 << 24),
-    SECTION(DEVICES, "devices", struct tgi_recording_device, device_fields, devices, 1 << 16),
+    SECTION(DEVICES, "devices", struct tgi_recording_device, device_fields, devices, 256),
     SECTION(LANES, "lanes", struct tgi_recording_lane, lane_fields, lanes, 1 << 20),
     SECTION(BUFFERS, "buffers", struct tgi_recording_buffer, buffer_fields, buffers, 1 << 24),
     SECTION(PARTS, "parts", struct tgi_recording_part, part_fields, parts, 1 << 24),

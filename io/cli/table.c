@@ -152,6 +152,29 @@ static const struct tgi_cli_option devices_options[] = {
     END
 };
 
+static const struct tgi_cli_option report_options[] = {
+    {"by", 0, TGI_CLI_TEXT, "WHAT,..", "which tables: kernel, device, task, link; kernel,device if not given",
+     "kernel|device|task|link", 0, 0, false},
+    RANGE("top", 0, "N", 1, 1000000, "rows of the tables of kernels and tasks; 12 if not given"),
+    END
+};
+
+static const struct tgi_cli_option why_options[] = {
+    SWITCH("chain", 0, "also what that task waited for, and so on back to the start"),
+    RANGE("top", 0, "N", 1, 1000000, "most links of the chain; 40 if not given"),
+    END
+};
+
+static const struct tgi_cli_option diff_options[] = {
+    PARAM,
+    {"threshold", 0, TGI_CLI_TEXT, "PERCENT", "changes that are smaller are none; 3% if not given", NULL, 0, 0, false},
+    CHOICE("fail-on", 0, "slower|changed", "exit with 1 if the second record's makespan is longer by more than the threshold,"
+     " or if two graphs differ"),
+    RANGE("top", 0, "N", 1, 1000000, "most tasks, edges or buffers to name; 12 if not given"),
+    MAX_FILE,
+    END
+};
+
 static const struct tgi_cli_option no_options[] = {END};
 
 static const struct tgi_cli_option explain_options[] = {
@@ -259,6 +282,25 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      "tgraph explain TG0203  # or 203, or unknown-kernel\n"
      "tgraph explain --list  # all codes, a line each",
      explain_options, false},
+    {"report", tgi_cli_report, "RECORD..", NULL, 1, MANY, "summarise records of runs",
+     "Prints what a record that run --record wrote says: makespan and bounds, and tables by kernel, by device and lane, of the"
+     " tasks that took longest, of what was moved between memories.",
+     "tgraph report run.tgr  # where the time went\n"
+     "tgraph report run.tgr --by task --top 20  # the longest tasks, with their slack",
+     report_options, false},
+    {"why", tgi_cli_why, "RECORD TASK", NULL, 2, 2, "say why a task started when it did",
+     "Says when a task became ready and by whose end, what its lane did until it started, how long it took beside the others"
+     " of its kernel, and its slack: how much later it could have ended without making the longest path longer.\n\n"
+     "A task of a body is called by its control task, round and name, as in 'loop:2/step'; a task without a name as '#17'.",
+     "tgraph why run.tgr 'gemm[5,4,3]'  # one task\n"
+     "tgraph why run.tgr 'gemm[5,4,3]' --chain  # and what led to it",
+     why_options, false},
+    {"diff", tgi_cli_diff, "A B", NULL, 2, 2, "compare two records, or two graphs",
+     "Of two records: makespan, each kernel's median, and the tasks that changed most, by name.  Of two graph files: tasks, edges"
+     " and buffers that were added, removed or changed.",
+     "tgraph diff before.tgr after.tgr --threshold 5% --fail-on slower  # in continuous integration\n"
+     "tgraph diff old.json new.json  # what was changed in a graph",
+     diff_options, false},
     {"schema", tgi_cli_schema, "", NULL, 0, 0, "print the JSON Schema of graph files",
      "Editors that know the schema complete and check graph files while they are being written.",
      "tgraph schema > tgraph.schema.json  # for an editor",
