@@ -91,11 +91,13 @@ static const struct tgi_cli_option export_options[] = {
     PARAM,
     COUNTED_DEVICES,
     OUTPUT("write to FILE; its extension decides the form unless --type does"),
-    CHOICE("type", 't', "dot|svg|png|pdf|mermaid|json|jsonl", "form of the output"),
+    CHOICE("type", 't', "dot|svg|png|pdf|mermaid|json|jsonl|chrome|pftrace|csv",
+     "form of the output; the last three are of records"),
     CHOICE("view", 0, "auto|graph|types", "every task, or a node for each kernel; auto: types above"
      " --max-nodes"),
     CHOICE("group", 0, "none|kernel|prefix", "draw boxes around tasks of a kernel, or around a[..], b[..]"),
-    RANGE("max-nodes", 0, "N", 1, 10000000, "aggregate graphs of more tasks; 1500 if not given"),
+    RANGE("max-nodes", 0, "N", 1, 10000000, "aggregate graphs of more tasks; 1500 if not given, of"
+     " schedules as dot 10000"),
     VALUE("focus", 0, TEXT, "TASK", "only the neighbourhood of a task"),
     RANGE("hops", 0, "K", 0, 1000, "how far the neighbourhood of --focus reaches; 2 if not given"),
     SWITCH("critical-path", 0, "mark the longest path"),
@@ -226,13 +228,18 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      "tgraph expand graph.json -o flat.jsonl  # the graph, a task a line\n"
      "tgraph expand graph.json --stats --format json  # for scripts",
      expand_options, false},
-    {"export", tgi_cli_export, "FILE", NULL, 1, 1, "draw a graph, or convert it",
+    {"export", tgi_cli_export, "FILE", NULL, 1, 1, "draw a graph or a schedule, or convert it",
      "Writes the graph as a picture or for other tools.  Pictures are laid out by Graphviz, in a child"
      " process that --time-limit bounds.  Graphs of more than --max-nodes tasks are drawn with a node for"
-     " each kernel, and the picture says so.",
+     " each kernel, and the picture says so.\n\n"
+     "FILE may be the record of a run (run --record).  Its schedule is drawn as svg, time from left to right and a lane for each"
+     " worker and stream; dot has the same with positions, for Graphviz.  pftrace is for ui.perfetto.dev, chrome for"
+     " chrome://tracing, csv and json have a line for each task.",
      "tgraph export graph.json -o graph.svg --critical-path  # a picture\n"
      "tgraph export graph.json -t dot | dot -Tpdf > graph.pdf  # through dot by hand\n"
-     "tgraph export big.json -o part.svg --focus 'gemm[5,4,3]' --hops 2  # around one task",
+     "tgraph export big.json -o part.svg --focus 'gemm[5,4,3]' --hops 2  # around one task\n"
+     "tgraph export run.tgr -o schedule.svg  # what ran when and where\n"
+     "tgraph export run.tgr -o run.pftrace  # the same for Perfetto",
      export_options, false},
     {"gen", tgi_cli_gen, "PATTERN",
      "independent|chain|tree|wavefront|random|stencil1d|fft|sweep|spread|nearest|dom|cholesky|lu", 1, 1,
