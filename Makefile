@@ -37,10 +37,10 @@ CLI_SRC := cache.c check.c completion.c crash.c device_choice.c devices.c diff.c
            report.c results.c run.c schema.c table.c why.c
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
 TESTS := alloc block cli cpu_module dense deque diagnostic dot driver examples expr fmt gen graph hostops import infer \
-         invalid json_tape kernels launch load load_memory npy parking path recording results run schema \
+         invalid json_tape kernels launch load load_memory npy parking path recording recording_export results run schema \
          offload offload_balance offload_edges offload_faults offload_refusals \
          standin standin_builtins standin_libs store topology verify write_json
-TEST_SCRIPTS := cli devices device_graphs examples install readme stack
+TEST_SCRIPTS := cli devices device_graphs examples install readme record stack
 
 # What talks to the CUDA driver; needs no toolkit.
 GPU_HOST_SRC := blas.c blas_call.c code.c collective.c device.c driver.c module.c nvrtc.c nvtx.c

@@ -10,8 +10,8 @@
 #include "io/units.h"
 
 #define LEAST_WIDTH 900.0
-#define MOST_WIDTH 40000.0
-#define TASK_WIDTH 70.0  /* room for each task of a lane, if there is that much */
+#define MOST_WIDTH 5000.0
+#define TASK_WIDTH 40.0  /* room for each task of a lane, if there is that much */
 #define LANE_HEIGHT 40.0
 #define DEVICE_GAP 24.0
 #define CHAR_WIDTH 5.5
@@ -193,7 +193,7 @@ static void write_head(const struct writer *w)
     char n[TGI_UNITS_SIZE], all[TGI_UNITS_SIZE], makespan[TGI_UNITS_SIZE], critical[TGI_UNITS_SIZE];
     fputs("digraph schedule {\n  graph [layout=nop splines=line fontname=\"Helvetica\" fontsize=14 labelloc=t label=\"", w->to);
     tgi_dot_write_label(w->to, name[0] ? name : "graph");
-    fprintf(w->to, ": %s in %s, critical path %s", tgi_format_count(w->n_work, all, sizeof(all)),
+    fprintf(w->to, ": %s tasks in %s, critical path %s", tgi_format_count(w->n_work, all, sizeof(all)),
             tgi_format_time((double)h->makespan_ns, makespan, sizeof(makespan)),
             tgi_format_time((double)w->paths->critical_ns, critical, sizeof(critical)));
     if (w->n_shown < w->n_work)
