@@ -288,6 +288,19 @@ static void find_ready(struct tgi_recording *r)
     }
 }
 
+static void take_copies(struct taking *k)
+{
+    const struct tgi_space *space = k->what->graph->space;
+    for (uint32_t i = 0; i < k->r.n_transfers; i++) {
+        struct tgi_run_copy c;
+        tgi_run_copy(k->what->run, i, &c);
+        const struct tgi_buffer *b = tgi_space_buffer_of(space, c.tile);
+        uint32_t task = c.task == TG_NONE || c.round >= k->r.n_parts ? TG_NONE : k->first[c.round] + c.task;
+        k->r.transfers[i] = (struct tgi_recording_transfer){
+            c.bytes, 0, 0, c.from, c.to, (uint32_t)(b - space->buffers), c.tile - b->first_tile, task, 0};
+    }
+}
+
 static int allocate(struct taking *k, struct tg_error *err)
 {
     struct tgi_recording *r = &k->r;
@@ -306,7 +319,8 @@ static int allocate(struct taking *k, struct tg_error *err)
     r->buffers = calloc(r->n_buffers + 1, sizeof(*r->buffers));
     r->devices = calloc(r->n_devices + 1, sizeof(*r->devices));
     r->lanes = calloc(r->n_lanes + 1, sizeof(*r->lanes));
-    r->transfers = calloc(1, sizeof(*r->transfers));
+    r->n_transfers = k->what->run ? tgi_run_n_copies(k->what->run) : 0;
+    r->transfers = calloc(r->n_transfers + 1, sizeof(*r->transfers));
     k->first = calloc(r->n_parts + 1, sizeof(*k->first));
     k->n_rounds_of = calloc(n + 1, sizeof(*k->n_rounds_of));
     if (!tgi_vec_reserve(&r->strings, &k->cap_strings, 4096, 1) || !r->tasks || !r->parts || !r->kernels || !r->buffers ||
@@ -334,6 +348,7 @@ static int take(struct taking *k, struct tg_error *err)
     if (k->is_out_of_memory || !take_edges(k))
         return tgi_error_memory(err, "the record of a run");
     find_ready(&k->r);
+    take_copies(k);
     k->r.n_strings = k->n_strings;
     return 0;
 }

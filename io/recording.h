@@ -63,7 +63,7 @@ struct tgi_recording_task {
 struct tgi_recording_transfer {
     uint64_t bytes, start_ns, end_ns; /* both 0: not known */
     uint32_t from, to, buffer, tile;  /* tile: in its buffer */
-    uint32_t task, reserved;          /* that needed it; TG_NONE: not known */
+    uint32_t task, reserved;          /* that needed it, or whose result it takes home; TG_NONE: neither */
 };
 struct tgi_recording_buffer {
     uint64_t tile_bytes;

@@ -25,7 +25,7 @@ struct writer {
     uint32_t *row_of;   /* by lane, from the top; TG_NONE: nothing is drawn there */
     uint64_t *busy_ns;  /* by lane */
     uint32_t n_rows, n_shown, n_work;
-    double width, makespan_ns;
+    double width, makespan_ns, last_ns; /* last_ns: the end of the last task, and of the picture */
 };
 
 /* ---- What is drawn ------------------------------------------------------------------------*/
@@ -69,14 +69,15 @@ static void place_lanes(struct writer *w)
 {
     const struct tgi_recording *r = w->r;
     w->makespan_ns = r->head.makespan_ns ? (double)r->head.makespan_ns : 1;
+    w->last_ns = 1;
     memset(w->row_of, 0xff, r->n_lanes * sizeof(*w->row_of));
     for (uint32_t t = 0; t < r->n_tasks; t++) {
         const struct tgi_recording_task *task = &r->tasks[t];
         if (!tgi_recording_has_work(r, t))
             continue;
         w->busy_ns[task->lane] += tgi_recording_took_ns(r, t);
-        if ((double)task->end_ns > w->makespan_ns)
-            w->makespan_ns = (double)task->end_ns;
+        if ((double)task->end_ns > w->last_ns)
+            w->last_ns = (double)task->end_ns;
         if (w->is_shown[t])
             w->row_of[task->lane] = 0;
     }
@@ -87,7 +88,7 @@ static void place_lanes(struct writer *w)
     w->width = w->width < LEAST_WIDTH ? LEAST_WIDTH : w->width > MOST_WIDTH ? MOST_WIDTH : w->width;
 }
 
-static double x_of(const struct writer *w, double ns) { return w->width * ns / w->makespan_ns; }
+static double x_of(const struct writer *w, double ns) { return w->width * ns / w->last_ns; }
 
 static double y_of(const struct writer *w, uint32_t lane)
 {

@@ -71,6 +71,7 @@ struct tgi_offload_run {
     int64_t base_ns[TGI_MAX_DEVICES]; /* the run's clock then */
     uint64_t n_device_tasks[TGI_MAX_DEVICES];
     uint64_t n_stolen;         /* of these: by another device than the one they were placed on */
+    uint32_t n_copies;         /* between memories, of a recorded run that is over */
     uint32_t n_starts;         /* the first one finds nothing on devices */
     struct tg_run *run;
     struct tgi_offload_run *next; /* among those that are active */

@@ -128,6 +128,32 @@ if command -v dot >/dev/null; then
     [ -s "$scratch/err" ] && complain "Graphviz complains: $(head -c 300 "$scratch/err")"
 fi
 
+# ---- devices, which the stand-in driver plays --------------------------------------------------
+libraries=$(dirname "$TGRAPH")/tests
+on_devices() {
+    env -u TGRAPH_DEVICES TGRAPH_CUDA_DRIVER="$libraries/libstandin-cuda.so" TGRAPH_CUDA_KERNELS="$libraries/standin-kernels.txt" \
+        TGRAPH_BLAS=off TGRAPH_STANDIN_MEMORY=1G TGRAPH_STANDIN_DEVICES=2 "$TGRAPH" "$@" >"$scratch/out" 2>"$scratch/err" ||
+        complain "tgraph $* fails: $(head -c 300 "$scratch/err")"
+}
+on_devices run "$graphs/cholesky.json" -p NT=4 -D cuda:0,1+cpu:1 --record "$scratch/d.tgr"
+want 0 --format json report "$scratch/d.tgr" --by device,link
+has out '"lane": "cuda:1 s'
+if command -v python3 >/dev/null; then
+    python3 - "$scratch/out" <<'END' || complain 'copies one by one are not what was moved in all'
+import json, sys
+r = json.load(open(sys.argv[1]))["records"][0]
+m, links = r["moved"], r["links"]
+assert m["copies"] == sum(l["copies"] for l in links) > 0
+assert m["to_device_bytes"] == sum(l["moved_bytes"] for l in links if l["from"] == "host")
+assert m["peer_bytes"] == sum(l["moved_bytes"] for l in links if "host" not in (l["from"], l["to"]))
+END
+fi
+want 0 export "$scratch/d.tgr" -t dot
+has out 'label="cuda:1";'
+has out ' KiB"];'
+want 0 why "$scratch/d.tgr" 'potrf[0]'
+has out 'copy              A tile 0, 128 KiB, host -> cuda:'
+
 # ---- what is no record ------------------------------------------------------------------------
 head -c 3000 "$record" >"$scratch/cut.tgr"
 want 0 report "$scratch/cut.tgr"

@@ -92,7 +92,7 @@ static void a_file_gives_the_record_back(void **state)
     struct tgi_recording r = make_hostile(), again;
     size_t size;
     (void)state;
-    r.transfers = calloc(1, sizeof(*r.transfers));
+    assert_non_null(r.transfers); /* room for one */
     r.transfers[0] = (struct tgi_recording_transfer){4096, 1, 2, 0, 0, 0, 0, 3, 0};
     r.n_transfers = 1;
     char *data = bytes_of(&r, &size);
