@@ -30,18 +30,22 @@ IO_SRC := critical_path.c diagnostic.c dot.c fmt.c foreign.c gantt.c gen.c gen_l
           gen_plan.c import.c import_dax.c import_dot.c import_stg.c import_wfformat.c json_buffer.c \
           json_check.c json_expand.c json_head.c json_init.c json_kernel.c json_load.c json_names.c \
           json_out.c json_pool.c json_reference.c json_report.c json_scope.c json_stream.c json_tape.c \
-          json_task.c json_tree.c json_value.c layout.c lint.c machine_json.c mermaid.c npy.c output.c palette.c path.c \
-          report.c results.c schedule.c schema.c source.c templates.c text.c units.c utf8.c verify.c workflow.c \
-          workflow_order.c workflow_write.c write_json.c
-CLI_SRC := cache.c check.c completion.c crash.c device_choice.c devices.c doctor.c expand.c explain.c explanations.c export.c \
-           fmt.c gen.c help.c import.c init.c interrupt.c load.c main.c message.c options.c plan.c progress.c \
-           results.c run.c schema.c table.c
+          json_task.c json_tree.c json_value.c layout.c lint.c machine_json.c mermaid.c npy.c output.c palette.c \
+          path.c recording.c recording_chrome.c recording_dot.c recording_file.c recording_names.c \
+          recording_paths.c recording_perfetto.c recording_rows.c recording_table.c report.c results.c schedule.c \
+          schema.c source.c templates.c text.c units.c utf8.c verify.c workflow.c workflow_order.c \
+          workflow_write.c write_json.c
+CLI_SRC := cache.c check.c completion.c crash.c device_choice.c devices.c diff.c diff_graph.c doctor.c expand.c \
+           explain.c explanations.c export.c export_recording.c fmt.c gen.c help.c import.c init.c interrupt.c \
+           load.c main.c message.c options.c plan.c progress.c recording.c report.c results.c run.c schema.c \
+           table.c why.c
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
 TESTS := alloc block cli cpu_module dense deque diagnostic dot driver examples expr fmt gen graph hostops import infer \
-         invalid json_tape kernels launch load load_memory machine npy parking path plan plan_corpus results run schema \
+         invalid json_tape kernels launch load load_memory machine npy parking path plan plan_corpus recording \
+         recording_export results run schema \
          offload offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
          standin standin_builtins standin_libs store topology verify write_json
-TEST_SCRIPTS := cli devices device_graphs examples install readme stack
+TEST_SCRIPTS := cli devices device_graphs examples install readme record stack
 
 # What talks to the CUDA driver; needs no toolkit.
 GPU_HOST_SRC := blas.c blas_call.c code.c collective.c device.c driver.c module.c nvrtc.c nvtx.c
@@ -366,7 +370,8 @@ bench:
 
 # ---- Installation ---------------------------------------------------------------------------
 
-SUBCOMMANDS := run plan check expand export gen import fmt init devices doctor explain schema cache completion
+SUBCOMMANDS := run plan check expand export gen import fmt init devices doctor explain report why diff schema cache \
+               completion
 root := $(DESTDIR)
 INSTALLED := $(bindir)/tgraph $(includedir)/tgraph.h $(libdir)/libtgraph.a $(libdir)/libtgraph.so \
              $(libdir)/libtgraph.so.$(SOVERSION) $(libdir)/pkgconfig/tgraph.pc \

@@ -45,6 +45,8 @@ static void write_text(FILE *to, const char *text, enum text_use use)
     }
 }
 
+void tgi_dot_write_label(FILE *to, const char *text) { write_text(to, text, TEXT_LABEL); }
+
 static void write_count(FILE *to, uint64_t n)
 {
     char text[TGI_UNITS_SIZE];

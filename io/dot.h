@@ -29,6 +29,8 @@ int tgi_picture_focus(const struct tg_graph *g, tg_task_id task, uint32_t hops, 
                       struct tg_error *err);
 /* True if the edge carries no data: the two tasks share no tile that one of them writes. */
 bool tgi_edge_is_control(const struct tg_graph *g, uint32_t from, uint32_t to);
+/* Text inside the quotes of a label or tooltip. */
+void tgi_dot_write_label(FILE *to, const char *text);
 /* Tasks with those of all bodies. */
 uint64_t tgi_graph_count_all(const struct tg_graph *g);
 

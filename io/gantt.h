@@ -5,19 +5,9 @@
 
 #include <stdio.h>
 
-#include "graph/model.h"
-#include "sched/record.h"
-
-struct tgi_gantt {
-    const struct tg_graph *graph;
-    const struct tgi_span *spans; /* by task */
-    uint32_t n_workers;
-    uint64_t makespan_ns;
-    const struct tgi_rounds *rounds; /* of bodies; NULL: none */
-    const struct tg_run *run;        /* tells which devices there were; NULL: none */
-};
+#include "io/recording.h"
 
 /* Many spans are drawn merged with their neighbours, and the picture says so. */
-int tgi_gantt_write(const struct tgi_gantt *gantt, FILE *to, struct tg_error *err);
+int tgi_gantt_write(const struct tgi_recording *recording, FILE *to, struct tg_error *err);
 
 #endif

@@ -52,6 +52,8 @@ const char *tgi_palette_name(const struct tgi_space *space, const struct tgi_pal
     return space->ops[palette->op_of[kind]].name;
 }
 
+const char *tgi_palette_colour(uint32_t n) { return fills[n % TGI_PALETTE_SIZE]; }
+
 const char *tgi_palette_fill(const struct tgi_space *space, const struct tgi_palette *palette, uint32_t kind)
 {
     if (space->ops[palette->op_of[kind]].kind != TGI_OP_KERNEL)
@@ -60,5 +62,5 @@ const char *tgi_palette_fill(const struct tgi_space *space, const struct tgi_pal
     uint32_t n = 0;
     for (uint32_t k = 0; k < kind; k++)
         n += space->ops[palette->op_of[k]].kind == TGI_OP_KERNEL;
-    return fills[n % TGI_PALETTE_SIZE];
+    return tgi_palette_colour(n);
 }

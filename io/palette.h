@@ -21,6 +21,9 @@ const char *tgi_palette_name(const struct tgi_space *space, const struct tgi_pal
 /* "#rrggbb".  Fills that dark text can be read on; told apart with any colour vision. */
 const char *tgi_palette_fill(const struct tgi_space *space, const struct tgi_palette *palette, uint32_t kind);
 
+/* The fill of the nth kernel of a graph, from 0. */
+const char *tgi_palette_colour(uint32_t n);
+
 static inline uint32_t tgi_palette_kind(const struct tg_graph *g, const struct tgi_palette *palette,
                                         uint32_t task)
 {

@@ -411,22 +411,6 @@ static bool knows_busy(const struct tgi_report *r)
 
 /* ---- Text ---------------------------------------------------------------------------------*/
 
-/* Names on a terminal: no control characters, padded by characters rather than bytes. */
-static void print_name(FILE *to, const char *name, int width)
-{
-    int n = 0;
-    while (*name && n < MOST_CHARACTERS) {
-        int length = tgi_utf8_length(name);
-        if (length == 0 || tgi_utf8_is_control(name))
-            putc('?', to);
-        else
-            fwrite(name, 1, (size_t)length, to);
-        name += length ? length : 1;
-        n++;
-    }
-    fprintf(to, "%*s", width > n ? width - n : 0, "");
-}
-
 static void print_bounds(const struct tgi_report *r, uint64_t makespan_ns, FILE *to)
 {
     char a[TGI_UNITS_SIZE], b[TGI_UNITS_SIZE], c[TGI_UNITS_SIZE];
@@ -538,7 +522,7 @@ static void print_kernels(const struct tgi_report *r, uint32_t top, FILE *to)
         const struct tgi_report_kernel *k = &r->kernels[i];
         char n[TGI_UNITS_SIZE], total[TGI_UNITS_SIZE], median[TGI_UNITS_SIZE], iqr[TGI_UNITS_SIZE], variant[256];
         fputs("  ", to);
-        print_name(to, kernel_name(r, k), width);
+        tgi_utf8_print_column(to, kernel_name(r, k), MOST_CHARACTERS, width);
         fprintf(to, " %11s %11s %11s ± %-9s", tgi_format_count(k->n_tasks, n, sizeof(n)),
                 tgi_format_time((double)k->total_ns, total, sizeof(total)),
                 tgi_format_time((double)k->median_ns, median, sizeof(median)),
@@ -549,7 +533,7 @@ static void print_kernels(const struct tgi_report *r, uint32_t top, FILE *to)
             fprintf(to, "%10s  ", "-");
         putc(' ', to);
         format_variant(r, k, variant, sizeof(variant));
-        print_name(to, variant, 0);
+        tgi_utf8_print_column(to, variant, MOST_CHARACTERS, 0);
         fputc('\n', to);
     }
     if (r->n_kernels > n_rows)
@@ -580,7 +564,7 @@ static void print_waits(const struct tgi_report *r, FILE *to)
     fprintf(to, "  waits: ");
     if (behind >= 5) {
         fprintf(to, "%.0f %% of idle time behind ", behind);
-        print_name(to, kernel_name(r, worst), 0);
+        tgi_utf8_print_column(to, kernel_name(r, worst), MOST_CHARACTERS, 0);
     }
     if (end >= 5)
         fprintf(to, "%s%.0f %% %sat the end, with fewer tasks than %s", behind >= 5 ? ", " : "", end,

@@ -7,6 +7,9 @@
 /* Text for a terminal: control characters and bytes that are no UTF-8 become question marks. */
 void tgi_utf8_print(FILE *to, const char *text);
 
+/* The same, at most so many characters of it and padded to `width` characters. */
+void tgi_utf8_print_column(FILE *to, const char *text, int most, int width);
+
 /* Bytes of the well-formed sequence at `text`, or 0.  NUL is a sequence of one byte. */
 static inline int tgi_utf8_length(const char *text)
 {

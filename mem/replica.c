@@ -57,6 +57,10 @@ struct tgi_replicas {
     uint32_t n_peer_copies;
     bool has_lent;
     struct tgi_replica_stats stats;
+    bool is_logged;
+    uint64_t owner;          /* of the copies to come */
+    struct tgi_copy *copies; /* since is_logged was set */
+    uint32_t n_copies, cap_copies;
 };
 
 static inline uint32_t bit(uint32_t node) { return 1u << node; }
@@ -358,8 +362,16 @@ static void count_copy(struct tgi_replicas *r, uint32_t from, uint32_t to, uint6
                             : &r->stats.peer_bytes) += bytes;
 }
 
-/* Enqueues a copy from one place to another on `lane`, after `waits`. */
-static int transfer(struct tgi_replicas *r, uint32_t lane, const struct tgi_transfer *t, struct tgi_waits *waits,
+static void log_copy(struct tgi_replicas *r, const struct tgi_transfer *t, uint32_t tile)
+{
+    if (!r->is_logged || t->from_node == t->to_node)
+        return;
+    if (tgi_vec_reserve(&r->copies, &r->cap_copies, (uint64_t)r->n_copies + 1, sizeof *r->copies))
+        r->copies[r->n_copies++] = (struct tgi_copy){t->bytes, r->owner, t->from_node, t->to_node, tile};
+}
+
+/* Enqueues a copy of (a part of) a tile from one place to another on `lane`, after `waits`. */
+static int transfer(struct tgi_replicas *r, uint32_t lane, const struct tgi_transfer *t, uint32_t tile, struct tgi_waits *waits,
                     struct tgi_stamp *stamp_p, struct tg_error *err)
 {
     int rc = tgi_order_wait_all(r->order, lane, waits->stamps, waits->n, err);
@@ -369,6 +381,7 @@ static int transfer(struct tgi_replicas *r, uint32_t lane, const struct tgi_tran
         return rc;
     *stamp_p = tgi_order_append(r->order, lane);
     count_copy(r, t->from_node, t->to_node, t->bytes);
+    log_copy(r, t, tile);
     return 0;
 }
 
@@ -397,7 +410,7 @@ static int copy_piece(struct tgi_replicas *r, const struct tgi_buffer *b, uint32
     /* An older version may still be on its way to the same place: it was written back. */
     tgi_waits_add(&waits, *ready_of(r, to, piece));
     tgi_waits_add(&waits, *ready_of(r, from, piece));
-    int rc = transfer(r, lane, &t, &waits, &stamp, err);
+    int rc = transfer(r, lane, &t, tile, &waits, &stamp, err);
     if (rc)
         return rc;
     *ready_of(r, to, piece) = stamp;
@@ -847,7 +860,7 @@ int tgi_replicas_copy(struct tgi_replicas *r, struct tgi_operand *to, struct tgi
     if (from->node != to->node)
         lane = copy_lane(r, from->node, to->node);
     struct tgi_transfer t = {to->node, from->node, to->address, from->address, word_bytes(r, to->word)};
-    rc = transfer(r, lane, &t, waits, stamp_p, err);
+    rc = transfer(r, lane, &t, tgi_word_tile(to->word), waits, stamp_p, err);
     if (rc)
         return rc;
     both[0] = *to, both[1] = *from;
@@ -928,6 +941,21 @@ void tgi_replicas_host_wrote(struct tgi_replicas *r, uint32_t tile)
         r->pieces[p] = (struct piece){bit(TGI_HOST_NODE), 0};
         r->host_ready[p] = TGI_STAMP_NONE;
     }
+}
+
+void tgi_replicas_log(struct tgi_replicas *r, bool is_wanted)
+{
+    r->is_logged = is_wanted;
+    r->n_copies = 0;
+    r->owner = UINT64_MAX;
+}
+
+void tgi_replicas_copies_for(struct tgi_replicas *r, uint64_t owner) { r->owner = owner; }
+
+const struct tgi_copy *tgi_replicas_copies(const struct tgi_replicas *r, uint32_t *n_p)
+{
+    *n_p = r->n_copies;
+    return r->copies;
 }
 
 void tgi_replicas_stats(const struct tgi_replicas *r, struct tgi_replica_stats *stats_p) { *stats_p = r->stats; }
@@ -1071,5 +1099,6 @@ void tgi_replicas_destroy(struct tgi_replicas *r)
     free(r->is_whole);
     free(r->pieces);
     free(r->host_ready);
+    free(r->copies);
     free(r);
 }

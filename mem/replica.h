@@ -104,6 +104,16 @@ struct tgi_replica_stats {
     uint64_t n_copies, n_evictions;
     uint64_t in_bytes[TGI_MAX_DEVICES], out_bytes[TGI_MAX_DEVICES]; /* by device: to and from it */
 };
+/* Copies between memories, one by one, if asked for: from the call on, nothing of what was before.  `owner`: what they are made
+ * for, a number of the caller's. */
+struct tgi_copy {
+    uint64_t bytes, owner;
+    uint32_t from, to, tile;
+};
+void tgi_replicas_log(struct tgi_replicas *replicas, bool is_wanted);
+void tgi_replicas_copies_for(struct tgi_replicas *replicas, uint64_t owner);
+/* In the order they were enqueued; what there was no memory for is missing. */
+const struct tgi_copy *tgi_replicas_copies(const struct tgi_replicas *replicas, uint32_t *n_p);
 void tgi_replicas_stats(const struct tgi_replicas *replicas, struct tgi_replica_stats *stats_p);
 /* The pieces that an argument stands for, their numbers below n_pieces, and what each has of bytes. */
 uint32_t tgi_replicas_n_pieces(const struct tgi_replicas *replicas);

@@ -78,6 +78,7 @@ struct tgi_offload_run {
     uint64_t n_device_tasks[TGI_MAX_DEVICES];
     uint64_t timing_ns;        /* the submitter has spent on events for times */
     uint64_t n_stolen;         /* of these: by another device than the one they were placed on */
+    uint32_t n_copies;         /* between memories, of a recorded run that is over */
     uint32_t n_starts;         /* the first one finds nothing on devices */
     struct tg_run *run;
     struct tgi_offload_run *next; /* among those that are active */

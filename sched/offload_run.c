@@ -366,6 +366,7 @@ void tgi_offload_run_begin_now(struct tg_run *run)
     r->next = o->active;
     o->active = r;
     tgi_replicas_stats(r->replicas, &r->stats_before);
+    tgi_replicas_log(r->replicas, run->spans != NULL);
     r->n_starts++;
     memset(r->n_timed, 0, run->graph->space->n_ops);
     if (r->has_new_times)
@@ -462,6 +463,7 @@ static void end(struct tg_run *run)
     *at = run->offload->next;
     tgi_offload_stream_end(run);
     tgi_replicas_stats(run->offload->replicas, &now);
+    tgi_replicas_copies(run->offload->replicas, &run->offload->n_copies); /* who reads results makes more */
     struct tgi_replica_stats *s = &run->offload->stats, *before = &run->offload->stats_before;
     *s = (struct tgi_replica_stats){now.to_device_bytes - before->to_device_bytes, now.to_host_bytes - before->to_host_bytes,
                                     now.peer_bytes - before->peer_bytes, now.spilled_bytes - before->spilled_bytes,

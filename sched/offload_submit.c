@@ -483,10 +483,20 @@ static int prepare_cpu(struct tgi_offload *o, struct tgi_offload_task *t, struct
 
 /* ---- Submitting ---------------------------------------------------------------------------*/
 
+/* Part and task as in a record; what is not in one has no owner. */
+static uint64_t owner_of(const struct tgi_offload_task *t)
+{
+    const struct tgi_instance *in = t->instance;
+    if (in->parent && !in->round)
+        return UINT64_MAX;
+    return (uint64_t)(in->parent ? in->round->index + 1 : 0) << 32 | tgi_offload_id(t);
+}
+
 static int dispatch(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi_operand *operands, struct tg_error *err)
 {
     uint32_t task = tgi_offload_id(t), n = make_operands(t->instance, task, t->node, operands);
     const struct tgi_op *op = tgi_graph_op(t->instance->graph, task);
+    tgi_replicas_copies_for(t->instance->run->offload->replicas, owner_of(t));
     if (t->node == TGI_HOST_NODE)
         return prepare_cpu(o, t, operands, n, err);
     switch (op->kind) {

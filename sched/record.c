@@ -119,6 +119,17 @@ uint64_t tgi_run_recording_ns(const struct tg_run *run)
     return run->spans && run->offload ? run->offload->timing_ns : 0;
 }
 
+uint32_t tgi_run_n_copies(const struct tg_run *run) { return run->offload && run->spans ? run->offload->n_copies : 0; }
+
+void tgi_run_copy(const struct tg_run *run, uint32_t i, struct tgi_run_copy *copy_p)
+{
+    uint32_t n;
+    const struct tgi_copy *c = &tgi_replicas_copies(run->offload->replicas, &n)[i];
+    bool has_owner = c->owner != UINT64_MAX;
+    *copy_p = (struct tgi_run_copy){c->bytes, c->from, c->to, c->tile, has_owner ? (uint32_t)(c->owner >> 32) : 0,
+                                    has_owner ? (uint32_t)c->owner : TG_NONE};
+}
+
 void tgi_runtime_progress(const struct tg_runtime *rt, uint64_t *n_tasks_p, uint64_t *busy_ns_p)
 {
     *n_tasks_p = *busy_ns_p = 0;

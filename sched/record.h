@@ -76,6 +76,15 @@ struct tgi_run_moved {
 /* What recording when tasks ran on devices has cost the thread that submits to them. */
 uint64_t tgi_run_recording_ns(const struct tg_run *run);
 void tgi_run_moved(const struct tg_run *run, struct tgi_run_moved *moved_p);
+/* A copy between memories, of a recorded run that is over. */
+struct tgi_run_copy {
+    uint64_t bytes;
+    uint32_t from, to;   /* 0: the host; 1 + device */
+    uint32_t tile;       /* number in the space */
+    uint32_t round, task; /* for which it was made: its round's index + 1, 0: the outermost graph; task TG_NONE: none */
+};
+uint32_t tgi_run_n_copies(const struct tg_run *run);
+void tgi_run_copy(const struct tg_run *run, uint32_t i, struct tgi_run_copy *copy_p);
 /* The device on which a span's worker is, with its lane there; TG_NONE: it is a CPU worker. */
 uint32_t tgi_run_device_of(const struct tg_run *run, uint32_t worker, uint32_t *lane_p);
 /* Tasks that the runtime's workers have finished or skipped, or submitted to devices, so far, and the time they spent in those of

@@ -195,7 +195,9 @@ static void every_option_of_the_table_is_accepted(void **state)
                 snprintf(choice, sizeof(choice), "%lld", (long long)o->min);
                 value = choice;
             }
-            const char *words[] = {c->name, "x", dashed, o->value ? value : NULL, NULL};
+            const char *words[] = {c->name, "x", dashed, o->value ? value : NULL, NULL, NULL};
+            if (c->min_operands == 2)
+                words[o->value ? 4 : 3] = "y";
             if (c->max_operands == 0) {
                 words[1] = dashed;
                 words[2] = words[3];

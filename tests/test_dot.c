@@ -234,12 +234,15 @@ static void assert_is_inert_svg(const char *svg)
 static char *gantt_of(const struct tg_graph *g, const struct tgi_span *spans, uint32_t n_workers,
                       uint64_t makespan_ns)
 {
-    struct tgi_gantt gantt = {g, spans, n_workers, makespan_ns, NULL, NULL};
+    struct tgi_recorded what = {.graph = g, .spans = spans, .n_workers = n_workers, .makespan_ns = makespan_ns};
+    struct tgi_recording recording;
     char *text = NULL;
     size_t size = 0;
     FILE *to = open_memstream(&text, &size);
     assert_non_null(to);
-    assert_int_equal(tgi_gantt_write(&gantt, to, &err), 0);
+    assert_int_equal(tgi_recording_create(&what, &recording, &err), 0);
+    assert_int_equal(tgi_gantt_write(&recording, to, &err), 0);
+    tgi_recording_fini(&recording);
     assert_int_equal(fclose(to), 0);
     return text;
 }

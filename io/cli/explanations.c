@@ -201,6 +201,8 @@ const struct tgi_explanation tgi_explanations[] = {
       "Save it with numpy.save(), in C order and native byte order."),
     E(DATA_SIZE, "A data file has more or fewer bytes than the buffer.", NULL,
       "Check dtype, shape, tiles and \"offset\"."),
+    E(RECORD, "The file is no record of a run (.tgr), or its checksums say that it has changed since.", NULL,
+      "tgraph run --record writes one; copy a damaged one again."),
     E(IMPORT_FORMAT, "The file is of none of the formats that can be imported, or of several.", NULL,
       "Say which with --from."),
     E(IMPORT_SYNTAX, "The file is of the format, and damaged.", NULL, "Look at the position in the message."),

@@ -1,5 +1,5 @@
 /* tgraph export: the graph as a picture, or in another form. */
-#include "io/cli/cli.h"
+#include "io/cli/recording.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +26,7 @@ struct job {
 /* The form by extension; NULL: none that is known. */
 static const char *type_of(const char *path)
 {
-    static const char *const types[] = {"dot", "svg", "png", "pdf", "json", "jsonl"};
+    static const char *const types[] = {"dot", "svg", "png", "pdf", "json", "jsonl", "pftrace", "csv"};
     const char *dot = path ? strrchr(path, '.') : NULL;
     if (!dot)
         return NULL;
@@ -176,6 +176,11 @@ int tgi_cli_export(struct tgi_cli *cli)
                         : strcmp(group, "prefix") == 0 ? TGI_GROUP_PREFIX : TGI_GROUP_NONE;
     job.picture.marks_critical = tgi_cli_has(cli, "critical-path");
 
+    if (tgi_recording_is_one(cli->operands[0]))
+        return tgi_cli_export_recording(cli, job.type, job.path);
+    if (strcmp(job.type, "chrome") == 0 || strcmp(job.type, "pftrace") == 0 || strcmp(job.type, "csv") == 0)
+        return tgi_cli_usage(cli, "--type %s is there for records of runs (run --record), and \"%s\" is none", job.type,
+                             cli->operands[0]);
     struct tg_graph *graph;
     int rc = tgi_cli_load(cli, cli->operands[0], TGI_LOAD_AND_FREEZE, &graph);
     if (rc)

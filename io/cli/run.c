@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "graph/error.h"
 #include "io/cli/crash.h"
 #include "io/cli/device_choice.h"
 #include "io/cli/progress.h"
@@ -13,11 +14,13 @@
 #include "io/gantt.h"
 #include "io/json_out.h"
 #include "io/output.h"
+#include "io/recording.h"
 #include "io/report.h"
 #include "io/units.h"
 #include "io/utf8.h"
 
 #define TOP_KERNELS 12
+#define SETTLE_MS 500 /* for tasks that a time limit left behind */
 #define MOST_RECORDED 4000000 /* tasks; their spans take 32 bytes each */
 
 struct job {
@@ -32,7 +35,7 @@ struct job {
     int status;             /* of the last run, with err */
     struct tg_error err;
     struct tgi_cli_results results;
-    struct tgi_output gantt; /* file NULL: none is asked for */
+    struct tgi_output gantt, record; /* file NULL: none is asked for */
 };
 
 /* ---- Options ------------------------------------------------------------------------------*/
@@ -233,39 +236,17 @@ static int execute(struct job *job)
 }
 
 /* Before the run, so that no hour of computing ends in a folder that is not there. */
-static int open_gantt(struct job *job)
+static int open_output(struct job *job, const char *option, struct tgi_output *out)
 {
-    const char *path = tgi_cli_text(job->cli, "gantt", NULL);
+    const char *path = tgi_cli_text(job->cli, option, NULL);
     struct tg_error err;
     if (!path)
         return 0;
     if (!job->options.is_recorded)
-        return tgi_cli_fail(job->cli, TG_E_UNSUPPORTED, "--gantt: the graph is too large to be recorded");
-    if (tgi_output_open(&job->gantt, path, &err))
+        return tgi_cli_fail(job->cli, TG_E_UNSUPPORTED, "--%s: the graph is too large to be recorded", option);
+    if (tgi_output_open(out, path, &err))
         return tgi_cli_error(job->cli, &err);
     return 0;
-}
-
-static int draw_gantt(struct job *job)
-{
-    const struct tgi_span *spans = tgi_run_spans(job->run);
-    struct tg_error err;
-    struct tg_run_stats stats;
-    if (tg_run_stats(job->run, &stats, &err))
-        return tgi_cli_error(job->cli, &err);
-    struct tgi_gantt gantt = {job->graph, spans, stats.n_workers, stats.makespan_ns, tgi_run_rounds(job->run), job->run};
-    int rc = tgi_gantt_write(&gantt, job->gantt.file, &err);
-    if (rc == 0)
-        rc = tgi_output_finish(&job->gantt, &err);
-    return rc ? tgi_cli_error(job->cli, &err) : 0;
-}
-
-/* ---- Summary ------------------------------------------------------------------------------*/
-
-static int compare_u64(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
 }
 
 static const char *outcome(const struct job *job)
@@ -282,6 +263,50 @@ static const char *outcome(const struct job *job)
     default:
         return "failed";
     }
+}
+
+static int take_recording(const struct job *job, struct tgi_recording *recording, struct tg_error *err)
+{
+    struct tg_run_stats stats;
+    if (!tgi_run_settle(job->run, SETTLE_MS))
+        return tgi_error(err, TG_E_STATE, "a task has not returned, so there is no record of the run");
+    int rc = tg_run_stats(job->run, &stats, err);
+    const struct tgi_span *spans = rc ? NULL : tgi_run_spans(job->run);
+    if (rc == 0 && !spans)
+        return tgi_error(err, TG_E_STATE, "the run did not start, so there is no record of it");
+    struct tgi_recorded what = {job->graph, spans, stats.n_workers, stats.makespan_ns, tgi_run_rounds(job->run), job->run,
+                                "steal", outcome(job)};
+    return rc ? rc : tgi_recording_create(&what, recording, err);
+}
+
+/* The record of the last run, and its picture. */
+static int write_record(struct job *job)
+{
+    struct tgi_recording recording;
+    struct tg_error err;
+    if (!job->gantt.file && !job->record.file)
+        return 0;
+    int rc = take_recording(job, &recording, &err);
+    if (rc)
+        return tgi_cli_error(job->cli, &err);
+    if (job->record.file)
+        rc = tgi_recording_write(&recording, job->record.file, &err);
+    if (rc == 0 && job->record.file)
+        rc = tgi_output_finish(&job->record, &err);
+    if (rc == 0 && job->gantt.file)
+        rc = tgi_gantt_write(&recording, job->gantt.file, &err);
+    if (rc == 0 && job->gantt.file)
+        rc = tgi_output_finish(&job->gantt, &err);
+    tgi_recording_fini(&recording);
+    return rc ? tgi_cli_error(job->cli, &err) : 0;
+}
+
+/* ---- Summary ------------------------------------------------------------------------------*/
+
+static int compare_u64(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
 }
 
 static const char *executor_name(const struct job *job)
@@ -422,7 +447,9 @@ static int run_graph(struct job *job)
 {
     int rc = create_run(job);
     if (rc == 0)
-        rc = open_gantt(job);
+        rc = open_output(job, "gantt", &job->gantt);
+    if (rc == 0)
+        rc = open_output(job, "record", &job->record);
     if (rc == 0)
         rc = tgi_cli_results_check(job->cli, job->graph, tgi_cli_text(job->cli, "save-dir", "."));
     if (rc == 0)
@@ -436,14 +463,14 @@ static int run_graph(struct job *job)
         rc = tgi_cli_error(job->cli, &job->err);
     else
         rc = use_results(job);
-    int drawn = job->gantt.file ? draw_gantt(job) : 0;
+    int drawn = write_record(job);
     int summarised = summarise(job);
     return rc ? rc : drawn ? drawn : summarised;
 }
 
 int tgi_cli_run(struct tgi_cli *cli)
 {
-    struct job job = {.cli = cli, .gantt = {.slot = -1}};
+    struct job job = {.cli = cli, .gantt = {.slot = -1}, .record = {.slot = -1}};
     struct tg_graph *graph;
     int rc = check_choices(cli);
     if (rc == 0)
@@ -455,6 +482,7 @@ int tgi_cli_run(struct tgi_cli *cli)
     job.graph = graph;
     rc = run_graph(&job);
     tgi_output_abandon(&job.gantt);
+    tgi_output_abandon(&job.record);
     tg_run_destroy(job.run);
     tg_runtime_destroy(job.runtime);
     tg_graph_destroy(graph);

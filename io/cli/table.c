@@ -58,6 +58,7 @@ static const struct tgi_cli_option run_options[] = {
     MAX_FILE,
     VALUE("save-dir", 0, FOLDER, "DIR", "where buffers with \"save\" are written; . if not given"),
     VALUE("gantt", 0, FILE, "FILE", "draw the schedule of the last run; FILE ends in .svg"),
+    VALUE("record", 0, FILE, "FILE", "write the record of the last run, for report, why, diff and export; .tgr"),
     RANGE("top", 0, "N", 1, 1000, "rows of the table of kernels; 12 if not given"),
     PLUGINS,
     END
@@ -105,11 +106,13 @@ static const struct tgi_cli_option export_options[] = {
     PARAM,
     COUNTED_DEVICES,
     OUTPUT("write to FILE; its extension decides the form unless --type does"),
-    CHOICE("type", 't', "dot|svg|png|pdf|mermaid|json|jsonl", "form of the output"),
+    CHOICE("type", 't', "dot|svg|png|pdf|mermaid|json|jsonl|chrome|pftrace|csv",
+     "form of the output; the last three are of records"),
     CHOICE("view", 0, "auto|graph|types", "every task, or a node for each kernel; auto: types above"
      " --max-nodes"),
     CHOICE("group", 0, "none|kernel|prefix", "draw boxes around tasks of a kernel, or around a[..], b[..]"),
-    RANGE("max-nodes", 0, "N", 1, 10000000, "aggregate graphs of more tasks; 1500 if not given"),
+    RANGE("max-nodes", 0, "N", 1, 10000000, "aggregate graphs of more tasks; 1500 if not given, of"
+     " schedules as dot 10000"),
     VALUE("focus", 0, TEXT, "TASK", "only the neighbourhood of a task"),
     RANGE("hops", 0, "K", 0, 1000, "how far the neighbourhood of --focus reaches; 2 if not given"),
     SWITCH("critical-path", 0, "mark the longest path"),
@@ -166,6 +169,29 @@ static const struct tgi_cli_option devices_options[] = {
     END
 };
 
+static const struct tgi_cli_option report_options[] = {
+    {"by", 0, TGI_CLI_TEXT, "WHAT,..", "which tables: kernel, device, task, link; kernel,device if not given",
+     "kernel|device|task|link", 0, 0, false},
+    RANGE("top", 0, "N", 1, 1000000, "rows of the tables of kernels and tasks; 12 if not given"),
+    END
+};
+
+static const struct tgi_cli_option why_options[] = {
+    SWITCH("chain", 0, "also what that task waited for, and so on back to the start"),
+    RANGE("top", 0, "N", 1, 1000000, "most links of the chain; 40 if not given"),
+    END
+};
+
+static const struct tgi_cli_option diff_options[] = {
+    PARAM,
+    {"threshold", 0, TGI_CLI_TEXT, "PERCENT", "changes that are smaller are none; 3% if not given", NULL, 0, 0, false},
+    CHOICE("fail-on", 0, "slower|changed", "exit with 1 if the second record's makespan is longer by more than the threshold,"
+     " or if two graphs differ"),
+    RANGE("top", 0, "N", 1, 1000000, "most tasks, edges or buffers to name; 12 if not given"),
+    MAX_FILE,
+    END
+};
+
 static const struct tgi_cli_option no_options[] = {END};
 
 static const struct tgi_cli_option explain_options[] = {
@@ -197,7 +223,8 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      "tgraph run examples/graphs/cholesky.json --verify  # factorise and check the residual\n"
      "tgraph run graph.json -p N=1000 -D cpu:4  # another size, on four workers\n"
      "tgraph run graph.json -D cuda:0,1+cpu:8  # on two GPUs and eight workers\n"
-     "tgraph run graph.json --gantt schedule.svg  # draw what ran when and where",
+     "tgraph run graph.json --gantt schedule.svg  # draw what ran when and where\n"
+     "tgraph run graph.json --record run.tgr  # keep it, for report, why, diff and export",
      run_options, false},
     {"plan", tgi_cli_plan, "FILE", NULL, 1, 1, "schedule a graph without executing it",
      "Simulates a run on this machine, or on one that is described, and prints how long it would take, what every"
@@ -230,13 +257,18 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      "tgraph expand graph.json -o flat.jsonl  # the graph, a task a line\n"
      "tgraph expand graph.json --stats --format json  # for scripts",
      expand_options, false},
-    {"export", tgi_cli_export, "FILE", NULL, 1, 1, "draw a graph, or convert it",
+    {"export", tgi_cli_export, "FILE", NULL, 1, 1, "draw a graph or a schedule, or convert it",
      "Writes the graph as a picture or for other tools.  Pictures are laid out by Graphviz, in a child"
      " process that --time-limit bounds.  Graphs of more than --max-nodes tasks are drawn with a node for"
-     " each kernel, and the picture says so.",
+     " each kernel, and the picture says so.\n\n"
+     "FILE may be the record of a run (run --record).  Its schedule is drawn as svg, time from left to right and a lane for each"
+     " worker and stream; dot has the same with positions, for Graphviz.  pftrace is for ui.perfetto.dev, chrome for"
+     " chrome://tracing, csv and json have a line for each task.",
      "tgraph export graph.json -o graph.svg --critical-path  # a picture\n"
      "tgraph export graph.json -t dot | dot -Tpdf > graph.pdf  # through dot by hand\n"
-     "tgraph export big.json -o part.svg --focus 'gemm[5,4,3]' --hops 2  # around one task",
+     "tgraph export big.json -o part.svg --focus 'gemm[5,4,3]' --hops 2  # around one task\n"
+     "tgraph export run.tgr -o schedule.svg  # what ran when and where\n"
+     "tgraph export run.tgr -o run.pftrace  # the same for Perfetto",
      export_options, false},
     {"gen", tgi_cli_gen, "PATTERN",
      "independent|chain|tree|wavefront|random|stencil1d|fft|sweep|spread|nearest|dom|cholesky|lu", 1, 1,
@@ -286,6 +318,25 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      "tgraph explain TG0203  # or 203, or unknown-kernel\n"
      "tgraph explain --list  # all codes, a line each",
      explain_options, false},
+    {"report", tgi_cli_report, "RECORD..", NULL, 1, MANY, "summarise records of runs",
+     "Prints what a record that run --record wrote says: makespan and bounds, and tables by kernel, by device and lane, of the"
+     " tasks that took longest, of what was moved between memories.",
+     "tgraph report run.tgr  # where the time went\n"
+     "tgraph report run.tgr --by task --top 20  # the longest tasks, with their slack",
+     report_options, false},
+    {"why", tgi_cli_why, "RECORD TASK", NULL, 2, 2, "say why a task started when it did",
+     "Says when a task became ready and by whose end, what its lane did until it started, how long it took beside the others"
+     " of its kernel, and its slack: how much later it could have ended without making the longest path longer.\n\n"
+     "A task of a body is called by its control task, round and name, as in 'loop:2/step'; a task without a name as '#17'.",
+     "tgraph why run.tgr 'gemm[5,4,3]'  # one task\n"
+     "tgraph why run.tgr 'gemm[5,4,3]' --chain  # and what led to it",
+     why_options, false},
+    {"diff", tgi_cli_diff, "A B", NULL, 2, 2, "compare two records, or two graphs",
+     "Of two records: makespan, each kernel's median, and the tasks that changed most, by name.  Of two graph files: tasks, edges"
+     " and buffers that were added, removed or changed.",
+     "tgraph diff before.tgr after.tgr --threshold 5% --fail-on slower  # in continuous integration\n"
+     "tgraph diff old.json new.json  # what was changed in a graph",
+     diff_options, false},
     {"schema", tgi_cli_schema, "", NULL, 0, 0, "print the JSON Schema of graph files",
      "Editors that know the schema complete and check graph files while they are being written.",
      "tgraph schema > tgraph.schema.json  # for an editor",

@@ -1,0 +1,113 @@
+/* tgraph export, of the record of a run. */
+#include <string.h>
+#include <unistd.h>
+
+#include "io/cli/recording.h"
+#include "io/gantt.h"
+#include "io/layout.h"
+#include "io/output.h"
+#include "io/recording_export.h"
+#include "io/units.h"
+
+#define MAX_NODES 10000
+#define TIME_LIMIT_NS (20 * (uint64_t)1000000000)
+
+struct job {
+    const struct tgi_cli *cli;
+    const char *type;
+    struct tgi_recording r;
+    struct tgi_recording_paths paths;
+    uint32_t n_shown; /* of DOT */
+};
+
+static bool is_type(const struct job *job, const char *type) { return strcmp(job->type, type) == 0; }
+
+static int write_dot(struct job *job, FILE *to, struct tg_error *err)
+{
+    uint32_t max_nodes = (uint32_t)tgi_cli_int(job->cli, "max-nodes", MAX_NODES);
+    return tgi_recording_write_dot(&job->r, &job->paths, max_nodes, to, &job->n_shown, err);
+}
+
+/* Through a temporary file of DOT text, which Graphviz reads. */
+static int write_laid_out(struct job *job, FILE *to, struct tg_error *err)
+{
+    char *path;
+    FILE *file;
+    int rc = tgi_layout_temporary(&path, &file, err);
+    if (rc)
+        return rc;
+    rc = write_dot(job, file, err);
+    if (fclose(file) != 0 && rc == 0) {
+        *err = (struct tg_error){.status = TG_E_WRITE};
+        snprintf(err->text, sizeof(err->text), "cannot write the temporary file \"%s\"", path);
+        rc = TG_E_WRITE;
+    }
+    if (rc == 0)
+        rc = tgi_layout_render(path, job->type, tgi_cli_time_ns(job->cli, "time-limit", TIME_LIMIT_NS), to, err);
+    tgi_layout_discard(path);
+    return rc;
+}
+
+static int write_as(struct job *job, FILE *to, struct tg_error *err)
+{
+    if (is_type(job, "svg"))
+        return tgi_gantt_write(&job->r, to, err);
+    if (is_type(job, "dot"))
+        return write_dot(job, to, err);
+    if (is_type(job, "chrome"))
+        return tgi_recording_write_chrome(&job->r, &job->paths, to, err);
+    if (is_type(job, "pftrace"))
+        return tgi_recording_write_perfetto(&job->r, &job->paths, to, err);
+    if (is_type(job, "csv"))
+        return tgi_recording_write_csv(&job->r, &job->paths, to, err);
+    if (is_type(job, "json"))
+        return tgi_recording_write_json(&job->r, &job->paths, to, err);
+    return write_laid_out(job, to, err);
+}
+
+static void say_what_is_missing(const struct job *job)
+{
+    char n[TGI_UNITS_SIZE], all[TGI_UNITS_SIZE];
+    uint64_t n_work = 0;
+    for (uint64_t t = 0; t < job->r.n_tasks; t++)
+        n_work += tgi_recording_has_work(&job->r, t);
+    if (job->n_shown && job->n_shown < n_work)
+        tgi_cli_note(job->cli, "the critical path and the longest tasks are drawn, %s of %s; --max-nodes draws more, -t svg all",
+                     tgi_format_count(job->n_shown, n, sizeof(n)), tgi_format_count(n_work, all, sizeof(all)));
+}
+
+static int export_to(struct job *job, const char *path)
+{
+    struct tgi_output out;
+    struct tg_error err;
+    if (tgi_output_open(&out, path, &err))
+        return tgi_cli_error(job->cli, &err);
+    int rc = write_as(job, out.file, &err);
+    if (rc == 0)
+        rc = tgi_output_finish(&out, &err);
+    tgi_output_abandon(&out);
+    if (rc)
+        return tgi_cli_error(job->cli, &err);
+    say_what_is_missing(job);
+    return 0;
+}
+
+int tgi_cli_export_recording(const struct tgi_cli *cli, const char *type, const char *path)
+{
+    struct job job = {.cli = cli, .type = type};
+    bool is_binary = is_type(&job, "png") || is_type(&job, "pdf") || is_type(&job, "pftrace");
+    if (is_type(&job, "mermaid") || is_type(&job, "jsonl"))
+        return tgi_cli_usage(cli, "--type %s is there for graphs, and \"%s\" is the record of a run", type, cli->operands[0]);
+    if (tgi_cli_has(cli, "focus") || tgi_cli_has(cli, "view") || tgi_cli_has(cli, "group"))
+        return tgi_cli_usage(cli, "--focus, --view and --group are there for graphs, and \"%s\" is the record of a run",
+                             cli->operands[0]);
+    if (is_binary && (!path || strcmp(path, "-") == 0) && isatty(STDOUT_FILENO))
+        return tgi_cli_usage(cli, "a %s does not belong on a terminal; use -o FILE", type);
+    int rc = tgi_cli_read_recording(cli, cli->operands[0], &job.r, &job.paths);
+    if (rc)
+        return rc;
+    rc = export_to(&job, path);
+    tgi_recording_paths_fini(&job.paths);
+    tgi_recording_fini(&job.r);
+    return rc;
+}

@@ -1,0 +1,50 @@
+#include "io/cli/recording.h"
+
+#include <time.h>
+
+#include "io/units.h"
+#include "io/utf8.h"
+
+int tgi_cli_read_recording(const struct tgi_cli *cli, const char *path, struct tgi_recording *r_p,
+                           struct tgi_recording_paths *paths_p)
+{
+    struct tgi_recording r;
+    struct tg_error err;
+    char have[TGI_UNITS_SIZE], all[TGI_UNITS_SIZE];
+    if (tgi_recording_read(path, &r, &err))
+        return tgi_cli_error(cli, &err);
+    if (tgi_recording_paths_create(&r, paths_p, &err)) {
+        tgi_recording_fini(&r);
+        return tgi_cli_error(cli, &err);
+    }
+    if (r.is_cut)
+        tgi_cli_warn(cli, "the record \"%s\" was cut off: %s of %s tasks are there", path,
+                     tgi_format_count(r.n_tasks, have, sizeof(have)), tgi_format_count(r.n_tasks_expected, all, sizeof(all)));
+    *r_p = r;
+    return 0;
+}
+
+void tgi_cli_print_recording(const struct tgi_recording *r)
+{
+    const struct tgi_recording_head *h = &r->head;
+    const char *name = tgi_recording_string(r, h->name), *outcome = tgi_recording_string(r, h->outcome),
+               *machine = tgi_recording_string(r, h->machine);
+    char n[TGI_UNITS_SIZE], when[64] = "";
+    time_t began = (time_t)h->began_s;
+    struct tm utc;
+    tgi_utf8_print(stdout, name[0] ? name : "graph");
+    printf(": ");
+    tgi_utf8_print(stdout, outcome[0] ? outcome : "outcome unknown");
+    printf(", %s task%s on ", tgi_format_count(h->n_tasks, n, sizeof(n)), h->n_tasks == 1 ? "" : "s");
+    if (r->n_devices)
+        printf("%u device%s + ", (unsigned)r->n_devices, r->n_devices == 1 ? "" : "s");
+    printf("%u worker%s, policy ", h->n_workers, h->n_workers == 1 ? "" : "s");
+    tgi_utf8_print(stdout, tgi_recording_string(r, h->policy));
+    if (gmtime_r(&began, &utc) && strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S UTC", &utc) > 0)
+        printf(", %s", when);
+    if (machine[0]) {
+        printf(" on ");
+        tgi_utf8_print(stdout, machine);
+    }
+    putchar('\n');
+}

@@ -1,0 +1,16 @@
+/* Records of runs, as commands take them. */
+#ifndef TGI_IO_CLI_RECORDING_H
+#define TGI_IO_CLI_RECORDING_H
+
+#include "io/cli/cli.h"
+#include "io/recording.h"
+
+/* Reads a record and says in a line if it was cut off.  An exit code; both are written on 0 only. */
+int tgi_cli_read_recording(const struct tgi_cli *cli, const char *path, struct tgi_recording *r_p,
+                           struct tgi_recording_paths *paths_p);
+/* "wavefront: ok, 1,023 tasks on 2 workers, policy steal, 2026-11-26 20:53:01 UTC on host" */
+void tgi_cli_print_recording(const struct tgi_recording *r);
+/* `export` of a record: `type` is one of those that it offers, path NULL: stdout. */
+int tgi_cli_export_recording(const struct tgi_cli *cli, const char *type, const char *path);
+
+#endif

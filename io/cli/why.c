@@ -1,0 +1,327 @@
+/* tgraph why: why a task started when and where it did. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/cli/recording.h"
+#include "io/json_out.h"
+#include "io/recording_table.h"
+#include "io/units.h"
+#include "io/utf8.h"
+
+#define MOST_LINKS 40
+#define NAME_WIDTH 36
+
+/* What a task's lane did between the moment the task was ready and its start. */
+struct queue {
+    uint64_t busy_ns;
+    uint32_t n_tasks;
+    uint32_t last; /* that it executed before; TG_NONE: none */
+};
+
+struct job {
+    const struct tgi_cli *cli;
+    struct tgi_recording r;
+    struct tgi_recording_paths paths;
+    struct tgi_recording_table table;
+    uint32_t most_links;
+};
+
+static uint64_t queued_ns(const struct tgi_recording *r, uint32_t t)
+{
+    const struct tgi_recording_task *task = &r->tasks[t];
+    return task->ready_ns < task->start_ns ? task->start_ns - task->ready_ns : 0;
+}
+
+static struct queue look_at_lane(const struct tgi_recording *r, uint32_t t)
+{
+    const struct tgi_recording_task *task = &r->tasks[t];
+    struct queue q = {0, 0, TG_NONE};
+    for (uint32_t other = 0; other < r->n_tasks && task->lane != TG_NONE; other++) {
+        const struct tgi_recording_task *o = &r->tasks[other];
+        if (other == t || o->lane != task->lane || !tgi_recording_has_work(r, other) || o->start_ns > task->start_ns)
+            continue;
+        if (q.last == TG_NONE || o->end_ns > r->tasks[q.last].end_ns)
+            q.last = other;
+        uint64_t from = o->start_ns > task->ready_ns ? o->start_ns : task->ready_ns,
+                 to = o->end_ns < task->start_ns ? o->end_ns : task->start_ns;
+        if (to > from) {
+            q.busy_ns += to - from;
+            q.n_tasks++;
+        }
+    }
+    return q;
+}
+
+static const char *state_text(uint8_t state)
+{
+    switch (state) {
+    case TG_TASK_DONE:
+        return "done";
+    case TG_TASK_FAILED:
+        return "failed";
+    case TG_TASK_SKIPPED:
+        return "not run";
+    default:
+        return "not finished";
+    }
+}
+
+/* ---- Text ---------------------------------------------------------------------------------*/
+
+static void print_name(const struct job *job, uint32_t t)
+{
+    char name[TGI_RECORDING_NAME_SIZE];
+    tgi_utf8_print(stdout, tgi_recording_task_name(&job->r, t, name, sizeof(name)));
+}
+
+static void print_lane(const struct job *job, uint32_t lane)
+{
+    char name[64];
+    tgi_utf8_print(stdout, tgi_recording_lane_name(&job->r, lane, name, sizeof(name)));
+}
+
+static void print_ready(const struct job *job, uint32_t t)
+{
+    const struct tgi_recording_task *task = &job->r.tasks[t];
+    char a[TGI_UNITS_SIZE];
+    printf("  ready   %10s", tgi_format_time((double)task->ready_ns, a, sizeof(a)));
+    if (task->waited_for == TG_NONE) {
+        printf("   %s\n", task->n_preds ? "nothing that it waits for ran" : "waits for nothing");
+        return;
+    }
+    printf("   when ");
+    print_name(job, task->waited_for);
+    printf(" ended");
+    if (job->r.tasks[task->waited_for].lane != TG_NONE) {
+        printf(" on ");
+        print_lane(job, job->r.tasks[task->waited_for].lane);
+    }
+    if (task->n_preds > 1)
+        printf(", the last of %u", task->n_preds);
+    putchar('\n');
+}
+
+static void print_start(const struct job *job, uint32_t t)
+{
+    const struct tgi_recording_task *task = &job->r.tasks[t];
+    struct queue q = look_at_lane(&job->r, t);
+    uint64_t queued = queued_ns(&job->r, t);
+    char a[TGI_UNITS_SIZE], b[TGI_UNITS_SIZE], c[TGI_UNITS_SIZE], d[TGI_UNITS_SIZE];
+    printf("  start   %10s   ", tgi_format_time((double)task->start_ns, a, sizeof(a)));
+    if (task->lane != TG_NONE) {
+        printf("on ");
+        print_lane(job, task->lane);
+        printf(", ");
+    }
+    printf("%s later", tgi_format_time((double)queued, b, sizeof(b)));
+    if (q.n_tasks > 0 && q.last != TG_NONE) {
+        printf(": %s behind ", tgi_format_time((double)q.busy_ns, c, sizeof(c)));
+        if (q.n_tasks > 1)
+            printf("%u tasks, the last ", q.n_tasks);
+        print_name(job, q.last);
+        if (queued > q.busy_ns)
+            printf(", %s idle", tgi_format_time((double)(queued - q.busy_ns), d, sizeof(d)));
+    } else if (q.last != TG_NONE) {
+        printf("; its lane was idle since the end of ");
+        print_name(job, q.last);
+        printf(" at %s", tgi_format_time((double)job->r.tasks[q.last].end_ns, c, sizeof(c)));
+    } else if (task->lane != TG_NONE) {
+        printf("; the first of its lane");
+    }
+    printf("%s\n", task->flags & TGI_RECORDED_STOLEN ? "; stolen from another worker" : "");
+}
+
+static void print_copies(const struct job *job, uint32_t t)
+{
+    const struct tgi_recording *r = &job->r;
+    char from[64], to[64], bytes[TGI_UNITS_SIZE];
+    for (uint64_t i = 0; i < r->n_transfers; i++) {
+        const struct tgi_recording_transfer *x = &r->transfers[i];
+        if (x->task != t)
+            continue;
+        printf("  copy              ");
+        tgi_utf8_print(stdout, x->buffer < r->n_buffers ? tgi_recording_string(r, r->buffers[x->buffer].name) : "?");
+        printf(" tile %u, %s, ", x->tile, tgi_format_bytes((double)x->bytes, bytes, sizeof(bytes)));
+        tgi_utf8_print(stdout, tgi_recording_node_name(r, x->from, from, sizeof(from)));
+        printf(" -> ");
+        tgi_utf8_print(stdout, tgi_recording_node_name(r, x->to, to, sizeof(to)));
+        putchar('\n');
+    }
+}
+
+static void print_end(const struct job *job, uint32_t t)
+{
+    const struct tgi_recording_task *task = &job->r.tasks[t];
+    const struct tgi_kernel_figures *k = tgi_recording_table_kernel(&job->table, task->kernel);
+    char a[TGI_UNITS_SIZE], b[TGI_UNITS_SIZE], c[TGI_UNITS_SIZE];
+    printf("  end     %10s   took %s", tgi_format_time((double)task->end_ns, a, sizeof(a)),
+           tgi_format_time((double)(task->end_ns - task->start_ns), b, sizeof(b)));
+    if (k && k->n_tasks > 1 && tgi_recording_has_work(&job->r, t)) {
+        printf("; the median of ");
+        tgi_utf8_print(stdout, tgi_recording_kernel_name(&job->r, task->kernel));
+        printf(" is %s", tgi_format_time((double)k->median_ns, c, sizeof(c)));
+    }
+    if (task->attempts > 1)
+        printf("; %u attempts", task->attempts);
+    putchar('\n');
+}
+
+static void print_slack(const struct job *job, uint32_t t)
+{
+    char a[TGI_UNITS_SIZE], b[TGI_UNITS_SIZE];
+    if (job->r.is_cut || job->r.head.n_lost_rounds)
+        return;
+    if (job->paths.is_critical[t])
+        printf("  slack           none   on the critical path, which takes %s\n",
+               tgi_format_time((double)job->paths.critical_ns, a, sizeof(a)));
+    else
+        printf("  slack   %10s   to the critical path, which takes %s\n",
+               tgi_format_time((double)job->paths.slack_ns[t], a, sizeof(a)),
+               tgi_format_time((double)job->paths.critical_ns, b, sizeof(b)));
+}
+
+static void print_chain(const struct job *job, uint32_t t)
+{
+    char name[TGI_RECORDING_NAME_SIZE], a[TGI_UNITS_SIZE], b[TGI_UNITS_SIZE], c[TGI_UNITS_SIZE];
+    uint32_t n = 0;
+    printf("\n  %-*s %11s %11s %11s  %s\n", NAME_WIDTH, "backwards", "start", "queued", "took", "lane");
+    for (; t != TG_NONE && n < job->most_links; t = job->r.tasks[t].waited_for, n++) {
+        const struct tgi_recording_task *task = &job->r.tasks[t];
+        printf("  ");
+        tgi_utf8_print_column(stdout, tgi_recording_task_name(&job->r, t, name, sizeof(name)), NAME_WIDTH, NAME_WIDTH);
+        printf(" %11s %11s %11s  ", tgi_format_time((double)task->start_ns, a, sizeof(a)),
+               tgi_format_time((double)queued_ns(&job->r, t), b, sizeof(b)),
+               tgi_format_time((double)(task->end_ns - task->start_ns), c, sizeof(c)));
+        if (task->lane == TG_NONE)
+            printf("-");
+        else
+            print_lane(job, task->lane);
+        printf("%s\n", job->paths.is_critical[t] ? "  critical" : "");
+    }
+    if (t != TG_NONE)
+        printf("  and further back (--top)\n");
+}
+
+static void print_text(const struct job *job, uint32_t t)
+{
+    const struct tgi_recording_task *task = &job->r.tasks[t];
+    print_name(job, t);
+    printf(": %s ", job->r.kernels[task->kernel].is_kernel ? "kernel" : "runtime:");
+    tgi_utf8_print(stdout, tgi_recording_kernel_name(&job->r, task->kernel));
+    printf(", %s\n", state_text(task->state));
+    print_ready(job, t);
+    if (tgi_recording_ran(&job->r, t)) {
+        print_start(job, t);
+        print_copies(job, t);
+        print_end(job, t);
+        print_slack(job, t);
+    }
+    if (tgi_cli_has(job->cli, "chain"))
+        print_chain(job, t);
+}
+
+/* ---- JSON ---------------------------------------------------------------------------------*/
+
+static void put_name(const struct job *job, struct tgi_json *json, const char *key, uint32_t t)
+{
+    char name[TGI_RECORDING_NAME_SIZE];
+    tgi_json_string(json, key, t == TG_NONE ? NULL : tgi_recording_task_name(&job->r, t, name, sizeof(name)));
+}
+
+static void put_task(const struct job *job, struct tgi_json *json, uint32_t t)
+{
+    const struct tgi_recording_task *task = &job->r.tasks[t];
+    char lane[64];
+    put_name(job, json, "task", t);
+    tgi_json_string(json, "kernel", tgi_recording_kernel_name(&job->r, task->kernel));
+    tgi_json_string(json, "state", state_text(task->state));
+    tgi_json_string(json, "lane", task->lane == TG_NONE ? NULL : tgi_recording_lane_name(&job->r, task->lane, lane, sizeof(lane)));
+    tgi_json_uint(json, "ready_ns", task->ready_ns);
+    tgi_json_uint(json, "start_ns", task->start_ns);
+    tgi_json_uint(json, "end_ns", task->end_ns);
+    tgi_json_uint(json, "queued_ns", queued_ns(&job->r, t));
+    put_name(job, json, "waited_for", task->waited_for);
+    tgi_json_uint(json, "slack_ns", job->paths.slack_ns[t]);
+    tgi_json_bool(json, "is_critical", job->paths.is_critical[t]);
+}
+
+static void put_copies(const struct job *job, struct tgi_json *json, uint32_t t)
+{
+    const struct tgi_recording *r = &job->r;
+    char node[64];
+    tgi_json_array(json, "copies");
+    for (uint64_t i = 0; i < r->n_transfers; i++) {
+        const struct tgi_recording_transfer *x = &r->transfers[i];
+        if (x->task != t)
+            continue;
+        tgi_json_flat_object(json, NULL);
+        tgi_json_string(json, "buffer", x->buffer < r->n_buffers ? tgi_recording_string(r, r->buffers[x->buffer].name) : NULL);
+        tgi_json_uint(json, "tile", x->tile);
+        tgi_json_uint(json, "moved_bytes", x->bytes);
+        tgi_json_string(json, "from", tgi_recording_node_name(r, x->from, node, sizeof(node)));
+        tgi_json_string(json, "to", tgi_recording_node_name(r, x->to, node, sizeof(node)));
+        tgi_json_end(json);
+    }
+    tgi_json_end(json);
+}
+
+static void print_json(const struct job *job, uint32_t t)
+{
+    struct tgi_json json = tgi_json_begin(stdout, TGI_JSON_PRETTY);
+    struct queue q = look_at_lane(&job->r, t);
+    tgi_json_object(&json, NULL);
+    tgi_json_string(&json, "schema", "tgraph.why/1");
+    put_task(job, &json, t);
+    tgi_json_uint(&json, "n_preds", job->r.tasks[t].n_preds);
+    tgi_json_uint(&json, "attempts", job->r.tasks[t].attempts);
+    tgi_json_bool(&json, "is_stolen", job->r.tasks[t].flags & TGI_RECORDED_STOLEN);
+    tgi_json_uint(&json, "lane_busy_ns", q.busy_ns); /* of queued_ns */
+    put_name(job, &json, "before_on_lane", q.last);
+    tgi_json_uint(&json, "critical_path_ns", job->paths.critical_ns);
+    put_copies(job, &json, t);
+    if (tgi_cli_has(job->cli, "chain")) {
+        uint32_t n = 0;
+        tgi_json_array(&json, "chain");
+        for (t = job->r.tasks[t].waited_for; t != TG_NONE && n < job->most_links; t = job->r.tasks[t].waited_for, n++) {
+            tgi_json_flat_object(&json, NULL);
+            put_task(job, &json, t);
+            tgi_json_end(&json);
+        }
+        tgi_json_end(&json);
+    }
+    tgi_json_end(&json);
+}
+
+/* ---- The whole ----------------------------------------------------------------------------*/
+
+static int explain(struct job *job, const char *name)
+{
+    char close_name[TGI_RECORDING_NAME_SIZE];
+    uint32_t close, t = tgi_recording_find(&job->r, name, &close);
+    struct tg_error err;
+    if (t == TG_NONE && close != TG_NONE)
+        return tgi_cli_fail(job->cli, TG_E_UNKNOWN_TASK, "there is no task \"%.200s\" in the record; did you mean \"%.200s\"?", name,
+                            tgi_recording_task_name(&job->r, close, close_name, sizeof(close_name)));
+    if (t == TG_NONE)
+        return tgi_cli_fail(job->cli, TG_E_UNKNOWN_TASK, "there is no task \"%.200s\" in the record", name);
+    if (tgi_recording_table_create(&job->r, &job->paths, &job->table, &err))
+        return tgi_cli_error(job->cli, &err);
+    if (job->cli->format == TGI_FORMAT_JSON)
+        print_json(job, t);
+    else
+        print_text(job, t);
+    tgi_recording_table_fini(&job->table);
+    return 0;
+}
+
+int tgi_cli_why(struct tgi_cli *cli)
+{
+    struct job job = {.cli = cli, .most_links = (uint32_t)tgi_cli_int(cli, "top", MOST_LINKS)};
+    int rc = tgi_cli_read_recording(cli, cli->operands[0], &job.r, &job.paths);
+    if (rc)
+        return rc;
+    rc = explain(&job, cli->operands[1]);
+    tgi_recording_paths_fini(&job.paths);
+    tgi_recording_fini(&job.r);
+    return rc;
+}

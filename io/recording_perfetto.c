@@ -1,0 +1,183 @@
+/* A Perfetto trace is a protobuf message Trace whose packets, field 1, stand one after the other.  A track is
+ * declared once, with its parent: CPUs or device, then lane.  Kernels are categories, interned by number; each task is
+ * a packet where it begins and one where it ends.  The numbers are those of perfetto/trace/trace_packet.proto and
+ * track_event/{track_event,track_descriptor}.proto. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/error.h"
+#include "io/recording_export.h"
+#include "io/text.h"
+#include "io/utf8.h"
+
+enum { TRACE_PACKET = 1 };
+enum { PACKET_TIMESTAMP = 8, PACKET_SEQUENCE = 10, PACKET_TRACK_EVENT = 11, PACKET_INTERNED = 12, PACKET_FLAGS = 13,
+       PACKET_TRACK_DESCRIPTOR = 60 };
+enum { FLAG_STATE_CLEARED = 1, FLAG_NEEDS_STATE = 2 };
+enum { DESCRIPTOR_UUID = 1, DESCRIPTOR_NAME = 2, DESCRIPTOR_PARENT = 5 };
+enum { EVENT_CATEGORY_IID = 3, EVENT_ANNOTATION = 4, EVENT_TYPE = 9, EVENT_TRACK = 11, EVENT_NAME = 23, EVENT_FLOW = 47,
+       EVENT_FLOW_END = 48 };
+enum { TYPE_BEGIN = 1, TYPE_END = 2 };
+enum { ANNOTATION_UINT = 3, ANNOTATION_NAME = 10 };
+enum { INTERNED_CATEGORY = 1, CATEGORY_IID = 1, CATEGORY_NAME = 2 };
+
+enum { ROOT_TRACK = 1 }; /* the CPUs; devices and lanes follow */
+
+struct writer {
+    const struct tgi_recording *r;
+    const struct tgi_recording_paths *paths;
+    struct tgi_text out, packet, message, part; /* from the outside inwards */
+};
+
+static void put_varint(struct tgi_text *text, uint64_t value)
+{
+    char byte[10];
+    size_t n = 0;
+    for (; value >= 0x80; value >>= 7)
+        byte[n++] = (char)(value | 0x80);
+    byte[n++] = (char)value;
+    tgi_text_add(text, byte, n);
+}
+
+static void put_uint(struct tgi_text *text, uint32_t field, uint64_t value)
+{
+    put_varint(text, field << 3 | 0);
+    put_varint(text, value);
+}
+
+static void put_fixed64(struct tgi_text *text, uint32_t field, uint64_t value)
+{
+    put_varint(text, field << 3 | 1);
+    tgi_text_add(text, (const char *)&value, sizeof(value));
+}
+
+static void put_bytes(struct tgi_text *text, uint32_t field, const char *bytes, size_t size)
+{
+    put_varint(text, field << 3 | 2);
+    put_varint(text, size);
+    tgi_text_add(text, bytes, size);
+}
+
+/* Strings of protobuf are UTF-8; a control character would do no harm to the file, but to who prints it. */
+static void put_string(struct tgi_text *text, uint32_t field, const char *string)
+{
+    char clean[3 * TGI_RECORDING_NAME_SIZE];
+    size_t n = 0;
+    while (*string && n + 4 < sizeof(clean)) {
+        int length = tgi_utf8_length(string);
+        if (length == 0)
+            memcpy(clean + n, "\xef\xbf\xbd", 3);
+        else if (tgi_utf8_is_control(string))
+            clean[n] = '?';
+        else
+            memcpy(clean + n, string, (size_t)length);
+        n += length == 0 ? 3 : tgi_utf8_is_control(string) ? 1 : (size_t)length;
+        string += length ? length : 1;
+    }
+    put_bytes(text, field, clean, n);
+}
+
+/* The message becomes a field of the packet, and the packet one of the trace. */
+static void finish_packet(struct writer *w, uint32_t field)
+{
+    put_uint(&w->packet, PACKET_SEQUENCE, 1);
+    put_bytes(&w->packet, field, w->message.data, w->message.size);
+    put_bytes(&w->out, TRACE_PACKET, w->packet.data, w->packet.size);
+    w->packet.size = w->message.size = 0;
+}
+
+static void put_track(struct writer *w, uint64_t uuid, uint64_t parent, const char *name)
+{
+    put_uint(&w->message, DESCRIPTOR_UUID, uuid);
+    put_string(&w->message, DESCRIPTOR_NAME, name);
+    if (parent)
+        put_uint(&w->message, DESCRIPTOR_PARENT, parent);
+    finish_packet(w, PACKET_TRACK_DESCRIPTOR);
+}
+
+static uint64_t device_track(uint32_t device) { return device == TG_NONE ? ROOT_TRACK : ROOT_TRACK + 1 + device; }
+static uint64_t lane_track(const struct tgi_recording *r, uint32_t lane) { return ROOT_TRACK + 1 + r->n_devices + lane; }
+
+static void put_tracks(struct writer *w)
+{
+    const struct tgi_recording *r = w->r;
+    char name[64];
+    put_track(w, ROOT_TRACK, 0, "CPUs");
+    for (uint32_t i = 0; i < r->n_devices; i++)
+        put_track(w, device_track(i), 0, tgi_recording_node_name(r, i + 1, name, sizeof(name)));
+    for (uint32_t i = 0; i < r->n_lanes; i++)
+        put_track(w, lane_track(r, i), device_track(r->lanes[i].device), tgi_recording_lane_name(r, i, name, sizeof(name)));
+}
+
+static void put_categories(struct writer *w)
+{
+    put_uint(&w->packet, PACKET_FLAGS, FLAG_STATE_CLEARED | FLAG_NEEDS_STATE);
+    for (uint32_t k = 0; k < w->r->n_kernels; k++) {
+        w->part.size = 0;
+        put_uint(&w->part, CATEGORY_IID, k + 1);
+        put_string(&w->part, CATEGORY_NAME, tgi_recording_kernel_name(w->r, k));
+        put_bytes(&w->message, INTERNED_CATEGORY, w->part.data, w->part.size);
+    }
+    finish_packet(w, PACKET_INTERNED);
+}
+
+static void put_annotation(struct writer *w, const char *name, uint64_t value)
+{
+    w->part.size = 0;
+    put_uint(&w->part, ANNOTATION_UINT, value);
+    put_string(&w->part, ANNOTATION_NAME, name);
+    put_bytes(&w->message, EVENT_ANNOTATION, w->part.data, w->part.size);
+}
+
+/* flow_of: by task, its place on the critical path from 1, where arrows go; 0: none. */
+static void put_task(struct writer *w, uint32_t t, const uint32_t *flow_of)
+{
+    const struct tgi_recording *r = w->r;
+    const struct tgi_recording_task *task = &r->tasks[t];
+    char name[TGI_RECORDING_NAME_SIZE];
+    put_uint(&w->packet, PACKET_TIMESTAMP, task->start_ns);
+    put_uint(&w->packet, PACKET_FLAGS, FLAG_NEEDS_STATE);
+    put_uint(&w->message, EVENT_TYPE, TYPE_BEGIN);
+    put_uint(&w->message, EVENT_TRACK, lane_track(r, task->lane));
+    put_uint(&w->message, EVENT_CATEGORY_IID, task->kernel + 1);
+    put_string(&w->message, EVENT_NAME, tgi_recording_task_name(r, t, name, sizeof(name)));
+    if (task->ready_ns < task->start_ns)
+        put_annotation(w, "queued_ns", task->start_ns - task->ready_ns);
+    if (flow_of[t] > 1)
+        put_fixed64(&w->message, EVENT_FLOW_END, flow_of[t] - 1);
+    if (flow_of[t] && flow_of[t] < w->paths->n_critical)
+        put_fixed64(&w->message, EVENT_FLOW, flow_of[t]);
+    finish_packet(w, PACKET_TRACK_EVENT);
+
+    put_uint(&w->packet, PACKET_TIMESTAMP, task->end_ns);
+    put_uint(&w->message, EVENT_TYPE, TYPE_END);
+    put_uint(&w->message, EVENT_TRACK, lane_track(r, task->lane));
+    finish_packet(w, PACKET_TRACK_EVENT);
+}
+
+int tgi_recording_write_perfetto(const struct tgi_recording *r, const struct tgi_recording_paths *paths, FILE *to,
+                                 struct tg_error *err)
+{
+    struct writer w = {.r = r, .paths = paths, .out = {.to = to}};
+    uint32_t *flow_of = calloc(r->n_tasks + 1, sizeof(*flow_of));
+    if (!flow_of)
+        return tgi_error_memory(err, "the trace of a record");
+    for (uint32_t i = 0; i < paths->n_critical; i++)
+        flow_of[paths->critical[i]] = i + 1;
+    put_categories(&w);
+    put_tracks(&w);
+    for (uint32_t t = 0; t < r->n_tasks && !ferror(to); t++)
+        if (tgi_recording_has_work(r, t))
+            put_task(&w, t, flow_of);
+    int rc = tgi_text_finish(&w.out, err);
+    if (rc == 0 && (w.packet.is_out_of_memory || w.message.is_out_of_memory || w.part.is_out_of_memory))
+        rc = tgi_error_memory(err, "the trace of a record");
+    if (rc == 0 && ferror(to))
+        rc = tgi_error(err, TG_E_WRITE, "cannot write the trace of a record");
+    free(flow_of);
+    tgi_text_fini(&w.out);
+    tgi_text_fini(&w.packet);
+    tgi_text_fini(&w.message);
+    tgi_text_fini(&w.part);
+    return rc;
+}

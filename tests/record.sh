@@ -1,0 +1,175 @@
+#!/bin/bash
+# Records of runs from outside: run --record, report, why, diff, export, on graphs of examples/graphs.
+set -uo pipefail
+
+failed=0
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+export TGRAPH_CACHE_DIR=$scratch/cache TGRAPH_DEVICES=cpu
+graphs=$PWD/examples/graphs
+complain() {
+    echo "$*"
+    failed=1
+}
+want() { # CODE COMMAND..
+    local code=$1
+    shift
+    "$TGRAPH" "$@" >"$scratch/out" 2>"$scratch/err" </dev/null
+    local status=$?
+    [ $status = "$code" ] || complain "exit status $status instead of $code: tgraph $* ($(head -c 300 "$scratch/err"))"
+}
+has() { # FILE TEXT
+    grep -qF -- "$2" "$scratch/$1" || complain "no \"$2\" in $1: $(head -c 400 "$scratch/$1")"
+}
+is_json() { # FILE
+    command -v python3 >/dev/null || return 0
+    python3 -c 'import json, sys; json.load(open(sys.argv[1]))' "$1" 2>/dev/null || complain "$1 is not one JSON document"
+}
+
+# ---- every example ----------------------------------------------------------------------------
+for graph in "$graphs"/*.json; do
+    name=$(basename "$graph" .json)
+    if ! "$TGRAPH" -q run "$graph" --save-dir "$scratch" --record "$scratch/$name.tgr" 2>"$scratch/err"; then
+        complain "$name does not run with --record: $(head -c 300 "$scratch/err")"
+        continue
+    fi
+    want 0 report "$scratch/$name.tgr" --by kernel,device,task,link
+    has out ': ok, '
+    has out 'lower bound'
+    want 0 --format json report "$scratch/$name.tgr" --by kernel,device,task,link
+    is_json "$scratch/out"
+    for type in svg dot chrome pftrace csv json; do
+        want 0 export "$scratch/$name.tgr" -t $type -o "$scratch/picture.$type"
+    done
+    is_json "$scratch/picture.chrome"
+    is_json "$scratch/picture.json"
+done
+
+# ---- one of them closely ----------------------------------------------------------------------
+record=$scratch/c.tgr
+want 0 run "$graphs/cholesky.json" -p NT=6 -p B=16 -D cpu:2 --record "$record"
+want 0 report "$record"
+has out 'tiled-cholesky: ok, 56 tasks on 2 workers'
+grep -qE '^  gemm +20 ' "$scratch/out" || complain 'the report does not count kernels'
+want 0 why "$record" 'gemm[5,4,3]'
+has out 'kernel gemm, done'
+has out 'trsm[5,3] ended'
+has out 'slack'
+want 0 why "$record" 'gemm[5,4,3]' --chain
+has out 'potrf[0]'
+want 0 --format json why "$record" 'gemm[5,4,3]' --chain
+is_json "$scratch/out"
+has out '"schema": "tgraph.why/1"'
+want 1 why "$record" 'gemm[5,4,33]'
+has err 'TG0204'
+has err 'did you mean "gemm[5,4,3]"?'
+want 2 report "$record" --by weather
+want 0 report "$record" "$scratch/saxpy.tgr"
+[ "$(grep -c '  makespan' "$scratch/out")" = 2 ] || complain 'two records are not both reported'
+
+# Rounds of bodies are tasks like others.
+cat >"$scratch/loop.json" <<'END'
+{ "tgraph": "1.0", "kernels": { "spin": { "builtin": "spin" } },
+  "tasks": [ { "id": "loop", "repeat": 3, "do": [ { "id": "step", "kernel": "spin", "args": { "us": 100 } } ] } ] }
+END
+want 0 run "$scratch/loop.json" --record "$scratch/loop.tgr"
+want 0 why "$scratch/loop.tgr" 'loop:2/step' --chain
+has out 'loop:1/step'
+has out 'on the critical path'
+
+# A run that fails leaves a record of what it did.
+cat >"$scratch/fails.json" <<'END'
+{ "tgraph": "1.0", "kernels": { "spin": { "builtin": "spin" } },
+  "tasks": [ { "id": "slow", "kernel": "spin", "args": { "us": 2000000 }, "timeout_ms": 10 }, { "id": "next", "after": [ "slow" ], "kernel": "spin", "args": { "us": 1 } } ] }
+END
+want 1 run "$scratch/fails.json" --record "$scratch/fails.tgr"
+want 0 report "$scratch/fails.tgr"
+has out ': failed, '
+want 0 why "$scratch/fails.tgr" next
+has out 'not run'
+
+# ---- diff -------------------------------------------------------------------------------------
+for us in 100 200; do
+    "$TGRAPH" gen chain --tasks 200 --kernel spin --us $us -o "$scratch/chain$us.json"
+    "$TGRAPH" -q run "$scratch/chain$us.json" --record "$scratch/chain$us.tgr" || complain 'a chain does not run'
+done
+want 1 diff "$scratch/chain100.tgr" "$scratch/chain200.tgr" --fail-on slower
+has out 'makespan'
+has out 'spin'
+want 0 diff "$scratch/chain200.tgr" "$scratch/chain100.tgr" --fail-on slower
+want 0 diff "$scratch/chain100.tgr" "$scratch/chain200.tgr" --fail-on slower --threshold 100000%
+want 0 diff "$scratch/chain100.tgr" "$scratch/chain100.tgr" --fail-on slower
+has out 'same'
+want 0 --format json diff "$scratch/chain100.tgr" "$scratch/chain200.tgr"
+is_json "$scratch/out"
+has out '"is_slower": true'
+want 2 diff "$record" "$graphs/cholesky.json"
+want 2 diff "$record" "$record" --threshold much
+want 0 diff "$graphs/cholesky.json" "$graphs/cholesky.json" --fail-on changed
+sed 's/"potrf\[{k}\]"/"factor[{k}]"/' "$graphs/cholesky.json" >"$scratch/renamed.json"
+want 1 diff "$graphs/cholesky.json" "$scratch/renamed.json" --fail-on changed
+has out 'added: factor[0]'
+has out 'removed: potrf[0]'
+want 0 --format json diff "$graphs/cholesky.json" "$graphs/lu.json"
+is_json "$scratch/out"
+
+# ---- export -----------------------------------------------------------------------------------
+want 0 export "$record" -t csv
+[ "$(wc -l <"$scratch/out")" = 57 ] || complain 'csv does not have a line for each task'
+want 2 export "$record" -t mermaid
+want 2 export "$record" --focus 'potrf[0]'
+want 2 export "$graphs/cholesky.json" -t pftrace
+want 0 export "$record" -t dot --max-nodes 10
+has err '10 of 56'
+if command -v dot >/dev/null; then
+    want 0 export "$record" -o "$scratch/c.png"
+    want 0 export "$record" -t dot -o "$scratch/c.dot"
+    [ "$(dot -Tplain "$scratch/c.dot" 2>"$scratch/err" | grep -c '^node t')" = 56 ] || complain 'Graphviz does not draw every task'
+    [ -s "$scratch/err" ] && complain "Graphviz complains: $(head -c 300 "$scratch/err")"
+fi
+
+# ---- devices, which the stand-in driver plays --------------------------------------------------
+libraries=$(dirname "$TGRAPH")/tests
+on_devices() {
+    env -u TGRAPH_DEVICES TGRAPH_CUDA_DRIVER="$libraries/libstandin-cuda.so" TGRAPH_CUDA_KERNELS="$libraries/standin-kernels.txt" \
+        TGRAPH_BLAS=off TGRAPH_STANDIN_MEMORY=1G TGRAPH_STANDIN_DEVICES=2 "$TGRAPH" "$@" >"$scratch/out" 2>"$scratch/err" ||
+        complain "tgraph $* fails: $(head -c 300 "$scratch/err")"
+}
+on_devices run "$graphs/cholesky.json" -p NT=4 -D cuda:0,1+cpu:1 --record "$scratch/d.tgr"
+want 0 --format json report "$scratch/d.tgr" --by device,link
+has out '"lane": "cuda:1 s'
+if command -v python3 >/dev/null; then
+    python3 - "$scratch/out" <<'END' || complain 'copies one by one are not what was moved in all'
+import json, sys
+r = json.load(open(sys.argv[1]))["records"][0]
+m, links = r["moved"], r["links"]
+assert m["copies"] == sum(l["copies"] for l in links) > 0
+assert m["to_device_bytes"] == sum(l["moved_bytes"] for l in links if l["from"] == "host")
+assert m["peer_bytes"] == sum(l["moved_bytes"] for l in links if "host" not in (l["from"], l["to"]))
+END
+fi
+want 0 export "$scratch/d.tgr" -t dot
+has out 'label="cuda:1";'
+has out ' KiB"];'
+want 0 why "$scratch/d.tgr" 'potrf[0]'
+has out 'copy              A tile 0, 128 KiB, host -> cuda:'
+
+# ---- what is no record ------------------------------------------------------------------------
+head -c 3000 "$record" >"$scratch/cut.tgr"
+want 0 report "$scratch/cut.tgr"
+has err 'was cut off'
+[ "$(wc -l <"$scratch/err")" = 1 ] || complain 'a cut is more than a line'
+head -c 100 "$record" >"$scratch/short.tgr"
+want 3 report "$scratch/short.tgr"
+want 3 report "$graphs/cholesky.json"
+has err 'TG0907'
+want 3 report "$scratch/nosuch.tgr"
+cp "$record" "$scratch/flipped.tgr"
+printf 'x' | dd of="$scratch/flipped.tgr" bs=1 seek=4000 conv=notrunc 2>/dev/null
+want 3 why "$scratch/flipped.tgr" 'potrf[0]'
+has err 'checksum'
+want 4 run "$graphs/cholesky.json" -p NT=4 --record "$scratch/no/such.tgr"
+want 0 explain TG0907
+"$TGRAPH" report "$record" >/dev/full 2>"$scratch/err"
+[ $? = 4 ] || complain 'a full disk goes unnoticed'
+exit $failed

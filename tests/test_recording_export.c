@@ -1,0 +1,407 @@
+/* Records for other tools: what was written is read again by parsers of the form, with names that try to break out. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/recording_export.h"
+#include "io/recording_table.h"
+#include "io/utf8.h"
+#include "tests/hostile.h"
+
+static struct tg_error err;
+
+struct sample {
+    struct tgi_recording r;
+    struct tgi_recording_paths paths;
+};
+
+static struct sample make_hostile(void)
+{
+    struct tg_graph *g = NULL;
+    struct sample s;
+    assert_int_equal(hostile_graph(&g, &err), 0);
+    struct tgi_span *spans = calloc(g->n_tasks, sizeof(*spans));
+    assert_non_null(spans);
+    for (uint32_t t = 0; t < g->n_tasks; t++)
+        spans[t] = (struct tgi_span){.start_ns = t * 1000 + 500, .end_ns = t * 1000 + 900, .worker = t % 3, .attempts = 1,
+                                     .state = TG_TASK_DONE};
+    struct tgi_recorded what = {.graph = g, .spans = spans, .n_workers = 3, .makespan_ns = g->n_tasks * 1000};
+    assert_int_equal(tgi_recording_create(&what, &s.r, &err), 0);
+    assert_int_equal(tgi_recording_paths_create(&s.r, &s.paths, &err), 0);
+    free(spans);
+    tg_graph_destroy(g);
+    return s;
+}
+
+static void free_sample(struct sample *s)
+{
+    tgi_recording_paths_fini(&s->paths);
+    tgi_recording_fini(&s->r);
+}
+
+typedef int (*write_fn)(const struct tgi_recording *, const struct tgi_recording_paths *, FILE *, struct tg_error *);
+
+static char *written(write_fn write, const struct sample *s, size_t *size_p)
+{
+    char *text = NULL;
+    FILE *to = open_memstream(&text, size_p);
+    assert_non_null(to);
+    assert_int_equal(write(&s->r, &s->paths, to, &err), 0);
+    assert_int_equal(fclose(to), 0);
+    return text;
+}
+
+/* A name as forms have it that cannot hold every byte: no control characters, U+FFFD for what is no UTF-8. */
+static const char *clean(const char *name, char *text)
+{
+    size_t n = 0;
+    while (*name) {
+        int length = tgi_utf8_length(name);
+        if (length == 0) {
+            memcpy(text + n, "\xef\xbf\xbd", 3);
+            n += 3;
+        } else if (tgi_utf8_is_control(name)) {
+            text[n++] = '?';
+        } else {
+            memcpy(text + n, name, (size_t)length);
+            n += (size_t)length;
+        }
+        name += length ? length : 1;
+    }
+    text[n] = '\0';
+    return text;
+}
+
+static const char *clean_name(const struct sample *s, uint32_t task, char *text)
+{
+    char name[TGI_RECORDING_NAME_SIZE];
+    return clean(tgi_recording_task_name(&s->r, task, name, sizeof(name)), text);
+}
+
+/* ---- JSON ---------------------------------------------------------------------------------*/
+
+static void chrome_traces_are_json_with_a_span_for_each_task(void **state)
+{
+    struct sample s = make_hostile();
+    size_t size, n_spans = 0, n_arrows = 0;
+    json_error_t error;
+    json_t *event;
+    size_t i;
+    (void)state;
+    char *text = written(tgi_recording_write_chrome, &s, &size);
+    json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
+    assert_non_null(root);
+    json_array_foreach(json_object_get(root, "traceEvents"), i, event) {
+        const char *phase = json_string_value(json_object_get(event, "ph"));
+        n_arrows += strcmp(phase, "s") == 0;
+        if (strcmp(phase, "X") != 0)
+            continue;
+        uint32_t t = (uint32_t)n_spans++;
+        assert_true(json_number_value(json_object_get(event, "ts")) == t + 0.5);
+        assert_true(json_number_value(json_object_get(event, "dur")) == 0.4);
+        assert_int_equal(json_integer_value(json_object_get(event, "tid")), t % 3);
+    }
+    assert_int_equal(n_spans, s.r.n_tasks);
+    assert_int_equal(n_arrows, s.paths.n_critical - 1);
+    json_decref(root);
+    free(text);
+    free_sample(&s);
+}
+
+static void records_are_json_documents(void **state)
+{
+    struct sample s = make_hostile();
+    size_t size, i;
+    json_t *task;
+    (void)state;
+    char *text = written(tgi_recording_write_json, &s, &size);
+    json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL), *tasks = json_object_get(root, "tasks");
+    assert_string_equal(json_string_value(json_object_get(root, "schema")), "tgraph.record/1");
+    assert_int_equal(json_array_size(tasks), s.r.n_tasks);
+    json_array_foreach(tasks, i, task)
+        assert_int_equal(json_array_size(json_object_get(task, "preds")), s.r.tasks[i].n_preds);
+    json_decref(root);
+    free(text);
+    free_sample(&s);
+}
+
+/* ---- CSV ----------------------------------------------------------------------------------*/
+
+/* The next field by RFC 4180; returns what follows it. */
+static const char *read_field(const char *p, char *field)
+{
+    size_t n = 0;
+    if (*p != '"') {
+        while (*p != ',' && *p != '\r') {
+            assert_true(*p != '"' && *p != '\n' && *p);
+            field[n++] = *p++;
+        }
+    } else {
+        for (p++; *p != '"' || p[1] == '"'; p++) {
+            assert_true(*p != '\0');
+            p += *p == '"';
+            field[n++] = *p;
+        }
+        p++;
+    }
+    field[n] = '\0';
+    assert_true(*p == ',' || (*p == '\r' && p[1] == '\n'));
+    return p + (*p == ',' ? 1 : 2);
+}
+
+static void csv_has_a_line_for_each_task_and_no_formulas(void **state)
+{
+    struct sample s = make_hostile();
+    char field[TGI_RECORDING_NAME_SIZE], name[3 * TGI_RECORDING_NAME_SIZE];
+    size_t size;
+    (void)state;
+    char *text = written(tgi_recording_write_csv, &s, &size);
+    const char *p = text;
+    for (uint32_t line = 0; line <= s.r.n_tasks; line++)
+        for (int column = 0; column < 12; column++) {
+            p = read_field(p, field);
+            if (line == 0 || column > 0)
+                continue;
+            clean_name(&s, line - 1, name);
+            assert_false(strchr("=+-@", field[0]) && field[0]);
+            assert_string_equal(field + (strchr("=+-@", name[0]) != NULL), name);
+        }
+    assert_int_equal(*p, '\0');
+    free(text);
+    free_sample(&s);
+}
+
+/* ---- Protobuf -----------------------------------------------------------------------------*/
+
+/* One field of a message. */
+struct field {
+    uint32_t number;
+    uint64_t value;            /* of varint and fixed64 */
+    const unsigned char *data; /* of bytes; else NULL */
+    size_t size;
+};
+struct message {
+    const unsigned char *at, *end;
+};
+
+static uint64_t read_varint(struct message *m)
+{
+    uint64_t value = 0;
+    for (int shift = 0;; shift += 7) {
+        assert_true(m->at < m->end && shift < 64);
+        value |= (uint64_t)(*m->at & 0x7f) << shift;
+        if (!(*m->at++ & 0x80))
+            return value;
+    }
+}
+
+static bool next_field(struct message *m, struct field *f)
+{
+    if (m->at == m->end)
+        return false;
+    uint64_t key = read_varint(m);
+    *f = (struct field){.number = (uint32_t)(key >> 3)};
+    switch (key & 7) {
+    case 0:
+        f->value = read_varint(m);
+        break;
+    case 1:
+        assert_true(m->end - m->at >= 8);
+        memcpy(&f->value, m->at, 8);
+        m->at += 8;
+        break;
+    case 2:
+        f->size = read_varint(m);
+        assert_true(f->size <= (size_t)(m->end - m->at));
+        f->data = m->at;
+        m->at += f->size;
+        break;
+    default:
+        fail_msg("wire type %d", (int)(key & 7));
+    }
+    return true;
+}
+
+/* The field of that number; it must be there once at most. */
+static bool find_field(const struct field *of, uint32_t number, struct field *found)
+{
+    struct message m = {of->data, of->data + of->size};
+    struct field f;
+    bool is_there = false;
+    while (next_field(&m, &f))
+        if (f.number == number) {
+            assert_false(is_there);
+            is_there = true;
+            *found = f;
+        }
+    return is_there;
+}
+
+static uint64_t number_in(const struct field *of, uint32_t number)
+{
+    struct field f;
+    return find_field(of, number, &f) ? f.value : 0;
+}
+
+static void assert_text(const struct field *of, uint32_t number, const char *expected)
+{
+    struct field f;
+    assert_true(find_field(of, number, &f));
+    assert_int_equal(f.size, strlen(expected));
+    if (f.size)
+        assert_memory_equal(f.data, expected, f.size);
+}
+
+/* The numbers are those of trace_packet.proto, track_event.proto and track_descriptor.proto. */
+static void perfetto_traces_decode_to_the_tasks(void **state)
+{
+    struct sample s = make_hostile();
+    char name[3 * TGI_RECORDING_NAME_SIZE];
+    struct field packet, event, other;
+    uint32_t n_tracks = 0, n_begun = 0, n_ended = 0, n_flows = 0, n_flow_ends = 0, n_categories = 0;
+    uint64_t last_track = 0;
+    size_t size;
+    (void)state;
+    char *text = written(tgi_recording_write_perfetto, &s, &size);
+    struct message trace = {(unsigned char *)text, (unsigned char *)text + size};
+    while (next_field(&trace, &packet)) {
+        assert_int_equal(packet.number, 1);
+        assert_int_equal(number_in(&packet, 10), 1); /* trusted_packet_sequence_id */
+        if (find_field(&packet, 12, &other)) {       /* interned_data */
+            struct message m = {other.data, other.data + other.size};
+            struct field category;
+            assert_true(number_in(&packet, 13) & 1); /* the state begins here */
+            while (next_field(&m, &category)) {
+                assert_int_equal(category.number, 1);
+                assert_int_equal(number_in(&category, 1), ++n_categories);
+                assert_text(&category, 2, clean(tgi_recording_kernel_name(&s.r, n_categories - 1), name));
+            }
+        }
+        if (find_field(&packet, 60, &other)) { /* track_descriptor */
+            n_tracks++;
+            assert_true(number_in(&other, 1) > 0);
+        }
+        if (!find_field(&packet, 11, &event)) /* track_event */
+            continue;
+        if (number_in(&event, 9) == 2) { /* the end of a slice */
+            assert_int_equal(number_in(&event, 11), last_track);
+            assert_int_equal(number_in(&packet, 8), s.r.tasks[n_ended++].end_ns);
+            continue;
+        }
+        uint32_t t = n_begun++;
+        assert_int_equal(number_in(&event, 9), 1);
+        assert_int_equal(number_in(&packet, 8), s.r.tasks[t].start_ns);
+        last_track = number_in(&event, 11);
+        assert_int_equal(last_track, 2 + t % 3);
+        assert_int_equal(number_in(&event, 3), s.r.tasks[t].kernel + 1);
+        assert_text(&event, 23, clean_name(&s, t, name));
+        n_flows += find_field(&event, 47, &other);
+        n_flow_ends += find_field(&event, 48, &other);
+    }
+    assert_int_equal(n_tracks, 1 + 3);
+    assert_int_equal(n_categories, s.r.n_kernels);
+    assert_int_equal(n_begun, s.r.n_tasks);
+    assert_int_equal(n_ended, s.r.n_tasks);
+    assert_int_equal(n_flows, s.paths.n_critical - 1);
+    assert_int_equal(n_flow_ends, s.paths.n_critical - 1);
+    free(text);
+    free_sample(&s);
+}
+
+/* ---- DOT ----------------------------------------------------------------------------------*/
+
+static int write_dot(const struct tgi_recording *r, const struct tgi_recording_paths *paths, FILE *to, struct tg_error *e)
+{
+    return tgi_recording_write_dot(r, paths, 10000, to, NULL, e);
+}
+
+/* Outside of quotes there is nothing but our own words. */
+static void schedules_in_dot_have_our_attributes_only(void **state)
+{
+    static const char *const ours[] = {
+        "digraph", "schedule", "graph", "node", "edge", "subgraph", "layout", "nop", "splines", "line", "fontname", "fontsize",
+        "labelloc", "t", "label", "shape", "box", "style", "filled", "fixedsize", "true", "penwidth", "color", "arrowsize", "pos",
+        "width", "height", "fillcolor", "tooltip", "plaintext"};
+    struct sample s = make_hostile();
+    size_t size, n_nodes = 0;
+    (void)state;
+    char *text = written(write_dot, &s, &size), word[64];
+    bool is_quoted = false;
+    for (const char *p = text; *p; p++) {
+        if (is_quoted && *p == '\\') {
+            p++;
+            assert_true(*p == '"' || *p == '\\' || *p == 'n'); /* \n is ours; in names every \ is doubled */
+        } else if (*p == '"') {
+            is_quoted = !is_quoted;
+        } else if (!is_quoted && *p >= 'a' && *p <= 'z') {
+            size_t n = strspn(p, "abcdefghijklmnopqrstuvwxyz_0123456789"), i = 0;
+            assert_true(n < sizeof(word));
+            memcpy(word, p, n);
+            word[n] = '\0';
+            while (i < sizeof(ours) / sizeof(*ours) && strcmp(ours[i], word) != 0)
+                i++;
+            bool is_id = strspn(word + 1, "0123456789") == n - 1 || strncmp(word, "cluster_", 8) == 0 || strncmp(word, "lane", 4) == 0;
+            assert_true(i < sizeof(ours) / sizeof(*ours) || is_id);
+            p += n - 1;
+        }
+        n_nodes += !is_quoted && strncmp(p, " [pos=", 6) == 0;
+    }
+    assert_false(is_quoted);
+    assert_int_equal(n_nodes, s.r.n_tasks);
+    free(text);
+    free_sample(&s);
+}
+
+/* ---- Figures ------------------------------------------------------------------------------*/
+
+static void tables_add_up(void **state)
+{
+    struct sample s = make_hostile();
+    struct tgi_recording_table table;
+    uint32_t *longest, n_longest;
+    uint64_t n = 0, total_ns = 0, busy_ns = 0, critical_ns = 0;
+    (void)state;
+    assert_int_equal(tgi_recording_table_create(&s.r, &s.paths, &table, &err), 0);
+    for (uint32_t k = 0; k < table.n_kernels; k++) {
+        n += table.kernels[k].n_tasks;
+        total_ns += table.kernels[k].total_ns;
+        critical_ns += table.kernels[k].critical_ns;
+        assert_int_equal(table.kernels[k].median_ns, 400);
+        assert_ptr_equal(tgi_recording_table_kernel(&table, table.kernels[k].kernel), &table.kernels[k]);
+    }
+    for (uint32_t i = 0; i < s.r.n_lanes; i++)
+        busy_ns += table.lanes[i].busy_ns;
+    assert_int_equal(n, s.r.n_tasks);
+    assert_int_equal(total_ns, n * 400);
+    assert_int_equal(busy_ns, total_ns);
+    assert_int_equal(critical_ns, s.paths.critical_ns);
+    assert_int_equal(s.paths.area_ns, total_ns / 3);
+    assert_int_equal(tgi_recording_longest(&s.r, &longest, &n_longest, &err), 0);
+    assert_int_equal(n_longest, n);
+    for (uint32_t i = 0; i < n; i++)
+        assert_int_equal(longest[i], i); /* all take the same: in order */
+    free(longest);
+    tgi_recording_table_fini(&table);
+    free_sample(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(chrome_traces_are_json_with_a_span_for_each_task),
+        cmocka_unit_test(records_are_json_documents),
+        cmocka_unit_test(csv_has_a_line_for_each_task_and_no_formulas),
+        cmocka_unit_test(perfetto_traces_decode_to_the_tasks),
+        cmocka_unit_test(schedules_in_dot_have_our_attributes_only),
+        cmocka_unit_test(tables_add_up),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
