@@ -41,7 +41,7 @@ static inline tg_kernel_id plan_kernel_of(struct tg_graph *g, const char *name, 
 {
     struct tg_kernel_spec spec = TG_KERNEL_SPEC_INIT;
     struct tg_param params[TG_MAX_PARAMS];
-    char names[TG_MAX_PARAMS][8];
+    char names[TG_MAX_PARAMS][16];
     struct tg_error err;
     tg_kernel_id id;
     for (uint32_t i = 0; i < n_out + n_in; i++) {
