@@ -103,9 +103,9 @@ static int collect_bars(struct drawing *d, struct tg_error *err)
         if ((double)task->end_ns > d->makespan_ns) /* a time limit ends a run before its last tasks return */
             d->makespan_ns = (double)task->end_ns;
     }
-    /* Workers have lanes in any case, streams if they executed anything. */
+    /* Streams have lanes if they executed anything; so have workers beside devices, where many may have nothing to do. */
     for (uint32_t i = 0; i < r->n_lanes; i++)
-        d->row_of[i] = r->lanes[i].kind == TGI_LANE_WORKER || d->row_of[i] == 0 ? d->n_rows++ : TG_NONE;
+        d->row_of[i] = (r->lanes[i].kind == TGI_LANE_WORKER && r->n_devices == 0) || d->row_of[i] == 0 ? d->n_rows++ : TG_NONE;
     qsort(d->bars, d->n_spans, sizeof(*d->bars), compare_bars);
     d->n_bars = d->n_spans;
     return 0;

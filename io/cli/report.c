@@ -112,8 +112,8 @@ static void print_lanes(const struct job *job)
     for (uint32_t i = 0; i < r->n_lanes; i++) {
         const struct tgi_lane_figures *lane = &job->table.lanes[i];
         char name[64], n[TGI_UNITS_SIZE], steals[TGI_UNITS_SIZE];
-        if (lane->n_tasks == 0 && r->lanes[i].kind != TGI_LANE_WORKER)
-            continue;
+        if (lane->n_tasks == 0 && (r->lanes[i].kind != TGI_LANE_WORKER || r->n_devices))
+            continue; /* beside devices many workers may have nothing to do */
         printf("  ");
         tgi_utf8_print_column(stdout, tgi_recording_lane_name(r, i, name, sizeof(name)), 16, 12);
         printf(" %11s   %5.1f %%  %8s\n", tgi_format_count(lane->n_tasks, n, sizeof(n)),
