@@ -29,7 +29,7 @@ static struct tg_graph *heft_graph(void)
     for (int t = 1; t <= 10; t++) {
         tg_buffer_id buffers[16];
         uint32_t n_out = 0, n = 0;
-        char name[8];
+        char name[16];
         for (uint32_t e = 0; e < 15; e++)
             if (heft_edges[e][0] == t)
                 buffers[n++] = of_edge[e];
@@ -379,7 +379,7 @@ static struct tg_graph *small_graph(struct dice *d, uint32_t n)
     struct tg_graph *g = plan_graph();
     struct tg_error err;
     tg_buffer_id of[8];
-    char name[8];
+    char name[16];
     for (uint32_t t = 0; t < n; t++) {
         tg_buffer_id buffers[8] = {of[t] = plan_buffer(g, t, 1 + roll(d, 200))};
         uint32_t n_used = 1;
