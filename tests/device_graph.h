@@ -74,6 +74,20 @@ static inline void device_unload(void)
         fprintf(stderr, "%s is left over\n", device_folder);
 }
 
+/* For cmocka_run_group_tests(). */
+static inline int device_group_load(void **state)
+{
+    (void)state;
+    return device_load() ? 0 : -1;
+}
+
+static inline int device_group_unload(void **state)
+{
+    (void)state;
+    device_unload();
+    return 0;
+}
+
 /* Everything that was is forgotten. */
 static inline void device_reset(int n_devices, uint64_t seed, bool has_peers)
 {

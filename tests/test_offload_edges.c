@@ -337,13 +337,6 @@ static int load(void **state)
     return 0;
 }
 
-static int unload(void **state)
-{
-    (void)state;
-    device_unload();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -351,5 +344,5 @@ int main(void)
         cmocka_unit_test(every_copy_is_missed),
         cmocka_unit_test(every_command_of_random_graphs_is_missed),
     };
-    return cmocka_run_group_tests(tests, load, unload);
+    return cmocka_run_group_tests(tests, load, device_group_unload);
 }

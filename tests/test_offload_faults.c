@@ -635,13 +635,6 @@ static int load(void **state)
     return 0;
 }
 
-static int unload(void **state)
-{
-    (void)state;
-    device_unload();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -653,5 +646,5 @@ int main(void)
         cmocka_unit_test(a_call_that_fails_for_ever_hangs_nothing),
         cmocka_unit_test(a_fault_of_the_device_at_any_call_ends_the_run),
     };
-    return cmocka_run_group_tests(tests, load, unload);
+    return cmocka_run_group_tests(tests, load, device_group_unload);
 }

@@ -416,13 +416,6 @@ static int load(void **state)
     return 0;
 }
 
-static int unload(void **state)
-{
-    (void)state;
-    device_unload();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -435,5 +428,5 @@ int main(void)
         cmocka_unit_test(tiles_that_do_not_match_in_a_collective_are_refused),
         cmocka_unit_test(an_illegal_address_ends_the_run_at_the_task_where_it_is_seen),
     };
-    return cmocka_run_group_tests(tests, load, unload);
+    return cmocka_run_group_tests(tests, load, device_group_unload);
 }

@@ -179,13 +179,6 @@ static int load(void **state)
     return 0;
 }
 
-static int unload(void **state)
-{
-    (void)state;
-    device_unload();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -194,5 +187,5 @@ int main(void)
         cmocka_unit_test(commands_are_counted_beyond_32_bits),
         cmocka_unit_test(a_run_whose_time_is_over_is_left_behind), /* last: its kernel stays */
     };
-    return cmocka_run_group_tests(tests, load, unload);
+    return cmocka_run_group_tests(tests, load, device_group_unload);
 }

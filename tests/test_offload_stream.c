@@ -626,13 +626,6 @@ static int load(void **state)
     return 0;
 }
 
-static int unload(void **state)
-{
-    (void)state;
-    device_unload();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -649,5 +642,5 @@ int main(void)
         cmocka_unit_test(memory_that_is_lent_stays),
         cmocka_unit_test(every_call_may_fail),
     };
-    return cmocka_run_group_tests(tests, load, unload);
+    return cmocka_run_group_tests(tests, load, device_group_unload);
 }
