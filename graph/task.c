@@ -105,8 +105,8 @@ static int add_attrs(struct tg_graph *g, const struct tg_task_spec *spec, tgi_pl
 static int add_after(struct tg_graph *g, const struct tg_task_spec *spec, uint32_t *at_p, struct tg_error *err)
 {
     uint32_t n = spec->n_after, last = 0;
-    const uint32_t *before = g->afters + g->last_after;
-    if (g->n_afters && before[0] == n && before[1] == spec->after[0] &&
+    const uint32_t *before = g->n_afters ? g->afters + g->last_after : NULL;
+    if (before && before[0] == n && before[1] == spec->after[0] &&
         memcmp(before + 1, spec->after, n * sizeof *before) == 0) {
         *at_p = g->last_after;
         return 0;
