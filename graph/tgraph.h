@@ -489,8 +489,8 @@ void tg_run_destroy(struct tg_run *run);
 int tg_run_bind(struct tg_run *run, tg_buffer_id buffer, void *host, struct tg_error *err);
 /* Initialises data and starts; returns at once.  May be called again after wait. */
 int tg_run_start(struct tg_run *run, struct tg_error *err);
-/* Waits until the run is over; the calling thread works in place of a parked worker meanwhile.
- * Returns the first failure, with the task's name in err. */
+/* Waits until the run is over; the calling thread works in place of a parked worker meanwhile, on that one's processor
+ * if its own is in use.  Returns the first failure, with the task's name in err. */
 int tg_run_wait(struct tg_run *run, struct tg_error *err);
 /* Starts and waits.  The calling thread works from the first task on, which makes this the cheapest
  * way to run a small graph. */

@@ -1,11 +1,11 @@
 /* Runs as the program sees them: create, bind, start, wait. */
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "graph/error.h"
 #include "sched/futex.h"
 #include "sched/offload.h"
+#include "sched/seat.h"
 
 enum { SETTLE_MS = 200 };
 
@@ -408,14 +408,6 @@ static bool may_help(const struct tg_run *run)
     return !is_timed(run);
 }
 
-/* Gives a sleeping worker's place back after having worked in it. */
-static void leave_seat(struct tg_runtime *rt, uint32_t seat)
-{
-    tgi_parking_announce(&rt->parking, seat);
-    /* Work may have been pushed for this seat meanwhile, or lie in its deques. */
-    tgi_worker_wake_if_work(rt, seat);
-}
-
 static int wait_asleep(struct tg_run *run, struct tg_error *err)
 {
     while (!tg_run_poll(run))
@@ -425,26 +417,25 @@ static int wait_asleep(struct tg_run *run, struct tg_error *err)
 
 int tg_run_wait(struct tg_run *run, struct tg_error *err)
 {
-    struct tg_runtime *rt = run->runtime;
-    uint32_t seat = may_help(run) && !tg_run_poll(run) ? tgi_parking_claim_any(&rt->parking) : UINT32_MAX;
-    if (seat != UINT32_MAX) {
-        tgi_worker_loop(rt->workers[seat], run);
-        leave_seat(rt, seat);
+    if (may_help(run) && !tg_run_poll(run)) {
+        struct tgi_seat seat = tgi_seat_take(run->runtime);
+        if (seat.worker)
+            tgi_worker_loop(seat.worker, run);
+        tgi_seat_leave(&seat);
     }
     return wait_asleep(run, err);
 }
 
 int tg_run_execute(struct tg_run *run, struct tg_error *err)
 {
-    struct tg_runtime *rt = run->runtime;
     /* The place is taken before the start, so that its thread is not woken for nothing. */
-    uint32_t seat = may_help(run) ? tgi_parking_claim_any(&rt->parking) : UINT32_MAX;
-    struct tgi_worker *w = seat == UINT32_MAX ? NULL : rt->workers[seat];
-    int rc = start(run, w, err);
-    if (rc == 0 && w)
-        tgi_worker_loop(w, run);
-    if (w)
-        leave_seat(rt, seat);
+    struct tgi_seat seat = {.worker = NULL};
+    if (may_help(run))
+        seat = tgi_seat_take(run->runtime);
+    int rc = start(run, seat.worker, err);
+    if (rc == 0 && seat.worker)
+        tgi_worker_loop(seat.worker, run);
+    tgi_seat_leave(&seat);
     return rc ? rc : wait_asleep(run, err);
 }
 

@@ -103,12 +103,29 @@ static void *try_bind(void *arg)
     return NULL;
 }
 
-static void probe_binding(struct tg_runtime *rt, bool is_unbound)
+static bool list_workers_by_cpu(struct tg_runtime *rt)
+{
+    const struct tgi_cpu *cpus = rt->topology->cpus;
+    for (uint32_t i = 0; i < rt->n_workers; i++)
+        if (cpus[i].os_index >= rt->n_cpus)
+            rt->n_cpus = cpus[i].os_index + 1;
+    rt->worker_of_cpu = malloc(rt->n_cpus * sizeof *rt->worker_of_cpu);
+    if (!rt->worker_of_cpu)
+        return false;
+    for (uint32_t i = 0; i < rt->n_cpus; i++)
+        rt->worker_of_cpu[i] = TG_NONE;
+    for (uint32_t i = 0; i < rt->n_workers; i++)
+        rt->worker_of_cpu[cpus[i].os_index] = i;
+    return true;
+}
+
+static int probe_binding(struct tg_runtime *rt, bool is_unbound, struct tg_error *err)
 {
     pthread_t probe;
     if (!is_unbound && rt->topology->is_this_machine && rt->n_workers <= rt->topology->n_cpus &&
         pthread_create(&probe, NULL, try_bind, rt) == 0)
         pthread_join(probe, NULL);
+    return !rt->is_bound || list_workers_by_cpu(rt) ? 0 : tgi_error_memory(err, "creating workers");
 }
 
 int tg_runtime_create(const struct tg_runtime_options *options, struct tg_runtime **runtime_p, struct tg_error *err)
@@ -138,10 +155,10 @@ int tg_runtime_create(const struct tg_runtime_options *options, struct tg_runtim
         rt->on_thread_user = o->user;
         rc = runtime_allocate(rt) ? 0 : tgi_error_memory(err, "creating workers");
     }
-    if (rc == 0) {
-        probe_binding(rt, o->is_unbound);
-        rc = o->devices ? tgi_offload_open(rt, o->devices, o->device_bytes, err) : 0;
-    }
+    if (rc == 0)
+        rc = probe_binding(rt, o->is_unbound, err);
+    if (rc == 0 && o->devices)
+        rc = tgi_offload_open(rt, o->devices, o->device_bytes, err);
     if (rc == 0)
         rc = start_threads(rt, o->stack_bytes, err);
     if (rc) {
@@ -194,6 +211,7 @@ void tg_runtime_destroy(struct tg_runtime *runtime)
     tgi_parking_fini(&rt->parking);
     tgi_topology_close(rt->topology);
     pthread_mutex_destroy(&rt->lock);
+    free(rt->worker_of_cpu);
     free(rt->workers);
     free(rt->threads);
     free(rt->instances);

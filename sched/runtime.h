@@ -251,6 +251,8 @@ struct tg_runtime {
     uint32_t n_threads;
     struct tgi_topology *topology;
     bool is_bound;
+    uint32_t *worker_of_cpu;         /* if bound, by the system's number of a processor; TG_NONE: no worker's */
+    uint32_t n_cpus;                 /* of these */
     struct tgi_offload *offload;     /* NULL: no devices */
     struct tgi_worker *submitter;    /* its worker, whose deques are stolen from as well; NULL: no devices */
     uint64_t memory_bytes;
