@@ -357,8 +357,8 @@ run-tests: tests
 	@TGRAPH='$(abspath $(B)/tgraph)' VARIANT='$(VARIANT)' SAN='$(SAN)' CC='$(CC)' \
 	    UBSAN_OPTIONS=print_stacktrace=1 tests/run $(TEST_LIST)
 
-# The fuzz target has an entry point of libFuzzer's, so it is built with clang, apart from the rest.
-$(B)/fuzz_load: tests/fuzz_load.c $(LIB_SRC) $(wildcard $(addsuffix /*.h,graph mem sched kernels io))
+# Fuzz targets have an entry point of libFuzzer's, so they are built with clang, apart from the rest.
+$(B)/fuzz_%: tests/fuzz_%.c $(LIB_SRC) $(wildcard $(addsuffix /*.h,graph mem sched kernels io))
 	@mkdir -p $(@D)
 	@$(if $(Q),echo "  FUZZ    $@")
 	$(Q)$(CLANG) -std=gnu11 -O1 -g -D_GNU_SOURCE= -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \

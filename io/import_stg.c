@@ -37,13 +37,15 @@ static int number(struct reader *r, const char *what, double max, double *value_
         return tgi_workflow_error(r->w, r->line, r->err, "the file ends where %s should come", what);
     size_t size = strcspn(r->p, " \t\r\n#");
     char text[32];
-    char *end = text;
+    bool is_number = false;
     if (size < sizeof(text) && isdigit((unsigned char)*r->p)) {
+        char *end;
         memcpy(text, r->p, size);
         text[size] = '\0';
         *value_p = strtod(text, &end);
+        is_number = *end == '\0' && *value_p <= max;
     }
-    if (end != text + size || !(*value_p <= max))
+    if (!is_number)
         return tgi_workflow_error(r->w, r->line, r->err, "%s should come here, not \"%.*s\"", what,
                                   size > 30 ? 30 : (int)size, r->p);
     r->p += size;

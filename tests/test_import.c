@@ -333,6 +333,7 @@ static void mistakes_in_stg_are_named_with_their_line(void **state)
 {
     (void)state;
     enum tgi_import_format f = TGI_IMPORT_STG;
+    assert_fails(f, "1000000000000000000000000000000000000000000000000000\n", SYNTAX, 1, "not \"100000000000000000000000000000\"");
     assert_fails(f, "", SYNTAX, 1, "number of tasks");
     assert_fails(f, "x", SYNTAX, 1, "not \"x\"");
     assert_fails(f, "1\n0 5\n", SYNTAX, 3, "the file ends where a number of predecessors");
