@@ -1,7 +1,8 @@
 /* The graphs of examples/graphs on the stand-in driver, with one, two and four devices: their checks hold, and
  * their results are those of sequential execution on the CPU.  tests/examples.sh runs them without devices.
  *
- * TGRAPH_TEST_GRAPH=name.json runs one of them only, TGRAPH_TEST_SEED a single seed. */
+ * TGRAPH_TEST_GRAPH=name.json runs one of them only, TGRAPH_TEST_SEED a single seed, TGRAPH_TEST_ROUNDS=15 all of them that often,
+ * each time in other orders. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -46,7 +47,7 @@ static uint64_t device_tasks(const struct tg_run *run, int *n_used_p)
 /* Returns how many tasks devices executed, and on how many of them. */
 static uint64_t run_on_devices(const char *path, int n_devices, uint64_t seed, int *n_used_p)
 {
-    struct standin_options so = {n_devices, 256u << 20, seed, seed % 4 != 0};
+    struct standin_options so = {n_devices, 32u << 20, seed, seed % 4 != 0};
     struct tg_runtime_options ro = TG_RUNTIME_OPTIONS_INIT;
     struct tg_load_options lo = TG_LOAD_OPTIONS_INIT;
     struct tg_run_options options = TG_RUN_OPTIONS_INIT;
@@ -85,23 +86,27 @@ static uint64_t run_on_devices(const char *path, int n_devices, uint64_t seed, i
 static void every_example_gives_the_same_on_devices(void **state)
 {
     (void)state;
-    const char *only = getenv("TGRAPH_TEST_GRAPH");
+    const char *only = getenv("TGRAPH_TEST_GRAPH"), *rounds = getenv("TGRAPH_TEST_ROUNDS");
+    int n_rounds = rounds ? atoi(rounds) : 1;
     uint64_t seed = test_seed(1);
     glob_t files = {0};
     unsigned n = 0;
     assert_int_equal(glob("examples/graphs/*.json", 0, NULL, &files), 0);
-    for (size_t i = 0; i < files.gl_pathc; i++) {
+    assert_true(n_rounds > 0);
+    for (size_t i = 0; i < files.gl_pathc * (size_t)n_rounds; i++) {
+        const char *path = files.gl_pathv[i % files.gl_pathc];
         int n_used;
-        if (only && strcmp(strrchr(files.gl_pathv[i], '/') + 1, only) != 0)
+        if (only && strcmp(strrchr(path, '/') + 1, only) != 0)
             continue;
         for (int n_devices = IS_SLOW ? 2 : 1; n_devices <= (IS_SLOW ? 2 : 4); n_devices *= 2, n++) {
-            uint64_t n_tasks = run_on_devices(files.gl_pathv[i], n_devices, seed + n, &n_used);
+            uint64_t n_tasks = run_on_devices(path, n_devices, seed + n, &n_used);
             if (only)
                 printf("%s: %" PRIu64 " tasks on %d of %d devices\n", only, n_tasks, n_used, n_devices);
         }
     }
     globfree(&files);
-    assert_true(n >= (only ? 1 : 20));
+    printf("%u orders\n", n);
+    assert_true(n >= (only ? 1u : 20u) * (unsigned)n_rounds);
 }
 
 /* Where data has a home on every device, work goes to every device. */
