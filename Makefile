@@ -31,7 +31,7 @@ IO_SRC := critical_path.c diagnostic.c dot.c fmt.c foreign.c gantt.c gen.c gen_l
           json_check.c json_expand.c json_head.c json_init.c json_kernel.c json_load.c json_names.c \
           json_out.c json_pool.c json_reference.c json_report.c json_scope.c json_stream.c json_tape.c \
           json_task.c json_tree.c json_value.c layout.c lint.c machine_json.c mermaid.c npy.c output.c palette.c \
-          path.c recording.c recording_chrome.c recording_dot.c recording_file.c recording_names.c \
+          page.c path.c recording.c recording_chrome.c recording_dot.c recording_file.c recording_html.c recording_names.c \
           recording_paths.c recording_perfetto.c recording_rows.c recording_table.c report.c results.c schedule.c \
           schema.c source.c templates.c text.c units.c utf8.c verify.c workflow.c workflow_order.c \
           workflow_write.c write_json.c
@@ -41,7 +41,7 @@ CLI_SRC := cache.c check.c completion.c crash.c device_choice.c devices.c diff.c
            table.c why.c
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
 TESTS := alloc block cli cpu_module dense deque diagnostic dot driver examples expr fmt gen graph hostops import infer \
-         invalid json_tape kernels launch load load_memory machine npy parking path plan plan_corpus recording \
+         invalid json_tape kernels launch load load_memory machine npy page parking path plan plan_corpus recording \
          recording_export results run schema \
          offload offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
          standin standin_builtins standin_libs store topology verify write_json
@@ -217,6 +217,7 @@ $(B)/io/templates.o: $(wildcard io/templates/*/*)
 
 # These embed files.
 $(B)/io/schema.o: io/schema.json
+$(B)/io/page.o: $(wildcard io/html/*)
 $(B)/io/templates.o: $(wildcard io/templates/*/*)
 
 $(STATIC): $(LIB_OBJ)

@@ -23,5 +23,8 @@ int tgi_recording_write_csv(const struct tgi_recording *r, const struct tgi_reco
 /* All of it, as one document with the schema "tgraph.record/1". */
 int tgi_recording_write_json(const struct tgi_recording *r, const struct tgi_recording_paths *paths, FILE *to,
                              struct tg_error *err);
+/* A page for browsers that needs nothing else: figures, tables, the schedule to zoom into, and why each task started when it did. */
+int tgi_recording_write_html(const struct tgi_recording *r, const struct tgi_recording_paths *paths, FILE *to,
+                             struct tg_error *err);
 
 #endif

@@ -29,32 +29,22 @@ struct writer {
     struct tgi_text out, packet, message, part; /* from the outside inwards */
 };
 
-static void put_varint(struct tgi_text *text, uint64_t value)
-{
-    char byte[10];
-    size_t n = 0;
-    for (; value >= 0x80; value >>= 7)
-        byte[n++] = (char)(value | 0x80);
-    byte[n++] = (char)value;
-    tgi_text_add(text, byte, n);
-}
-
 static void put_uint(struct tgi_text *text, uint32_t field, uint64_t value)
 {
-    put_varint(text, field << 3 | 0);
-    put_varint(text, value);
+    tgi_text_varint(text, field << 3 | 0);
+    tgi_text_varint(text, value);
 }
 
 static void put_fixed64(struct tgi_text *text, uint32_t field, uint64_t value)
 {
-    put_varint(text, field << 3 | 1);
+    tgi_text_varint(text, field << 3 | 1);
     tgi_text_add(text, (const char *)&value, sizeof(value));
 }
 
 static void put_bytes(struct tgi_text *text, uint32_t field, const char *bytes, size_t size)
 {
-    put_varint(text, field << 3 | 2);
-    put_varint(text, size);
+    tgi_text_varint(text, field << 3 | 2);
+    tgi_text_varint(text, size);
     tgi_text_add(text, bytes, size);
 }
 

@@ -38,7 +38,7 @@ for graph in "$graphs"/*.json; do
     has out 'lower bound'
     want 0 --format json report "$scratch/$name.tgr" --by kernel,device,task,link
     is_json "$scratch/out"
-    for type in svg dot chrome pftrace csv json; do
+    for type in svg dot chrome pftrace csv json html; do
         want 0 export "$scratch/$name.tgr" -t $type -o "$scratch/picture.$type"
     done
     is_json "$scratch/picture.chrome"
@@ -66,6 +66,14 @@ has err 'did you mean "gemm[5,4,3]"?'
 want 2 report "$record" --by weather
 want 0 report "$record" "$scratch/saxpy.tgr"
 [ "$(grep -c '  makespan' "$scratch/out")" = 2 ] || complain 'two records are not both reported'
+
+want 0 report "$record" --html "$scratch/c.html"
+cmp -s "$scratch/c.html" <("$TGRAPH" export "$record" -t html) || complain 'report --html and export -t html differ'
+grep -qF "content=\"default-src 'none'; script-src 'sha256-" "$scratch/c.html" || complain 'the page has no policy'
+grep -qE '(src|href)=|https?://|url\(|@import|import\(|XMLHttp|fetch\(|WebSocket' "$scratch/c.html" && complain 'the page asks for something'
+want 2 report "$record" "$record" --html "$scratch/no.html"
+want 2 report "$record" --by task --html "$scratch/no.html"
+[ -e "$scratch/no.html" ] && complain 'a page was written after all'
 
 # Rounds of bodies are tasks like others.
 cat >"$scratch/loop.json" <<'END'

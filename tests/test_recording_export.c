@@ -133,6 +133,52 @@ static void records_are_json_documents(void **state)
     free_sample(&s);
 }
 
+/* ---- HTML ---------------------------------------------------------------------------------*/
+
+static uint64_t varint_at(const char *base64, size_t *bit_p)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    uint64_t value = 0;
+    for (int shift = 0;; shift += 7) {
+        uint32_t byte = 0;
+        for (int i = 0; i < 8; i++, ++*bit_p)
+            byte = byte << 1 | ((uint32_t)(strchr(digits, base64[*bit_p / 6]) - digits) >> (5 - *bit_p % 6) & 1);
+        value |= (uint64_t)(byte & 127) << shift;
+        if (!(byte & 128))
+            return value;
+    }
+}
+
+/* What a browser makes of it is tests/test_page.c. */
+static void pages_hold_the_record_as_a_json_document(void **state)
+{
+    static const char begin[] = "<script type=\"application/json\" id=\"record\">", end[] = "</script>";
+    struct sample s = make_hostile();
+    char name[TGI_RECORDING_NAME_SIZE];
+    size_t size, bit = 0;
+    (void)state;
+    char *text = written(tgi_recording_write_html, &s, &size);
+    char *json = strstr(text, begin), *after = json ? strstr(json, end) : NULL;
+    assert_non_null(after);
+    json += strlen(begin);
+    assert_null(memchr(json, '<', (size_t)(after - json)));
+    json_t *root = json_loadb(json, (size_t)(after - json), JSON_REJECT_DUPLICATES, NULL), *names = json_object_get(root, "names");
+    assert_int_equal(json_array_size(names), s.r.n_tasks);
+    for (uint32_t t = 0; t < s.r.n_tasks; t++) {
+        const char *shown = json_string_value(json_array_get(names, t));
+        tgi_recording_task_name(&s.r, t, name, sizeof(name));
+        if (shown[0] && hostile_names[t / 2][0] != '\xff')
+            assert_string_equal(shown, name);
+    }
+    const char *took = json_string_value(json_object_get(json_object_get(root, "columns"), "took"));
+    for (uint32_t t = 0; t < s.r.n_tasks; t++)
+        assert_int_equal(varint_at(took, &bit), s.r.tasks[t].end_ns - s.r.tasks[t].start_ns);
+    assert_true(strlen(took) == (bit / 8 + 2) / 3 * 4);
+    json_decref(root);
+    free(text);
+    free_sample(&s);
+}
+
 /* ---- CSV ----------------------------------------------------------------------------------*/
 
 /* The next field by RFC 4180; returns what follows it. */
@@ -398,6 +444,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chrome_traces_are_json_with_a_span_for_each_task),
         cmocka_unit_test(records_are_json_documents),
+        cmocka_unit_test(pages_hold_the_record_as_a_json_document),
         cmocka_unit_test(csv_has_a_line_for_each_task_and_no_formulas),
         cmocka_unit_test(perfetto_traces_decode_to_the_tasks),
         cmocka_unit_test(schedules_in_dot_have_our_attributes_only),

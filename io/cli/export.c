@@ -26,7 +26,7 @@ struct job {
 /* The form by extension; NULL: none that is known. */
 static const char *type_of(const char *path)
 {
-    static const char *const types[] = {"dot", "svg", "png", "pdf", "json", "jsonl", "pftrace", "csv"};
+    static const char *const types[] = {"dot", "svg", "png", "pdf", "json", "jsonl", "html", "pftrace", "csv"};
     const char *dot = path ? strrchr(path, '.') : NULL;
     if (!dot)
         return NULL;
@@ -178,7 +178,8 @@ int tgi_cli_export(struct tgi_cli *cli)
 
     if (tgi_recording_is_one(cli->operands[0]))
         return tgi_cli_export_recording(cli, job.type, job.path);
-    if (strcmp(job.type, "chrome") == 0 || strcmp(job.type, "pftrace") == 0 || strcmp(job.type, "csv") == 0)
+    if (strcmp(job.type, "chrome") == 0 || strcmp(job.type, "pftrace") == 0 || strcmp(job.type, "csv") == 0 ||
+        strcmp(job.type, "html") == 0)
         return tgi_cli_usage(cli, "--type %s is there for records of runs (run --record), and \"%s\" is none", job.type,
                              cli->operands[0]);
     struct tg_graph *graph;

@@ -58,6 +58,8 @@ static int write_as(struct job *job, FILE *to, struct tg_error *err)
         return tgi_recording_write_chrome(&job->r, &job->paths, to, err);
     if (is_type(job, "pftrace"))
         return tgi_recording_write_perfetto(&job->r, &job->paths, to, err);
+    if (is_type(job, "html"))
+        return tgi_recording_write_html(&job->r, &job->paths, to, err);
     if (is_type(job, "csv"))
         return tgi_recording_write_csv(&job->r, &job->paths, to, err);
     if (is_type(job, "json"))
