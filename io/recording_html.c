@@ -55,6 +55,15 @@ static uint64_t flags_of(const struct writer *w, uint32_t t)
            (w->paths->is_critical[t] ? IS_CRITICAL : 0) | (uint64_t)(task->state & 31) << STATE_SHIFT;
 }
 
+/* 1 + the lane that a task was stolen from, one more than there are for the submitter; 0: it was not stolen, or nobody knows. */
+static uint64_t victim_of(const struct tgi_recording *r, uint32_t t)
+{
+    uint32_t victim;
+    if (!(r->tasks[t].flags & TGI_RECORDED_STOLEN) || !tgi_recording_victim(r, t, &victim))
+        return 0;
+    return victim == TG_NONE ? r->n_lanes + 1 : victim + 1u;
+}
+
 /* A cost as a whole number; 0: not given, or nothing to show. */
 static uint64_t cost_of(double value) { return isfinite(value) && value >= 1 && value < 0x1p53 ? (uint64_t)value : 0; }
 
@@ -88,6 +97,7 @@ static void put_tasks(struct writer *w)
     COLUMN(w, "kernel", tgi_text_varint(to, task->kernel));
     COLUMN(w, "flags", (void)task; tgi_text_varint(to, flags_of(w, t)));
     COLUMN(w, "attempts", tgi_text_varint(to, task->attempts));
+    COLUMN(w, "victim", (void)task; tgi_text_varint(to, victim_of(r, t)));
     COLUMN(w, "priority", tgi_text_zigzag(to, task->priority));
     COLUMN(w, "waited_for", put_zigzag_or_none(w, task->waited_for != TG_NONE, difference(t, task->waited_for)));
     if (has_costs(r)) {
@@ -125,6 +135,50 @@ static void put_copies(struct writer *w)
         last = task == TG_NONE ? last : task;
     }
     put_column(w, "copy_task");
+}
+
+static void put_places(struct writer *w)
+{
+    const struct tgi_recording *r = w->r;
+    for (uint64_t i = 0; i < r->n_places; i++)
+        tgi_text_varint(&w->numbers, r->places[i].task - (i ? r->places[i - 1].task : 0));
+    put_column(w, "place_task");
+    for (uint64_t i = 0; i < r->n_places; i++)
+        tgi_text_varint(&w->numbers, r->places[i].node);
+    put_column(w, "place_node");
+    for (uint64_t i = 0; i < r->n_places; i++)
+        tgi_text_varint(&w->numbers, r->places[i].reason);
+    put_column(w, "place_reason");
+    for (uint64_t i = 0; i < r->n_places; i++)
+        tgi_text_varint(&w->numbers, (uint64_t)r->places[i].busy_ns);
+    put_column(w, "place_busy");
+    for (uint64_t i = 0; i < r->n_places; i++)
+        tgi_text_varint(&w->numbers, (uint64_t)r->places[i].move_ns);
+    put_column(w, "place_move");
+}
+
+/* A list for each node that has any, in the order of time. */
+static void put_memory(struct writer *w)
+{
+    const struct tgi_recording *r = w->r;
+    tgi_json_array(&w->json, "memory");
+    for (uint64_t i = 0, end = 0; i < r->n_memory; i = end) {
+        char node[64], name[96];
+        while (end < r->n_memory && r->memory[end].node == r->memory[i].node)
+            end++;
+        snprintf(name, sizeof(name), "%s memory", tgi_recording_node_name(r, r->memory[i].node, node, sizeof(node)));
+        tgi_json_flat_object(&w->json, NULL);
+        tgi_json_string(&w->json, "name", name);
+        tgi_json_uint(&w->json, "n", end - i);
+        for (uint64_t k = i; k < end; k++)
+            tgi_text_varint(&w->numbers, r->memory[k].at_ns - (k > i ? r->memory[k - 1].at_ns : 0));
+        put_column(w, "at");
+        for (uint64_t k = i; k < end; k++)
+            tgi_text_varint(&w->numbers, r->memory[k].bytes);
+        put_column(w, "bytes");
+        tgi_json_end(&w->json);
+    }
+    tgi_json_end(&w->json);
 }
 
 /* ---- Tables -------------------------------------------------------------------------------*/
@@ -179,6 +233,7 @@ static void put_machine(struct writer *w)
     for (uint32_t i = 0; i < r->n_lanes; i++) {
         tgi_json_flat_object(json, NULL);
         tgi_json_string(json, "name", tgi_recording_lane_name(r, i, name, sizeof(name)));
+        tgi_json_uint(json, "node", r->lanes[i].device == TG_NONE ? 0 : r->lanes[i].device + 1);
         tgi_json_bool(json, "is_stream", r->lanes[i].kind == TGI_LANE_STREAM);
         tgi_json_uint(json, "busy_ns", w->table.lanes[i].busy_ns);
         tgi_json_uint(json, "n_steals", r->lanes[i].n_steals);
@@ -199,8 +254,14 @@ static void put_machine(struct writer *w)
         tgi_json_uint(json, "in_bytes", d->in_bytes);
         tgi_json_uint(json, "out_bytes", d->out_bytes);
         tgi_json_uint(json, "peak_bytes", d->peak_bytes);
+        tgi_json_double(json, "flop_per_s", d->flop_per_s);
+        tgi_json_double(json, "byte_per_s", d->byte_per_s);
         tgi_json_end(json);
     }
+    tgi_json_end(json);
+    tgi_json_flat_array(json, "reasons"); /* for a place, by number */
+    for (uint32_t i = 0; i <= TGI_WEIGHED_ESTIMATE; i++)
+        tgi_json_string(json, NULL, tgi_recording_reason(i));
     tgi_json_end(json);
     tgi_json_flat_array(json, "buffers");
     for (uint32_t i = 0; i < r->n_buffers; i++)
@@ -237,6 +298,7 @@ static void put_head(struct writer *w)
     tgi_json_uint(json, "n_tasks", r->n_tasks);
     tgi_json_uint(json, "n_preds", r->n_preds);
     tgi_json_uint(json, "n_copies", r->n_transfers);
+    tgi_json_uint(json, "n_places", r->n_places);
     tgi_json_uint(json, "n_critical", w->paths->n_critical);
 }
 
@@ -250,7 +312,9 @@ static void put_record(struct writer *w)
     tgi_json_object(&w->json, "columns");
     put_tasks(w);
     put_copies(w);
+    put_places(w);
     tgi_json_end(&w->json);
+    put_memory(w);
     tgi_json_end(&w->json);
 }
 

@@ -216,6 +216,7 @@ struct tgi_worker {
     struct tgi_instance *batch;
     uint32_t n_batch;
     bool is_serial;             /* in a deterministic run: children run at once, here */
+    uint32_t robbed;            /* out of whose deque the last item was stolen; n_workers: the submitter's */
     uint64_t random;
     struct tgi_counts counts;
     char explanation[TGI_EXPLANATION_BYTES];

@@ -427,10 +427,13 @@ uint64_t tgi_worker_steal(struct tgi_worker *w, uint32_t first_deque, uint32_t e
 {
     struct tg_runtime *rt = w->runtime;
     uint64_t item = TGI_DEQUE_EMPTY;
+    w->robbed = rt->n_workers;
     if (rt->submitter)
         item = steal_from(w, rt->submitter, first_deque, end_deque);
-    for (uint32_t v = 0; item == TGI_DEQUE_EMPTY && v + 1 < rt->n_workers; v++)
-        item = steal_from(w, rt->workers[w->victims[v]], first_deque, end_deque);
+    for (uint32_t v = 0; item == TGI_DEQUE_EMPTY && v + 1 < rt->n_workers; v++) {
+        w->robbed = w->victims[v];
+        item = steal_from(w, rt->workers[w->robbed], first_deque, end_deque);
+    }
     return item;
 }
 
@@ -462,12 +465,12 @@ static inline bool is_over(const struct tg_runtime *rt, const struct tg_run *unt
                  : atomic_load_explicit(&((struct tg_runtime *)rt)->is_ending, memory_order_relaxed) != 0;
 }
 
-static void record_steal(const struct tg_runtime *rt, uint64_t item)
+static void record_steal(const struct tgi_worker *w, uint64_t item)
 {
     uint32_t kind = item & 3;
-    struct tgi_instance *in = kind == TGI_ITEM_TASK || kind == TGI_ITEM_LOCKED ? instance_of(rt, item) : NULL;
+    struct tgi_instance *in = kind == TGI_ITEM_TASK || kind == TGI_ITEM_LOCKED ? instance_of(w->runtime, item) : NULL;
     if (in && in->spans) /* then there are no chunks */
-        in->spans[item >> 32].is_stolen = 1;
+        in->spans[item >> 32].victim = (uint16_t)(1 + w->robbed);
 }
 
 /* Roots, then other workers' tasks; true if something was found and done or pushed. */
@@ -478,7 +481,7 @@ static bool search(struct tgi_worker *w)
     uint64_t item = tgi_worker_steal(w, 0, TGI_N_DEQUES);
     if (item == TGI_DEQUE_EMPTY)
         return false;
-    record_steal(w->runtime, item);
+    record_steal(w, item);
     execute_item(w, item, false);
     return true;
 }

@@ -160,7 +160,19 @@ want 0 export "$scratch/d.tgr" -t dot
 has out 'label="cuda:1";'
 has out ' KiB"];'
 want 0 why "$scratch/d.tgr" 'potrf[0]'
+has out 'placed            on cuda:0, where what it writes lives'
 has out 'copy              A tile 0, 128 KiB, host -> cuda:'
+
+# Devices are chosen by estimates where nothing else decides, and the record keeps them.
+"$TGRAPH" gen random --tasks 60 --kernel hash -o "$scratch/hash.json"
+on_devices run "$scratch/hash.json" -D cuda:0,1+cpu:1 --record "$scratch/hash.tgr"
+want 0 why "$scratch/hash.tgr" 't[40]'
+grep -qE '^  placed .* on cuda:[01], where it was to be done first: .* of work placed there \+ .* of copies$' "$scratch/out" ||
+    complain "no estimate of where it is placed: $(cat "$scratch/out")"
+grep -qE '^  rejected .* on cuda:[01]: .* of work placed there \+ .* of copies$' "$scratch/out" || complain 'the other device is not named'
+want 0 --format json why "$scratch/hash.tgr" 't[40]'
+is_json "$scratch/out"
+has out '"estimate_ns"'
 
 # ---- what is no record ------------------------------------------------------------------------
 head -c 3000 "$record" >"$scratch/cut.tgr"

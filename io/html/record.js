@@ -60,7 +60,7 @@ function decode(d) {
         r.priority[t] = c.priority.signed();
         const waited = c.waited_for.next();
         r.waited_for[t] = waited === 0 ? NONE : t - unzigzag(waited - 1);
-        r.victim[t] = c.victim ? c.victim.next() - 1 : NONE;
+        r.victim[t] = c.victim.next() - 1;
         r.flops[t] = c.flops ? c.flops.next() : 0;
         r.bytes[t] = c.bytes ? c.bytes.next() : 0;
         const more = c.n_preds.next();
@@ -70,7 +70,7 @@ function decode(d) {
         r.first_pred[t + 1] = p;
     }
     r.copies = decodeCopies(d.n_copies, c);
-    r.places = decodePlaces(d.n_places || 0, c);
+    r.places = decodePlaces(d.n_places, c);
     return r;
 }
 
@@ -93,7 +93,7 @@ function decodeCopies(n, c) {
 function decodePlaces(n, c) {
     const places = new Map();
     for (let i = 0, task = 0; i < n; i++) {
-        task += c.place_task.signed();
+        task += c.place_task.next();
         if (!places.has(task))
             places.set(task, []);
         places.get(task).push({node: c.place_node.next(), reason: c.place_reason.next(), busy: c.place_busy.next(),

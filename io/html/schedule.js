@@ -64,7 +64,7 @@ function memorySteps(memory) {
 const tracks = [
     {name: 'running', unit: 'tasks', format: formatCount, fill: '#8fb8de', steps: countingSteps(run.start, run.end)},
     {name: 'ready, waiting', unit: 'tasks', format: formatCount, fill: '#e3bd6b', steps: countingSteps(run.ready, run.start)},
-    ...(data.memory || []).map(memory => ({name: memory.name, unit: 'in use', format: formatBytes, fill: '#a4cba0',
+    ...data.memory.map(memory => ({name: memory.name, unit: 'in use', format: formatBytes, fill: '#a4cba0',
                                            steps: memorySteps(memory)}))];
 
 /* ---- Geometry ---------------------------------------------------------------------------- */

@@ -1,8 +1,6 @@
 /* Why a task started when and where it did: what `tgraph why` says, for the task that was clicked on. */
 
 const MOST_NAMED = 24; /* tasks in a list */
-const REASONS = ['', 'the only device that can', 'it asks for it', 'the device owns what it writes', 'done first there, by the estimate',
-                 'what it writes lives there'];
 
 function choose(t, isShown) {
     marked.task = t;
@@ -65,15 +63,23 @@ function taskList(tasks) {
 function explainPlace(t) {
     const rows = [], places = run.places.get(t);
     if (places) {
-        const first = places[0], total = p => p.busy + p.move;
-        const terms = p => p.reason === 4 ? ` ${formatTime(total(p))} = ${formatTime(p.busy)} of work placed there + ${formatTime(p.move)} of copies` : '';
-        rows.push(['placed', '', [`on ${data.nodes[first.node]}: ${REASONS[first.reason] || ''}${terms(first)}`]]);
+        const first = places[0], lane = data.lanes[run.lane[t]];
+        const terms = p => `${formatTime(p.busy)} of work placed there + ${formatTime(p.move)} of copies`;
+        rows.push(['placed', places.length > 1 ? formatTime(first.busy + first.move) : '',
+                   [`on ${data.nodes[first.node]}, ${data.reasons[first.reason] || 'for a reason this page does not know'}`,
+                    places.length > 1 ? `: ${terms(first)}` : '']]);
         for (const p of places.slice(1))
-            rows.push(['rejected', '', [`${data.nodes[p.node]}: ${terms(p)}`]]);
+            rows.push(['rejected', formatTime(p.busy + p.move), [`${data.nodes[p.node]}: ${terms(p)}`]]);
+        if (lane && lane.node !== first.node)
+            rows.push(['moved', '', [`${data.nodes[lane.node]} took it over, having run dry`]]);
     }
     if (run.victim[t] >= 0)
-        rows.push(['stolen', formatTime(queued(t)), [`by ${data.lanes[run.lane[t]].name} out of the queue of ${data.lanes[run.victim[t]].name}`]]);
+        rows.push(['stolen', formatTime(queued(t)), [`in the queue of ${victimName(t)} before ${data.lanes[run.lane[t]].name} took it out`]]);
     return rows;
+}
+
+function victimName(t) {
+    return run.victim[t] < data.lanes.length ? data.lanes[run.victim[t]].name : 'the thread that submits to devices';
 }
 
 function explainStart(t) {
