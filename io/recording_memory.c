@@ -6,14 +6,10 @@
 #include <stdlib.h>
 
 #include "graph/error.h"
+#include "io/steps.h"
 
 struct use {
     uint64_t first_ns, last_ns; /* last_ns 0: never */
-};
-
-struct change {
-    uint64_t at_ns;
-    int64_t bytes;
 };
 
 /* ---- What the host's tasks touch ----------------------------------------------------------*/
@@ -51,39 +47,29 @@ static void spread(const struct tgi_space *space, struct use *tiles, const struc
     }
 }
 
-static int compare_changes(const void *a, const void *b)
-{
-    const struct change *x = a, *y = b;
-    if (x->at_ns != y->at_ns)
-        return x->at_ns < y->at_ns ? -1 : 1;
-    return x->bytes < y->bytes ? -1 : x->bytes > y->bytes; /* what goes makes room for what comes */
-}
-
 /* The changes, which the caller frees; NULL: no memory. */
-static struct change *list_changes(const struct tgi_space *space, const struct use *tiles, uint64_t *n_p)
+static struct tgi_change *list_changes(const struct tgi_space *space, const struct use *tiles, uint64_t *n_p)
 {
-    struct change *changes = malloc((2 * (size_t)space->n_tiles + 1) * sizeof(*changes));
+    struct tgi_change *changes = malloc((2 * (size_t)space->n_tiles + 1) * sizeof(*changes));
     uint64_t n = 0;
     for (uint32_t i = 0; i < space->n_buffers && changes; i++) {
         const struct tgi_buffer *b = &space->buffers[i];
         for (uint32_t t = b->first_tile; t < b->first_tile + b->n_tiles; t++)
             if (tiles[t].last_ns) {
-                changes[n++] = (struct change){tiles[t].first_ns, (int64_t)b->tile_bytes};
-                changes[n++] = (struct change){tiles[t].last_ns, -(int64_t)b->tile_bytes};
+                changes[n++] = (struct tgi_change){tiles[t].first_ns, (int64_t)b->tile_bytes};
+                changes[n++] = (struct tgi_change){tiles[t].last_ns, -(int64_t)b->tile_bytes};
             }
     }
-    if (changes)
-        qsort(changes, n, sizeof(*changes), compare_changes);
     *n_p = n;
     return changes;
 }
 
-static struct change *host_changes(const struct tgi_schedule *schedule, uint32_t n_workers, uint64_t *n_p)
+static struct tgi_change *host_changes(const struct tgi_schedule *schedule, uint32_t n_workers, uint64_t *n_p)
 {
     const struct tgi_space *space = schedule->parts[0].graph->space;
     struct use *tiles = calloc((size_t)space->n_tiles + 1, sizeof(*tiles)),
                *buffers = calloc((size_t)space->n_buffers + 1, sizeof(*buffers));
-    struct change *changes = NULL;
+    struct tgi_change *changes = NULL;
     for (uint32_t i = 0; i < schedule->n_parts && tiles && buffers; i++) {
         const struct tgi_part *p = &schedule->parts[i];
         for (uint32_t t = 0; t < p->graph->n_tasks; t++)
@@ -101,43 +87,17 @@ static struct change *host_changes(const struct tgi_schedule *schedule, uint32_t
 
 /* ---- Samples ------------------------------------------------------------------------------*/
 
-/* Adds what holds from at_ns on to the samples of a node; within one stretch of time the most stays. */
-static void add_sample(struct tgi_recording *r, uint64_t first, uint32_t node, uint64_t stretch_ns, uint64_t at_ns, uint64_t bytes)
-{
-    struct tgi_recording_memory *last = r->n_memory > first ? &r->memory[r->n_memory - 1] : NULL;
-    if (last && at_ns / stretch_ns == last->at_ns / stretch_ns) {
-        last->bytes = stretch_ns == 1 || bytes > last->bytes ? bytes : last->bytes;
-        return;
-    }
-    r->memory[r->n_memory++] = (struct tgi_recording_memory){at_ns, bytes, node, 0};
-}
-
-/* Of changes in the order of time, from `before` bytes on. */
-static void add_node(struct tgi_recording *r, uint32_t node, const struct change *changes, uint64_t n)
-{
-    uint64_t first = r->n_memory, stretch_ns = 1, bytes = 0;
-    if (n > TGI_MOST_MEMORY_SAMPLES)
-        stretch_ns = changes[n - 1].at_ns / (TGI_MOST_MEMORY_SAMPLES - 1) + 1;
-    for (uint64_t i = 0; i < n; i++) {
-        uint64_t before = bytes, at_ns = changes[i].at_ns;
-        bytes += (uint64_t)changes[i].bytes;
-        if (stretch_ns > 1 && i > 0 && at_ns / stretch_ns != changes[i - 1].at_ns / stretch_ns) /* what was there is there at first */
-            add_sample(r, first, node, stretch_ns, at_ns / stretch_ns * stretch_ns, before);
-        add_sample(r, first, node, stretch_ns, at_ns, bytes);
-    }
-}
-
-static struct change *device_changes(const struct tg_run *run, uint32_t device, uint64_t *n_p)
+static struct tgi_change *device_changes(const struct tg_run *run, uint32_t device, uint64_t *n_p)
 {
     uint32_t n_usages = tgi_run_n_usages(run);
-    struct change *changes = malloc(((size_t)n_usages + 1) * sizeof(*changes));
+    struct tgi_change *changes = malloc(((size_t)n_usages + 1) * sizeof(*changes));
     uint64_t n = 0, bytes = 0;
     for (uint32_t i = 0; i < n_usages && changes; i++) {
         struct tgi_run_usage usage;
         tgi_run_usage(run, i, &usage);
         if (usage.device != device)
             continue;
-        changes[n++] = (struct change){usage.at_ns, (int64_t)(usage.bytes - bytes)};
+        changes[n++] = (struct tgi_change){usage.at_ns, (int64_t)(usage.bytes - bytes)};
         bytes = usage.bytes;
     }
     *n_p = n;
@@ -147,16 +107,19 @@ static struct change *device_changes(const struct tg_run *run, uint32_t device, 
 int tgi_recording_take_memory(const struct tgi_schedule *schedule, const struct tg_run *run, uint32_t n_workers,
                               struct tgi_recording *r, struct tg_error *err)
 {
+    struct tgi_step *steps = malloc(TGI_MOST_MEMORY_SAMPLES * sizeof(*steps));
+    int rc = steps ? 0 : tgi_error_memory(err, "the record of a run");
     r->memory = malloc((r->n_devices + 1) * TGI_MOST_MEMORY_SAMPLES * sizeof(*r->memory));
-    if (!r->memory)
-        return tgi_error_memory(err, "the record of a run");
-    for (uint32_t node = 0; node <= r->n_devices; node++) {
-        uint64_t n;
-        struct change *changes = node ? device_changes(run, node - 1, &n) : host_changes(schedule, n_workers, &n);
-        if (!changes)
-            return tgi_error_memory(err, "the record of a run");
-        add_node(r, node, changes, n);
+    for (uint32_t node = 0; node <= r->n_devices && rc == 0; node++) {
+        uint64_t n = 0;
+        struct tgi_change *changes = node ? device_changes(run, node - 1, &n) : host_changes(schedule, n_workers, &n);
+        if (!changes || !r->memory)
+            rc = tgi_error_memory(err, "the record of a run");
+        uint32_t n_steps = rc == 0 ? tgi_steps_make(changes, n, TGI_MOST_MEMORY_SAMPLES, steps) : 0;
+        for (uint32_t i = 0; i < n_steps; i++)
+            r->memory[r->n_memory++] = (struct tgi_recording_memory){steps[i].at_ns, steps[i].value, node, 0};
         free(changes);
     }
-    return 0;
+    free(steps);
+    return rc;
 }

@@ -126,11 +126,29 @@ want 0 export "$record" -t csv
 [ "$(wc -l <"$scratch/out")" = 57 ] || complain 'csv does not have a line for each task'
 want 2 export "$record" -t mermaid
 want 2 export "$record" --focus 'potrf[0]'
+want 2 export "$record" --view graph
+want 2 export "$record" --view memory -t png -o "$scratch/no.png"
+want 2 export "$record" --view types -t csv
+want 2 export "$graphs/cholesky.json" --view gantt -t svg
+for view in gantt memory; do
+    want 0 export "$record" --view $view -t svg -o "$scratch/$view.svg"
+    grep -qF '</svg>' "$scratch/$view.svg" || complain "--view $view is no picture"
+done
+grep -qF 'host memory' "$scratch/memory.svg" || complain 'the picture of memory has none'
+want 0 export "$record" --view types -t dot
+has out '% of the critical path'
+want 0 export "$record" --view devices -t dot
+has out 'cpu:0\n'
 want 2 export "$graphs/cholesky.json" -t pftrace
 want 0 export "$record" -t dot --max-nodes 10
 has err '10 of 56'
 if command -v dot >/dev/null; then
     want 0 export "$record" -o "$scratch/c.png"
+    for view in schedule types devices; do
+        want 0 export "$record" --view $view -o "$scratch/$view.pdf"
+        [ "$(head -c 5 "$scratch/$view.pdf")" = %PDF- ] || complain "--view $view is no PDF"
+        want 0 export "$record" --view $view -o "$scratch/$view.svg"
+    done
     want 0 export "$record" -t dot -o "$scratch/c.dot"
     [ "$(dot -Tplain "$scratch/c.dot" 2>"$scratch/err" | grep -c '^node t')" = 56 ] || complain 'Graphviz does not draw every task'
     [ -s "$scratch/err" ] && complain "Graphviz complains: $(head -c 300 "$scratch/err")"
@@ -156,6 +174,8 @@ assert m["to_device_bytes"] == sum(l["moved_bytes"] for l in links if l["from"] 
 assert m["peer_bytes"] == sum(l["moved_bytes"] for l in links if "host" not in (l["from"], l["to"]))
 END
 fi
+want 0 export "$scratch/d.tgr" --view devices -t dot
+has out 'node1 -> node2'
 want 0 export "$scratch/d.tgr" -t dot
 has out 'label="cuda:1";'
 has out ' KiB"];'

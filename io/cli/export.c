@@ -51,6 +51,8 @@ static int choose_view(struct job *job)
         for (uint32_t t = 0; t < job->graph->n_tasks; t++)
             n_nodes += job->picture.shown[t];
     }
+    if (strcmp(view, "auto") != 0 && strcmp(view, "graph") != 0 && strcmp(view, "types") != 0)
+        return tgi_cli_usage(cli, "--view %s is there for records of runs (run --record), and \"%s\" is none", view, cli->operands[0]);
     if (strcmp(view, "types") == 0) {
         job->picture.view = TGI_VIEW_TYPES;
     } else if (strcmp(view, "auto") == 0 && n_nodes > max_nodes) {

@@ -108,8 +108,8 @@ static const struct tgi_cli_option export_options[] = {
     OUTPUT("write to FILE; its extension decides the form unless --type does"),
     CHOICE("type", 't', "dot|svg|png|pdf|mermaid|json|jsonl|html|chrome|pftrace|csv",
      "form of the output; the last four are of records"),
-    CHOICE("view", 0, "auto|graph|types", "every task, or a node for each kernel; auto: types above"
-     " --max-nodes"),
+    CHOICE("view", 0, "auto|graph|types|gantt|schedule|devices|memory", "of a graph: every task, or a node for each kernel;"
+     " auto: types above --max-nodes.  Of a record: types or the last four; auto: gantt as svg, else schedule"),
     CHOICE("group", 0, "none|kernel|prefix", "draw boxes around tasks of a kernel, or around a[..], b[..]"),
     RANGE("max-nodes", 0, "N", 1, 10000000, "aggregate graphs of more tasks; 1500 if not given, of"
      " schedules as dot 10000"),
@@ -263,7 +263,9 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      " process that --time-limit bounds.  Graphs of more than --max-nodes tasks are drawn with a node for"
      " each kernel, and the picture says so.\n\n"
      "FILE may be the record of a run (run --record).  Its schedule is drawn as svg, time from left to right and a lane for each"
-     " worker and stream; dot has the same with positions, for Graphviz.  pftrace is for ui.perfetto.dev, chrome for"
+     " worker and stream; dot, png and pdf show the same with tasks as nodes, edges and"
+     " copies.  --view types and devices draw it smaller: kernels with what waits for what, memories or workers with what went between"
+     " them; --view memory draws memory over time, as svg.  pftrace is for ui.perfetto.dev, chrome for"
      " chrome://tracing, csv and json have a line for each task, html is a page for browsers as of report --html.",
      "tgraph export graph.json -o graph.svg --critical-path  # a picture\n"
      "tgraph export graph.json -t dot | dot -Tpdf > graph.pdf  # through dot by hand\n"
