@@ -113,7 +113,6 @@ struct tgi_instance {
     const uint8_t *class_of;  /* the graph's */
     struct tg_run *run;
     uint32_t slot;
-    bool is_special;          /* records, deadlines ..: every task takes the long way */
     struct tgi_span *spans;   /* the run's, or those of the round under way; NULL: nothing is recorded */
     struct tgi_round *round;  /* of a recorded body; the last one begun */
     /* Unfinished predecessors by task.  Each is written by those who finish predecessors, acq_rel;
