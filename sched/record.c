@@ -2,6 +2,7 @@
  * round brings an array of its own, into which the tasks of that round are recorded. */
 #include "sched/record.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "sched/least_moved.h"
@@ -165,4 +166,19 @@ void tgi_runtime_progress(const struct tg_runtime *rt, uint64_t *n_tasks_p, uint
     }
     if (rt->submitter)
         *n_tasks_p += atomic_load_explicit(&rt->submitter->counts.n_tasks, memory_order_relaxed);
+}
+
+uint32_t tgi_runtime_n_devices(const struct tg_runtime *rt) { return rt->offload ? rt->offload->devices->n_devices : 0; }
+
+uint64_t tgi_runtime_device_busy_ns(const struct tg_runtime *rt, uint32_t device)
+{
+    /* relaxed: a number for people. */
+    return atomic_load_explicit(&rt->offload->seen_busy[device].ns, memory_order_relaxed);
+}
+
+char *tgi_runtime_device_name(const struct tg_runtime *rt, uint32_t device, char *text, size_t size)
+{
+    const struct tgi_devices *ds = rt->offload->devices;
+    snprintf(text, size, "%s:%u", ds->ops->kind, (unsigned)ds->ordinal[device]);
+    return text;
 }

@@ -114,6 +114,12 @@ uint32_t tgi_run_device_of(const struct tg_run *run, uint32_t worker, uint32_t *
 /* Tasks that the runtime's workers have finished or skipped, or submitted to devices, so far, and the time they spent in those of
  * recorded runs.  Any thread may ask at any time. */
 void tgi_runtime_progress(const struct tg_runtime *runtime, uint64_t *n_tasks_p, uint64_t *busy_ns_p);
+/* The devices of a runtime beside CPUs, and how long one has been at tasks of recorded runs so far, those that overlap counted once.
+ * Any thread may ask at any time. */
+uint32_t tgi_runtime_n_devices(const struct tg_runtime *runtime);
+uint64_t tgi_runtime_device_busy_ns(const struct tg_runtime *runtime, uint32_t device);
+/* "cuda:1"; returns text. */
+char *tgi_runtime_device_name(const struct tg_runtime *runtime, uint32_t device, char *text, size_t size);
 /* The names of the variants a kernel was resolved to: "builtin gemm_nt f64", "c source", "function"; on devices
  * "cublas dgemm", "cuda source".  Empty: none.  For reports. */
 const char *tgi_run_variant_text(const struct tg_run *run, uint32_t op);
