@@ -26,22 +26,23 @@ KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c f
 # Device code: the variants for GPUs, compiled as one module and embedded with CUDA=1.
 CUDA_SRC := align.cu arith.cu axpy.cu copy.cu factor.cu fft.cu fill.cu gemm.cu hash.cu histogram.cu \
             invert.cu is_above.cu layer.cu matvec.cu reduce.cu scan.cu spin.cu stencil.cu syrk.cu transpose.cu trsm.cu
-IO_SRC := critical_path.c diagnostic.c dot.c fmt.c foreign.c gantt.c gen.c gen_lines.c gen_parts.c \
-          gen_plan.c import.c import_dax.c import_dot.c import_stg.c import_wfformat.c json_buffer.c \
-          json_check.c json_expand.c json_head.c json_init.c json_kernel.c json_load.c json_names.c \
-          json_out.c json_pool.c json_reference.c json_report.c json_scope.c json_stream.c json_tape.c \
-          json_task.c json_tree.c json_value.c layout.c lint.c machine_json.c mermaid.c npy.c output.c palette.c \
-          path.c recording.c recording_chrome.c recording_dot.c recording_file.c recording_names.c \
-          recording_paths.c recording_perfetto.c recording_rows.c recording_table.c report.c results.c schedule.c \
-          schema.c source.c templates.c text.c units.c utf8.c verify.c workflow.c workflow_order.c \
-          workflow_write.c write_json.c
+IO_SRC := counter_chart.c critical_path.c diagnostic.c dot.c fmt.c foreign.c gantt.c gen.c gen_lines.c \
+          gen_parts.c gen_plan.c import.c import_dax.c import_dot.c import_stg.c import_wfformat.c \
+          json_buffer.c json_check.c json_expand.c json_head.c json_init.c json_kernel.c json_load.c \
+          json_names.c json_out.c json_pool.c json_reference.c json_report.c json_scope.c json_stream.c \
+          json_tape.c json_task.c json_tree.c json_value.c layout.c lint.c machine_json.c mermaid.c npy.c \
+          output.c page.c palette.c path.c recording.c recording_chrome.c recording_counters.c \
+          recording_dot.c recording_file.c recording_html.c recording_memory.c recording_names.c \
+          recording_paths.c recording_perfetto.c recording_rows.c recording_table.c recording_views.c \
+          report.c results.c schedule.c schema.c source.c steps.c templates.c text.c units.c utf8.c verify.c \
+          workflow.c workflow_order.c workflow_write.c write_json.c
 CLI_SRC := cache.c check.c completion.c crash.c device_choice.c devices.c diff.c diff_graph.c doctor.c expand.c \
            explain.c explanations.c export.c export_recording.c fmt.c gen.c help.c import.c init.c interrupt.c \
            load.c main.c message.c options.c plan.c progress.c recording.c report.c results.c run.c schema.c \
            table.c why.c
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
 TESTS := alloc block cli cpu_module dense deque diagnostic dot driver examples expr fmt gen graph hostops import infer \
-         invalid json_tape kernels launch load load_memory machine npy parking path plan plan_corpus recording \
+         invalid json_tape kernels launch load load_memory machine npy page parking path plan plan_corpus recording \
          recording_export results run run_children run_failures run_record schema seat \
          offload offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
          standin standin_builtins standin_libs store topology verify write_json
@@ -217,6 +218,7 @@ $(B)/io/templates.o: $(wildcard io/templates/*/*)
 
 # These embed files.
 $(B)/io/schema.o: io/schema.json
+$(B)/io/page.o: $(wildcard io/html/*)
 $(B)/io/templates.o: $(wildcard io/templates/*/*)
 
 $(STATIC): $(LIB_OBJ)
@@ -282,7 +284,7 @@ $(B)/tests/standin-kernels.txt: $(B)/tests/write_kernels $(STANDIN)
 
 CXX ?= g++
 CLANG ?= clang
-BENCH_TGRAPH := overhead taskbench cholesky load plan streams copies pool start cuda_cholesky cuda_tiles
+BENCH_TGRAPH := overhead taskbench cholesky load plan record streams copies pool start cuda_cholesky cuda_tiles
 BENCH_COMMON := $(addprefix $(B)/bench/,shape.o pattern.o tiles.o sample.o metg.o)
 
 $(BENCH_TGRAPH:%=$(B)/bench/%): $(B)/bench/%: $(B)/bench/%.o $(BENCH_COMMON) $(STATIC)

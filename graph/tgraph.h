@@ -468,7 +468,7 @@ struct tg_run_options {
     uint64_t seed;
     bool keep_data;         /* a second start continues on the data the first one left, instead of
                                initialising again what tasks write */
-    bool is_recorded;       /* keep start, end and worker of every task; about 30 ns a task */
+    bool is_recorded;       /* keep start, end and worker of every task; about 60 ns a task */
     uint64_t timeout_ns;    /* for a whole run; 0: none */
     tg_run_fn on_done;      /* called once per start, by a worker thread, before wait returns; must
                                not wait for or destroy the run */

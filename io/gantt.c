@@ -186,14 +186,7 @@ static void write_bar(const struct drawing *d, const struct bar *bar)
 
 static void write_axis(const struct drawing *d)
 {
-    double makespan = d->makespan_ns, step = 1;
-    static const double nice[] = {1, 2, 5};
-    for (int i = 0; makespan / step > 10; i++) {
-        double decade = 1;
-        for (int k = 0; k < i / 3; k++)
-            decade *= 10;
-        step = nice[i % 3] * decade;
-    }
+    double makespan = d->makespan_ns, step = tgi_round_step(makespan);
     for (int i = 0; i * step <= makespan * 1.0001; i++) {
         char label[TGI_UNITS_SIZE];
         double x = x_of(d, i * step);

@@ -10,6 +10,7 @@
 #include "graph/error.h"
 #include "graph/vec.h"
 #include "io/palette.h"
+#include "io/recording_memory.h"
 #include "io/schedule.h"
 #include "mem/device.h"
 
@@ -136,7 +137,8 @@ static void take_machine(struct taking *k)
         struct tgi_run_device d;
         tgi_run_device(run, i, &d);
         k->r.devices[i] = (struct tgi_recording_device){
-            put_string(k, d.kind), put_string(k, d.name), d.ordinal, 0, d.in_bytes, d.out_bytes, d.peak_bytes};
+            put_string(k, d.kind), put_string(k, d.name), d.ordinal, 0, d.in_bytes, d.out_bytes, d.peak_bytes,
+            d.flop_per_s, d.byte_per_s};
     }
 }
 
@@ -160,7 +162,7 @@ static struct tgi_recording_task take_task(struct taking *k, uint32_t part, uint
         .waited_for = TG_NONE, .name = names ? names[t] : 0, .kernel = tgi_palette_kind(p->graph, &k->palette, t),
         .lane = ran && s->worker < k->r.n_lanes ? s->worker : TG_NONE, .part = part,
         .priority = p->graph->priority ? p->graph->priority[t] : 0, .attempts = s->attempts, .state = s->state,
-        .flags = (uint8_t)((is_frame ? TGI_RECORDED_FRAME : 0) | (s->is_stolen ? TGI_RECORDED_STOLEN : 0))};
+        .flags = (uint8_t)((is_frame ? TGI_RECORDED_FRAME : 0) | (s->victim ? TGI_RECORDED_STOLEN : 0))};
 }
 
 static void take_tasks(struct taking *k)
@@ -301,6 +303,62 @@ static void take_copies(struct taking *k)
     }
 }
 
+static bool take_steals(struct taking *k)
+{
+    struct tgi_recording *r = &k->r;
+    uint64_t n = 0;
+    for (uint64_t t = 0; t < r->n_tasks; t++)
+        n += (r->tasks[t].flags & TGI_RECORDED_STOLEN) != 0;
+    r->steals = malloc((n + 1) * sizeof(*r->steals));
+    if (!r->steals)
+        return false;
+    for (uint32_t i = 0; i < k->schedule.n_parts; i++) {
+        const struct tgi_part *p = &k->schedule.parts[i];
+        for (uint32_t t = 0; t < p->graph->n_tasks; t++)
+            if (p->spans[t].victim)
+                r->steals[r->n_steals++] = (struct tgi_recording_steal){
+                    k->first[i] + t, p->spans[t].victim <= k->what->n_workers ? p->spans[t].victim - 1u : TG_NONE};
+    }
+    return true;
+}
+
+/* They come in the order of placement; here they stand by task, those of one as they came. */
+static bool put_places(struct taking *k, uint32_t first, uint32_t n_tasks, const struct tgi_weighed *weighed, uint32_t n)
+{
+    struct tgi_recording_place *to = k->r.places + k->r.n_places;
+    uint32_t *at = calloc((size_t)n_tasks + 2, sizeof(*at));
+    if (!at)
+        return false;
+    for (uint32_t i = 0; i < n; i++)
+        at[weighed[i].task + 1]++;
+    for (uint32_t t = 0; t < n_tasks; t++)
+        at[t + 1] += at[t];
+    for (uint32_t i = 0; i < n; i++)
+        to[at[weighed[i].task]++] = (struct tgi_recording_place){weighed[i].busy_ns, weighed[i].move_ns, first + weighed[i].task,
+                                                                 weighed[i].device + 1u, weighed[i].reason, 0};
+    k->r.n_places += n;
+    free(at);
+    return true;
+}
+
+static bool take_places(struct taking *k)
+{
+    uint32_t n = 0;
+    uint64_t n_all = 0;
+    bool has_memory = true;
+    for (uint32_t i = 0; i < k->schedule.n_parts && k->what->run; i++, n_all += n)
+        tgi_run_weighed(k->what->run, k->schedule.parts[i].graph, &n);
+    k->r.places = malloc((n_all + 1) * sizeof(*k->r.places));
+    if (!k->r.places)
+        return false;
+    for (uint32_t i = 0; i < k->schedule.n_parts && n_all && has_memory; i++) {
+        const struct tgi_part *p = &k->schedule.parts[i];
+        const struct tgi_weighed *weighed = tgi_run_weighed(k->what->run, p->graph, &n);
+        has_memory = put_places(k, k->first[i], p->graph->n_tasks, weighed, n);
+    }
+    return has_memory;
+}
+
 static int allocate(struct taking *k, struct tg_error *err)
 {
     struct tgi_recording *r = &k->r;
@@ -349,8 +407,10 @@ static int take(struct taking *k, struct tg_error *err)
         return tgi_error_memory(err, "the record of a run");
     find_ready(&k->r);
     take_copies(k);
+    if (!take_steals(k) || !take_places(k))
+        return tgi_error_memory(err, "the record of a run");
     k->r.n_strings = k->n_strings;
-    return 0;
+    return tgi_recording_take_memory(&k->schedule, k->what->run, k->what->n_workers, &k->r, err);
 }
 
 int tgi_recording_create(const struct tgi_recorded *what, struct tgi_recording *recording_p, struct tg_error *err)
@@ -387,5 +447,8 @@ void tgi_recording_fini(struct tgi_recording *r)
     free(r->preds);
     free(r->transfers);
     free(r->buffers);
+    free(r->steals);
+    free(r->places);
+    free(r->memory);
     *r = (struct tgi_recording){.strings = NULL};
 }

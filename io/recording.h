@@ -33,6 +33,7 @@ struct tgi_recording_kernel {
 struct tgi_recording_device {
     uint32_t kind, name, ordinal, reserved;
     uint64_t in_bytes, out_bytes, peak_bytes;
+    double flop_per_s, byte_per_s; /* as placement has them; 0: unknown */
 };
 struct tgi_recording_lane {
     uint32_t kind;   /* enum tgi_recording_lane_kind */
@@ -69,6 +70,21 @@ struct tgi_recording_buffer {
     uint64_t tile_bytes;
     uint32_t name, n_tiles;
 };
+/* A task that a worker took out of another's queue. */
+struct tgi_recording_steal {
+    uint32_t task, victim; /* a lane; TG_NONE: the queue of the thread that submits to devices */
+};
+/* Where a task could have been placed, before the run: the place it got first.  A node is as in transfers. */
+struct tgi_recording_place {
+    double busy_ns, move_ns; /* terms of the estimate; 0 where something else decided */
+    uint32_t task, node, reason, reserved; /* reason: enum tgi_weighing (sched/record.h) */
+};
+/* Memory of a node that tiles took: at most `bytes` from at_ns until the next; by node, then time.  On the host tiles count
+ * from the first task of a worker's that touches them to the last. */
+struct tgi_recording_memory {
+    uint64_t at_ns, bytes;
+    uint32_t node, reserved;
+};
 
 struct tgi_recording {
     struct tgi_recording_head head;
@@ -81,7 +97,11 @@ struct tgi_recording {
     uint32_t *preds;
     struct tgi_recording_transfer *transfers;
     struct tgi_recording_buffer *buffers;
-    uint64_t n_strings, n_kernels, n_devices, n_lanes, n_parts, n_tasks, n_preds, n_transfers, n_buffers;
+    struct tgi_recording_steal *steals;   /* by task, ascending */
+    struct tgi_recording_place *places;   /* by task, ascending */
+    struct tgi_recording_memory *memory;
+    uint64_t n_strings, n_kernels, n_devices, n_lanes, n_parts, n_tasks, n_preds, n_transfers, n_buffers, n_steals, n_places,
+        n_memory;
     /* Of a file that was cut: how many tasks it should have; else n_tasks. */
     uint64_t n_tasks_expected;
     bool is_cut;
@@ -138,6 +158,12 @@ const char *tgi_recording_node_name(const struct tgi_recording *r, uint32_t node
 const char *tgi_recording_kernel_name(const struct tgi_recording *r, uint32_t kernel);
 /* The fill of a kernel in pictures, "#rrggbb". */
 const char *tgi_recording_fill(const struct tgi_recording *r, uint32_t kernel);
+/* TG_NONE with false: it was not stolen, or the record does not say from whom. */
+bool tgi_recording_victim(const struct tgi_recording *r, uint32_t task, uint32_t *victim_p);
+/* The places of a task, in the order of the record; *n_p 0: none are known. */
+const struct tgi_recording_place *tgi_recording_places(const struct tgi_recording *r, uint32_t task, uint32_t *n_p);
+/* "where what it writes lives" */
+const char *tgi_recording_reason(uint32_t reason);
 /* The task of that name, or "#17" for task 17; TG_NONE, then close_p (if not NULL) gets the task whose name is
  * closest, or TG_NONE. */
 uint32_t tgi_recording_find(const struct tgi_recording *r, const char *name, uint32_t *close_p);

@@ -1,7 +1,8 @@
 /* https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU: "X" events are spans, "M" names,
- * "s" and "f" the ends of arrows.  Times are microseconds, with fractions. */
+ * "s" and "f" the ends of arrows, "C" counters.  Times are microseconds, with fractions. */
 #include "graph/error.h"
 #include "io/json_out.h"
+#include "io/recording_counters.h"
 #include "io/recording_export.h"
 
 /* 0: the CPUs; 1 + device. */
@@ -67,11 +68,32 @@ static void put_arrow_end(const struct tgi_recording *r, struct tgi_json *json, 
     tgi_json_end(json);
 }
 
+static void put_counters(const struct tgi_counters *counters, struct tgi_json *json)
+{
+    for (uint32_t i = 0; i < counters->n; i++)
+        for (uint32_t k = 0; k < counters->counters[i].n; k++) {
+            const struct tgi_counter *c = &counters->counters[i];
+            tgi_json_flat_object(json, NULL);
+            tgi_json_string(json, "ph", "C");
+            tgi_json_string(json, "name", c->name);
+            tgi_json_uint(json, "pid", c->node);
+            tgi_json_double(json, "ts", (double)c->steps[k].at_ns / 1e3);
+            tgi_json_object(json, "args");
+            tgi_json_uint(json, c->unit == TGI_COUNTS_BYTES ? "bytes" : "tasks", c->steps[k].value);
+            tgi_json_end(json);
+            tgi_json_end(json);
+        }
+}
+
 int tgi_recording_write_chrome(const struct tgi_recording *r, const struct tgi_recording_paths *paths, FILE *to,
                                struct tg_error *err)
 {
     struct tgi_json json = tgi_json_begin(to, TGI_JSON_PRETTY);
+    struct tgi_counters counters;
     char name[64];
+    int rc = tgi_recording_counters_create(r, &counters, err);
+    if (rc)
+        return rc;
     tgi_json_object(&json, NULL);
     tgi_json_string(&json, "displayTimeUnit", "ns");
     tgi_json_array(&json, "traceEvents");
@@ -88,6 +110,8 @@ int tgi_recording_write_chrome(const struct tgi_recording *r, const struct tgi_r
         put_arrow_end(r, &json, "s", i, from->lane, from->start_ns);
         put_arrow_end(r, &json, "f", i, next->lane, next->start_ns);
     }
+    put_counters(&counters, &json);
+    tgi_recording_counters_fini(&counters);
     tgi_json_end(&json);
     tgi_json_end(&json);
     return ferror(to) ? tgi_error(err, TG_E_WRITE, "cannot write the trace of a record") : 0;

@@ -17,11 +17,21 @@ int tgi_recording_write_perfetto(const struct tgi_recording *r, const struct tgi
  * title says so; *n_shown_p (may be NULL): how many. */
 int tgi_recording_write_dot(const struct tgi_recording *r, const struct tgi_recording_paths *paths, uint32_t max_nodes,
                             FILE *to, uint32_t *n_shown_p, struct tg_error *err);
+/* DOT without positions: a node for each kernel, with counts, times and its share of the critical path; an edge for each
+ * pair of which tasks wait for tasks. */
+int tgi_recording_write_types(const struct tgi_recording *r, const struct tgi_recording_paths *paths, FILE *to,
+                              struct tg_error *err);
+/* The same: a node for each memory and what was copied between them; without devices for each worker and who took tasks from whom. */
+int tgi_recording_write_devices(const struct tgi_recording *r, const struct tgi_recording_paths *paths, FILE *to,
+                                struct tg_error *err);
 /* A line for each task, frames included; RFC 4180 with a line of names. */
 int tgi_recording_write_csv(const struct tgi_recording *r, const struct tgi_recording_paths *paths, FILE *to,
                             struct tg_error *err);
 /* All of it, as one document with the schema "tgraph.record/1". */
 int tgi_recording_write_json(const struct tgi_recording *r, const struct tgi_recording_paths *paths, FILE *to,
+                             struct tg_error *err);
+/* A page for browsers that needs nothing else: figures, tables, the schedule to zoom into, and why each task started when it did. */
+int tgi_recording_write_html(const struct tgi_recording *r, const struct tgi_recording_paths *paths, FILE *to,
                              struct tg_error *err);
 
 #endif

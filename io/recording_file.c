@@ -58,7 +58,8 @@ static const struct field head_fields[] = {
 #define K(f) FIELD(tgi_recording_kernel, f)
 static const struct field kernel_fields[] = {K(name), K(variant), K(device_variant), K(is_kernel)};
 #define D(f) FIELD(tgi_recording_device, f)
-static const struct field device_fields[] = {D(kind), D(name), D(ordinal), D(in_bytes), D(out_bytes), D(peak_bytes)};
+static const struct field device_fields[] = {D(kind), D(name), D(ordinal), D(in_bytes), D(out_bytes), D(peak_bytes),
+                                             D(flop_per_s), D(byte_per_s)};
 #define L(f) FIELD(tgi_recording_lane, f)
 static const struct field lane_fields[] = {L(kind), L(device), L(number), L(n_steals), L(n_parks)};
 #define P(f) FIELD(tgi_recording_part, f)
@@ -71,16 +72,25 @@ static const struct field task_fields[] = {T(ready_ns), T(start_ns), T(end_ns), 
 static const struct field transfer_fields[] = {X(bytes), X(start_ns), X(end_ns), X(from), X(to), X(buffer), X(tile), X(task)};
 #define B(f) FIELD(tgi_recording_buffer, f)
 static const struct field buffer_fields[] = {B(tile_bytes), B(name), B(n_tiles)};
+#define S(f) FIELD(tgi_recording_steal, f)
+static const struct field steal_fields[] = {S(task), S(victim)};
+#define W(f) FIELD(tgi_recording_place, f)
+static const struct field place_fields[] = {W(busy_ns), W(move_ns), W(task), W(node), W(reason)};
+#define M(f) FIELD(tgi_recording_memory, f)
+static const struct field memory_fields[] = {M(at_ns), M(bytes), M(node)};
 
 /* Sums of the members: there is no padding whose contents would get into files. */
 static_assert(sizeof(struct preamble) == 32 && sizeof(struct section_entry) == 32 && sizeof(struct field_entry) == 24, "");
 static_assert(sizeof(struct tgi_recording_head) == 9 * 8 + 8 * 4, "");
-static_assert(sizeof(struct tgi_recording_kernel) == 16 && sizeof(struct tgi_recording_device) == 40, "");
+static_assert(sizeof(struct tgi_recording_kernel) == 16 && sizeof(struct tgi_recording_device) == 56, "");
 static_assert(sizeof(struct tgi_recording_lane) == 32 && sizeof(struct tgi_recording_part) == 24, "");
 static_assert(sizeof(struct tgi_recording_task) == 7 * 8 + 7 * 4 + 4, "");
 static_assert(sizeof(struct tgi_recording_transfer) == 48 && sizeof(struct tgi_recording_buffer) == 16, "");
+static_assert(sizeof(struct tgi_recording_steal) == 8 && sizeof(struct tgi_recording_place) == 32, "");
+static_assert(sizeof(struct tgi_recording_memory) == 24, "");
 
-enum section_id { STRINGS, HEAD, KERNELS, DEVICES, LANES, BUFFERS, PARTS, TASKS, PREDS, TRANSFERS, N_SECTIONS };
+enum section_id { STRINGS, HEAD, KERNELS, DEVICES, LANES, BUFFERS, PARTS, TASKS, PREDS, TRANSFERS, STEALS, PLACES, MEMORY,
+                  N_SECTIONS };
 static const struct section {
     const char *name;
     uint32_t record_bytes, n_fields;
@@ -102,6 +112,9 @@ static const struct section {
     SECTION(TASKS, "tasks", struct tgi_recording_task, task_fields, tasks, 1 << 26),
     SECTION(PREDS, "preds", uint32_t, pred_fields, preds, (uint64_t)1 << 31),
     SECTION(TRANSFERS, "transfers", struct tgi_recording_transfer, transfer_fields, transfers, 1 << 26),
+    SECTION(STEALS, "steals", struct tgi_recording_steal, steal_fields, steals, 1 << 26),
+    SECTION(PLACES, "places", struct tgi_recording_place, place_fields, places, 1 << 28),
+    SECTION(MEMORY, "memory", struct tgi_recording_memory, memory_fields, memory, 1 << 24),
 };
 
 /* Each step is a bijection, so two texts that differ in one word never have the same sum. */
@@ -376,6 +389,29 @@ static bool check_tables(const struct tgi_recording *r)
     return is_good;
 }
 
+/* By task, ascending, as those who look one up expect. */
+static bool check_choices(const struct tgi_recording *r)
+{
+    for (uint64_t i = 0; i < r->n_steals; i++) {
+        const struct tgi_recording_steal *s = &r->steals[i];
+        if (s->task >= r->n_tasks || (s->victim != TG_NONE && s->victim >= r->n_lanes) || (i > 0 && s->task <= s[-1].task))
+            return false;
+    }
+    for (uint64_t i = 0; i < r->n_places; i++) {
+        const struct tgi_recording_place *p = &r->places[i];
+        if (p->task >= r->n_tasks || p->node == 0 || p->node > r->n_devices || (i > 0 && p->task < p[-1].task) ||
+            !(p->busy_ns >= 0 && p->busy_ns < 0x1p62) || !(p->move_ns >= 0 && p->move_ns < 0x1p62))
+            return false;
+    }
+    for (uint64_t i = 0; i < r->n_memory; i++) {
+        const struct tgi_recording_memory *m = &r->memory[i];
+        if (m->node > r->n_devices || m->at_ns > (uint64_t)1 << 62 ||
+            (i > 0 && (m->node < m[-1].node || (m->node == m[-1].node && m->at_ns < m[-1].at_ns))))
+            return false;
+    }
+    return true;
+}
+
 static bool check_parts(const struct tgi_recording *r)
 {
     for (uint64_t i = 0; i < r->n_parts; i++) {
@@ -458,7 +494,7 @@ static int check(const struct reading *k)
         return damaged(k, "its strings do not end");
     if (r->is_cut)
         forget_lost(r);
-    if (!check_tables(r) || !check_parts(r) || !check_tasks(r))
+    if (!check_tables(r) || !check_parts(r) || !check_tasks(r) || !check_choices(r))
         return damaged(k, "it refers to what is not in it");
     return 0;
 }

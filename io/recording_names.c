@@ -84,6 +84,52 @@ const char *tgi_recording_fill(const struct tgi_recording *r, uint32_t kernel)
     return tgi_palette_colour(n);
 }
 
+bool tgi_recording_victim(const struct tgi_recording *r, uint32_t task, uint32_t *victim_p)
+{
+    uint64_t low = 0, high = r->n_steals;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (r->steals[middle].task < task)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    bool is_there = low < r->n_steals && r->steals[low].task == task;
+    *victim_p = is_there ? r->steals[low].victim : TG_NONE;
+    return is_there;
+}
+
+const struct tgi_recording_place *tgi_recording_places(const struct tgi_recording *r, uint32_t task, uint32_t *n_p)
+{
+    uint64_t low = 0, high = r->n_places;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (r->places[middle].task < task)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (*n_p = 0; low + *n_p < r->n_places && r->places[low + *n_p].task == task;)
+        ++*n_p;
+    return r->places + low;
+}
+
+const char *tgi_recording_reason(uint32_t reason)
+{
+    switch (reason) {
+    case TGI_WEIGHED_ONLY:
+        return "the only device that can";
+    case TGI_WEIGHED_WISH:
+        return "as it asks";
+    case TGI_WEIGHED_OWNER:
+        return "where what it writes lives";
+    case TGI_WEIGHED_ESTIMATE:
+        return "where it was to be done first";
+    default:
+        return "for a reason this program does not know";
+    }
+}
+
 uint32_t tgi_recording_find(const struct tgi_recording *r, const char *name, uint32_t *close_p)
 {
     char text[TGI_RECORDING_NAME_SIZE];

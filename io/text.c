@@ -72,6 +72,34 @@ void tgi_text_quoted(struct tgi_text *text, const char *string)
     tgi_text_add(text, "\"", 1);
 }
 
+void tgi_text_varint(struct tgi_text *text, uint64_t value)
+{
+    char bytes[10];
+    size_t n = 0;
+    for (; value >= 0x80; value >>= 7)
+        bytes[n++] = (char)(value | 0x80);
+    bytes[n++] = (char)value;
+    tgi_text_add(text, bytes, n);
+}
+
+void tgi_text_zigzag(struct tgi_text *text, int64_t value)
+{
+    tgi_text_varint(text, (uint64_t)value << 1 ^ (value < 0 ? UINT64_MAX : 0));
+}
+
+void tgi_text_base64(struct tgi_text *text, const void *bytes, size_t size)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const unsigned char *p = bytes;
+    for (size_t i = 0; i < size; i += 3) {
+        size_t n = size - i < 3 ? size - i : 3;
+        uint32_t word = (uint32_t)p[i] << 16 | (n > 1 ? (uint32_t)p[i + 1] << 8 : 0) | (n > 2 ? p[i + 2] : 0);
+        char four[4] = {digits[word >> 18], digits[word >> 12 & 63], n > 1 ? digits[word >> 6 & 63] : '=',
+                        n > 2 ? digits[word & 63] : '='};
+        tgi_text_add(text, four, 4);
+    }
+}
+
 void tgi_text_printf(struct tgi_text *text, const char *format, ...)
 {
     va_list args, again;

@@ -29,6 +29,12 @@ void tgi_text_uint(struct tgi_text *text, uint64_t value);
 void tgi_text_double(struct tgi_text *text, double value);
 /* A JSON string with its quotes; the text is UTF-8. */
 void tgi_text_quoted(struct tgi_text *text, const char *string);
+/* Seven bits a byte, the low ones first; all but the last have the eighth set. */
+void tgi_text_varint(struct tgi_text *text, uint64_t value);
+/* The same of 0, -1, 1, -2, .. as 0, 1, 2, 3, .. */
+void tgi_text_zigzag(struct tgi_text *text, int64_t value);
+/* RFC 4648, with padding. */
+void tgi_text_base64(struct tgi_text *text, const void *bytes, size_t size);
 void tgi_text_printf(struct tgi_text *text, const char *format, ...) TG_PRINTF(2, 3);
 /* Writes what is left to the stream, if there is one; TG_E_NO_MEMORY if some text was lost.  An
  * error of the stream stays with the stream. */

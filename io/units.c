@@ -85,3 +85,15 @@ char *tgi_format_exact(double value, char *text, size_t size)
     }
     return text;
 }
+
+double tgi_round_step(double span)
+{
+    static const double factors[] = {1, 2, 5};
+    double decade = 1;
+    for (int i = 0;; i++) {
+        if (i > 0 && i % 3 == 0)
+            decade *= 10;
+        if (span / (factors[i % 3] * decade) <= 10)
+            return factors[i % 3] * decade;
+    }
+}

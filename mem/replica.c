@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "graph/error.h"
 #include "graph/vec.h"
@@ -61,6 +62,8 @@ struct tgi_replicas {
     uint64_t owner;          /* of the copies to come */
     struct tgi_copy *copies; /* since is_logged was set */
     uint32_t n_copies, cap_copies;
+    struct tgi_usage *usages;
+    uint32_t n_usages, cap_usages;
 };
 
 static inline uint32_t bit(uint32_t node) { return 1u << node; }
@@ -477,6 +480,16 @@ static int write_back(struct tgi_replicas *r, uint32_t device, uint32_t block, s
 }
 
 /* Gives a block's memory back.  Whoever gets it waits for everybody who used it. */
+static void log_usage(struct tgi_replicas *r, uint32_t device)
+{
+    struct timespec now;
+    if (!r->is_logged || !tgi_vec_reserve(&r->usages, &r->cap_usages, (uint64_t)r->n_usages + 1, sizeof *r->usages))
+        return;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    r->usages[r->n_usages++] =
+        (struct tgi_usage){(uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec, r->device[device].in_use_bytes, device};
+}
+
 static void block_free(struct tgi_replicas *r, uint32_t device, uint32_t i, bool is_spill)
 {
     struct device *d = &r->device[device];
@@ -499,6 +512,7 @@ static void block_free(struct tgi_replicas *r, uint32_t device, uint32_t i, bool
     block->address = 0;
     block->users = 0;
     d->in_use_bytes -= block_bytes(r, b);
+    log_usage(r, device);
 }
 
 /* Evicts the least recently used block that the task at hand does not need; false: there is none. */
@@ -549,6 +563,7 @@ static int block_alloc(struct tgi_replicas *r, uint32_t device, uint32_t i, uint
     list_push(d, i);
     d->in_use_bytes += bytes;
     d->peak_bytes = d->in_use_bytes > d->peak_bytes ? d->in_use_bytes : d->peak_bytes;
+    log_usage(r, device);
     return 0;
 }
 
@@ -946,8 +961,16 @@ void tgi_replicas_host_wrote(struct tgi_replicas *r, uint32_t tile)
 void tgi_replicas_log(struct tgi_replicas *r, bool is_wanted)
 {
     r->is_logged = is_wanted;
-    r->n_copies = 0;
+    r->n_copies = r->n_usages = 0;
     r->owner = UINT64_MAX;
+    for (uint32_t i = 0; i < r->devices->n_devices; i++)
+        log_usage(r, i);
+}
+
+const struct tgi_usage *tgi_replicas_usages(const struct tgi_replicas *r, uint32_t *n_p)
+{
+    *n_p = r->n_usages;
+    return r->usages;
 }
 
 void tgi_replicas_copies_for(struct tgi_replicas *r, uint64_t owner) { r->owner = owner; }
@@ -1100,5 +1123,6 @@ void tgi_replicas_destroy(struct tgi_replicas *r)
     free(r->pieces);
     free(r->host_ready);
     free(r->copies);
+    free(r->usages);
     free(r);
 }

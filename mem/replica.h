@@ -110,10 +110,16 @@ struct tgi_copy {
     uint64_t bytes, owner;
     uint32_t from, to, tile;
 };
+/* What tiles take of a device's memory after each change, of the same time. */
+struct tgi_usage {
+    uint64_t at_ns, bytes; /* of CLOCK_MONOTONIC */
+    uint32_t device;
+};
 void tgi_replicas_log(struct tgi_replicas *replicas, bool is_wanted);
 void tgi_replicas_copies_for(struct tgi_replicas *replicas, uint64_t owner);
 /* In the order they were enqueued; what there was no memory for is missing. */
 const struct tgi_copy *tgi_replicas_copies(const struct tgi_replicas *replicas, uint32_t *n_p);
+const struct tgi_usage *tgi_replicas_usages(const struct tgi_replicas *replicas, uint32_t *n_p);
 void tgi_replicas_stats(const struct tgi_replicas *replicas, struct tgi_replica_stats *stats_p);
 /* The pieces that an argument stands for, their numbers below n_pieces, and what each has of bytes. */
 uint32_t tgi_replicas_n_pieces(const struct tgi_replicas *replicas);

@@ -52,7 +52,6 @@ struct tgi_instance *tgi_control_next(struct tgi_instance *parent, uint32_t task
         }
         (*body)->parent = parent;
         (*body)->parent_task = task;
-        (*body)->is_special = run->spans != NULL;
     }
     if (run->spans)
         tgi_record_round(*body, parent, task, n_rounds);

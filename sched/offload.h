@@ -121,6 +121,12 @@ struct tgi_pace {
     uint64_t seen_ns;  /* when that was; 0: the device was idle */
 };
 
+/* How long a device has been at recorded tasks, of which several may overlap; as they are seen to end. */
+struct tgi_seen_busy {
+    _Atomic uint64_t ns; /* by the submitter; for whoever shows progress */
+    uint64_t until_ns;   /* the submitter's: when the last of them ended, of tgi_now_ns() */
+};
+
 struct tgi_offload {
     struct tg_runtime *runtime;
     struct tgi_devices *devices;
@@ -147,6 +153,7 @@ struct tgi_offload {
     struct tgi_watch *free_watches;
     uint32_t next_lane[TGI_MAX_DEVICES];
     struct tgi_pace pace[TGI_MAX_DEVICES];
+    struct tgi_seen_busy seen_busy[TGI_MAX_DEVICES];
     struct tgi_offload_run *active; /* runs that have begun and not ended */
     struct tgi_collective *collectives; /* that are enqueued and not known to be done (offload_collective.c) */
     struct tgi_offload_run *held;   /* runs that begin once a stream of the program's has come to a point */

@@ -251,6 +251,15 @@ static void take_time(struct tgi_offload *o, struct tgi_watch *w)
     o->devices->ops->event_destroy(o->devices, w->to);
 }
 
+static void note_busy(struct tgi_seen_busy *seen, uint64_t start_ns, uint64_t end_ns)
+{
+    uint64_t from_ns = start_ns > seen->until_ns ? start_ns : seen->until_ns;
+    if (end_ns <= from_ns)
+        return;
+    tgi_count(&seen->ns, end_ns - from_ns);
+    seen->until_ns = end_ns;
+}
+
 static void take_span(struct tgi_offload *o, struct tgi_watch *w)
 {
     struct tgi_instance *in = w->task->instance;
@@ -273,6 +282,7 @@ static void take_span(struct tgi_offload *o, struct tgi_watch *w)
         span->worker = o->runtime->n_workers + device * TGI_COMPUTE_LANES + lane % TGI_LANES_EACH;
         span->attempts = 1;
         note_time(run, in->nodes[tgi_offload_id(w->task)].op & TGI_NODE_OP, end - begin);
+        note_busy(&o->seen_busy[device], in->run->begin_ns + span->start_ns, in->run->begin_ns + span->end_ns);
     }
     o->devices->ops->event_destroy(o->devices, w->from);
     o->devices->ops->event_destroy(o->devices, w->to);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "graph/error.h"
+#include "graph/vec.h"
 
 #define NO_OWNER 0xffu
 
@@ -18,6 +19,8 @@ struct places {
     const struct tg_graph *graph;
     uint8_t *node, *via;
     struct tgi_urgency urgency;
+    struct tgi_weighed *weighed; /* of a recorded run */
+    uint32_t n_weighed, cap_weighed;
 };
 
 struct tgi_placement {
@@ -193,14 +196,44 @@ static double execution_ns(const struct tgi_placement *p, const struct tg_graph 
     return LAUNCH_NS + (compute > memory ? compute : memory);
 }
 
-static uint32_t choose_device(struct tgi_placement *p, const struct tg_graph *g, uint32_t task, uint32_t devices)
+/* For records, if one is made.  Without memory it says less. */
+static void note(struct tgi_placement *p, struct places *at, struct tgi_weighed weighed)
 {
+    if (p->run->options.is_recorded &&
+        tgi_vec_reserve(&at->weighed, &at->cap_weighed, (uint64_t)at->n_weighed + 1, sizeof *at->weighed))
+        at->weighed[at->n_weighed++] = weighed;
+}
+
+/* The winner first; `devices` has more than one. */
+static void note_estimates(struct tgi_placement *p, struct places *at, uint32_t task, uint32_t devices, uint32_t best)
+{
+    for (uint32_t i = 0; i <= p->devices->n_devices && p->run->options.is_recorded; i++) {
+        uint32_t d = i == 0 ? best : i - 1;
+        struct movement m = {d + 1, 0, 0};
+        if (!(devices >> d & 1) || (i > 0 && d == best))
+            continue;
+        for_tiles(p, at->graph, task, add_movement, &m);
+        note(p, at, (struct tgi_weighed){task, (uint16_t)d, TGI_WEIGHED_ESTIMATE, p->load_ns[d + 1], m.ns});
+    }
+}
+
+/* reason: why there is a choice of these only. */
+static uint32_t choose_device(struct tgi_placement *p, struct places *at, uint32_t task, uint32_t devices, enum tgi_weighing reason)
+{
+    const struct tg_graph *g = at->graph;
     struct owned o = {0, NO_OWNER, false};
     uint32_t best = 0;
     double best_ns = INFINITY;
     for_tiles(p, g, task, find_owner, &o);
-    if (o.owner != NO_OWNER && o.is_written && o.owner != TGI_HOST_NODE && devices >> (o.owner - 1) & 1)
+    if (o.owner != NO_OWNER && o.is_written && o.owner != TGI_HOST_NODE && devices >> (o.owner - 1) & 1) {
+        note(p, at, (struct tgi_weighed){task, (uint16_t)(o.owner - 1), TGI_WEIGHED_OWNER, 0, 0});
         return o.owner - 1;
+    }
+    if (!(devices & (devices - 1))) {
+        best = (uint32_t)__builtin_ctz(devices);
+        note(p, at, (struct tgi_weighed){task, (uint16_t)best, (uint16_t)reason, 0, 0});
+        return best;
+    }
     for (uint32_t d = 0; d < p->devices->n_devices; d++) {
         if (!(devices >> d & 1))
             continue;
@@ -212,6 +245,7 @@ static uint32_t choose_device(struct tgi_placement *p, const struct tg_graph *g,
             best = d;
         }
     }
+    note_estimates(p, at, task, devices, best);
     return best;
 }
 
@@ -269,7 +303,7 @@ static bool can_collect(const struct tgi_placement *p, const struct tg_graph *g,
 }
 
 
-static uint32_t place_task(struct tgi_placement *p, const struct places *at, uint32_t task, const uint8_t *has_device_pred)
+static uint32_t place_task(struct tgi_placement *p, struct places *at, uint32_t task, const uint8_t *has_device_pred)
 {
     const struct tg_graph *g = at->graph;
     const struct tgi_op *op = tgi_graph_op(g, task);
@@ -297,14 +331,17 @@ static uint32_t place_task(struct tgi_placement *p, const struct places *at, uin
     if (!c.devices || (c.has_cpu && !wants_device))
         return TGI_HOST_NODE;
     if (c.preferred)
-        return choose_device(p, g, task, c.preferred) + 1;
+        return choose_device(p, at, task, c.preferred, TGI_WEIGHED_WISH) + 1;
     if (op->kind == TGI_OP_COPY || op->kind == TGI_OP_FILL) {
         /* Where its target lives; a host that owns it keeps it unless devices use it. */
         for_tiles(p, g, task, find_owner, &o);
-        if (o.owner != NO_OWNER && o.owner != TGI_HOST_NODE && c.devices >> (o.owner - 1) & 1)
+        if (o.owner != NO_OWNER && o.owner != TGI_HOST_NODE && c.devices >> (o.owner - 1) & 1) {
+            note(p, at, (struct tgi_weighed){task, (uint16_t)(o.owner - 1), TGI_WEIGHED_OWNER, 0, 0});
             return o.owner;
+        }
     }
-    return choose_device(p, g, task, c.devices) + 1;
+    const struct tgi_attr *attr = tgi_graph_attr(g, task);
+    return choose_device(p, at, task, c.devices, attr && attr->on ? TGI_WEIGHED_WISH : TGI_WEIGHED_ONLY) + 1;
 }
 
 static bool place_graph(struct tgi_placement *p, struct places *at)
@@ -502,6 +539,7 @@ void tgi_placement_destroy(struct tgi_placement *p)
         free(p->places[i].via);
         free(p->places[i].urgency.level_ns);
         free(p->places[i].urgency.is_critical);
+        free(p->places[i].weighed);
     }
     free(p->places);
     free(p->owner);
@@ -517,6 +555,16 @@ void tgi_placement_of(const struct tgi_placement *p, const struct tg_graph *grap
             *node_p = p->places[i].node;
             *via_p = p->places[i].via;
         }
+}
+
+const struct tgi_weighed *tgi_placement_weighed(const struct tgi_placement *p, const struct tg_graph *graph, uint32_t *n_p)
+{
+    for (uint32_t i = 0; i < p->n_places; i++)
+        if (p->places[i].graph == graph) {
+            *n_p = p->places[i].n_weighed;
+            return p->places[i].weighed;
+        }
+    return NULL;
 }
 
 const struct tgi_urgency *tgi_placement_urgency(const struct tgi_placement *p, const struct tg_graph *graph)

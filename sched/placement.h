@@ -18,6 +18,8 @@ struct tgi_placement;
 int tgi_placement_create(struct tg_run *run, struct tgi_devices *devices, struct tgi_code *const *codes,
                          struct tgi_placement **placement_p, struct tg_error *err);
 void tgi_placement_destroy(struct tgi_placement *placement);
+/* What was weighed, of a run that is recorded (sched/record.h); NULL: there is nothing. */
+const struct tgi_weighed *tgi_placement_weighed(const struct tgi_placement *placement, const struct tg_graph *graph, uint32_t *n_p);
 /* By task: its node, and whether it passes through the submitter.  graph: the run's, or a body of it. */
 void tgi_placement_of(const struct tgi_placement *placement, const struct tg_graph *graph, const uint8_t **node_p,
                       const uint8_t **via_p);

@@ -2,10 +2,12 @@
  * round brings an array of its own, into which the tasks of that round are recorded. */
 #include "sched/record.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "sched/least_moved.h"
 #include "sched/offload.h"
+#include "sched/placement.h"
 
 enum { ROUND_COUNTS_AS = 4 }; /* tasks, for what a round itself takes */
 
@@ -93,7 +95,8 @@ void tgi_run_device(const struct tg_run *run, uint32_t i, struct tgi_run_device 
     const struct tgi_devices *ds = run->runtime->offload->devices;
     const struct tgi_offload_run *o = run->offload;
     *device_p = (struct tgi_run_device){ds->ops->kind, ds->info[i].name, ds->ordinal[i], o->n_device_tasks[i],
-                                        o->stats.in_bytes[i], o->stats.out_bytes[i], tgi_replicas_peak(o->replicas, i)};
+                                        o->stats.in_bytes[i], o->stats.out_bytes[i], tgi_replicas_peak(o->replicas, i),
+                                        ds->info[i].peak_flops_f64, ds->info[i].bytes_per_s};
 }
 
 uint32_t tgi_run_device_of(const struct tg_run *run, uint32_t worker, uint32_t *lane_p)
@@ -130,6 +133,28 @@ void tgi_run_copy(const struct tg_run *run, uint32_t i, struct tgi_run_copy *cop
                                     has_owner ? (uint32_t)c->owner : TG_NONE};
 }
 
+uint32_t tgi_run_n_usages(const struct tg_run *run)
+{
+    uint32_t n = 0;
+    if (run->offload && run->spans)
+        tgi_replicas_usages(run->offload->replicas, &n);
+    return n;
+}
+
+void tgi_run_usage(const struct tg_run *run, uint32_t i, struct tgi_run_usage *usage_p)
+{
+    uint32_t n;
+    const struct tgi_usage *u = &tgi_replicas_usages(run->offload->replicas, &n)[i];
+    /* What was there before the run has been there from its beginning. */
+    *usage_p = (struct tgi_run_usage){u->at_ns > run->begin_ns ? u->at_ns - run->begin_ns : 0, u->bytes, u->device};
+}
+
+const struct tgi_weighed *tgi_run_weighed(const struct tg_run *run, const struct tg_graph *graph, uint32_t *n_p)
+{
+    *n_p = 0;
+    return run->offload && run->spans ? tgi_placement_weighed(run->offload->placement, graph, n_p) : NULL;
+}
+
 void tgi_runtime_progress(const struct tg_runtime *rt, uint64_t *n_tasks_p, uint64_t *busy_ns_p)
 {
     *n_tasks_p = *busy_ns_p = 0;
@@ -141,4 +166,19 @@ void tgi_runtime_progress(const struct tg_runtime *rt, uint64_t *n_tasks_p, uint
     }
     if (rt->submitter)
         *n_tasks_p += atomic_load_explicit(&rt->submitter->counts.n_tasks, memory_order_relaxed);
+}
+
+uint32_t tgi_runtime_n_devices(const struct tg_runtime *rt) { return rt->offload ? rt->offload->devices->n_devices : 0; }
+
+uint64_t tgi_runtime_device_busy_ns(const struct tg_runtime *rt, uint32_t device)
+{
+    /* relaxed: a number for people. */
+    return atomic_load_explicit(&rt->offload->seen_busy[device].ns, memory_order_relaxed);
+}
+
+char *tgi_runtime_device_name(const struct tg_runtime *rt, uint32_t device, char *text, size_t size)
+{
+    const struct tgi_devices *ds = rt->offload->devices;
+    snprintf(text, size, "%s:%u", ds->ops->kind, (unsigned)ds->ordinal[device]);
+    return text;
 }

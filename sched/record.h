@@ -9,10 +9,11 @@
 struct tgi_span {
     uint64_t ready_ns; /* last predecessor finished */
     uint64_t start_ns, end_ns;
-    uint32_t worker;
+    uint16_t worker;
+    uint16_t victim; /* 1 + the worker out of whose deque it was stolen, n_workers being the submitter; 0: it was not */
     uint16_t attempts;
     uint8_t state; /* enum tg_task_state */
-    uint8_t is_stolen; /* its worker took it from another's deque */
+    uint8_t reserved;
 };
 
 /* One execution of a body of a control task. */
@@ -59,6 +60,7 @@ struct tgi_run_device {
     uint64_t n_tasks;
     uint64_t in_bytes, out_bytes; /* moved to and from it, other devices included */
     uint64_t peak_bytes;     /* the most of its memory that tiles took at once */
+    double flop_per_s, byte_per_s; /* as placement has them: f64 operations, memory; 0: unknown */
 };
 /* The devices that a run can use, whether or not it did; 0 if it executes on CPUs alone. */
 uint32_t tgi_run_n_devices(const struct tg_run *run);
@@ -85,11 +87,39 @@ struct tgi_run_copy {
 };
 uint32_t tgi_run_n_copies(const struct tg_run *run);
 void tgi_run_copy(const struct tg_run *run, uint32_t i, struct tgi_run_copy *copy_p);
+/* Memory of a device that tiles of a recorded run took: `bytes` in all from at_ns on. */
+struct tgi_run_usage {
+    uint64_t at_ns, bytes;
+    uint32_t device;
+};
+uint32_t tgi_run_n_usages(const struct tg_run *run);
+void tgi_run_usage(const struct tg_run *run, uint32_t i, struct tgi_run_usage *usage_p);
+/* Why a task on a device was placed there, of a recorded run. */
+enum tgi_weighing {
+    TGI_WEIGHED_ONLY = 1,  /* no other could execute it */
+    TGI_WEIGHED_WISH,      /* the task asks for it */
+    TGI_WEIGHED_OWNER,     /* what it writes lives there */
+    TGI_WEIGHED_ESTIMATE   /* of several, where it was to be done first */
+};
+struct tgi_weighed {
+    uint32_t task;
+    uint16_t device;
+    uint16_t reason;         /* enum tgi_weighing; of those that lost always the estimate */
+    double busy_ns, move_ns; /* the terms of an estimate: work placed there before, copies of what it reads; else 0 */
+};
+/* By task in the order of placement, of each the device that won first.  graph: the run's or a body.  NULL: there are none. */
+const struct tgi_weighed *tgi_run_weighed(const struct tg_run *run, const struct tg_graph *graph, uint32_t *n_p);
 /* The device on which a span's worker is, with its lane there; TG_NONE: it is a CPU worker. */
 uint32_t tgi_run_device_of(const struct tg_run *run, uint32_t worker, uint32_t *lane_p);
 /* Tasks that the runtime's workers have finished or skipped, or submitted to devices, so far, and the time they spent in those of
  * recorded runs.  Any thread may ask at any time. */
 void tgi_runtime_progress(const struct tg_runtime *runtime, uint64_t *n_tasks_p, uint64_t *busy_ns_p);
+/* The devices of a runtime beside CPUs, and how long one has been at tasks of recorded runs so far, those that overlap counted once.
+ * Any thread may ask at any time. */
+uint32_t tgi_runtime_n_devices(const struct tg_runtime *runtime);
+uint64_t tgi_runtime_device_busy_ns(const struct tg_runtime *runtime, uint32_t device);
+/* "cuda:1"; returns text. */
+char *tgi_runtime_device_name(const struct tg_runtime *runtime, uint32_t device, char *text, size_t size);
 /* The names of the variants a kernel was resolved to: "builtin gemm_nt f64", "c source", "function"; on devices
  * "cublas dgemm", "cuda source".  Empty: none.  For reports. */
 const char *tgi_run_variant_text(const struct tg_run *run, uint32_t op);

@@ -9,7 +9,8 @@
 #include "graph/error.h"
 #include "sched/offload.h"
 
-enum { MAX_WORKERS = 4096, DEQUE_CAPACITY = 256, LOST_WORKER_NS = 200000000 };
+enum { MAX_WORKERS = 4096, /* spans have 16 bits for them and the lanes of devices */
+       DEQUE_CAPACITY = 256, LOST_WORKER_NS = 200000000 };
 
 static void *worker_main(void *arg)
 {

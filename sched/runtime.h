@@ -113,7 +113,6 @@ struct tgi_instance {
     const uint8_t *class_of;  /* the graph's */
     struct tg_run *run;
     uint32_t slot;
-    bool is_special;          /* records, deadlines ..: every task takes the long way */
     struct tgi_span *spans;   /* the run's, or those of the round under way; NULL: nothing is recorded */
     struct tgi_round *round;  /* of a recorded body; the last one begun */
     /* Unfinished predecessors by task.  Each is written by those who finish predecessors, acq_rel;
@@ -216,6 +215,7 @@ struct tgi_worker {
     struct tgi_instance *batch;
     uint32_t n_batch;
     bool is_serial;             /* in a deterministic run: children run at once, here */
+    uint32_t robbed;            /* out of whose deque the last item was stolen; n_workers: the submitter's */
     uint64_t random;
     struct tgi_counts counts;
     char explanation[TGI_EXPLANATION_BYTES];

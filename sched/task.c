@@ -369,6 +369,10 @@ bool tgi_task_execute(struct tgi_worker *w, struct tgi_instance *in, uint32_t ta
     }
     if (is_control(op))
         return tgi_control_begin(w, in, task);
+    /* Who finds a lock held leaves the task to the holder, and then it was not stolen after all. */
+    uint16_t victim = in->spans ? in->spans[task].victim : 0;
+    if (victim && is_shared && !has_locks)
+        in->spans[task].victim = 0;
     if (is_shared && !has_locks && !tgi_locks_acquire(w, in, task)) {
         tgi_count(&w->counts.n_tasks, (uint64_t)-1); /* it comes back, and counts then */
         return false;
@@ -385,7 +389,8 @@ bool tgi_task_execute(struct tgi_worker *w, struct tgi_instance *in, uint32_t ta
         struct tgi_span *span = &in->spans[task];
         span->start_ns = start_ns;
         span->end_ns = tgi_now_ns() - run->begin_ns;
-        span->worker = w->index;
+        span->worker = (uint16_t)w->index;
+        span->victim = victim;
         span->state = rc ? TG_TASK_FAILED : TG_TASK_DONE;
         span->attempts = (uint16_t)n_attempts;
         tgi_count(&w->counts.busy_ns, span->end_ns - start_ns);

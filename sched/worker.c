@@ -171,7 +171,7 @@ static __attribute__((noinline)) uint32_t open_gate(struct tgi_worker *w, struct
                                                     uint32_t keep, bool is_alone)
 {
     uint32_t member = in->nodes[gate].succ, end = in->nodes[gate + 1].succ, chunk = in->nodes[gate].op;
-    if (chunk && !is_alone && !in->is_special && !in->class_of && !in->via) {
+    if (chunk && !is_alone && !in->spans && !in->class_of && !in->via) {
         for (uint32_t c = chunk + 1; in->nodes[c].succ < end; c++)
             tgi_worker_push_here(w, in, c, TGI_ITEM_TASK);
         end = in->nodes[chunk + 1].succ;
@@ -262,6 +262,25 @@ static inline __attribute__((always_inline)) int call_kernel(struct tgi_worker *
     return call->fn(ptrs, &w->context);
 }
 
+/* The same, with the task's span.  Two readings of the clock are most of what it costs, and an own reading of the processor's
+ * counter would cost nearly as much with the order it needs.  Not inlined, so that tasks that are not recorded have the
+ * registers. */
+static __attribute__((noinline)) int call_recorded(struct tgi_worker *w, struct tgi_instance *in, const struct tgi_node *node,
+                                                   const struct tgi_call *call, uint32_t task)
+{
+    struct tgi_span *span = &in->spans[task];
+    uint64_t begin_ns = in->run->begin_ns, start_ns = tgi_now_ns();
+    int rc = call_kernel(w, in, node, call, task);
+    uint64_t end_ns = tgi_now_ns();
+    span->start_ns = start_ns - begin_ns;
+    span->end_ns = end_ns - begin_ns;
+    span->worker = (uint16_t)w->index;
+    span->attempts = 1;
+    span->state = rc ? TG_TASK_FAILED : TG_TASK_DONE;
+    tgi_count(&w->counts.busy_ns, end_ns - start_ns);
+    return rc;
+}
+
 /* Executes a task and then the successors it keeps, until there is none. */
 static inline __attribute__((always_inline)) void execute_chain(struct tgi_worker *w, struct tgi_instance *in,
                                                                 uint32_t task, bool has_locks, bool is_alone)
@@ -277,12 +296,13 @@ static inline __attribute__((always_inline)) void execute_chain(struct tgi_worke
         const struct tgi_call *call = &calls[node->op & TGI_NODE_OP];
         bool is_done = true;
         /* relaxed: whoever must see that a predecessor failed sees it through the counters. */
-        if (__builtin_expect(in->is_special || (node->op & ~TGI_NODE_OP) || !call->fn ||
+        if (__builtin_expect((node->op & ~TGI_NODE_OP) || !call->fn ||
                              atomic_load_explicit(&in->run->attention, memory_order_relaxed), 0)) {
             is_done = tgi_task_execute(w, in, task, has_locks);
             has_locks = false;
         } else {
-            int rc = call_kernel(w, in, node, call, task);
+            int rc = __builtin_expect(in->spans != NULL, 0) ? call_recorded(w, in, node, call, task)
+                                                            : call_kernel(w, in, node, call, task);
             if (__builtin_expect(rc != 0 || w->context.family, 0))
                 is_done = tgi_task_leave(w, in, task, rc);
         }
@@ -427,10 +447,13 @@ uint64_t tgi_worker_steal(struct tgi_worker *w, uint32_t first_deque, uint32_t e
 {
     struct tg_runtime *rt = w->runtime;
     uint64_t item = TGI_DEQUE_EMPTY;
+    w->robbed = rt->n_workers;
     if (rt->submitter)
         item = steal_from(w, rt->submitter, first_deque, end_deque);
-    for (uint32_t v = 0; item == TGI_DEQUE_EMPTY && v + 1 < rt->n_workers; v++)
-        item = steal_from(w, rt->workers[w->victims[v]], first_deque, end_deque);
+    for (uint32_t v = 0; item == TGI_DEQUE_EMPTY && v + 1 < rt->n_workers; v++) {
+        w->robbed = w->victims[v];
+        item = steal_from(w, rt->workers[w->robbed], first_deque, end_deque);
+    }
     return item;
 }
 
@@ -462,12 +485,12 @@ static inline bool is_over(const struct tg_runtime *rt, const struct tg_run *unt
                  : atomic_load_explicit(&((struct tg_runtime *)rt)->is_ending, memory_order_relaxed) != 0;
 }
 
-static void record_steal(const struct tg_runtime *rt, uint64_t item)
+static void record_steal(const struct tgi_worker *w, uint64_t item)
 {
     uint32_t kind = item & 3;
-    struct tgi_instance *in = kind == TGI_ITEM_TASK || kind == TGI_ITEM_LOCKED ? instance_of(rt, item) : NULL;
+    struct tgi_instance *in = kind == TGI_ITEM_TASK || kind == TGI_ITEM_LOCKED ? instance_of(w->runtime, item) : NULL;
     if (in && in->spans) /* then there are no chunks */
-        in->spans[item >> 32].is_stolen = 1;
+        in->spans[item >> 32].victim = (uint16_t)(1 + w->robbed);
 }
 
 /* Roots, then other workers' tasks; true if something was found and done or pushed. */
@@ -478,7 +501,7 @@ static bool search(struct tgi_worker *w)
     uint64_t item = tgi_worker_steal(w, 0, TGI_N_DEQUES);
     if (item == TGI_DEQUE_EMPTY)
         return false;
-    record_steal(w->runtime, item);
+    record_steal(w, item);
     execute_item(w, item, false);
     return true;
 }

@@ -71,6 +71,7 @@ esac
 if [ "$purpose" = ci ]; then
     may_want clang "builds the fuzz target" has_program clang
     may_want libclang-rt-14-dev "the fuzzer" has_fuzzer
+    may_want chromium "opens pages of records" has_program chromium
     may_want spin "checks models of the concurrent protocols" has_program spin
 fi
 

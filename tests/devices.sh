@@ -190,6 +190,10 @@ want 0 run "$graphs/cholesky.json" -p NT=8 -D cuda:1+cpu:1 --gantt "$scratch/gan
 grep -q 'cuda:1 s0 &#183; ' "$scratch/gantt.svg" || complain 'streams have no lanes in the picture of a schedule'
 grep -q 'kernel gemm' "$scratch/gantt.svg" || complain 'tasks on devices are not drawn'
 want 0 "$tgraph" --progress plain run "$graphs/cg.json" --repeat 3
+"$TGRAPH" gen independent --tasks 20000 --kernel spin --us 1000 -o "$scratch/spin.json"
+want 124 "$tgraph" --progress json run "$scratch/spin.json" -D cuda:0,1+cpu:1 --timeout 1500ms
+grep -q '"devices": \[{"device": "cpu", "busy": .*}, {"device": "cuda:0", "busy": .*}, {"device": "cuda:1", "busy": ' "$scratch/err" ||
+    complain "progress does not tell how busy devices are: $(head -c 300 "$scratch/err")"
 
 # ---- the first task that writes NaN ---------------------------------------------------------
 # Branch b meets a factor of its own in step "bad[b]": the first in program order is neither the first to be ready nor

@@ -38,7 +38,7 @@ for graph in "$graphs"/*.json; do
     has out 'lower bound'
     want 0 --format json report "$scratch/$name.tgr" --by kernel,device,task,link
     is_json "$scratch/out"
-    for type in svg dot chrome pftrace csv json; do
+    for type in svg dot chrome pftrace csv json html; do
         want 0 export "$scratch/$name.tgr" -t $type -o "$scratch/picture.$type"
     done
     is_json "$scratch/picture.chrome"
@@ -66,6 +66,14 @@ has err 'did you mean "gemm[5,4,3]"?'
 want 2 report "$record" --by weather
 want 0 report "$record" "$scratch/saxpy.tgr"
 [ "$(grep -c '  makespan' "$scratch/out")" = 2 ] || complain 'two records are not both reported'
+
+want 0 report "$record" --html "$scratch/c.html"
+cmp -s "$scratch/c.html" <("$TGRAPH" export "$record" -t html) || complain 'report --html and export -t html differ'
+grep -qF "content=\"default-src 'none'; script-src 'sha256-" "$scratch/c.html" || complain 'the page has no policy'
+grep -qE '(src|href)=|https?://|url\(|@import|import\(|XMLHttp|fetch\(|WebSocket' "$scratch/c.html" && complain 'the page asks for something'
+want 2 report "$record" "$record" --html "$scratch/no.html"
+want 2 report "$record" --by task --html "$scratch/no.html"
+[ -e "$scratch/no.html" ] && complain 'a page was written after all'
 
 # Rounds of bodies are tasks like others.
 cat >"$scratch/loop.json" <<'END'
@@ -118,11 +126,29 @@ want 0 export "$record" -t csv
 [ "$(wc -l <"$scratch/out")" = 57 ] || complain 'csv does not have a line for each task'
 want 2 export "$record" -t mermaid
 want 2 export "$record" --focus 'potrf[0]'
+want 2 export "$record" --view graph
+want 2 export "$record" --view memory -t png -o "$scratch/no.png"
+want 2 export "$record" --view types -t csv
+want 2 export "$graphs/cholesky.json" --view gantt -t svg
+for view in gantt memory; do
+    want 0 export "$record" --view $view -t svg -o "$scratch/$view.svg"
+    grep -qF '</svg>' "$scratch/$view.svg" || complain "--view $view is no picture"
+done
+grep -qF 'host memory' "$scratch/memory.svg" || complain 'the picture of memory has none'
+want 0 export "$record" --view types -t dot
+has out '% of the critical path'
+want 0 export "$record" --view devices -t dot
+has out 'cpu:0\n'
 want 2 export "$graphs/cholesky.json" -t pftrace
 want 0 export "$record" -t dot --max-nodes 10
 has err '10 of 56'
 if command -v dot >/dev/null; then
     want 0 export "$record" -o "$scratch/c.png"
+    for view in schedule types devices; do
+        want 0 export "$record" --view $view -o "$scratch/$view.pdf"
+        [ "$(head -c 5 "$scratch/$view.pdf")" = %PDF- ] || complain "--view $view is no PDF"
+        want 0 export "$record" --view $view -o "$scratch/$view.svg"
+    done
     want 0 export "$record" -t dot -o "$scratch/c.dot"
     [ "$(dot -Tplain "$scratch/c.dot" 2>"$scratch/err" | grep -c '^node t')" = 56 ] || complain 'Graphviz does not draw every task'
     [ -s "$scratch/err" ] && complain "Graphviz complains: $(head -c 300 "$scratch/err")"
@@ -148,11 +174,25 @@ assert m["to_device_bytes"] == sum(l["moved_bytes"] for l in links if l["from"] 
 assert m["peer_bytes"] == sum(l["moved_bytes"] for l in links if "host" not in (l["from"], l["to"]))
 END
 fi
+want 0 export "$scratch/d.tgr" --view devices -t dot
+has out 'node1 -> node2'
 want 0 export "$scratch/d.tgr" -t dot
 has out 'label="cuda:1";'
 has out ' KiB"];'
 want 0 why "$scratch/d.tgr" 'potrf[0]'
+has out 'placed            on cuda:0, where what it writes lives'
 has out 'copy              A tile 0, 128 KiB, host -> cuda:'
+
+# Devices are chosen by estimates where nothing else decides, and the record keeps them.
+"$TGRAPH" gen random --tasks 60 --kernel hash -o "$scratch/hash.json"
+on_devices run "$scratch/hash.json" -D cuda:0,1+cpu:1 --record "$scratch/hash.tgr"
+want 0 why "$scratch/hash.tgr" 't[40]'
+grep -qE '^  placed .* on cuda:[01], where it was to be done first: .* of work placed there \+ .* of copies$' "$scratch/out" ||
+    complain "no estimate of where it is placed: $(cat "$scratch/out")"
+grep -qE '^  rejected .* on cuda:[01]: .* of work placed there \+ .* of copies$' "$scratch/out" || complain 'the other device is not named'
+want 0 --format json why "$scratch/hash.tgr" 't[40]'
+is_json "$scratch/out"
+has out '"estimate_ns"'
 
 # ---- what is no record ------------------------------------------------------------------------
 head -c 3000 "$record" >"$scratch/cut.tgr"

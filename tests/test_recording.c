@@ -7,12 +7,14 @@
 
 #include <cmocka.h>
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "io/recording.h"
+#include "io/recording_memory.h"
 #include "io/schedule.h"
 #include "tests/hostile.h"
 
@@ -29,7 +31,7 @@ static struct tgi_recording make_recording(const struct tg_graph *g)
     assert_non_null(spans);
     for (uint32_t t = 0; t < g->n_tasks; t++)
         spans[t] = (struct tgi_span){.start_ns = t * 1000, .end_ns = t * 1000 + 300 + t % 7, .worker = t % 3,
-                                     .attempts = 1, .state = TG_TASK_DONE, .is_stolen = t % 2};
+                                     .attempts = 1, .state = TG_TASK_DONE, .victim = (uint16_t)(t % 2 ? 1 + (t + 1) % 3 : 0)};
     struct tgi_recorded what = {.graph = g, .spans = spans, .n_workers = 3, .makespan_ns = g->n_tasks * 1000,
                                 .policy = "steal", .outcome = "ok"};
     assert_int_equal(tgi_recording_create(&what, &r, &err), 0);
@@ -82,6 +84,9 @@ static void assert_same(const struct tgi_recording *a, const struct tgi_recordin
     SAME(preds);
     SAME(transfers);
     SAME(buffers);
+    SAME(steals);
+    SAME(places);
+    SAME(memory);
 #undef SAME
 }
 
@@ -95,6 +100,7 @@ static void a_file_gives_the_record_back(void **state)
     assert_non_null(r.transfers); /* room for one */
     r.transfers[0] = (struct tgi_recording_transfer){4096, 1, 2, 0, 0, 0, 0, 3, 0};
     r.n_transfers = 1;
+    assert_true(r.n_steals > 0 && r.n_memory > 0);
     char *data = bytes_of(&r, &size);
     assert_int_equal(read_bytes(data, size, &again), 0);
     assert_false(again.is_cut);
@@ -283,6 +289,27 @@ static void references_out_of_the_record_are_refused(void **state)
     WRONG(r.lanes[0].device, 0);
     WRONG(r.head.name, UINT32_MAX);
     WRONG(r.head.n_workers, 1000);
+    WRONG(r.steals[1].task, (uint32_t)r.n_tasks);
+    WRONG(r.steals[1].task, r.steals[0].task);
+    WRONG(r.steals[1].victim, (uint32_t)r.n_lanes);
+    WRONG(r.memory[0].at_ns, r.memory[1].at_ns + 1);
+    WRONG(r.memory[0].node, 1);
+    struct tgi_recording_device device = {.kind = 0};
+    r.devices[0] = device; /* room for one */
+    r.n_devices = 1;
+    r.places[0] = (struct tgi_recording_place){1, 2, 3, 1, TGI_WEIGHED_ESTIMATE, 0};
+    r.n_places = 1;
+    char *good = bytes_of(&r, &size);
+    assert_int_equal(read_bytes(good, size, &odd), 0);
+    assert_same(&r, &odd);
+    free(good);
+    tgi_recording_fini(&odd);
+    WRONG(r.places[0].task, (uint32_t)r.n_tasks);
+    WRONG(r.places[0].node, 2);
+    WRONG(r.places[0].node, 0);
+    WRONG(r.places[0].busy_ns, -1);
+    WRONG(r.places[0].move_ns, NAN);
+    r.n_places = r.n_devices = 0;
     WRONG(r.strings[r.n_strings - 1], 'x');
     WRONG(r.strings[0], 'x');
 #undef WRONG
@@ -392,6 +419,104 @@ static const char loops[] =
     "   { \"id\": \"inner\", \"after\": [ \"a\" ], \"repeat\": 2, \"do\": [ { \"id\": \"b\", \"kernel\": \"spin\", \"args\": { \"us\": 10 } } ] } ] },"
     " { \"id\": \"after\", \"after\": [ \"outer\" ], \"kernel\": \"spin\", \"args\": { \"us\": 20 } } ] }";
 
+/* What 0.1.0 wrote, of a run on two devices, before there were steals, places and memory. */
+static void a_record_of_an_older_version_is_read(void **state)
+{
+    struct tgi_recording r;
+    uint32_t n, victim, task;
+    (void)state;
+    assert_int_equal(tgi_recording_read("tests/records/0.1.0.tgr", &r, &err), 0);
+    assert_false(r.is_cut);
+    assert_int_equal(r.n_tasks, 10);
+    assert_int_equal(r.n_devices, 2);
+    assert_string_equal(tgi_recording_string(&r, r.devices[1].name), "stand-in 1");
+    assert_true(r.devices[1].peak_bytes > 0 && r.devices[1].flop_per_s == 0);
+    assert_true(r.n_transfers > 0 && r.n_steals == 0 && r.n_places == 0 && r.n_memory == 0);
+    task = tgi_recording_find(&r, "potrf[2]", NULL);
+    assert_int_equal(task, 9);
+    assert_false(tgi_recording_victim(&r, task, &victim));
+    tgi_recording_places(&r, task, &n);
+    assert_int_equal(n, 0);
+    tgi_recording_fini(&r);
+}
+
+static void who_was_robbed_is_kept(void **state)
+{
+    struct tgi_recording r = make_hostile();
+    uint32_t victim;
+    (void)state;
+    for (uint32_t t = 0; t < r.n_tasks; t++) {
+        assert_int_equal(tgi_recording_victim(&r, t, &victim), t % 2);
+        assert_int_equal(victim, t % 2 ? (t + 1) % 3 : TG_NONE);
+    }
+    tgi_recording_fini(&r);
+}
+
+/* Chain of n tasks, each writing its own tile of 64 bytes and reading the one before: two are in use at any time. */
+static struct tgi_recording make_chain(uint32_t n)
+{
+    struct tg_graph *g;
+    struct tg_buffer_spec buffer = TG_BUFFER_SPEC_INIT;
+    struct tg_task_spec task = TG_TASK_SPEC_INIT;
+    tg_buffer_id x;
+    assert_int_equal(tg_graph_create("chain", &g, &err), 0);
+    buffer.name = "x";
+    buffer.dtype = TG_F64;
+    buffer.n_dims = 1;
+    buffer.shape[0] = 8;
+    buffer.n_tile_dims = 1;
+    buffer.tiles[0] = n + 1;
+    buffer.init = TG_INIT_ZERO;
+    assert_int_equal(tg_graph_add_buffer(g, &buffer, &x, &err), 0);
+    task.kind = TG_TASK_COPY;
+    for (uint32_t t = 0; t < n; t++) {
+        struct tg_arg args[] = {tg_arg_tile(x, t + 1), tg_arg_tile(x, t)};
+        task.args = args;
+        task.n_args = 2;
+        assert_int_equal(tg_graph_add_task(g, &task, NULL, &err), 0);
+    }
+    assert_int_equal(tg_graph_freeze(g, &err), 0);
+    struct tgi_recording r = make_recording(g);
+    tg_graph_destroy(g);
+    return r;
+}
+
+static void memory_is_what_tasks_use(void **state)
+{
+    struct tgi_recording r = make_chain(4);
+    (void)state;
+    /* Task t takes t * 1000 .. + 300 + t % 7; tile t is in use from task t - 1 to task t. */
+    static const struct {
+        uint64_t at_ns, bytes;
+    } expected[] = {{0, 128},   {300, 64},   {1000, 128}, {1301, 64}, {2000, 128},
+                    {2302, 64}, {3000, 128}, {3303, 0}};
+    assert_int_equal(r.n_memory, 8);
+    for (uint32_t i = 0; i < 8; i++) {
+        assert_int_equal(r.memory[i].at_ns, expected[i].at_ns);
+        assert_int_equal(r.memory[i].bytes, expected[i].bytes);
+        assert_int_equal(r.memory[i].node, 0);
+    }
+    tgi_recording_fini(&r);
+}
+
+static void many_changes_of_memory_become_few_samples(void **state)
+{
+    struct tgi_recording r = make_chain(20000), again;
+    size_t size;
+    (void)state;
+    assert_in_range(r.n_memory, TGI_MOST_MEMORY_SAMPLES / 2, TGI_MOST_MEMORY_SAMPLES);
+    for (uint64_t i = 0; i < r.n_memory; i++) {
+        assert_true(i == 0 || r.memory[i].at_ns > r.memory[i - 1].at_ns);
+        assert_int_equal(r.memory[i].bytes, 128); /* the most of each stretch */
+    }
+    char *data = bytes_of(&r, &size);
+    assert_int_equal(read_bytes(data, size, &again), 0);
+    assert_same(&r, &again);
+    free(data);
+    tgi_recording_fini(&again);
+    tgi_recording_fini(&r);
+}
+
 static void rounds_of_bodies_are_part_of_the_graph(void **state)
 {
     struct tg_graph *g;
@@ -483,6 +608,10 @@ int main(void)
         cmocka_unit_test(made_up_counts_allocate_nothing),
         cmocka_unit_test(references_out_of_the_record_are_refused),
         cmocka_unit_test(unknown_fields_and_sections_are_passed_over),
+        cmocka_unit_test(a_record_of_an_older_version_is_read),
+        cmocka_unit_test(who_was_robbed_is_kept),
+        cmocka_unit_test(memory_is_what_tasks_use),
+        cmocka_unit_test(many_changes_of_memory_become_few_samples),
         cmocka_unit_test(rounds_of_bodies_are_part_of_the_graph),
     };
     return cmocka_run_group_tests(tests, make_path, remove_path);

@@ -35,6 +35,7 @@ static void spans_agree_with_the_order_of_the_graph(void **state)
                     assert_true(spans[t].worker < n_workers);
                     assert_int_equal(spans[t].state, TG_TASK_DONE);
                     assert_int_equal(spans[t].attempts, 1);
+                    assert_true(spans[t].victim <= n_workers && spans[t].victim != 1 + spans[t].worker);
                     for (uint32_t k = g->nodes[t].succ; k < g->nodes[t + 1].succ; k++) {
                         assert_true(spans[g->succ[k]].start_ns >= spans[t].end_ns);
                         assert_true(spans[g->succ[k]].ready_ns >= spans[t].end_ns);
@@ -48,10 +49,10 @@ static void spans_agree_with_the_order_of_the_graph(void **state)
                     n_steals += stats[w].n_steals;
                 }
                 for (uint32_t t = 0; t < g->n_tasks; t++)
-                    n_stolen += spans[t].is_stolen;
+                    n_stolen += spans[t].victim > 0;
                 for (const struct tgi_round *r = tgi_run_rounds(run)->first; r; r = r->next)
                     for (uint32_t t = 0; t < r->graph->n_tasks; t++)
-                        n_stolen += r->spans[t].is_stolen;
+                        n_stolen += r->spans[t].victim > 0;
                 assert_true(n_stolen <= n_steals && (!options.is_deterministic || n_stolen == 0));
                 n_stolen_of_all += n_stolen;
                 n_steals_of_all += n_steals;

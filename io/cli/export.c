@@ -26,7 +26,7 @@ struct job {
 /* The form by extension; NULL: none that is known. */
 static const char *type_of(const char *path)
 {
-    static const char *const types[] = {"dot", "svg", "png", "pdf", "json", "jsonl", "pftrace", "csv"};
+    static const char *const types[] = {"dot", "svg", "png", "pdf", "json", "jsonl", "html", "pftrace", "csv"};
     const char *dot = path ? strrchr(path, '.') : NULL;
     if (!dot)
         return NULL;
@@ -51,6 +51,8 @@ static int choose_view(struct job *job)
         for (uint32_t t = 0; t < job->graph->n_tasks; t++)
             n_nodes += job->picture.shown[t];
     }
+    if (strcmp(view, "auto") != 0 && strcmp(view, "graph") != 0 && strcmp(view, "types") != 0)
+        return tgi_cli_usage(cli, "--view %s is there for records of runs (run --record), and \"%s\" is none", view, cli->operands[0]);
     if (strcmp(view, "types") == 0) {
         job->picture.view = TGI_VIEW_TYPES;
     } else if (strcmp(view, "auto") == 0 && n_nodes > max_nodes) {
@@ -178,7 +180,8 @@ int tgi_cli_export(struct tgi_cli *cli)
 
     if (tgi_recording_is_one(cli->operands[0]))
         return tgi_cli_export_recording(cli, job.type, job.path);
-    if (strcmp(job.type, "chrome") == 0 || strcmp(job.type, "pftrace") == 0 || strcmp(job.type, "csv") == 0)
+    if (strcmp(job.type, "chrome") == 0 || strcmp(job.type, "pftrace") == 0 || strcmp(job.type, "csv") == 0 ||
+        strcmp(job.type, "html") == 0)
         return tgi_cli_usage(cli, "--type %s is there for records of runs (run --record), and \"%s\" is none", job.type,
                              cli->operands[0]);
     struct tg_graph *graph;

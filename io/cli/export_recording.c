@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "io/cli/recording.h"
+#include "io/counter_chart.h"
 #include "io/gantt.h"
 #include "io/layout.h"
 #include "io/output.h"
@@ -12,9 +13,14 @@
 #define MAX_NODES 10000
 #define TIME_LIMIT_NS (20 * (uint64_t)1000000000)
 
+/* What of a record is drawn; by the names of --view. */
+enum view { GANTT, SCHEDULE, TYPES, DEVICES, MEMORY, N_VIEWS };
+static const char *const view_names[N_VIEWS] = {"gantt", "schedule", "types", "devices", "memory"};
+
 struct job {
     const struct tgi_cli *cli;
     const char *type;
+    enum view view;
     struct tgi_recording r;
     struct tgi_recording_paths paths;
     uint32_t n_shown; /* of DOT */
@@ -24,6 +30,10 @@ static bool is_type(const struct job *job, const char *type) { return strcmp(job
 
 static int write_dot(struct job *job, FILE *to, struct tg_error *err)
 {
+    if (job->view == TYPES)
+        return tgi_recording_write_types(&job->r, &job->paths, to, err);
+    if (job->view == DEVICES)
+        return tgi_recording_write_devices(&job->r, &job->paths, to, err);
     uint32_t max_nodes = (uint32_t)tgi_cli_int(job->cli, "max-nodes", MAX_NODES);
     return tgi_recording_write_dot(&job->r, &job->paths, max_nodes, to, &job->n_shown, err);
 }
@@ -50,14 +60,18 @@ static int write_laid_out(struct job *job, FILE *to, struct tg_error *err)
 
 static int write_as(struct job *job, FILE *to, struct tg_error *err)
 {
-    if (is_type(job, "svg"))
+    if (job->view == GANTT)
         return tgi_gantt_write(&job->r, to, err);
+    if (job->view == MEMORY)
+        return tgi_counter_chart_write(&job->r, to, err);
     if (is_type(job, "dot"))
         return write_dot(job, to, err);
     if (is_type(job, "chrome"))
         return tgi_recording_write_chrome(&job->r, &job->paths, to, err);
     if (is_type(job, "pftrace"))
         return tgi_recording_write_perfetto(&job->r, &job->paths, to, err);
+    if (is_type(job, "html"))
+        return tgi_recording_write_html(&job->r, &job->paths, to, err);
     if (is_type(job, "csv"))
         return tgi_recording_write_csv(&job->r, &job->paths, to, err);
     if (is_type(job, "json"))
@@ -92,18 +106,44 @@ static int export_to(struct job *job, const char *path)
     return 0;
 }
 
+static bool is_picture(const struct job *job)
+{
+    return is_type(job, "dot") || is_type(job, "svg") || is_type(job, "png") || is_type(job, "pdf");
+}
+
+/* Gantt charts and memory we draw ourselves; the others are DOT text, in any form that Graphviz makes of it. */
+static int choose_view(struct job *job)
+{
+    const char *name = tgi_cli_text(job->cli, "view", "auto");
+    bool is_svg = is_type(job, "svg");
+    job->view = is_svg ? GANTT : is_picture(job) ? SCHEDULE : N_VIEWS;
+    if (strcmp(name, "auto") == 0)
+        return 0;
+    if (!is_picture(job))
+        return tgi_cli_usage(job->cli, "--view is there for pictures, and --type %s is none", job->type);
+    for (job->view = GANTT; job->view < N_VIEWS && strcmp(view_names[job->view], name) != 0;)
+        job->view++;
+    if (job->view == N_VIEWS)
+        return tgi_cli_usage(job->cli, "--view %s is there for graphs, and \"%s\" is the record of a run", name, job->cli->operands[0]);
+    if ((job->view == GANTT || job->view == MEMORY) && !is_svg)
+        return tgi_cli_usage(job->cli, "--view %s is drawn as svg only; --view schedule is there as dot, svg, png and pdf", name);
+    return 0;
+}
+
 int tgi_cli_export_recording(const struct tgi_cli *cli, const char *type, const char *path)
 {
     struct job job = {.cli = cli, .type = type};
     bool is_binary = is_type(&job, "png") || is_type(&job, "pdf") || is_type(&job, "pftrace");
     if (is_type(&job, "mermaid") || is_type(&job, "jsonl"))
         return tgi_cli_usage(cli, "--type %s is there for graphs, and \"%s\" is the record of a run", type, cli->operands[0]);
-    if (tgi_cli_has(cli, "focus") || tgi_cli_has(cli, "view") || tgi_cli_has(cli, "group"))
-        return tgi_cli_usage(cli, "--focus, --view and --group are there for graphs, and \"%s\" is the record of a run",
+    if (tgi_cli_has(cli, "focus") || tgi_cli_has(cli, "group"))
+        return tgi_cli_usage(cli, "--focus and --group are there for graphs, and \"%s\" is the record of a run",
                              cli->operands[0]);
     if (is_binary && (!path || strcmp(path, "-") == 0) && isatty(STDOUT_FILENO))
         return tgi_cli_usage(cli, "a %s does not belong on a terminal; use -o FILE", type);
-    int rc = tgi_cli_read_recording(cli, cli->operands[0], &job.r, &job.paths);
+    int rc = choose_view(&job);
+    if (rc == 0)
+        rc = tgi_cli_read_recording(cli, cli->operands[0], &job.r, &job.paths);
     if (rc)
         return rc;
     rc = export_to(&job, path);

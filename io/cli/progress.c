@@ -12,6 +12,7 @@
 
 #include "graph/model.h"
 #include "io/units.h"
+#include "mem/device.h"
 #include "sched/record.h"
 
 #define SILENT_NS 500000000u     /* what is over by then needs no bar */
@@ -24,7 +25,9 @@ enum form { NONE, BAR, PLAIN, JSON };
 struct tgi_cli_progress {
     enum form form;
     const struct tg_runtime *runtime;
-    bool has_busy;              /* workers' times are counted */
+    bool has_busy;              /* times at work are counted */
+    uint32_t n_devices;         /* beside CPUs; then their times before */
+    uint64_t device_before_ns[TGI_MAX_DEVICES];
     uint64_t n_total;           /* tasks; 0: not known in advance */
     uint64_t n_before, busy_before_ns, begin_ns;
     pthread_t thread;
@@ -38,6 +41,8 @@ struct view {
     uint64_t n_done, n_total, elapsed_ns;
     double tasks_per_s, eta_s;  /* eta below 0: unknown */
     double busy;                /* share of the workers' time; below 0: unknown */
+    uint32_t n_devices;         /* then of each device's */
+    double device_busy[TGI_MAX_DEVICES];
 };
 
 static atomic_bool is_bar_shown;
@@ -98,6 +103,8 @@ static uint64_t total_tasks(const struct tg_graph *g)
 
 /* ---- Showing ------------------------------------------------------------------------------*/
 
+static double share(double part, double whole) { return part < whole ? part / whole : 1; }
+
 static struct view look(const struct tgi_cli_progress *p)
 {
     struct view v = {.n_total = p->n_total, .eta_s = -1, .busy = -1};
@@ -112,9 +119,11 @@ static struct view look(const struct tgi_cli_progress *p)
     if (v.n_total && v.n_done)
         v.eta_s = (double)(v.n_total - v.n_done) / v.tasks_per_s;
     if (p->has_busy && v.n_done) {
-        v.busy = (double)(busy_ns - p->busy_before_ns) / (double)v.elapsed_ns / tg_runtime_n_workers(p->runtime);
-        v.busy = v.busy > 1 ? 1 : v.busy;
+        v.busy = share((double)(busy_ns - p->busy_before_ns) / tg_runtime_n_workers(p->runtime), (double)v.elapsed_ns);
+        v.n_devices = p->n_devices;
     }
+    for (uint32_t i = 0; i < v.n_devices; i++)
+        v.device_busy[i] = share((double)(tgi_runtime_device_busy_ns(p->runtime, i) - p->device_before_ns[i]), (double)v.elapsed_ns);
     return v;
 }
 
@@ -134,18 +143,20 @@ static int percent(const struct view *v)
     return (int)(100.0 * (double)v->n_done / (double)v->n_total);
 }
 
-static size_t append_eta(char *text, size_t size, size_t n, const char *before, const struct view *v)
+static size_t append_eta(char *text, size_t size, size_t n, const char *before, const struct tgi_cli_progress *p, const struct view *v)
 {
-    char eta[TGI_UNITS_SIZE];
+    char eta[TGI_UNITS_SIZE], name[64];
     if (v->eta_s >= 0)
         n = append(text, size, n, "%seta %s", before, tgi_format_time(v->eta_s * 1e9, eta, sizeof(eta)));
     if (v->busy >= 0)
         n = append(text, size, n, "%scpu %.0f %%", before, 100 * v->busy);
+    for (uint32_t i = 0; i < v->n_devices; i++)
+        n = append(text, size, n, "%s%s %.0f %%", before, tgi_runtime_device_name(p->runtime, i, name, sizeof(name)), 100 * v->device_busy[i]);
     return n;
 }
 
 /* "450 of 1,000 tasks (45 %), 1.20k tasks/s, eta 3.00 s, cpu 98 %" */
-static size_t append_figures(char *text, size_t size, size_t n, const struct view *v)
+static size_t append_figures(char *text, size_t size, size_t n, const struct tgi_cli_progress *p, const struct view *v)
 {
     char a[TGI_UNITS_SIZE], b[TGI_UNITS_SIZE];
     n = append(text, size, n, "%s", tgi_format_count(v->n_done, a, sizeof(a)));
@@ -155,10 +166,10 @@ static size_t append_figures(char *text, size_t size, size_t n, const struct vie
     if (v->n_total)
         n = append(text, size, n, " (%d %%)", percent(v));
     n = append(text, size, n, ", %s tasks/s", tgi_format_short(v->tasks_per_s, a, sizeof(a)));
-    return append_eta(text, size, n, ", ", v);
+    return append_eta(text, size, n, ", ", p, v);
 }
 
-static void show_bar(const struct view *v)
+static void show_bar(const struct tgi_cli_progress *p, const struct view *v)
 {
     char text[512];
     size_t n = 0, columns = 80;
@@ -173,7 +184,7 @@ static void show_bar(const struct view *v)
     }
     n = append(text, sizeof(text), n, "%s tasks  %s/s", tgi_format_count(v->n_done, done, sizeof(done)),
                tgi_format_short(v->tasks_per_s, rate, sizeof(rate)));
-    n = append_eta(text, sizeof(text), n, "  ", v);
+    n = append_eta(text, sizeof(text), n, "  ", p, v);
     if (n >= columns)
         n = columns - 1; /* a line that wraps could not be taken back */
     char line[sizeof(text) + 16];
@@ -182,18 +193,18 @@ static void show_bar(const struct view *v)
     (void)!write(STDERR_FILENO, line, (size_t)length);
 }
 
-static void show_plain(const struct view *v)
+static void show_plain(const struct tgi_cli_progress *p, const struct view *v)
 {
     char line[512];
     size_t n = append(line, sizeof(line), 0, "progress: ");
-    n = append_figures(line, sizeof(line), n, v);
+    n = append_figures(line, sizeof(line), n, p, v);
     n = append(line, sizeof(line), n, "\n");
     (void)!write(STDERR_FILENO, line, n);
 }
 
-static void show_json(const struct view *v)
+static void show_json(const struct tgi_cli_progress *p, const struct view *v)
 {
-    char line[512];
+    char line[2048], name[64];
     size_t n = append(line, sizeof(line), 0, "{\"progress\": {\"elapsed_ns\": %llu, \"done_tasks\": %llu",
                       (unsigned long long)v->elapsed_ns, (unsigned long long)v->n_done);
     if (v->n_total)
@@ -202,7 +213,12 @@ static void show_json(const struct view *v)
     if (v->eta_s >= 0)
         n = append(line, sizeof(line), n, ", \"eta_ns\": %.0f", v->eta_s * 1e9);
     if (v->busy >= 0)
-        n = append(line, sizeof(line), n, ", \"devices\": [{\"device\": \"cpu\", \"busy\": %.4f}]", v->busy);
+        n = append(line, sizeof(line), n, ", \"devices\": [{\"device\": \"cpu\", \"busy\": %.4f}", v->busy);
+    for (uint32_t i = 0; i < v->n_devices; i++)
+        n = append(line, sizeof(line), n, ", {\"device\": \"%s\", \"busy\": %.4f}",
+                   tgi_runtime_device_name(p->runtime, i, name, sizeof(name)), v->device_busy[i]);
+    if (v->busy >= 0)
+        n = append(line, sizeof(line), n, "]");
     n = append(line, sizeof(line), n, "}}\n");
     (void)!write(STDERR_FILENO, line, n);
 }
@@ -218,7 +234,7 @@ static void *watch(void *arg)
         if (p->is_ending || now_ns() < at)
             continue;
         struct view v = look(p);
-        (p->form == BAR ? show_bar : p->form == PLAIN ? show_plain : show_json)(&v);
+        (p->form == BAR ? show_bar : p->form == PLAIN ? show_plain : show_json)(p, &v);
         at = now_ns() + (p->form == BAR ? BAR_PERIOD_NS : LINE_PERIOD_NS);
     }
     pthread_mutex_unlock(&p->lock);
@@ -265,6 +281,9 @@ struct tgi_cli_progress *tgi_cli_progress_begin(const struct tgi_cli *cli, const
         p->runtime = runtime;
         p->has_busy = is_recorded;
         p->n_total = total_tasks(graph);
+        p->n_devices = tgi_runtime_n_devices(runtime);
+        for (uint32_t i = 0; i < p->n_devices; i++)
+            p->device_before_ns[i] = tgi_runtime_device_busy_ns(runtime, i);
         tgi_runtime_progress(runtime, &p->n_before, &p->busy_before_ns);
         p->begin_ns = now_ns();
     }

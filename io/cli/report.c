@@ -4,6 +4,8 @@
 
 #include "io/cli/recording.h"
 #include "io/json_out.h"
+#include "io/output.h"
+#include "io/recording_export.h"
 #include "io/recording_table.h"
 #include "io/units.h"
 #include "io/utf8.h"
@@ -322,6 +324,38 @@ static void put_record(const struct job *job, struct tgi_json *json)
     tgi_json_end(json);
 }
 
+/* ---- Page ---------------------------------------------------------------------------------*/
+
+static int write_page(const struct tgi_recording *r, const struct tgi_recording_paths *paths, const char *to, struct tg_error *err)
+{
+    struct tgi_output out;
+    int rc = tgi_output_open(&out, to, err);
+    if (rc)
+        return rc;
+    rc = tgi_recording_write_html(r, paths, out.file, err);
+    if (rc == 0)
+        rc = tgi_output_finish(&out, err);
+    tgi_output_abandon(&out);
+    return rc;
+}
+
+static int make_page(const struct tgi_cli *cli, const char *to)
+{
+    struct tgi_recording r;
+    struct tgi_recording_paths paths;
+    struct tg_error err;
+    if (cli->n_operands > 1 || tgi_cli_has(cli, "by") || tgi_cli_has(cli, "top") || cli->format == TGI_FORMAT_JSON)
+        return tgi_cli_usage(cli, "--html writes all of one record; it does not go with %s",
+                             cli->n_operands > 1 ? "several" : tgi_cli_has(cli, "by") ? "--by" : tgi_cli_has(cli, "top") ? "--top" : "--format json");
+    int rc = tgi_cli_read_recording(cli, cli->operands[0], &r, &paths);
+    if (rc)
+        return rc;
+    rc = write_page(&r, &paths, to, &err);
+    tgi_recording_paths_fini(&paths);
+    tgi_recording_fini(&r);
+    return rc ? tgi_cli_error(cli, &err) : 0;
+}
+
 /* ---- The whole ----------------------------------------------------------------------------*/
 
 /* json NULL: as text. */
@@ -352,9 +386,10 @@ int tgi_cli_report(struct tgi_cli *cli)
     struct job job = {.cli = cli, .top = (uint32_t)tgi_cli_int(cli, "top", TOP)};
     struct tgi_json json = tgi_json_begin(stdout, TGI_JSON_PRETTY);
     bool is_json = cli->format == TGI_FORMAT_JSON;
+    const char *page = tgi_cli_text(cli, "html", NULL);
     int worst = choose_tables(&job);
-    if (worst)
-        return worst;
+    if (worst || page)
+        return worst ? worst : make_page(cli, page);
     if (is_json) {
         tgi_json_object(&json, NULL);
         tgi_json_string(&json, "schema", "tgraph.report/1");

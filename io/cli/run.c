@@ -204,7 +204,7 @@ static bool execute_once(struct job *job, bool is_measured)
 {
     struct tg_run_stats stats;
     struct tgi_cli_progress *progress =
-        tgi_cli_progress_begin(job->cli, job->runtime, job->graph, job->options.is_recorded && job->n_devices == 0);
+        tgi_cli_progress_begin(job->cli, job->runtime, job->graph, job->options.is_recorded);
     job->status = tg_run_start(job->run, &job->err);
     if (job->status == 0)
         job->status = tg_run_wait(job->run, &job->err);

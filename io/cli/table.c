@@ -106,10 +106,10 @@ static const struct tgi_cli_option export_options[] = {
     PARAM,
     COUNTED_DEVICES,
     OUTPUT("write to FILE; its extension decides the form unless --type does"),
-    CHOICE("type", 't', "dot|svg|png|pdf|mermaid|json|jsonl|chrome|pftrace|csv",
-     "form of the output; the last three are of records"),
-    CHOICE("view", 0, "auto|graph|types", "every task, or a node for each kernel; auto: types above"
-     " --max-nodes"),
+    CHOICE("type", 't', "dot|svg|png|pdf|mermaid|json|jsonl|html|chrome|pftrace|csv",
+     "form of the output; the last four are of records"),
+    CHOICE("view", 0, "auto|graph|types|gantt|schedule|devices|memory", "of a graph: every task, or a node for each kernel;"
+     " auto: types above --max-nodes.  Of a record: types or the last four; auto: gantt as svg, else schedule"),
     CHOICE("group", 0, "none|kernel|prefix", "draw boxes around tasks of a kernel, or around a[..], b[..]"),
     RANGE("max-nodes", 0, "N", 1, 10000000, "aggregate graphs of more tasks; 1500 if not given, of"
      " schedules as dot 10000"),
@@ -173,6 +173,7 @@ static const struct tgi_cli_option report_options[] = {
     {"by", 0, TGI_CLI_TEXT, "WHAT,..", "which tables: kernel, device, task, link; kernel,device if not given",
      "kernel|device|task|link", 0, 0, false},
     RANGE("top", 0, "N", 1, 1000000, "rows of the tables of kernels and tasks; 12 if not given"),
+    VALUE("html", 0, FILE, "FILE", "write all of one record as a page for browsers, which needs no network"),
     END
 };
 
@@ -262,8 +263,10 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      " process that --time-limit bounds.  Graphs of more than --max-nodes tasks are drawn with a node for"
      " each kernel, and the picture says so.\n\n"
      "FILE may be the record of a run (run --record).  Its schedule is drawn as svg, time from left to right and a lane for each"
-     " worker and stream; dot has the same with positions, for Graphviz.  pftrace is for ui.perfetto.dev, chrome for"
-     " chrome://tracing, csv and json have a line for each task.",
+     " worker and stream; dot, png and pdf show the same with tasks as nodes, edges and"
+     " copies.  --view types and devices draw it smaller: kernels with what waits for what, memories or workers with what went between"
+     " them; --view memory draws memory over time, as svg.  pftrace is for ui.perfetto.dev, chrome for"
+     " chrome://tracing, csv and json have a line for each task, html is a page for browsers as of report --html.",
      "tgraph export graph.json -o graph.svg --critical-path  # a picture\n"
      "tgraph export graph.json -t dot | dot -Tpdf > graph.pdf  # through dot by hand\n"
      "tgraph export big.json -o part.svg --focus 'gemm[5,4,3]' --hops 2  # around one task\n"
@@ -322,7 +325,8 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      "Prints what a record that run --record wrote says: makespan and bounds, and tables by kernel, by device and lane, of the"
      " tasks that took longest, of what was moved between memories.",
      "tgraph report run.tgr  # where the time went\n"
-     "tgraph report run.tgr --by task --top 20  # the longest tasks, with their slack",
+     "tgraph report run.tgr --by task --top 20  # the longest tasks, with their slack\n"
+     "tgraph report run.tgr --html run.html  # all of it, for a browser",
      report_options, false},
     {"why", tgi_cli_why, "RECORD TASK", NULL, 2, 2, "say why a task started when it did",
      "Says when a task became ready and by whose end, what its lane did until it started, how long it took beside the others"

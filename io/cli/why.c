@@ -128,7 +128,63 @@ static void print_start(const struct job *job, uint32_t t)
     } else if (task->lane != TG_NONE) {
         printf("; the first of its lane");
     }
-    printf("%s\n", task->flags & TGI_RECORDED_STOLEN ? "; stolen from another worker" : "");
+    putchar('\n');
+}
+
+/* On CPUs nothing decides beforehand: the task lies in the queue of the worker that found it ready, until that or another
+ * one takes it. */
+static void print_stolen(const struct job *job, uint32_t t)
+{
+    const struct tgi_recording_task *task = &job->r.tasks[t];
+    char a[TGI_UNITS_SIZE];
+    uint32_t victim;
+    if (!(task->flags & TGI_RECORDED_STOLEN))
+        return;
+    printf("  stolen            ");
+    if (!tgi_recording_victim(&job->r, t, &victim)) {
+        printf("from another worker\n");
+        return;
+    }
+    print_lane(job, task->lane);
+    printf(" took it out of the queue of ");
+    if (victim == TG_NONE)
+        printf("the thread that submits to devices");
+    else
+        print_lane(job, victim);
+    printf(", %s after it was ready\n", tgi_format_time((double)queued_ns(&job->r, t), a, sizeof(a)));
+}
+
+static void print_estimate(const struct job *job, const char *title, const struct tgi_recording_place *p, const char *reason)
+{
+    char node[64], sum[TGI_UNITS_SIZE], busy[TGI_UNITS_SIZE], move[TGI_UNITS_SIZE];
+    printf("  %-8s %9s   on ", title, tgi_format_time(p->busy_ns + p->move_ns, sum, sizeof(sum)));
+    tgi_utf8_print(stdout, tgi_recording_node_name(&job->r, p->node, node, sizeof(node)));
+    printf("%s%s: %s of work placed there + %s of copies\n", reason[0] ? ", " : "", reason,
+           tgi_format_time(p->busy_ns, busy, sizeof(busy)), tgi_format_time(p->move_ns, move, sizeof(move)));
+}
+
+static void print_places(const struct job *job, uint32_t t)
+{
+    const struct tgi_recording *r = &job->r;
+    uint32_t n, lane = r->tasks[t].lane;
+    const struct tgi_recording_place *places = tgi_recording_places(r, t, &n);
+    char node[64];
+    if (n == 0)
+        return;
+    if (n > 1) {
+        print_estimate(job, "placed", &places[0], tgi_recording_reason(places[0].reason));
+    } else {
+        printf("  placed            on ");
+        tgi_utf8_print(stdout, tgi_recording_node_name(r, places[0].node, node, sizeof(node)));
+        printf(", %s\n", tgi_recording_reason(places[0].reason));
+    }
+    for (uint32_t i = 1; i < n; i++)
+        print_estimate(job, "rejected", &places[i], "");
+    if (lane == TG_NONE || r->lanes[lane].device == TG_NONE || r->lanes[lane].device + 1 == places[0].node)
+        return;
+    printf("  moved             ");
+    tgi_utf8_print(stdout, tgi_recording_node_name(r, r->lanes[lane].device + 1, node, sizeof(node)));
+    printf(" took it over, having run dry\n");
 }
 
 static void print_copies(const struct job *job, uint32_t t)
@@ -212,6 +268,8 @@ static void print_text(const struct job *job, uint32_t t)
     print_ready(job, t);
     if (tgi_recording_ran(&job->r, t)) {
         print_start(job, t);
+        print_stolen(job, t);
+        print_places(job, t);
         print_copies(job, t);
         print_end(job, t);
         print_slack(job, t);
@@ -265,6 +323,35 @@ static void put_copies(const struct job *job, struct tgi_json *json, uint32_t t)
     tgi_json_end(json);
 }
 
+static void put_places(const struct job *job, struct tgi_json *json, uint32_t t)
+{
+    uint32_t n;
+    const struct tgi_recording_place *places = tgi_recording_places(&job->r, t, &n);
+    char node[64];
+    tgi_json_array(json, "places"); /* the first is the one it got */
+    for (uint32_t i = 0; i < n; i++) {
+        tgi_json_flat_object(json, NULL);
+        tgi_json_string(json, "device", tgi_recording_node_name(&job->r, places[i].node, node, sizeof(node)));
+        tgi_json_string(json, "reason", i == 0 ? tgi_recording_reason(places[i].reason) : NULL);
+        if (n > 1) {
+            tgi_json_double(json, "estimate_ns", places[i].busy_ns + places[i].move_ns);
+            tgi_json_double(json, "busy_ns", places[i].busy_ns);
+            tgi_json_double(json, "move_ns", places[i].move_ns);
+        }
+        tgi_json_end(json);
+    }
+    tgi_json_end(json);
+}
+
+static void put_victim(const struct job *job, struct tgi_json *json, uint32_t t)
+{
+    uint32_t victim;
+    char lane[64];
+    if (tgi_recording_victim(&job->r, t, &victim))
+        tgi_json_string(json, "stolen_from",
+                        victim == TG_NONE ? "submitter" : tgi_recording_lane_name(&job->r, victim, lane, sizeof(lane)));
+}
+
 static void print_json(const struct job *job, uint32_t t)
 {
     struct tgi_json json = tgi_json_begin(stdout, TGI_JSON_PRETTY);
@@ -275,10 +362,12 @@ static void print_json(const struct job *job, uint32_t t)
     tgi_json_uint(&json, "n_preds", job->r.tasks[t].n_preds);
     tgi_json_uint(&json, "attempts", job->r.tasks[t].attempts);
     tgi_json_bool(&json, "is_stolen", job->r.tasks[t].flags & TGI_RECORDED_STOLEN);
+    put_victim(job, &json, t);
     tgi_json_uint(&json, "lane_busy_ns", q.busy_ns); /* of queued_ns */
     put_name(job, &json, "before_on_lane", q.last);
     tgi_json_uint(&json, "critical_path_ns", job->paths.critical_ns);
     put_copies(job, &json, t);
+    put_places(job, &json, t);
     if (tgi_cli_has(job->cli, "chain")) {
         uint32_t n = 0;
         tgi_json_array(&json, "chain");
