@@ -76,7 +76,7 @@ static int this_machine(struct tgi_machine *m, struct tg_error *err)
 {
     struct tgi_topology *topology;
     struct tgi_machine cpus;
-    struct tgi_machine_change gpus = {0, 1, 1};
+    struct tgi_machine_change gpus = {0, 1, 1, 0};
     int rc = tgi_topology_open(NULL, &topology, err);
     if (rc)
         return rc;
@@ -100,7 +100,7 @@ static int make_machines(struct job *job, struct tg_error *err)
         return rc;
     for (uint32_t i = 0; rc == 0 && i < job->n_cases; i++) {
         struct tgi_machine_change change = {job->cases[i].n_gpus, tgi_cli_float(job->cli, "link-speed", 1),
-                                            tgi_cli_float(job->cli, "memory-speed", 1)};
+                                            tgi_cli_float(job->cli, "memory-speed", 1), 0};
         rc = tgi_machine_change(&base, &change, &job->cases[i].machine, err);
     }
     tgi_machine_fini(&base);
@@ -216,7 +216,7 @@ static void print_times(const struct machine_case *c)
     const struct {
         const char *what;
         uint64_t n;
-    } from[] = {{"measured", w->n_measured}, {"declared", w->n_declared}, {"by roofline", w->n_roofline},
+    } from[] = {{"measured", w->n_measured}, {"between measured sizes", w->n_fitted}, {"declared", w->n_declared}, {"by roofline", w->n_roofline},
                 {"by size of arguments", w->n_sized}};
     char text[TGI_UNITS_SIZE];
     printf("  times of tasks:");
@@ -424,6 +424,7 @@ static void put_case(const struct job *job, const struct machine_case *c, struct
         tgi_json_uint(json, "gpus", c->n_gpus);
     tgi_json_flat_object(json, "times");
     tgi_json_uint(json, "measured", c->workload->n_measured);
+    tgi_json_uint(json, "fitted", c->workload->n_fitted);
     tgi_json_uint(json, "declared", c->workload->n_declared);
     tgi_json_uint(json, "roofline", c->workload->n_roofline);
     tgi_json_uint(json, "argument_size", c->workload->n_sized);
