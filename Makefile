@@ -15,7 +15,8 @@ SOVERSION := 0
 GRAPH_SRC := arena.c args.c block.c body.c cost.c cycle.c dtype.c error.c expr.c freeze.c gate.c graph.c infer.c \
              kernel_cache.c names.c op.c place.c race.c scalar.c sha256.c space.c task.c
 MEM_SRC := hostops.c order.c pool.c replica.c store.c
-SCHED_SRC := backend.c bounds.c control.c cpu_module.c finite.c futex.c header_text.c instance.c least_moved.c \
+SCHED_SRC := backend.c bounds.c calibrate.c calibrate_builtins.c calibrate_devices.c calibrate_kernels.c \
+             calibrate_memory.c control.c cpu_module.c finite.c futex.c header_text.c instance.c least_moved.c \
              machine.c offload.c offload_balance.c offload_collective.c offload_run.c offload_stream.c \
              offload_submit.c parking.c placement.c plan.c policy.c policy_list.c policy_steal.c process.c ready.c \
              record.c resolve.c run.c runtime.c sample.c serial.c share.c simulate.c spawn.c task.c timing.c \
@@ -35,9 +36,9 @@ IO_SRC := critical_path.c diagnostic.c dot.c fmt.c foreign.c gantt.c gen.c gen_l
           recording_paths.c recording_perfetto.c recording_rows.c recording_table.c report.c results.c schedule.c \
           schema.c source.c templates.c text.c units.c utf8.c verify.c workflow.c workflow_order.c \
           workflow_write.c write_json.c
-CLI_SRC := cache.c check.c completion.c crash.c device_choice.c devices.c diff.c diff_graph.c doctor.c expand.c \
+CLI_SRC := cache.c calibrate.c check.c completion.c crash.c device_choice.c devices.c diff.c diff_graph.c doctor.c expand.c \
            explain.c explanations.c export.c export_recording.c fmt.c gen.c help.c import.c init.c interrupt.c \
-           load.c main.c message.c options.c plan.c progress.c recording.c report.c results.c run.c schema.c \
+           load.c machine_choice.c main.c message.c options.c plan.c progress.c recording.c report.c results.c run.c schema.c \
            table.c why.c
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
 TESTS := alloc block cli cpu_module dense deque diagnostic dot driver examples expr fmt gen graph hostops import infer \
@@ -370,7 +371,7 @@ bench:
 
 # ---- Installation ---------------------------------------------------------------------------
 
-SUBCOMMANDS := run plan check expand export gen import fmt init devices doctor explain report why diff schema cache \
+SUBCOMMANDS := run plan calibrate check expand export gen import fmt init devices doctor explain report why diff schema cache \
                completion
 root := $(DESTDIR)
 INSTALLED := $(bindir)/tgraph $(includedir)/tgraph.h $(libdir)/libtgraph.a $(libdir)/libtgraph.so \

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/cli/device_choice.h"
+#include "io/cli/machine_choice.h"
 #include "io/json_out.h"
 #include "io/machine_json.h"
 #include "io/output.h"
@@ -72,30 +72,10 @@ static int read_gpus(struct job *job)
 
 /* ---- Machines -----------------------------------------------------------------------------*/
 
-static int this_machine(struct tgi_machine *m, struct tg_error *err)
-{
-    struct tgi_topology *topology;
-    struct tgi_machine cpus;
-    struct tgi_machine_change gpus = {0, 1, 1, 0};
-    int rc = tgi_topology_open(NULL, &topology, err);
-    if (rc)
-        return rc;
-    rc = tgi_machine_init_cpus(&cpus, topology, err);
-    tgi_topology_close(topology);
-    if (rc)
-        return rc;
-    if (tgi_cuda_count(&gpus.n_gpus, NULL))
-        gpus.n_gpus = 0;
-    rc = tgi_machine_change(&cpus, &gpus, m, err);
-    tgi_machine_fini(&cpus);
-    return rc;
-}
-
 static int make_machines(struct job *job, struct tg_error *err)
 {
-    const char *path = tgi_cli_text(job->cli, "machine", NULL);
     struct tgi_machine base;
-    int rc = path ? tgi_machine_read(&base, path, err) : this_machine(&base, err);
+    int rc = tgi_cli_machine(job->cli, &base, err);
     if (rc)
         return rc;
     for (uint32_t i = 0; rc == 0 && i < job->n_cases; i++) {

@@ -79,6 +79,19 @@ static const struct tgi_cli_option plan_options[] = {
     END
 };
 
+static const struct tgi_cli_option calibrate_options[] = {
+    SWITCH("quick", 0, "fewer sizes and repetitions: seconds instead of a minute"),
+    LIST("kernels", 0, FILE, "FILE", "measure the kernels and sizes that the graph in FILE uses, by running it"),
+    PARAM,
+    DEVICES("devices to measure, as for run; all there are if not given"),
+    OUTPUT("write the machine file"),
+    VALUE("check", 0, FILE, "FILE", "compare with what FILE says; exit with 1 if a figure differs by more than --threshold"),
+    VALUE("threshold", 0, TEXT, "PERCENT", "of --check: differences that are smaller are none; 25% if not given"),
+    MAX_FILE,
+    PLUGINS,
+    END
+};
+
 static const struct tgi_cli_option check_options[] = {
     PARAM,
     COUNTED_DEVICES,
@@ -240,6 +253,18 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      "tgraph plan graph.json --gpus 1,2,4,8  # what if there were more GPUs\n"
      "tgraph plan graph.json --save-machine node.json  # a machine file to edit and plan for",
      plan_options, false},
+    {"calibrate", tgi_cli_calibrate, "", NULL, 0, 0, "measure this machine for plans and predictions",
+     "Measures what plans are made from, and writes it to a machine file: bandwidth of each NUMA node, from one thread and from"
+     " all; what a task, an allocation and an event cost; for GPUs latency and bandwidth of links by size, one at a time and all at"
+     " once, memory and launches; and how long kernels take, alone and beside others.\n\n"
+     "Without --kernels those are built-in kernels of usual sizes; sizes between them are interpolated.  With --kernels they are"
+     " those of a graph, which is run several times: -p can make it smaller, as what counts are kernels and the sizes of their"
+     " arguments.\n\n"
+     "Figures are medians, with outliers set aside.  Nothing else should be at work on the machine meanwhile.",
+     "tgraph calibrate -o machine.json  # built-in kernels over sizes\n"
+     "tgraph calibrate --kernels graph.json -p NT=6 -o machine.json  # the kernels of a graph\n"
+     "tgraph calibrate --quick --check machine.json  # has anything changed since?",
+     calibrate_options, false},
     {"check", tgi_cli_check, "FILE..", NULL, 1, MANY, "find mistakes in graphs without running them",
      "Looks for mistakes in syntax, names, references, shapes, types and ordering: cycles, races under"
      " explicit dependencies, reads of buffers that nothing has written.  Warns of what is declared and never"
