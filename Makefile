@@ -32,13 +32,13 @@ IO_SRC := critical_path.c diagnostic.c dot.c fmt.c foreign.c gantt.c gen.c gen_l
           json_check.c json_expand.c json_head.c json_init.c json_kernel.c json_load.c json_names.c \
           json_out.c json_pool.c json_reference.c json_report.c json_scope.c json_stream.c json_tape.c \
           json_task.c json_tree.c json_value.c layout.c lint.c machine_json.c mermaid.c npy.c output.c palette.c \
-          path.c recording.c recording_chrome.c recording_dot.c recording_file.c recording_names.c \
-          recording_paths.c recording_perfetto.c recording_rows.c recording_table.c report.c results.c schedule.c \
+          path.c plan_json.c recording.c recording_chrome.c recording_dot.c recording_file.c recording_names.c \
+          recording_paths.c recording_perfetto.c recording_plan.c recording_rows.c recording_table.c report.c results.c schedule.c \
           schema.c source.c templates.c text.c units.c utf8.c verify.c workflow.c workflow_order.c \
           workflow_write.c write_json.c
 CLI_SRC := cache.c calibrate.c check.c completion.c crash.c device_choice.c devices.c diff.c diff_graph.c doctor.c expand.c \
            explain.c explanations.c export.c export_recording.c fmt.c gen.c help.c import.c init.c interrupt.c \
-           load.c machine_choice.c main.c message.c options.c plan.c progress.c recording.c report.c results.c run.c schema.c \
+           load.c machine_choice.c main.c message.c options.c plan.c progress.c recording.c report.c results.c run.c schema.c simulate.c \
            table.c why.c
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
 TESTS := alloc block cli cpu_module dense deque diagnostic dot driver examples expr fmt gen graph hostops import infer \

@@ -188,7 +188,7 @@ static void errors_have_positions(void **state)
     expect("\"lanes\": 8", "\"lanes\": \"8\"", TG_E_WRONG_TYPE, 8, 75);
     expect(", \"together\": 4", "", TG_E_MISSING_KEY, 14, 14);
     expect("\"cores\": 8", "\"cores\": 0", TG_E_BAD_VALUE, 17, 39);
-    expect("\"at_once\": 2", "\"at_one\": 2", TG_E_UNKNOWN_KEY, 16, 58);
+    expect("\"at_once\": 2", "\"at_one\": 2", TG_E_UNKNOWN_KEY, 16, 71);
     expect("42900", "42900,", TG_E_JSON_SYNTAX, 14, 87);
 }
 

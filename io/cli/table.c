@@ -46,7 +46,10 @@ static const struct tgi_cli_option run_options[] = {
     SWITCH("verify", 0, "evaluate the graph's \"checks\" on the results"),
     {"compare", 0, TGI_CLI_CHOICE, "WHAT", "also run the graph one task at a time and compare all data",
      "sequential", 0, 0, false},
-    {"policy", 0, TGI_CLI_TEXT, "NAME", "scheduling policy", "steal", 0, 0, false},
+    {"policy", 0, TGI_CLI_TEXT, "NAME", "scheduling policy; with --simulate also eager, heft and bandwidth", "steal", 0, 0, false},
+    SWITCH("simulate", 0, "execute nothing: say what a virtual clock makes of it, on --machine or this machine"),
+    VALUE("machine", 0, FILE, "FILE", "what calibrate has measured here: the summary says what a plan predicted; of"
+     " --simulate: any machine"),
     {"executor", 0, TGI_CLI_TEXT, "NAME", "what executes the graph", "auto|cpu|streams", 0, 0, false},
     SWITCH("keep-going", 'k', "after a failure, still run what does not depend on it"),
     VALUE("timeout", 0, TIME, "TIME", "stop a run that takes longer; 0: never"),
@@ -74,6 +77,7 @@ static const struct tgi_cli_option plan_options[] = {
     VALUE("link-speed", 0, FLOAT, "X", "links that are X times as fast"),
     VALUE("memory-speed", 0, FLOAT, "X", "memories that are X times as fast"),
     VALUE("save-machine", 0, FILE, "FILE", "write the machine that is planned for to FILE"),
+    OUTPUT("write the plan, the shortest of several, as JSON: where and when every task runs"),
     SWITCH("tasks", 0, "list where and when every task runs"),
     MAX_FILE,
     END
@@ -229,6 +233,9 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      "--check-nan executes one task at a time, in program order, on the same devices, and looks at what it wrote on the"
      " host before the next one starts: it names the first task whose output is not finite, and takes as long as all"
      " tasks one after the other, with a copy to the host of everything that is written on a device.\n\n"
+     "--machine names a file that calibrate has written on this machine; if it has times for all kernels of the graph, the summary"
+     " says how long a plan said that the run would take.  --simulate runs the graph against a virtual clock instead; its"
+     " record and its schedule are like those of a run.\n\n"
      "The first Ctrl-C stops issuing tasks, lets running ones finish and prints the summary of what was done;"
      " the second leaves at once.\n\n"
      "A kernel that crashes ends the program by its signal, after a line that names the task; no output file is"
@@ -237,7 +244,9 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      "tgraph run graph.json -p N=1000 -D cpu:4  # another size, on four workers\n"
      "tgraph run graph.json -D cuda:0,1+cpu:8  # on two GPUs and eight workers\n"
      "tgraph run graph.json --gantt schedule.svg  # draw what ran when and where\n"
-     "tgraph run graph.json --record run.tgr  # keep it, for report, why, diff and export",
+     "tgraph run graph.json --record run.tgr  # keep it, for report, why, diff and export\n"
+     "tgraph run graph.json --machine machine.json  # and what a plan says\n"
+     "tgraph run graph.json --simulate --policy heft --record virtual.tgr  # without executing it",
      run_options, false},
     {"plan", tgi_cli_plan, "FILE", NULL, 1, 1, "schedule a graph without executing it",
      "Simulates a run on this machine, or on one that is described, and prints how long it would take, what every"
@@ -250,6 +259,7 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      "Times of tasks are those measured in the machine file, else declared ones (\"us\"), else follow from declared"
      " operations and bytes, else from the sizes of arguments; the output says how many are of which kind.",
      "tgraph plan graph.json --policy eager,heft,bandwidth  # compare policies\n"
+     "tgraph plan graph.json -o plan.json  # keep the plan\n"
      "tgraph plan graph.json --gpus 1,2,4,8  # what if there were more GPUs\n"
      "tgraph plan graph.json --save-machine node.json  # a machine file to edit and plan for",
      plan_options, false},
