@@ -154,10 +154,10 @@ static bool pricing_init(struct pricing *p, struct tgi_workload *w)
 }
 
 /* What a task moves through a memory if n lanes of it are slowed down so much by each other.  What is not slowed down
- * asks for no more than its share. */
+ * asks for no more than its share, and if that was not measured for no more than there is. */
 static double traffic_of(double ns, double slower, double bytes_per_ns, uint32_t n_lanes, double declared)
 {
-    double share = ns * bytes_per_ns / n_lanes;
+    double share = ns * bytes_per_ns / (n_lanes ? n_lanes : 1);
     if (slower > 1)
         return slower * share;
     return declared < share ? declared : share;
@@ -182,7 +182,7 @@ static enum tgi_timing_found measured(const struct pricing *p, uint32_t task, co
         if (found == TGI_TIMING_NONE)
             continue;
         ns[c] = (float)(timed.ns + (class->kind == TGI_DEVICE_CPU ? class->launch_ns : 0));
-        if (class->kind == TGI_DEVICE_CPU && timed.slower > 0 && p->memory[c] > 0)
+        if (class->kind == TGI_DEVICE_CPU && p->memory[c] > 0)
             *traffic = traffic_of(ns[c], timed.slower, p->memory[c], timed.n_together, *traffic);
     }
     return worst;
@@ -190,9 +190,14 @@ static enum tgi_timing_found measured(const struct pricing *p, uint32_t task, co
 
 static double argument_bytes(const struct tgi_workload *w, uint32_t task)
 {
+    const struct tg_graph *g = w->graph;
+    const struct tgi_op *op = tgi_graph_op(g, task);
     double bytes = 0;
-    for (uint32_t u = w->uses_at[task]; u < w->uses_at[task + 1]; u++)
-        bytes += (double)w->tile_bytes[w->uses[u].tile] * (w->uses[u].is_read + w->uses[u].is_written);
+    for (uint32_t i = 0; i < tgi_graph_n_words(g, task); i++) {
+        uint64_t word = g->args[g->nodes[task].args + i];
+        if (is_tile(op, i, word)) /* of a part of a tile no more is moved than the part */
+            bytes += (double)span_of(g, word).bytes * ((op->params[i].access != TG_OUT) + (op->params[i].access != TG_IN));
+    }
     return bytes;
 }
 

@@ -161,6 +161,40 @@ static void what_slows_down_together_does_so_in_plans(void **state)
     tg_graph_destroy(g);
 }
 
+/* A copy of two rows of a thousand, between tiles of 8 MB. */
+static void a_part_of_a_tile_moves_no_more_than_the_part(void **state)
+{
+    (void)state;
+    struct tg_graph *g = plan_graph();
+    struct tg_buffer_spec buffer = TG_BUFFER_SPEC_INIT;
+    struct tg_task_spec task = TG_TASK_SPEC_INIT;
+    struct tgi_machine m;
+    struct tg_error err;
+    tg_buffer_id b;
+    buffer.name = "b";
+    buffer.dtype = TG_F64;
+    buffer.n_dims = 2;
+    buffer.shape[0] = buffer.shape[1] = 1000;
+    buffer.n_tile_dims = 1;
+    buffer.tiles[0] = 2;
+    buffer.init = TG_INIT_ZERO;
+    MUST(tg_graph_add_buffer(g, &buffer, &b, &err));
+    struct tg_arg args[] = {tg_arg_rows(b, 0, 4, 6), tg_arg_rows(b, 1, 8, 10)};
+    task.kind = TG_TASK_COPY;
+    task.n_args = 2;
+    task.args = args;
+    MUST(tg_graph_add_task(g, &task, NULL, &err));
+    MUST(tg_graph_freeze(g, &err));
+    two_lanes(&m);
+    finish(&m);
+    struct tgi_workload *w = workload_of(g, &m);
+    assert_true(w->traffic[0] == 2 * 2 * 8000);
+    assert_true(fabs(w->ns[0] - 3200) < 0.1);
+    tgi_workload_destroy(w);
+    tgi_machine_fini(&m);
+    tg_graph_destroy(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -168,6 +202,7 @@ int main(void)
         cmocka_unit_test(a_size_between_measured_ones_is_interpolated),
         cmocka_unit_test(beyond_measured_sizes_the_rate_of_the_last_one_holds),
         cmocka_unit_test(the_graphs_own_name_counts_before_the_built_in),
+        cmocka_unit_test(a_part_of_a_tile_moves_no_more_than_the_part),
         cmocka_unit_test(what_slows_down_together_does_so_in_plans),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
