@@ -36,7 +36,7 @@ IO_SRC := critical_path.c diagnostic.c dot.c fmt.c foreign.c gantt.c gen.c gen_l
           recording_paths.c recording_perfetto.c recording_plan.c recording_rows.c recording_table.c report.c results.c schedule.c \
           schema.c source.c templates.c text.c units.c utf8.c verify.c workflow.c workflow_order.c \
           workflow_write.c write_json.c
-CLI_SRC := cache.c calibrate.c check.c completion.c crash.c device_choice.c devices.c diff.c diff_graph.c doctor.c expand.c \
+CLI_SRC := bench.c cache.c calibrate.c check.c completion.c crash.c device_choice.c devices.c diff.c diff_graph.c doctor.c expand.c \
            explain.c explanations.c export.c export_recording.c fmt.c gen.c help.c import.c init.c interrupt.c \
            load.c machine_choice.c main.c message.c options.c plan.c progress.c recording.c report.c results.c run.c schema.c simulate.c \
            table.c why.c
@@ -371,7 +371,7 @@ bench:
 
 # ---- Installation ---------------------------------------------------------------------------
 
-SUBCOMMANDS := run plan calibrate check expand export gen import fmt init devices doctor explain report why diff schema cache \
+SUBCOMMANDS := run plan bench calibrate check expand export gen import fmt init devices doctor explain report why diff schema cache \
                completion
 root := $(DESTDIR)
 INSTALLED := $(bindir)/tgraph $(includedir)/tgraph.h $(libdir)/libtgraph.a $(libdir)/libtgraph.so \

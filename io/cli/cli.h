@@ -153,6 +153,8 @@ int tgi_cli_load(const struct tgi_cli *cli, const char *path, enum tgi_cli_load 
 void tgi_cli_watch(struct tg_run *run);
 /* The signal that came while watching; 0: none. */
 int tgi_cli_signal(void);
+/* A runtime whose threads leave signals to this one, so that they interrupt no kernel. */
+int tgi_cli_runtime_create(const struct tg_runtime_options *options, struct tg_runtime **runtime_p, struct tg_error *err);
 
 /* ---- Generated texts ----------------------------------------------------------------------*/
 
@@ -165,6 +167,7 @@ int tgi_cli_print_completion(FILE *to, const char *shell); /* TG_E_BAD_VALUE for
 
 int tgi_cli_run(struct tgi_cli *cli);
 int tgi_cli_plan(struct tgi_cli *cli);
+int tgi_cli_bench(struct tgi_cli *cli);
 int tgi_cli_calibrate(struct tgi_cli *cli);
 int tgi_cli_check(struct tgi_cli *cli);
 int tgi_cli_expand(struct tgi_cli *cli);

@@ -1,8 +1,6 @@
 /* tgraph run: execute a graph, then say how it went. */
 #include "io/cli/cli.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -153,15 +151,7 @@ static int create_runtime(struct job *job)
         tgi_device_choice_format(&job->devices, devices, sizeof(devices));
         options.devices = devices;
     }
-    /* Workers inherit the mask: signals are for this thread, so that they interrupt no kernel. */
-    sigset_t signals, before;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &signals, &before);
-    int rc = tg_runtime_create(&options, &job->runtime, &job->err);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return rc;
+    return tgi_cli_runtime_create(&options, &job->runtime, &job->err);
 }
 
 static int create_run_on(struct job *job)

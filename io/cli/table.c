@@ -83,6 +83,20 @@ static const struct tgi_cli_option plan_options[] = {
     END
 };
 
+static const struct tgi_cli_option bench_options[] = {
+    PARAM,
+    DEVICES("devices to use, as for run"),
+    RANGE("runs", 0, "N", 1, 1000000, "measured runs of each configuration; 10 if not given"),
+    RANGE("warmup", 0, "N", 0, 1000000, "runs before that; 1 if not given"),
+    VALUE("time", 0, TIME, "TIME", "begin no further run of a configuration after TIME, if there have been three"),
+    LIST("matrix", 0, TEXT, "KEY=V,..", "run every combination: workers=1,2,4 executor=cpu,streams policy=steal, each with a --matrix"
+     " of its own"),
+    VALUE("export-json", 0, FILE, "FILE", "write all of it, every run's time included, as JSON"),
+    MAX_FILE,
+    PLUGINS,
+    END
+};
+
 static const struct tgi_cli_option calibrate_options[] = {
     SWITCH("quick", 0, "fewer sizes and repetitions: seconds instead of a minute"),
     LIST("kernels", 0, FILE, "FILE", "measure the kernels and sizes that the graph in FILE uses, by running it"),
@@ -263,6 +277,16 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      "tgraph plan graph.json --gpus 1,2,4,8  # what if there were more GPUs\n"
      "tgraph plan graph.json --save-machine node.json  # a machine file to edit and plan for",
      plan_options, false},
+    {"bench", tgi_cli_bench, "FILE..", NULL, 1, MANY, "run graphs repeatedly and say how long they take",
+     "Runs each graph several times in every configuration that --matrix asks for, one after the other, and prints for each"
+     " configuration the median, the distance of the quartiles (IQR), the shortest and the longest time, how many runs were"
+     " outliers, and the median as a multiple of the file's first configuration.  Outliers are farther from the quartiles than one and a"
+     " half times their distance; median and IQR are of the others.\n\n"
+     "Times are makespans without initialisation, of runs that are not recorded.",
+     "tgraph bench graph.json --runs 30  # how long does it take\n"
+     "tgraph bench *.json --matrix workers=1,2,4 --time 10s  # how does it scale\n"
+     "tgraph bench graph.json --matrix executor=cpu,streams --export-json times.json  # keep every time",
+     bench_options, false},
     {"calibrate", tgi_cli_calibrate, "", NULL, 0, 0, "measure this machine for plans and predictions",
      "Measures what plans are made from, and writes it to a machine file: bandwidth of each NUMA node, from one thread and from"
      " all; what a task, an allocation and an event cost; for GPUs latency and bandwidth of links by size, one at a time and all at"
