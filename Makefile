@@ -41,7 +41,7 @@ CLI_SRC := bench.c cache.c calibrate.c check.c completion.c crash.c device_choic
            load.c machine_choice.c main.c message.c options.c plan.c progress.c recording.c report.c results.c run.c schema.c simulate.c \
            table.c why.c
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
-TESTS := alloc block cli cpu_module dense deque diagnostic dot driver examples expr fmt gen graph hostops import infer \
+TESTS := alloc block calibrate cli cpu_module dense deque diagnostic dot driver examples expr fmt gen graph hostops import infer \
          invalid json_tape kernels launch load load_memory machine npy parking path plan plan_corpus recording \
          recording_export results run sample schema timing \
          offload offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
