@@ -15,37 +15,38 @@ SOVERSION := 0
 GRAPH_SRC := arena.c args.c block.c body.c cost.c cycle.c dtype.c error.c expr.c freeze.c gate.c graph.c infer.c \
              kernel_cache.c names.c op.c place.c race.c scalar.c sha256.c space.c task.c
 MEM_SRC := hostops.c order.c pool.c replica.c store.c
-SCHED_SRC := backend.c bounds.c control.c cpu_module.c finite.c futex.c header_text.c instance.c least_moved.c \
+SCHED_SRC := backend.c bounds.c calibrate.c calibrate_builtins.c calibrate_devices.c calibrate_kernels.c \
+             calibrate_memory.c control.c cpu_module.c finite.c futex.c header_text.c instance.c least_moved.c \
              machine.c offload.c offload_balance.c offload_collective.c offload_run.c offload_stream.c \
-             offload_submit.c parking.c placement.c plan.c policy.c policy_list.c policy_steal.c process.c ready.c \
-             record.c resolve.c run.c runtime.c seat.c serial.c share.c simulate.c spawn.c task.c topology.c urgency.c \
-             virtual_memory.c watchdog.c worker.c workload.c
-KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c fatbin.c fft.c fill.c \
-               gemm.c hash.c histogram.c is_above.c launch.c layer.c matvec.c reduce.c scan.c spin.c \
-               stencil.c syrk.c transpose.c trsm.c
+             offload_submit.c parking.c placement.c plan.c policy.c policy_list.c policy_steal.c process.c \
+             ready.c record.c resolve.c run.c runtime.c sample.c seat.c serial.c share.c simulate.c spawn.c \
+             task.c timing.c topology.c urgency.c virtual_memory.c watchdog.c worker.c workload.c
+KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c fatbin.c fft.c fill.c gemm.c \
+               hash.c histogram.c is_above.c launch.c layer.c matvec.c reduce.c scan.c spin.c stencil.c syrk.c \
+               transpose.c trsm.c
 # Device code: the variants for GPUs, compiled as one module and embedded with CUDA=1.
-CUDA_SRC := align.cu arith.cu axpy.cu copy.cu factor.cu fft.cu fill.cu gemm.cu hash.cu histogram.cu \
-            invert.cu is_above.cu layer.cu matvec.cu reduce.cu scan.cu spin.cu stencil.cu syrk.cu transpose.cu trsm.cu
+CUDA_SRC := align.cu arith.cu axpy.cu copy.cu factor.cu fft.cu fill.cu gemm.cu hash.cu histogram.cu invert.cu \
+            is_above.cu layer.cu matvec.cu reduce.cu scan.cu spin.cu stencil.cu syrk.cu transpose.cu trsm.cu
 IO_SRC := counter_chart.c critical_path.c diagnostic.c dot.c fmt.c foreign.c gantt.c gen.c gen_lines.c \
-          gen_parts.c gen_plan.c import.c import_dax.c import_dot.c import_stg.c import_wfformat.c \
-          json_buffer.c json_check.c json_expand.c json_head.c json_init.c json_kernel.c json_load.c \
-          json_names.c json_out.c json_pool.c json_reference.c json_report.c json_scope.c json_stream.c \
-          json_tape.c json_task.c json_tree.c json_value.c layout.c lint.c machine_json.c mermaid.c npy.c \
-          output.c page.c palette.c path.c recording.c recording_chrome.c recording_counters.c \
-          recording_dot.c recording_file.c recording_html.c recording_memory.c recording_names.c \
-          recording_paths.c recording_perfetto.c recording_rows.c recording_table.c recording_views.c \
-          report.c results.c schedule.c schema.c source.c steps.c templates.c text.c units.c utf8.c verify.c \
-          workflow.c workflow_order.c workflow_write.c write_json.c
-CLI_SRC := cache.c check.c completion.c crash.c device_choice.c devices.c diff.c diff_graph.c doctor.c expand.c \
-           explain.c explanations.c export.c export_recording.c fmt.c gen.c help.c import.c init.c interrupt.c \
-           load.c main.c message.c options.c plan.c progress.c recording.c report.c results.c run.c schema.c \
-           table.c why.c
+          gen_parts.c gen_plan.c import.c import_dax.c import_dot.c import_stg.c import_wfformat.c json_buffer.c \
+          json_check.c json_expand.c json_head.c json_init.c json_kernel.c json_load.c json_names.c json_out.c \
+          json_pool.c json_reference.c json_report.c json_scope.c json_stream.c json_tape.c json_task.c \
+          json_tree.c json_value.c layout.c lint.c machine_json.c mermaid.c npy.c output.c page.c palette.c \
+          path.c plan_json.c recording.c recording_chrome.c recording_counters.c recording_dot.c recording_file.c \
+          recording_html.c recording_memory.c recording_names.c recording_paths.c recording_perfetto.c \
+          recording_plan.c recording_rows.c recording_table.c recording_views.c report.c results.c schedule.c \
+          schema.c source.c steps.c templates.c text.c units.c utf8.c verify.c workflow.c workflow_order.c \
+          workflow_write.c write_json.c
+CLI_SRC := bench.c cache.c calibrate.c check.c completion.c crash.c device_choice.c devices.c diff.c diff_graph.c \
+           doctor.c expand.c explain.c explanations.c export.c export_recording.c fmt.c gen.c help.c import.c \
+           init.c interrupt.c load.c machine_choice.c main.c message.c options.c plan.c progress.c recording.c \
+           report.c results.c run.c schema.c simulate.c table.c why.c
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
-TESTS := alloc block cli cpu_module dense deque diagnostic dot driver examples expr fmt gen graph hostops import infer \
-         invalid json_tape kernels launch load load_memory machine npy page parking path plan plan_corpus recording \
-         recording_export results run run_children run_failures run_record schema seat \
-         offload offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
-         standin standin_builtins standin_libs store topology verify write_json
+TESTS := alloc block calibrate cli cpu_module dense deque diagnostic dot driver examples expr fmt gen graph \
+         hostops import infer invalid json_tape kernels launch load load_memory machine npy page parking path \
+         plan plan_corpus recording recording_export results run run_children run_failures run_record sample \
+         schema seat offload offload_balance offload_edges offload_faults offload_refusals offload_runs \
+         offload_stream standin standin_builtins standin_libs store timing topology verify write_json
 TEST_SCRIPTS := cli devices device_graphs examples install readme record stack
 
 # What talks to the CUDA driver; needs no toolkit.
@@ -372,7 +373,7 @@ bench:
 
 # ---- Installation ---------------------------------------------------------------------------
 
-SUBCOMMANDS := run plan check expand export gen import fmt init devices doctor explain report why diff schema cache \
+SUBCOMMANDS := run plan bench calibrate check expand export gen import fmt init devices doctor explain report why diff schema cache \
                completion
 root := $(DESTDIR)
 INSTALLED := $(bindir)/tgraph $(includedir)/tgraph.h $(libdir)/libtgraph.a $(libdir)/libtgraph.so \

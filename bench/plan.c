@@ -67,7 +67,8 @@ static struct tg_graph *make_graph(uint32_t n_tasks, uint32_t width)
 static void make_machine(struct tgi_machine *m, uint32_t n)
 {
     struct tgi_machine host = {.name = "host"};
-    struct tgi_machine_class class = {"cpu", TGI_DEVICE_CPU, 32, 300}, gpu = {"gpu", TGI_DEVICE_CPU, 10000, 3000};
+    struct tgi_machine_class class = {.name = "cpu", .kind = TGI_DEVICE_CPU, .flops_per_ns = 32, .launch_ns = 300},
+                             gpu = {.name = "gpu", .kind = TGI_DEVICE_CPU, .flops_per_ns = 10000, .launch_ns = 3000};
     struct tgi_machine_memory memory = {"host", 0, 200, 0, TG_NONE};
     struct tgi_machine_link links[] = {{"host", "gpu", 6000, 55, TGI_SHARE_LINK}, {"gpu", "host", 6000, 55, TGI_SHARE_LINK},
                                        {"gpu", "gpu", 3000, 396, TGI_SHARE_PORTS}};

@@ -117,10 +117,10 @@ static int take_reference(struct reader *r, uint32_t node, const char *key, bool
 
 static int read_class(struct reader *r, uint32_t node)
 {
-    struct tgi_machine_class c = {"", TGI_DEVICE_CPU, 0, 0};
-    double flops = 0;
+    struct tgi_machine_class c = {.kind = TGI_DEVICE_CPU};
+    double flops = 0, lane = 0;
     uint32_t kind = 0;
-    int rc = check_members(r, node, "a class", " name kind flops_per_s launch_ns ");
+    int rc = check_members(r, node, "a class", " name kind flops_per_s launch_ns lane_bytes_per_s event_ns alloc_ns ");
     if (rc == 0)
         rc = take_text(r, node, "name", true, c.name, sizeof c.name);
     if (rc == 0)
@@ -129,10 +129,17 @@ static int read_class(struct reader *r, uint32_t node)
         rc = take_number(r, node, "flops_per_s", false, 1, 1e21, &flops);
     if (rc == 0)
         rc = take_number(r, node, "launch_ns", false, 0, 1e12, &c.launch_ns);
+    if (rc == 0)
+        rc = take_number(r, node, "lane_bytes_per_s", false, 1, 1e18, &lane);
+    if (rc == 0)
+        rc = take_number(r, node, "event_ns", false, 0, 1e12, &c.event_ns);
+    if (rc == 0)
+        rc = take_number(r, node, "alloc_ns", false, 0, 1e12, &c.alloc_ns);
     if (rc == 0 && tgi_machine_find_class(r->m, c.name) != TG_NONE)
         rc = tgi_json_tree_error(&r->tree, node, r->err, TG_E_DUPLICATE_NAME, "two classes are called \"%s\"", c.name);
     c.kind = (enum tgi_device_kind)kind;
     c.flops_per_ns = flops / 1e9;
+    c.lane_bytes_per_ns = lane / 1e9;
     return rc ? rc : tgi_machine_add_class(r->m, &c, r->err);
 }
 
@@ -225,9 +232,9 @@ static int read_link(struct reader *r, uint32_t node)
 
 static int read_time(struct reader *r, uint32_t node)
 {
-    struct tgi_machine_time time = {"", "", 0, 0, 0, 0};
-    double samples = 1;
-    int rc = check_members(r, node, "a kernel", " kernel class arguments median_ns spread_ns samples ");
+    struct tgi_machine_time time = {.n_samples = 0};
+    double samples = 1, together = 0;
+    int rc = check_members(r, node, "a kernel", " kernel class arguments median_ns spread_ns samples together_ns together flops bytes ");
     if (rc == 0)
         rc = take_text(r, node, "kernel", true, time.kernel, sizeof time.kernel);
     if (rc == 0)
@@ -240,8 +247,69 @@ static int read_time(struct reader *r, uint32_t node)
         rc = take_number(r, node, "spread_ns", false, 0, 1e18, &time.spread_ns);
     if (rc == 0)
         rc = take_number(r, node, "samples", false, 1, 1e9, &samples);
+    if (rc == 0)
+        rc = take_number(r, node, "together_ns", false, 0, 1e18, &time.together_ns);
+    if (rc == 0)
+        rc = take_number(r, node, "together", time.together_ns > 0, 1, 1e6, &together);
+    time.n_together = (uint32_t)together;
+    if (rc == 0)
+        rc = take_number(r, node, "flops", false, 0, 1e21, &time.flops);
+    if (rc == 0)
+        rc = take_number(r, node, "bytes", false, 0, 1e21, &time.bytes);
     time.n_samples = (uint32_t)samples;
     return rc ? rc : tgi_machine_add_time(r->m, &time, r->err);
+}
+
+static int read_copy(struct reader *r, uint32_t node)
+{
+    struct tgi_machine_copy copy = {.n_samples = 0};
+    double bytes = 0, at_once = 1, samples = 1;
+    int rc = check_members(r, node, "a copy", " from to bytes at_once median_ns spread_ns samples ");
+    if (rc == 0)
+        rc = take_text(r, node, "from", true, copy.from, sizeof copy.from);
+    if (rc == 0)
+        rc = take_text(r, node, "to", true, copy.to, sizeof copy.to);
+    if (rc == 0)
+        rc = take_number(r, node, "bytes", true, 0, 1e18, &bytes);
+    if (rc == 0)
+        rc = take_number(r, node, "at_once", false, 1, 1e6, &at_once);
+    if (rc == 0)
+        rc = take_number(r, node, "median_ns", true, 0, 1e18, &copy.median_ns);
+    if (rc == 0)
+        rc = take_number(r, node, "spread_ns", false, 0, 1e18, &copy.spread_ns);
+    if (rc == 0)
+        rc = take_number(r, node, "samples", false, 1, 1e9, &samples);
+    copy.bytes = (uint64_t)bytes;
+    copy.n_at_once = (uint32_t)at_once;
+    copy.n_samples = (uint32_t)samples;
+    return rc ? rc : tgi_machine_add_copy(r->m, &copy, r->err);
+}
+
+static int read_origin(struct reader *r)
+{
+    struct tgi_machine_origin *o = &r->m->origin;
+    double cores = 0, numa = 0, gpus = 0, at_s = 0;
+    uint32_t node = tgi_json_tree_find(&r->tree, ROOT, "measured_on");
+    if (node == TG_NONE)
+        return 0;
+    int rc = check_members(r, node, "\"measured_on\"", " cpu cores numa_nodes gpu gpus at_s ");
+    if (rc == 0)
+        rc = take_text(r, node, "cpu", true, o->cpu, sizeof o->cpu);
+    if (rc == 0)
+        rc = take_number(r, node, "cores", true, 1, 1e6, &cores);
+    if (rc == 0)
+        rc = take_number(r, node, "numa_nodes", true, 1, 1e6, &numa);
+    if (rc == 0)
+        rc = take_text(r, node, "gpu", false, o->gpu, sizeof o->gpu);
+    if (rc == 0)
+        rc = take_number(r, node, "gpus", false, 0, 1e6, &gpus);
+    if (rc == 0)
+        rc = take_number(r, node, "at_s", false, 0, 1e15, &at_s);
+    o->n_cores = (uint32_t)cores;
+    o->n_numa = (uint32_t)numa;
+    o->n_gpus = (uint32_t)gpus;
+    o->measured_s = (uint64_t)at_s;
+    return rc;
 }
 
 static int read_list(struct reader *r, const char *key, bool is_needed, int (*read)(struct reader *, uint32_t))
@@ -261,7 +329,7 @@ static int read_head(struct reader *r)
 {
     double version = 0;
     int rc = check_members(r, ROOT, "a machine",
-                           " tgraph_machine name is_rough classes memories roots devices links kernels ");
+                           " tgraph_machine name is_rough classes memories roots devices links kernels copies measured_on ");
     if (rc == 0)
         rc = take_number(r, ROOT, "tgraph_machine", true, 0, 1e9, &version);
     if (rc == 0 && version != TGI_MACHINE_VERSION)
@@ -280,8 +348,11 @@ static int read_machine(struct reader *r)
         bool is_needed;
         int (*read)(struct reader *, uint32_t);
     } lists[] = {{"classes", true, read_class}, {"roots", false, read_root},  {"memories", true, read_memory},
-                 {"devices", true, read_device}, {"links", false, read_link}, {"kernels", false, read_time}};
+                 {"devices", true, read_device}, {"links", false, read_link}, {"kernels", false, read_time},
+                 {"copies", false, read_copy}};
     int rc = read_head(r);
+    if (rc == 0)
+        rc = read_origin(r);
     for (size_t i = 0; rc == 0 && i < sizeof lists / sizeof lists[0]; i++)
         rc = read_list(r, lists[i].key, lists[i].is_needed, lists[i].read);
     if (rc == 0 && (rc = tgi_machine_finish(r->m, r->err)))
@@ -317,6 +388,27 @@ static void put_rate(struct tgi_json *json, const char *key, double per_ns)
         tgi_json_double(json, key, per_ns * 1e9);
 }
 
+static void put_known(struct tgi_json *json, const char *key, double value)
+{
+    if (value > 0)
+        tgi_json_double(json, key, value);
+}
+
+static void put_origin(const struct tgi_machine_origin *o, struct tgi_json *json)
+{
+    if (o->cpu[0] == '\0')
+        return;
+    tgi_json_flat_object(json, "measured_on");
+    tgi_json_string(json, "cpu", o->cpu);
+    tgi_json_uint(json, "cores", o->n_cores);
+    tgi_json_uint(json, "numa_nodes", o->n_numa);
+    if (o->n_gpus)
+        tgi_json_string(json, "gpu", o->gpu);
+    tgi_json_uint(json, "gpus", o->n_gpus);
+    tgi_json_uint(json, "at_s", o->measured_s);
+    tgi_json_end(json);
+}
+
 static void put_parts(const struct tgi_machine *m, struct tgi_json *json)
 {
     tgi_json_array(json, "classes");
@@ -326,6 +418,9 @@ static void put_parts(const struct tgi_machine *m, struct tgi_json *json)
         tgi_json_string(json, "kind", kinds[m->classes[i].kind]);
         put_rate(json, "flops_per_s", m->classes[i].flops_per_ns);
         tgi_json_double(json, "launch_ns", m->classes[i].launch_ns);
+        put_rate(json, "lane_bytes_per_s", m->classes[i].lane_bytes_per_ns);
+        put_known(json, "event_ns", m->classes[i].event_ns);
+        put_known(json, "alloc_ns", m->classes[i].alloc_ns);
         tgi_json_end(json);
     }
     tgi_json_end(json);
@@ -376,6 +471,45 @@ static void put_devices(const struct tgi_machine *m, struct tgi_json *json)
     tgi_json_end(json);
 }
 
+static void put_times(const struct tgi_machine *m, struct tgi_json *json)
+{
+    tgi_json_array(json, "kernels");
+    for (uint32_t i = 0; i < m->n_times; i++) {
+        tgi_json_flat_object(json, NULL);
+        tgi_json_string(json, "kernel", m->times[i].kernel);
+        tgi_json_string(json, "class", m->classes[m->times[i].class].name);
+        tgi_json_string(json, "arguments", m->times[i].arguments);
+        tgi_json_double(json, "median_ns", m->times[i].median_ns);
+        tgi_json_double(json, "spread_ns", m->times[i].spread_ns);
+        tgi_json_uint(json, "samples", m->times[i].n_samples);
+        put_known(json, "together_ns", m->times[i].together_ns);
+        put_known(json, "together", m->times[i].n_together);
+        put_known(json, "flops", m->times[i].flops);
+        put_known(json, "bytes", m->times[i].bytes);
+        tgi_json_end(json);
+    }
+    tgi_json_end(json);
+}
+
+static void put_copies(const struct tgi_machine *m, struct tgi_json *json)
+{
+    if (m->n_copies == 0)
+        return;
+    tgi_json_array(json, "copies");
+    for (uint32_t i = 0; i < m->n_copies; i++) {
+        tgi_json_flat_object(json, NULL);
+        tgi_json_string(json, "from", m->copies[i].from);
+        tgi_json_string(json, "to", m->copies[i].to);
+        tgi_json_uint(json, "bytes", m->copies[i].bytes);
+        tgi_json_uint(json, "at_once", m->copies[i].n_at_once);
+        tgi_json_double(json, "median_ns", m->copies[i].median_ns);
+        tgi_json_double(json, "spread_ns", m->copies[i].spread_ns);
+        tgi_json_uint(json, "samples", m->copies[i].n_samples);
+        tgi_json_end(json);
+    }
+    tgi_json_end(json);
+}
+
 void tgi_machine_write(const struct tgi_machine *m, FILE *to)
 {
     struct tgi_json json = tgi_json_begin(to, TGI_JSON_PRETTY);
@@ -383,19 +517,10 @@ void tgi_machine_write(const struct tgi_machine *m, FILE *to)
     tgi_json_int(&json, "tgraph_machine", TGI_MACHINE_VERSION);
     tgi_json_string(&json, "name", m->name);
     tgi_json_bool(&json, "is_rough", m->is_rough);
+    put_origin(&m->origin, &json);
     put_parts(m, &json);
     put_devices(m, &json);
-    tgi_json_array(&json, "kernels");
-    for (uint32_t i = 0; i < m->n_times; i++) {
-        tgi_json_flat_object(&json, NULL);
-        tgi_json_string(&json, "kernel", m->times[i].kernel);
-        tgi_json_string(&json, "class", m->classes[m->times[i].class].name);
-        tgi_json_string(&json, "arguments", m->times[i].arguments);
-        tgi_json_double(&json, "median_ns", m->times[i].median_ns);
-        tgi_json_double(&json, "spread_ns", m->times[i].spread_ns);
-        tgi_json_uint(&json, "samples", m->times[i].n_samples);
-        tgi_json_end(&json);
-    }
-    tgi_json_end(&json);
+    put_times(m, &json);
+    put_copies(m, &json);
     tgi_json_end(&json);
 }

@@ -8,6 +8,12 @@
  *      "links": [{"from": "host", "to": "cuda", "latency_ns": 6000, "bytes_per_s": 5.5e10, "shares": "roots"}],
  *      "kernels": [{"kernel": "gemm", "class": "cuda", "arguments": "*", "median_ns": 42900, "spread_ns": 600, "samples": 90}]}
  *
+ * What `tgraph calibrate` adds: of the machine "measured_on", which says where and when; of a class "lane_bytes_per_s",
+ * "event_ns" and "alloc_ns"; of a kernel "together_ns", "flops" and "bytes"; and the copies that links were derived from:
+ *
+ *      "measured_on": {"cpu": "AMD EPYC", "cores": 2, "numa_nodes": 1, "gpu": "NVIDIA H200", "gpus": 4, "at_s": 1795737600},
+ *      "copies": [{"from": "host", "to": "cuda:0", "bytes": 1048576, "at_once": 1, "median_ns": 25000, "spread_ns": 90, "samples": 9}]
+ *
  * flops_per_s is of one lane.  Members whose name starts with "x-" are ignored; others that are unknown are errors. */
 #ifndef TGI_IO_MACHINE_JSON_H
 #define TGI_IO_MACHINE_JSON_H

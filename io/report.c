@@ -421,6 +421,9 @@ static void print_bounds(const struct tgi_report *r, uint64_t makespan_ns, FILE 
         fprintf(to, "   %s", tgi_format_scaled(r->flops / seconds, "FLOP/s", b, sizeof(b)));
     if (seconds > 0)
         fprintf(to, "   %s tasks/s", tgi_format_short((double)n_run / seconds, c, sizeof(c)));
+    if (r->predicted_ns > 0)
+        fprintf(to, "   plan predicted %s (%+.1f %%)", tgi_format_time(r->predicted_ns, a, sizeof(a)),
+                100 * ((double)makespan_ns / r->predicted_ns - 1));
     fputc('\n', to);
     if (!knows_busy(r) || r->bound_ns == 0)
         return;
@@ -600,6 +603,8 @@ static void put_bounds(const struct tgi_report *r, uint64_t makespan_ns, struct 
         tgi_json_double(json, "flop", r->flops);
         tgi_json_double(json, "flop_per_s", r->flops / seconds);
     }
+    if (r->predicted_ns > 0)
+        tgi_json_double(json, "predicted_ns", r->predicted_ns);
     if (!knows_busy(r))
         return;
     tgi_json_object(json, "lower_bound");

@@ -35,6 +35,7 @@ struct tgi_report {
     bool is_recorded;
     bool is_whole;   /* false: not all rounds of bodies were recorded: no bounds, no busy times */
     uint64_t critical_path_ns, area_ns, bound_ns;
+    double predicted_ns; /* by a plan, before the run; 0: it was not asked */
     uint64_t last_end_ns;
     uint64_t idle_ns, idle_end_ns; /* in all; after a worker's last task */
     struct tgi_report_kernel *kernels; /* longest total first */

@@ -49,6 +49,7 @@ ADD(device, devices, n_devices)
 ADD(root, roots, n_roots)
 ADD(link, links, n_links)
 ADD(time, times, n_times)
+ADD(copy, copies, n_copies)
 
 void tgi_machine_fini(struct tgi_machine *m)
 {
@@ -58,6 +59,7 @@ void tgi_machine_fini(struct tgi_machine *m)
     free(m->roots);
     free(m->links);
     free(m->times);
+    free(m->copies);
     free(m->route);
     *m = (struct tgi_machine){0};
 }
@@ -158,7 +160,8 @@ static int add_numa(struct tgi_machine *m, const struct tgi_topology *t, uint32_
 
 int tgi_machine_init_cpus(struct tgi_machine *m, const struct tgi_topology *t, struct tg_error *err)
 {
-    struct tgi_machine_class cpu = {"cpu", TGI_DEVICE_CPU, CORE_FLOPS_PER_NS, CPU_LAUNCH_NS};
+    struct tgi_machine_class cpu = {.name = "cpu", .kind = TGI_DEVICE_CPU, .flops_per_ns = CORE_FLOPS_PER_NS,
+                                    .launch_ns = CPU_LAUNCH_NS};
     struct tgi_machine_link between = {"cpu", "cpu", NUMA_LATENCY_NS, NUMA_LINK_BYTES_PER_NS, TGI_SHARE_LINK};
     *m = (struct tgi_machine){.is_rough = true};
     snprintf(m->name, sizeof m->name, "this machine");
@@ -177,6 +180,23 @@ static bool is_gpu(const struct tgi_machine *m, uint32_t device)
     return m->classes[m->devices[device].class].kind == TGI_DEVICE_CUDA;
 }
 
+bool tgi_machine_is_of(const struct tgi_machine_origin *o, const struct tgi_machine_origin *here, char *why, size_t size)
+{
+    if (o->cpu[0] == '\0')
+        snprintf(why, size, "it describes a machine and was measured on none");
+    else if (strcmp(o->cpu, here->cpu) != 0)
+        snprintf(why, size, "it was measured on \"%s\", and this is \"%s\"", o->cpu, here->cpu);
+    else if (o->n_cores != here->n_cores || o->n_numa != here->n_numa)
+        snprintf(why, size, "it was measured on %u cores with %u NUMA nodes, and there are %u with %u here", o->n_cores,
+                 o->n_numa, here->n_cores, here->n_numa);
+    else if (o->n_gpus > here->n_gpus || (o->n_gpus && strcmp(o->gpu, here->gpu) != 0))
+        snprintf(why, size, "it was measured with %u x \"%s\", and there are %u x \"%s\" here", o->n_gpus, o->gpu,
+                 here->n_gpus, here->gpu);
+    else
+        return true;
+    return false;
+}
+
 /* What a GPU of the changed machine looks like. */
 struct gpu {
     struct tgi_machine_memory memory;
@@ -185,7 +205,8 @@ struct gpu {
 
 static int typical_gpu(struct tgi_machine *to, struct gpu *gpu, struct tg_error *err)
 {
-    struct tgi_machine_class class = {"cuda", TGI_DEVICE_CUDA, GPU_FLOPS_PER_NS, GPU_LAUNCH_NS};
+    struct tgi_machine_class class = {.name = "cuda", .kind = TGI_DEVICE_CUDA, .flops_per_ns = GPU_FLOPS_PER_NS,
+                                      .launch_ns = GPU_LAUNCH_NS};
     struct tgi_machine_link links[] = {
         {"cpu", "cuda", HOST_LATENCY_NS, HOST_LINK_BYTES_PER_NS, TGI_SHARE_LINK},
         {"cuda", "cpu", HOST_LATENCY_NS, HOST_LINK_BYTES_PER_NS, TGI_SHARE_LINK},
@@ -243,8 +264,25 @@ static int copy_rest(const struct tgi_machine *m, bool keeps_gpus, struct tgi_ma
         rc = tgi_machine_add_link(to, &m->links[i], err);
     for (uint32_t i = 0; rc == 0 && i < m->n_times; i++)
         rc = tgi_machine_add_time(to, &m->times[i], err);
+    for (uint32_t i = 0; rc == 0 && i < m->n_copies; i++)
+        rc = tgi_machine_add_copy(to, &m->copies[i], err);
     free(number);
     return rc;
+}
+
+/* As evenly as it goes; every device keeps a lane. */
+static void set_workers(struct tgi_machine *m, uint32_t n_workers)
+{
+    uint32_t n = 0, left = n_workers;
+    for (uint32_t d = 0; d < m->n_devices; d++)
+        n += !is_gpu(m, d);
+    for (uint32_t d = 0; n_workers && d < m->n_devices; d++) {
+        if (is_gpu(m, d))
+            continue;
+        uint32_t share = left / n--;
+        m->devices[d].n_lanes = share ? share : 1;
+        left -= share;
+    }
 }
 
 static void scale(struct tgi_machine *m, double links, double memories)
@@ -264,7 +302,7 @@ int tgi_machine_change(const struct tgi_machine *m, const struct tgi_machine_cha
 {
     struct gpu like = {0};
     bool has_like = false;
-    *to = (struct tgi_machine){.is_rough = m->is_rough};
+    *to = (struct tgi_machine){.is_rough = m->is_rough, .origin = m->origin};
     memcpy(to->name, m->name, sizeof to->name);
     int rc = copy_rest(m, change->n_gpus == TG_NONE, to, err);
     for (uint32_t d = 0; d < m->n_devices && !has_like; d++)
@@ -276,6 +314,7 @@ int tgi_machine_change(const struct tgi_machine *m, const struct tgi_machine_cha
         rc = typical_gpu(to, &like, err);
     if (rc == 0 && change->n_gpus != TG_NONE)
         rc = add_gpus(to, &like, change->n_gpus, err);
+    set_workers(to, change->n_workers);
     scale(to, change->link_scale, change->memory_scale);
     if (rc == 0)
         rc = tgi_machine_finish(to, err);

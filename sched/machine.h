@@ -22,6 +22,8 @@ struct tgi_machine_class {
     enum tgi_device_kind kind;  /* whose kernel variants it runs */
     double flops_per_ns;        /* of one lane */
     double launch_ns;           /* of every task */
+    double lane_bytes_per_ns;   /* what one lane can move through its memory; 0: all that the memory can */
+    double event_ns, alloc_ns;  /* of recording an event and waiting for it; of getting and returning memory; 0: unknown */
 };
 
 struct tgi_machine_memory {
@@ -55,12 +57,32 @@ struct tgi_machine_link {
     enum tgi_machine_share share;
 };
 
-/* How long a kernel took; see tgi_workload_signature() for arguments, "*" stands for all. */
+/* How long a kernel took by itself, a worker's own costs (launch_ns) not included; sched/timing.h says what kernels are
+ * called, tgi_workload_signature() what arguments are, "*" stands for all. */
 struct tgi_machine_time {
     char kernel[64], arguments[128];
     uint32_t class;
     double median_ns, spread_ns;
     uint32_t n_samples;
+    double together_ns;  /* the median where all lanes of a memory are at work, n_together of them; 0: not measured */
+    uint32_t n_together;
+    double flops, bytes; /* that the task declared; 0: nothing */
+};
+
+/* How long copies took, for people and for --check; plans use the links. */
+struct tgi_machine_copy {
+    char from[TGI_MACHINE_NAME], to[TGI_MACHINE_NAME]; /* memories */
+    uint64_t bytes;
+    uint32_t n_at_once; /* copies of that size, each between another pair */
+    double median_ns, spread_ns;
+    uint32_t n_samples;
+};
+
+/* Which machine the figures were measured on; cpu "": on none. */
+struct tgi_machine_origin {
+    char cpu[64], gpu[64];
+    uint32_t n_cores, n_numa, n_gpus;
+    uint64_t measured_s; /* since 1970 */
 };
 
 struct tgi_machine {
@@ -72,7 +94,9 @@ struct tgi_machine {
     struct tgi_machine_root *roots;
     struct tgi_machine_link *links;
     struct tgi_machine_time *times;
-    uint32_t n_classes, n_memories, n_devices, n_roots, n_links, n_times;
+    struct tgi_machine_copy *copies;
+    uint32_t n_classes, n_memories, n_devices, n_roots, n_links, n_times, n_copies;
+    struct tgi_machine_origin origin;
     uint16_t *route; /* by from * n_memories + to: 1 + link, 0: none; from tgi_machine_finish() */
 };
 
@@ -83,6 +107,7 @@ int tgi_machine_add_device(struct tgi_machine *m, const struct tgi_machine_devic
 int tgi_machine_add_root(struct tgi_machine *m, const struct tgi_machine_root *root, struct tg_error *err);
 int tgi_machine_add_link(struct tgi_machine *m, const struct tgi_machine_link *link, struct tg_error *err);
 int tgi_machine_add_time(struct tgi_machine *m, const struct tgi_machine_time *time, struct tg_error *err);
+int tgi_machine_add_copy(struct tgi_machine *m, const struct tgi_machine_copy *copy, struct tg_error *err);
 /* Works out the routes; the machine is not changed after it.  TG_E_BAD_VALUE: no device, a limit. */
 int tgi_machine_finish(struct tgi_machine *m, struct tg_error *err);
 void tgi_machine_fini(struct tgi_machine *m);
@@ -103,6 +128,9 @@ double tgi_machine_copy_ns(const struct tgi_machine *m, uint32_t from, uint32_t 
 /* The places an `on` may name that mean this device. */
 tgi_place tgi_machine_place(const struct tgi_machine *m, uint32_t device);
 
+/* Whether figures of `origin` hold on `here`: both measured, on processors and GPUs of one kind and number.  If not, says
+ * what differs. */
+bool tgi_machine_is_of(const struct tgi_machine_origin *origin, const struct tgi_machine_origin *here, char *why, size_t size);
 /* CPUs with rough figures: a device for each NUMA node, a lane for each core.  Not finished. */
 int tgi_machine_init_cpus(struct tgi_machine *m, const struct tgi_topology *topology, struct tg_error *err);
 /* The machine with n GPUs in place of its own: like its first one, or, without any, like a typical data centre GPU,
@@ -110,6 +138,7 @@ int tgi_machine_init_cpus(struct tgi_machine *m, const struct tgi_topology *topo
 struct tgi_machine_change {
     uint32_t n_gpus; /* TG_NONE: as they are */
     double link_scale, memory_scale;
+    uint32_t n_workers; /* lanes of CPUs, spread over their devices; 0: as they are */
 };
 int tgi_machine_change(const struct tgi_machine *m, const struct tgi_machine_change *change, struct tgi_machine *to,
                        struct tg_error *err);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "graph/error.h"
+#include "sched/timing.h"
 
 /* ---- Tiles --------------------------------------------------------------------------------*/
 
@@ -120,11 +121,6 @@ void tgi_workload_signature(const struct tg_graph *g, uint32_t task, char *text,
     }
 }
 
-static const char *kernel_name(const struct tg_graph *g, const struct tgi_op *op)
-{
-    return op->generic == TG_NONE ? op->name : g->space->ops[op->generic].name;
-}
-
 static bool runs_on(const struct tgi_op *op, enum tgi_device_kind kind)
 {
     if (op->kind != TGI_OP_KERNEL)
@@ -139,66 +135,69 @@ static bool runs_on(const struct tgi_op *op, enum tgi_device_kind kind)
 
 struct pricing {
     struct tgi_workload *w;
-    uint8_t *is_timed;  /* by op: the machine has measured times of it */
+    struct tgi_timing *timing;
     double memory[TGI_MACHINE_CLASSES]; /* bytes per ns of a device's memory; 0: no limit */
+    double lane[TGI_MACHINE_CLASSES];   /* what one lane gets of it at most; 0: no limit */
 };
-
-static bool is_timed(const struct tgi_machine *m, const char *kernel)
-{
-    for (uint32_t i = 0; i < m->n_times; i++)
-        if (strcmp(m->times[i].kernel, kernel) == 0)
-            return true;
-    return false;
-}
 
 static bool pricing_init(struct pricing *p, struct tgi_workload *w)
 {
     const struct tgi_machine *m = w->machine;
-    *p = (struct pricing){w, calloc(w->graph->space->n_ops + 1, 1), {0}};
-    for (uint32_t i = 0; p->is_timed && i < w->graph->space->n_ops; i++)
-        p->is_timed[i] = is_timed(m, kernel_name(w->graph, &w->graph->space->ops[i]));
+    *p = (struct pricing){.w = w, .timing = tgi_timing_create(m, w->graph)};
     for (uint32_t d = 0; d < m->n_devices; d++) {
-        double *memory = &p->memory[m->devices[d].class], here = m->memories[m->devices[d].memory].bytes_per_ns;
-        *memory = *memory > here ? *memory : here;
+        uint32_t c = m->devices[d].class;
+        double here = m->memories[m->devices[d].memory].bytes_per_ns, lane = m->classes[c].lane_bytes_per_ns;
+        p->memory[c] = p->memory[c] > here ? p->memory[c] : here;
+        p->lane[c] = lane > 0 && (here <= 0 || lane < here) ? lane : p->memory[c];
     }
-    return p->is_timed != NULL;
+    return p->timing != NULL;
 }
 
-static const struct tgi_machine_time *find_time(const struct tgi_machine *m, const char *kernel, const char *arguments,
-                                                uint32_t class)
+/* What a task moves through a memory if n lanes of it are slowed down so much by each other.  What is not slowed down
+ * asks for no more than its share, and if that was not measured for no more than there is. */
+static double traffic_of(double ns, double slower, double bytes_per_ns, uint32_t n_lanes, double declared)
 {
-    for (uint32_t i = 0; i < m->n_times; i++) {
-        const struct tgi_machine_time *time = &m->times[i];
-        if (time->class == class && strcmp(time->kernel, kernel) == 0 &&
-            (strcmp(time->arguments, "*") == 0 || strcmp(time->arguments, arguments) == 0))
-            return time;
-    }
-    return NULL;
+    double share = ns * bytes_per_ns / (n_lanes ? n_lanes : 1);
+    if (slower > 1)
+        return slower * share;
+    return declared < share ? declared : share;
 }
 
-static bool measured(const struct pricing *p, uint32_t task, float *ns)
+static enum tgi_timing_found measured(const struct pricing *p, uint32_t task, const struct tgi_cost *cost, float *ns, double *traffic)
 {
-    const struct tg_graph *g = p->w->graph;
-    const struct tgi_op *op = tgi_graph_op(g, task);
+    struct tgi_workload *w = p->w;
+    uint32_t op = w->graph->nodes[task].op & TGI_NODE_OP;
+    enum tgi_timing_found worst = TGI_TIMING_EXACT;
     char arguments[128];
-    bool is_known = true;
-    if (!p->is_timed[g->nodes[task].op & TGI_NODE_OP])
-        return false;
-    tgi_workload_signature(g, task, arguments, sizeof arguments);
-    for (uint32_t c = 0; c < p->w->n_classes; c++) {
-        const struct tgi_machine_time *time = find_time(p->w->machine, kernel_name(g, op), arguments, c);
-        if (time && !isinf(ns[c]))
-            ns[c] = (float)time->median_ns;
-        is_known = is_known && (time || isinf(ns[c]));
+    if (!tgi_timing_knows(p->timing, op))
+        return TGI_TIMING_NONE;
+    tgi_workload_signature(w->graph, task, arguments, sizeof arguments);
+    for (uint32_t c = 0; c < w->n_classes; c++) {
+        struct tgi_timed timed;
+        const struct tgi_machine_class *class = &w->machine->classes[c];
+        if (isinf(ns[c]))
+            continue;
+        enum tgi_timing_found found = tgi_timing_find(p->timing, op, c, arguments, cost->flops, cost->bytes, &timed);
+        worst = found == TGI_TIMING_NONE || worst == TGI_TIMING_NONE ? TGI_TIMING_NONE : found == TGI_TIMING_FITTED ? found : worst;
+        if (found == TGI_TIMING_NONE)
+            continue;
+        ns[c] = (float)(timed.ns + (class->kind == TGI_DEVICE_CPU ? class->launch_ns : 0));
+        if (class->kind == TGI_DEVICE_CPU && p->memory[c] > 0)
+            *traffic = traffic_of(ns[c], timed.slower, p->memory[c], timed.n_together, *traffic);
     }
-    return is_known;
+    return worst;
 }
 
 static double argument_bytes(const struct tgi_workload *w, uint32_t task)
 {
+    const struct tg_graph *g = w->graph;
+    const struct tgi_op *op = tgi_graph_op(g, task);
     double bytes = 0;
-    for (uint32_t u = w->uses_at[task]; u < w->uses_at[task + 1]; u++)
-        bytes += (double)w->tile_bytes[w->uses[u].tile] * (w->uses[u].is_read + w->uses[u].is_written);
+    for (uint32_t i = 0; i < tgi_graph_n_words(g, task); i++) {
+        uint64_t word = g->args[g->nodes[task].args + i];
+        if (is_tile(op, i, word)) /* of a part of a tile no more is moved than the part */
+            bytes += (double)span_of(g, word).bytes * ((op->params[i].access != TG_OUT) + (op->params[i].access != TG_IN));
+    }
     return bytes;
 }
 
@@ -239,15 +238,16 @@ static void price(struct pricing *p, uint32_t task)
     double flops = isnan(cost.flops) ? 0 : cost.flops;
     for (uint32_t c = 0; c < w->n_classes; c++) {
         const struct tgi_machine_class *class = &w->machine->classes[c];
-        double memory = p->memory[c] > 0 ? traffic / p->memory[c] : 0;
+        double memory = p->lane[c] > 0 ? traffic / p->lane[c] : 0;
         double compute = class->flops_per_ns > 0 ? flops / class->flops_per_ns : 0;
         double longer = has_us ? cost.us * 1e3 : compute > memory ? compute : memory;
         ns[c] = runs_on(op, class->kind) ? (float)(longer + (op->kind == TGI_OP_BARRIER ? 0 : class->launch_ns)) : INFINITY;
     }
+    enum tgi_timing_found found = op->kind == TGI_OP_BARRIER ? TGI_TIMING_NONE : measured(p, task, &cost, ns, &traffic);
     if (op->kind == TGI_OP_BARRIER)
         w->n_free++;
-    else if (measured(p, task, ns))
-        w->n_measured++;
+    else if (found != TGI_TIMING_NONE)
+        *(found == TGI_TIMING_EXACT ? &w->n_measured : &w->n_fitted) += 1;
     else if (has_us)
         w->n_declared++;
     else
@@ -321,7 +321,7 @@ static int price_all(struct tgi_workload *w, struct tg_error *err)
         if (n_used != w->n_classes || !is_plain(w, t, is_used))
             rc = limit(w, t, err);
     }
-    free(p.is_timed);
+    tgi_timing_destroy(p.timing);
     return rc;
 }
 

@@ -1,8 +1,11 @@
 /* A frozen graph in the terms of a machine: how long each task takes on each class of devices, what it moves
  * through memory, and the tiles it uses.  Policies, bounds and the simulator read this and nothing else.
  *
- * Times are, in this order: measured ones of the machine; the declared `us`; a roofline of declared operations
- * and bytes; a roofline of the bytes of the arguments. */
+ * Times are, in this order: measured ones of the machine; between measured ones, for built-in kernels (sched/timing.h); the
+ * declared `us`; a roofline of declared operations and bytes; a roofline of the bytes of the arguments.
+ *
+ * Bytes through memory of a measured kernel follow from how much longer it takes where every lane is at it: it takes
+ * that long if all lanes share the memory's bandwidth. */
 #ifndef TGI_SCHED_WORKLOAD_H
 #define TGI_SCHED_WORKLOAD_H
 
@@ -24,7 +27,7 @@ struct tgi_workload {
     struct tgi_use *uses;
     uint64_t *tile_bytes;
     tgi_place *only;     /* by task: devices it is limited to, 0: none in particular; NULL: no task is */
-    uint64_t n_measured, n_declared, n_roofline, n_sized, n_free; /* tasks whose time came from what */
+    uint64_t n_measured, n_fitted, n_declared, n_roofline, n_sized, n_free; /* tasks whose time came from what */
     uint64_t n_bodies;   /* control tasks, whose bodies count as one task on a CPU lane */
 };
 

@@ -78,7 +78,7 @@ static inline tg_task_id plan_task(struct tg_graph *g, tg_kernel_id kernel, uint
 static inline void plan_add_devices(struct tgi_machine *m, const char *class, uint32_t n, uint32_t n_lanes, double flops_per_ns,
                                     double bytes_per_ns)
 {
-    struct tgi_machine_class c = {"", TGI_DEVICE_CPU, flops_per_ns, 0};
+    struct tgi_machine_class c = {.kind = TGI_DEVICE_CPU, .flops_per_ns = flops_per_ns};
     struct tgi_machine_device device = {"", m->n_classes, 0, n_lanes};
     struct tg_error err;
     snprintf(c.name, sizeof c.name, "%s", class);

@@ -26,7 +26,10 @@ static const char whole[] =
     " \"links\": [{\"from\": \"host\", \"to\": \"cuda\", \"latency_ns\": 6000, \"bytes_per_s\": 5e10, \"shares\": \"roots\"},\n"
     "           {\"from\": \"cuda\", \"to\": \"*\", \"latency_ns\": 3000, \"bytes_per_s\": 4e11, \"shares\": \"ports\"},\n"
     "           {\"from\": \"cuda:1\", \"to\": \"host\", \"bytes_per_s\": 1e10, \"shares\": \"link\"}],\n"
-    " \"kernels\": [{\"kernel\": \"gemm\", \"class\": \"cuda\", \"arguments\": \"*\", \"median_ns\": 42900, \"spread_ns\": 600, \"samples\": 9}]}\n";
+    " \"kernels\": [{\"kernel\": \"gemm\", \"class\": \"cuda\", \"arguments\": \"*\", \"median_ns\": 42900, \"spread_ns\": 600, \"samples\": 9,\n"
+    "             \"together_ns\": 50000, \"together\": 4, \"flops\": 2e9, \"bytes\": 6e6}],\n"
+    " \"copies\": [{\"from\": \"host\", \"to\": \"cuda:0\", \"bytes\": 4096, \"at_once\": 2, \"median_ns\": 9000, \"samples\": 5}],\n"
+    " \"measured_on\": {\"cpu\": \"A\", \"cores\": 8, \"numa_nodes\": 1, \"gpu\": \"B\", \"gpus\": 2, \"at_s\": 1795737600}}\n";
 
 static int read_text(const char *text, struct tgi_machine *m, struct tg_error *err)
 {
@@ -72,6 +75,9 @@ static void the_last_rule_that_fits_a_pair_counts(void **state)
     assert_int_equal(m.devices[0].n_lanes, 8);
     assert_int_equal(m.memories[1].root, 0);
     assert_int_equal(m.times[0].class, 1);
+    assert_true(m.times[0].together_ns == 50000 && m.times[0].n_together == 4 && m.times[0].flops == 2e9);
+    assert_int_equal(m.copies[0].n_at_once, 2);
+    assert_int_equal(m.origin.measured_s, 1795737600);
     tgi_machine_fini(&m);
 }
 
@@ -95,7 +101,7 @@ static void a_machine_can_have_other_gpus(void **state)
     (void)state;
     struct tgi_machine m, changed;
     struct tg_error err;
-    struct tgi_machine_change change = {5, 2, 0.5};
+    struct tgi_machine_change change = {5, 2, 0.5, 0};
     read_must(whole, &m);
     assert_int_equal(tgi_machine_change(&m, &change, &changed, &err), 0);
     assert_int_equal(changed.n_devices, 6);
@@ -111,6 +117,46 @@ static void a_machine_can_have_other_gpus(void **state)
     assert_int_equal(changed.n_memories, 1);
     tgi_machine_fini(&changed);
     tgi_machine_fini(&m);
+}
+
+static void a_machine_can_have_fewer_workers(void **state)
+{
+    (void)state;
+    struct tgi_machine m, changed;
+    struct tg_error err;
+    struct tgi_machine_change change = {TG_NONE, 1, 1, 3};
+    read_must(whole, &m);
+    assert_int_equal(tgi_machine_change(&m, &change, &changed, &err), 0);
+    assert_int_equal(changed.devices[0].n_lanes, 3);
+    assert_int_equal(changed.devices[1].n_lanes, 1);
+    assert_int_equal(changed.origin.n_cores, 8);
+    tgi_machine_fini(&changed);
+    tgi_machine_fini(&m);
+}
+
+static void figures_hold_on_the_machine_they_were_measured_on(void **state)
+{
+    (void)state;
+    const struct tgi_machine_origin here = {"A", "B", 8, 1, 2, 0};
+    struct tgi_machine_origin o = {"A", "B", 8, 1, 2, 7}, other;
+    char why[256] = "";
+    assert_true(tgi_machine_is_of(&o, &here, why, sizeof why));
+    o.n_gpus = 1; /* some of the GPUs are enough */
+    assert_true(tgi_machine_is_of(&o, &here, why, sizeof why));
+    struct {
+        struct tgi_machine_origin o;
+        const char *text;
+    } cases[] = {{{"", "", 0, 0, 0, 0}, "on none"},
+                 {{"C", "B", 8, 1, 2, 0}, "\"C\""},
+                 {{"A", "B", 16, 1, 2, 0}, "16 cores"},
+                 {{"A", "B", 8, 2, 2, 0}, "2 NUMA nodes"},
+                 {{"A", "B", 8, 1, 3, 0}, "3 x"},
+                 {{"A", "D", 8, 1, 2, 0}, "\"D\""}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        other = cases[i].o;
+        assert_false(tgi_machine_is_of(&other, &here, why, sizeof why));
+        assert_non_null(strstr(why, cases[i].text));
+    }
 }
 
 /* The whole file with one text in place of another. */
@@ -140,6 +186,9 @@ static void errors_have_positions(void **state)
     expect("\"to\": \"*\"", "\"to\": \"gpu\"", TG_E_UNKNOWN_NAME, 12, 35);
     expect("\"name\": \"cuda:1\"", "\"name\": \"cuda:0\"", TG_E_DUPLICATE_NAME, 7, 15);
     expect("\"lanes\": 8", "\"lanes\": \"8\"", TG_E_WRONG_TYPE, 8, 75);
+    expect(", \"together\": 4", "", TG_E_MISSING_KEY, 14, 14);
+    expect("\"cores\": 8", "\"cores\": 0", TG_E_BAD_VALUE, 17, 39);
+    expect("\"at_once\": 2", "\"at_one\": 2", TG_E_UNKNOWN_KEY, 16, 71);
     expect("42900", "42900,", TG_E_JSON_SYNTAX, 14, 87);
 }
 
@@ -149,6 +198,8 @@ int main(void)
         cmocka_unit_test(the_last_rule_that_fits_a_pair_counts),
         cmocka_unit_test(what_is_written_reads_back_the_same),
         cmocka_unit_test(a_machine_can_have_other_gpus),
+        cmocka_unit_test(a_machine_can_have_fewer_workers),
+        cmocka_unit_test(figures_hold_on_the_machine_they_were_measured_on),
         cmocka_unit_test(errors_have_positions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

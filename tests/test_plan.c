@@ -53,7 +53,7 @@ static void heft_machine(struct tgi_machine *m)
         plan_add_devices(m, names[p], 1, 1, 1, 0);
     for (int t = 0; t < 10; t++)
         for (uint32_t p = 0; p < 3; p++) {
-            struct tgi_machine_time time = {"", "*", p, heft_times[t][p], 0, 1};
+            struct tgi_machine_time time = {.arguments = "*", .class = p, .median_ns = heft_times[t][p], .n_samples = 1};
             snprintf(time.kernel, sizeof time.kernel, "n%d", t + 1);
             MUST(tgi_machine_add_time(m, &time, &err));
         }

@@ -107,6 +107,8 @@ int64_t tgi_cli_int(const struct tgi_cli *cli, const char *name, int64_t fallbac
 double tgi_cli_float(const struct tgi_cli *cli, const char *name, double fallback);
 uint64_t tgi_cli_bytes(const struct tgi_cli *cli, const char *name, uint64_t fallback);
 uint64_t tgi_cli_time_ns(const struct tgi_cli *cli, const char *name, uint64_t fallback);
+/* "3%", "0.5 %", "3": a fraction, 0.03 for the first.  Prints what is wrong and returns an exit code. */
+int tgi_cli_percent(const struct tgi_cli *cli, const char *name, double fallback_percent, double *fraction_p);
 /* Value number `index` of a list, in the order given; NULL after the last. */
 const char *tgi_cli_list(const struct tgi_cli *cli, const char *name, uint32_t index);
 
@@ -151,6 +153,8 @@ int tgi_cli_load(const struct tgi_cli *cli, const char *path, enum tgi_cli_load 
 void tgi_cli_watch(struct tg_run *run);
 /* The signal that came while watching; 0: none. */
 int tgi_cli_signal(void);
+/* A runtime whose threads leave signals to this one, so that they interrupt no kernel. */
+int tgi_cli_runtime_create(const struct tg_runtime_options *options, struct tg_runtime **runtime_p, struct tg_error *err);
 
 /* ---- Generated texts ----------------------------------------------------------------------*/
 
@@ -163,6 +167,8 @@ int tgi_cli_print_completion(FILE *to, const char *shell); /* TG_E_BAD_VALUE for
 
 int tgi_cli_run(struct tgi_cli *cli);
 int tgi_cli_plan(struct tgi_cli *cli);
+int tgi_cli_bench(struct tgi_cli *cli);
+int tgi_cli_calibrate(struct tgi_cli *cli);
 int tgi_cli_check(struct tgi_cli *cli);
 int tgi_cli_expand(struct tgi_cli *cli);
 int tgi_cli_export(struct tgi_cli *cli);

@@ -326,23 +326,10 @@ static int diff_records(struct job *job)
     return rc;
 }
 
-/* "3%", "0.5 %", "3": percent. */
-static int read_threshold(struct job *job)
-{
-    const char *text = tgi_cli_text(job->cli, "threshold", "3%");
-    char *end;
-    double percent = strtod(text, &end);
-    end += strspn(end, " ");
-    if (end == text || (*end && strcmp(end, "%") != 0) || !(percent >= 0 && percent <= 1e6))
-        return tgi_cli_usage(job->cli, "--threshold: \"%s\" is not a percentage, such as 3%%", text);
-    job->threshold = percent / 100;
-    return 0;
-}
-
 int tgi_cli_diff(struct tgi_cli *cli)
 {
     struct job job = {.cli = cli};
-    int rc = read_threshold(&job);
+    int rc = tgi_cli_percent(cli, "threshold", 3, &job.threshold);
     if (rc)
         return rc;
     bool has_a = tgi_recording_is_one(cli->operands[0]), has_b = tgi_recording_is_one(cli->operands[1]);

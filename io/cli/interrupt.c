@@ -6,6 +6,7 @@
  * have seen the run. */
 #include "io/cli/interrupt.h"
 
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -61,4 +62,17 @@ void tgi_cli_watch(struct tg_run *run)
 int tgi_cli_signal(void)
 {
     return atomic_load(&seen);
+}
+
+/* Workers inherit the mask. */
+int tgi_cli_runtime_create(const struct tg_runtime_options *options, struct tg_runtime **runtime_p, struct tg_error *err)
+{
+    sigset_t signals, before;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &signals, &before);
+    int rc = tg_runtime_create(options, runtime_p, err);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return rc;
 }

@@ -395,6 +395,19 @@ uint64_t tgi_cli_time_ns(const struct tgi_cli *cli, const char *name, uint64_t f
     return value ? value->number.u : fallback;
 }
 
+int tgi_cli_percent(const struct tgi_cli *cli, const char *name, double fallback_percent, double *fraction_p)
+{
+    const char *text = tgi_cli_text(cli, name, NULL);
+    char *end;
+    double percent = text ? strtod(text, &end) : fallback_percent;
+    if (text)
+        end += strspn(end, " ");
+    if ((text && (end == text || (*end && strcmp(end, "%") != 0))) || !(percent >= 0 && percent <= 1e6))
+        return tgi_cli_usage(cli, "--%s: \"%s\" is not a percentage, such as 3%%", name, text);
+    *fraction_p = percent / 100;
+    return 0;
+}
+
 const char *tgi_cli_list(const struct tgi_cli *cli, const char *name, uint32_t index)
 {
     for (uint32_t i = 0; i < cli->n_values; i++) {

@@ -5,10 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/cli/device_choice.h"
+#include "io/cli/machine_choice.h"
+#include "io/cli/simulate.h"
 #include "io/json_out.h"
 #include "io/machine_json.h"
 #include "io/output.h"
+#include "io/plan_json.h"
 #include "io/units.h"
 #include "sched/bounds.h"
 #include "sched/plan.h"
@@ -72,35 +74,15 @@ static int read_gpus(struct job *job)
 
 /* ---- Machines -----------------------------------------------------------------------------*/
 
-static int this_machine(struct tgi_machine *m, struct tg_error *err)
-{
-    struct tgi_topology *topology;
-    struct tgi_machine cpus;
-    struct tgi_machine_change gpus = {0, 1, 1};
-    int rc = tgi_topology_open(NULL, &topology, err);
-    if (rc)
-        return rc;
-    rc = tgi_machine_init_cpus(&cpus, topology, err);
-    tgi_topology_close(topology);
-    if (rc)
-        return rc;
-    if (tgi_cuda_count(&gpus.n_gpus, NULL))
-        gpus.n_gpus = 0;
-    rc = tgi_machine_change(&cpus, &gpus, m, err);
-    tgi_machine_fini(&cpus);
-    return rc;
-}
-
 static int make_machines(struct job *job, struct tg_error *err)
 {
-    const char *path = tgi_cli_text(job->cli, "machine", NULL);
     struct tgi_machine base;
-    int rc = path ? tgi_machine_read(&base, path, err) : this_machine(&base, err);
+    int rc = tgi_cli_machine(job->cli, &base, err);
     if (rc)
         return rc;
     for (uint32_t i = 0; rc == 0 && i < job->n_cases; i++) {
         struct tgi_machine_change change = {job->cases[i].n_gpus, tgi_cli_float(job->cli, "link-speed", 1),
-                                            tgi_cli_float(job->cli, "memory-speed", 1)};
+                                            tgi_cli_float(job->cli, "memory-speed", 1), 0};
         rc = tgi_machine_change(&base, &change, &job->cases[i].machine, err);
     }
     tgi_machine_fini(&base);
@@ -161,6 +143,18 @@ static const struct tgi_plan *best_plan(const struct job *job, const struct mach
     return best;
 }
 
+static int save_plan(const struct job *job, struct tg_error *err)
+{
+    const char *path = tgi_cli_text(job->cli, "output", NULL);
+    const struct machine_case *c = &job->cases[0];
+    struct tgi_output out;
+    int rc = path ? tgi_output_open(&out, path, err) : 0;
+    if (rc || !path)
+        return rc;
+    tgi_plan_write(c->workload, best_plan(job, c), &c->bounds, out.file);
+    return tgi_output_finish(&out, err);
+}
+
 static double efficiency(const struct machine_case *c, const struct tgi_plan *plan)
 {
     return plan->makespan_ns > 0 ? tgi_bounds_ns(&c->bounds) / plan->makespan_ns : 1;
@@ -208,24 +202,6 @@ static void print_bounds(const struct job *job, const struct machine_case *c, co
         printf("%s %s %s", i ? "," : "", tgi_bound_name((enum tgi_bound)i),
                tgi_format_time(c->bounds.ns[i], text, sizeof(text)));
     putchar('\n');
-}
-
-static void print_times(const struct machine_case *c)
-{
-    const struct tgi_workload *w = c->workload;
-    const struct {
-        const char *what;
-        uint64_t n;
-    } from[] = {{"measured", w->n_measured}, {"declared", w->n_declared}, {"by roofline", w->n_roofline},
-                {"by size of arguments", w->n_sized}};
-    char text[TGI_UNITS_SIZE];
-    printf("  times of tasks:");
-    for (size_t i = 0, n_printed = 0; i < sizeof(from) / sizeof(from[0]); i++)
-        if (from[i].n)
-            printf("%s %s %s", n_printed++ ? "," : "", tgi_format_count(from[i].n, text, sizeof(text)), from[i].what);
-    printf("%s\n", c->machine.is_rough ? "; the machine's figures are rough ones, not measured" : "");
-    if (w->n_bodies)
-        printf("  bodies of %s control tasks count as one task each\n", tgi_format_count(w->n_bodies, text, sizeof(text)));
 }
 
 static void print_devices(const struct machine_case *c, const struct tgi_plan *plan)
@@ -310,7 +286,7 @@ static void print_case(const struct job *job)
     const struct tgi_plan *plan = best_plan(job, c);
     print_head(job, c, plan);
     print_bounds(job, c, plan);
-    print_times(c);
+    tgi_cli_print_times(c->workload);
     print_devices(c, plan);
     print_moves(job, plan);
     if (job->n_policies > 1)
@@ -347,7 +323,7 @@ static void print_what_if(const struct job *job)
             printf(" %.0f", 100 * efficiency(&job->cases[i], job->cases[i].plans[p]));
         printf(" %%\n");
     }
-    print_times(&job->cases[0]);
+    tgi_cli_print_times(job->cases[0].workload);
 }
 
 /* ---- JSON ---------------------------------------------------------------------------------*/
@@ -424,6 +400,7 @@ static void put_case(const struct job *job, const struct machine_case *c, struct
         tgi_json_uint(json, "gpus", c->n_gpus);
     tgi_json_flat_object(json, "times");
     tgi_json_uint(json, "measured", c->workload->n_measured);
+    tgi_json_uint(json, "fitted", c->workload->n_fitted);
     tgi_json_uint(json, "declared", c->workload->n_declared);
     tgi_json_uint(json, "roofline", c->workload->n_roofline);
     tgi_json_uint(json, "argument_size", c->workload->n_sized);
@@ -460,6 +437,11 @@ int tgi_cli_plan(struct tgi_cli *cli)
     int exit_code = read_policies(&job);
     if (exit_code == 0)
         exit_code = read_gpus(&job);
+    const char *out = tgi_cli_text(cli, "output", "");
+    if (exit_code == 0 && *out && job.n_cases > 1)
+        exit_code = tgi_cli_usage(cli, "-o writes one plan; --gpus asks for %u", job.n_cases);
+    if (exit_code == 0 && strcmp(out, "-") == 0 && cli->format == TGI_FORMAT_JSON)
+        exit_code = tgi_cli_usage(cli, "-o - and --format json both write to stdout");
     if (exit_code == 0 && (tgi_cli_float(cli, "link-speed", 1) <= 0 || tgi_cli_float(cli, "memory-speed", 1) <= 0))
         exit_code = tgi_cli_usage(cli, "speeds are factors above 0");
     if (exit_code == 0)
@@ -471,9 +453,13 @@ int tgi_cli_plan(struct tgi_cli *cli)
         rc = save_machine(&job, &err);
     for (uint32_t i = 0; rc == 0 && i < job.n_cases; i++)
         rc = plan_case(&job, &job.cases[i], &err);
+    if (rc == 0)
+        rc = save_plan(&job, &err);
     job.flops = flops_of(job.graph);
     if (rc == 0 && cli->format == TGI_FORMAT_JSON)
         put_json(&job);
+    else if (rc == 0 && strcmp(out, "-") == 0)
+        ; /* the plan is what stdout has */
     else if (rc == 0 && job.cases[0].n_gpus != TG_NONE)
         print_what_if(&job);
     else if (rc == 0)

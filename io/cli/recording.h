@@ -10,6 +10,9 @@ int tgi_cli_read_recording(const struct tgi_cli *cli, const char *path, struct t
                            struct tgi_recording_paths *paths_p);
 /* "wavefront: ok, 1,023 tasks on 2 workers, policy steal, 2026-11-26 20:53:01 UTC on host" */
 void tgi_cli_print_recording(const struct tgi_recording *r);
+struct tgi_json;
+/* Its makespan, bounds, and tables by lane and kernel, as `report` has them; json (an open array; NULL: text).  An exit code. */
+int tgi_cli_summarise_recording(const struct tgi_cli *cli, const char *path, const struct tgi_recording *r, struct tgi_json *json);
 /* `export` of a record: `type` is one of those that it offers, path NULL: stdout. */
 int tgi_cli_export_recording(const struct tgi_cli *cli, const char *type, const char *path);
 

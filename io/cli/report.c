@@ -381,6 +381,23 @@ static int report_one(struct job *job, const char *path, struct tgi_json *json)
     return rc ? tgi_cli_error(job->cli, &err) : 0;
 }
 
+int tgi_cli_summarise_recording(const struct tgi_cli *cli, const char *path, const struct tgi_recording *r, struct tgi_json *json)
+{
+    struct job job = {.cli = cli, .tables = BY_KERNEL | BY_DEVICE, .top = (uint32_t)tgi_cli_int(cli, "top", TOP), .path = path, .r = *r};
+    struct tg_error err;
+    int rc = tgi_recording_paths_create(&job.r, &job.paths, &err);
+    if (rc)
+        return tgi_cli_error(cli, &err);
+    rc = tgi_recording_table_create(&job.r, &job.paths, &job.table, &err);
+    if (rc == 0 && json)
+        put_record(&job, json);
+    else if (rc == 0)
+        print_text(&job);
+    tgi_recording_table_fini(&job.table);
+    tgi_recording_paths_fini(&job.paths);
+    return rc ? tgi_cli_error(cli, &err) : 0;
+}
+
 int tgi_cli_report(struct tgi_cli *cli)
 {
     struct job job = {.cli = cli, .top = (uint32_t)tgi_cli_int(cli, "top", TOP)};

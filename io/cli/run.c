@@ -1,8 +1,6 @@
 /* tgraph run: execute a graph, then say how it went. */
 #include "io/cli/cli.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +9,7 @@
 #include "io/cli/device_choice.h"
 #include "io/cli/progress.h"
 #include "io/cli/results.h"
+#include "io/cli/simulate.h"
 #include "io/gantt.h"
 #include "io/json_out.h"
 #include "io/output.h"
@@ -36,6 +35,7 @@ struct job {
     struct tg_error err;
     struct tgi_cli_results results;
     struct tgi_output gantt, record; /* file NULL: none is asked for */
+    double predicted_ns;    /* with --machine; 0: not known */
 };
 
 /* ---- Options ------------------------------------------------------------------------------*/
@@ -79,12 +79,13 @@ static int check_choices(const struct tgi_cli *cli)
 {
     static const char *const later_policies[] = {"heft", "bandwidth", "eager"};
     const char *policy = tgi_cli_text(cli, "policy", "steal");
-    for (size_t i = 0; i < sizeof(later_policies) / sizeof(*later_policies); i++) {
+    bool is_simulated = tgi_cli_has(cli, "simulate");
+    for (size_t i = 0; !is_simulated && i < sizeof(later_policies) / sizeof(*later_policies); i++) {
         if (strcmp(policy, later_policies[i]) == 0)
             return tgi_cli_fail(cli, TG_E_UNSUPPORTED,
                                 "policy \"%s\" is not part of this build; there is steal", policy);
     }
-    if (strcmp(policy, "steal") != 0)
+    if (!is_simulated && strcmp(policy, "steal") != 0)
         return tgi_cli_usage(cli, "there is no policy \"%s\"; there is steal", policy);
     const char *gantt = tgi_cli_text(cli, "gantt", "-"), *dot = strrchr(gantt, '.');
     bool is_special = strcmp(gantt, "-") == 0 || strncmp(gantt, "/dev/", 5) == 0;
@@ -150,15 +151,7 @@ static int create_runtime(struct job *job)
         tgi_device_choice_format(&job->devices, devices, sizeof(devices));
         options.devices = devices;
     }
-    /* Workers inherit the mask: signals are for this thread, so that they interrupt no kernel. */
-    sigset_t signals, before;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &signals, &before);
-    int rc = tg_runtime_create(&options, &job->runtime, &job->err);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return rc;
+    return tgi_cli_runtime_create(&options, &job->runtime, &job->err);
 }
 
 static int create_run_on(struct job *job)
@@ -416,6 +409,7 @@ static int summarise(struct job *job)
         return 0;
     if (tgi_report_create(job->graph, job->run, &report, &err))
         return tgi_cli_error(job->cli, &err);
+    report.predicted_ns = job->predicted_ns;
     qsort(job->makespans_ns, job->n_measured, sizeof(*job->makespans_ns), compare_u64);
     uint64_t median_ns = job->n_measured ? job->makespans_ns[job->n_measured / 2] : 0;
     if (job->cli->format == TGI_FORMAT_JSON)
@@ -446,6 +440,8 @@ static int use_results(struct job *job)
 static int run_graph(struct job *job)
 {
     int rc = create_run(job);
+    if (rc == 0 && tgi_cli_has(job->cli, "machine"))
+        rc = tgi_cli_predict(job->cli, job->graph, &job->devices, job->n_workers, job->n_devices, &job->predicted_ns);
     if (rc == 0)
         rc = open_output(job, "gantt", &job->gantt);
     if (rc == 0)
@@ -480,7 +476,7 @@ int tgi_cli_run(struct tgi_cli *cli)
     if (rc)
         return rc;
     job.graph = graph;
-    rc = run_graph(&job);
+    rc = tgi_cli_has(cli, "simulate") ? tgi_cli_simulate(cli, graph, &job.devices) : run_graph(&job);
     tgi_output_abandon(&job.gantt);
     tgi_output_abandon(&job.record);
     tg_run_destroy(job.run);

@@ -46,7 +46,10 @@ static const struct tgi_cli_option run_options[] = {
     SWITCH("verify", 0, "evaluate the graph's \"checks\" on the results"),
     {"compare", 0, TGI_CLI_CHOICE, "WHAT", "also run the graph one task at a time and compare all data",
      "sequential", 0, 0, false},
-    {"policy", 0, TGI_CLI_TEXT, "NAME", "scheduling policy", "steal", 0, 0, false},
+    {"policy", 0, TGI_CLI_TEXT, "NAME", "scheduling policy; with --simulate also eager, heft and bandwidth", "steal", 0, 0, false},
+    SWITCH("simulate", 0, "execute nothing: say what a virtual clock makes of it, on --machine or this machine"),
+    VALUE("machine", 0, FILE, "FILE", "what calibrate has measured here: the summary says what a plan predicted; of"
+     " --simulate: any machine"),
     {"executor", 0, TGI_CLI_TEXT, "NAME", "what executes the graph", "auto|cpu|streams", 0, 0, false},
     SWITCH("keep-going", 'k', "after a failure, still run what does not depend on it"),
     VALUE("timeout", 0, TIME, "TIME", "stop a run that takes longer; 0: never"),
@@ -74,8 +77,36 @@ static const struct tgi_cli_option plan_options[] = {
     VALUE("link-speed", 0, FLOAT, "X", "links that are X times as fast"),
     VALUE("memory-speed", 0, FLOAT, "X", "memories that are X times as fast"),
     VALUE("save-machine", 0, FILE, "FILE", "write the machine that is planned for to FILE"),
+    OUTPUT("write the plan, the shortest of several, as JSON: where and when every task runs"),
     SWITCH("tasks", 0, "list where and when every task runs"),
     MAX_FILE,
+    END
+};
+
+static const struct tgi_cli_option bench_options[] = {
+    PARAM,
+    DEVICES("devices to use, as for run"),
+    RANGE("runs", 0, "N", 1, 1000000, "measured runs of each configuration; 10 if not given"),
+    RANGE("warmup", 0, "N", 0, 1000000, "runs before that; 1 if not given"),
+    VALUE("time", 0, TIME, "TIME", "begin no further run of a configuration after TIME, if there have been three"),
+    LIST("matrix", 0, TEXT, "KEY=V,..", "run every combination: workers=1,2,4 executor=cpu,streams policy=steal, each with a --matrix"
+     " of its own"),
+    VALUE("export-json", 0, FILE, "FILE", "write all of it, every run's time included, as JSON"),
+    MAX_FILE,
+    PLUGINS,
+    END
+};
+
+static const struct tgi_cli_option calibrate_options[] = {
+    SWITCH("quick", 0, "fewer sizes and repetitions: seconds instead of a minute"),
+    LIST("kernels", 0, FILE, "FILE", "measure the kernels and sizes that the graph in FILE uses, by running it"),
+    PARAM,
+    DEVICES("devices to measure, as for run; all there are if not given"),
+    OUTPUT("write the machine file"),
+    VALUE("check", 0, FILE, "FILE", "compare with what FILE says; exit with 1 if a figure differs by more than --threshold"),
+    VALUE("threshold", 0, TEXT, "PERCENT", "of --check: differences that are smaller are none; 25% if not given"),
+    MAX_FILE,
+    PLUGINS,
     END
 };
 
@@ -217,6 +248,9 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      "--check-nan executes one task at a time, in program order, on the same devices, and looks at what it wrote on the"
      " host before the next one starts: it names the first task whose output is not finite, and takes as long as all"
      " tasks one after the other, with a copy to the host of everything that is written on a device.\n\n"
+     "--machine names a file that calibrate has written on this machine; if it has times for all kernels of the graph, the summary"
+     " says how long a plan said that the run would take.  --simulate runs the graph against a virtual clock instead; its"
+     " record and its schedule are like those of a run.\n\n"
      "The first Ctrl-C stops issuing tasks, lets running ones finish and prints the summary of what was done;"
      " the second leaves at once.\n\n"
      "A kernel that crashes ends the program by its signal, after a line that names the task; no output file is"
@@ -225,7 +259,9 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      "tgraph run graph.json -p N=1000 -D cpu:4  # another size, on four workers\n"
      "tgraph run graph.json -D cuda:0,1+cpu:8  # on two GPUs and eight workers\n"
      "tgraph run graph.json --gantt schedule.svg  # draw what ran when and where\n"
-     "tgraph run graph.json --record run.tgr  # keep it, for report, why, diff and export",
+     "tgraph run graph.json --record run.tgr  # keep it, for report, why, diff and export\n"
+     "tgraph run graph.json --machine machine.json  # and what a plan says\n"
+     "tgraph run graph.json --simulate --policy heft --record virtual.tgr  # without executing it",
      run_options, false},
     {"plan", tgi_cli_plan, "FILE", NULL, 1, 1, "schedule a graph without executing it",
      "Simulates a run on this machine, or on one that is described, and prints how long it would take, what every"
@@ -238,9 +274,32 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      "Times of tasks are those measured in the machine file, else declared ones (\"us\"), else follow from declared"
      " operations and bytes, else from the sizes of arguments; the output says how many are of which kind.",
      "tgraph plan graph.json --policy eager,heft,bandwidth  # compare policies\n"
+     "tgraph plan graph.json -o plan.json  # keep the plan\n"
      "tgraph plan graph.json --gpus 1,2,4,8  # what if there were more GPUs\n"
      "tgraph plan graph.json --save-machine node.json  # a machine file to edit and plan for",
      plan_options, false},
+    {"bench", tgi_cli_bench, "FILE..", NULL, 1, MANY, "run graphs repeatedly and say how long they take",
+     "Runs each graph several times in every configuration that --matrix asks for, one after the other, and prints for each"
+     " configuration the median, the distance of the quartiles (IQR), the shortest and the longest time, how many runs were"
+     " outliers, and the median as a multiple of the file's first configuration.  Outliers are farther from the quartiles than one and a"
+     " half times their distance; median and IQR are of the others.\n\n"
+     "Times are makespans without initialisation, of runs that are not recorded.",
+     "tgraph bench graph.json --runs 30  # how long does it take\n"
+     "tgraph bench *.json --matrix workers=1,2,4 --time 10s  # how does it scale\n"
+     "tgraph bench graph.json --matrix executor=cpu,streams --export-json times.json  # keep every time",
+     bench_options, false},
+    {"calibrate", tgi_cli_calibrate, "", NULL, 0, 0, "measure this machine for plans and predictions",
+     "Measures what plans are made from, and writes it to a machine file: bandwidth of each NUMA node, from one thread and from"
+     " all; what a task, an allocation and an event cost; for GPUs latency and bandwidth of links by size, one at a time and all at"
+     " once, memory and launches; and how long kernels take, alone and beside others.\n\n"
+     "Without --kernels those are built-in kernels of usual sizes; sizes between them are interpolated.  With --kernels they are"
+     " those of a graph, which is run several times: -p can make it smaller, as what counts are kernels and the sizes of their"
+     " arguments.\n\n"
+     "Figures are medians, with outliers set aside.  Nothing else should be at work on the machine meanwhile.",
+     "tgraph calibrate -o machine.json  # built-in kernels over sizes\n"
+     "tgraph calibrate --kernels graph.json -p NT=6 -o machine.json  # the kernels of a graph\n"
+     "tgraph calibrate --quick --check machine.json  # has anything changed since?",
+     calibrate_options, false},
     {"check", tgi_cli_check, "FILE..", NULL, 1, MANY, "find mistakes in graphs without running them",
      "Looks for mistakes in syntax, names, references, shapes, types and ordering: cycles, races under"
      " explicit dependencies, reads of buffers that nothing has written.  Warns of what is declared and never"

@@ -1,0 +1,67 @@
+#!/bin/bash
+# Calibrates, predicts, measures: how far a plan's makespan is from that of the run, for Cholesky, a transformer block and stencils
+# that memory limits.
+#
+#     bench/predict.sh [TGRAPH] [DEVICES..]
+#
+# DEVICES as run -D takes them; cpu:1 and cpu:2 if none are given.  Kernels are measured on a smaller graph than the one that is
+# predicted wherever the sizes of tiles do not depend on it.  BENCH_RUNS runs each (15), of which the median counts.
+set -uo pipefail
+tgraph=${1:-build/release/tgraph}
+shift
+devices=("$@")
+[ $# -gt 0 ] || devices=(cpu:1 cpu:2)
+here=$(cd "$(dirname "$0")" && pwd)
+graphs=$here/../examples/graphs
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+runs=${BENCH_RUNS:-15}
+
+# NAME FILE, parameters to measure with, parameters to predict: as -p takes them, several joined by commas
+cases=(
+    "cholesky-128 $graphs/cholesky.json NT=12 NT=16"
+    "cholesky-256 $graphs/cholesky.json B=256,NT=6 B=256,NT=10"
+    "transformer-512 $graphs/transformer.json T=512,D=512 T=512,D=512"
+    "heat-8MiB $here/graphs/heat.json STEPS=4 STEPS=20"
+    "heat-2MiB $here/graphs/heat.json NY=256,G=32,STEPS=4 NY=256,G=32,STEPS=20"
+)
+params() { # JOINED
+    local one
+    for one in ${1//,/ }; do
+        printf -- '-p %s ' "$one"
+    done
+}
+number() { # NAME FILE
+    sed -n "s/^ *\"$1\": \([0-9.e+]*\),*\$/\1/p" "$2" | head -n 1
+}
+
+echo "# $("$tgraph" --version), $(uname -n), $(date -u +%Y-%m-%d), load $(cut -d' ' -f1 /proc/loadavg)"
+echo "# $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores $(nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | sort | uniq -c | sed 's/^ */+ /' | paste -sd' ')"
+printf '%-18s %-8s %12s %12s %9s %12s %11s\n' graph devices predicted median error least 'half within'
+for case in "${cases[@]}"; do
+    read -r name file small large <<<"$case"
+    for where in "${devices[@]}"; do
+        # shellcheck disable=SC2046
+        if ! "$tgraph" -q calibrate -D "$where" --kernels "$file" $(params "$small") -o "$scratch/machine.json" ||
+            ! "$tgraph" --format json run "$file" $(params "$large") -D "$where" --machine "$scratch/machine.json" \
+                --warmup 2 --repeat "$runs" --save-dir "$scratch" >"$scratch/run.json"; then
+            echo "failed: $name on $where" >&2
+            continue
+        fi
+        predicted=$(number predicted_ns "$scratch/run.json")
+        measured=$(number makespan_ns "$scratch/run.json")
+        sed -n 's/^ *"makespans_ns": \[\(.*\)\],*$/\1/p' "$scratch/run.json" | tr -d ' ' | tr , '\n' >"$scratch/runs"
+        awk -v name="$name" -v where="$where" -v predicted="${predicted:-0}" -v measured="$measured" '
+            { ns[NR] = $1 }
+            END {
+                if (predicted == 0) { printf "%-18s %-8s %12s %9.3f ms\n", name, where, "none", measured / 1e6; exit }
+                # the list is sorted
+                printf "%-18s %-8s %9.3f ms %9.3f ms %+7.1f %% %9.3f ms %9.1f %%\n", name, where, predicted / 1e6, measured / 1e6,
+                    100 * (predicted / measured - 1), ns[1] / 1e6, 100 * (ns[int(NR * 3 / 4) + (NR > 1)] - ns[int(NR / 4) + 1]) / measured
+            }' "$scratch/runs" | tee -a "$scratch/table"
+    done
+done
+awk '{ for (i = 1; i <= NF; i++) if ($i == "%" && $(i - 1) ~ /^[+-]/) { e = $(i - 1); e = e < 0 ? -e : e; all[++n] = e } }
+     END { if (n == 0) exit 1
+           for (i = 1; i <= n; i++) for (k = i + 1; k <= n; k++) if (all[k] < all[i]) { t = all[i]; all[i] = all[k]; all[k] = t }
+           printf "# error: median %.1f %%, worst %.1f %% of %d (aim: 5 and 10)\n", all[int((n + 1) / 2)], all[n], n }' "$scratch/table"

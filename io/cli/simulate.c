@@ -1,0 +1,201 @@
+#include "io/cli/simulate.h"
+
+#include <string.h>
+
+#include "io/cli/machine_choice.h"
+#include "io/cli/recording.h"
+#include "io/gantt.h"
+#include "io/json_out.h"
+#include "io/output.h"
+#include "io/recording_plan.h"
+#include "io/units.h"
+#include "sched/plan.h"
+
+/* ---- In place of a run --------------------------------------------------------------------*/
+
+/* What only a run that computes something can do. */
+static int check_options(const struct tgi_cli *cli)
+{
+    static const char *const real[] = {"verify", "compare", "check-nan", "deterministic", "repeat", "warmup"};
+    for (size_t i = 0; i < sizeof(real) / sizeof(*real); i++)
+        if (tgi_cli_has(cli, real[i]))
+            return tgi_cli_usage(cli, "--%s does not go with --simulate, which computes nothing", real[i]);
+    return 0;
+}
+
+static uint32_t count_bits(uint64_t bits) { return (uint32_t)__builtin_popcountll(bits); }
+
+/* The machine as far as -D asks for it; more GPUs than it has are more of the same. */
+static int make_machine(const struct tgi_cli *cli, const struct tgi_device_choice *devices, struct tgi_machine *m, struct tg_error *err)
+{
+    struct tgi_machine whole;
+    struct tgi_machine_change change = {TG_NONE, 1, 1, devices->n_workers};
+    int rc = tgi_cli_machine(cli, &whole, err);
+    if (rc)
+        return rc;
+    if (devices->is_given && !devices->has_cuda)
+        change.n_gpus = 0;
+    else if (devices->is_given && devices->cuda)
+        change.n_gpus = count_bits(devices->cuda);
+    rc = tgi_machine_change(&whole, &change, m, err);
+    tgi_machine_fini(&whole);
+    return rc;
+}
+
+void tgi_cli_print_times(const struct tgi_workload *w)
+{
+    const struct {
+        const char *what;
+        uint64_t n;
+    } from[] = {{"measured", w->n_measured}, {"between measured sizes", w->n_fitted}, {"declared", w->n_declared},
+                {"by roofline", w->n_roofline}, {"by size of arguments", w->n_sized}};
+    char text[TGI_UNITS_SIZE];
+    printf("  times of tasks:");
+    for (size_t i = 0, n_printed = 0; i < sizeof(from) / sizeof(from[0]); i++)
+        if (from[i].n)
+            printf("%s %s %s", n_printed++ ? "," : "", tgi_format_count(from[i].n, text, sizeof(text)), from[i].what);
+    printf("%s\n", w->machine->is_rough ? "; the machine's figures are rough ones, not measured" : "");
+    if (w->n_bodies)
+        printf("  bodies of %s control tasks count as one task each\n", tgi_format_count(w->n_bodies, text, sizeof(text)));
+}
+
+static int write_files(const struct tgi_cli *cli, const struct tgi_recording *r)
+{
+    static const char *const options[] = {"record", "gantt"};
+    struct tg_error err;
+    for (int i = 0; i < 2; i++) {
+        const char *path = tgi_cli_text(cli, options[i], NULL);
+        struct tgi_output out;
+        int rc = path ? tgi_output_open(&out, path, &err) : 0;
+        if (rc == 0 && path) {
+            rc = i == 0 ? tgi_recording_write(r, out.file, &err) : tgi_gantt_write(r, out.file, &err);
+            if (rc == 0)
+                rc = tgi_output_finish(&out, &err);
+            tgi_output_abandon(&out);
+        }
+        if (rc)
+            return tgi_cli_error(cli, &err);
+    }
+    return 0;
+}
+
+static int summarise(const struct tgi_cli *cli, const struct tgi_workload *w, const struct tgi_plan *plan, struct tgi_recording *r)
+{
+    char scratch[16];
+    struct tgi_json json = tgi_json_begin(stdout, TGI_JSON_PRETTY);
+    bool is_json = cli->format == TGI_FORMAT_JSON;
+    if (cli->is_quiet && !is_json)
+        return 0;
+    if (is_json) {
+        tgi_json_object(&json, NULL);
+        tgi_json_string(&json, "schema", "tgraph.report/1");
+        tgi_json_string(&json, "command", "run");
+        tgi_json_bool(&json, "is_simulated", true);
+        tgi_json_string(&json, "schedule_of", plan->chosen);
+        tgi_json_bool(&json, "is_rough", w->machine->is_rough);
+        tgi_json_array(&json, "records");
+    }
+    int rc = tgi_cli_summarise_recording(cli, cli->operands[0], r, is_json ? &json : NULL);
+    if (is_json) {
+        tgi_json_end(&json);
+        tgi_json_end(&json);
+    } else if (rc == 0) {
+        tgi_cli_print_times(w);
+        printf("  nothing was executed: times are of a virtual clock\n");
+    }
+    if (plan->over != TG_NONE)
+        tgi_cli_warn(cli, "the data of task \"%s\" do not fit into the memory of its device",
+                     tgi_graph_task_name(w->graph, plan->over, scratch));
+    return rc;
+}
+
+static int simulate_on(const struct tgi_cli *cli, const struct tg_graph *graph, const struct tgi_policy_ops *policy,
+                       const struct tgi_machine *m)
+{
+    struct tgi_workload *w = NULL;
+    struct tgi_plan *plan = NULL;
+    struct tgi_recording r;
+    struct tg_error err;
+    int rc = tgi_workload_create(graph, m, &w, &err);
+    if (rc == 0)
+        rc = tgi_plan_create(w, policy, &plan, &err);
+    if (rc == 0)
+        rc = tgi_recording_of_plan(w, plan, &r, &err);
+    if (rc) {
+        rc = tgi_cli_error(cli, &err);
+    } else {
+        rc = write_files(cli, &r);
+        if (rc == 0)
+            rc = summarise(cli, w, plan, &r);
+        tgi_recording_fini(&r);
+    }
+    tgi_plan_destroy(plan);
+    tgi_workload_destroy(w);
+    return rc;
+}
+
+int tgi_cli_simulate(const struct tgi_cli *cli, const struct tg_graph *graph, const struct tgi_device_choice *devices)
+{
+    const char *name = tgi_cli_text(cli, "policy", "steal");
+    const struct tgi_policy_ops *policy = tgi_policy_find(name);
+    struct tgi_machine m;
+    struct tg_error err;
+    int rc = check_options(cli);
+    if (rc)
+        return rc;
+    if (!policy)
+        return tgi_cli_usage(cli, "there is no policy \"%s\"; there are eager, steal, heft and bandwidth", name);
+    if (make_machine(cli, devices, &m, &err))
+        return tgi_cli_error(cli, &err);
+    rc = simulate_on(cli, graph, policy, &m);
+    tgi_machine_fini(&m);
+    return rc;
+}
+
+/* ---- Beside a run -------------------------------------------------------------------------*/
+
+static int predict_on(const struct tgi_cli *cli, const struct tg_graph *graph, const struct tgi_machine *m, double *ns_p,
+                      struct tg_error *err)
+{
+    struct tgi_workload *w;
+    struct tgi_plan *plan;
+    char a[TGI_UNITS_SIZE];
+    int rc = tgi_workload_create(graph, m, &w, err);
+    if (rc)
+        return rc;
+    uint64_t n_unknown = w->n_declared + w->n_roofline + w->n_sized;
+    if (n_unknown || w->n_bodies) {
+        tgi_cli_note(cli, "no prediction: the machine file has no times for %s task%s of this graph",
+                     tgi_format_count(n_unknown ? n_unknown : w->n_bodies, a, sizeof(a)),
+                     (n_unknown ? n_unknown : w->n_bodies) == 1 ? "" : "s");
+    } else {
+        rc = tgi_plan_create(w, &tgi_policy_steal, &plan, err);
+        if (rc == 0) {
+            *ns_p = plan->makespan_ns;
+            tgi_plan_destroy(plan);
+        }
+    }
+    tgi_workload_destroy(w);
+    return rc;
+}
+
+int tgi_cli_predict(const struct tgi_cli *cli, const struct tg_graph *graph, const struct tgi_device_choice *devices,
+                    uint32_t n_workers, uint32_t n_gpus, double *ns_p)
+{
+    struct tgi_machine_change change = {n_gpus, 1, 1, n_workers};
+    struct tgi_calibration here;
+    struct tgi_machine whole, m;
+    struct tg_error err;
+    char text[TGI_CALIBRATION_TEXT];
+    *ns_p = 0;
+    tgi_cli_calibration(cli, devices, &here, text);
+    if (tgi_cli_measured_machine(tgi_cli_text(cli, "machine", NULL), &here, &whole, &err))
+        return tgi_cli_error(cli, &err);
+    int rc = tgi_machine_change(&whole, &change, &m, &err);
+    tgi_machine_fini(&whole);
+    if (rc == 0) {
+        rc = predict_on(cli, graph, &m, ns_p, &err);
+        tgi_machine_fini(&m);
+    }
+    return rc ? tgi_cli_error(cli, &err) : 0;
+}

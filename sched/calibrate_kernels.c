@@ -1,0 +1,227 @@
+/* Times of kernels, from recorded runs of graphs.
+ *
+ * Tasks of one kind are those of one operation with arguments of the same sizes.  Each kind keeps as many durations as fit; of
+ * more, every second one is dropped whenever there is no room, so that what is kept comes from all of a long run. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/error.h"
+#include "sched/calibrate.h"
+#include "sched/runtime.h"
+#include "sched/sample.h"
+#include "sched/timing.h"
+#include "sched/workload.h"
+
+enum { MOST_KEPT = 1024, MOST_KINDS = 4096 };
+#define QUICK_NS 50000000u
+#define FULL_NS 400000000u
+enum phase { ALONE, TOGETHER, ON_DEVICES, N_PHASES };
+
+struct durations {
+    double *ns;
+    uint32_t n, stride, n_skipped; /* every stride-th is kept */
+};
+
+struct kind {
+    uint32_t op;
+    char arguments[128];
+    double flops, bytes; /* NAN: not declared */
+    struct durations durations[N_PHASES];
+};
+
+struct kinds {
+    struct kind *list;
+    uint32_t n, n_room, last; /* last: found, as neighbours are often alike */
+};
+
+/* ---- Kinds --------------------------------------------------------------------------------*/
+
+static bool is_kind(const struct kind *k, uint32_t op, const char *arguments)
+{
+    return k->op == op && strcmp(k->arguments, arguments) == 0;
+}
+
+/* NULL: no memory, or there are too many kinds to tell apart. */
+static struct kind *kind_of(struct kinds *kinds, const struct tg_graph *g, uint32_t task)
+{
+    char arguments[sizeof kinds->list->arguments];
+    uint32_t op = g->nodes[task].op & TGI_NODE_OP;
+    tgi_workload_signature(g, task, arguments, sizeof arguments);
+    for (uint32_t i = 0; i < kinds->n; i++) {
+        uint32_t at = (kinds->last + i) % kinds->n;
+        if (is_kind(&kinds->list[at], op, arguments)) {
+            kinds->last = at;
+            return &kinds->list[at];
+        }
+    }
+    if (kinds->n == MOST_KINDS)
+        return NULL;
+    if (kinds->n == kinds->n_room) {
+        void *grown = realloc(kinds->list, (2 * (size_t)kinds->n_room + 16) * sizeof *kinds->list);
+        if (!grown)
+            return NULL;
+        kinds->list = grown;
+        kinds->n_room = 2 * kinds->n_room + 16;
+    }
+    struct tgi_cost cost = tgi_graph_cost(g, task);
+    struct kind *k = &kinds->list[kinds->last = kinds->n++];
+    *k = (struct kind){.op = op, .flops = cost.flops, .bytes = cost.bytes};
+    memcpy(k->arguments, arguments, sizeof arguments);
+    return k;
+}
+
+static bool keep(struct durations *d, double ns)
+{
+    if (!d->ns) {
+        d->ns = malloc(MOST_KEPT * sizeof *d->ns);
+        d->stride = 1;
+    }
+    if (!d->ns || ++d->n_skipped < d->stride)
+        return d->ns != NULL;
+    d->n_skipped = 0;
+    if (d->n == MOST_KEPT) {
+        for (uint32_t i = 0; i < MOST_KEPT / 2; i++)
+            d->ns[i] = d->ns[2 * i];
+        d->n = MOST_KEPT / 2;
+        d->stride *= 2;
+    }
+    d->ns[d->n++] = ns;
+    return true;
+}
+
+static void kinds_fini(struct kinds *kinds)
+{
+    for (uint32_t i = 0; i < kinds->n; i++)
+        for (int phase = 0; phase < N_PHASES; phase++)
+            free(kinds->list[i].durations[phase].ns);
+    free(kinds->list);
+}
+
+/* ---- Runs ---------------------------------------------------------------------------------*/
+
+static bool take_spans(struct kinds *kinds, const struct tg_graph *g, const struct tgi_span *spans, enum phase phase,
+                       uint32_t n_workers)
+{
+    for (uint32_t t = 0; t < g->n_tasks; t++) {
+        const struct tgi_span *s = &spans[t];
+        enum tgi_op_kind what = tgi_graph_op(g, t)->kind;
+        bool is_on_device = s->worker >= n_workers;
+        if (s->end_ns == 0 || what == TGI_OP_BARRIER || what >= TGI_OP_REPEAT || is_on_device != (phase == ON_DEVICES))
+            continue;
+        struct kind *k = kind_of(kinds, g, t);
+        if (!k || !keep(&k->durations[phase], (double)(s->end_ns - s->start_ns)))
+            return false;
+    }
+    return true;
+}
+
+static int take_run(struct kinds *kinds, struct tg_run *run, const struct tg_graph *g, enum phase phase, uint32_t n_workers,
+                    struct tg_error *err)
+{
+    const struct tgi_span *spans = tgi_run_spans(run);
+    bool is_taken = spans && take_spans(kinds, g, spans, phase, n_workers);
+    for (const struct tgi_round *r = tgi_run_rounds(run)->first; is_taken && r; r = r->next)
+        is_taken = take_spans(kinds, r->graph, r->spans, phase, n_workers);
+    return is_taken ? 0 : tgi_error(err, TG_E_NO_MEMORY, "no room for the times of this graph's tasks, or more than %d kinds of them",
+                                    MOST_KINDS);
+}
+
+static const char *const phase_names[] = {"one worker", "all workers", "devices, one task at a time"};
+
+static int run_phase(const struct tgi_calibration *c, const struct tg_graph *g, enum phase phase, struct kinds *kinds,
+                     uint32_t *n_workers_p, struct tg_error *err)
+{
+    struct tg_runtime_options ro = TG_RUNTIME_OPTIONS_INIT;
+    struct tg_run_options o = TG_RUN_OPTIONS_INIT;
+    struct tg_runtime *rt = NULL;
+    struct tg_run *run = NULL;
+    uint32_t least = c->is_quick ? 2 : 5, most = c->is_quick ? 20 : 100;
+    uint64_t enough_ns = c->is_quick ? QUICK_NS : FULL_NS, begin_ns = 0;
+    ro.n_workers = phase == TOGETHER ? c->n_workers : 1;
+    ro.devices = phase == ON_DEVICES ? c->devices : NULL;
+    o.is_recorded = true;
+    o.check_finite = phase == ON_DEVICES;
+    tgi_calibrate_step(c, "kernels of %s on %s", g->name && g->name[0] ? g->name : "the graph", phase_names[phase]);
+    int rc = tg_runtime_create(&ro, &rt, err);
+    if (rc == 0)
+        rc = tg_run_create(rt, g, &o, &run, err);
+    *n_workers_p = rc ? 0 : tg_runtime_n_workers(rt);
+    /* Small graphs are run more often, as there is less to learn from each run. */
+    for (uint32_t i = 0; rc == 0 && i <= most && (i <= least || tgi_now_ns() - begin_ns < enough_ns); i++) {
+        begin_ns = i == 1 ? tgi_now_ns() : begin_ns;
+        rc = tg_run_start(run, err);
+        if (rc == 0)
+            rc = tg_run_wait(run, err);
+        if (rc == 0 && i > 0)
+            rc = take_run(kinds, run, g, phase, *n_workers_p, err);
+    }
+    tg_run_destroy(run);
+    tg_runtime_destroy(rt);
+    return rc;
+}
+
+/* ---- Times --------------------------------------------------------------------------------*/
+
+/* A time that is there already is replaced. */
+static int put_time(struct tgi_machine *m, const struct tgi_machine_time *time, struct tg_error *err)
+{
+    for (uint32_t i = 0; i < m->n_times; i++)
+        if (m->times[i].class == time->class && strcmp(m->times[i].kernel, time->kernel) == 0 &&
+            strcmp(m->times[i].arguments, time->arguments) == 0) {
+            m->times[i] = *time;
+            return 0;
+        }
+    return tgi_machine_add_time(m, time, err);
+}
+
+static int add_kind(const struct tg_graph *g, struct kind *k, uint32_t class, uint32_t n_together, struct tgi_machine *m,
+                    struct tg_error *err)
+{
+    bool is_cpu = m->classes[class].kind == TGI_DEVICE_CPU;
+    struct durations *d = &k->durations[is_cpu ? ALONE : ON_DEVICES];
+    struct tgi_machine_time time = {.class = class, .flops = isnan(k->flops) ? 0 : k->flops, .bytes = isnan(k->bytes) ? 0 : k->bytes};
+    struct tgi_sample sample;
+    if (d->n == 0)
+        return 0;
+    tgi_timing_kernel(g, k->op, m->classes[class].kind, time.kernel, sizeof time.kernel);
+    memcpy(time.arguments, k->arguments, sizeof time.arguments);
+    tgi_sample_of(d->ns, d->n, &sample);
+    time.median_ns = sample.median;
+    time.spread_ns = tgi_sample_spread(&sample);
+    time.n_samples = d->n;
+    if (is_cpu && k->durations[TOGETHER].n) {
+        tgi_sample_of(k->durations[TOGETHER].ns, k->durations[TOGETHER].n, &sample);
+        time.together_ns = sample.median;
+        time.n_together = n_together;
+    }
+    return put_time(m, &time, err);
+}
+
+/* Workers that share the memory of the first device. */
+static uint32_t sharers(const struct tgi_machine *m, uint32_t n_workers)
+{
+    uint32_t n_devices = 0;
+    for (uint32_t d = 0; d < m->n_devices; d++)
+        n_devices += m->classes[m->devices[d].class].kind == TGI_DEVICE_CPU;
+    return n_devices > 1 && n_workers >= n_devices ? n_workers / n_devices : n_workers;
+}
+
+int tgi_calibrate_graph(const struct tgi_calibration *c, const struct tg_graph *g, struct tgi_machine *m, struct tg_error *err)
+{
+    struct kinds kinds = {0};
+    uint32_t n_alone = 0, n_together = 0, n_device = 0;
+    bool needs_cuda = g->space->requires_cuda > 0;
+    int rc = needs_cuda ? 0 : run_phase(c, g, ALONE, &kinds, &n_alone, err);
+    if (rc == 0 && !needs_cuda && c->n_workers != 1)
+        rc = run_phase(c, g, TOGETHER, &kinds, &n_together, err);
+    if (rc == 0 && c->devices)
+        rc = run_phase(c, g, ON_DEVICES, &kinds, &n_device, err);
+    for (uint32_t i = 0; rc == 0 && i < kinds.n; i++)
+        for (uint32_t class = 0; rc == 0 && class < m->n_classes; class++)
+            rc = add_kind(g, &kinds.list[i], class, sharers(m, n_together), m, err);
+    kinds_fini(&kinds);
+    return rc;
+}

@@ -1,0 +1,209 @@
+/* Times of workloads that come from measured ones. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+
+#include "sched/timing.h"
+#include "tests/plan_graph.h"
+
+/* Three tasks that the graph calls "grow", of 1,000, 4,000 and 16,000 elements; axpy declares 2 operations for each. */
+static struct tg_graph *axpys(void)
+{
+    struct tg_graph *g = plan_graph();
+    struct tg_kernel_spec spec = TG_KERNEL_SPEC_INIT;
+    struct tg_error err;
+    tg_kernel_id kernel;
+    spec.name = "grow";
+    spec.builtin = "axpy";
+    MUST(tg_graph_add_kernel(g, &spec, &kernel, &err));
+    for (uint32_t i = 0; i < 3; i++) {
+        struct tg_buffer_spec buffer = TG_BUFFER_SPEC_INIT;
+        struct tg_task_spec task = TG_TASK_SPEC_INIT;
+        char name[2][8];
+        tg_buffer_id x, y;
+        buffer.dtype = TG_F64;
+        buffer.n_dims = 1;
+        buffer.shape[0] = 1000 << 2 * i;
+        buffer.init = TG_INIT_ZERO;
+        snprintf(name[0], sizeof name[0], "x%u", i);
+        snprintf(name[1], sizeof name[1], "y%u", i);
+        buffer.name = name[0];
+        MUST(tg_graph_add_buffer(g, &buffer, &x, &err));
+        buffer.name = name[1];
+        MUST(tg_graph_add_buffer(g, &buffer, &y, &err));
+        struct tg_arg args[] = {tg_arg_int(buffer.shape[0]), tg_arg_float(2), tg_arg_tile(x, 0), tg_arg_tile(y, 0)};
+        task.kernel = kernel;
+        task.n_args = 4;
+        task.args = args;
+        MUST(tg_graph_add_task(g, &task, NULL, &err));
+    }
+    MUST(tg_graph_freeze(g, &err));
+    return g;
+}
+
+static void add_time(struct tgi_machine *m, const char *kernel, const char *arguments, double ns, double together_ns, double flops)
+{
+    struct tgi_machine_time time = {.median_ns = ns, .together_ns = together_ns, .n_together = 2, .flops = flops, .n_samples = 1};
+    struct tg_error err;
+    snprintf(time.kernel, sizeof time.kernel, "%s", kernel);
+    snprintf(time.arguments, sizeof time.arguments, "%s", arguments);
+    MUST(tgi_machine_add_time(m, &time, &err));
+}
+
+/* Two lanes that share 10 bytes per ns. */
+static void two_lanes(struct tgi_machine *m)
+{
+    *m = (struct tgi_machine){0};
+    plan_add_devices(m, "cpu", 1, 2, 1, 10);
+}
+
+static void finish(struct tgi_machine *m)
+{
+    struct tg_error err;
+    MUST(tgi_machine_finish(m, &err));
+}
+
+static void built_ins_are_known_by_what_they_are(void **state)
+{
+    (void)state;
+    struct tg_graph *g = axpys();
+    char text[64];
+    tgi_timing_kernel(g, g->nodes[0].op & TGI_NODE_OP, TGI_DEVICE_CPU, text, sizeof text);
+    assert_string_equal(text, "builtin axpy f64");
+    tg_graph_destroy(g);
+}
+
+static void a_size_between_measured_ones_is_interpolated(void **state)
+{
+    (void)state;
+    struct tg_graph *g = axpys();
+    struct tgi_machine m;
+    two_lanes(&m);
+    char arguments[128];
+    tgi_workload_signature(g, 0, arguments, sizeof arguments);
+    add_time(&m, "builtin axpy f64", "large", 6400, 0, 32000); /* in either order */
+    add_time(&m, "builtin axpy f64", arguments, 100, 0, 2000);
+    finish(&m);
+    struct tgi_workload *w = workload_of(g, &m);
+    assert_int_equal(w->n_measured, 1);
+    assert_int_equal(w->n_fitted, 2);
+    assert_true(w->ns[0] == 100);
+    assert_true(fabs(w->ns[1] - 800) < 0.5); /* 4 times the work, of a law with the power 1.5 */
+    assert_true(fabs(w->ns[2] - 6400) < 0.5);
+    tgi_workload_destroy(w);
+    tgi_machine_fini(&m);
+    tg_graph_destroy(g);
+}
+
+static void beyond_measured_sizes_the_rate_of_the_last_one_holds(void **state)
+{
+    (void)state;
+    struct tg_graph *g = axpys();
+    struct tgi_machine m;
+    two_lanes(&m);
+    add_time(&m, "builtin axpy f64", "middle", 1000, 0, 8000);
+    finish(&m);
+    struct tgi_workload *w = workload_of(g, &m);
+    assert_int_equal(w->n_fitted, 3);
+    assert_true(fabs(w->ns[0] - 250) < 0.1 && fabs(w->ns[2] - 4000) < 0.1);
+    tgi_workload_destroy(w);
+    tgi_machine_fini(&m);
+    tg_graph_destroy(g);
+}
+
+static void the_graphs_own_name_counts_before_the_built_in(void **state)
+{
+    (void)state;
+    struct tg_graph *g = axpys();
+    struct tgi_machine m;
+    two_lanes(&m);
+    add_time(&m, "builtin axpy f64", "*", 100, 0, 0);
+    add_time(&m, "grow", "*", 70, 0, 0);
+    add_time(&m, "builtin axpy f32", "*", 1, 0, 0);
+    finish(&m);
+    struct tgi_workload *w = workload_of(g, &m);
+    assert_int_equal(w->n_measured, 3);
+    assert_true(w->ns[0] == 70);
+    tgi_workload_destroy(w);
+    tgi_machine_fini(&m);
+    tg_graph_destroy(g);
+}
+
+/* Alone 1 ms, beside another one 1.6 ms: so they do in a simulated run, and one after the other they do not. */
+static void what_slows_down_together_does_so_in_plans(void **state)
+{
+    (void)state;
+    struct tg_graph *g = axpys();
+    struct tgi_machine m;
+    two_lanes(&m);
+    add_time(&m, "grow", "*", 1e6, 1.6e6, 0);
+    finish(&m);
+    struct tgi_workload *w = workload_of(g, &m);
+    struct tgi_plan *plan = plan_of(w, "eager");
+    assert_true(fabs(plan->makespan_ns - 2.6e6) < 1); /* two together, then one alone */
+    tgi_plan_destroy(plan);
+    tgi_workload_destroy(w);
+    tgi_machine_fini(&m);
+    two_lanes(&m);
+    add_time(&m, "grow", "*", 1e6, 1e6, 0);
+    finish(&m);
+    w = workload_of(g, &m);
+    plan = plan_of(w, "eager");
+    assert_true(fabs(plan->makespan_ns - 2e6) < 1);
+    tgi_plan_destroy(plan);
+    tgi_workload_destroy(w);
+    tgi_machine_fini(&m);
+    tg_graph_destroy(g);
+}
+
+/* A copy of two rows of a thousand, between tiles of 8 MB. */
+static void a_part_of_a_tile_moves_no_more_than_the_part(void **state)
+{
+    (void)state;
+    struct tg_graph *g = plan_graph();
+    struct tg_buffer_spec buffer = TG_BUFFER_SPEC_INIT;
+    struct tg_task_spec task = TG_TASK_SPEC_INIT;
+    struct tgi_machine m;
+    struct tg_error err;
+    tg_buffer_id b;
+    buffer.name = "b";
+    buffer.dtype = TG_F64;
+    buffer.n_dims = 2;
+    buffer.shape[0] = buffer.shape[1] = 1000;
+    buffer.n_tile_dims = 1;
+    buffer.tiles[0] = 2;
+    buffer.init = TG_INIT_ZERO;
+    MUST(tg_graph_add_buffer(g, &buffer, &b, &err));
+    struct tg_arg args[] = {tg_arg_rows(b, 0, 4, 6), tg_arg_rows(b, 1, 8, 10)};
+    task.kind = TG_TASK_COPY;
+    task.n_args = 2;
+    task.args = args;
+    MUST(tg_graph_add_task(g, &task, NULL, &err));
+    MUST(tg_graph_freeze(g, &err));
+    two_lanes(&m);
+    finish(&m);
+    struct tgi_workload *w = workload_of(g, &m);
+    assert_true(w->traffic[0] == 2 * 2 * 8000);
+    assert_true(fabs(w->ns[0] - 3200) < 0.1);
+    tgi_workload_destroy(w);
+    tgi_machine_fini(&m);
+    tg_graph_destroy(g);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(built_ins_are_known_by_what_they_are),
+        cmocka_unit_test(a_size_between_measured_ones_is_interpolated),
+        cmocka_unit_test(beyond_measured_sizes_the_rate_of_the_last_one_holds),
+        cmocka_unit_test(the_graphs_own_name_counts_before_the_built_in),
+        cmocka_unit_test(a_part_of_a_tile_moves_no_more_than_the_part),
+        cmocka_unit_test(what_slows_down_together_does_so_in_plans),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
