@@ -151,19 +151,15 @@ static inline void resident_dag_execute(const struct tgi_resident_dag *d, uint32
         abort();
     for (uint32_t k = 0; k < d->n_tasks; k++) {
         uint32_t t = d->topo ? d->topo[k] : k;
-        uint64_t *mine = sum + (size_t)t * n_words, seed = tgi_body_seed(t, epoch);
-        bool has_line = d->op[t] == TGI_RESIDENT_HASH_LINE;
-        if (has_line)
-            for (uint32_t i = 0; i < WORDS; i++)
-                line[(size_t)t * WORDS + i] = tgi_mix(tgi_mix(seed ^ (uint64_t)i << 60) + mine[i]);
-        result[t] = has_line ? line[(size_t)t * WORDS] : tgi_body_result(d->op[t], mine[0], t, epoch);
+        uint64_t *mine = sum + (size_t)t * n_words;
+        bool has_line = TGI_RESIDENT_HAS_LINE(d->op[t]);
+        result[t] = tgi_body_result(d->op[t], mine[0], t, epoch, 0);
+        for (uint32_t i = 0; has_line && i < WORDS; i++)
+            line[(size_t)t * WORDS + i] = tgi_body_result(d->op[t], mine[i], t, epoch, i);
         for (uint32_t e = d->succ_at[t]; e < d->succ_at[t + 1]; e++) {
             uint32_t to = d->succ[e];
-            bool takes_line = d->op[to] == TGI_RESIDENT_HASH_LINE;
-            for (uint32_t i = 0; i < (takes_line ? WORDS : 1u); i++) {
-                uint64_t x = takes_line && has_line ? line[(size_t)t * WORDS + i] : result[t];
-                sum[(size_t)to * n_words + i] += takes_line ? tgi_mix(x) : tgi_body_take(d->op[to], x);
-            }
+            for (uint32_t i = 0; i < (TGI_RESIDENT_HAS_LINE(d->op[to]) ? WORDS : 1u); i++)
+                sum[(size_t)to * n_words + i] += tgi_body_take(d->op[to], has_line ? line[(size_t)t * WORDS + i] : result[t]);
         }
     }
     free(sum);

@@ -32,7 +32,8 @@
     X(HASH, 1)      /* a 64-bit mix of the same */                                            \
     X(SPIN, 1)      /* burns `arg` nanoseconds */                                             \
     X(FAIL, 1)      /* fails with the code `arg` */                                           \
-    X(HASH_LINE, 0) /* sixteen mixes, each of the same word of its predecessors, in memory */ \
+    X(ADD_LINE, 0)  /* sixteen sums, each of the same word of its predecessors, in memory */  \
+    X(HASH_LINE, 0) /* sixteen mixes of the same */                                           \
     X(COPY, 0)      /* the transfer number `arg` */
 
 enum tgi_resident_op {
@@ -177,6 +178,11 @@ static inline uint32_t tgi_resident_shared_bytes(uint32_t n_workers_each, uint32
     return n_workers_each * 2 * TGI_RESIDENT_BATCH * (uint32_t)sizeof(struct tgi_resident_task) +
            n_cells * (uint32_t)sizeof(struct tgi_cell) + n_counters * 4;
 }
+
+/* Leaves TGI_RESIDENT_LINE_WORDS words in memory, made from those of its predecessors. */
+#define TGI_RESIDENT_HAS_LINE(op) ((op) == TGI_RESIDENT_ADD_LINE || (op) == TGI_RESIDENT_HASH_LINE)
+/* Its result depends on those of its predecessors. */
+#define TGI_RESIDENT_HAS_INPUTS(op) ((op) == TGI_RESIDENT_ADD || (op) == TGI_RESIDENT_HASH || TGI_RESIDENT_HAS_LINE(op))
 
 static inline uint32_t tgi_resident_is_small(uint32_t op)
 {

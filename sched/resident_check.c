@@ -168,11 +168,6 @@ static int check_outs(struct check *c, uint32_t slot)
 
 /* ---- Targets and results --------------------------------------------------------------------*/
 
-static bool has_inputs(uint32_t op)
-{
-    return op == TGI_RESIDENT_ADD || op == TGI_RESIDENT_HASH || op == TGI_RESIDENT_HASH_LINE;
-}
-
 /* Fetched results are of predecessors; counting tells whether all are there, as mark[] tells that none is twice. */
 static int check_ins(struct check *c, uint32_t slot, uint32_t *n_in_p)
 {
@@ -193,7 +188,7 @@ static int check_ins(struct check *c, uint32_t slot, uint32_t *n_in_p)
             return refuse(c, d->id, "reads the result of a task that is no predecessor, or twice");
         if (is_cells && !is_ordered(c, from, slot))
             return refuse(c, d->id, "reads a result from memory that nothing has made visible");
-        bool has_line = c->dag->op[id] == TGI_RESIDENT_HASH_LINE && c->dag->op[d->id] == TGI_RESIDENT_HASH_LINE;
+        bool has_line = TGI_RESIDENT_HAS_LINE(c->dag->op[id]) && TGI_RESIDENT_HAS_LINE(c->dag->op[d->id]);
         if (has_line != !!(word & TGI_IN_LINE))
             return refuse(c, d->id, "takes a word for a line, or a line for a word");
         c->mark[id] = 1 + slot;
@@ -229,7 +224,7 @@ static int check_data(struct check *c, const uint32_t *n_preds)
 {
     for (uint32_t s = 0; s < c->p->n_tasks; s++) {
         uint32_t t = c->p->tasks[s].id;
-        if (has_inputs(c->dag->op[t]) && c->n_data[s] != n_preds[t])
+        if (TGI_RESIDENT_HAS_INPUTS(c->dag->op[t]) && c->n_data[s] != n_preds[t])
             return refuse(c, t, "does not get the results of all its predecessors, each once");
     }
     return 0;

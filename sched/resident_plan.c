@@ -43,17 +43,12 @@ static bool is_at_hand(const struct build *b, uint32_t from, uint32_t to)
            b->worker_of[from] == b->worker_of[to] && b->p->slot_of[from] + 1 == b->p->slot_of[to];
 }
 
-static bool has_inputs(uint32_t op)
-{
-    return op == TGI_RESIDENT_ADD || op == TGI_RESIDENT_HASH || op == TGI_RESIDENT_HASH_LINE;
-}
-
 static bool has_cells(uint32_t wait) { return wait == TGI_WAIT_CELLS || wait == TGI_WAIT_SHARED_CELLS; }
 
 /* The result has to be fetched from memory. */
 static bool is_fetched(const struct build *b, uint32_t from, uint32_t to, uint32_t wait)
 {
-    return has_inputs(b->dag->op[to]) && !is_at_hand(b, from, to) && (!has_cells(wait) || is_ordered(b, from, to));
+    return TGI_RESIDENT_HAS_INPUTS(b->dag->op[to]) && !is_at_hand(b, from, to) && (!has_cells(wait) || is_ordered(b, from, to));
 }
 
 static enum tgi_resident_wait wait_of(const struct build *b, uint32_t n_cross, bool is_clean, bool is_local)
@@ -171,7 +166,7 @@ static void fill_in(struct build *b, uint32_t slot)
     uint32_t *in = TGI_HEAD_N_IN(d->head) == TGI_HEAD_LIST ? &b->p->ins[d->in[0]] : d->in;
     for (uint32_t i = b->preds->at[t]; i < b->preds->at[t + 1]; i++) {
         uint32_t from = b->preds->task[i];
-        bool has_line = b->dag->op[from] == TGI_RESIDENT_HASH_LINE && b->dag->op[t] == TGI_RESIDENT_HASH_LINE;
+        bool has_line = TGI_RESIDENT_HAS_LINE(b->dag->op[from]) && TGI_RESIDENT_HAS_LINE(b->dag->op[t]);
         if (!is_ordered(b, from, t))
             put_out(b, from, out_word(d, n_cross++));
         if (is_fetched(b, from, t, TGI_HEAD_WAIT(d->head)))
@@ -251,7 +246,7 @@ static int check_shape(const struct tgi_resident_dag *dag, const struct tgi_resi
     for (uint32_t t = 0; t < dag->n_tasks; t++) {
         if (s->width == TGI_RESIDENT_THREAD && dag->op[t] > TGI_RESIDENT_HASH)
             return tgi_error(err, TG_E_UNSUPPORTED, "resident program: task %" PRIu32 " cannot be one thread wide", t);
-        if (!dag->arg && dag->op[t] > TGI_RESIDENT_HASH && dag->op[t] != TGI_RESIDENT_HASH_LINE)
+        if (!dag->arg && dag->op[t] > TGI_RESIDENT_HASH && !TGI_RESIDENT_HAS_LINE(dag->op[t]))
             return tgi_error(err, TG_E_INVALID, "resident program: task %" PRIu32 " needs an argument", t);
     }
     return 0;

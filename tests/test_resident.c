@@ -52,7 +52,7 @@ static void assert_results(const struct resident_dag *d, const struct resident_c
         uint32_t slot = c->p->slot_of[t];
         if (c->v.results[slot] != result[t])
             fail_msg("epoch %u: task %u on slot %u has another result", epoch, t, slot);
-        if (d->op[t] == TGI_RESIDENT_HASH_LINE)
+        if (TGI_RESIDENT_HAS_LINE(d->op[t]))
             assert_memory_equal(&c->v.lines[slot * TGI_RESIDENT_LINE_WORDS], &line[t * TGI_RESIDENT_LINE_WORDS],
                                 8 * TGI_RESIDENT_LINE_WORDS);
     }
@@ -114,8 +114,8 @@ static void shapes_run_as_one_by_one_a_thread_wide(void **state)
 static void random_dag(struct resident_dag *d, struct dice *dice)
 {
     static const uint8_t ops[] = {TGI_RESIDENT_HASH, TGI_RESIDENT_HASH,  TGI_RESIDENT_ADD,
-                                  TGI_RESIDENT_EMPTY, TGI_RESIDENT_HASH_LINE};
-    uint32_t n = 1 + roll(dice, 300), n_ops = 3 + roll(dice, 3);
+                                  TGI_RESIDENT_EMPTY, TGI_RESIDENT_HASH_LINE, TGI_RESIDENT_ADD_LINE};
+    uint32_t n = 1 + roll(dice, 300), n_ops = 3 + roll(dice, 4);
     resident_dag_init(d, n, TGI_RESIDENT_HASH);
     for (uint32_t t = 1; t < n; t++) {
         uint32_t degree = roll(dice, 8) ? roll(dice, 5) : roll(dice, 60), near = roll(dice, 2) ? 1 + roll(dice, 8) : n;

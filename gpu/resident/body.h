@@ -16,29 +16,35 @@ TGI_FN uint64_t tgi_mix(uint64_t x)
     return x ^ (x >> 31);
 }
 
-TGI_FN uint64_t tgi_body_take(uint32_t op, uint64_t result) { return op == TGI_RESIDENT_HASH ? tgi_mix(result) : result; }
+TGI_FN bool tgi_body_mixes(uint32_t op) { return op == TGI_RESIDENT_HASH || op == TGI_RESIDENT_HASH_LINE; }
+
+TGI_FN uint64_t tgi_body_take(uint32_t op, uint64_t result) { return tgi_body_mixes(op) ? tgi_mix(result) : result; }
 
 TGI_FN uint64_t tgi_body_seed(uint32_t id, uint32_t epoch) { return (uint64_t)epoch << 32 | id; }
 
-TGI_FN uint64_t tgi_body_result(uint32_t op, uint64_t sum, uint32_t id, uint32_t epoch)
+/* `word`: of a line, else 0. */
+TGI_FN uint64_t tgi_body_result(uint32_t op, uint64_t sum, uint32_t id, uint32_t epoch, uint32_t word)
 {
-    uint64_t seed = tgi_body_seed(id, epoch);
-    return op == TGI_RESIDENT_HASH ? tgi_mix(tgi_mix(seed) + sum) : op == TGI_RESIDENT_ADD ? sum + seed : 0;
+    uint64_t seed = tgi_body_seed(id, epoch) ^ (uint64_t)word << 60;
+    return tgi_body_mixes(op) ? tgi_mix(tgi_mix(seed) + sum) : TGI_RESIDENT_HAS_INPUTS(op) ? sum + seed : 0;
 }
 
 /* Word i of a line, from word i of every predecessor's line, or from its result if it leaves none. */
 TGI_FN uint64_t tgi_line_word(const struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t i)
 {
+    uint32_t op = TGI_HEAD_OP(t->head);
     uint64_t sum = 0;
     for (uint32_t k = 0; k < tgi_n_in(t); k++) {
         uint32_t in = tgi_in_word(w, t, k), slot = TGI_IN_SLOT(in);
-        sum += tgi_mix(in & TGI_IN_LINE ? w->v->lines[(uint64_t)slot * TGI_RESIDENT_LINE_WORDS + i] : w->v->results[slot]);
+        const uint64_t *from = in & TGI_IN_LINE ? &w->v->lines[(uint64_t)slot * TGI_RESIDENT_LINE_WORDS + i]
+                                                : &w->v->results[slot];
+        sum += tgi_body_take(op, *from);
     }
-    return tgi_mix(tgi_mix(tgi_body_seed(t->id, w->v->epoch) ^ (uint64_t)i << 60) + sum);
+    return tgi_body_result(op, sum, t->id, w->v->epoch, i);
 }
 
 /* Its result is its first word, in lane 0. */
-TGI_FN uint64_t tgi_body_hash_line(const struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot)
+TGI_FN uint64_t tgi_body_line(const struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot)
 {
     uint64_t first = 0;
     for (uint32_t i = tgi_lane(); i < TGI_RESIDENT_LINE_WORDS; i += TGI_LANES) {
@@ -81,8 +87,9 @@ TGI_FN void tgi_body_fail(struct tgi_worker *w, const struct tgi_resident_task *
 TGI_FN uint64_t tgi_body_other(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot)
 {
     switch (TGI_HEAD_OP(t->head)) {
+    case TGI_RESIDENT_ADD_LINE:
     case TGI_RESIDENT_HASH_LINE:
-        return tgi_body_hash_line(w, t, slot);
+        return tgi_body_line(w, t, slot);
     case TGI_RESIDENT_COPY:
         tgi_body_copy(&w->v->copies[w->v->args[slot]]);
         break;

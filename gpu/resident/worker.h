@@ -43,7 +43,7 @@ TGI_FN uint64_t tgi_warp_small(struct tgi_worker *w, const struct tgi_resident_t
         sum = tgi_warp_sum(sum, n < TGI_LANES ? n : TGI_LANES);
     if (t->head & TGI_HEAD_PREVIOUS)
         sum += tgi_body_take(op, w->previous);
-    return tgi_body_result(op, sum, t->id, w->v->epoch);
+    return tgi_body_result(op, sum, t->id, w->v->epoch, 0);
 }
 
 /* False: leave. */
@@ -172,7 +172,7 @@ TGI_FN void tgi_thread_task(struct tgi_worker *w, const struct tgi_resident_task
     uint32_t op = TGI_HEAD_OP(t->head), n_in = tgi_n_in(t), n_out = tgi_n_out(t);
     for (uint32_t k = 0; k < n_in; k++)
         sum += tgi_body_take(op, w->v->results[TGI_IN_SLOT(tgi_in_word(w, t, k))]);
-    uint64_t result = tgi_body_result(op, sum, t->id, w->v->epoch);
+    uint64_t result = tgi_body_result(op, sum, t->id, w->v->epoch, 0);
     w->v->results[slot] = result;
     TGI_DELAY(w->id);
     for (uint32_t k = 0; k < n_out; k++)
