@@ -85,11 +85,12 @@ static bool idle_init(struct idle *w, const struct tgi_resident_shape *shape)
     return true;
 }
 
-static uint32_t leaf_of(const struct idle *w, uint32_t worker)
+static uint32_t leaf_of(const struct idle *w, uint32_t worker, uint32_t block)
 {
-    return w->n_leaves + worker / w->each * w->each_leaves + worker % w->each;
+    return w->n_leaves + block * w->each_leaves + (worker - block * w->each);
 }
-static double idle_at(const struct idle *w, uint32_t worker) { return w->tree[leaf_of(w, worker)]; }
+static double idle_at(const struct idle *w, uint32_t worker, uint32_t block) { return w->tree[leaf_of(w, worker, block)]; }
+static uint32_t node_of_block(const struct idle *w, uint32_t block) { return w->n_leaves / w->each_leaves + block; }
 
 /* The leftmost of the idlest below a node. */
 static uint32_t idlest(const struct idle *w, uint32_t node)
@@ -99,14 +100,9 @@ static uint32_t idlest(const struct idle *w, uint32_t node)
     node -= w->n_leaves;
     return node / w->each_leaves * w->each + node % w->each_leaves;
 }
-static uint32_t idlest_of_block(const struct idle *w, uint32_t worker)
-{
-    return idlest(w, w->n_leaves / w->each_leaves + worker / w->each);
-}
-
 static void set_idle(struct idle *w, uint32_t worker, double at)
 {
-    uint32_t node = leaf_of(w, worker);
+    uint32_t node = leaf_of(w, worker, worker / w->each);
     w->tree[node] = at;
     for (node /= 2; node; node /= 2) {
         double least = w->tree[2 * node] < w->tree[2 * node + 1] ? w->tree[2 * node] : w->tree[2 * node + 1];
@@ -123,43 +119,50 @@ struct place {
     const struct tgi_resident_preds *preds;
     const struct tgi_resident_costs *costs;
     struct idle idle;
-    uint32_t *worker_of;
-    double *end; /* by task */
+    struct placed {
+        double end;
+        uint32_t worker, block;
+    } *placed; /* by task */
 };
 
 /* The predecessors that matter for a task: all if they are few, else the last to end. */
 struct arrivals {
-    uint32_t n;
-    uint32_t task[MAX_LOOK];
-    uint32_t last; /* index */
+    uint32_t n, last;
+    struct arrival {
+        double end, near, far; /* when it ends, and is known in its block, and elsewhere */
+        uint32_t worker, block;
+    } of[MAX_LOOK];
 };
 
 static void look_at_preds(const struct place *p, uint32_t t, struct arrivals *a)
 {
-    uint32_t begin = p->preds->at[t], n = p->preds->at[t + 1] - begin;
-    const uint32_t *pred = p->preds->task + begin;
+    uint32_t n = p->preds->at[t + 1] - p->preds->at[t];
+    const uint32_t *pred = p->preds->task + p->preds->at[t];
     a->n = n < MAX_LOOK ? n : MAX_LOOK;
     a->last = 0;
-    memcpy(a->task, pred, a->n * sizeof *pred);
-    for (uint32_t i = MAX_LOOK; i < n; i++)
-        if (p->end[pred[i]] > p->end[a->task[0]])
-            a->task[0] = pred[i];
+    for (uint32_t i = 0; i < n; i++) {
+        const struct placed *from = &p->placed[pred[i]];
+        if (i >= MAX_LOOK && from->end <= a->of[0].end)
+            continue;
+        struct arrival *to = &a->of[i < MAX_LOOK ? i : 0];
+        to->end = from->end;
+        to->near = from->end + p->costs->shared_ns;
+        to->far = from->end + (p->preds->is_clean[pred[i]] ? p->costs->cell_ns : p->costs->counter_ns);
+        to->worker = from->worker;
+        to->block = from->block;
+    }
     for (uint32_t i = 1; i < a->n; i++)
-        if (p->end[a->task[i]] > p->end[a->task[a->last]])
+        if (a->of[i].end > a->of[a->last].end)
             a->last = i;
 }
 
-static double start_on(const struct place *p, const struct arrivals *a, uint32_t worker)
+static double start_on(const struct place *p, const struct arrivals *a, uint32_t worker, uint32_t block)
 {
-    double at = idle_at(&p->idle, worker);
+    double at = idle_at(&p->idle, worker, block);
     for (uint32_t i = 0; i < a->n; i++) {
-        uint32_t t = a->task[i], from = p->worker_of[t];
-        double hop = from == worker                                       ? 0
-                     : from / p->idle.each == worker / p->idle.each      ? p->costs->shared_ns
-                     : p->preds->is_clean[t]                              ? p->costs->cell_ns
-                                                                          : p->costs->counter_ns;
-        if (at < p->end[t] + hop)
-            at = p->end[t] + hop;
+        const struct arrival *from = &a->of[i];
+        double known = from->worker == worker ? from->end : from->block == block ? from->near : from->far;
+        at = at < known ? known : at;
     }
     return at;
 }
@@ -169,27 +172,39 @@ static double cost_of(const struct place *p, uint32_t t)
     return p->costs->task_ns + (p->dag->cost_ns ? p->dag->cost_ns[t] : 0);
 }
 
+static void give(struct place *p, uint32_t t, uint32_t worker, double start)
+{
+    p->placed[t] = (struct placed){start + cost_of(p, t), worker, worker / p->idle.each};
+    set_idle(&p->idle, worker, p->placed[t].end);
+}
+
+/* Of equals the first: a worker of a predecessor, then one of its block. */
+static void try_worker(const struct place *p, const struct arrivals *a, uint32_t worker, uint32_t block,
+                       uint32_t *best_p, double *start_p)
+{
+    double at = idle_at(&p->idle, worker, block);
+    if (at < *start_p && (at = start_on(p, a, worker, block)) < *start_p) {
+        *start_p = at;
+        *best_p = worker;
+    }
+}
+
 static void place_task(struct place *p, uint32_t t)
 {
     struct arrivals a;
-    double best = DBL_MAX;
-    uint32_t worker = 0, candidates[MAX_LOOK + 2], n = 0;
+    uint32_t best = 0, worker;
+    double start = DBL_MAX;
     look_at_preds(p, t, &a);
     for (uint32_t i = 0; i < a.n; i++)
-        candidates[n++] = p->worker_of[a.task[i]];
-    if (a.n > 0)
-        candidates[n++] = idlest_of_block(&p->idle, p->worker_of[a.task[a.last]]);
-    candidates[n++] = idlest(&p->idle, 1);
-    for (uint32_t i = 0; i < n; i++) {
-        double at = start_on(p, &a, candidates[i]);
-        if (at < best) {
-            best = at;
-            worker = candidates[i];
-        }
+        try_worker(p, &a, a.of[i].worker, a.of[i].block, &best, &start);
+    /* It cannot start before its last predecessor ends. */
+    if (a.n > 0 && start > a.of[a.last].end)
+        try_worker(p, &a, idlest(&p->idle, node_of_block(&p->idle, a.of[a.last].block)), a.of[a.last].block, &best, &start);
+    if (a.n == 0 || start > a.of[a.last].end) {
+        worker = idlest(&p->idle, 1);
+        try_worker(p, &a, worker, worker / p->idle.each, &best, &start);
     }
-    p->worker_of[t] = worker;
-    p->end[t] = best + cost_of(p, t);
-    set_idle(&p->idle, worker, p->end[t]);
+    give(p, t, best, start);
 }
 
 /* ---- Tasks a thread wide --------------------------------------------------------------------*/
@@ -226,16 +241,13 @@ static int sort_by_level(const struct tgi_resident_dag *dag, uint32_t *order, st
 static void place_batches(struct place *p, const uint32_t *order)
 {
     for (uint32_t k = 0; k < p->dag->n_tasks; k += TGI_RESIDENT_BATCH) {
-        uint32_t worker = idlest(&p->idle, 1);
-        double longest = 0, end;
-        for (uint32_t i = k; i < k + TGI_RESIDENT_BATCH && i < p->dag->n_tasks; i++) {
-            p->worker_of[order[i]] = worker;
-            if (longest < cost_of(p, order[i]))
-                longest = cost_of(p, order[i]);
+        uint32_t worker = idlest(&p->idle, 1), end = k + TGI_RESIDENT_BATCH;
+        double start = idle_at(&p->idle, worker, worker / p->idle.each), last = 0;
+        for (uint32_t i = k; i < end && i < p->dag->n_tasks; i++) {
+            give(p, order[i], worker, start);
+            last = last < p->placed[order[i]].end ? p->placed[order[i]].end : last;
         }
-        end = idle_at(&p->idle, worker) + longest;
-        set_idle(&p->idle, worker, end);
-        p->end[order[k]] = end;
+        set_idle(&p->idle, worker, last);
     }
 }
 
@@ -245,26 +257,27 @@ int tgi_resident_place(const struct tgi_resident_dag *dag, const struct tgi_resi
                        const struct tgi_resident_shape *shape, const struct tgi_resident_costs *costs,
                        uint32_t *worker_of, uint32_t *order, double *makespan_p, struct tg_error *err)
 {
-    struct place p = {dag, preds, costs, {0}, worker_of, NULL};
+    struct place p = {.dag = dag, .preds = preds, .costs = costs};
+    uint32_t n = dag->n_tasks;
     int rc = 0;
-    p.end = calloc((size_t)dag->n_tasks + 1, sizeof *p.end);
-    if (!p.end || !idle_init(&p.idle, shape))
+    p.placed = malloc(((size_t)n + 1) * sizeof *p.placed);
+    if (!p.placed || !idle_init(&p.idle, shape))
         rc = tgi_error_memory(err, "planning a resident program");
     else if (shape->width == TGI_RESIDENT_THREAD) {
         rc = sort_by_level(dag, order, err);
         if (!rc)
             place_batches(&p, order);
     } else
-        for (uint32_t k = 0; k < dag->n_tasks; k++) {
+        for (uint32_t k = 0; k < n; k++) {
             order[k] = tgi_resident_nth(dag, k);
             place_task(&p, order[k]);
         }
-    if (!rc) {
-        *makespan_p = 0;
-        for (uint32_t t = 0; t < dag->n_tasks; t++)
-            *makespan_p = *makespan_p < p.end[t] ? p.end[t] : *makespan_p;
+    *makespan_p = 0;
+    for (uint32_t t = 0; !rc && t < n; t++) {
+        worker_of[t] = p.placed[t].worker;
+        *makespan_p = *makespan_p < p.placed[t].end ? p.placed[t].end : *makespan_p;
     }
-    free(p.end);
+    free(p.placed);
     free(p.idle.tree);
     return rc;
 }

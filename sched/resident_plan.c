@@ -14,41 +14,47 @@
 
 enum { MAX_WORKERS_EACH = 32, COUNTER_SHARE = 8 }; /* one part in so many of shared memory is for counters */
 
+/* What an edge is to the task it leads to. */
+enum { BY_ORDER, AT_HAND, CROSS };
+
 struct build {
     const struct tgi_resident_dag *dag;
     const struct tgi_resident_preds *preds;
     const uint32_t *worker_of;
     struct tgi_resident_program *p;
+    struct edge {
+        uint32_t slot; /* of the predecessor */
+        uint8_t is;
+        uint8_t has_line; /* it leaves one */
+    } *edges;          /* as preds->task */
     uint32_t *task_at; /* by slot */
-    uint32_t *n_out;   /* by task; while words are filled in: how many are missing */
+    uint32_t *n_out;   /* by slot; while words are filled in: how many are missing */
     uint32_t max_shared_cells, max_shared_counters; /* room in each block */
     uint32_t block, n_shared_cells, n_shared_counters; /* in the block at hand */
 };
 
 /* ---- What an edge is ----------------------------------------------------------------------*/
 
-static bool is_ordered(const struct build *b, uint32_t from, uint32_t to)
+static void look_at_edge(const struct build *b, struct edge *e, uint32_t from, uint32_t slot, uint32_t t)
 {
-    if (b->worker_of[from] != b->worker_of[to])
-        return false;
-    if (b->p->width == TGI_RESIDENT_WARP)
-        return true;
-    uint32_t first = b->p->first[b->worker_of[to]];
-    return (b->p->slot_of[from] - first) / TGI_RESIDENT_BATCH < (b->p->slot_of[to] - first) / TGI_RESIDENT_BATCH;
-}
-
-static bool is_at_hand(const struct build *b, uint32_t from, uint32_t to)
-{
-    return b->p->width == TGI_RESIDENT_WARP && tgi_resident_is_small(b->dag->op[to]) &&
-           b->worker_of[from] == b->worker_of[to] && b->p->slot_of[from] + 1 == b->p->slot_of[to];
+    bool is_warp = b->p->width == TGI_RESIDENT_WARP;
+    uint32_t worker = b->worker_of[t], first = b->p->first[worker];
+    e->slot = b->p->slot_of[from];
+    e->has_line = TGI_RESIDENT_HAS_LINE(b->dag->op[from]);
+    if (e->slot < first || e->slot >= b->p->first[worker + 1])
+        e->is = CROSS;
+    else if (is_warp)
+        e->is = e->slot + 1 == slot && tgi_resident_is_small(b->dag->op[t]) ? AT_HAND : BY_ORDER;
+    else
+        e->is = (e->slot - first) / TGI_RESIDENT_BATCH < (slot - first) / TGI_RESIDENT_BATCH ? BY_ORDER : CROSS;
 }
 
 static bool has_cells(uint32_t wait) { return wait == TGI_WAIT_CELLS || wait == TGI_WAIT_SHARED_CELLS; }
 
 /* The result has to be fetched from memory. */
-static bool is_fetched(const struct build *b, uint32_t from, uint32_t to, uint32_t wait)
+static bool is_fetched(const struct edge *e, uint32_t op, uint32_t wait)
 {
-    return TGI_RESIDENT_HAS_INPUTS(b->dag->op[to]) && !is_at_hand(b, from, to) && (!has_cells(wait) || is_ordered(b, from, to));
+    return TGI_RESIDENT_HAS_INPUTS(op) && (e->is == BY_ORDER || (e->is == CROSS && !has_cells(wait)));
 }
 
 static enum tgi_resident_wait wait_of(const struct build *b, uint32_t n_cross, bool is_clean, bool is_local)
@@ -85,38 +91,47 @@ static void take_place(struct build *b, struct tgi_resident_task *d, enum tgi_re
         p->n_shared_counters = b->n_shared_counters;
 }
 
+/* Looks at all edges to a task; the number that come from other workers. */
+static uint32_t look_at_edges(struct build *b, uint32_t slot, uint32_t t, bool *is_clean_p, bool *is_local_p, bool *has_previous_p)
+{
+    uint32_t n_cross = 0, begin = b->block * b->p->n_workers_each, end = begin + b->p->n_workers_each;
+    *is_clean_p = tgi_resident_is_small(b->dag->op[t]); /* a line is made from what lies in memory */
+    *is_local_p = true;
+    *has_previous_p = false;
+    for (uint32_t i = b->preds->at[t]; i < b->preds->at[t + 1]; i++) {
+        uint32_t from = b->preds->task[i];
+        struct edge *e = &b->edges[i];
+        look_at_edge(b, e, from, slot, t);
+        *has_previous_p |= e->is == AT_HAND;
+        if (e->is != CROSS)
+            continue;
+        n_cross++;
+        b->n_out[e->slot]++;
+        *is_clean_p &= b->preds->is_clean[from];
+        *is_local_p &= e->slot >= b->p->first[begin] && e->slot < b->p->first[end];
+    }
+    b->p->n_order_edges += b->preds->at[t + 1] - b->preds->at[t] - n_cross;
+    return n_cross;
+}
+
 static void decide(struct build *b, uint32_t slot)
 {
-    uint32_t t = b->task_at[slot], n_cross = 0, n_in = 0, wait;
-    bool is_clean = tgi_resident_is_small(b->dag->op[t]), is_local = true, is_previous = false; /* a line is made from memory */
+    uint32_t t = b->task_at[slot], op = b->dag->op[t], block = b->worker_of[t] / b->p->n_workers_each, n_in = 0;
+    bool is_clean, is_local, has_previous;
     struct tgi_resident_task *d = &b->p->tasks[slot];
-    uint32_t block = b->worker_of[t] / b->p->n_workers_each;
     if (block != b->block) {
         b->block = block;
         b->n_shared_cells = b->n_shared_counters = 0;
     }
-    for (uint32_t i = b->preds->at[t]; i < b->preds->at[t + 1]; i++) {
-        uint32_t from = b->preds->task[i];
-        if (is_at_hand(b, from, t))
-            is_previous = true;
-        if (is_ordered(b, from, t)) {
-            b->p->n_order_edges++;
-            continue;
-        }
-        n_cross++;
-        b->n_out[from]++;
-        is_clean = is_clean && b->preds->is_clean[from];
-        is_local = is_local && b->worker_of[from] / b->p->n_workers_each == block;
-    }
+    uint32_t n_cross = look_at_edges(b, slot, t, &is_clean, &is_local, &has_previous);
+    enum tgi_resident_wait wait = wait_of(b, n_cross, is_clean, is_local);
     memset(d, 0, sizeof *d);
     d->id = t;
-    wait = wait_of(b, n_cross, is_clean, is_local);
     if (wait != TGI_WAIT_NONE)
         take_place(b, d, wait, n_cross);
     for (uint32_t i = b->preds->at[t]; i < b->preds->at[t + 1]; i++)
-        n_in += is_fetched(b, b->preds->task[i], t, wait);
-    d->head = b->dag->op[t] | wait << 8 | (n_in > 2 ? TGI_HEAD_LIST : n_in) << 14 |
-              (is_previous ? TGI_HEAD_PREVIOUS : 0);
+        n_in += is_fetched(&b->edges[i], op, wait);
+    d->head = op | (uint32_t)wait << 8 | (n_in > 2 ? TGI_HEAD_LIST : n_in) << 14 | (has_previous ? TGI_HEAD_PREVIOUS : 0);
     if (n_in > 2) {
         d->in[0] = b->p->n_ins;
         d->in[1] = n_in;
@@ -126,7 +141,7 @@ static void decide(struct build *b, uint32_t slot)
 
 static void count_outs(struct build *b, uint32_t slot)
 {
-    uint32_t n = b->n_out[b->task_at[slot]];
+    uint32_t n = b->n_out[slot];
     struct tgi_resident_task *d = &b->p->tasks[slot];
     d->head |= (n > 2 ? TGI_HEAD_LIST : n) << 12;
     if (n > 2) {
@@ -138,10 +153,10 @@ static void count_outs(struct build *b, uint32_t slot)
 
 /* ---- Second pass: words -------------------------------------------------------------------*/
 
-static void put_out(struct build *b, uint32_t from, uint32_t word)
+static void put_out(struct build *b, uint32_t slot, uint32_t word)
 {
-    struct tgi_resident_task *d = &b->p->tasks[b->p->slot_of[from]];
-    uint32_t k = --b->n_out[from];
+    struct tgi_resident_task *d = &b->p->tasks[slot];
+    uint32_t k = --b->n_out[slot];
     *(TGI_HEAD_N_OUT(d->head) == TGI_HEAD_LIST ? &b->p->outs[d->out[0] + k] : &d->out[k]) = word;
 }
 
@@ -165,12 +180,12 @@ static void fill_in(struct build *b, uint32_t slot)
     struct tgi_resident_task *d = &b->p->tasks[slot];
     uint32_t *in = TGI_HEAD_N_IN(d->head) == TGI_HEAD_LIST ? &b->p->ins[d->in[0]] : d->in;
     for (uint32_t i = b->preds->at[t]; i < b->preds->at[t + 1]; i++) {
-        uint32_t from = b->preds->task[i];
-        bool has_line = TGI_RESIDENT_HAS_LINE(b->dag->op[from]) && TGI_RESIDENT_HAS_LINE(b->dag->op[t]);
-        if (!is_ordered(b, from, t))
-            put_out(b, from, out_word(d, n_cross++));
-        if (is_fetched(b, from, t, TGI_HEAD_WAIT(d->head)))
-            in[n_in++] = b->p->slot_of[from] | (has_line ? TGI_IN_LINE : 0);
+        const struct edge *e = &b->edges[i];
+        bool is_line = e->has_line && TGI_RESIDENT_HAS_LINE(b->dag->op[t]);
+        if (e->is == CROSS)
+            put_out(b, e->slot, out_word(d, n_cross++));
+        if (is_fetched(e, b->dag->op[t], TGI_HEAD_WAIT(d->head)))
+            in[n_in++] = e->slot | (is_line ? TGI_IN_LINE : 0);
     }
     if (b->p->args)
         b->p->args[slot] = b->dag->arg[t];
@@ -263,7 +278,9 @@ static int build(const struct tgi_resident_dag *dag, const struct tgi_resident_p
     b.p = program_new(dag, shape);
     b.task_at = malloc(((size_t)dag->n_tasks + 1) * sizeof *b.task_at);
     b.n_out = calloc((size_t)dag->n_tasks + 1, sizeof *b.n_out);
-    bool is_made = b.p && b.task_at && b.n_out && make_tables(&b, order);
+    b.edges = malloc(((size_t)preds->at[dag->n_tasks] + 1) * sizeof *b.edges);
+    bool is_made = b.p && b.task_at && b.n_out && b.edges && make_tables(&b, order);
+    free(b.edges);
     free(b.task_at);
     free(b.n_out);
     if (!is_made) {
