@@ -18,7 +18,7 @@ MEM_SRC := hostops.c order.c pool.c replica.c store.c
 SCHED_SRC := backend.c bounds.c control.c cpu_module.c finite.c futex.c header_text.c instance.c least_moved.c \
              machine.c offload.c offload_balance.c offload_collective.c offload_run.c offload_stream.c \
              offload_submit.c parking.c placement.c plan.c policy.c policy_list.c policy_steal.c process.c ready.c \
-             record.c resident_check.c resident_place.c resident_plan.c resolve.c run.c runtime.c serial.c share.c simulate.c spawn.c task.c topology.c urgency.c \
+             record.c resident_check.c resident_dynamic.c resident_place.c resident_plan.c resolve.c run.c runtime.c serial.c share.c simulate.c spawn.c task.c topology.c urgency.c \
              virtual_memory.c watchdog.c worker.c workload.c
 KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c fatbin.c fft.c fill.c \
                gemm.c hash.c histogram.c is_above.c launch.c layer.c matvec.c reduce.c scan.c spin.c \
@@ -42,7 +42,7 @@ CLI_SRC := cache.c check.c completion.c crash.c device_choice.c devices.c diff.c
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
 TESTS := alloc block cli cpu_module dense deque diagnostic dot driver examples expr fmt gen graph hostops import infer \
          invalid json_tape kernels launch load load_memory machine npy parking path plan plan_corpus recording \
-         recording_export resident results run schema \
+         recording_export resident resident_dynamic results run schema \
          offload offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
          standin standin_builtins standin_libs store topology verify write_json
 TEST_SCRIPTS := cli devices device_graphs examples install readme record stack
@@ -50,7 +50,7 @@ TEST_SCRIPTS := cli devices device_graphs examples install readme record stack
 # What talks to the CUDA driver; needs no toolkit.
 GPU_HOST_SRC := blas.c blas_call.c code.c collective.c device.c driver.c module.c nvrtc.c nvtx.c resident/fatbin.c
 # Device code of the resident executor, a module of its own.
-RESIDENT_SRC := probe.cu static.cu
+RESIDENT_SRC := dynamic.cu probe.cu static.cu
 # The driver for tests (tests/standin/standin.h), which they load at run time.
 STANDIN_SRC := builtins.c code.c core.c device.c graph.c memory.c object.c report.c work.c
 STANDIN_NVRTC_SRC := nvrtc.c nvrtc_compile.c nvrtc_source.c
@@ -212,7 +212,7 @@ $(B)/resident.cu: Makefile
 	@mkdir -p $(@D)
 	$(Q)printf '#include "gpu/resident/%s"\n' $(RESIDENT_SRC) > $@
 
-$(RESIDENT_FATBIN): $(B)/resident.cu $(RESIDENT_SRC:%=gpu/resident/%) $(wildcard gpu/resident/*.h) mem/resident_program.h
+$(RESIDENT_FATBIN): $(B)/resident.cu $(RESIDENT_SRC:%=gpu/resident/%) $(wildcard gpu/resident/*.h mem/resident_*.h)
 	@$(if $(Q),echo "  NVCC    $@")
 	$(Q)$(NVCC) -std=c++17 -O3 -I. -fatbin --threads 0 \
 	    $(foreach a,$(ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \

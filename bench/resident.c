@@ -134,6 +134,82 @@ static void run_row(const struct row *row)
     }
 }
 
+/* ---- Dynamic ------------------------------------------------------------------------------*/
+
+static const struct row dynamic_rows[] = {
+    {"independent, dynamic", make_independent, ADD, TGI_RESIDENT_WARP, 32, false, 1, TGI_PROBE_N_FORMS},
+    {"wavefront, dynamic", make_wavefront, ADD, TGI_RESIDENT_WARP, 8, false, 8, TGI_PROBE_N_FORMS},
+    {"random DAG, dynamic", make_random, ADD, TGI_RESIDENT_WARP, 8, false, 10, TGI_PROBE_N_FORMS},
+    {"random DAG, dynamic, 32 workers an SM", make_random, ADD, TGI_RESIDENT_WARP, 32, false, 10, TGI_PROBE_N_FORMS},
+};
+
+static void run_dynamic(const struct row *row)
+{
+    for (int is_hash = 0; is_hash < 2; is_hash++) {
+        struct resident_dag d;
+        struct resident_dynamic r;
+        struct tgi_resident_dynamic *p;
+        struct bench_sample sample = {{0}, 0};
+        char what[96];
+        uint32_t made;
+        row->make(&d, is_hash ? TGI_RESIDENT_HASH : row->op);
+        must(tgi_resident_dynamic_create(&d.dag, NULL, &p, &err));
+        resident_dynamic_init(&r, &gpu, p, row->each, 0, wait_limit_ns);
+        for (uint32_t i = 0; i <= options.n_runs; i++) {
+            double ns = resident_dynamic_time(&r, row->what, &made);
+            if (i > 0)
+                bench_sample_add(&sample, (uint64_t)(ns * 1000));
+            if (i == 0 || i == options.n_runs)
+                resident_dynamic_check(&r, &d.dag, row->what);
+        }
+        double ns = (double)bench_sample_median(&sample) / 1000 / d.dag.n_tasks;
+        snprintf(what, sizeof what, "resident %s", row->what);
+        bench_report(what, "tgraph", r.n_workers, is_hash ? "ns/task, hashes" : "ns/task", ns);
+        if (!is_hash)
+            report(row->what, ns, row->target_ns, "", 0);
+        resident_dynamic_fini(&r);
+        tgi_resident_dynamic_destroy(p);
+        resident_dag_fini(&d);
+    }
+}
+
+static uint64_t tree_sum(uint32_t key, uint32_t level)
+{
+    return tgi_mix(key) + (level ? tree_sum(2 * key, level - 1) + tree_sum(2 * key + 1, level - 1) : 0);
+}
+
+/* One root; every other task is made by a task. */
+static void run_tree(void)
+{
+    const uint32_t level = is_quick ? 14 : 19, n_made = (2u << level) - 2;
+    struct resident_dag d;
+    struct resident_dynamic r;
+    struct tgi_resident_dynamic *p;
+    struct tgi_resident_counts counts;
+    struct bench_sample sample = {{0}, 0};
+    resident_dag_init(&d, 1, TGI_RESIDENT_TREE);
+    d.arg = calloc(1, sizeof *d.arg);
+    d.arg[0] = level;
+    resident_dag_close(&d);
+    must(tgi_resident_dynamic_create(&d.dag, NULL, &p, &err));
+    resident_dynamic_init(&r, &gpu, p, 8, n_made, wait_limit_ns);
+    for (uint32_t i = 0; i <= options.n_runs; i++) {
+        uint32_t made;
+        DO(cuMemsetD8Async, ((CUdeviceptr)&r.pool.counts->sum, 0, 8, gpu.stream));
+        double ns = resident_dynamic_time(&r, "tree", &made);
+        if (i > 0)
+            bench_sample_add(&sample, (uint64_t)(ns * 1000));
+        DO(cuMemcpyDtoH, (&counts, (CUdeviceptr)r.pool.counts, sizeof counts));
+        if (made != n_made || counts.sum != tree_sum(1, level))
+            bench_die("tree: %u tasks were made, or not the right ones", made);
+    }
+    bench_report("resident tree, tasks made by tasks", "tgraph", r.n_workers, "ns/task",
+                 (double)bench_sample_median(&sample) / 1000 / (n_made + 1));
+    resident_dynamic_fini(&r);
+    tgi_resident_dynamic_destroy(p);
+    resident_dag_fini(&d);
+}
+
 /* ---- Other rows ---------------------------------------------------------------------------*/
 
 static void measure_hops(void)
@@ -240,7 +316,11 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (!options.what || !strcmp(options.what, rows[i].what))
             run_row(&rows[i]);
+    for (size_t i = 0; i < sizeof dynamic_rows / sizeof *dynamic_rows; i++)
+        if (!options.what || !strcmp(options.what, dynamic_rows[i].what))
+            run_dynamic(&dynamic_rows[i]);
     if (!options.what) {
+        run_tree();
         measure_graphs();
         measure_overhead();
         prove();

@@ -6,11 +6,13 @@
 #include "bench/resident_dag.h"
 #include "gpu/resident/module.h"
 #include "gpu/resident/probe.h"
+#include "mem/resident_dynamic.h"
+#include "sched/resident_dynamic.h"
 
 struct resident_gpu {
     CUmodule module;
     CUfunction kernel[2]; /* by width */
-    CUfunction nothing, probe;
+    CUfunction dynamic, nothing, probe;
     CUstream stream;
     CUevent begin, end;
     int n_sms, shared_bytes; /* of a block, at most */
@@ -25,6 +27,7 @@ static inline void resident_gpu_open(struct resident_gpu *g)
     DO(cuModuleLoadData, (&g->module, image));
     DO(cuModuleGetFunction, (&g->kernel[TGI_RESIDENT_WARP], g->module, "tgk_resident_warp"));
     DO(cuModuleGetFunction, (&g->kernel[TGI_RESIDENT_THREAD], g->module, "tgk_resident_thread"));
+    DO(cuModuleGetFunction, (&g->dynamic, g->module, "tgk_resident_dynamic"));
     DO(cuModuleGetFunction, (&g->nothing, g->module, "tgk_resident_nothing"));
     DO(cuModuleGetFunction, (&g->probe, g->module, "tgk_probe"));
     DO(cuStreamCreate, (&g->stream, CU_STREAM_NON_BLOCKING));
@@ -34,6 +37,7 @@ static inline void resident_gpu_open(struct resident_gpu *g)
     DO(cuDeviceGetAttribute, (&g->shared_bytes, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN, 0));
     for (int i = 0; i < 2; i++)
         DO(cuFuncSetAttribute, (g->kernel[i], CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, g->shared_bytes));
+    DO(cuFuncSetAttribute, (g->dynamic, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, g->shared_bytes));
     DO(cuFuncSetAttribute, (g->probe, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, g->shared_bytes / 2 + 1024));
 }
 
@@ -164,6 +168,110 @@ static inline void resident_program_check(struct resident_program *r, const stru
     free(want);
     free(line);
     free(want_line);
+}
+
+/* ---- Dynamic programs -----------------------------------------------------------------------*/
+
+struct resident_dynamic {
+    struct resident_gpu *g;
+    const struct tgi_resident_dynamic *p;
+    struct tgi_resident_view v;
+    struct tgi_resident_pool pool;
+    uint32_t n_workers;
+};
+
+static inline void resident_dynamic_init(struct resident_dynamic *r, struct resident_gpu *g,
+                                         const struct tgi_resident_dynamic *p, uint32_t each, uint32_t made,
+                                         uint64_t limit_ns)
+{
+    enum { LOCAL = 32, FAR = 256, CHUNK = 32 };
+    size_t n = p->n_tasks + made + 1ul;
+    memset(r, 0, sizeof *r);
+    r->g = g;
+    r->p = p;
+    r->n_workers = (uint32_t)g->n_sms * each;
+    size_t n_rings = (size_t)r->n_workers * TGI_RESIDENT_CLASSES;
+    r->v.tasks = (void *)resident_gpu_bytes(p->tasks, p->n_tasks * sizeof *p->tasks);
+    r->v.outs = (void *)resident_gpu_bytes(p->outs, p->n_outs * 4ul);
+    r->v.ins = (void *)resident_gpu_bytes(p->ins, p->n_ins * 4ul);
+    r->v.args = p->args ? (void *)resident_gpu_bytes(p->args, p->n_tasks * 8ul) : NULL;
+    r->v.counters = (void *)resident_gpu_bytes(NULL, n * 4);
+    r->v.results = (void *)resident_gpu_bytes(NULL, n * 8);
+    r->v.progress = (void *)resident_gpu_bytes(NULL, r->n_workers * 4ul);
+    r->v.control = (void *)resident_gpu_bytes(NULL, sizeof *r->v.control);
+    r->v.limit_ns = limit_ns;
+    r->v.n_workers_each = each;
+    r->pool.roots = p->n_roots == p->n_tasks ? NULL : (void *)resident_gpu_bytes(p->roots, p->n_roots * 4ul);
+    r->pool.rings = (void *)resident_gpu_bytes(NULL, n_rings * sizeof(struct tgi_ring));
+    r->pool.slots = (void *)resident_gpu_bytes(NULL, n_rings * FAR * 4);
+    r->pool.next = (void *)resident_gpu_bytes(NULL, n * 4);
+    r->pool.idle = (void *)resident_gpu_bytes(NULL, (size_t)g->n_sms * sizeof *r->pool.idle);
+    r->pool.mail = (void *)resident_gpu_bytes(NULL, r->n_workers * sizeof *r->pool.mail);
+    r->pool.made = (void *)resident_gpu_bytes(NULL, (made + 1ul) * sizeof *r->pool.made);
+    r->pool.counts = (void *)resident_gpu_bytes(NULL, sizeof *r->pool.counts);
+    r->pool.n_tasks = p->n_tasks;
+    r->pool.n_roots = p->n_roots;
+    r->pool.n_blocks = (uint32_t)g->n_sms;
+    r->pool.ring_capacity = FAR;
+    r->pool.local_capacity = LOCAL;
+    r->pool.made_capacity = made;
+    /* A worker should claim some eight times. */
+    r->pool.chunk = p->n_roots / (8 * r->n_workers) < CHUNK ? 1 + p->n_roots / (8 * r->n_workers) : CHUNK;
+}
+
+static inline void resident_dynamic_fini(struct resident_dynamic *r)
+{
+    const void *const all[] = {r->v.tasks, r->v.outs, r->v.ins, r->v.args, r->v.counters, r->v.results, r->v.progress,
+                               r->v.control, r->pool.roots, r->pool.rings, r->pool.slots, r->pool.next, r->pool.idle,
+                               r->pool.mail, r->pool.made, r->pool.counts};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i])
+            api->cuMemFree((CUdeviceptr)all[i]);
+}
+
+/* The GPU's time for the next epoch, which ends the program if it went wrong.  What tasks made is told by *made_p. */
+static inline double resident_dynamic_time(struct resident_dynamic *r, const char *what, uint32_t *made_p)
+{
+    struct tgi_resident_control control;
+    struct tgi_resident_counts counts;
+    const struct tgi_resident_panic *panic = &control.panic;
+    void *args[] = {&r->v, &r->pool};
+    float ms;
+    uint32_t n_bytes = tgi_resident_local_bytes(r->v.n_workers_each, r->pool.local_capacity);
+    uint32_t alone = (uint32_t)r->g->shared_bytes / 2 + 1024;
+    r->v.epoch++;
+    DO(cuEventRecord, (r->g->begin, r->g->stream));
+    DO(cuLaunchCooperativeKernel, (r->g->dynamic, r->g->n_sms, 1, 1, 32 * r->v.n_workers_each, 1, 1,
+                                   n_bytes > alone ? n_bytes : alone, r->g->stream, args));
+    DO(cuEventRecord, (r->g->end, r->g->stream));
+    DO(cuStreamSynchronize, (r->g->stream));
+    DO(cuEventElapsedTime, (&ms, r->g->begin, r->g->end));
+    DO(cuMemcpyDtoH, (&control, (CUdeviceptr)r->v.control, sizeof control));
+    DO(cuMemcpyDtoH, (&counts, (CUdeviceptr)r->pool.counts, sizeof counts));
+    uint32_t made = counts.made - r->pool.made_before;
+    if (panic->code)
+        bench_die("%s, dynamic, epoch %u: panic %u: task %u on worker %u: %u of %u (%u)", what, r->v.epoch, panic->code,
+                  panic->task, panic->worker, panic->seen, panic->wanted, panic->detail);
+    if (counts.finished - r->pool.finished_before != r->pool.n_tasks + made)
+        bench_die("%s, dynamic, epoch %u: %u of %u tasks were executed", what, r->v.epoch,
+                  counts.finished - r->pool.finished_before, r->pool.n_tasks + made);
+    r->pool.made_before = counts.made;
+    r->pool.finished_before = counts.finished;
+    *made_p = made;
+    return ms * 1e6;
+}
+
+static inline void resident_dynamic_check(struct resident_dynamic *r, const struct tgi_resident_dag *d, const char *what)
+{
+    size_t n = d->n_tasks;
+    uint64_t *got = malloc(n * 8 + 8), *want = malloc(n * 8 + 8);
+    DO(cuMemcpyDtoH, (got, (CUdeviceptr)r->v.results, n * 8));
+    resident_dag_execute(d, r->v.epoch, want, NULL);
+    for (uint32_t t = 0; t < d->n_tasks; t++)
+        if (got[t] != want[t])
+            bench_die("%s, dynamic, epoch %u: task %u has another result", what, r->v.epoch, t);
+    free(got);
+    free(want);
 }
 
 /* ---- Yardsticks ---------------------------------------------------------------------------*/

@@ -34,7 +34,8 @@
     X(FAIL, 1)      /* fails with the code `arg` */                                           \
     X(ADD_LINE, 0)  /* sixteen sums, each of the same word of its predecessors, in memory */  \
     X(HASH_LINE, 0) /* sixteen mixes of the same */                                           \
-    X(COPY, 0)      /* the transfer number `arg` */
+    X(COPY, 0)      /* the transfer number `arg` */                                           \
+    X(TREE, 0)      /* dynamic: a node `arg` levels above the leaves, makes two tasks below */
 
 enum tgi_resident_op {
 #define TGI_RESIDENT_OP_X(name, is_small) TGI_RESIDENT_##name,
@@ -115,7 +116,8 @@ struct tgi_resident_copy {
 enum tgi_resident_panic_code {
     TGI_PANIC_NONE,
     TGI_PANIC_STUCK, /* a wait lasted longer than the limit */
-    TGI_PANIC_TASK   /* a body said so; `detail` is its code */
+    TGI_PANIC_TASK,  /* a body said so; `detail` is its code */
+    TGI_PANIC_ROOM   /* no room for a task that a task makes */
 };
 
 /* Of the first that went wrong; the others only leave. */

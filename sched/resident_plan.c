@@ -259,6 +259,9 @@ static int check_shape(const struct tgi_resident_dag *dag, const struct tgi_resi
     if (dag->n_tasks > TGI_RESIDENT_MAX_INDEX || dag->succ_at[dag->n_tasks] > TGI_RESIDENT_MAX_INDEX)
         return tgi_error(err, TG_E_UNSUPPORTED, "resident program: more than %u tasks or edges", TGI_RESIDENT_MAX_INDEX);
     for (uint32_t t = 0; t < dag->n_tasks; t++) {
+        if (dag->op[t] == TGI_RESIDENT_TREE)
+            return tgi_error(err, TG_E_UNSUPPORTED,
+                             "resident program: task %" PRIu32 " makes tasks, which a static program cannot have", t);
         if (s->width == TGI_RESIDENT_THREAD && dag->op[t] > TGI_RESIDENT_HASH)
             return tgi_error(err, TG_E_UNSUPPORTED, "resident program: task %" PRIu32 " cannot be one thread wide", t);
         if (!dag->arg && dag->op[t] > TGI_RESIDENT_HASH && !TGI_RESIDENT_HAS_LINE(dag->op[t]))

@@ -21,6 +21,9 @@ TGI_FN uint32_t tgi_lane(void) { return threadIdx.x & 31u; }
 TGI_FN void tgi_warp_sync(void) { __syncwarp(); }
 TGI_FN bool tgi_warp_any(bool x) { return __any_sync(~0u, x); }
 TGI_FN uint64_t tgi_warp_first(uint64_t x) { return __shfl_sync(~0u, (unsigned long long)x, 0); }
+TGI_FN uint32_t tgi_warp_ballot(bool x) { return __ballot_sync(~0u, x); }
+TGI_FN uint32_t tgi_warp_get(uint32_t x, uint32_t lane) { return __shfl_sync(~0u, x, lane); }
+TGI_FN uint32_t tgi_lowest(uint32_t mask) { return (uint32_t)__ffs((int)mask) - 1; }
 /* The sum over lanes 0 .. n - 1, in lane 0; the others have nothing of use. */
 TGI_FN uint64_t tgi_warp_sum(uint64_t x, uint32_t n)
 {
@@ -69,6 +72,26 @@ TGI_FN uint32_t tgi_exchange(uint32_t *p, uint32_t x)
                  : "l"(__cvta_generic_to_global(p)), "r"(x)
                  : "memory");
     return was;
+}
+
+#define TGI_FETCH(name, order, op)                                                                             \
+    TGI_FN uint32_t name(uint32_t *p, uint32_t x)                                                              \
+    {                                                                                                          \
+        uint32_t was;                                                                                          \
+        asm volatile("atom." order ".gpu.global." op " %0, [%1], %2;"                                          \
+                     : "=r"(was)                                                                               \
+                     : "l"(__cvta_generic_to_global(p)), "r"(x)                                                \
+                     : "memory");                                                                              \
+        return was;                                                                                            \
+    }
+TGI_FETCH(tgi_fetch_add_relaxed, "relaxed", "add.u32")
+TGI_FETCH(tgi_fetch_add_acq_rel, "acq_rel", "add.u32")
+TGI_FETCH(tgi_fetch_or_acq_rel, "acq_rel", "or.b32")
+TGI_FETCH(tgi_fetch_and_acq_rel, "acq_rel", "and.b32")
+#undef TGI_FETCH
+TGI_FN void tgi_add_wide(uint64_t *p, uint64_t x)
+{
+    asm volatile("red.relaxed.gpu.global.add.u64 [%0], %1;" ::"l"(__cvta_generic_to_global(p)), "l"(x) : "memory");
 }
 
 /* Shared memory of the block. */
@@ -133,6 +156,13 @@ TGI_FN uint32_t tgi_lane(void) { return 0; }
 TGI_FN void tgi_warp_sync(void) {}
 TGI_FN bool tgi_warp_any(bool x) { return x; }
 TGI_FN uint64_t tgi_warp_first(uint64_t x) { return x; }
+TGI_FN uint32_t tgi_warp_ballot(bool x) { return x; }
+TGI_FN uint32_t tgi_warp_get(uint32_t x, uint32_t lane)
+{
+    (void)lane;
+    return x;
+}
+TGI_FN uint32_t tgi_lowest(uint32_t mask) { return (uint32_t)__builtin_ctz(mask); }
 TGI_FN uint64_t tgi_warp_sum(uint64_t x, uint32_t n)
 {
     (void)n;
@@ -154,6 +184,11 @@ TGI_FN void tgi_store_relaxed(uint32_t *p, uint32_t x) { __atomic_store_n(p, x, 
 TGI_FN void tgi_store_release(uint32_t *p, uint32_t x) { __atomic_store_n(p, x, __ATOMIC_RELEASE); }
 TGI_FN void tgi_add_release(uint32_t *p, uint32_t x) { __atomic_fetch_add(p, x, __ATOMIC_RELEASE); }
 TGI_FN uint32_t tgi_exchange(uint32_t *p, uint32_t x) { return __atomic_exchange_n(p, x, __ATOMIC_RELAXED); }
+TGI_FN uint32_t tgi_fetch_add_relaxed(uint32_t *p, uint32_t x) { return __atomic_fetch_add(p, x, __ATOMIC_RELAXED); }
+TGI_FN uint32_t tgi_fetch_add_acq_rel(uint32_t *p, uint32_t x) { return __atomic_fetch_add(p, x, __ATOMIC_ACQ_REL); }
+TGI_FN uint32_t tgi_fetch_or_acq_rel(uint32_t *p, uint32_t x) { return __atomic_fetch_or(p, x, __ATOMIC_ACQ_REL); }
+TGI_FN uint32_t tgi_fetch_and_acq_rel(uint32_t *p, uint32_t x) { return __atomic_fetch_and(p, x, __ATOMIC_ACQ_REL); }
+TGI_FN void tgi_add_wide(uint64_t *p, uint64_t x) { __atomic_fetch_add(p, x, __ATOMIC_RELAXED); }
 TGI_FN uint32_t tgi_shared_load_acquire(const uint32_t *p) { return tgi_load_acquire(p); }
 TGI_FN void tgi_shared_add_release(uint32_t *p, uint32_t x) { tgi_add_release(p, x); }
 

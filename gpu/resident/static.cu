@@ -1,12 +1,13 @@
 /* The kernels that run static programs: one cooperative launch is one epoch.  A block has n_workers_each warps. */
 #include "gpu/resident/worker.h"
 
+extern __shared__ __align__(16) char tgk_resident_shared[];
+
 /* Dynamic shared memory: two batches of descriptors for each worker, then cells, then counters; tgi_resident_shared_bytes(). */
 static __device__ __forceinline__ struct tgi_worker enter(const struct tgi_resident_view *v,
                                                           struct tgi_resident_task **stage_p)
 {
-    extern __shared__ __align__(16) char shared[];
-    struct tgi_resident_task *tasks = (struct tgi_resident_task *)shared;
+    struct tgi_resident_task *tasks = (struct tgi_resident_task *)tgk_resident_shared;
     uint32_t each = v->n_workers_each, warp = threadIdx.x / 32;
     struct tgi_cell *cells = (struct tgi_cell *)(tasks + 2 * TGI_RESIDENT_BATCH * each);
     uint32_t *counters = (uint32_t *)(cells + v->n_shared_cells);
