@@ -70,7 +70,7 @@ static inline void resident_cpu_init(struct resident_cpu *c, const struct tgi_re
     c->v.lines = has_lines ? must_have(calloc(n, 8 * TGI_RESIDENT_LINE_WORDS)) : NULL;
     c->v.progress = must_have(calloc(p->n_workers, 4));
     c->v.control = zeroed_lines(sizeof *c->v.control);
-    c->v.limit_ns = 300000000000u;
+    c->v.limit_ns = 60000000000u;
     c->v.n_workers_each = p->n_workers_each;
     c->shared_cells = zeroed_lines((size_t)p->n_shared_cells * p->n_blocks * sizeof(struct tgi_cell));
     c->shared_counters = zeroed_lines((size_t)p->n_shared_counters * p->n_blocks * 4);

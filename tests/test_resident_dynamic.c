@@ -72,7 +72,7 @@ static void cpu_init(struct cpu *c, const struct tgi_resident_dynamic *d, const 
     c->v.lines = must_have(calloc(n, 8 * TGI_RESIDENT_LINE_WORDS));
     c->v.progress = must_have(calloc(n_workers, 4));
     c->v.control = zeroed_lines(sizeof *c->v.control);
-    c->v.limit_ns = 300000000000u;
+    c->v.limit_ns = 60000000000u;
     c->v.n_workers_each = s->each;
     c->p = (struct tgi_resident_pool){.roots = d->roots, .n_tasks = d->n_tasks, .n_roots = d->n_roots,
                                       .n_blocks = s->n_blocks, .ring_capacity = s->far, .local_capacity = s->local,
