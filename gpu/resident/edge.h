@@ -19,7 +19,7 @@ struct tgi_worker {
     struct tgi_cell *shared_cells; /* of the block */
     uint32_t *shared_counters;
     uint32_t id;
-    uint64_t previous; /* lane 0: result of the task before */
+    uint64_t previous; /* the result of the task before */
     bool is_over;      /* of the lane: leave */
     bool is_failed;    /* of the lane: the instance has failed, leave out bodies */
 };
@@ -143,23 +143,17 @@ TGI_FN void tgi_tell(const struct tgi_worker *w, uint32_t word, uint64_t result)
 {
     uint32_t i = TGI_OUT_INDEX(word);
     uint64_t tail = (uint64_t)w->v->epoch << 32 | (w->is_failed || w->is_over);
-    switch (TGI_OUT_KIND(word)) {
-    case TGI_OUT_CELL:
+    /* Cells first: they are the ones in a hurry. */
+    if (TGI_OUT_KIND(word) == TGI_OUT_CELL)
         tgi_cell_store(&w->v->cells[i], result, tail);
-        break;
-    case TGI_OUT_SHARED_CELL:
+    else if (TGI_OUT_KIND(word) == TGI_OUT_SHARED_CELL)
         tgi_shared_cell_store(&w->shared_cells[i], result, tail);
-        break;
-    case TGI_OUT_COUNTER:
+    else if (TGI_OUT_KIND(word) == TGI_OUT_COUNTER)
         tgi_add_release(&w->v->counters[i], 1);
-        break;
-    case TGI_OUT_LONE_COUNTER:
+    else if (TGI_OUT_KIND(word) == TGI_OUT_LONE_COUNTER)
         tgi_store_release(&w->v->counters[i], w->v->epoch);
-        break;
-    case TGI_OUT_SHARED_COUNTER:
+    else
         tgi_shared_add_release(&w->shared_counters[i], 1);
-        break;
-    }
 }
 
 #endif

@@ -6,7 +6,7 @@
  *
  * The way of a task that is one warp wide: successors' words are loaded before the wait, so that they come for nothing;
  * lane k looks at the k-th cell; contributions are added across lanes, lane 0 makes the result, lane k tells the k-th
- * successor. */
+ * successor.  What most fine tasks are has a shorter way. */
 #ifndef TGI_GPU_RESIDENT_WORKER_H
 #define TGI_GPU_RESIDENT_WORKER_H
 
@@ -46,35 +46,65 @@ TGI_FN uint64_t tgi_warp_small(struct tgi_worker *w, const struct tgi_resident_t
     return tgi_body_result(op, sum, t->id, w->v->epoch, 0);
 }
 
-/* False: leave. */
-TGI_FN bool tgi_warp_task(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot)
+/* The short way, of small ops whose predecessors' results are at hand but for one cell at most, with up to two
+ * successors.  All lanes do the same, looking at the same cell, so that no word has to go from lane to lane; between the
+ * word that arrives and the word that leaves there is nothing but the body.  False: leave. */
+TGI_FN bool tgi_warp_short(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot)
+{
+    uint32_t op = TGI_HEAD_OP(t->head), n_out = TGI_HEAD_N_OUT(t->head), lane = tgi_lane();
+    uint64_t sum = 0;
+    if (t->n_wait)
+        sum = tgi_body_take(op, tgi_wait_cell(w, t, slot, 0));
+    if (t->head & TGI_HEAD_PREVIOUS)
+        sum += tgi_body_take(op, w->previous);
+    uint64_t result = w->previous = tgi_body_result(op, sum, t->id, w->v->epoch, 0);
+    if (lane == 0)
+        w->v->results[slot] = result;
+    TGI_DELAY(w->id);
+    if (n_out > 1)
+        tgi_warp_sync(); /* for lane 1's releases */
+    for (uint32_t k = lane; k < n_out; k += TGI_LANES)
+        tgi_tell(w, k == 0 ? t->out[0] : t->out[1], result);
+    return !t->n_wait || !tgi_warp_any(w->is_over);
+}
+
+TGI_FN bool tgi_is_short(const struct tgi_resident_task *t)
+{
+    uint32_t wait = TGI_HEAD_WAIT(t->head);
+    return TGI_HEAD_OP(t->head) <= TGI_RESIDENT_HASH && TGI_HEAD_N_IN(t->head) == 0 &&
+           TGI_HEAD_N_OUT(t->head) != TGI_HEAD_LIST && t->n_wait <= 1 &&
+           (wait == TGI_WAIT_NONE || wait >= TGI_WAIT_CELLS);
+}
+
+/* Any task.  False: leave. */
+TGI_FN bool tgi_warp_long(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot)
 {
     uint32_t op = TGI_HEAD_OP(t->head), n_out = tgi_n_out(t), lane = tgi_lane();
     uint32_t word = lane < n_out ? tgi_out_word(w, t, lane) : 0;
     uint64_t result = 0, sum = tgi_warp_wait(w, t, slot);
-    /* Lanes that waited may differ in what they know; a word that one lane makes, it makes all the same. */
-    if (t->n_wait > 1 || (t->n_wait && op > TGI_RESIDENT_HASH))
+    if (t->n_wait) /* lanes that waited may differ in what they know */
         w->is_failed = tgi_warp_any(w->is_failed);
     if (op <= TGI_RESIDENT_HASH)
         result = tgi_warp_small(w, t, sum);
     else if (!w->is_failed) {
-        tgi_warp_sync(); /* the same for lines and copies */
+        tgi_warp_sync(); /* as in tgi_warp_small(), for lines and copies */
         result = tgi_body_other(w, t, slot);
     }
-    w->previous = result;
     if (lane == 0)
         w->v->results[slot] = result;
     TGI_DELAY(w->id);
-    if (n_out) {
-        if (n_out > 1)
-            result = tgi_warp_first(result);
-        tgi_warp_sync();
-        if (lane < n_out)
-            tgi_tell(w, word, result);
-        for (uint32_t k = lane + TGI_LANES; k < n_out; k += TGI_LANES)
-            tgi_tell(w, tgi_out_word(w, t, k), result);
-    }
+    result = w->previous = tgi_warp_first(result);
+    tgi_warp_sync();
+    if (lane < n_out)
+        tgi_tell(w, word, result);
+    for (uint32_t k = lane + TGI_LANES; k < n_out; k += TGI_LANES)
+        tgi_tell(w, tgi_out_word(w, t, k), result);
     return !(t->n_wait || op == TGI_RESIDENT_SPIN) || !tgi_warp_any(w->is_over);
+}
+
+TGI_FN bool tgi_warp_task(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot)
+{
+    return tgi_is_short(t) ? tgi_warp_short(w, t, slot) : tgi_warp_long(w, t, slot);
 }
 
 /* The worker's descriptors are brought to shared memory, a batch at a time; the next one is on its way while one is
