@@ -45,7 +45,7 @@ TESTS := alloc block cli cpu_module dense deque diagnostic dot driver examples e
          recording_export resident resident_dynamic results run schema \
          offload offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
          standin standin_builtins standin_libs store topology verify write_json
-TEST_SCRIPTS := cli devices device_graphs examples install readme record stack
+TEST_SCRIPTS := cli devices device_graphs examples fences install readme record stack
 
 # What talks to the CUDA driver; needs no toolkit.
 GPU_HOST_SRC := blas.c blas_call.c code.c collective.c device.c driver.c module.c nvrtc.c nvtx.c resident/fatbin.c

@@ -152,6 +152,17 @@ TGI_FN void tgi_shared_cell_store(struct tgi_cell *c, uint64_t data, uint64_t ta
 #define TGI_DELAY(worker)
 #endif
 
+/* tests/fences.sh takes them away, one at a time, and sees that it is noticed. */
+#ifndef TGI_ACQUIRE
+#define TGI_ACQUIRE __ATOMIC_ACQUIRE
+#endif
+#ifndef TGI_RELEASE
+#define TGI_RELEASE __ATOMIC_RELEASE
+#endif
+#ifndef TGI_ACQ_REL
+#define TGI_ACQ_REL __ATOMIC_ACQ_REL
+#endif
+
 TGI_FN uint32_t tgi_lane(void) { return 0; }
 TGI_FN void tgi_warp_sync(void) {}
 TGI_FN bool tgi_warp_any(bool x) { return x; }
@@ -179,15 +190,15 @@ TGI_FN uint64_t tgi_now_ns(void)
 TGI_FN void tgi_pause(void) { sched_yield(); }
 
 TGI_FN uint32_t tgi_load_relaxed(const uint32_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
-TGI_FN uint32_t tgi_load_acquire(const uint32_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
+TGI_FN uint32_t tgi_load_acquire(const uint32_t *p) { return __atomic_load_n(p, TGI_ACQUIRE); }
 TGI_FN void tgi_store_relaxed(uint32_t *p, uint32_t x) { __atomic_store_n(p, x, __ATOMIC_RELAXED); }
-TGI_FN void tgi_store_release(uint32_t *p, uint32_t x) { __atomic_store_n(p, x, __ATOMIC_RELEASE); }
-TGI_FN void tgi_add_release(uint32_t *p, uint32_t x) { __atomic_fetch_add(p, x, __ATOMIC_RELEASE); }
+TGI_FN void tgi_store_release(uint32_t *p, uint32_t x) { __atomic_store_n(p, x, TGI_RELEASE); }
+TGI_FN void tgi_add_release(uint32_t *p, uint32_t x) { __atomic_fetch_add(p, x, TGI_RELEASE); }
 TGI_FN uint32_t tgi_exchange(uint32_t *p, uint32_t x) { return __atomic_exchange_n(p, x, __ATOMIC_RELAXED); }
 TGI_FN uint32_t tgi_fetch_add_relaxed(uint32_t *p, uint32_t x) { return __atomic_fetch_add(p, x, __ATOMIC_RELAXED); }
-TGI_FN uint32_t tgi_fetch_add_acq_rel(uint32_t *p, uint32_t x) { return __atomic_fetch_add(p, x, __ATOMIC_ACQ_REL); }
-TGI_FN uint32_t tgi_fetch_or_acq_rel(uint32_t *p, uint32_t x) { return __atomic_fetch_or(p, x, __ATOMIC_ACQ_REL); }
-TGI_FN uint32_t tgi_fetch_and_acq_rel(uint32_t *p, uint32_t x) { return __atomic_fetch_and(p, x, __ATOMIC_ACQ_REL); }
+TGI_FN uint32_t tgi_fetch_add_acq_rel(uint32_t *p, uint32_t x) { return __atomic_fetch_add(p, x, TGI_ACQ_REL); }
+TGI_FN uint32_t tgi_fetch_or_acq_rel(uint32_t *p, uint32_t x) { return __atomic_fetch_or(p, x, TGI_ACQ_REL); }
+TGI_FN uint32_t tgi_fetch_and_acq_rel(uint32_t *p, uint32_t x) { return __atomic_fetch_and(p, x, TGI_ACQ_REL); }
 TGI_FN void tgi_add_wide(uint64_t *p, uint64_t x) { __atomic_fetch_add(p, x, __ATOMIC_RELAXED); }
 TGI_FN uint32_t tgi_shared_load_acquire(const uint32_t *p) { return tgi_load_acquire(p); }
 TGI_FN void tgi_shared_add_release(uint32_t *p, uint32_t x) { tgi_add_release(p, x); }
@@ -196,13 +207,13 @@ TGI_FN void tgi_shared_add_release(uint32_t *p, uint32_t x) { tgi_add_release(p,
  * first with acquire. */
 TGI_FN void tgi_cell_load(const struct tgi_cell *c, uint64_t *data, uint64_t *tail)
 {
-    *tail = __atomic_load_n(&c->tail, __ATOMIC_ACQUIRE);
+    *tail = __atomic_load_n(&c->tail, TGI_ACQUIRE);
     *data = __atomic_load_n(&c->data, __ATOMIC_RELAXED);
 }
 TGI_FN void tgi_cell_store(struct tgi_cell *c, uint64_t data, uint64_t tail)
 {
     __atomic_store_n(&c->data, data, __ATOMIC_RELAXED);
-    __atomic_store_n(&c->tail, tail, __ATOMIC_RELEASE);
+    __atomic_store_n(&c->tail, tail, TGI_RELEASE);
 }
 TGI_FN void tgi_shared_cell_load(const struct tgi_cell *c, uint64_t *data, uint64_t *tail)
 {

@@ -56,12 +56,12 @@ TGI_FN void tgi_slot_store(uint32_t *p, uint32_t x)
     asm volatile("st.relaxed.gpu.u32 [%0], %1;" ::"l"(p), "r"(x) : "memory");
 }
 #else
-TGI_FN uint64_t tgi_ends_load(const struct tgi_ring *r) { return __atomic_load_n(&r->ends, __ATOMIC_ACQUIRE); }
+TGI_FN uint64_t tgi_ends_load(const struct tgi_ring *r) { return __atomic_load_n(&r->ends, TGI_ACQUIRE); }
 TGI_FN uint64_t tgi_ends_hint(const struct tgi_ring *r) { return __atomic_load_n(&r->ends, __ATOMIC_RELAXED); }
-TGI_FN void tgi_ends_add(struct tgi_ring *r, uint64_t x) { __atomic_fetch_add(&r->ends, x, __ATOMIC_RELEASE); }
+TGI_FN void tgi_ends_add(struct tgi_ring *r, uint64_t x) { __atomic_fetch_add(&r->ends, x, TGI_RELEASE); }
 TGI_FN bool tgi_ends_swap(struct tgi_ring *r, uint64_t from, uint64_t to)
 {
-    return __atomic_compare_exchange_n(&r->ends, &from, to, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+    return __atomic_compare_exchange_n(&r->ends, &from, to, false, TGI_ACQ_REL, __ATOMIC_RELAXED);
 }
 TGI_FN uint32_t tgi_slot_load(const uint32_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
 TGI_FN void tgi_slot_store(uint32_t *p, uint32_t x) { __atomic_store_n(p, x, __ATOMIC_RELAXED); }
