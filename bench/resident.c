@@ -2,6 +2,7 @@
  * shape costs, all measured in this run.
  *
  *     resident [--quick] [--runs N] [--what ROW]
+ *     resident --what planning        what planning costs on the host, for 132 SMs; needs no GPU
  *
  * Every row's results are compared with the host's, after the timed epochs and again with every task a hash.  A wait that
  * lasts a second ends the program, and so do three minutes in all. */
@@ -300,6 +301,29 @@ static void prove(void)
     printf("#     in %.1f s\n", (double)(bench_now_ns() - begin) / 1e9);
 }
 
+static void measure_planning(void)
+{
+    gpu.n_sms = 132;
+    gpu.shared_bytes = 232448;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct row *row = &rows[i];
+        struct resident_dag d;
+        struct bench_sample sample = {{0}, 0};
+        char what[96];
+        double plan_ns;
+        if (row->is_scattered)
+            continue;
+        row->make(&d, row->op);
+        for (uint32_t k = 0; k < options.n_runs; k++) {
+            tgi_resident_program_destroy(plan(row, &d, &plan_ns));
+            bench_sample_add(&sample, (uint64_t)plan_ns);
+        }
+        snprintf(what, sizeof what, "planning %s", row->what);
+        bench_report(what, "tgraph", 1, "ns/task", (double)bench_sample_median(&sample) / d.dag.n_tasks);
+        resident_dag_fini(&d);
+    }
+}
+
 int main(int argc, char **argv)
 {
     int n = 1;
@@ -310,6 +334,10 @@ int main(int argc, char **argv)
             argv[n++] = argv[i];
     options = bench_parse(n, argv);
     alarm(LIMIT_S);
+    if (options.what && !strcmp(options.what, "planning")) {
+        measure_planning();
+        return 0;
+    }
     resident_gpu_open(&gpu);
     printf("# resident: %d SMs, %d bytes of shared memory, medians of %u runs\n", gpu.n_sms, gpu.shared_bytes, options.n_runs);
     measure_hops();
