@@ -19,8 +19,9 @@ SCHED_SRC := backend.c bounds.c calibrate.c calibrate_builtins.c calibrate_devic
              calibrate_memory.c control.c cpu_module.c finite.c futex.c header_text.c instance.c least_moved.c \
              machine.c offload.c offload_balance.c offload_collective.c offload_run.c offload_stream.c \
              offload_submit.c parking.c placement.c plan.c policy.c policy_list.c policy_steal.c process.c \
-             ready.c record.c resolve.c run.c runtime.c sample.c seat.c serial.c share.c simulate.c spawn.c \
-             task.c timing.c topology.c urgency.c virtual_memory.c watchdog.c worker.c workload.c
+             ready.c record.c resident_check.c resident_dynamic.c resident_place.c resident_plan.c resolve.c \
+             run.c runtime.c sample.c seat.c serial.c share.c simulate.c spawn.c task.c timing.c topology.c \
+             urgency.c virtual_memory.c watchdog.c worker.c workload.c
 KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c fatbin.c fft.c fill.c gemm.c \
                hash.c histogram.c is_above.c launch.c layer.c matvec.c reduce.c scan.c spin.c stencil.c syrk.c \
                transpose.c trsm.c
@@ -44,13 +45,17 @@ CLI_SRC := bench.c cache.c calibrate.c check.c completion.c crash.c device_choic
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
 TESTS := alloc block calibrate cli cpu_module dense deque diagnostic dot driver examples expr fmt gen graph \
          hostops import infer invalid json_tape kernels launch load load_memory machine npy page parking path \
-         plan plan_corpus recording recording_export results run run_children run_failures run_record sample \
-         schema seat offload offload_balance offload_edges offload_faults offload_refusals offload_runs \
-         offload_stream standin standin_builtins standin_libs store timing topology verify write_json
-TEST_SCRIPTS := cli devices device_graphs examples install readme record stack
+         plan plan_corpus recording recording_export resident resident_dynamic results run run_children \
+         run_failures run_record sample schema seat offload offload_balance offload_edges offload_faults \
+         offload_refusals offload_runs offload_stream standin standin_builtins standin_libs store timing topology \
+         verify write_json
+TEST_SCRIPTS := cli devices device_graphs examples fences install readme record stack
 
 # What talks to the CUDA driver; needs no toolkit.
-GPU_HOST_SRC := blas.c blas_call.c code.c collective.c device.c driver.c module.c nvrtc.c nvtx.c
+GPU_HOST_SRC := blas.c blas_call.c code.c collective.c device.c driver.c module.c nvrtc.c nvtx.c \
+                resident/fatbin.c
+# Device code of the resident executor, a module of its own.
+RESIDENT_SRC := dynamic.cu probe.cu static.cu
 # The driver for tests (tests/standin/standin.h), which they load at run time.
 STANDIN_SRC := builtins.c code.c core.c device.c graph.c memory.c object.c report.c work.c
 STANDIN_NVRTC_SRC := nvrtc.c nvrtc_compile.c nvrtc_source.c
@@ -121,7 +126,8 @@ ARCHS ?= 80 90a
 PTX_ARCH = $(patsubst %a,%,$(lastword $(ARCHS)))
 ifeq ($(CUDA),1)
   FATBIN := $(B)/kernels.fatbin
-  CUDA_FLAGS := -DTG_HAVE_CUDA=1 -DTG_KERNELS_FATBIN='"$(FATBIN)"'
+  RESIDENT_FATBIN := $(B)/resident.fatbin
+  CUDA_FLAGS := -DTG_HAVE_CUDA=1 -DTG_KERNELS_FATBIN='"$(FATBIN)"' -DTG_RESIDENT_FATBIN='"$(RESIDENT_FATBIN)"'
 endif
 
 CFLAGS ?=
@@ -207,6 +213,18 @@ $(FATBIN): $(B)/kernels.cu $(CUDA_SRC:%=kernels/%) $(wildcard kernels/*.cuh) ker
 
 $(B)/kernels/fatbin.o: $(FATBIN)
 
+$(B)/resident.cu: Makefile
+	@mkdir -p $(@D)
+	$(Q)printf '#include "gpu/resident/%s"\n' $(RESIDENT_SRC) > $@
+
+$(RESIDENT_FATBIN): $(B)/resident.cu $(RESIDENT_SRC:%=gpu/resident/%) $(wildcard gpu/resident/*.h mem/resident_*.h)
+	@$(if $(Q),echo "  NVCC    $@")
+	$(Q)$(NVCC) -std=c++17 -O3 -I. -fatbin --threads 0 \
+	    $(foreach a,$(ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
+	    -gencode arch=compute_$(PTX_ARCH),code=compute_$(PTX_ARCH) -o $@ $<
+
+$(B)/gpu/resident/fatbin.o: $(RESIDENT_FATBIN)
+
 # Every kernel against its CPU variant, on a machine with a GPU: tests/cuda/bundle.sh packs it.
 $(B)/tests/cuda/run_kernels: $(B)/tests/cuda/run_kernels.o $(STATIC)
 	@$(if $(Q),echo "  LINK    $@")
@@ -285,7 +303,8 @@ $(B)/tests/standin-kernels.txt: $(B)/tests/write_kernels $(STANDIN)
 
 CXX ?= g++
 CLANG ?= clang
-BENCH_TGRAPH := overhead taskbench cholesky load plan record streams copies pool start cuda_cholesky cuda_tiles
+BENCH_TGRAPH := overhead resident taskbench cholesky load plan record streams copies pool start cuda_cholesky \
+                cuda_tiles
 BENCH_COMMON := $(addprefix $(B)/bench/,shape.o pattern.o tiles.o sample.o metg.o)
 
 $(BENCH_TGRAPH:%=$(B)/bench/%): $(B)/bench/%: $(B)/bench/%.o $(BENCH_COMMON) $(STATIC)
@@ -352,8 +371,8 @@ check:
 	@$(MAKE) --no-print-directory run-tests
 
 UNLISTED := $(filter-out $(LIB_SRC) $(PROGRAM_SRC) $(TESTS:%=tests/test_%.c) $(TEST_SCRIPTS:%=tests/%.sh) \
-              $(CUDA_SRC:%=kernels/%), \
-              $(wildcard kernels/*.cu $(addsuffix /*.c,graph mem sched kernels gpu io io/cli) tests/test_*.c tests/*.sh))
+              $(CUDA_SRC:%=kernels/%) $(RESIDENT_SRC:%=gpu/resident/%), \
+              $(wildcard kernels/*.cu gpu/resident/*.cu $(addsuffix /*.c,graph mem sched kernels gpu gpu/resident io io/cli) tests/test_*.c tests/*.sh))
 .PHONY: run-tests
 run-tests: tests
 	@$(if $(UNLISTED),echo "not listed in the Makefile: $(UNLISTED)"; exit 1,:)

@@ -26,6 +26,7 @@ for _ in 1 2 3; do
 done
 [ -e "$null_driver" ] && TGRAPH_CUDA_DRIVER=$null_driver one "$bin/streams" --runs 15 --what null
 one "$bin/cuda_tiles" --runs 5
+one "$bin/resident" --runs 5
 for tile in 1024 2048; do
     one "$bin/cuda_cholesky" --n 16384 --tile $tile --runs 5
 done

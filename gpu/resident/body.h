@@ -1,0 +1,106 @@
+/* What tasks do: one function for each op of mem/resident_program.h, and the switch over them.
+ *
+ * A small op's result is a word: a function of its predecessors' results, in whatever order, of its id and of the
+ * epoch.  tgi_body_take() says what a predecessor's result contributes, tgi_body_result() makes the word
+ * of the sum, so that contributions can be added up where they arrive, lane by lane. */
+#ifndef TGI_GPU_RESIDENT_BODY_H
+#define TGI_GPU_RESIDENT_BODY_H
+
+#include "gpu/resident/edge.h"
+
+TGI_FN uint64_t tgi_mix(uint64_t x)
+{
+    x += 0x9e3779b97f4a7c15u;
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    return x ^ (x >> 31);
+}
+
+TGI_FN bool tgi_body_mixes(uint32_t op) { return op == TGI_RESIDENT_HASH || op == TGI_RESIDENT_HASH_LINE; }
+
+TGI_FN uint64_t tgi_body_take(uint32_t op, uint64_t result) { return tgi_body_mixes(op) ? tgi_mix(result) : result; }
+
+TGI_FN uint64_t tgi_body_seed(uint32_t id, uint32_t epoch) { return (uint64_t)epoch << 32 | id; }
+
+/* `word`: of a line, else 0. */
+TGI_FN uint64_t tgi_body_result(uint32_t op, uint64_t sum, uint32_t id, uint32_t epoch, uint32_t word)
+{
+    uint64_t seed = tgi_body_seed(id, epoch) ^ (uint64_t)word << 60;
+    return tgi_body_mixes(op) ? tgi_mix(tgi_mix(seed) + sum) : TGI_RESIDENT_HAS_INPUTS(op) ? sum + seed : 0;
+}
+
+/* Word i of a line, from word i of every predecessor's line, or from its result if it leaves none. */
+TGI_FN uint64_t tgi_line_word(const struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t i)
+{
+    uint32_t op = TGI_HEAD_OP(t->head);
+    uint64_t sum = 0;
+    for (uint32_t k = 0; k < tgi_n_in(t); k++) {
+        uint32_t in = tgi_in_word(w, t, k), slot = TGI_IN_SLOT(in);
+        const uint64_t *from = in & TGI_IN_LINE ? &w->v->lines[(uint64_t)slot * TGI_RESIDENT_LINE_WORDS + i]
+                                                : &w->v->results[slot];
+        sum += tgi_body_take(op, *from);
+    }
+    return tgi_body_result(op, sum, t->id, w->v->epoch, i);
+}
+
+/* Its result is its first word, in lane 0. */
+TGI_FN uint64_t tgi_body_line(const struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot)
+{
+    uint64_t first = 0;
+    for (uint32_t i = tgi_lane(); i < TGI_RESIDENT_LINE_WORDS; i += TGI_LANES) {
+        uint64_t word = tgi_line_word(w, t, i);
+        w->v->lines[(uint64_t)slot * TGI_RESIDENT_LINE_WORDS + i] = word;
+        if (i == 0)
+            first = word;
+    }
+    return first;
+}
+
+TGI_FN void tgi_body_copy(const struct tgi_resident_copy *c)
+{
+    uint64_t *to = (uint64_t *)(uintptr_t)c->to;
+    const uint64_t *from = (const uint64_t *)(uintptr_t)c->from;
+    for (uint64_t i = tgi_lane(); i < c->bytes / 8; i += TGI_LANES)
+        to[i] = from[i];
+}
+
+TGI_FN void tgi_body_spin(struct tgi_worker *w, uint64_t ns)
+{
+    for (uint64_t since = tgi_now_ns(); tgi_now_ns() - since < ns;)
+        if (tgi_load_relaxed(&w->v->control->abort)) {
+            w->is_over = true;
+            break;
+        }
+}
+
+TGI_FN void tgi_body_fail(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot, uint32_t code)
+{
+    struct tgi_resident_panic what = {TGI_PANIC_TASK, t->id, w->id, slot, 0, 0, 0, code};
+    w->is_failed = true;
+    if (tgi_lane() == 0) {
+        tgi_panic(w, &what);
+        tgi_store_relaxed(&w->v->control->is_failed, 1);
+    }
+}
+
+/* The ops that are not a word of words. */
+TGI_FN uint64_t tgi_body_other(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot)
+{
+    switch (TGI_HEAD_OP(t->head)) {
+    case TGI_RESIDENT_ADD_LINE:
+    case TGI_RESIDENT_HASH_LINE:
+        return tgi_body_line(w, t, slot);
+    case TGI_RESIDENT_COPY:
+        tgi_body_copy(&w->v->copies[w->v->args[slot]]);
+        break;
+    case TGI_RESIDENT_SPIN:
+        tgi_body_spin(w, w->v->args[slot]);
+        break;
+    case TGI_RESIDENT_FAIL:
+        tgi_body_fail(w, t, slot, (uint32_t)w->v->args[slot]);
+        break;
+    }
+    return 0;
+}
+
+#endif

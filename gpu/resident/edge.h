@@ -1,0 +1,159 @@
+/* Waiting for predecessors and telling successors, for each kind of edge (mem/resident_program.h).
+ *
+ * Every wait ends: a predecessor comes, somebody set the abort word, or the limit of the wait has passed, which makes
+ * this worker set the abort word itself and say what it waited for.  The word and the clock are looked at once in
+ * TGI_PATIENCE polls, so that a poll is a load and a comparison.
+ *
+ * After an abort every lane of a warp goes on to the end of its task as if the wait had been good, because the others need it in
+ * their votes; the worker then leaves.  What it tells its successors until then is marked as failed. */
+#ifndef TGI_GPU_RESIDENT_EDGE_H
+#define TGI_GPU_RESIDENT_EDGE_H
+
+#include "gpu/resident/order.h"
+
+#define TGI_PATIENCE 128u /* a power of two */
+
+/* One for each lane; what is said of a warp is the same in all of its lanes. */
+struct tgi_worker {
+    const struct tgi_resident_view *v;
+    struct tgi_cell *shared_cells; /* of the block */
+    uint32_t *shared_counters;
+    uint32_t id;
+    uint64_t previous; /* the result of the task before */
+    bool is_over;      /* of the lane: leave */
+    bool is_failed;    /* of the lane: the instance has failed, leave out bodies */
+};
+
+/* ---- Patience -----------------------------------------------------------------------------*/
+
+struct tgi_patience {
+    uint32_t n_polls;
+    uint64_t since_ns;
+};
+
+/* The first to come writes the record; its code last, with release, for whoever reads while the kernel runs. */
+TGI_FN void tgi_panic(const struct tgi_worker *w, const struct tgi_resident_panic *what)
+{
+    struct tgi_resident_panic *p = &w->v->control->panic;
+    if (tgi_exchange(&w->v->control->is_claimed, 1))
+        return;
+    tgi_store_relaxed(&p->task, what->task);
+    tgi_store_relaxed(&p->worker, w->id);
+    tgi_store_relaxed(&p->slot, what->slot);
+    tgi_store_relaxed(&p->wait, what->wait);
+    tgi_store_relaxed(&p->seen, what->seen);
+    tgi_store_relaxed(&p->wanted, what->wanted);
+    tgi_store_relaxed(&p->detail, what->detail);
+    tgi_store_release(&p->code, what->code);
+}
+
+/* False: no longer. */
+TGI_FN bool tgi_wait_longer(struct tgi_worker *w, struct tgi_patience *p, const struct tgi_resident_task *t,
+                            uint32_t slot, uint32_t wait, uint32_t seen, uint32_t wanted)
+{
+    if (++p->n_polls & (TGI_PATIENCE - 1)) {
+        tgi_pause();
+        return true;
+    }
+    uint64_t now = tgi_now_ns();
+    if (p->since_ns == 0)
+        p->since_ns = now;
+    if (tgi_load_relaxed(&w->v->control->is_failed))
+        w->is_failed = true;
+    if (tgi_load_relaxed(&w->v->control->abort))
+        w->is_over = true;
+    else if (now - p->since_ns > w->v->limit_ns) {
+        struct tgi_resident_panic what = {TGI_PANIC_STUCK, t->id, w->id, slot, wait, seen, wanted, 0};
+        tgi_panic(w, &what);
+        tgi_store_relaxed(&w->v->control->abort, 1);
+        w->is_over = true;
+    }
+    return !w->is_over;
+}
+
+/* ---- Waiting ------------------------------------------------------------------------------*/
+
+/* Modulo 2^32, so that it does not matter that the product wraps. */
+TGI_FN bool tgi_has_reached(uint32_t seen, uint32_t wanted) { return (int32_t)(seen - wanted) >= 0; }
+
+/* All lanes look at the same word, which is one access. */
+TGI_FN void tgi_wait_counter(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot)
+{
+    /* Shared memory is zero at the start of each launch, so there it is always the first epoch. */
+    bool is_shared = TGI_HEAD_WAIT(t->head) == TGI_WAIT_SHARED_COUNTER;
+    uint32_t wanted = is_shared ? t->n_wait : t->n_wait * w->v->epoch, seen;
+    struct tgi_patience patience = {0, 0};
+    do
+        /* acquire: what all producers left in memory; pairs with the releases of tgi_tell(). */
+        seen = is_shared ? tgi_shared_load_acquire(&w->shared_counters[t->wait])
+                         : tgi_load_acquire(&w->v->counters[t->wait]);
+    while (!tgi_has_reached(seen, wanted) && tgi_wait_longer(w, &patience, t, slot, t->wait, seen, wanted));
+}
+
+TGI_FN bool tgi_cell_try(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t k, uint64_t *data_p,
+                         uint32_t *seen_p)
+{
+    uint64_t tail;
+    if (TGI_HEAD_WAIT(t->head) == TGI_WAIT_SHARED_CELLS)
+        tgi_shared_cell_load(&w->shared_cells[t->wait + k], data_p, &tail);
+    else
+        tgi_cell_load(&w->v->cells[t->wait + k], data_p, &tail);
+    *seen_p = (uint32_t)(tail >> 32);
+    if (*seen_p != w->v->epoch)
+        return false;
+    if (tail & 1)
+        w->is_failed = true;
+    return true;
+}
+
+/* Lane k waits for cell k; what was in it. */
+TGI_FN uint64_t tgi_wait_cell(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot, uint32_t k)
+{
+    struct tgi_patience patience = {0, 0};
+    uint64_t data = 0;
+    uint32_t seen;
+    while (!tgi_cell_try(w, t, k, &data, &seen) &&
+           tgi_wait_longer(w, &patience, t, slot, t->wait + k, seen, w->v->epoch))
+        ;
+    return data;
+}
+
+/* ---- Telling ------------------------------------------------------------------------------*/
+
+TGI_FN uint32_t tgi_n_out(const struct tgi_resident_task *t)
+{
+    return TGI_HEAD_N_OUT(t->head) == TGI_HEAD_LIST ? t->out[1] : TGI_HEAD_N_OUT(t->head);
+}
+TGI_FN uint32_t tgi_out_word(const struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t k)
+{
+    return TGI_HEAD_N_OUT(t->head) == TGI_HEAD_LIST ? w->v->outs[t->out[0] + k] : k ? t->out[1] : t->out[0];
+}
+TGI_FN uint32_t tgi_n_in(const struct tgi_resident_task *t)
+{
+    return TGI_HEAD_N_IN(t->head) == TGI_HEAD_LIST ? t->in[1] : TGI_HEAD_N_IN(t->head);
+}
+TGI_FN uint32_t tgi_in_word(const struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t k)
+{
+    return TGI_HEAD_N_IN(t->head) == TGI_HEAD_LIST ? w->v->ins[t->in[0] + k] : k ? t->in[1] : t->in[0];
+}
+
+/* One successor, by one lane.  The releases make visible what the whole warp has written, as it has met in
+ * tgi_warp_sync() before; they pair with the acquires of tgi_wait_counter(). */
+TGI_FN void tgi_tell(const struct tgi_worker *w, uint32_t word, uint64_t result)
+{
+    uint32_t i = TGI_OUT_INDEX(word);
+    uint64_t tail = (uint64_t)w->v->epoch << 32 | (w->is_failed || w->is_over);
+    /* Cells first: they are the ones in a hurry. */
+    if (TGI_OUT_KIND(word) == TGI_OUT_CELL)
+        tgi_cell_store(&w->v->cells[i], result, tail);
+    else if (TGI_OUT_KIND(word) == TGI_OUT_SHARED_CELL)
+        tgi_shared_cell_store(&w->shared_cells[i], result, tail);
+    else if (TGI_OUT_KIND(word) == TGI_OUT_COUNTER)
+        tgi_add_release(&w->v->counters[i], 1);
+    else if (TGI_OUT_KIND(word) == TGI_OUT_LONE_COUNTER)
+        tgi_store_release(&w->v->counters[i], w->v->epoch);
+    else
+        tgi_shared_add_release(&w->shared_counters[i], 1);
+}
+
+#endif

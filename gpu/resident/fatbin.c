@@ -1,0 +1,25 @@
+#include "gpu/resident/module.h"
+
+#ifdef TG_RESIDENT_FATBIN
+__asm__(".pushsection .rodata\n"
+        ".balign 64\n"
+        "tgi_resident_fatbin_begin:\n"
+        ".incbin \"" TG_RESIDENT_FATBIN "\"\n"
+        "tgi_resident_fatbin_end:\n"
+        ".byte 0\n"
+        ".popsection\n");
+extern const char tgi_resident_fatbin_begin[] __attribute__((visibility("hidden")));
+extern const char tgi_resident_fatbin_end[] __attribute__((visibility("hidden")));
+
+const void *tgi_resident_fatbin(size_t *length_p)
+{
+    *length_p = (size_t)(tgi_resident_fatbin_end - tgi_resident_fatbin_begin);
+    return tgi_resident_fatbin_begin;
+}
+#else
+const void *tgi_resident_fatbin(size_t *length_p)
+{
+    *length_p = 0;
+    return NULL;
+}
+#endif

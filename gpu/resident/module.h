@@ -1,0 +1,17 @@
+/* The module of the resident executor's kernels, embedded with CUDA=1, and what their host side must know.
+ *
+ *   tgk_resident_warp(struct tgi_resident_view), tgk_resident_thread(..)    one epoch of a static program: a cooperative
+ *       launch of n_blocks blocks of 32 * n_workers_each threads with tgi_resident_shared_bytes() of dynamic shared memory
+ *   tgk_resident_dynamic(struct tgi_resident_view, struct tgi_resident_pool)    one epoch of a dynamic program, the same with
+ *       tgi_resident_local_bytes()
+ *   tgk_probe(struct tgi_probe)       what a hop costs, see probe.h
+ *   tgk_resident_nothing()            an empty kernel, for CUDA graphs to be compared with */
+#ifndef TGI_GPU_RESIDENT_MODULE_H
+#define TGI_GPU_RESIDENT_MODULE_H
+
+#include <stddef.h>
+
+/* NULL: built with CUDA=0. */
+const void *tgi_resident_fatbin(size_t *length_p);
+
+#endif

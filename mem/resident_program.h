@@ -1,0 +1,201 @@
+/* What runs inside one persistent kernel: the tables of a static program, made by sched/resident_plan.h on the host and
+ * executed by gpu/resident/worker.h, on a GPU by warps and in tests by threads.
+ *
+ * Blocks, workers, slots.  A worker is a warp, named by block index and warp, never by the multiprocessor.  Worker w
+ * executes the slots first[w] .. first[w + 1), in that order; a slot holds one task.  Slots of a worker lie side by
+ * side, so that 32 descriptors are fetched at a time.
+ *
+ * Edges.  Each is of the cheapest kind that carries it:
+ *   program order   both tasks belong to one worker: nothing is stored, nothing is waited for
+ *   cell            the result travels in the flag: 12 bytes and the epoch in one 16-byte word, one writer, one reader.
+ *                   No fence.  In shared memory if both workers belong to one block.
+ *   counter         every producer adds one with release, the consumer acquires.  For results that lie in memory, and
+ *                   for tasks with many predecessors.  With one producer a store takes the place of the addition.
+ *
+ * Epochs.  A program can be replayed and nothing is reset in between: counters only grow and are compared with
+ * n_wait * epoch, modulo 2^32, and a cell holds the epoch it was written in.  Epochs start at 1 and grow by one up to
+ * 2^32 - 1.  Shared memory does not outlast a launch and starts at zero each time.  Tables are zeroed once, and when epochs
+ * start again: after the last one, and after an instance that was aborted.
+ *
+ * Data behind cells.  A cell orders nothing but itself, so an edge may be one only if no ancestor of its
+ * producer, the producer included, leaves anything in memory that a descendant may read: the planner sees to that and the
+ * check in sched/resident_plan.h proves it. */
+#ifndef TGI_MEM_RESIDENT_PROGRAM_H
+#define TGI_MEM_RESIDENT_PROGRAM_H
+
+#include <stdint.h>
+
+/* name, whether its result is at most 12 bytes and all it leaves */
+#define TGI_RESIDENT_OP_MAP(X)                                                                \
+    X(EMPTY, 1)     /* nothing */                                                             \
+    X(ADD, 1)       /* the sum of its predecessors' results, its id and the epoch */          \
+    X(HASH, 1)      /* a 64-bit mix of the same */                                            \
+    X(SPIN, 1)      /* burns `arg` nanoseconds */                                             \
+    X(FAIL, 1)      /* fails with the code `arg` */                                           \
+    X(ADD_LINE, 0)  /* sixteen sums, each of the same word of its predecessors, in memory */  \
+    X(HASH_LINE, 0) /* sixteen mixes of the same */                                           \
+    X(COPY, 0)      /* the transfer number `arg` */                                           \
+    X(TREE, 0)      /* dynamic: a node `arg` levels above the leaves, makes two tasks below */
+
+enum tgi_resident_op {
+#define TGI_RESIDENT_OP_X(name, is_small) TGI_RESIDENT_##name,
+    TGI_RESIDENT_OP_MAP(TGI_RESIDENT_OP_X)
+#undef TGI_RESIDENT_OP_X
+    TGI_RESIDENT_N_OPS
+};
+
+#define TGI_RESIDENT_LINE_WORDS 16u
+
+/* How many tasks of a worker are fetched at once; and where tasks are a thread wide, executed at once. */
+#define TGI_RESIDENT_BATCH 32u
+
+enum tgi_resident_width {
+    TGI_RESIDENT_WARP,  /* a worker takes one task after the other, with all its lanes */
+    TGI_RESIDENT_THREAD /* a lane takes a task of the batch; the batch ends when all have ended, in whatever order */
+};
+
+/* What a task waits for. */
+enum tgi_resident_wait {
+    TGI_WAIT_NONE,
+    TGI_WAIT_COUNTER,
+    TGI_WAIT_SHARED_COUNTER,
+    TGI_WAIT_CELLS, /* n_wait neighbouring ones */
+    TGI_WAIT_SHARED_CELLS
+};
+#define TGI_RESIDENT_MAX_CELLS 32u /* of one task: a lane looks at each */
+
+/* A descriptor.  Lists of up to two words are inside; a longer one has its place in `outs` or `ins` in the first word and
+ * its length in the second. */
+struct tgi_resident_task {
+    uint32_t head;   /* TGI_HEAD_* */
+    uint32_t id;     /* the graph's number of it */
+    uint32_t wait;   /* index of the counter or of the first cell */
+    uint32_t n_wait; /* cells, or triggers of the counter in each epoch */
+    uint32_t out[2]; /* TGI_OUT_*: what to set when it is done */
+    uint32_t in[2];  /* TGI_IN_*: results that are read from memory */
+};
+
+#define TGI_HEAD_OP(head)    ((head) & 0xffu)
+#define TGI_HEAD_WAIT(head)  ((head) >> 8 & 7u)
+#define TGI_HEAD_N_OUT(head) ((head) >> 12 & 3u) /* 3: a list */
+#define TGI_HEAD_N_IN(head)  ((head) >> 14 & 3u) /* 3: a list */
+#define TGI_HEAD_LIST        3u
+#define TGI_HEAD_PREVIOUS    (1u << 16) /* the task before it in its worker is a predecessor; its result is at hand */
+
+enum tgi_resident_out {
+    TGI_OUT_COUNTER,        /* add one */
+    TGI_OUT_LONE_COUNTER,   /* store the epoch: there is no other producer */
+    TGI_OUT_SHARED_COUNTER, /* add one */
+    TGI_OUT_CELL,
+    TGI_OUT_SHARED_CELL
+};
+#define TGI_OUT(kind, index) ((uint32_t)(kind) << 29 | (index))
+#define TGI_OUT_KIND(word)   ((word) >> 29)
+#define TGI_OUT_INDEX(word)  ((word) & 0x1fffffffu)
+#define TGI_RESIDENT_MAX_INDEX 0x1fffffffu
+
+#define TGI_IN_LINE        0x80000000u /* the predecessor leaves a line */
+#define TGI_IN_SLOT(word)  ((word) & 0x7fffffffu)
+
+/* 16 bytes, aligned, stored and loaded as a whole where the hardware can. */
+#ifdef __cplusplus
+struct alignas(16) tgi_cell {
+#else
+struct tgi_cell {
+    _Alignas(16)
+#endif
+    uint64_t data; /* with the low half of `tail`, the 12 bytes */
+    uint64_t tail; /* epoch in the high half, which says that the rest is there */
+};
+
+struct tgi_resident_copy {
+    uint64_t to, from; /* addresses */
+    uint64_t bytes;    /* a multiple of 8, like both addresses */
+};
+
+enum tgi_resident_panic_code {
+    TGI_PANIC_NONE,
+    TGI_PANIC_STUCK, /* a wait lasted longer than the limit */
+    TGI_PANIC_TASK,  /* a body said so; `detail` is its code */
+    TGI_PANIC_ROOM   /* no room for a task that a task makes */
+};
+
+/* Of the first that went wrong; the others only leave. */
+struct tgi_resident_panic {
+    uint32_t code; /* written last */
+    uint32_t task, worker, slot;
+    uint32_t wait, seen, wanted; /* STUCK: the index, its value, and what it waited for */
+    uint32_t detail;
+};
+
+/* Shared by the workers and whoever watches them.  A line to each word that is written at different times. */
+struct tgi_resident_control {
+    uint32_t abort; /* by the watcher, or by a worker that is stuck: everybody leaves.  Relaxed: it publishes nothing */
+    uint32_t pad0[31];
+    uint32_t is_failed; /* by a task that failed: bodies are left out from where a worker sees it, edges still run down */
+    uint32_t pad1[31];
+    uint32_t is_claimed; /* who changes it from 0 writes the panic record */
+    uint32_t pad2[31];
+    struct tgi_resident_panic panic;
+    uint32_t pad3[24];
+};
+
+/* What a launch is given: the tables at addresses of where it runs. */
+struct tgi_resident_view {
+    const struct tgi_resident_task *tasks; /* by slot */
+    const uint32_t *first;                 /* by worker, and one more */
+    const uint32_t *outs, *ins;
+    const uint64_t *args;                   /* by slot; NULL: no task has one */
+    const struct tgi_resident_copy *copies; /* what COPY's args count */
+    uint32_t *counters;
+    struct tgi_cell *cells;
+    uint64_t *results; /* by slot */
+    uint64_t *lines;   /* TGI_RESIDENT_LINE_WORDS for each slot; NULL: no task leaves one */
+    uint32_t *progress; /* by worker, slots done in this epoch: by that worker, relaxed, for whoever watches */
+    struct tgi_resident_control *control;
+    uint64_t limit_ns; /* of one wait */
+    uint32_t epoch;
+    uint32_t n_workers_each; /* of a block */
+    uint32_t n_shared_cells, n_shared_counters; /* of a block */
+};
+
+/* A program on the host.  One owner; read-only once made. */
+struct tgi_resident_program {
+    enum tgi_resident_width width;
+    uint32_t n_tasks, n_blocks, n_workers_each, n_workers;
+    uint32_t n_outs, n_ins, n_counters, n_cells;
+    uint32_t n_shared_cells, n_shared_counters; /* of the block that has most */
+    struct tgi_resident_task *tasks;
+    uint32_t *first, *outs, *ins;
+    uint64_t *args;    /* NULL: no task has one */
+    uint32_t *slot_of; /* by task */
+    /* How many edges are of which kind. */
+    uint32_t n_order_edges, n_shared_edges, n_cell_edges, n_counter_edges;
+    double makespan_ns; /* as the planner expects it */
+};
+
+/* Shared memory of a block: two batches of descriptors for each worker, cells, counters. */
+static inline uint32_t tgi_resident_shared_bytes(uint32_t n_workers_each, uint32_t n_cells, uint32_t n_counters)
+{
+    return n_workers_each * 2 * TGI_RESIDENT_BATCH * (uint32_t)sizeof(struct tgi_resident_task) +
+           n_cells * (uint32_t)sizeof(struct tgi_cell) + n_counters * 4;
+}
+
+/* Leaves TGI_RESIDENT_LINE_WORDS words in memory, made from those of its predecessors. */
+#define TGI_RESIDENT_HAS_LINE(op) ((op) == TGI_RESIDENT_ADD_LINE || (op) == TGI_RESIDENT_HASH_LINE)
+/* Its result depends on those of its predecessors. */
+#define TGI_RESIDENT_HAS_INPUTS(op) ((op) == TGI_RESIDENT_ADD || (op) == TGI_RESIDENT_HASH || TGI_RESIDENT_HAS_LINE(op))
+
+static inline uint32_t tgi_resident_is_small(uint32_t op)
+{
+    switch (op) {
+#define TGI_RESIDENT_OP_X(name, is_small) \
+    case TGI_RESIDENT_##name:             \
+        return is_small;
+        TGI_RESIDENT_OP_MAP(TGI_RESIDENT_OP_X)
+#undef TGI_RESIDENT_OP_X
+    }
+    return 0;
+}
+
+#endif

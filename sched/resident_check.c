@@ -1,0 +1,376 @@
+/* The proof that a program does what its graph says.  It starts from the graph and from the tables alone and shares no
+ * code with the planner: whatever made the tables, what passes here is executed right.
+ *
+ * Who waits on a counter or a cell is found from the descriptors first.  Then every word of every task must name a waiter that is
+ * a successor by the graph, each successor once, by word or by order; counting words per waiter gives the targets.  The
+ * last step executes the program without its bodies: what cannot be executed to the end would hang. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/error.h"
+#include "sched/resident_plan.h"
+
+struct check {
+    const struct tgi_resident_dag *dag;
+    const struct tgi_resident_program *p;
+    struct tg_error *err;
+    uint32_t *worker_of;  /* by slot */
+    uint32_t *waiter[4];  /* by index: 1 + slot; of TGI_OUT_COUNTER, SHARED_COUNTER, CELL, SHARED_CELL as kind_of() has it */
+    uint32_t n_of[4];     /* of shared ones: of a block, times blocks */
+    uint8_t *is_told[4];  /* cells: by index */
+    uint32_t *n_triggers; /* by slot */
+    uint32_t *n_data;     /* by slot: predecessors whose results it gets */
+    uint32_t *mark;       /* by task: 1 + the task that has told it */
+    uint8_t *is_clean;    /* by task */
+    uint8_t *lone;        /* by slot: producers that store instead of adding */
+};
+
+static int refuse(const struct check *c, uint32_t task, const char *what)
+{
+    return tgi_error(c->err, TG_E_INVALID, "resident program: task %" PRIu32 " %s", task, what);
+}
+
+/* ---- Slots --------------------------------------------------------------------------------*/
+
+static int check_slots(struct check *c)
+{
+    const struct tgi_resident_program *p = c->p;
+    if (p->n_tasks != c->dag->n_tasks || p->first[0] != 0 || p->first[p->n_workers] != p->n_tasks ||
+        p->n_workers != p->n_blocks * p->n_workers_each)
+        return tgi_error(c->err, TG_E_INVALID, "resident program: its slots are not the graph's %" PRIu32 " tasks",
+                         c->dag->n_tasks);
+    for (uint32_t w = 0; w < p->n_workers; w++) {
+        if (p->first[w] > p->first[w + 1] || p->first[w + 1] > p->n_tasks)
+            return tgi_error(c->err, TG_E_INVALID, "resident program: worker %" PRIu32 " ends before it begins", w);
+        for (uint32_t s = p->first[w]; s < p->first[w + 1]; s++)
+            c->worker_of[s] = w;
+    }
+    for (uint32_t s = 0; s < p->n_tasks; s++) {
+        uint32_t t = p->tasks[s].id;
+        /* n tasks in n slots, each where slot_of says: none twice. */
+        if (t >= p->n_tasks || p->slot_of[t] != s)
+            return refuse(c, t, "is not in the slot that it should be in");
+        if (TGI_HEAD_OP(p->tasks[s].head) != c->dag->op[t] || !p->args != !c->dag->arg ||
+            (p->args && p->args[s] != c->dag->arg[t]))
+            return refuse(c, t, "does something else");
+    }
+    return 0;
+}
+
+/* ---- Who waits where ------------------------------------------------------------------------*/
+
+enum { COUNTERS, SHARED_COUNTERS, CELLS, SHARED_CELLS };
+
+static uint32_t block_of(const struct check *c, uint32_t slot) { return c->worker_of[slot] / c->p->n_workers_each; }
+
+static uint32_t index_in(const struct check *c, uint32_t table, uint32_t slot, uint32_t index)
+{
+    return table == SHARED_COUNTERS ? block_of(c, slot) * c->p->n_shared_counters + index
+           : table == SHARED_CELLS  ? block_of(c, slot) * c->p->n_shared_cells + index
+                                    : index;
+}
+
+static int note_waiter(struct check *c, uint32_t slot)
+{
+    static const uint32_t table_of[] = {0, COUNTERS, SHARED_COUNTERS, CELLS, SHARED_CELLS};
+    const struct tgi_resident_task *d = &c->p->tasks[slot];
+    uint32_t kind = TGI_HEAD_WAIT(d->head), table, n;
+    if (kind == TGI_WAIT_NONE)
+        return d->n_wait == 0 ? 0 : refuse(c, d->id, "waits for nothing, a number of times");
+    if (kind > TGI_WAIT_SHARED_CELLS || d->n_wait == 0)
+        return refuse(c, d->id, "waits in a way that there is not");
+    table = table_of[kind];
+    if (table >= CELLS && !tgi_resident_is_small(TGI_HEAD_OP(d->head)))
+        return refuse(c, d->id, "takes results from memory but waits for cells");
+    n = table >= CELLS ? d->n_wait : 1;
+    uint32_t each = table == SHARED_COUNTERS ? c->p->n_shared_counters
+                    : table == SHARED_CELLS  ? c->p->n_shared_cells
+                                             : c->n_of[table];
+    if (d->wait > each || n > each - d->wait || (table >= CELLS && n > TGI_RESIDENT_MAX_CELLS))
+        return refuse(c, d->id, "waits beyond the end of a table");
+    for (uint32_t k = 0; k < n; k++) {
+        uint32_t i = index_in(c, table, slot, d->wait + k);
+        if (c->waiter[table][i])
+            return refuse(c, d->id, "waits where another task does");
+        c->waiter[table][i] = 1 + slot;
+    }
+    return 0;
+}
+
+/* ---- Words --------------------------------------------------------------------------------*/
+
+static bool is_ordered(const struct check *c, uint32_t from, uint32_t to)
+{
+    uint32_t first = c->p->first[c->worker_of[to]];
+    if (c->worker_of[from] != c->worker_of[to])
+        return false;
+    if (c->p->width == TGI_RESIDENT_WARP)
+        return from < to;
+    return (from - first) / TGI_RESIDENT_BATCH < (to - first) / TGI_RESIDENT_BATCH;
+}
+
+/* The slot that a word tells, by *to_p. */
+static int follow(struct check *c, uint32_t slot, uint32_t word, uint32_t *to_p)
+{
+    static const uint32_t table_of[] = {COUNTERS, COUNTERS, SHARED_COUNTERS, CELLS, SHARED_CELLS};
+    uint32_t id = c->p->tasks[slot].id, kind = TGI_OUT_KIND(word), table, i;
+    if (kind > TGI_OUT_SHARED_CELL)
+        return refuse(c, id, "tells in a way that there is not");
+    table = table_of[kind];
+    uint32_t each = table == SHARED_COUNTERS ? c->p->n_shared_counters
+                    : table == SHARED_CELLS  ? c->p->n_shared_cells
+                                             : c->n_of[table];
+    if (TGI_OUT_INDEX(word) >= each)
+        return refuse(c, id, "tells beyond the end of a table");
+    i = index_in(c, table, slot, TGI_OUT_INDEX(word));
+    if (!c->waiter[table][i])
+        return refuse(c, id, "tells nobody");
+    *to_p = c->waiter[table][i] - 1;
+    if (table >= CELLS) {
+        if (!c->is_clean[id])
+            return refuse(c, id, "leaves something in memory, or an ancestor does, but its edge is a cell");
+        if (c->is_told[table][i]++)
+            return refuse(c, id, "writes a cell that another task writes");
+    }
+    if (kind == TGI_OUT_LONE_COUNTER)
+        c->lone[*to_p] = 1;
+    return 0;
+}
+
+static int check_outs(struct check *c, uint32_t slot)
+{
+    const struct tgi_resident_task *d = &c->p->tasks[slot];
+    bool is_list = TGI_HEAD_N_OUT(d->head) == TGI_HEAD_LIST;
+    uint32_t n = is_list ? d->out[1] : TGI_HEAD_N_OUT(d->head), n_ordered = 0, t = d->id;
+    if (is_list && (d->out[0] > c->p->n_outs || n > c->p->n_outs - d->out[0]))
+        return refuse(c, t, "has successors beyond the end of a table");
+    uint32_t begin = c->dag->succ_at[t], end = c->dag->succ_at[t + 1];
+    for (uint32_t i = begin; i < end; i++) {
+        uint32_t to = c->p->slot_of[c->dag->succ[i]];
+        bool is_by_order = is_ordered(c, slot, to);
+        n_ordered += is_by_order;
+        c->mark[c->dag->succ[i]] = is_by_order ? 0 : 1 + t; /* to be told */
+    }
+    for (uint32_t k = 0; k < n; k++) {
+        uint32_t to = 0;
+        int rc = follow(c, slot, is_list ? c->p->outs[d->out[0] + k] : d->out[k], &to);
+        if (rc)
+            return rc;
+        uint32_t *mark = &c->mark[c->p->tasks[to].id];
+        if (*mark != 1 + t)
+            return refuse(c, t, "tells a task that is no successor, or twice, or by order as well");
+        *mark = 0;
+        c->n_triggers[to]++;
+    }
+    return n + n_ordered == end - begin ? 0 : refuse(c, t, "does not tell all its successors");
+}
+
+/* ---- Targets and results --------------------------------------------------------------------*/
+
+/* Fetched results are of predecessors; counting tells whether all are there, as mark[] tells that none is twice. */
+static int check_ins(struct check *c, uint32_t slot, uint32_t *n_in_p)
+{
+    const struct tgi_resident_task *d = &c->p->tasks[slot];
+    bool is_list = TGI_HEAD_N_IN(d->head) == TGI_HEAD_LIST, is_cells = TGI_HEAD_WAIT(d->head) >= TGI_WAIT_CELLS;
+    uint32_t n = is_list ? d->in[1] : TGI_HEAD_N_IN(d->head);
+    if (is_list && (d->in[0] > c->p->n_ins || n > c->p->n_ins - d->in[0]))
+        return refuse(c, d->id, "has predecessors beyond the end of a table");
+    for (uint32_t k = 0; k < n; k++) {
+        uint32_t word = is_list ? c->p->ins[d->in[0] + k] : d->in[k], from = TGI_IN_SLOT(word);
+        if (from >= c->p->n_tasks)
+            return refuse(c, d->id, "reads a result beyond the end of a table");
+        uint32_t id = c->p->tasks[from].id;
+        bool is_pred = false;
+        for (uint32_t i = c->dag->succ_at[id]; i < c->dag->succ_at[id + 1] && !is_pred; i++)
+            is_pred = c->dag->succ[i] == d->id;
+        if (!is_pred || c->mark[id] == 1 + slot)
+            return refuse(c, d->id, "reads the result of a task that is no predecessor, or twice");
+        if (is_cells && !is_ordered(c, from, slot))
+            return refuse(c, d->id, "reads a result from memory that nothing has made visible");
+        bool has_line = TGI_RESIDENT_HAS_LINE(c->dag->op[id]) && TGI_RESIDENT_HAS_LINE(c->dag->op[d->id]);
+        if (has_line != !!(word & TGI_IN_LINE))
+            return refuse(c, d->id, "takes a word for a line, or a line for a word");
+        c->mark[id] = 1 + slot;
+    }
+    *n_in_p = n;
+    return 0;
+}
+
+static int check_wait(struct check *c, uint32_t slot)
+{
+    const struct tgi_resident_task *d = &c->p->tasks[slot];
+    bool is_cells = TGI_HEAD_WAIT(d->head) >= TGI_WAIT_CELLS;
+    uint32_t n_in = 0, previous = 0;
+    int rc = check_ins(c, slot, &n_in);
+    if (rc)
+        return rc;
+    if (c->n_triggers[slot] != d->n_wait)
+        return refuse(c, d->id, "waits for more or fewer than will tell it");
+    if (c->lone[slot] && d->n_wait != 1)
+        return refuse(c, d->id, "has a producer that stores although there are others");
+    if (d->head & TGI_HEAD_PREVIOUS) {
+        uint32_t id = slot ? c->p->tasks[slot - 1].id : 0;
+        for (uint32_t i = c->dag->succ_at[id]; slot && i < c->dag->succ_at[id + 1] && !previous; i++)
+            previous = c->dag->succ[i] == d->id && c->mark[id] != 1 + slot;
+        if (!previous || c->p->width != TGI_RESIDENT_WARP || c->worker_of[slot - 1] != c->worker_of[slot])
+            return refuse(c, d->id, "takes the result at hand, which is not of a predecessor");
+    }
+    c->n_data[slot] = n_in + previous + (is_cells ? d->n_wait : 0);
+    return 0;
+}
+
+static int check_data(struct check *c, const uint32_t *n_preds)
+{
+    for (uint32_t s = 0; s < c->p->n_tasks; s++) {
+        uint32_t t = c->p->tasks[s].id;
+        if (TGI_RESIDENT_HAS_INPUTS(c->dag->op[t]) && c->n_data[s] != n_preds[t])
+            return refuse(c, t, "does not get the results of all its predecessors, each once");
+    }
+    return 0;
+}
+
+/* ---- An order -----------------------------------------------------------------------------*/
+
+/* Executes: a worker takes its next task, or any of its batch, once nothing is missing. */
+struct dry_run {
+    uint32_t *missing;  /* by task: predecessors that are not done */
+    uint32_t *next;     /* by worker: the first slot of those it may take */
+    uint32_t *left;     /* by worker: how many of the batch are not done */
+    uint32_t *ready;    /* tasks without missing predecessors that their worker may take */
+    uint32_t n_ready;
+};
+
+static uint32_t window_end(const struct check *c, const struct dry_run *r, uint32_t w)
+{
+    uint32_t size = c->p->width == TGI_RESIDENT_WARP ? 1 : TGI_RESIDENT_BATCH, end = c->p->first[w + 1];
+    return end - r->next[w] < size ? end : r->next[w] + size;
+}
+
+static void open_window(const struct check *c, struct dry_run *r, uint32_t w)
+{
+    uint32_t end = window_end(c, r, w);
+    r->left[w] = end - r->next[w];
+    for (uint32_t s = r->next[w]; s < end; s++)
+        if (r->missing[c->p->tasks[s].id] == 0)
+            r->ready[r->n_ready++] = s;
+}
+
+static void finish(const struct check *c, struct dry_run *r, uint32_t slot)
+{
+    uint32_t t = c->p->tasks[slot].id, w = c->worker_of[slot];
+    for (uint32_t i = c->dag->succ_at[t]; i < c->dag->succ_at[t + 1]; i++) {
+        uint32_t s = c->p->slot_of[c->dag->succ[i]], v = c->worker_of[s];
+        if (--r->missing[c->dag->succ[i]] == 0 && s >= r->next[v] && s < window_end(c, r, v))
+            r->ready[r->n_ready++] = s;
+    }
+    if (--r->left[w] == 0) {
+        r->next[w] = window_end(c, r, w);
+        open_window(c, r, w);
+    }
+}
+
+static int check_order(struct check *c, uint32_t *n_preds)
+{
+    uint32_t n = c->p->n_tasks, n_done = 0;
+    struct dry_run r = {n_preds, malloc(((size_t)c->p->n_workers + 1) * 4), malloc(((size_t)c->p->n_workers + 1) * 4),
+                        malloc(((size_t)n + 1) * 4), 0};
+    int rc = 0;
+    if (!r.next || !r.left || !r.ready)
+        rc = tgi_error_memory(c->err, "checking a resident program");
+    for (uint32_t w = 0; !rc && w < c->p->n_workers; w++) {
+        r.next[w] = c->p->first[w];
+        open_window(c, &r, w);
+    }
+    for (; !rc && r.n_ready > 0; n_done++)
+        finish(c, &r, r.ready[--r.n_ready]);
+    for (uint32_t s = 0; !rc && n_done < n && s < n; s++)
+        if (s == r.next[c->worker_of[s]])
+            rc = refuse(c, c->p->tasks[s].id, "would never run: the workers' orders wait for each other");
+    free(r.next);
+    free(r.left);
+    free(r.ready);
+    return rc;
+}
+
+/* ---- Entry --------------------------------------------------------------------------------*/
+
+static void mark_clean(struct check *c)
+{
+    for (uint32_t k = 0; k < c->dag->n_tasks; k++) {
+        uint32_t t = c->dag->topo ? c->dag->topo[k] : k;
+        c->is_clean[t] = c->is_clean[t] && tgi_resident_is_small(c->dag->op[t]);
+        for (uint32_t i = c->dag->succ_at[t]; i < c->dag->succ_at[t + 1]; i++)
+            c->is_clean[c->dag->succ[i]] &= c->is_clean[t];
+    }
+}
+
+static bool check_init(struct check *c)
+{
+    const struct tgi_resident_program *p = c->p;
+    size_t n = (size_t)c->dag->n_tasks + 1;
+    c->n_of[COUNTERS] = p->n_counters;
+    c->n_of[SHARED_COUNTERS] = p->n_shared_counters * p->n_blocks;
+    c->n_of[CELLS] = p->n_cells;
+    c->n_of[SHARED_CELLS] = p->n_shared_cells * p->n_blocks;
+    bool is_good = true;
+    for (uint32_t i = 0; i < 4; i++) {
+        c->waiter[i] = calloc((size_t)c->n_of[i] + 1, sizeof **c->waiter);
+        c->is_told[i] = calloc((size_t)c->n_of[i] + 1, 1);
+        is_good = is_good && c->waiter[i] && c->is_told[i];
+    }
+    c->worker_of = malloc(n * 4);
+    c->n_triggers = calloc(n, 4);
+    c->n_data = calloc(n, 4);
+    c->mark = calloc(n, 4);
+    c->lone = calloc(n, 1);
+    c->is_clean = malloc(n);
+    if (c->is_clean)
+        memset(c->is_clean, 1, n);
+    return is_good && c->worker_of && c->n_triggers && c->n_data && c->mark && c->lone && c->is_clean;
+}
+
+static void check_fini(struct check *c)
+{
+    for (uint32_t i = 0; i < 4; i++) {
+        free(c->waiter[i]);
+        free(c->is_told[i]);
+    }
+    free(c->worker_of);
+    free(c->n_triggers);
+    free(c->n_data);
+    free(c->mark);
+    free(c->lone);
+    free(c->is_clean);
+}
+
+static int check_all(struct check *c, uint32_t *n_preds)
+{
+    int rc = check_slots(c);
+    mark_clean(c);
+    for (uint32_t s = 0; !rc && s < c->p->n_tasks; s++)
+        rc = note_waiter(c, s);
+    for (uint32_t s = 0; !rc && s < c->p->n_tasks; s++)
+        rc = check_outs(c, s);
+    if (rc)
+        return rc;
+    memset(c->mark, 0, (size_t)c->p->n_tasks * 4);
+    for (uint32_t s = 0; !rc && s < c->p->n_tasks; s++)
+        rc = check_wait(c, s);
+    for (uint32_t i = 0; i < c->dag->succ_at[c->dag->n_tasks]; i++)
+        n_preds[c->dag->succ[i]]++;
+    if (!rc)
+        rc = check_data(c, n_preds);
+    return rc ? rc : check_order(c, n_preds);
+}
+
+int tgi_resident_check(const struct tgi_resident_dag *dag, const struct tgi_resident_program *program,
+                       struct tg_error *err)
+{
+    struct check c = {.dag = dag, .p = program, .err = err};
+    uint32_t *n_preds = calloc((size_t)dag->n_tasks + 1, 4);
+    int rc = check_init(&c) && n_preds ? check_all(&c, n_preds) : tgi_error_memory(err, "checking a resident program");
+    check_fini(&c);
+    free(n_preds);
+    return rc;
+}

@@ -1,0 +1,283 @@
+/* A list schedule over a tournament tree of workers: its root is the idlest of all, the node of a block the idlest of that
+ * block, and giving a worker a task changes one path.  What a task costs is a few predecessors to look at and two
+ * walks down the tree, whatever the number of workers. */
+#include "sched/resident_place.h"
+
+#include <float.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/error.h"
+
+enum { MAX_LOOK = 6 }; /* predecessors whose workers are tried and whose arrivals are told apart */
+
+/* ---- Predecessors -------------------------------------------------------------------------*/
+
+static void mark_clean(struct tgi_resident_preds *p, const struct tgi_resident_dag *dag)
+{
+    for (uint32_t k = 0; k < dag->n_tasks; k++) {
+        uint32_t t = tgi_resident_nth(dag, k);
+        bool is_clean = tgi_resident_is_small(dag->op[t]);
+        for (uint32_t i = p->at[t]; i < p->at[t + 1] && is_clean; i++)
+            is_clean = p->is_clean[p->task[i]];
+        p->is_clean[t] = is_clean;
+    }
+}
+
+int tgi_resident_preds_init(struct tgi_resident_preds *p, const struct tgi_resident_dag *dag, struct tg_error *err)
+{
+    uint32_t n = dag->n_tasks, n_edges = dag->succ_at[n];
+    p->at = calloc((size_t)n + 2, sizeof *p->at);
+    p->task = malloc(((size_t)n_edges + 1) * sizeof *p->task);
+    p->is_clean = malloc((size_t)n + 1);
+    if (!p->at || !p->task || !p->is_clean) {
+        tgi_resident_preds_fini(p);
+        return tgi_error_memory(err, "planning a resident program");
+    }
+    for (uint32_t i = 0; i < n_edges; i++)
+        p->at[dag->succ[i] + 2]++;
+    for (uint32_t t = 0; t < n; t++)
+        p->at[t + 2] += p->at[t + 1];
+    for (uint32_t t = 0; t < n; t++)
+        for (uint32_t i = dag->succ_at[t]; i < dag->succ_at[t + 1]; i++)
+            p->task[p->at[dag->succ[i] + 1]++] = t;
+    mark_clean(p, dag);
+    return 0;
+}
+
+void tgi_resident_preds_fini(struct tgi_resident_preds *p)
+{
+    free(p->at);
+    free(p->task);
+    free(p->is_clean);
+    memset(p, 0, sizeof *p);
+}
+
+/* ---- Idle workers -------------------------------------------------------------------------*/
+
+/* tree[1] is the root, leaves start at n_leaves; a block's workers are a subtree.  A node has the least time of its
+ * leaves at which a worker is idle; leaves that are no worker never are. */
+struct idle {
+    double *tree;
+    uint32_t n_leaves, each_leaves, each;
+};
+
+static uint32_t power_of_two(uint32_t n)
+{
+    uint32_t p = 1;
+    while (p < n)
+        p *= 2;
+    return p;
+}
+
+static bool idle_init(struct idle *w, const struct tgi_resident_shape *shape)
+{
+    w->each = shape->n_workers_each;
+    w->each_leaves = power_of_two(w->each);
+    w->n_leaves = w->each_leaves * power_of_two(shape->n_blocks);
+    w->tree = malloc(2 * (size_t)w->n_leaves * sizeof *w->tree);
+    if (!w->tree)
+        return false;
+    for (uint32_t i = 0; i < w->n_leaves; i++)
+        w->tree[w->n_leaves + i] = i % w->each_leaves < w->each && i / w->each_leaves < shape->n_blocks ? 0 : DBL_MAX;
+    for (uint32_t i = w->n_leaves - 1; i > 0; i--)
+        w->tree[i] = w->tree[2 * i] < w->tree[2 * i + 1] ? w->tree[2 * i] : w->tree[2 * i + 1];
+    return true;
+}
+
+static uint32_t leaf_of(const struct idle *w, uint32_t worker, uint32_t block)
+{
+    return w->n_leaves + block * w->each_leaves + (worker - block * w->each);
+}
+static double idle_at(const struct idle *w, uint32_t worker, uint32_t block) { return w->tree[leaf_of(w, worker, block)]; }
+static uint32_t node_of_block(const struct idle *w, uint32_t block) { return w->n_leaves / w->each_leaves + block; }
+
+/* The leftmost of the idlest below a node. */
+static uint32_t idlest(const struct idle *w, uint32_t node)
+{
+    while (node < w->n_leaves)
+        node = w->tree[2 * node] <= w->tree[2 * node + 1] ? 2 * node : 2 * node + 1;
+    node -= w->n_leaves;
+    return node / w->each_leaves * w->each + node % w->each_leaves;
+}
+static void set_idle(struct idle *w, uint32_t worker, double at)
+{
+    uint32_t node = leaf_of(w, worker, worker / w->each);
+    w->tree[node] = at;
+    for (node /= 2; node; node /= 2) {
+        double least = w->tree[2 * node] < w->tree[2 * node + 1] ? w->tree[2 * node] : w->tree[2 * node + 1];
+        if (w->tree[node] == least)
+            break;
+        w->tree[node] = least;
+    }
+}
+
+/* ---- Tasks a warp wide ----------------------------------------------------------------------*/
+
+struct place {
+    const struct tgi_resident_dag *dag;
+    const struct tgi_resident_preds *preds;
+    const struct tgi_resident_costs *costs;
+    struct idle idle;
+    struct placed {
+        double end;
+        uint32_t worker, block;
+    } *placed; /* by task */
+};
+
+/* The predecessors that matter for a task: all if they are few, else the last to end. */
+struct arrivals {
+    uint32_t n, last;
+    struct arrival {
+        double end, near, far; /* when it ends, and is known in its block, and elsewhere */
+        uint32_t worker, block;
+    } of[MAX_LOOK];
+};
+
+static void look_at_preds(const struct place *p, uint32_t t, struct arrivals *a)
+{
+    uint32_t n = p->preds->at[t + 1] - p->preds->at[t];
+    const uint32_t *pred = p->preds->task + p->preds->at[t];
+    a->n = n < MAX_LOOK ? n : MAX_LOOK;
+    a->last = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct placed *from = &p->placed[pred[i]];
+        if (i >= MAX_LOOK && from->end <= a->of[0].end)
+            continue;
+        struct arrival *to = &a->of[i < MAX_LOOK ? i : 0];
+        to->end = from->end;
+        to->near = from->end + p->costs->shared_ns;
+        to->far = from->end + (p->preds->is_clean[pred[i]] ? p->costs->cell_ns : p->costs->counter_ns);
+        to->worker = from->worker;
+        to->block = from->block;
+    }
+    for (uint32_t i = 1; i < a->n; i++)
+        if (a->of[i].end > a->of[a->last].end)
+            a->last = i;
+}
+
+static double start_on(const struct place *p, const struct arrivals *a, uint32_t worker, uint32_t block)
+{
+    double at = idle_at(&p->idle, worker, block);
+    for (uint32_t i = 0; i < a->n; i++) {
+        const struct arrival *from = &a->of[i];
+        double known = from->worker == worker ? from->end : from->block == block ? from->near : from->far;
+        at = at < known ? known : at;
+    }
+    return at;
+}
+
+static double cost_of(const struct place *p, uint32_t t)
+{
+    return p->costs->task_ns + (p->dag->cost_ns ? p->dag->cost_ns[t] : 0);
+}
+
+static void give(struct place *p, uint32_t t, uint32_t worker, double start)
+{
+    p->placed[t] = (struct placed){start + cost_of(p, t), worker, worker / p->idle.each};
+    set_idle(&p->idle, worker, p->placed[t].end);
+}
+
+/* Of equals the first: a worker of a predecessor, then one of its block. */
+static void try_worker(const struct place *p, const struct arrivals *a, uint32_t worker, uint32_t block,
+                       uint32_t *best_p, double *start_p)
+{
+    double at = idle_at(&p->idle, worker, block);
+    if (at < *start_p && (at = start_on(p, a, worker, block)) < *start_p) {
+        *start_p = at;
+        *best_p = worker;
+    }
+}
+
+static void place_task(struct place *p, uint32_t t)
+{
+    struct arrivals a;
+    uint32_t best = 0, worker;
+    double start = DBL_MAX;
+    look_at_preds(p, t, &a);
+    for (uint32_t i = 0; i < a.n; i++)
+        try_worker(p, &a, a.of[i].worker, a.of[i].block, &best, &start);
+    /* It cannot start before its last predecessor ends. */
+    if (a.n > 0 && start > a.of[a.last].end)
+        try_worker(p, &a, idlest(&p->idle, node_of_block(&p->idle, a.of[a.last].block)), a.of[a.last].block, &best, &start);
+    if (a.n == 0 || start > a.of[a.last].end) {
+        worker = idlest(&p->idle, 1);
+        try_worker(p, &a, worker, worker / p->idle.each, &best, &start);
+    }
+    give(p, t, best, start);
+}
+
+/* ---- Tasks a thread wide --------------------------------------------------------------------*/
+
+/* By level: batches of tasks that hardly depend on each other, each to the idlest worker. */
+static int sort_by_level(const struct tgi_resident_dag *dag, uint32_t *order, struct tg_error *err)
+{
+    uint32_t n = dag->n_tasks, depth = 0;
+    uint32_t *level = calloc((size_t)n + 1, sizeof *level), *at = calloc((size_t)n + 2, sizeof *at);
+    if (!level || !at) {
+        free(level);
+        free(at);
+        return tgi_error_memory(err, "planning a resident program");
+    }
+    for (uint32_t k = 0; k < n; k++) {
+        uint32_t t = tgi_resident_nth(dag, k);
+        at[level[t] + 1]++;
+        depth = depth > level[t] ? depth : level[t];
+        for (uint32_t i = dag->succ_at[t]; i < dag->succ_at[t + 1]; i++)
+            if (level[dag->succ[i]] <= level[t])
+                level[dag->succ[i]] = level[t] + 1;
+    }
+    for (uint32_t l = 0; l < depth; l++)
+        at[l + 1] += at[l];
+    for (uint32_t k = 0; k < n; k++) {
+        uint32_t t = tgi_resident_nth(dag, k);
+        order[at[level[t]]++] = t;
+    }
+    free(level);
+    free(at);
+    return 0;
+}
+
+static void place_batches(struct place *p, const uint32_t *order)
+{
+    for (uint32_t k = 0; k < p->dag->n_tasks; k += TGI_RESIDENT_BATCH) {
+        uint32_t worker = idlest(&p->idle, 1), end = k + TGI_RESIDENT_BATCH;
+        double start = idle_at(&p->idle, worker, worker / p->idle.each), last = 0;
+        for (uint32_t i = k; i < end && i < p->dag->n_tasks; i++) {
+            give(p, order[i], worker, start);
+            last = last < p->placed[order[i]].end ? p->placed[order[i]].end : last;
+        }
+        set_idle(&p->idle, worker, last);
+    }
+}
+
+/* ---- Entry --------------------------------------------------------------------------------*/
+
+int tgi_resident_place(const struct tgi_resident_dag *dag, const struct tgi_resident_preds *preds,
+                       const struct tgi_resident_shape *shape, const struct tgi_resident_costs *costs,
+                       uint32_t *worker_of, uint32_t *order, double *makespan_p, struct tg_error *err)
+{
+    struct place p = {.dag = dag, .preds = preds, .costs = costs};
+    uint32_t n = dag->n_tasks;
+    int rc = 0;
+    p.placed = malloc(((size_t)n + 1) * sizeof *p.placed);
+    if (!p.placed || !idle_init(&p.idle, shape))
+        rc = tgi_error_memory(err, "planning a resident program");
+    else if (shape->width == TGI_RESIDENT_THREAD) {
+        rc = sort_by_level(dag, order, err);
+        if (!rc)
+            place_batches(&p, order);
+    } else
+        for (uint32_t k = 0; k < n; k++) {
+            order[k] = tgi_resident_nth(dag, k);
+            place_task(&p, order[k]);
+        }
+    *makespan_p = 0;
+    for (uint32_t t = 0; !rc && t < n; t++) {
+        worker_of[t] = p.placed[t].worker;
+        *makespan_p = *makespan_p < p.placed[t].end ? p.placed[t].end : *makespan_p;
+    }
+    free(p.placed);
+    free(p.idle.tree);
+    return rc;
+}

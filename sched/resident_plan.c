@@ -1,0 +1,356 @@
+/* Tables from a placement.
+ *
+ * Tasks are gone through twice in the order of their slots: once to decide what each waits for and to count words, once to
+ * fill them in.  A task's edges from other workers are all of one kind: cells if everything behind them is in
+ * them, counters otherwise, in shared memory if all producers are of the block and there is room, else in global memory. */
+#include "sched/resident_plan.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/error.h"
+#include "sched/resident_place.h"
+
+enum { MAX_WORKERS_EACH = 32, COUNTER_SHARE = 8 }; /* one part in so many of shared memory is for counters */
+
+/* What an edge is to the task it leads to. */
+enum { BY_ORDER, AT_HAND, CROSS };
+
+struct build {
+    const struct tgi_resident_dag *dag;
+    const struct tgi_resident_preds *preds;
+    const uint32_t *worker_of;
+    struct tgi_resident_program *p;
+    struct edge {
+        uint32_t slot; /* of the predecessor */
+        uint8_t is;
+        uint8_t has_line; /* it leaves one */
+    } *edges;          /* as preds->task */
+    uint32_t *task_at; /* by slot */
+    uint32_t *n_out;   /* by slot; while words are filled in: how many are missing */
+    uint32_t max_shared_cells, max_shared_counters; /* room in each block */
+    uint32_t block, n_shared_cells, n_shared_counters; /* in the block at hand */
+};
+
+/* ---- What an edge is ----------------------------------------------------------------------*/
+
+static void look_at_edge(const struct build *b, struct edge *e, uint32_t from, uint32_t slot, uint32_t t)
+{
+    bool is_warp = b->p->width == TGI_RESIDENT_WARP;
+    uint32_t worker = b->worker_of[t], first = b->p->first[worker];
+    e->slot = b->p->slot_of[from];
+    e->has_line = TGI_RESIDENT_HAS_LINE(b->dag->op[from]);
+    if (e->slot < first || e->slot >= b->p->first[worker + 1])
+        e->is = CROSS;
+    else if (is_warp)
+        e->is = e->slot + 1 == slot && tgi_resident_is_small(b->dag->op[t]) ? AT_HAND : BY_ORDER;
+    else
+        e->is = (e->slot - first) / TGI_RESIDENT_BATCH < (slot - first) / TGI_RESIDENT_BATCH ? BY_ORDER : CROSS;
+}
+
+static bool has_cells(uint32_t wait) { return wait == TGI_WAIT_CELLS || wait == TGI_WAIT_SHARED_CELLS; }
+
+/* The result has to be fetched from memory. */
+static bool is_fetched(const struct edge *e, uint32_t op, uint32_t wait)
+{
+    return TGI_RESIDENT_HAS_INPUTS(op) && (e->is == BY_ORDER || (e->is == CROSS && !has_cells(wait)));
+}
+
+static enum tgi_resident_wait wait_of(const struct build *b, uint32_t n_cross, bool is_clean, bool is_local)
+{
+    if (n_cross == 0)
+        return TGI_WAIT_NONE;
+    if (is_clean && n_cross <= TGI_RESIDENT_MAX_CELLS)
+        return is_local && b->n_shared_cells + n_cross <= b->max_shared_cells ? TGI_WAIT_SHARED_CELLS : TGI_WAIT_CELLS;
+    return is_local && b->n_shared_counters < b->max_shared_counters ? TGI_WAIT_SHARED_COUNTER : TGI_WAIT_COUNTER;
+}
+
+/* ---- First pass: kinds and numbers ----------------------------------------------------------*/
+
+/* Takes the next counter or cells of the kind. */
+static void take_place(struct build *b, struct tgi_resident_task *d, enum tgi_resident_wait kind, uint32_t n_cross)
+{
+    struct tgi_resident_program *p = b->p;
+    uint32_t *next = kind == TGI_WAIT_CELLS           ? &p->n_cells
+                     : kind == TGI_WAIT_SHARED_CELLS  ? &b->n_shared_cells
+                     : kind == TGI_WAIT_COUNTER       ? &p->n_counters
+                                                      : &b->n_shared_counters;
+    d->wait = *next;
+    d->n_wait = n_cross;
+    *next += has_cells(kind) ? n_cross : 1;
+    if (kind == TGI_WAIT_CELLS)
+        p->n_cell_edges += n_cross;
+    else if (kind == TGI_WAIT_COUNTER)
+        p->n_counter_edges += n_cross;
+    else
+        p->n_shared_edges += n_cross;
+    if (p->n_shared_cells < b->n_shared_cells)
+        p->n_shared_cells = b->n_shared_cells;
+    if (p->n_shared_counters < b->n_shared_counters)
+        p->n_shared_counters = b->n_shared_counters;
+}
+
+/* Looks at all edges to a task; the number that come from other workers. */
+static uint32_t look_at_edges(struct build *b, uint32_t slot, uint32_t t, bool *is_clean_p, bool *is_local_p, bool *has_previous_p)
+{
+    uint32_t n_cross = 0, begin = b->block * b->p->n_workers_each, end = begin + b->p->n_workers_each;
+    *is_clean_p = tgi_resident_is_small(b->dag->op[t]); /* a line is made from what lies in memory */
+    *is_local_p = true;
+    *has_previous_p = false;
+    for (uint32_t i = b->preds->at[t]; i < b->preds->at[t + 1]; i++) {
+        uint32_t from = b->preds->task[i];
+        struct edge *e = &b->edges[i];
+        look_at_edge(b, e, from, slot, t);
+        *has_previous_p |= e->is == AT_HAND;
+        if (e->is != CROSS)
+            continue;
+        n_cross++;
+        b->n_out[e->slot]++;
+        *is_clean_p &= b->preds->is_clean[from];
+        *is_local_p &= e->slot >= b->p->first[begin] && e->slot < b->p->first[end];
+    }
+    b->p->n_order_edges += b->preds->at[t + 1] - b->preds->at[t] - n_cross;
+    return n_cross;
+}
+
+static void decide(struct build *b, uint32_t slot)
+{
+    uint32_t t = b->task_at[slot], op = b->dag->op[t], block = b->worker_of[t] / b->p->n_workers_each, n_in = 0;
+    bool is_clean, is_local, has_previous;
+    struct tgi_resident_task *d = &b->p->tasks[slot];
+    if (block != b->block) {
+        b->block = block;
+        b->n_shared_cells = b->n_shared_counters = 0;
+    }
+    uint32_t n_cross = look_at_edges(b, slot, t, &is_clean, &is_local, &has_previous);
+    enum tgi_resident_wait wait = wait_of(b, n_cross, is_clean, is_local);
+    memset(d, 0, sizeof *d);
+    d->id = t;
+    if (wait != TGI_WAIT_NONE)
+        take_place(b, d, wait, n_cross);
+    for (uint32_t i = b->preds->at[t]; i < b->preds->at[t + 1]; i++)
+        n_in += is_fetched(&b->edges[i], op, wait);
+    d->head = op | (uint32_t)wait << 8 | (n_in > 2 ? TGI_HEAD_LIST : n_in) << 14 | (has_previous ? TGI_HEAD_PREVIOUS : 0);
+    if (n_in > 2) {
+        d->in[0] = b->p->n_ins;
+        d->in[1] = n_in;
+        b->p->n_ins += n_in;
+    }
+}
+
+static void count_outs(struct build *b, uint32_t slot)
+{
+    uint32_t n = b->n_out[slot];
+    struct tgi_resident_task *d = &b->p->tasks[slot];
+    d->head |= (n > 2 ? TGI_HEAD_LIST : n) << 12;
+    if (n > 2) {
+        d->out[0] = b->p->n_outs;
+        d->out[1] = n;
+        b->p->n_outs += n;
+    }
+}
+
+/* ---- Second pass: words -------------------------------------------------------------------*/
+
+static void put_out(struct build *b, uint32_t slot, uint32_t word)
+{
+    struct tgi_resident_task *d = &b->p->tasks[slot];
+    uint32_t k = --b->n_out[slot];
+    *(TGI_HEAD_N_OUT(d->head) == TGI_HEAD_LIST ? &b->p->outs[d->out[0] + k] : &d->out[k]) = word;
+}
+
+static uint32_t out_word(const struct tgi_resident_task *d, uint32_t k)
+{
+    switch (TGI_HEAD_WAIT(d->head)) {
+    case TGI_WAIT_CELLS:
+        return TGI_OUT(TGI_OUT_CELL, d->wait + k);
+    case TGI_WAIT_SHARED_CELLS:
+        return TGI_OUT(TGI_OUT_SHARED_CELL, d->wait + k);
+    case TGI_WAIT_SHARED_COUNTER:
+        return TGI_OUT(TGI_OUT_SHARED_COUNTER, d->wait);
+    default:
+        return TGI_OUT(d->n_wait == 1 ? TGI_OUT_LONE_COUNTER : TGI_OUT_COUNTER, d->wait);
+    }
+}
+
+static void fill_in(struct build *b, uint32_t slot)
+{
+    uint32_t t = b->task_at[slot], n_cross = 0, n_in = 0;
+    struct tgi_resident_task *d = &b->p->tasks[slot];
+    uint32_t *in = TGI_HEAD_N_IN(d->head) == TGI_HEAD_LIST ? &b->p->ins[d->in[0]] : d->in;
+    for (uint32_t i = b->preds->at[t]; i < b->preds->at[t + 1]; i++) {
+        const struct edge *e = &b->edges[i];
+        bool is_line = e->has_line && TGI_RESIDENT_HAS_LINE(b->dag->op[t]);
+        if (e->is == CROSS)
+            put_out(b, e->slot, out_word(d, n_cross++));
+        if (is_fetched(e, b->dag->op[t], TGI_HEAD_WAIT(d->head)))
+            in[n_in++] = e->slot | (is_line ? TGI_IN_LINE : 0);
+    }
+    if (b->p->args)
+        b->p->args[slot] = b->dag->arg[t];
+}
+
+/* ---- Building -----------------------------------------------------------------------------*/
+
+static void number_slots(struct build *b, const uint32_t *order)
+{
+    struct tgi_resident_program *p = b->p;
+    for (uint32_t t = 0; t < p->n_tasks; t++)
+        p->first[b->worker_of[t] + 1]++;
+    for (uint32_t w = 0; w < p->n_workers; w++)
+        p->first[w + 1] += p->first[w];
+    /* first[w] moves to the end of w, which is the beginning of w + 1; then everything moves back by one. */
+    for (uint32_t k = 0; k < p->n_tasks; k++) {
+        uint32_t slot = p->first[b->worker_of[order[k]]]++;
+        p->slot_of[order[k]] = slot;
+        b->task_at[slot] = order[k];
+    }
+    memmove(p->first + 1, p->first, p->n_workers * sizeof *p->first);
+    p->first[0] = 0;
+}
+
+static bool make_tables(struct build *b, const uint32_t *order)
+{
+    struct tgi_resident_program *p = b->p;
+    number_slots(b, order);
+    for (uint32_t slot = 0; slot < p->n_tasks; slot++)
+        decide(b, slot);
+    for (uint32_t slot = 0; slot < p->n_tasks; slot++)
+        count_outs(b, slot);
+    p->outs = malloc(((size_t)p->n_outs + 1) * sizeof *p->outs);
+    p->ins = malloc(((size_t)p->n_ins + 1) * sizeof *p->ins);
+    if (!p->outs || !p->ins)
+        return false;
+    for (uint32_t slot = 0; slot < p->n_tasks; slot++)
+        fill_in(b, slot);
+    return true;
+}
+
+static struct tgi_resident_program *program_new(const struct tgi_resident_dag *dag,
+                                                const struct tgi_resident_shape *shape)
+{
+    struct tgi_resident_program *p = calloc(1, sizeof *p);
+    size_t n = (size_t)dag->n_tasks + 1;
+    if (!p)
+        return NULL;
+    p->width = shape->width;
+    p->n_tasks = dag->n_tasks;
+    p->n_blocks = shape->n_blocks;
+    p->n_workers_each = shape->n_workers_each;
+    p->n_workers = shape->n_blocks * shape->n_workers_each;
+    p->tasks = aligned_alloc(sizeof *p->tasks, n * sizeof *p->tasks);
+    p->first = calloc((size_t)p->n_workers + 2, sizeof *p->first);
+    p->slot_of = malloc(n * sizeof *p->slot_of);
+    p->args = dag->arg ? malloc(n * sizeof *p->args) : NULL;
+    if (p->tasks && p->first && p->slot_of && (p->args || !dag->arg))
+        return p;
+    tgi_resident_program_destroy(p);
+    return NULL;
+}
+
+static int check_shape(const struct tgi_resident_dag *dag, const struct tgi_resident_shape *s, struct tg_error *err)
+{
+    uint32_t stages = tgi_resident_shared_bytes(s->n_workers_each, 0, 0);
+    if (s->n_blocks == 0 || s->n_workers_each == 0 || s->n_workers_each > MAX_WORKERS_EACH || s->shared_bytes < stages)
+        return tgi_error(err, TG_E_INVALID,
+                         "resident program: %" PRIu32 " blocks of %" PRIu32 " workers with %" PRIu32 " bytes of shared memory",
+                         s->n_blocks, s->n_workers_each, s->shared_bytes);
+    if (dag->n_tasks > TGI_RESIDENT_MAX_INDEX || dag->succ_at[dag->n_tasks] > TGI_RESIDENT_MAX_INDEX)
+        return tgi_error(err, TG_E_UNSUPPORTED, "resident program: more than %u tasks or edges", TGI_RESIDENT_MAX_INDEX);
+    for (uint32_t t = 0; t < dag->n_tasks; t++) {
+        if (dag->op[t] == TGI_RESIDENT_TREE)
+            return tgi_error(err, TG_E_UNSUPPORTED,
+                             "resident program: task %" PRIu32 " makes tasks, which a static program cannot have", t);
+        if (s->width == TGI_RESIDENT_THREAD && dag->op[t] > TGI_RESIDENT_HASH)
+            return tgi_error(err, TG_E_UNSUPPORTED, "resident program: task %" PRIu32 " cannot be one thread wide", t);
+        if (!dag->arg && dag->op[t] > TGI_RESIDENT_HASH && !TGI_RESIDENT_HAS_LINE(dag->op[t]))
+            return tgi_error(err, TG_E_INVALID, "resident program: task %" PRIu32 " needs an argument", t);
+    }
+    return 0;
+}
+
+static int build(const struct tgi_resident_dag *dag, const struct tgi_resident_preds *preds,
+                 const struct tgi_resident_shape *shape, const uint32_t *worker_of, const uint32_t *order,
+                 struct tgi_resident_program **program_p, struct tg_error *err)
+{
+    struct build b = {.dag = dag, .preds = preds, .worker_of = worker_of, .block = UINT32_MAX};
+    uint32_t room = shape->shared_bytes - tgi_resident_shared_bytes(shape->n_workers_each, 0, 0);
+    b.max_shared_counters = room / COUNTER_SHARE / 4;
+    b.max_shared_cells = (room - room / COUNTER_SHARE) / sizeof(struct tgi_cell);
+    b.p = program_new(dag, shape);
+    b.task_at = malloc(((size_t)dag->n_tasks + 1) * sizeof *b.task_at);
+    b.n_out = calloc((size_t)dag->n_tasks + 1, sizeof *b.n_out);
+    b.edges = malloc(((size_t)preds->at[dag->n_tasks] + 1) * sizeof *b.edges);
+    bool is_made = b.p && b.task_at && b.n_out && b.edges && make_tables(&b, order);
+    free(b.edges);
+    free(b.task_at);
+    free(b.n_out);
+    if (!is_made) {
+        tgi_resident_program_destroy(b.p);
+        return tgi_error_memory(err, "planning a resident program");
+    }
+    *program_p = b.p;
+    return 0;
+}
+
+/* ---- Entries ------------------------------------------------------------------------------*/
+
+int tgi_resident_build(const struct tgi_resident_dag *dag, const struct tgi_resident_shape *shape,
+                       const uint32_t *worker_of, struct tgi_resident_program **program_p, struct tg_error *err)
+{
+    struct tgi_resident_preds preds;
+    int rc = check_shape(dag, shape, err);
+    for (uint32_t t = 0; !rc && t < dag->n_tasks; t++)
+        if (worker_of[t] >= shape->n_blocks * shape->n_workers_each)
+            rc = tgi_error(err, TG_E_INVALID, "resident program: task %" PRIu32 " is on worker %" PRIu32 ", which there is not",
+                           t, worker_of[t]);
+    if (rc || (rc = tgi_resident_preds_init(&preds, dag, err)))
+        return rc;
+    uint32_t *order = malloc(((size_t)dag->n_tasks + 1) * sizeof *order);
+    if (!order)
+        rc = tgi_error_memory(err, "planning a resident program");
+    for (uint32_t k = 0; !rc && k < dag->n_tasks; k++)
+        order[k] = tgi_resident_nth(dag, k);
+    if (!rc)
+        rc = build(dag, &preds, shape, worker_of, order, program_p, err);
+    free(order);
+    tgi_resident_preds_fini(&preds);
+    return rc;
+}
+
+int tgi_resident_plan(const struct tgi_resident_dag *dag, const struct tgi_resident_shape *shape,
+                      const struct tgi_resident_costs *costs, struct tgi_resident_program **program_p,
+                      struct tg_error *err)
+{
+    struct tgi_resident_preds preds;
+    double makespan = 0;
+    int rc = check_shape(dag, shape, err);
+    if (rc || (rc = tgi_resident_preds_init(&preds, dag, err)))
+        return rc;
+    size_t n = (size_t)dag->n_tasks + 1;
+    uint32_t *worker_of = malloc(n * sizeof *worker_of), *order = malloc(n * sizeof *order);
+    if (!worker_of || !order)
+        rc = tgi_error_memory(err, "planning a resident program");
+    else
+        rc = tgi_resident_place(dag, &preds, shape, costs, worker_of, order, &makespan, err);
+    if (!rc && !(rc = build(dag, &preds, shape, worker_of, order, program_p, err)))
+        (*program_p)->makespan_ns = makespan;
+    free(worker_of);
+    free(order);
+    tgi_resident_preds_fini(&preds);
+    return rc;
+}
+
+void tgi_resident_program_destroy(struct tgi_resident_program *p)
+{
+    if (!p)
+        return;
+    free(p->tasks);
+    free(p->first);
+    free(p->outs);
+    free(p->ins);
+    free(p->args);
+    free(p->slot_of);
+    free(p);
+}

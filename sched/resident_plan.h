@@ -1,0 +1,55 @@
+/* Programs for the resident executor: which worker runs which task after which, and how each edge is carried.
+ *
+ * The planner goes through the tasks in topological order and gives each to the worker where it would start first, as far as
+ * costs tell: a worker of a predecessor, the idlest of that predecessor's block, or the idlest of all.  So
+ * chains stay on a worker, neighbours in a block, and loads even.  Less than a microsecond a task. */
+#ifndef TGI_SCHED_RESIDENT_PLAN_H
+#define TGI_SCHED_RESIDENT_PLAN_H
+
+#include "graph/model.h"
+#include "mem/resident_program.h"
+
+/* What is planned: the CSR form of a graph, with an op for each task.  The arrays are the caller's. */
+struct tgi_resident_dag {
+    uint32_t n_tasks;
+    const uint32_t *succ_at; /* n_tasks + 1 */
+    const uint32_t *succ;    /* no task twice in a row of one task */
+    const uint32_t *topo;    /* NULL: ids are in topological order */
+    const uint8_t *op;       /* enum tgi_resident_op */
+    const uint64_t *arg;     /* NULL: no op has one */
+    const float *cost_ns;    /* of bodies; NULL: costs' task_ns says all */
+};
+
+/* Measured on the machine, or TGI_RESIDENT_COSTS_INIT, which is an H200 (docs/RESIDENT.md). */
+struct tgi_resident_costs {
+    float task_ns;    /* of a task beside its body, on its worker */
+    float shared_ns;  /* from a worker to another of its block */
+    float cell_ns;    /* to another block, the data in the flag */
+    float counter_ns; /* to another block, the data in memory */
+};
+#define TGI_RESIDENT_COSTS_INIT {80, 80, 260, 700}
+
+struct tgi_resident_shape {
+    uint32_t n_blocks, n_workers_each; /* blocks are all resident at once; at most 32 workers in each */
+    uint32_t shared_bytes;             /* of a block, descriptors included */
+    enum tgi_resident_width width;
+};
+
+/* TG_E_UNSUPPORTED: an op that cannot be as wide, or more edges than words can name.  TG_E_INVALID: a shape without workers.
+ * TG_E_NO_MEMORY. */
+int tgi_resident_plan(const struct tgi_resident_dag *dag, const struct tgi_resident_shape *shape,
+                      const struct tgi_resident_costs *costs, struct tgi_resident_program **program_p,
+                      struct tg_error *err);
+/* The same where the caller says which worker each task runs on; workers take their tasks in topological order. */
+int tgi_resident_build(const struct tgi_resident_dag *dag, const struct tgi_resident_shape *shape,
+                       const uint32_t *worker_of, struct tgi_resident_program **program_p, struct tg_error *err);
+void tgi_resident_program_destroy(struct tgi_resident_program *program);
+
+/* Proves that a program does what the graph says, whoever made it: every task in one slot, every edge carried exactly
+ * once and by a kind that may carry it, every wait target the number of its producers, every cell written by one, every
+ * result read where it is, and an order in which all tasks can be executed.  TG_E_INVALID names the task
+ * for which it does not hold. */
+int tgi_resident_check(const struct tgi_resident_dag *dag, const struct tgi_resident_program *program,
+                       struct tg_error *err);
+
+#endif
