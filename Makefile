@@ -14,7 +14,7 @@ SOVERSION := 0
 
 GRAPH_SRC := arena.c args.c block.c body.c cost.c cycle.c dtype.c error.c expr.c freeze.c gate.c graph.c infer.c \
              kernel_cache.c names.c op.c place.c race.c scalar.c sha256.c space.c task.c
-MEM_SRC := hostops.c order.c pool.c replica.c store.c
+MEM_SRC := hostops.c order.c pool.c replica.c replica_block.c replica_copy.c replica_evict.c replica_piece.c store.c
 SCHED_SRC := backend.c bounds.c control.c cpu_module.c finite.c futex.c header_text.c instance.c least_moved.c \
              machine.c offload.c offload_balance.c offload_collective.c offload_run.c offload_stream.c \
              offload_submit.c parking.c placement.c plan.c policy.c policy_list.c policy_steal.c process.c ready.c \
