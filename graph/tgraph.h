@@ -475,8 +475,11 @@ struct tg_run_options {
     void *user;
     bool check_finite;      /* fails the first task in program order that leaves NaN or infinity in what it writes:
                                one task at a time, on devices as well, and what it wrote is looked at on the host */
+    const char *policy;     /* who decides what runs on which device: "eager", "steal", "heft", "bandwidth" (sched/policy.h);
+                               NULL: tasks go to the owners of what they write, and idle devices take some over.  The
+                               string need not last.  TG_E_UNSUPPORTED without devices, and for one task at a time */
 };
-#define TG_RUN_OPTIONS_INIT {sizeof(struct tg_run_options), false, false, 0, false, false, 0, NULL, NULL, false}
+#define TG_RUN_OPTIONS_INIT {sizeof(struct tg_run_options), false, false, 0, false, false, 0, NULL, NULL, false, NULL}
 
 /* Prepares a frozen graph for execution: resolves kernel variants (compiling C sources on first
  * use) and allocates buffers.  The graph and the runtime must outlive the run. */

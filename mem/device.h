@@ -52,8 +52,9 @@ struct tgi_device_info {
 struct tgi_shape {
     uint32_t grid[3], block[3], cluster[3];
     uint32_t shared_bytes;
-    uint32_t alternative; /* which of the code's ways, the backend's own */
+    uint32_t alternative; /* which of the code's ways */
 };
+enum { TGI_MAX_WAYS = 4 };
 
 struct tgi_transfer {
     uint32_t to_node, from_node;
@@ -116,6 +117,13 @@ struct tgi_device_ops {
      * what the device can. */
     int (*shape)(struct tgi_devices *ds, struct tgi_code *code, void *const *args, struct tgi_shape *shape_p,
                  struct tg_error *err);
+    /* Code may have several ways to do the same: a library's and our own, several variants of a user's kernel.  ways: which
+     * there are for these arguments, at least one, those first that are likely to be faster; way_name: for people, lasts as
+     * long as the code; shape_way: as shape, for a way that ways named, which becomes shape_p->alternative.  All NULL: one. */
+    uint32_t (*ways)(struct tgi_devices *ds, const struct tgi_code *code, void *const *args, uint32_t ways_p[TGI_MAX_WAYS]);
+    const char *(*way_name)(struct tgi_devices *ds, const struct tgi_code *code, uint32_t way);
+    int (*shape_way)(struct tgi_devices *ds, struct tgi_code *code, uint32_t way, void *const *args,
+                     struct tgi_shape *shape_p, struct tg_error *err);
 
     /* Collectives: NULL if there is no library for them; then the host performs them.
      * tiles[r] is rank r's tile, on device device_of[r]; lane_of[r] is a lane of that device, one for each

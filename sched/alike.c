@@ -24,7 +24,7 @@ struct search {
     uint32_t n_slots;
     uint32_t *size_params; /* by op: bit i, parameter i is a size; 0: not looked at yet, as bit 31 is always set */
     uint16_t *n_of_op;
-    uint32_t *rest_of_op;  /* by op: the class of the rest + 1; 0: there is none */
+    uint32_t *rest_of_op; /* by op: the class of the rest + 1; 0: there is none */
 };
 
 /* ---- Sizes --------------------------------------------------------------------------------*/
@@ -229,8 +229,11 @@ static bool add_graphs(struct search *s, const struct tg_graph *graph)
 int tgi_alikes_create(const struct tg_graph *graph, struct tgi_alikes **alikes_p, struct tg_error *err)
 {
     size_t n = (size_t)graph->space->n_ops + 1;
-    struct search s = {.a = calloc(1, sizeof *s.a), .space = graph->space, .size_params = calloc(n, sizeof *s.size_params),
-                       .n_of_op = calloc(n, sizeof *s.n_of_op), .rest_of_op = calloc(n, sizeof *s.rest_of_op)};
+    struct search s = {.a = calloc(1, sizeof *s.a),
+                       .space = graph->space,
+                       .size_params = calloc(n, sizeof *s.size_params),
+                       .n_of_op = calloc(n, sizeof *s.n_of_op),
+                       .rest_of_op = calloc(n, sizeof *s.rest_of_op)};
     bool ok = s.a && add_graphs(&s, graph);
     free(s.slots);
     free(s.size_params);

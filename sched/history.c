@@ -15,14 +15,14 @@
 #include "graph/vec.h"
 
 enum {
-    N_KEPT = 32,   /* samples of a model */
-    N_ASIDE = 6,   /* in a row: the model is wrong */
-    N_RELIED = 8,  /* samples until a median is relied on */
+    N_KEPT = 16,  /* samples of a model */
+    N_ASIDE = 6,  /* in a row: the model is wrong */
+    N_RELIED = 8, /* samples until a median is relied on */
     VERSION = 1,
     N_NOTICES = 16
 };
 #define FAR_SPREADS 3.0  /* a sample that many spreads from the median */
-#define FAR_SHARE   0.5  /* and that share of it is set aside */
+#define FAR_SHARE 0.5    /* and that share of it is set aside */
 #define DRIFT_SHARE 0.25 /* a median that has moved so far is announced */
 
 /* As it is on disk. */
@@ -30,11 +30,11 @@ struct record {
     struct tgi_history_key key;
     uint64_t n_seen, n_set_aside;
     uint32_t n_drifts;
-    uint16_t n_kept, next;        /* of `kept`, a ring */
+    uint16_t n_kept, next; /* of `kept`, a ring */
     uint16_t n_aside, is_relied;
-    uint32_t day;                 /* of the last sample */
+    uint32_t day; /* of the last sample */
     float kept[N_KEPT], aside[N_ASIDE];
-    float relied_ns;              /* the median that was last announced or first relied on */
+    float relied_ns; /* the median that was last announced or first relied on */
 };
 
 struct entry {
@@ -155,7 +155,8 @@ static uint64_t hash_text(uint64_t hash, const char *text)
 
 static uint32_t hash_key(const struct tgi_history_key *k)
 {
-    uint64_t hash = hash_text(hash_text(hash_text(hash_text(0xcbf29ce484222325u, k->kernel), k->device), k->variant), k->sizes);
+    uint64_t hash =
+        hash_text(hash_text(hash_text(hash_text(0xcbf29ce484222325u, k->kernel), k->device), k->variant), k->sizes);
     return (uint32_t)(hash ^ hash >> 32);
 }
 
@@ -205,7 +206,9 @@ static uint32_t entry_locked(struct tgi_history *h, const struct tgi_history_key
 
 static uint32_t today(void) { return (uint32_t)(time(NULL) / 86400); }
 
-void tgi_history_machine(char *text, size_t size)
+static char machine_text[128];
+
+static void find_machine(void)
 {
     char line[256], model[64] = "unknown processor";
     FILE *f = fopen("/proc/cpuinfo", "re");
@@ -219,7 +222,14 @@ void tgi_history_machine(char *text, size_t size)
     }
     if (f)
         fclose(f);
-    snprintf(text, size, "%s, %ld processors", model, sysconf(_SC_NPROCESSORS_CONF));
+    snprintf(machine_text, sizeof machine_text, "%s, %ld processors", model, sysconf(_SC_NPROCESSORS_CONF));
+}
+
+const char *tgi_history_machine(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, find_machine);
+    return machine_text;
 }
 
 /* One file for a machine and a version of the format. */
@@ -241,8 +251,8 @@ static bool is_text(const char *text, size_t size) { return memchr(text, '\0', s
 static bool is_sound(const struct record *r)
 {
     return is_text(r->key.kernel, sizeof r->key.kernel) && is_text(r->key.device, sizeof r->key.device) &&
-           is_text(r->key.variant, sizeof r->key.variant) && is_text(r->key.sizes, sizeof r->key.sizes) && r->n_kept <= N_KEPT &&
-           r->next < N_KEPT && r->n_aside < N_ASIDE;
+           is_text(r->key.variant, sizeof r->key.variant) && is_text(r->key.sizes, sizeof r->key.sizes) &&
+           r->n_kept <= N_KEPT && r->next < N_KEPT && r->n_aside < N_ASIDE;
 }
 
 static bool is_ours(const struct header *header, size_t n_bytes, const char *machine)
@@ -321,12 +331,11 @@ int tgi_history_open(struct tgi_history **history_p, struct tg_error *err)
 {
     const char *wish = getenv("TGRAPH_HISTORY");
     struct tgi_kernel_cache cache;
-    char machine[128];
+    const char *machine = tgi_history_machine();
     int rc = tgi_history_create(history_p, err);
     if (rc || (wish && strcmp(wish, "off") == 0))
         return rc;
     (*history_p)->is_kept = true;
-    tgi_history_machine(machine, sizeof machine);
     tgi_kernel_cache_open(&cache, "history");
     if (!read_file(*history_p, &cache, machine))
         notice(*history_p, "the file with times of kernels in the cache folder is damaged or not of this machine and"
@@ -338,11 +347,10 @@ int tgi_history_open(struct tgi_history **history_p, struct tg_error *err)
 void tgi_history_close(struct tgi_history *h)
 {
     struct tgi_kernel_cache cache;
-    char machine[128];
+    const char *machine = tgi_history_machine();
     if (!h)
         return;
     if (h->is_kept && h->has_changed) {
-        tgi_history_machine(machine, sizeof machine);
         tgi_kernel_cache_open(&cache, "history");
         read_file(h, &cache, machine); /* what others have written meanwhile */
         write_file(h, &cache, machine);

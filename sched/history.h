@@ -16,7 +16,7 @@
 
 #include "graph/tgraph.h"
 
-enum { TGI_HISTORY_TEXT = 64, TGI_HISTORY_SIZES = 96, TGI_HISTORY_LIMIT = 4096 };
+enum { TGI_HISTORY_TEXT = 64, TGI_HISTORY_SIZES = 96, TGI_HISTORY_LIMIT = 1024 };
 
 /* Longer texts are cut. */
 struct tgi_history_key {
@@ -49,6 +49,6 @@ void tgi_history_key(const struct tgi_history *history, uint32_t entry, struct t
 /* The next thing people should know, once: a drift, a file that was not read.  False: nothing. */
 bool tgi_history_take_notice(struct tgi_history *history, char *text, size_t size);
 /* "AMD EPYC 9554, 64 processors" */
-void tgi_history_machine(char *text, size_t size);
+const char *tgi_history_machine(void);
 
 #endif

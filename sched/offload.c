@@ -10,6 +10,7 @@
 #include "graph/error.h"
 #include "sched/backend.h"
 #include "sched/futex.h"
+#include "sched/history.h"
 
 enum {
     BURST = 32,           /* tasks submitted between two looks at the lanes */
@@ -509,7 +510,9 @@ int tgi_offload_open(struct tg_runtime *rt, const char *spec, uint64_t memory_by
         return tgi_error_memory(err, "opening devices");
     rt->offload = o;
     o->runtime = rt;
-    rc = backend->open(set, &o->devices, err);
+    rc = tgi_history_open(&o->history, err);
+    if (rc == 0)
+        rc = backend->open(set, &o->devices, err);
     if (rc == 0)
         rc = tgi_order_create(o->devices, &o->order, err);
     if (rc == 0)
@@ -556,6 +559,7 @@ bool tgi_offload_close(struct tg_runtime *rt)
     tgi_order_destroy(o->order);
     if (o->devices)
         o->devices->ops->close(o->devices);
+    tgi_history_close(o->history);
     for (uint32_t node = 0; node < TGI_MAX_NODES; node++)
         tgi_ready_fini(&o->ready[node]);
     tgi_offload_forget_collectives(o);

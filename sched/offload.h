@@ -47,6 +47,7 @@ struct tgi_offload_instance {
     uint32_t n_roots;
     struct tgi_shape *shapes;
     uint32_t n_shapes, cap_shapes;
+    const uint32_t *classes;           /* by task: what it has in common with others (choice.h); the placement's */
     const struct tgi_urgency *urgency; /* the placement's; it changes between starts */
     struct tgi_mail continued;   /* of a body: its round is over */
 };
@@ -60,15 +61,14 @@ struct tgi_offload_call {
     bool is_awaited;
 };
 
+struct tgi_choices;   /* choice.h */
 struct tgi_placement; /* placement.h */
 struct tgi_offload_run {
     struct tgi_code **codes;   /* by op; NULL: nothing for devices */
     char **texts;              /* by op */
     struct tgi_placement *placement;
     struct tgi_replicas *replicas;
-    double *op_ns;             /* by op: the shortest of the executions on a device that were timed; 0: none was */
-    uint8_t *n_timed;          /* by op, of this start */
-    bool has_new_times;        /* urgencies are computed again at the next start */
+    struct tgi_choices *choices;
     uint8_t *is_registered;    /* by buffer: the program's memory is pinned */
     struct tgi_replica_stats stats, stats_before; /* of the last run; when it began */
     struct tgi_offload_call begin, finish;
@@ -121,9 +121,11 @@ struct tgi_pace {
     uint64_t seen_ns;  /* when that was; 0: the device was idle */
 };
 
+struct tgi_history; /* history.h */
 struct tgi_offload {
     struct tg_runtime *runtime;
     struct tgi_devices *devices;
+    struct tgi_history *history;
     struct tgi_order *order;
     struct tgi_pool *pools[TGI_MAX_DEVICES];
     uint64_t limit_bytes[TGI_MAX_DEVICES]; /* of the pools */

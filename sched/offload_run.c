@@ -5,6 +5,7 @@
 
 #include "graph/block.h"
 #include "graph/error.h"
+#include "sched/choice.h"
 #include "sched/offload.h"
 #include "sched/placement.h"
 
@@ -89,6 +90,7 @@ int tgi_offload_instance_prepare(struct tgi_instance *in, struct tg_error *err)
         return tgi_error_memory(err, "preparing a graph for devices");
     in->offload = oi;
     tgi_placement_of(run->offload->placement, g, &node, &in->via);
+    oi->classes = tgi_choices_classes(run->offload->choices, g);
     oi->urgency = tgi_placement_urgency(run->offload->placement, g);
     oi->continued.kind = TGI_MAIL_CONTINUE;
     oi->tasks = calloc((size_t)g->n_tasks + 1, sizeof *oi->tasks);
@@ -252,9 +254,7 @@ int tgi_offload_run_resolve(struct tg_run *run, struct tg_error *err)
     if (!run->offload)
         return tgi_error_memory(err, "preparing a run");
     run->offload->is_registered = calloc((size_t)run->graph->space->n_buffers + 1, 1);
-    run->offload->op_ns = calloc((size_t)run->graph->space->n_ops + 1, sizeof *run->offload->op_ns);
-    run->offload->n_timed = calloc((size_t)run->graph->space->n_ops + 1, 1);
-    if (!run->offload->is_registered || !run->offload->op_ns || !run->offload->n_timed)
+    if (!run->offload->is_registered)
         return tgi_error_memory(err, "preparing a run");
     return resolve_codes(run, err);
 }
@@ -263,7 +263,11 @@ int tgi_offload_run_place(struct tg_run *run, struct tg_error *err)
 {
     if (!run->offload)
         return 0;
-    int rc = tgi_placement_create(run, run->runtime->offload->devices, run->offload->codes, &run->offload->placement, err);
+    struct tgi_offload *o = run->runtime->offload;
+    struct tgi_offload_run *r = run->offload;
+    int rc = tgi_choices_create(run, o->devices, r->codes, o->history, &r->choices, err);
+    if (rc == 0)
+        rc = tgi_placement_create(run, o->devices, r->codes, r->choices, &r->placement, err);
     if (rc == 0 && !tgi_placement_has_devices(run->offload->placement))
         tgi_offload_run_release(run);
     return rc;
@@ -303,11 +307,10 @@ void tgi_offload_run_release(struct tg_run *run)
     for (uint32_t i = 0; o->texts && i < run->graph->space->n_ops; i++)
         free(o->texts[i]);
     tgi_placement_destroy(o->placement);
+    tgi_choices_destroy(o->choices);
     free(o->codes);
     free(o->texts);
     free(o->is_registered);
-    free(o->op_ns);
-    free(o->n_timed);
     free(o->lent_tiles);
     free(o);
     run->offload = NULL;
@@ -368,10 +371,8 @@ void tgi_offload_run_begin_now(struct tg_run *run)
     tgi_replicas_stats(r->replicas, &r->stats_before);
     tgi_replicas_log(r->replicas, run->spans != NULL);
     r->n_starts++;
-    memset(r->n_timed, 0, run->graph->space->n_ops);
-    if (r->has_new_times)
-        tgi_placement_set_times(r->placement, r->op_ns);
-    r->has_new_times = false;
+    if (tgi_choices_begin(r->choices))
+        tgi_placement_update(r->placement);
     r->has_last = false;
     tgi_offload_stream_take_tiles(run);
     take_bases(run);
@@ -450,6 +451,32 @@ static void collect_faults(struct tg_run *run)
     }
 }
 
+/* What CPUs took is known of recorded runs; a few tasks of a kind are enough. */
+static void note_host_times(struct tg_run *run)
+{
+    const struct tg_graph *g = run->graph;
+    const uint32_t *classes = tgi_choices_classes(run->offload->choices, g);
+    for (uint32_t t = 0; run->spans && t < g->n_tasks; t++) {
+        const struct tgi_span *s = &run->spans[t];
+        if (classes[t] != TG_NONE && s->worker < run->runtime->n_workers && s->end_ns > s->start_ns && s->state == TG_TASK_DONE)
+            tgi_choices_note_host(run->offload->choices, classes[t], (double)(s->end_ns - s->start_ns));
+    }
+}
+
+/* Summaries name the ways tasks went. */
+static void name_ways(struct tg_run *run)
+{
+    char text[256];
+    for (uint32_t i = 0; i < run->graph->space->n_ops; i++) {
+        tgi_choices_text(run->offload->choices, i, text, sizeof text);
+        char *copy = text[0] ? strdup(text) : NULL; /* without memory the usual name stays */
+        if (copy) {
+            free(run->offload->texts[i]);
+            run->offload->texts[i] = copy;
+        }
+    }
+}
+
 static void end(struct tg_run *run)
 {
     struct tgi_offload *o = run->runtime->offload;
@@ -461,6 +488,8 @@ static void end(struct tg_run *run)
     while (*at != run->offload)
         at = &(*at)->next;
     *at = run->offload->next;
+    note_host_times(run);
+    name_ways(run);
     tgi_offload_stream_end(run);
     tgi_replicas_stats(run->offload->replicas, &now);
     tgi_replicas_copies(run->offload->replicas, &run->offload->n_copies); /* who reads results makes more */

@@ -16,6 +16,7 @@ enum { LAUNCH_NS = 4000, HOST_TASK_NS = 1000 };
 
 struct places {
     const struct tg_graph *graph;
+    const uint32_t *classes; /* by task, of choices */
     uint8_t *node, *via;
     struct tgi_urgency urgency;
 };
@@ -24,6 +25,7 @@ struct tgi_placement {
     struct tg_run *run;
     struct tgi_devices *devices;
     struct tgi_code *const *codes;
+    struct tgi_choices *choices;
     uint8_t *owner;      /* by tile: node, NO_OWNER */
     uint8_t *is_touched; /* by tile: some task on a device uses it */
     double load_ns[TGI_MAX_NODES];
@@ -180,10 +182,14 @@ double tgi_placement_copy_ns(const struct tgi_devices *ds, uint32_t from, uint32
 
 /* ---- Choosing -----------------------------------------------------------------------------*/
 
-static double execution_ns(const struct tgi_placement *p, const struct tg_graph *g, uint32_t task, uint32_t device,
+static double execution_ns(const struct tgi_placement *p, const struct places *at, uint32_t task, uint32_t device,
                            uint64_t bytes)
 {
+    const struct tg_graph *g = at->graph;
     const struct tgi_device_info *info = &p->devices->info[device];
+    double measured = tgi_choices_device_ns(p->choices, at->classes[task], device);
+    if (measured > 0)
+        return measured;
     struct tgi_cost cost = tgi_graph_cost(g, task);
     double flops = isnan(cost.flops) ? 0 : cost.flops, traffic = isnan(cost.bytes) ? (double)bytes : cost.bytes;
     double compute = info->peak_flops_f64 > 0 ? flops / info->peak_flops_f64 * 1e9 : 0;
@@ -215,15 +221,18 @@ static uint32_t choose_device(struct tgi_placement *p, const struct tg_graph *g,
     return best;
 }
 
-static void account(struct tgi_placement *p, const struct tg_graph *g, uint32_t task, uint32_t node)
+static void account(struct tgi_placement *p, const struct places *at, uint32_t task, uint32_t node)
 {
+    const struct tg_graph *g = at->graph;
     struct owned o = {node, NO_OWNER, false};
     struct movement m = {node, 0, 0};
     for_tiles(p, g, task, set_owner, &o);
-    if (node == TGI_HOST_NODE)
+    if (node == TGI_HOST_NODE) {
+        p->load_ns[node] += tgi_choices_host_ns(p->choices, at->classes[task]) / p->run->runtime->n_workers;
         return;
+    }
     for_tiles(p, g, task, add_movement, &m);
-    p->load_ns[node] += execution_ns(p, g, task, node - 1, m.bytes);
+    p->load_ns[node] += execution_ns(p, at, task, node - 1, m.bytes);
     p->has_devices = true;
 }
 
@@ -269,6 +278,40 @@ static bool can_collect(const struct tgi_placement *p, const struct tg_graph *g,
 }
 
 
+struct written {
+    bool has_device_owner;
+    double ns; /* to bring back what is written */
+};
+
+static void add_written(struct tgi_placement *p, uint32_t tile, enum tg_access access, void *user)
+{
+    struct written *w = user;
+    uint32_t owner = p->owner[tile];
+    if (access == TG_IN || owner == NO_OWNER || owner == TGI_HOST_NODE)
+        return;
+    w->has_device_owner = true;
+    w->ns += tgi_placement_copy_ns(p->devices, TGI_HOST_NODE, owner, tgi_space_buffer_of(p->run->graph->space, tile)->tile_bytes);
+}
+
+/* Of a task that both could execute: what was measured says that a CPU is done earlier, or it is to be measured. */
+static bool is_for_host(struct tgi_placement *p, const struct places *at, uint32_t task, uint32_t devices, bool has_device_pred)
+{
+    uint32_t class = at->classes[task], device = choose_device(p, at->graph, task, devices);
+    double there = tgi_choices_device_ns(p->choices, class, device), here = tgi_choices_host_ns(p->choices, class);
+    struct movement in = {device + 1, 0, 0}, home = {TGI_HOST_NODE, 0, 0};
+    struct written back = {false, 0};
+    if (here <= 0)
+        return tgi_choices_try_host(p->choices, class);
+    if (there <= 0)
+        return false;
+    for_tiles(p, at->graph, task, add_movement, &in);
+    for_tiles(p, at->graph, task, add_movement, &home);
+    for_tiles(p, at->graph, task, add_written, &back);
+    here += home.ns + back.ns + TGI_CHOICE_CROSSING_NS * (has_device_pred + back.has_device_owner);
+    there += in.ns;
+    return here < there && p->load_ns[TGI_HOST_NODE] + here < p->load_ns[device + 1] + there;
+}
+
 static uint32_t place_task(struct tgi_placement *p, const struct places *at, uint32_t task, const uint8_t *has_device_pred)
 {
     const struct tg_graph *g = at->graph;
@@ -278,7 +321,8 @@ static uint32_t place_task(struct tgi_placement *p, const struct places *at, uin
     bool is_touched = false, wants_device;
     switch (op->kind) {
     case TGI_OP_KERNEL:
-        wants_device = !(c.has_cpu && c.prefers_cpu);
+        wants_device = !c.has_cpu || !(c.prefers_cpu || (c.devices && !c.preferred &&
+                                                         is_for_host(p, at, task, c.devices, has_device_pred[task])));
         break;
     case TGI_OP_COPY:
     case TGI_OP_FILL:
@@ -322,7 +366,7 @@ static bool place_graph(struct tgi_placement *p, struct places *at)
     for (uint32_t i = 0; i < g->n_tasks; i++) {
         uint32_t t = g->topo ? g->topo[i] : i;
         at->node[t] = (uint8_t)place_task(p, at, t, has_device_pred);
-        account(p, g, t, at->node[t]);
+        account(p, at, t, at->node[t]);
         for (uint32_t k = g->nodes[t].succ; at->node[t] && k < g->nodes[t + 1].succ; k++)
             has_device_pred[g->succ[k]] = 1;
     }
@@ -333,20 +377,19 @@ static bool place_graph(struct tgi_placement *p, struct places *at)
 }
 
 /* Without memory urgencies stay as they are. */
-static void set_urgency(struct tgi_placement *p, struct places *at, const double *op_ns)
+static void set_urgency(struct tgi_placement *p, struct places *at)
 {
     const struct tg_graph *g = at->graph;
     float *task_ns = malloc(((size_t)g->n_tasks + 1) * sizeof *task_ns);
     for (uint32_t t = 0; task_ns && t < g->n_tasks; t++) {
-        uint32_t id = g->nodes[t].op & TGI_NODE_OP, node = at->node[t];
+        uint32_t node = at->node[t];
+        double host_ns = tgi_choices_host_ns(p->choices, at->classes[t]);
         struct movement m = {node, 0, 0};
         if (node == TGI_HOST_NODE) {
-            task_ns[t] = HOST_TASK_NS;
-        } else if (op_ns && op_ns[id] > 0) {
-            task_ns[t] = (float)op_ns[id];
+            task_ns[t] = host_ns > 0 ? (float)host_ns : HOST_TASK_NS;
         } else {
             for_tiles(p, g, t, add_movement, &m);
-            task_ns[t] = (float)execution_ns(p, g, t, node - 1, m.bytes);
+            task_ns[t] = (float)execution_ns(p, at, t, node - 1, m.bytes);
         }
     }
     if (task_ns)
@@ -354,10 +397,10 @@ static void set_urgency(struct tgi_placement *p, struct places *at, const double
     free(task_ns);
 }
 
-void tgi_placement_set_times(struct tgi_placement *p, const double *op_ns)
+void tgi_placement_update(struct tgi_placement *p)
 {
     for (uint32_t i = 0; i < p->n_places; i++)
-        set_urgency(p, &p->places[i], op_ns);
+        set_urgency(p, &p->places[i]);
 }
 
 static void touch_placed(struct tgi_placement *p, const struct places *at)
@@ -459,13 +502,13 @@ static bool list_graphs(struct tgi_placement *p)
 }
 
 int tgi_placement_create(struct tg_run *run, struct tgi_devices *devices, struct tgi_code *const *codes,
-                         struct tgi_placement **placement_p, struct tg_error *err)
+                         struct tgi_choices *choices, struct tgi_placement **placement_p, struct tg_error *err)
 {
     const struct tgi_space *space = run->graph->space;
     struct tgi_placement *p = calloc(1, sizeof *p);
     if (!p)
         return tgi_error_memory(err, "placing tasks");
-    *p = (struct tgi_placement){.run = run, .devices = devices, .codes = codes};
+    *p = (struct tgi_placement){.run = run, .devices = devices, .codes = codes, .choices = choices};
     p->owner = malloc((size_t)space->n_tiles + 1);
     p->is_touched = calloc((size_t)space->n_tiles + 1, 1);
     int rc = p->owner && p->is_touched && list_graphs(p) ? 0 : tgi_error_memory(err, "placing tasks");
@@ -473,6 +516,8 @@ int tgi_placement_create(struct tg_run *run, struct tgi_devices *devices, struct
         memset(p->owner, NO_OWNER, space->n_tiles);
         for (uint32_t i = 0; i < space->n_buffers; i++)
             set_home(p, &space->buffers[i]);
+        for (uint32_t i = 0; i < p->n_places; i++)
+            p->places[i].classes = tgi_choices_classes(choices, p->places[i].graph);
     }
     for (uint32_t i = 0; rc == 0 && i < p->n_places; i++)
         rc = mark_kernels(p, &p->places[i], err);
@@ -485,7 +530,7 @@ int tgi_placement_create(struct tg_run *run, struct tgi_devices *devices, struct
             touch_placed(p, &p->places[i]);
         for (uint32_t i = 0; i < p->n_places; i++)
             mark_via(p, &p->places[i]);
-        tgi_placement_set_times(p, NULL);
+        tgi_placement_update(p);
         *placement_p = p;
     } else {
         tgi_placement_destroy(p);
