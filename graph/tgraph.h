@@ -444,7 +444,8 @@ struct tg_runtime_options {
     size_t stack_bytes;     /* of a worker thread; 0: the system's default */
     uint64_t memory_bytes;  /* limit for all buffers; 0: none */
     const char *devices;    /* beside CPUs: "cuda" for all, "cuda:0,2"; NULL: none.  Asked for and not there is
-                               TG_E_NO_DEVICE or TG_E_NO_LIBRARY */
+                               TG_E_NO_DEVICE or TG_E_NO_LIBRARY.  With "+cpu", tasks that both can execute go to CPUs
+                               where these were measured to be faster; without, they go to devices */
     uint64_t device_bytes;  /* limit on each device; 0: most of what is free */
     void (*on_thread)(void *user); /* called first by every worker thread, for its name, its signal stack ..;
                                       NULL: nothing is */

@@ -311,9 +311,9 @@ void tgi_choices_note_host(struct tgi_choices *c, uint32_t class, double ns)
 
 /* ---- For people ---------------------------------------------------------------------------*/
 
-void tgi_choices_sources(const struct tgi_choices *c, const struct tg_graph *graph, struct tgi_choice_sources *sources_p)
+void tgi_choices_sources(const struct tgi_choices *c, const struct tg_graph *graph, struct tgi_run_times *times_p)
 {
-    *sources_p = (struct tgi_choice_sources){0, 0, 0, 0};
+    *times_p = (struct tgi_run_times){0, 0, 0, 0};
     for (uint32_t i = 0; i < c->alikes->n; i++) {
         const struct tgi_alike *a = &c->alikes->classes[i];
         struct tgi_cost cost = tgi_graph_cost(a->graph, a->task);
@@ -322,10 +322,10 @@ void tgi_choices_sources(const struct tgi_choices *c, const struct tg_graph *gra
             is_measured |= c->choices[(size_t)i * c->n_kinds + k].ns > 0;
         if (a->graph != graph)
             continue;
-        *(is_measured                                ? &sources_p->n_measured
-          : !isnan(cost.us)                          ? &sources_p->n_declared
-          : !isnan(cost.flops) || !isnan(cost.bytes) ? &sources_p->n_roofline
-                                                     : &sources_p->n_sized) += a->n_tasks;
+        *(is_measured                                ? &times_p->n_measured
+          : !isnan(cost.us)                          ? &times_p->n_declared
+          : !isnan(cost.flops) || !isnan(cost.bytes) ? &times_p->n_roofline
+                                                     : &times_p->n_sized) += a->n_tasks;
     }
 }
 

@@ -14,6 +14,7 @@
 #include "mem/device.h"
 #include "sched/alike.h"
 #include "sched/history.h"
+#include "sched/record.h"
 
 struct tg_run;
 struct tgi_choices;
@@ -43,12 +44,8 @@ uint32_t tgi_choices_take(struct tgi_choices *choices, uint32_t class, uint32_t 
 void tgi_choices_note(struct tgi_choices *choices, uint32_t class, uint32_t device, uint32_t way, double ns);
 void tgi_choices_note_host(struct tgi_choices *choices, uint32_t class, double ns);
 
-/* What placement and urgency went by, in tasks of the run's graph: measured times, declared costs, operations and bytes
- * that were declared, and the sizes of arguments alone. */
-struct tgi_choice_sources {
-    uint64_t n_measured, n_declared, n_roofline, n_sized;
-};
-void tgi_choices_sources(const struct tgi_choices *choices, const struct tg_graph *graph, struct tgi_choice_sources *sources_p);
+/* What placement and urgency go by now, in tasks of a graph. */
+void tgi_choices_sources(const struct tgi_choices *choices, const struct tg_graph *graph, struct tgi_run_times *times_p);
 /* The ways in which tasks of an op were executed in the last start, "cublas dgemm (60), cuda builtin gemm f64 (3)"; empty: none was. */
 void tgi_choices_text(const struct tgi_choices *choices, uint32_t op, char *text, size_t size);
 

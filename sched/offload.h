@@ -32,6 +32,7 @@ struct tgi_offload_task {
     uint8_t node;         /* where it runs; constant while the instance runs, but for stealing */
     bool has_shape;
     bool has_locks;
+    bool is_on_host;     /* the policy has given it to the workers; by the submitter, then by the worker that has it */
     bool is_last_writer; /* of a tile, in program order; constant */
     struct tgi_instance *instance;
     struct tgi_stamp stamp; /* where it was enqueued; lane TG_NONE: on no device */
@@ -62,6 +63,7 @@ struct tgi_offload_call {
 };
 
 struct tgi_choices;   /* choice.h */
+struct tgi_offload_policy; /* offload_policy.h */
 struct tgi_placement; /* placement.h */
 struct tgi_offload_run {
     struct tgi_code **codes;   /* by op; NULL: nothing for devices */
@@ -69,6 +71,8 @@ struct tgi_offload_run {
     struct tgi_placement *placement;
     struct tgi_replicas *replicas;
     struct tgi_choices *choices;
+    struct tgi_offload_policy *policy; /* NULL: none was asked for */
+    struct tgi_run_times times; /* when tasks were placed */
     uint8_t *is_registered;    /* by buffer: the program's memory is pinned */
     struct tgi_replica_stats stats, stats_before; /* of the last run; when it began */
     struct tgi_offload_call begin, finish;
@@ -137,6 +141,7 @@ struct tgi_offload {
     struct tgi_worker *worker;  /* the submitter's: not among the runtime's, never stolen by itself */
     pthread_t thread;
     bool has_thread;
+    bool uses_cpus;             /* CPUs compete with devices for what both can execute */
     bool is_attached;           /* the submitter to the devices */
     _Atomic(struct tgi_mail *) inbox; /* by anybody, release; emptied by the submitter, acquire */
     _Atomic uint32_t is_asleep;       /* by the submitter; a futex */

@@ -7,6 +7,7 @@
 #include "graph/error.h"
 #include "sched/choice.h"
 #include "sched/offload.h"
+#include "sched/offload_policy.h"
 #include "sched/placement.h"
 
 /* ---- Instances ----------------------------------------------------------------------------*/
@@ -92,6 +93,8 @@ int tgi_offload_instance_prepare(struct tgi_instance *in, struct tg_error *err)
     tgi_placement_of(run->offload->placement, g, &node, &in->via);
     oi->classes = tgi_choices_classes(run->offload->choices, g);
     oi->urgency = tgi_placement_urgency(run->offload->placement, g);
+    if (run->offload->policy)
+        in->via = run->offload->policy->via; /* what devices will touch is not known before */
     oi->continued.kind = TGI_MAIL_CONTINUE;
     oi->tasks = calloc((size_t)g->n_tasks + 1, sizeof *oi->tasks);
     if (!oi->tasks || !make_preds(oi, g) || !split_roots(in))
@@ -267,8 +270,12 @@ int tgi_offload_run_place(struct tg_run *run, struct tg_error *err)
     struct tgi_offload_run *r = run->offload;
     int rc = tgi_choices_create(run, o->devices, r->codes, o->history, &r->choices, err);
     if (rc == 0)
+        tgi_choices_sources(r->choices, run->graph, &r->times);
+    if (rc == 0)
         rc = tgi_placement_create(run, o->devices, r->codes, r->choices, &r->placement, err);
-    if (rc == 0 && !tgi_placement_has_devices(run->offload->placement))
+    bool has_devices = rc == 0 && (run->options.policy ? tgi_placement_could_have_devices(r->placement)
+                                                       : tgi_placement_has_devices(r->placement));
+    if (rc == 0 && !has_devices)
         tgi_offload_run_release(run);
     return rc;
 }
@@ -276,11 +283,17 @@ int tgi_offload_run_place(struct tg_run *run, struct tg_error *err)
 int tgi_offload_run_prepare(struct tg_run *run, struct tg_error *err)
 {
     struct create c = {run, err, 0};
-    if (!run->offload)
-        return 0;
+    const struct tgi_policy_ops *ops;
+    int rc = tgi_offload_policy_find(run, &ops, err);
+    if (rc || !run->offload)
+        return rc;
     c.rc = register_memory(run, err);
     if (c.rc == 0)
         tgi_offload_do(run->runtime->offload, create_replicas, &c);
+    if (c.rc == 0 && ops) {
+        c.rc = tgi_offload_policy_create(run, ops, &run->offload->policy, err);
+        run->offload->uses_host = true; /* perhaps */
+    }
     return c.rc;
 }
 
@@ -306,6 +319,7 @@ void tgi_offload_run_release(struct tg_run *run)
     tgi_offload_do(run->runtime->offload, release, run);
     for (uint32_t i = 0; o->texts && i < run->graph->space->n_ops; i++)
         free(o->texts[i]);
+    tgi_offload_policy_destroy(o->policy);
     tgi_placement_destroy(o->placement);
     tgi_choices_destroy(o->choices);
     free(o->codes);

@@ -7,6 +7,7 @@
 #include "graph/vec.h"
 #include "sched/choice.h"
 #include "sched/offload.h"
+#include "sched/offload_policy.h"
 #include "sched/placement.h"
 
 /* ---- Ends of tasks ------------------------------------------------------------------------*/
@@ -47,6 +48,7 @@ static void to_workers(struct tgi_offload *o, struct tgi_offload_task *t)
 {
     uint32_t task = tgi_offload_id(t);
     bool is_shared = t->instance->nodes[task].op & TGI_NODE_SHARED;
+    tgi_offload_policy_to_host(t);
     tgi_worker_push_here(o->worker, t->instance, task, is_shared ? TGI_ITEM_LOCKED : TGI_ITEM_TASK);
     tgi_worker_wake(o->runtime);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "graph/error.h"
+#include "sched/offload.h"
 
 #define NO_OWNER 0xffu
 
@@ -31,7 +32,7 @@ struct tgi_placement {
     double load_ns[TGI_MAX_NODES];
     struct places *places; /* the graph, then its bodies */
     uint32_t n_places;
-    bool has_devices;
+    bool has_devices, could_have_devices;
 };
 
 /* ---- Tiles of a task ----------------------------------------------------------------------*/
@@ -245,6 +246,7 @@ static int mark_kernels(struct tgi_placement *p, const struct places *at, struct
         struct choice c = choices(p, g, t);
         if (!c.has_cpu && !c.devices)
             return no_place(p, g, t, err);
+        p->could_have_devices |= op->kind == TGI_OP_KERNEL && c.devices;
         if (op->kind == TGI_OP_KERNEL && c.devices && !(c.has_cpu && c.prefers_cpu))
             for_tiles(p, g, t, touch_tile, NULL);
     }
@@ -300,6 +302,8 @@ static bool is_for_host(struct tgi_placement *p, const struct places *at, uint32
     double there = tgi_choices_device_ns(p->choices, class, device), here = tgi_choices_host_ns(p->choices, class);
     struct movement in = {device + 1, 0, 0}, home = {TGI_HOST_NODE, 0, 0};
     struct written back = {false, 0};
+    if (!p->run->runtime->offload->uses_cpus)
+        return false;
     if (here <= 0)
         return tgi_choices_try_host(p->choices, class);
     if (there <= 0)
@@ -573,6 +577,8 @@ const struct tgi_urgency *tgi_placement_urgency(const struct tgi_placement *p, c
 }
 
 bool tgi_placement_has_devices(const struct tgi_placement *p) { return p->has_devices; }
+
+bool tgi_placement_could_have_devices(const struct tgi_placement *p) { return p->could_have_devices; }
 
 void tgi_placement_ranks(const struct tgi_placement *p, struct tgi_operand *operands, uint32_t n)
 {

@@ -29,8 +29,9 @@ void tgi_placement_of(const struct tgi_placement *placement, const struct tg_gra
 const struct tgi_urgency *tgi_placement_urgency(const struct tgi_placement *placement, const struct tg_graph *graph);
 /* Times have changed. */
 void tgi_placement_update(struct tgi_placement *placement);
-/* Whether any task is on a device. */
+/* Whether any task is on a device, or could be. */
 bool tgi_placement_has_devices(const struct tgi_placement *placement);
+bool tgi_placement_could_have_devices(const struct tgi_placement *placement);
 /* Whether a task may run on a device. */
 bool tgi_placement_allows(const struct tgi_placement *placement, const struct tg_graph *graph, uint32_t task, uint32_t device);
 /* Roughly, until links are measured. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "sched/least_moved.h"
+#include "sched/history.h"
 #include "sched/offload.h"
 
 enum { ROUND_COUNTS_AS = 4 }; /* tasks, for what a round itself takes */
@@ -112,6 +113,16 @@ void tgi_run_moved(const struct tg_run *run, struct tgi_run_moved *moved_p)
                               s->n_copies, s->n_evictions, false, 0};
     m.has_least = tgi_least_moved(run, &m.least_bytes);
     *moved_p = m;
+}
+
+void tgi_run_times(const struct tg_run *run, struct tgi_run_times *times_p)
+{
+    *times_p = run->offload ? run->offload->times : (struct tgi_run_times){0, 0, 0, 0};
+}
+
+bool tgi_run_take_notice(struct tg_run *run, char *text, size_t size)
+{
+    return run->runtime->offload && tgi_history_take_notice(run->runtime->offload->history, text, size);
 }
 
 uint64_t tgi_run_recording_ns(const struct tg_run *run)

@@ -90,6 +90,14 @@ uint32_t tgi_run_device_of(const struct tg_run *run, uint32_t worker, uint32_t *
 /* Tasks that the runtime's workers have finished or skipped, or submitted to devices, so far, and the time they spent in those of
  * recorded runs.  Any thread may ask at any time. */
 void tgi_runtime_progress(const struct tg_runtime *runtime, uint64_t *n_tasks_p, uint64_t *busy_ns_p);
+/* What was known of tasks' times when they were placed on devices: how many had measured ones, declared ones, times from
+ * declared operations and bytes, and from the sizes of their arguments alone.  All 0 without devices. */
+struct tgi_run_times {
+    uint64_t n_measured, n_declared, n_roofline, n_sized;
+};
+void tgi_run_times(const struct tg_run *run, struct tgi_run_times *times_p);
+/* Something people should know about measured times, once: a drift, a file of them that was not read. */
+bool tgi_run_take_notice(struct tg_run *run, char *text, size_t size);
 /* The names of the variants a kernel was resolved to: "builtin gemm_nt f64", "c source", "function"; on devices
  * "cublas dgemm", "cuda source".  Empty: none.  For reports. */
 const char *tgi_run_variant_text(const struct tg_run *run, uint32_t op);

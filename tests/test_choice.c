@@ -34,7 +34,7 @@ static struct tg_error err;
 static struct tg_graph *graph;
 static struct tg_runtime *rt;
 
-static void open_all(uint64_t seed)
+static void open_all(uint64_t seed, const char *devices)
 {
     struct tg_runtime_options ro = TG_RUNTIME_OPTIONS_INIT;
     char tasks[256];
@@ -42,7 +42,7 @@ static void open_all(uint64_t seed)
     snprintf(tasks, sizeof tasks, "{'for': ['i in 0:%d'], 'kernel': 'twice', 'args': {'n': 8, 'x': 'x[i]'}}", N_TASKS);
     graph = device_graph("'x': {'dtype': 'u64', 'shape': [8], 'tiles': [40], 'init': {'iota': true}}", KERNEL, tasks);
     ro.n_workers = 1;
-    ro.devices = "cuda";
+    ro.devices = devices;
     MUST(tg_runtime_create(&ro, &rt, &err));
 }
 
@@ -97,7 +97,7 @@ static void make_entries(void) { tg_run_destroy(new_run()); }
 static void each_variant_is_tried(void **state)
 {
     (void)state;
-    open_all(1);
+    open_all(1, "cuda+cpu");
     struct tg_run *run = new_run();
     uint32_t op = graph->nodes[0].op & TGI_NODE_OP;
     assert_int_equal(execute(run), N_TASKS);
@@ -123,7 +123,7 @@ static void the_variant_with_the_shorter_median_executes_everything(void **state
     (void)state;
     static const char *const names[] = {"one", "other"};
     for (uint32_t fast = 0; fast < 2; fast++) {
-        open_all(2);
+        open_all(2, "cuda+cpu");
         make_entries();
         measured(names[fast], 1e4);
         measured(names[!fast], 2e6);
@@ -140,7 +140,7 @@ static void the_variant_with_the_shorter_median_executes_everything(void **state
 static void tasks_go_to_cpus_where_these_are_measured_to_be_faster(void **state)
 {
     (void)state;
-    open_all(3);
+    open_all(3, "cuda+cpu");
     make_entries();
     measured("one", 1e7);
     measured("other", 2e7);
@@ -151,10 +151,24 @@ static void tasks_go_to_cpus_where_these_are_measured_to_be_faster(void **state)
     close_all();
 }
 
+static void tasks_stay_on_devices_that_alone_were_asked_for(void **state)
+{
+    (void)state;
+    open_all(3, "cuda");
+    make_entries();
+    measured("one", 1e7);
+    measured("other", 2e7);
+    measured("cpu", 1e3);
+    struct tg_run *run = new_run();
+    assert_int_equal(execute(run), N_TASKS);
+    tg_run_destroy(run);
+    close_all();
+}
+
 static void a_gain_smaller_than_the_way_there_moves_nothing(void **state)
 {
     (void)state;
-    open_all(4);
+    open_all(4, "cuda+cpu");
     make_entries();
     measured("one", 3e3);
     measured("other", 2e4);
@@ -168,7 +182,7 @@ static void a_gain_smaller_than_the_way_there_moves_nothing(void **state)
 static void cpus_are_tried_with_two_tasks_where_they_could_win(void **state)
 {
     (void)state;
-    open_all(5);
+    open_all(5, "cuda+cpu");
     make_entries();
     measured("one", 1e7);
     measured("other", 2e7);
@@ -184,7 +198,7 @@ static void cpus_are_tried_with_two_tasks_where_they_could_win(void **state)
 static void cpus_are_not_tried_where_they_cannot_win(void **state)
 {
     (void)state;
-    open_all(6);
+    open_all(6, "cuda+cpu");
     make_entries();
     measured("one", 1e4); /* less than crossing to the host and back takes */
     measured("other", 2e7);
@@ -197,8 +211,8 @@ static void cpus_are_not_tried_where_they_cannot_win(void **state)
 static void sources_of_times_are_counted(void **state)
 {
     (void)state;
-    struct tgi_choice_sources s;
-    open_all(7);
+    struct tgi_run_times s;
+    open_all(7, "cuda+cpu");
     struct tg_run *run = new_run();
     tgi_choices_sources(run->offload->choices, graph, &s);
     assert_int_equal(s.n_sized, N_TASKS);
@@ -216,6 +230,7 @@ int main(void)
         cmocka_unit_test(each_variant_is_tried),
         cmocka_unit_test(the_variant_with_the_shorter_median_executes_everything),
         cmocka_unit_test(tasks_go_to_cpus_where_these_are_measured_to_be_faster),
+        cmocka_unit_test(tasks_stay_on_devices_that_alone_were_asked_for),
         cmocka_unit_test(a_gain_smaller_than_the_way_there_moves_nothing),
         cmocka_unit_test(cpus_are_tried_with_two_tasks_where_they_could_win),
         cmocka_unit_test(cpus_are_not_tried_where_they_cannot_win),
