@@ -41,7 +41,7 @@ CLI_SRC := cache.c check.c completion.c crash.c device_choice.c devices.c diff.c
            table.c why.c
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
 TESTS := alloc block choice cli cpu_module dense deque diagnostic dot driver examples expr fmt gen graph history hostops import infer \
-         invalid json_tape kernels launch load load_memory machine npy parking path plan plan_corpus recording \
+         invalid json_tape kernels launch load load_memory machine npy parking path plan plan_corpus pool recording \
          recording_export results run schema \
          offload offload_balance offload_edges offload_faults offload_policy offload_refusals offload_runs offload_stream \
          standin standin_builtins standin_libs store topology verify write_json
