@@ -161,12 +161,21 @@ struct tgi_device_ops {
     void (*close)(struct tgi_devices *ds);
 };
 
+/* What opening took, part by part, for who wonders. */
+enum { TGI_MAX_OPENING = 8 };
+struct tgi_opening_part {
+    const char *what; /* "streams" */
+    uint64_t ns;
+};
+
 /* A backend embeds this first. */
 struct tgi_devices {
     const struct tgi_device_ops *ops;
     uint32_t n_devices, n_lanes;
     struct tgi_device_info *info; /* by device */
     uint32_t *ordinal;            /* by device: its number on this machine, as in "cuda:1" */
+    struct tgi_opening_part opening[TGI_MAX_OPENING];
+    uint32_t n_opening;
     _Atomic bool is_lost;         /* by whoever sees it first; relaxed, as it publishes nothing */
 };
 

@@ -521,16 +521,17 @@ int tgi_offload_open(struct tg_runtime *rt, const char *spec, uint64_t memory_by
         rc = backend->open(set, &o->devices, err);
     if (rc == 0)
         rc = tgi_order_create(o->devices, &o->order, err);
-    if (rc == 0)
-        rc = make_pools(o, memory_bytes, err);
-    if (rc == 0 && !(o->worker = make_worker(rt)))
-        rc = tgi_error_memory(err, "opening devices");
+    return rc ? rc : make_pools(o, memory_bytes, err);
+}
+
+int tgi_offload_start(struct tg_runtime *rt, struct tg_error *err)
+{
+    struct tgi_offload *o = rt->offload;
+    if (!o)
+        return 0;
+    o->worker = make_worker(rt);
     rt->submitter = o->worker;
-    if (rc == 0)
-        rc = start_submitter(o, err);
-    if (rc)
-        tgi_offload_close(rt);
-    return rc;
+    return o->worker ? start_submitter(o, err) : tgi_error_memory(err, "opening devices");
 }
 
 /* Nothing ends a kernel that does not return: then the submitter waits for it for ever. */

@@ -162,9 +162,11 @@ struct tgi_offload {
 };
 
 /* offload.c */
-/* spec: "cuda", "cuda:0,2", in any mixture with "cpu" (which says nothing here).  memory_bytes: limit per device, 0: most
- * of what is free. */
+/* spec: "cuda", "cuda:0,2", in any mixture with "cpu".  memory_bytes: limit per device, 0: most of what is free.  Needs
+ * nothing of the runtime but its memory: it may still be reading its topology. */
 int tgi_offload_open(struct tg_runtime *rt, const char *spec, uint64_t memory_bytes, struct tg_error *err);
+/* The submitter starts; nothing if no devices were opened. */
+int tgi_offload_start(struct tg_runtime *rt, struct tg_error *err);
 /* False: a run was given up because its time was over, a device is still at it, and all of this is left to it. */
 bool tgi_offload_close(struct tg_runtime *rt);
 /* Anybody. */

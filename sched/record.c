@@ -2,6 +2,7 @@
  * round brings an array of its own, into which the tasks of that round are recorded. */
 #include "sched/record.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "sched/least_moved.h"
@@ -123,6 +124,19 @@ void tgi_run_times(const struct tg_run *run, struct tgi_run_times *times_p)
 bool tgi_run_take_notice(struct tg_run *run, char *text, size_t size)
 {
     return run->runtime->offload && tgi_history_take_notice(run->runtime->offload->history, text, size);
+}
+
+void tgi_runtime_opening(const struct tg_runtime *rt, char *text, size_t size)
+{
+    const struct tgi_devices *ds = rt->offload ? rt->offload->devices : NULL;
+    size_t at = (size_t)snprintf(text, size, "topology %.1f ms", (double)rt->topology_ns / 1e6);
+    if (ds && at < size)
+        at += (size_t)snprintf(text + at, size - at, "; devices %.1f ms beside it (", (double)rt->devices_ns / 1e6);
+    for (uint32_t i = 0; ds && i < ds->n_opening && at < size; i++)
+        at += (size_t)snprintf(text + at, size - at, "%s%s %.1f", i ? ", " : "", ds->opening[i].what,
+                               (double)ds->opening[i].ns / 1e6);
+    if (at < size)
+        snprintf(text + at, size - at, "%s; threads %.1f ms", ds ? ")" : "", (double)rt->threads_ns / 1e6);
 }
 
 uint64_t tgi_run_recording_ns(const struct tg_run *run)

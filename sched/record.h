@@ -98,6 +98,8 @@ struct tgi_run_times {
 void tgi_run_times(const struct tg_run *run, struct tgi_run_times *times_p);
 /* Something people should know about measured times, once: a drift, a file of them that was not read. */
 bool tgi_run_take_notice(struct tg_run *run, char *text, size_t size);
+/* What opening a runtime took, in text: "topology 3.1 ms; devices 20.4 ms beside it (driver 0.2, streams 8.1, ..); threads 0.9 ms". */
+void tgi_runtime_opening(const struct tg_runtime *runtime, char *text, size_t size);
 /* The names of the variants a kernel was resolved to: "builtin gemm_nt f64", "c source", "function"; on devices
  * "cublas dgemm", "cuda source".  Empty: none.  For reports. */
 const char *tgi_run_variant_text(const struct tg_run *run, uint32_t op);

@@ -254,6 +254,7 @@ struct tg_runtime {
     struct tgi_offload *offload;     /* NULL: no devices */
     struct tgi_worker *submitter;    /* its worker, whose deques are stolen from as well; NULL: no devices */
     uint64_t memory_bytes;
+    uint64_t topology_ns, devices_ns, threads_ns; /* what opening them took; the first two at once */
     void (*on_thread)(void *user);
     void *on_thread_user;
     struct tgi_parking parking;

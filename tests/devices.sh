@@ -298,6 +298,13 @@ has out 'ok    NCCL         none: '
 want 0 env TGRAPH_STANDIN_FAIL=cuDevicePrimaryCtxRetain:1:2 "$tgraph" doctor
 grep -q '^warn  CUDA driver  opening cuda:0: ' "$scratch/out" || complain 'doctor does not notice a device that cannot be opened'
 
+# ---- what opening takes ---------------------------------------------------------------------
+want 0 run "$saxpy" -p N=1000 -v
+grep -q 'opening: topology [0-9.]* ms; devices [0-9.]* ms beside it (driver [0-9.]*, asking for devices [0-9.]*, contexts [0-9.]*, streams ' \
+    "$scratch/err" || complain "-v does not tell what opening took: $(head -c 400 "$scratch/err")"
+want 0 run "$saxpy" -p N=1000
+lacks err 'opening:'
+
 # ---- policies -------------------------------------------------------------------------------
 for policy in auto eager steal heft bandwidth; do
     want 0 run "$graphs/cholesky.json" -p NT=6 -p B=16 -D cuda+cpu:2 --policy $policy --compare sequential

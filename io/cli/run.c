@@ -201,6 +201,9 @@ static int create_run(struct job *job)
         return tgi_cli_error(job->cli, &job->err);
     job->n_workers = tg_runtime_n_workers(job->runtime);
     job->n_devices = tgi_run_n_devices(job->run);
+    char opening[512];
+    tgi_runtime_opening(job->runtime, opening, sizeof(opening));
+    tgi_cli_detail(job->cli, "opening: %s", opening);
     if (job->devices.has_cuda && job->devices.is_given && job->n_devices == 0)
         tgi_cli_warn(job->cli, "no task of this graph runs on a cuda device");
     return 0;
