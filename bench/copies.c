@@ -15,9 +15,10 @@ static const double total_bytes = (double)N_TILES * TILE_BYTES;
 static void *pinned;
 
 /* Median nanoseconds of copying everything, a tile at a time, to the device, to the host, or both at once (then half of
- * it each way). */
-static double bare(const struct bench_options *o, bool is_in, bool is_out)
+ * it each way).  has_events: with an event behind each copy, as whoever waits for single copies must have. */
+static double bare(const struct bench_options *o, bool is_in, bool is_out, bool has_events)
 {
+    CUevent event;
     CUdeviceptr device;
     CUstream streams[2];
     struct bench_sample sample = {{0}, 0};
@@ -26,6 +27,7 @@ static double bare(const struct bench_options *o, bool is_in, bool is_out)
     DO(cuMemAlloc, (&device, (size_t)total_bytes));
     for (int i = 0; i < 2; i++)
         DO(cuStreamCreate, (&streams[i], CU_STREAM_NON_BLOCKING));
+    DO(cuEventCreate, (&event, CU_EVENT_DISABLE_TIMING));
     for (uint32_t i = 0; i <= o->n_runs; i++) {
         uint64_t begin = bench_now_ns();
         for (size_t t = 0; t < n; t++) {
@@ -34,6 +36,8 @@ static double bare(const struct bench_options *o, bool is_in, bool is_out)
                 DO(cuMemcpyHtoDAsync, (device + in, (char *)pinned + in, TILE_BYTES, streams[0]));
             if (is_out)
                 DO(cuMemcpyDtoHAsync, ((char *)pinned + out, device + out, TILE_BYTES, streams[1]));
+            if (has_events)
+                DO(cuEventRecord, (event, streams[is_in ? 0 : 1]));
         }
         for (int k = 0; k < 2; k++)
             DO(cuStreamSynchronize, (streams[k]));
@@ -42,13 +46,15 @@ static double bare(const struct bench_options *o, bool is_in, bool is_out)
     }
     for (int i = 0; i < 2; i++)
         api->cuStreamDestroy(streams[i]);
+    api->cuEventDestroy(event);
     api->cuMemFree(device);
     bare_close(0);
     return (double)bench_sample_median(&sample);
 }
 
-/* The same from one device to another. */
-static double bare_peer(const struct bench_options *o)
+/* The same from one device to another, by a stream of the one that writes or of the one that reads. */
+enum side { WRITER, READER };
+static double bare_peer(const struct bench_options *o, enum side side)
 {
     CUcontext ctx[2];
     CUdeviceptr memory[2];
@@ -59,6 +65,9 @@ static double bare_peer(const struct bench_options *o)
         DO(cuMemAlloc, (&memory[i], (size_t)total_bytes));
     }
     api->cuCtxEnablePeerAccess(ctx[1], 0); /* may be on already */
+    DO(cuCtxSetCurrent, (ctx[1]));
+    api->cuCtxEnablePeerAccess(ctx[0], 0);
+    DO(cuCtxSetCurrent, (ctx[side == READER]));
     DO(cuStreamCreate, (&stream, CU_STREAM_NON_BLOCKING));
     for (uint32_t i = 0; i <= o->n_runs; i++) {
         uint64_t begin = bench_now_ns();
@@ -187,19 +196,22 @@ int main(int argc, char **argv)
     bare_open(0);
     DO(cuMemHostAlloc, (&pinned, (size_t)total_bytes, CU_MEMHOSTALLOC_PORTABLE));
     memset(pinned, 0, (size_t)total_bytes);
-    double in_ns = bare(&o, true, false), out_ns = bare(&o, false, true), both_ns = bare(&o, true, true);
+    double in_ns = bare(&o, true, false, false), out_ns = bare(&o, false, true, false), both_ns = bare(&o, true, true, false);
     /* Kernels that spin in every lane for as long as it takes to copy a tile for each. */
     double spin_us = N_LANES * in_ns / N_TILES / 1e3;
     /* A fill of a bound tile moves it to the host and nothing to the device; spinning moves it to the device alone. */
     report("copy to device", total_bytes, in_ns, tgraph(&o, SPIN, 0, true));
+    bench_report("copy to device", "by hand, an event behind each", 1, "GB/s", total_bytes / bare(&o, true, false, true));
     report("copy to host", total_bytes, out_ns, tgraph(&o, TO_HOST, 0, true));
     report("copy both ways", 2 * total_bytes, 2 * both_ns, tgraph(&o, SCALE, 0, true));
     int n_devices;
     bare_open(0);
     DO(cuDeviceGetCount, (&n_devices));
     bare_close(0);
-    if (n_devices > 1)
-        report("copy to another device", total_bytes, bare_peer(&o), tgraph(&o, PEER, 0, false));
+    if (n_devices > 1) {
+        report("copy to another device", total_bytes, bare_peer(&o, WRITER), tgraph(&o, PEER, 0, false));
+        bench_report("copy to another device", "by hand, the reader's stream", 1, "GB/s", total_bytes / bare_peer(&o, READER));
+    }
     double compute_ns = tgraph(&o, SPIN, spin_us, false), all_ns = tgraph(&o, SPIN, spin_us, true);
     bench_report("copy and compute", "tgraph", 1, "ms of kernels alone", compute_ns / 1e6);
     bench_report("copy and compute", "tgraph", 1, "ms of copies alone", in_ns / 1e6);

@@ -30,9 +30,11 @@ enum {
     TGI_COMPUTE_LANES = TGI_PLAIN_LANES + TGI_URGENT_LANES,
     TGI_LANE_IN = TGI_COMPUTE_LANES, /* from the host */
     TGI_LANE_OUT,                    /* to the host */
-    TGI_LANE_PEER,                   /* from another device: these take turns, so that one copies while the next begins */
+    TGI_LANE_PEER,                   /* to another device: these take turns, so that one copies while the next begins */
     TGI_PEER_LANES = 2,
-    TGI_LANES_EACH = TGI_LANE_PEER + TGI_PEER_LANES
+    TGI_LANE_IN_TOO = TGI_LANE_PEER + TGI_PEER_LANES, /* takes turns with TGI_LANE_IN for the same reason, */
+    TGI_LANE_OUT_TOO,                                 /* and this one with TGI_LANE_OUT */
+    TGI_LANES_EACH
 };
 #define TGI_MAX_LANES (TGI_MAX_DEVICES * TGI_LANES_EACH)
 

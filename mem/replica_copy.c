@@ -3,15 +3,19 @@
 
 #include "graph/vec.h"
 
-/* The lane that moves data from one node to another. */
+/* The lane that moves data from one node to another.  Two lanes take turns, so that what follows one copy, an event, does not
+ * keep the next one.  Between devices the source's: it writes to the other one, which is the faster way along a link that
+ * answers reads one by one. */
 static uint32_t copy_lane(struct tgi_replicas *r, uint32_t from, uint32_t to)
 {
+    bool is_second = r->n_turns++ % 2;
     if (from == TGI_HOST_NODE)
-        return tgi_lane_of(to - 1, TGI_LANE_IN);
+        return tgi_lane_of(to - 1, is_second ? TGI_LANE_IN_TOO : TGI_LANE_IN);
     if (to == TGI_HOST_NODE)
-        return tgi_lane_of(from - 1, TGI_LANE_OUT);
-    return tgi_lane_of(to - 1, TGI_LANE_PEER + r->n_peer_copies++ % TGI_PEER_LANES);
+        return tgi_lane_of(from - 1, is_second ? TGI_LANE_OUT_TOO : TGI_LANE_OUT);
+    return tgi_lane_of(from - 1, TGI_LANE_PEER + is_second);
 }
+_Static_assert(TGI_PEER_LANES == 2, "two lanes take turns");
 
 static void count_copy(struct tgi_replicas *r, uint32_t from, uint32_t to, uint64_t bytes)
 {

@@ -15,7 +15,7 @@ struct tgi_replica_piece {
 /* Memory of a tile, or of all tiles of a buffer that is addressed as a whole, on one device. */
 struct tgi_replica_block {
     uint64_t address;      /* 0: none */
-    uint64_t users;        /* lanes that used it: bits 0.. the device's own, from TGI_LANES_EACH on who pulled from it */
+    uint64_t users;        /* lanes that used it: bits 0.. the device's own, from TGI_LANES_EACH on others' that wrote to it */
     uint32_t serial;       /* of the acquire that wants it to stay */
     uint32_t newer, older; /* by use, TG_NONE: none */
     bool is_lent;          /* to the program: stays where it is */
@@ -52,7 +52,7 @@ struct tgi_replicas {
     struct tgi_stamp *host_ready; /* by piece */
     struct tgi_replica_device *device;
     uint32_t serial;
-    uint32_t n_peer_copies;
+    uint32_t n_turns; /* of the lanes for copies */
     bool has_lent;
     struct tgi_replica_stats stats;
     bool is_logged;
