@@ -14,7 +14,7 @@ SOVERSION := 0
 
 GRAPH_SRC := arena.c args.c block.c body.c cost.c cycle.c dtype.c error.c expr.c freeze.c gate.c graph.c infer.c \
              kernel_cache.c names.c op.c place.c race.c scalar.c sha256.c space.c task.c
-MEM_SRC := hostops.c order.c pool.c replica.c replica_block.c replica_copy.c replica_evict.c replica_piece.c store.c
+MEM_SRC := hostops.c order.c pool.c replica.c replica_block.c replica_copy.c replica_evict.c replica_piece.c staging.c store.c
 SCHED_SRC := alike.c backend.c bounds.c choice.c control.c cpu_module.c finite.c futex.c header_text.c history.c instance.c least_moved.c \
              machine.c offload.c offload_balance.c offload_collective.c offload_policy.c offload_run.c offload_stream.c \
              offload_submit.c parking.c placement.c plan.c policy.c policy_list.c policy_steal.c process.c ready.c \
@@ -44,7 +44,7 @@ TESTS := alloc block choice cli cpu_module dense deque diagnostic dot driver exa
          invalid json_tape kernels launch load load_memory machine npy parking path plan plan_corpus pool recording \
          recording_export results run schema \
          offload offload_balance offload_edges offload_faults offload_policy offload_refusals offload_runs offload_stream \
-         standin standin_builtins standin_libs store topology verify write_json
+         staging standin standin_builtins standin_libs store topology verify write_json
 TEST_SCRIPTS := cli devices device_graphs examples install readme record stack
 
 # What talks to the CUDA driver; needs no toolkit.

@@ -148,6 +148,15 @@ static void host_unregister(struct tgi_devices *ds, void *ptr)
     tgi_cuda_of(ds)->api->cuMemHostUnregister(ptr);
 }
 
+static bool is_pinned(struct tgi_devices *ds, const void *ptr)
+{
+    CUpointer_attribute attribute = CU_POINTER_ATTRIBUTE_MEMORY_TYPE;
+    unsigned type = 0; /* of memory that the driver does not know */
+    void *values[] = {&type};
+    return tgi_cuda_of(ds)->api->cuPointerGetAttributes(1, &attribute, values, (CUdeviceptr)(uintptr_t)ptr) == CUDA_SUCCESS &&
+           type == CU_MEMORYTYPE_HOST;
+}
+
 /* ---- Events -------------------------------------------------------------------------------*/
 
 /* An event is the driver's handle itself. */
@@ -410,6 +419,7 @@ static const struct tgi_device_ops ops = {
     .host_free = host_free,
     .host_register = host_register,
     .host_unregister = host_unregister,
+    .is_pinned = is_pinned,
     .event_create = event_create,
     .event_destroy = event_destroy,
     .record = record,

@@ -86,6 +86,9 @@ struct tgi_device_ops {
      * copies are then slower. */
     int (*host_register)(struct tgi_devices *ds, void *ptr, size_t bytes, struct tg_error *err);
     void (*host_unregister)(struct tgi_devices *ds, void *ptr);
+    /* Whether memory of the program's is such memory already, by whoever made it so.  NULL: that cannot be told, and is
+     * taken for granted. */
+    bool (*is_pinned)(struct tgi_devices *ds, const void *ptr);
 
     /* Events.  A timed one can be asked for times. */
     int (*event_create)(struct tgi_devices *ds, uint32_t device, bool is_timed, struct tgi_event **event_p,

@@ -174,6 +174,12 @@ int tgi_replicas_write_back(struct tgi_replicas *r, uint64_t word, struct tg_err
     return tgi_replica_for_pieces(r, word, host_piece, &f);
 }
 
+void tgi_replicas_stage(struct tgi_replicas *r, struct tgi_staging *staging, const uint8_t *is_pageable)
+{
+    r->staging = staging;
+    r->is_pageable = is_pageable;
+}
+
 void tgi_replicas_host_wrote(struct tgi_replicas *r, uint32_t tile)
 {
     uint32_t n, first = tgi_replica_pieces_of(r, tile, &n);

@@ -39,13 +39,20 @@ static void log_copy(struct tgi_replicas *r, const struct tgi_transfer *t, uint3
         r->copies[r->n_copies++] = (struct tgi_copy){t->bytes, r->owner, t->from_node, t->to_node, tile};
 }
 
+static bool is_staged(const struct tgi_replicas *r, const struct tgi_transfer *t, uint32_t tile)
+{
+    bool is_between = (t->from_node == TGI_HOST_NODE) != (t->to_node == TGI_HOST_NODE);
+    return r->staging && is_between && t->bytes >= TGI_STAGING_LEAST_BYTES &&
+           r->is_pageable[tgi_replica_buffer(r, tgi_space_buffer_of(r->space, tile))];
+}
+
 /* Enqueues a copy of (a part of) a tile from one place to another on `lane`, after `waits`. */
 static int transfer(struct tgi_replicas *r, uint32_t lane, const struct tgi_transfer *t, uint32_t tile,
                     struct tgi_waits *waits, struct tgi_stamp *stamp_p, struct tg_error *err)
 {
     int rc = tgi_order_wait_all(r->order, lane, waits->stamps, waits->n, err);
     if (rc == 0)
-        rc = r->devices->ops->copy(r->devices, lane, t, err);
+        rc = is_staged(r, t, tile) ? tgi_staging_copy(r->staging, lane, t, err) : r->devices->ops->copy(r->devices, lane, t, err);
     if (rc)
         return rc;
     *stamp_p = tgi_order_append(r->order, lane);

@@ -51,6 +51,8 @@ struct tgi_replicas {
     struct tgi_replica_piece *pieces;
     struct tgi_stamp *host_ready; /* by piece */
     struct tgi_replica_device *device;
+    struct tgi_staging *staging;  /* NULL: nothing is staged */
+    const uint8_t *is_pageable;   /* by buffer */
     uint32_t serial;
     uint32_t n_turns; /* of the lanes for copies */
     bool has_lent;

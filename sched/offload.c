@@ -521,6 +521,8 @@ int tgi_offload_open(struct tg_runtime *rt, const char *spec, uint64_t memory_by
         rc = backend->open(set, &o->devices, err);
     if (rc == 0)
         rc = tgi_order_create(o->devices, &o->order, err);
+    if (rc == 0)
+        rc = tgi_staging_create(o->devices, TG_NONE, &o->staging, err);
     return rc ? rc : make_pools(o, memory_bytes, err);
 }
 
@@ -564,6 +566,7 @@ bool tgi_offload_close(struct tg_runtime *rt)
         if (o->pools[i])
             tgi_pool_destroy(o->pools[i]);
     tgi_order_destroy(o->order);
+    tgi_staging_destroy(o->staging);
     if (o->devices)
         o->devices->ops->close(o->devices);
     tgi_history_close(o->history);

@@ -73,7 +73,8 @@ struct tgi_offload_run {
     struct tgi_choices *choices;
     struct tgi_offload_policy *policy; /* NULL: none was asked for */
     struct tgi_run_times times; /* when tasks were placed */
-    uint8_t *is_registered;    /* by buffer: the program's memory is pinned */
+    uint8_t *is_registered;    /* by buffer: the program's memory is pinned, by us */
+    uint8_t *is_pageable;      /* by buffer: it is not, by nobody; since the last start */
     struct tgi_replica_stats stats, stats_before; /* of the last run; when it began */
     struct tgi_offload_call begin, finish;
     uint32_t n_finishing;      /* lanes that have not come to the end */
@@ -130,6 +131,7 @@ struct tgi_offload {
     struct tg_runtime *runtime;
     struct tgi_devices *devices;
     struct tgi_history *history;
+    struct tgi_staging *staging; /* the submitter's */
     struct tgi_order *order;
     struct tgi_pool *pools[TGI_MAX_DEVICES];
     uint64_t limit_bytes[TGI_MAX_DEVICES]; /* of the pools */

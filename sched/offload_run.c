@@ -219,6 +219,9 @@ static int register_memory(struct tg_run *run, struct tg_error *err)
 {
     struct tgi_devices *ds = run->runtime->offload->devices;
     const struct tgi_space *space = run->graph->space;
+    const char *wish = getenv("TGRAPH_PINNING");
+    if (wish && strcmp(wish, "off") == 0)
+        return 0;
     int rc = ds->ops->attach(ds, err);
     if (rc)
         return rc;
@@ -257,7 +260,8 @@ int tgi_offload_run_resolve(struct tg_run *run, struct tg_error *err)
     if (!run->offload)
         return tgi_error_memory(err, "preparing a run");
     run->offload->is_registered = calloc((size_t)run->graph->space->n_buffers + 1, 1);
-    if (!run->offload->is_registered)
+    run->offload->is_pageable = calloc((size_t)run->graph->space->n_buffers + 1, 1);
+    if (!run->offload->is_registered || !run->offload->is_pageable)
         return tgi_error_memory(err, "preparing a run");
     return resolve_codes(run, err);
 }
@@ -325,6 +329,7 @@ void tgi_offload_run_release(struct tg_run *run)
     free(o->codes);
     free(o->texts);
     free(o->is_registered);
+    free(o->is_pageable);
     free(o->lent_tiles);
     free(o);
     run->offload = NULL;
@@ -372,11 +377,27 @@ static void find_written(struct tg_run *run)
     }
 }
 
+/* The program may have bound other memory since the last start. */
+static void find_pageable(struct tg_run *run)
+{
+    struct tgi_offload_run *r = run->offload;
+    struct tgi_offload *o = run->runtime->offload;
+    for (uint32_t i = 0; i < run->graph->space->n_buffers; i++) {
+        const struct tgi_buffer *b = &run->graph->space->buffers[i];
+        const char *memory = b->n_tiles ? run->store->tile[b->first_tile] : NULL;
+        bool is_ours = r->is_registered[i] && memory == b->host;
+        r->is_pageable[i] = run->store->is_bound[i] && memory && !is_ours && o->devices->ops->is_pinned &&
+                            !o->devices->ops->is_pinned(o->devices, memory);
+    }
+    tgi_replicas_stage(r->replicas, o->staging, r->is_pageable);
+}
+
 void tgi_offload_run_begin_now(struct tg_run *run)
 {
     struct tgi_offload_run *r = run->offload;
     struct tgi_offload *o = run->runtime->offload;
     find_written(run);
+    find_pageable(run);
     memset(r->n_device_tasks, 0, sizeof r->n_device_tasks);
     r->n_stolen = r->timing_ns = 0;
     r->run = run;
