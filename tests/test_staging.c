@@ -123,13 +123,15 @@ static void reset(void)
     lazy.base.n_lanes = TGI_LANES_EACH;
 }
 
-enum { MOST_BYTES = 42 << 20 };
+enum { MOST_BYTES = 22 << 20 };
 static unsigned char *host, *device;
 
 static void fill(unsigned char *memory, size_t bytes, unsigned seed)
 {
-    for (size_t i = 0; i < bytes; i++)
-        memory[i] = (unsigned char)((i * 2654435761u + seed) >> 13);
+    for (size_t i = 0; i < bytes; i += sizeof(uint64_t)) {
+        uint64_t word = (i + seed) * 0x9e3779b97f4a7c15u;
+        memcpy(memory + i, &word, bytes - i < sizeof word ? bytes - i : sizeof word);
+    }
 }
 
 static int copy(struct tgi_staging *s, bool is_in, size_t bytes)
@@ -139,7 +141,7 @@ static int copy(struct tgi_staging *s, bool is_in, size_t bytes)
     return tgi_staging_copy(s, is_in ? TGI_LANE_IN : TGI_LANE_OUT, &t, &err);
 }
 
-static const size_t sizes[] = {1, 4095, (4 << 20) - 1, 4 << 20, (4 << 20) + 1, 13 << 20, 42 << 20};
+static const size_t sizes[] = {1, 4095, (4 << 20) - 1, 4 << 20, (4 << 20) + 1, 13 << 20, 22 << 20};
 enum { N_SIZES = sizeof sizes / sizeof *sizes };
 
 static void what_is_read_may_change_at_once_and_arrives_as_it_was(void **state)
@@ -191,7 +193,7 @@ static void after_an_error_nothing_is_left_in_the_lane(void **state)
 {
     (void)state;
     for (uint32_t k = 0; k < 4; k++)
-        for (uint32_t nth = 1; nth <= 11; nth++) {
+        for (uint32_t nth = 1; nth <= 6; nth++) {
             struct tgi_staging *s;
             reset();
             *(k < 2 ? &lazy.fail_copy : &lazy.fail_record) = nth;
