@@ -3,12 +3,6 @@
 
 #include <stdlib.h>
 
-uint32_t tgi_replica_block_of(const struct tgi_replicas *r, const struct tgi_buffer *b, uint32_t tile)
-{
-    uint32_t buffer = tgi_replica_buffer(r, b);
-    return r->first_block[buffer] + (r->is_whole[buffer] ? 0 : tile - b->first_tile);
-}
-
 static char *host_address(const struct tgi_replicas *r, uint32_t tile) { return r->store->tile[tile]; }
 
 uint64_t tgi_replica_block_bytes(const struct tgi_replicas *r, const struct tgi_buffer *b)
@@ -16,11 +10,8 @@ uint64_t tgi_replica_block_bytes(const struct tgi_replicas *r, const struct tgi_
     return r->is_whole[tgi_replica_buffer(r, b)] ? b->tile_bytes * b->n_present : b->tile_bytes;
 }
 
-/* Offset of a tile in its block: as on the host, where present tiles follow each other. */
-static uint64_t tile_offset(const struct tgi_replicas *r, const struct tgi_buffer *b, uint32_t tile)
+uint64_t tgi_replica_tile_offset(const struct tgi_replicas *r, const struct tgi_buffer *b, uint32_t tile)
 {
-    if (!r->is_whole[tgi_replica_buffer(r, b)])
-        return 0;
     uint32_t first = b->first_tile;
     while (!r->store->tile[first])
         first++;
@@ -92,13 +83,6 @@ const struct tgi_buffer *tgi_replica_of_block(const struct tgi_replicas *r, uint
     return b;
 }
 
-uint64_t tgi_replica_address(const struct tgi_replicas *r, const struct tgi_buffer *b, uint32_t tile, uint32_t node)
-{
-    if (node == TGI_HOST_NODE)
-        return (uint64_t)(uintptr_t)host_address(r, tile);
-    return r->device[node - 1].blocks[tgi_replica_block_of(r, b, tile)].address + tile_offset(r, b, tile);
-}
-
 bool tgi_replica_fence_make(struct tgi_replicas *r, struct tgi_replica_device *d, struct tgi_replica_block *b)
 {
     uint32_t n = 0;
@@ -136,16 +120,4 @@ void tgi_replica_fence_add(const struct tgi_replicas *r, struct tgi_replica_bloc
     }
     if (is_over)
         tgi_replica_fence_drop(b);
-}
-
-uint32_t tgi_replica_operand_block(const struct tgi_replicas *r, const struct tgi_operand *o, const struct tgi_buffer **b_p)
-{
-    uint32_t tile = tgi_word_tile(o->word);
-    *b_p = tgi_space_buffer_of(r->space, tile);
-    return tgi_replica_block_of(r, *b_p, tile);
-}
-
-bool tgi_replica_needs_block(const struct tgi_operand *o)
-{
-    return o->node != TGI_HOST_NODE && o->access != TG_SCALAR && o->word != TGI_WORD_NULL;
 }

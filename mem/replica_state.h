@@ -105,15 +105,37 @@ int tgi_replica_for_tile(struct tgi_replicas *r, const struct tgi_buffer *b, uin
 int tgi_replica_for_pieces(struct tgi_replicas *r, uint64_t word, tgi_replica_piece_fn fn, void *user);
 
 /* replica_block.c */
-uint32_t tgi_replica_block_of(const struct tgi_replicas *r, const struct tgi_buffer *b, uint32_t tile);
 uint64_t tgi_replica_block_bytes(const struct tgi_replicas *r, const struct tgi_buffer *b);
 /* The buffer a block belongs to, and which of its tiles are in it. */
 const struct tgi_buffer *tgi_replica_of_block(const struct tgi_replicas *r, uint32_t block, uint32_t *first_p,
                                               uint32_t *n_p);
-uint64_t tgi_replica_address(const struct tgi_replicas *r, const struct tgi_buffer *b, uint32_t tile, uint32_t node);
+/* Offset of a tile in the block of a whole buffer: as on the host, where present tiles follow each other. */
+uint64_t tgi_replica_tile_offset(const struct tgi_replicas *r, const struct tgi_buffer *b, uint32_t tile);
+/* The block of a tile, and the tile's address on a node; every task asks for each of its tiles. */
+static inline uint32_t tgi_replica_block_of(const struct tgi_replicas *r, const struct tgi_buffer *b, uint32_t tile)
+{
+    uint32_t buffer = tgi_replica_buffer(r, b);
+    return r->first_block[buffer] + (r->is_whole[buffer] ? 0 : tile - b->first_tile);
+}
+static inline uint64_t tgi_replica_address(const struct tgi_replicas *r, const struct tgi_buffer *b, uint32_t tile, uint32_t node)
+{
+    if (node == TGI_HOST_NODE)
+        return (uint64_t)(uintptr_t)r->store->tile[tile];
+    uint64_t block = r->device[node - 1].blocks[tgi_replica_block_of(r, b, tile)].address;
+    return r->is_whole[tgi_replica_buffer(r, b)] ? block + tgi_replica_tile_offset(r, b, tile) : block;
+}
 /* Whether an operand takes memory of a device, and which block it is of. */
-bool tgi_replica_needs_block(const struct tgi_operand *o);
-uint32_t tgi_replica_operand_block(const struct tgi_replicas *r, const struct tgi_operand *o, const struct tgi_buffer **b_p);
+static inline bool tgi_replica_needs_block(const struct tgi_operand *o)
+{
+    return o->node != TGI_HOST_NODE && o->access != TG_SCALAR && o->word != TGI_WORD_NULL;
+}
+static inline uint32_t tgi_replica_operand_block(const struct tgi_replicas *r, const struct tgi_operand *o,
+                                                 const struct tgi_buffer **b_p)
+{
+    uint32_t tile = tgi_word_tile(o->word);
+    *b_p = tgi_space_buffer_of(r->space, tile);
+    return tgi_replica_block_of(r, *b_p, tile);
+}
 /* The list by use: a block that has got memory, loses it, is used. */
 void tgi_replica_list(struct tgi_replica_device *d, uint32_t i);
 void tgi_replica_unlist(struct tgi_replica_device *d, uint32_t i);
