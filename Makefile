@@ -14,14 +14,15 @@ SOVERSION := 0
 
 GRAPH_SRC := arena.c args.c block.c body.c cost.c cycle.c dtype.c error.c expr.c freeze.c gate.c graph.c infer.c \
              kernel_cache.c names.c op.c place.c race.c scalar.c sha256.c space.c task.c
-MEM_SRC := hostops.c order.c pool.c replica.c store.c
-SCHED_SRC := backend.c bounds.c calibrate.c calibrate_builtins.c calibrate_devices.c calibrate_kernels.c \
-             calibrate_memory.c control.c cpu_module.c finite.c futex.c header_text.c instance.c least_moved.c \
-             machine.c offload.c offload_balance.c offload_collective.c offload_run.c offload_stream.c \
-             offload_submit.c parking.c placement.c plan.c policy.c policy_list.c policy_steal.c process.c \
-             ready.c record.c resident_check.c resident_dynamic.c resident_place.c resident_plan.c resolve.c \
-             run.c runtime.c sample.c seat.c serial.c share.c simulate.c spawn.c task.c timing.c topology.c \
-             urgency.c virtual_memory.c watchdog.c worker.c workload.c
+MEM_SRC := hostops.c order.c pool.c replica.c replica_block.c replica_copy.c replica_evict.c replica_piece.c \
+           staging.c store.c
+SCHED_SRC := alike.c backend.c bounds.c calibrate.c calibrate_builtins.c calibrate_devices.c calibrate_kernels.c \
+             calibrate_memory.c choice.c control.c cpu_module.c finite.c futex.c header_text.c history.c \
+             instance.c least_moved.c machine.c offload.c offload_balance.c offload_collective.c offload_policy.c \
+             offload_run.c offload_stream.c offload_submit.c parking.c placement.c plan.c policy.c policy_list.c \
+             policy_steal.c process.c ready.c record.c resident_check.c resident_dynamic.c resident_place.c \
+             resident_plan.c resolve.c run.c runtime.c sample.c seat.c serial.c share.c simulate.c spawn.c task.c \
+             timing.c topology.c urgency.c virtual_memory.c watchdog.c worker.c workload.c
 KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c fatbin.c fft.c fill.c gemm.c \
                hash.c histogram.c is_above.c launch.c layer.c matvec.c reduce.c scan.c spin.c stencil.c syrk.c \
                transpose.c trsm.c
@@ -43,12 +44,12 @@ CLI_SRC := bench.c cache.c calibrate.c check.c completion.c crash.c device_choic
            init.c interrupt.c load.c machine_choice.c main.c message.c options.c plan.c progress.c recording.c \
            report.c results.c run.c schema.c simulate.c table.c why.c
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
-TESTS := alloc block calibrate cli cpu_module dense deque diagnostic dot driver examples expr fmt gen graph \
-         hostops import infer invalid json_tape kernels launch load load_memory machine npy page parking path \
-         plan plan_corpus recording recording_export resident resident_dynamic results run run_children \
-         run_failures run_record sample schema seat offload offload_balance offload_edges offload_faults \
-         offload_refusals offload_runs offload_stream standin standin_builtins standin_libs store timing topology \
-         verify write_json
+TESTS := alloc block calibrate choice cli cpu_module dense deque diagnostic dot driver examples expr fmt gen \
+         graph history hostops import infer invalid json_tape kernels launch load load_memory machine npy \
+         offload_policy page parking path plan plan_corpus pool recording recording_export resident \
+         resident_dynamic results run run_children run_failures run_record sample schema seat offload \
+         offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream staging \
+         standin standin_builtins standin_libs store timing topology verify write_json
 TEST_SCRIPTS := cli devices device_graphs examples fences install readme record stack
 
 # What talks to the CUDA driver; needs no toolkit.
@@ -304,7 +305,7 @@ $(B)/tests/standin-kernels.txt: $(B)/tests/write_kernels $(STANDIN)
 CXX ?= g++
 CLANG ?= clang
 BENCH_TGRAPH := overhead resident taskbench cholesky load plan record streams copies pool start cuda_cholesky \
-                cuda_tiles
+                cuda_tiles wakeups
 BENCH_COMMON := $(addprefix $(B)/bench/,shape.o pattern.o tiles.o sample.o metg.o)
 
 $(BENCH_TGRAPH:%=$(B)/bench/%): $(B)/bench/%: $(B)/bench/%.o $(BENCH_COMMON) $(STATIC)

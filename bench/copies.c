@@ -12,12 +12,14 @@ static const double total_bytes = (double)N_TILES * TILE_BYTES;
 
 /* ---- By hand ------------------------------------------------------------------------------*/
 
-static void *pinned;
+static void *pinned, *pageable;
+static void *memory; /* which of the two is measured */
 
 /* Median nanoseconds of copying everything, a tile at a time, to the device, to the host, or both at once (then half of
- * it each way). */
-static double bare(const struct bench_options *o, bool is_in, bool is_out)
+ * it each way).  has_events: with an event behind each copy, as whoever waits for single copies must have. */
+static double bare(const struct bench_options *o, bool is_in, bool is_out, bool has_events)
 {
+    CUevent event;
     CUdeviceptr device;
     CUstream streams[2];
     struct bench_sample sample = {{0}, 0};
@@ -26,14 +28,17 @@ static double bare(const struct bench_options *o, bool is_in, bool is_out)
     DO(cuMemAlloc, (&device, (size_t)total_bytes));
     for (int i = 0; i < 2; i++)
         DO(cuStreamCreate, (&streams[i], CU_STREAM_NON_BLOCKING));
+    DO(cuEventCreate, (&event, CU_EVENT_DISABLE_TIMING));
     for (uint32_t i = 0; i <= o->n_runs; i++) {
         uint64_t begin = bench_now_ns();
         for (size_t t = 0; t < n; t++) {
             size_t in = t * TILE_BYTES, out = offset + in;
             if (is_in)
-                DO(cuMemcpyHtoDAsync, (device + in, (char *)pinned + in, TILE_BYTES, streams[0]));
+                DO(cuMemcpyHtoDAsync, (device + in, (char *)memory + in, TILE_BYTES, streams[0]));
             if (is_out)
-                DO(cuMemcpyDtoHAsync, ((char *)pinned + out, device + out, TILE_BYTES, streams[1]));
+                DO(cuMemcpyDtoHAsync, ((char *)memory + out, device + out, TILE_BYTES, streams[1]));
+            if (has_events)
+                DO(cuEventRecord, (event, streams[is_in ? 0 : 1]));
         }
         for (int k = 0; k < 2; k++)
             DO(cuStreamSynchronize, (streams[k]));
@@ -42,13 +47,15 @@ static double bare(const struct bench_options *o, bool is_in, bool is_out)
     }
     for (int i = 0; i < 2; i++)
         api->cuStreamDestroy(streams[i]);
+    api->cuEventDestroy(event);
     api->cuMemFree(device);
     bare_close(0);
     return (double)bench_sample_median(&sample);
 }
 
-/* The same from one device to another. */
-static double bare_peer(const struct bench_options *o)
+/* The same from one device to another, by a stream of the one that writes or of the one that reads. */
+enum side { WRITER, READER };
+static double bare_peer(const struct bench_options *o, enum side side)
 {
     CUcontext ctx[2];
     CUdeviceptr memory[2];
@@ -59,6 +66,9 @@ static double bare_peer(const struct bench_options *o)
         DO(cuMemAlloc, (&memory[i], (size_t)total_bytes));
     }
     api->cuCtxEnablePeerAccess(ctx[1], 0); /* may be on already */
+    DO(cuCtxSetCurrent, (ctx[1]));
+    api->cuCtxEnablePeerAccess(ctx[0], 0);
+    DO(cuCtxSetCurrent, (ctx[side == READER]));
     DO(cuStreamCreate, (&stream, CU_STREAM_NON_BLOCKING));
     for (uint32_t i = 0; i <= o->n_runs; i++) {
         uint64_t begin = bench_now_ns();
@@ -123,7 +133,7 @@ static struct tg_graph *build(enum what what, double spin_us, bool is_bound)
     struct tg_graph *graph;
     tg_kernel_id kernel;
     must(tg_graph_create("copies", &graph, &err));
-    tg_buffer_id x = add_buffer(graph, what == SCALE ? TG_F32 : TG_U8, is_bound ? pinned : NULL);
+    tg_buffer_id x = add_buffer(graph, what == SCALE ? TG_F32 : TG_U8, is_bound ? memory : NULL);
     tg_buffer_id y = what == PEER ? add_buffer(graph, TG_U8, NULL) : TG_NONE;
     add_kernel(graph, what == SCALE ? "scale" : "spin", &kernel);
     for (uint32_t t = 0; t < N_TILES; t++) {
@@ -181,31 +191,52 @@ static void report(const char *what, double bytes, double bare_ns, double tgraph
     bench_report(what, "tgraph", 1, "share of bare", bare_ns / tgraph_ns);
 }
 
+/* Memory that nobody pins: the driver's own way beside staging. */
+static void measure_pageable(const struct bench_options *o)
+{
+    memory = pageable;
+    setenv("TGRAPH_PINNING", "off", 1);
+    report("copy to device, pageable", total_bytes, bare(o, true, false, false), tgraph(o, SPIN, 0, true));
+    report("copy to host, pageable", total_bytes, bare(o, false, true, false), tgraph(o, TO_HOST, 0, true));
+    unsetenv("TGRAPH_PINNING");
+    memory = pinned;
+}
+
 int main(int argc, char **argv)
 {
     struct bench_options o = bench_parse(argc, argv);
     bare_open(0);
     DO(cuMemHostAlloc, (&pinned, (size_t)total_bytes, CU_MEMHOSTALLOC_PORTABLE));
+    pageable = malloc((size_t)total_bytes);
+    if (!pageable)
+        bench_die("no memory");
     memset(pinned, 0, (size_t)total_bytes);
-    double in_ns = bare(&o, true, false), out_ns = bare(&o, false, true), both_ns = bare(&o, true, true);
+    memset(pageable, 0, (size_t)total_bytes);
+    memory = pinned;
+    double in_ns = bare(&o, true, false, false), out_ns = bare(&o, false, true, false), both_ns = bare(&o, true, true, false);
     /* Kernels that spin in every lane for as long as it takes to copy a tile for each. */
     double spin_us = N_LANES * in_ns / N_TILES / 1e3;
     /* A fill of a bound tile moves it to the host and nothing to the device; spinning moves it to the device alone. */
     report("copy to device", total_bytes, in_ns, tgraph(&o, SPIN, 0, true));
+    bench_report("copy to device", "by hand, an event behind each", 1, "GB/s", total_bytes / bare(&o, true, false, true));
     report("copy to host", total_bytes, out_ns, tgraph(&o, TO_HOST, 0, true));
     report("copy both ways", 2 * total_bytes, 2 * both_ns, tgraph(&o, SCALE, 0, true));
+    measure_pageable(&o);
     int n_devices;
     bare_open(0);
     DO(cuDeviceGetCount, (&n_devices));
     bare_close(0);
-    if (n_devices > 1)
-        report("copy to another device", total_bytes, bare_peer(&o), tgraph(&o, PEER, 0, false));
+    if (n_devices > 1) {
+        report("copy to another device", total_bytes, bare_peer(&o, WRITER), tgraph(&o, PEER, 0, false));
+        bench_report("copy to another device", "by hand, the reader's stream", 1, "GB/s", total_bytes / bare_peer(&o, READER));
+    }
     double compute_ns = tgraph(&o, SPIN, spin_us, false), all_ns = tgraph(&o, SPIN, spin_us, true);
     bench_report("copy and compute", "tgraph", 1, "ms of kernels alone", compute_ns / 1e6);
     bench_report("copy and compute", "tgraph", 1, "ms of copies alone", in_ns / 1e6);
     bench_report("copy and compute", "tgraph", 1, "times the longer", all_ns / (compute_ns > in_ns ? compute_ns : in_ns));
     bare_open(0);
     api->cuMemFreeHost(pinned);
+    free(pageable);
     bare_close(0);
     return 0;
 }

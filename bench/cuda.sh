@@ -13,6 +13,7 @@ echo "# gpu $(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2
 one() { timeout 200 "$@" || echo "failed: $*" >&2; }
 for _ in $(seq "$rounds"); do
     one "$bin/streams" --runs 7
+    one "$bin/wakeups" --runs 7
     one "$bin/pool"
     one "$bin/copies" --runs 7
 done

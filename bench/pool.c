@@ -1,5 +1,5 @@
 /* Allocation and release from a pool of device memory, beside the driver's own stream-ordered pair if there is a GPU.
- * The mix: 64 blocks live at any time, sizes from 4 KiB to 16 MiB. */
+ * 64 blocks are live at any time.  mixed: 13 sizes from 4 KiB to 16 MiB; any size: all different, to 16 MiB. */
 #include "bench/cuda_bare.h"
 
 #include <stdlib.h>
@@ -14,7 +14,14 @@ static uint64_t next_random(uint64_t *state)
     return *state >> 33;
 }
 
-static uint64_t random_size(uint64_t *state) { return (uint64_t)4096 << next_random(state) % 13; }
+enum mix { ONE_SIZE, MIXED, ANY_SIZE };
+
+static uint64_t size_of(enum mix mix, uint64_t *state)
+{
+    if (mix == ONE_SIZE)
+        return 1 << 20;
+    return mix == MIXED ? (uint64_t)4096 << next_random(state) % 13 : next_random(state) % (16 << 20);
+}
 
 static int reserve(void *user, uint64_t bytes, uint64_t *address_p, struct tg_error *e)
 {
@@ -27,7 +34,7 @@ static int reserve(void *user, uint64_t bytes, uint64_t *address_p, struct tg_er
 
 static void unreserve(void *user, uint64_t address, uint64_t bytes) { (void)user, (void)address, (void)bytes; }
 
-static double measure_pool(bool is_mixed)
+static double measure_pool(enum mix mix)
 {
     uint64_t next = (uint64_t)1 << 30, live[N_LIVE] = {0}, state = 1, begin;
     const struct tgi_pool_source source = {reserve, unreserve, &next};
@@ -35,12 +42,12 @@ static double measure_pool(bool is_mixed)
     struct tgi_pool *pool;
     must(tgi_pool_create(&source, &options, &pool, &err));
     for (uint32_t i = 0; i < N_LIVE; i++)
-        must(tgi_pool_alloc(pool, is_mixed ? random_size(&state) : 1 << 20, &live[i], &err));
+        must(tgi_pool_alloc(pool, size_of(mix, &state), &live[i], &err));
     begin = bench_now_ns();
     for (uint32_t i = 0; i < N_OPS; i++) {
-        uint32_t k = is_mixed ? (uint32_t)next_random(&state) % N_LIVE : i % N_LIVE;
+        uint32_t k = mix == ONE_SIZE ? i % N_LIVE : (uint32_t)next_random(&state) % N_LIVE;
         tgi_pool_free(pool, live[k]);
-        must(tgi_pool_alloc(pool, is_mixed ? random_size(&state) : 1 << 20, &live[k], &err));
+        must(tgi_pool_alloc(pool, size_of(mix, &state), &live[k], &err));
     }
     uint64_t ns = bench_now_ns() - begin;
     for (uint32_t i = 0; i < N_LIVE; i++)
@@ -72,8 +79,9 @@ static void measure_driver(void)
 int main(int argc, char **argv)
 {
     (void)bench_parse(argc, argv);
-    bench_report("pool 1 MiB", "tgraph", 1, "ns/pair", measure_pool(false));
-    bench_report("pool mixed", "tgraph", 1, "ns/pair", measure_pool(true));
+    bench_report("pool 1 MiB", "tgraph", 1, "ns/pair", measure_pool(ONE_SIZE));
+    bench_report("pool mixed", "tgraph", 1, "ns/pair", measure_pool(MIXED));
+    bench_report("pool any size", "tgraph", 1, "ns/pair", measure_pool(ANY_SIZE));
     measure_driver();
     return 0;
 }

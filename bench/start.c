@@ -4,6 +4,10 @@
  * The first of the two figures is with an empty cache of kernels, if TGRAPH_CACHE_DIR names an empty folder. */
 #include "bench/cuda_bare.h"
 
+#include <stdio.h>
+
+#include "sched/record.h"
+
 static void report_stage(const char *stage, uint64_t *since)
 {
     uint64_t now = bench_now_ns();
@@ -18,6 +22,7 @@ static double first_run_ms(const char *path)
     struct tg_runtime *runtime;
     struct tg_graph *graph;
     struct tg_run *run;
+    char opening[512];
     uint64_t begin = bench_now_ns(), since = begin;
     load.n_cuda = 1;
     must(tg_graph_load(path, &load, &graph, &err));
@@ -26,6 +31,8 @@ static double first_run_ms(const char *path)
     report_stage("ms to load and freeze", &since);
     must(tg_runtime_create(&options, &runtime, &err));
     report_stage("ms to open devices", &since);
+    tgi_runtime_opening(runtime, opening, sizeof(opening));
+    fprintf(stderr, "start: %s\n", opening);
     must(tg_run_create(runtime, graph, NULL, &run, &err));
     report_stage("ms to create the run", &since);
     must(tg_run_execute(run, &err));

@@ -41,6 +41,22 @@ struct tgi_cuda_helper_names tgi_cuda_blas_helpers(uint32_t call)
     return none;
 }
 
+/* Which arguments are sizes, by call: bit i for argument i. */
+static const uint8_t sizes_of[N_WHAT] = {
+    [GEMM_NN] = 1 << 0 | 1 << 4 | 1 << 5, [GEMM_NT] = 1 << 0 | 1 << 4 | 1 << 5, [GEMM_TN] = 1 << 0 | 1 << 4 | 1 << 5,
+    [SYRK_LOWER] = 1 << 0 | 1 << 3,       [TRSM_RLT] = 1 << 0 | 1 << 3,         [TRSM_RUN] = 1 << 0 | 1 << 3,
+    [TRSM_LLN] = 1 << 0 | 1 << 3,         [POTRF_LOWER] = 1 << 0};
+
+bool tgi_cuda_blas_can(uint32_t call, void *const *args)
+{
+    for (uint32_t i = 0; i < 8; i++) {
+        int64_t size = sizes_of[what_of(call)] >> i & 1 ? *(const int64_t *)args[i] : 1;
+        if (size < 1 || size > INT32_MAX)
+            return false;
+    }
+    return true;
+}
+
 /* Below this the libraries' launches cost more than their better kernels save. */
 bool tgi_cuda_blas_is_better(uint32_t call, void *const *args)
 {

@@ -15,7 +15,9 @@ uint32_t tgi_cuda_blas_find(const char *builtin, enum tg_dtype type);
 /* Loads the library the call needs and makes handles and workspaces for the compute lanes of all devices.
  * TG_E_NO_LIBRARY: not installed, or too old, and why. */
 int tgi_cuda_blas_load(struct tgi_cuda *cuda, uint32_t call, struct tg_error *err);
-/* Whether the library is the better way for tiles of this size. */
+/* Whether the library takes tiles of this size: its integers have 32 bits, and it refuses empty ones. */
+bool tgi_cuda_blas_can(uint32_t call, void *const *args);
+/* Whether the library is likely to be the better way for tiles of this size. */
 bool tgi_cuda_blas_is_better(uint32_t call, void *const *args);
 /* Kernels of ours that calls are put together with, by their names in the module of built-in kernels for this type of
  * elements; NULL: the call does not need it. */

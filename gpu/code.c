@@ -19,7 +19,6 @@
 #include "kernels/fault.h"
 #include "kernels/launch.h"
 
-enum { OWN = 0, LIBRARY = 1 }; /* struct tgi_shape's alternative */
 enum { DEFAULT_SHARED = 48 << 10, MAX_IMAGE = 256 << 20 };
 
 struct tgi_cuda_code_table {
@@ -27,19 +26,26 @@ struct tgi_cuda_code_table {
     struct tgi_cuda_code_stats stats;
 };
 
-struct tgi_code {
-    const char *name; /* the kernel's, of the graph */
-    const struct tgi_op *op;
-    uint32_t blas;    /* the library call; TG_NONE: none */
-    struct tgi_launcher *launcher; /* of a built-in kernel; NULL: a user's */
+/* One way to execute the operation: a library's call, a built-in kernel, a user's. */
+struct way {
     const struct tgi_variant *variant;
+    char *text;                    /* for people */
+    uint32_t blas;                 /* the library's call; TG_NONE: none */
+    struct tgi_launcher *launcher; /* of a built-in kernel; NULL: another's */
     struct tgi_cuda_image *image;  /* of a user's */
-    uint64_t ints;                 /* bit i: parameter i is an integer, which expressions may name */
     int occupancy_block, occupancy_grid;
     struct {
         CUfunction f;
         struct tgi_cuda_helpers helpers; /* of the library's call */
     } on[TGI_MAX_DEVICES];
+};
+
+struct tgi_code {
+    const char *name; /* the kernel's, of the graph */
+    const struct tgi_op *op;
+    uint64_t ints;    /* bit i: parameter i is an integer, which expressions may name */
+    uint32_t n_ways;
+    struct way ways[TGI_MAX_WAYS]; /* as the graph names them; a library's call stands after the built-in kernel it is for */
 };
 
 /* ---- The table ----------------------------------------------------------------------------*/
@@ -73,10 +79,10 @@ void tgi_cuda_code_stats(const struct tgi_cuda *cuda, struct tgi_cuda_code_stats
 
 /* ---- Built-in kernels ---------------------------------------------------------------------*/
 
-static int find_function(struct tgi_cuda *cuda, CUmodule module, const char *symbol, uint32_t device, struct tgi_code *code,
-                         struct tg_error *err)
+static int find_function(struct tgi_cuda *cuda, CUmodule module, const char *symbol, uint32_t device,
+                         const struct tgi_code *code, struct way *way, struct tg_error *err)
 {
-    CUresult answer = cuda->api->cuModuleGetFunction(&code->on[device].f, module, symbol);
+    CUresult answer = cuda->api->cuModuleGetFunction(&way->on[device].f, module, symbol);
     if (answer == CUDA_ERROR_NOT_FOUND)
         return tgi_error(err, TG_E_UNKNOWN_KERNEL, "kernel \"%s\": its module has no kernel \"%s\"", code->name, symbol);
     return tgi_cuda_done(cuda, answer, "cuModuleGetFunction", err, "finding \"%s\" of kernel \"%s\" on cuda:%u", symbol,
@@ -84,7 +90,8 @@ static int find_function(struct tgi_cuda *cuda, CUmodule module, const char *sym
 }
 
 /* More dynamic shared memory than every device gives by itself has to be asked for. */
-static int allow_shared(struct tgi_cuda *cuda, uint32_t device, struct tgi_code *code, uint32_t bytes, struct tg_error *err)
+static int allow_shared(struct tgi_cuda *cuda, uint32_t device, const struct tgi_code *code, const struct way *way, uint32_t bytes,
+                        struct tg_error *err)
 {
     int limit = cuda->device[device].info->shared_per_block_optin;
     if (bytes <= DEFAULT_SHARED)
@@ -92,7 +99,7 @@ static int allow_shared(struct tgi_cuda *cuda, uint32_t device, struct tgi_code 
     if (bytes > (uint32_t)limit)
         return tgi_error(err, TG_E_UNSUPPORTED, "kernel \"%s\" needs %u bytes of shared memory, cuda:%u has %d for a block",
                          code->name, bytes, cuda->base.ordinal[device], limit);
-    return TGI_CUDA_DO(cuda, err, cuFuncSetAttribute, (code->on[device].f, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, (int)bytes),
+    return TGI_CUDA_DO(cuda, err, cuFuncSetAttribute, (way->on[device].f, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, (int)bytes),
                        "asking cuda:%u for %u bytes of shared memory for kernel \"%s\"", cuda->base.ordinal[device], bytes,
                        code->name);
 }
@@ -112,36 +119,52 @@ static int find_helper(struct tgi_cuda *cuda, CUmodule module, const char *name,
                 : 0;
 }
 
-/* A library that is not installed is no loss: our own kernels are there. */
-static int resolve_library(struct tgi_cuda *cuda, struct tgi_code *code, const struct tgi_builtin *builtin, enum tg_dtype type,
-                           struct tg_error *err)
+static int find_helpers(struct tgi_cuda *cuda, struct way *way, struct tg_error *err)
 {
+    struct tgi_cuda_helper_names names = tgi_cuda_blas_helpers(way->blas);
     CUmodule module;
     int rc = 0;
-    code->blas = tgi_cuda_blas_find(builtin->name, type);
-    if (code->blas != TG_NONE && tgi_cuda_blas_load(cuda, code->blas, NULL))
-        code->blas = TG_NONE;
-    if (code->blas == TG_NONE)
-        return 0;
-    struct tgi_cuda_helper_names names = tgi_cuda_blas_helpers(code->blas);
     for (uint32_t d = 0; rc == 0 && d < cuda->base.n_devices; d++) {
         rc = tgi_cuda_modules_builtin(cuda, cuda->code->modules, d, &module, err);
         if (rc == 0)
-            rc = find_helper(cuda, module, names.report, d, &code->on[d].helpers.report, err);
+            rc = find_helper(cuda, module, names.report, d, &way->on[d].helpers.report, err);
         if (rc == 0)
-            rc = find_helper(cuda, module, names.transpose, d, &code->on[d].helpers.transpose, err);
+            rc = find_helper(cuda, module, names.transpose, d, &way->on[d].helpers.transpose, err);
         if (rc == 0)
-            rc = find_helper(cuda, module, names.invert, d, &code->on[d].helpers.invert, err);
+            rc = find_helper(cuda, module, names.invert, d, &way->on[d].helpers.invert, err);
     }
     return rc;
 }
 
-static int resolve_builtin(struct tgi_cuda *cuda, struct tgi_code *code, const struct tgi_builtin *builtin, int type,
+static struct way *way_new(struct tgi_code *code, const struct tgi_variant *variant)
+{
+    struct way *way = &code->ways[code->n_ways++];
+    way->variant = variant;
+    way->blas = TG_NONE;
+    return way;
+}
+
+/* The library's call for a built-in kernel is a way of its own.  A library that is not installed is no loss: our own
+ * kernels are there. */
+static int resolve_library(struct tgi_cuda *cuda, struct tgi_code *code, const struct tgi_variant *variant, enum tg_dtype type,
                            struct tg_error *err)
 {
+    uint32_t call = tgi_cuda_blas_find(variant->builtin->name, type);
+    if (call == TG_NONE || code->n_ways == TGI_MAX_WAYS || tgi_cuda_blas_load(cuda, call, NULL))
+        return 0;
+    struct way *way = way_new(code, variant);
+    way->blas = call;
+    return find_helpers(cuda, way, err);
+}
+
+static int resolve_builtin(struct tgi_cuda *cuda, struct tgi_code *code, const struct tgi_variant *variant, int type,
+                           struct tg_error *err)
+{
+    const struct tgi_builtin *builtin = variant->builtin;
+    struct way *way = way_new(code, variant);
     CUmodule module;
     enum tg_dtype t = type >= 0 ? (enum tg_dtype)type : TG_F32;
-    int rc = tgi_launcher_create(builtin, t, &code->launcher);
+    int rc = tgi_launcher_create(builtin, t, &way->launcher);
     if (rc)
         return rc == TG_E_NO_MEMORY ? tgi_error_memory(err, "finding a kernel")
                                     : tgi_error(err, rc, "kernel \"%s\" has no variant for GPUs", code->name);
@@ -150,12 +173,12 @@ static int resolve_builtin(struct tgi_cuda *cuda, struct tgi_code *code, const s
         if (rc == 0)
             rc = tgi_cuda_enter(cuda, d, err);
         if (rc == 0)
-            rc = find_function(cuda, module, tgi_launcher_symbol(code->launcher), d, code, err);
+            rc = find_function(cuda, module, tgi_launcher_symbol(way->launcher), d, code, way, err);
         if (rc == 0)
-            rc = allow_shared(cuda, d, code, builtin->cuda->max_shared_bytes, err);
+            rc = allow_shared(cuda, d, code, way, builtin->cuda->max_shared_bytes, err);
     }
     if (rc == 0 && use_libraries())
-        rc = resolve_library(cuda, code, builtin, t, err);
+        rc = resolve_library(cuda, code, variant, t, err);
     return rc;
 }
 
@@ -207,11 +230,11 @@ static int read_image(const char *kernel, const char *folder, const char *path, 
     return 0;
 }
 
-static int compile(struct tgi_cuda *cuda, struct tgi_code *code, uint32_t device, unsigned char **bytes_p, size_t *n_p,
+static int compile(struct tgi_cuda *cuda, const struct tgi_code *code, const struct way *way, uint32_t device, unsigned char **bytes_p, size_t *n_p,
                    char **symbol_p, struct tg_error *err)
 {
     const struct tgi_cuda_device_info *info = cuda->device[device].info;
-    const struct tgi_variant *v = code->variant;
+    const struct tgi_variant *v = way->variant;
     struct tgi_nvrtc_source source = {code->name, v->text, v->options, v->entry ? v->entry : code->name,
                                       info->cc_major, info->cc_minor, cuda->api->version};
     bool is_cached = false;
@@ -250,36 +273,37 @@ static int check_signature(struct tgi_cuda *cuda, const struct tgi_code *code, C
     return tgi_cuda_done(cuda, answer, "cuFuncGetParamInfo", err, "asking for argument %u of kernel \"%s\"", n, code->name);
 }
 
-static int load_user(struct tgi_cuda *cuda, struct tgi_code *code, const unsigned char *bytes, size_t n, const char *symbol,
-                     struct tg_error *err)
+static int load_user(struct tgi_cuda *cuda, const struct tgi_code *code, struct way *way, const unsigned char *bytes, size_t n,
+                     const char *symbol, struct tg_error *err)
 {
     struct tgi_cuda_modules *modules = cuda->code->modules;
     CUmodule module;
-    int rc = tgi_cuda_image_retain(modules, bytes, n, &code->image, err);
+    int rc = tgi_cuda_image_retain(modules, bytes, n, &way->image, err);
     for (uint32_t d = 0; rc == 0 && d < cuda->base.n_devices; d++) {
-        rc = tgi_cuda_image_load(cuda, modules, code->image, d, code->name, &module, err);
+        rc = tgi_cuda_image_load(cuda, modules, way->image, d, code->name, &module, err);
         if (rc == 0)
-            rc = find_function(cuda, module, symbol, d, code, err);
+            rc = find_function(cuda, module, symbol, d, code, way, err);
     }
     if (rc == 0)
-        rc = check_signature(cuda, code, code->on[0].f, err);
+        rc = check_signature(cuda, code, way->on[0].f, err);
     if (rc == 0)
         rc = TGI_CUDA_DO(cuda, err, cuOccupancyMaxPotentialBlockSize,
-                         (&code->occupancy_grid, &code->occupancy_block, code->on[0].f, NULL, 0, 0),
+                         (&way->occupancy_grid, &way->occupancy_block, way->on[0].f, NULL, 0, 0),
                          "choosing a block size for kernel \"%s\"", code->name);
     return rc;
 }
 
 /* All devices of a run have one architecture as a rule; where they differ the first one's code must do. */
-static int resolve_user(struct tgi_cuda *cuda, struct tgi_code *code, const struct tgi_space *space, struct tg_error *err)
+static int resolve_user(struct tgi_cuda *cuda, struct tgi_code *code, const struct tgi_variant *v, const struct tgi_space *space,
+                        struct tg_error *err)
 {
-    const struct tgi_variant *v = code->variant;
+    struct way *way = way_new(code, v);
     unsigned char *bytes = NULL;
     char *symbol = NULL;
     size_t n = 0;
     int rc;
     if (v->form == TGI_VARIANT_SOURCE) {
-        rc = compile(cuda, code, 0, &bytes, &n, &symbol, err);
+        rc = compile(cuda, code, way, 0, &bytes, &n, &symbol, err);
     } else {
         rc = read_image(code->name, space->folder, v->path, &bytes, &n, err);
         symbol = strdup(v->entry ? v->entry : code->name);
@@ -287,7 +311,7 @@ static int resolve_user(struct tgi_cuda *cuda, struct tgi_code *code, const stru
             rc = tgi_error_memory(err, "loading a kernel");
     }
     if (rc == 0)
-        rc = load_user(cuda, code, bytes, n, symbol, err);
+        rc = load_user(cuda, code, way, bytes, n, symbol, err);
     free(bytes);
     free(symbol);
     return rc;
@@ -313,20 +337,51 @@ bool tgi_cuda_has_variant(const struct tgi_space *space, const struct tgi_op *op
     return v && (v->form != TGI_VARIANT_BUILTIN || tgi_cuda_modules_has_builtin());
 }
 
-static char *describe(const struct tgi_code *code, int type)
+static char *describe(const struct way *way, int type)
 {
-    const struct tgi_variant *v = code->variant;
+    const struct tgi_variant *v = way->variant;
     char *text = NULL;
     int n;
-    if (code->blas != TG_NONE)
-        n = asprintf(&text, "%s", tgi_cuda_blas_name(code->blas));
-    else if (code->launcher)
+    if (way->blas != TG_NONE)
+        n = asprintf(&text, "%s", tgi_cuda_blas_name(way->blas));
+    else if (way->launcher)
         n = asprintf(&text, "cuda builtin %s%s%s", v->builtin->name, type >= 0 ? " " : "",
                      type >= 0 ? tg_dtype_name((enum tg_dtype)type) : "");
     else
-        n = asprintf(&text, "cuda %s%s%s", v->form == TGI_VARIANT_SOURCE ? "source" : "binary", v->path ? " " : "",
-                     v->path ? v->path : "");
+        n = asprintf(&text, "cuda %s%s%s%s%s", v->form == TGI_VARIANT_SOURCE ? "source" : "binary", v->path ? " " : "",
+                     v->path ? v->path : "", v->entry ? " " : "", v->entry ? v->entry : "");
     return n < 0 ? NULL : text;
+}
+
+static int resolve_variant(struct tgi_cuda *cuda, struct tgi_code *code, const struct tgi_variant *v,
+                           const struct tgi_space *space, struct tg_error *err)
+{
+    uint32_t first = code->n_ways;
+    int rc = v->form == TGI_VARIANT_BUILTIN ? resolve_builtin(cuda, code, v, code->op->type_t, err)
+                                            : resolve_user(cuda, code, v, space, err);
+    for (uint32_t i = first; rc == 0 && i < code->n_ways; i++)
+        if (!(code->ways[i].text = describe(&code->ways[i], code->op->type_t)))
+            rc = tgi_error_memory(err, "finding a kernel");
+    if (rc)
+        tgi_variant_set_position(space, v, err);
+    return rc;
+}
+
+/* All variants for CUDA devices, the first `first`. */
+static int resolve_variants(struct tgi_cuda *cuda, struct tgi_code *code, const struct tgi_op *owner,
+                            const struct tgi_variant *first, const struct tgi_space *space, struct tg_error *err)
+{
+    int rc = resolve_variant(cuda, code, first, space, err);
+    for (const struct tgi_variant *v = first + 1; rc == 0 && v < owner->variants + owner->n_variants; v++)
+        if (v->on == TGI_DEVICE_CUDA && code->n_ways < TGI_MAX_WAYS)
+            rc = resolve_variant(cuda, code, v, space, err);
+    return rc;
+}
+
+/* What is most likely to be used, for people who have no arguments. */
+static const char *usual_text(const struct tgi_code *code)
+{
+    return code->n_ways > 1 && code->ways[1].blas != TG_NONE ? code->ways[1].text : code->ways[0].text;
 }
 
 int tgi_cuda_resolve(struct tgi_devices *ds, const struct tg_graph *graph, uint32_t id, struct tgi_code **code_p,
@@ -343,17 +398,13 @@ int tgi_cuda_resolve(struct tgi_devices *ds, const struct tg_graph *graph, uint3
         return tgi_error_memory(err, "finding a kernel");
     code->name = op->name;
     code->op = op;
-    code->variant = v;
-    code->blas = TG_NONE;
     for (uint32_t i = 0; i < op->n_params; i++)
         if (op->params[i].access == TG_SCALAR)
             code->ints |= (uint64_t)1 << i;
-    int rc = v->form == TGI_VARIANT_BUILTIN ? resolve_builtin(cuda, code, v->builtin, op->type_t, err)
-                                            : resolve_user(cuda, code, space, err);
-    if (rc == 0 && !(*text_p = describe(code, op->type_t)))
+    int rc = resolve_variants(cuda, code, owner, v, space, err);
+    if (rc == 0 && !(*text_p = strdup(usual_text(code))))
         rc = tgi_error_memory(err, "finding a kernel");
     if (rc) {
-        tgi_variant_set_position(space, v, err);
         tgi_cuda_unresolve(ds, code);
         return rc;
     }
@@ -366,10 +417,40 @@ void tgi_cuda_unresolve(struct tgi_devices *ds, struct tgi_code *code)
     struct tgi_cuda *cuda = tgi_cuda_of(ds);
     if (!code)
         return;
-    if (code->image)
-        tgi_cuda_image_release(cuda, cuda->code->modules, code->image);
-    tgi_launcher_destroy(code->launcher);
+    for (uint32_t i = 0; i < code->n_ways; i++) {
+        if (code->ways[i].image)
+            tgi_cuda_image_release(cuda, cuda->code->modules, code->ways[i].image);
+        tgi_launcher_destroy(code->ways[i].launcher);
+        free(code->ways[i].text);
+    }
     free(code);
+}
+
+/* ---- Ways ---------------------------------------------------------------------------------*/
+
+/* A library's call before the kernel it is for where it is likely to be faster. */
+uint32_t tgi_cuda_ways(struct tgi_devices *ds, const struct tgi_code *code, void *const *args, uint32_t ways_p[TGI_MAX_WAYS])
+{
+    (void)ds;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < code->n_ways; i++) {
+        bool has_call = i + 1 < code->n_ways && code->ways[i + 1].blas != TG_NONE;
+        if (!has_call || !tgi_cuda_blas_can(code->ways[i + 1].blas, args)) {
+            ways_p[n++] = i;
+        } else {
+            bool is_better = tgi_cuda_blas_is_better(code->ways[i + 1].blas, args);
+            ways_p[n++] = i + is_better;
+            ways_p[n++] = i + !is_better;
+        }
+        i += has_call;
+    }
+    return n;
+}
+
+const char *tgi_cuda_way_name(struct tgi_devices *ds, const struct tgi_code *code, uint32_t way)
+{
+    (void)ds;
+    return code->ways[way].text;
 }
 
 /* ---- Dimensions ---------------------------------------------------------------------------*/
@@ -422,21 +503,21 @@ static int check_shape(const struct tgi_cuda *cuda, const struct tgi_code *code,
     return rc ? rc : check_limit(code, "shared memory of a block", s->shared_bytes, (uint64_t)i->shared_per_block_optin, err);
 }
 
-static int user_shape(struct tgi_cuda *cuda, struct tgi_code *code, void *const *args, struct tgi_shape *s,
-                      struct tg_error *err)
+static int user_shape(struct tgi_cuda *cuda, const struct tgi_code *code, const struct way *way, void *const *args,
+                      struct tgi_shape *s, struct tg_error *err)
 {
-    const struct tgi_variant *v = code->variant;
+    const struct tgi_variant *v = way->variant;
     int64_t slots[TG_MAX_PARAMS] = {0};
     for (uint32_t i = 0; i < code->op->n_params; i++)
         if (code->ints >> i & 1)
             slots[i] = *(const int64_t *)args[i];
     int rc = evaluate_three(code, v->block, slots, "block", s->block, err);
     if (rc == 0 && !v->block[0])
-        s->block[0] = (uint32_t)code->occupancy_block;
+        s->block[0] = (uint32_t)way->occupancy_block;
     if (rc == 0)
         rc = evaluate_three(code, v->grid, slots, "grid", s->grid, err);
     if (rc == 0 && !v->grid[0])
-        s->grid[0] = (uint32_t)code->occupancy_grid; /* as many blocks as the device holds: such kernels stride */
+        s->grid[0] = (uint32_t)way->occupancy_grid; /* as many blocks as the device holds: such kernels stride */
     if (rc == 0 && v->smem)
         rc = evaluate(code, v->smem, slots, "shared memory", 0, &s->shared_bytes, err);
     if (rc == 0 && v->cluster[0])
@@ -446,23 +527,23 @@ static int user_shape(struct tgi_cuda *cuda, struct tgi_code *code, void *const 
     for (uint32_t d = 0; rc == 0 && s->shared_bytes > DEFAULT_SHARED && d < cuda->base.n_devices; d++) {
         rc = tgi_cuda_enter(cuda, d, err);
         if (rc == 0)
-            rc = allow_shared(cuda, d, code, s->shared_bytes, err);
+            rc = allow_shared(cuda, d, code, way, s->shared_bytes, err);
     }
     return rc;
 }
 
-int tgi_cuda_shape(struct tgi_devices *ds, struct tgi_code *code, void *const *args, struct tgi_shape *s,
-                   struct tg_error *err)
+int tgi_cuda_shape_way(struct tgi_devices *ds, struct tgi_code *code, uint32_t i, void *const *args, struct tgi_shape *s,
+                       struct tg_error *err)
 {
+    const struct way *way = &code->ways[i];
     struct tgi_launch launch;
     memset(s, 0, sizeof *s);
-    if (!code->launcher)
-        return user_shape(tgi_cuda_of(ds), code, args, s, err);
-    if (code->blas != TG_NONE && tgi_cuda_blas_is_better(code->blas, args)) {
-        s->alternative = LIBRARY;
+    s->alternative = i;
+    if (way->blas != TG_NONE)
         return 0;
-    }
-    int rc = tgi_launcher_size(code->launcher, args, &launch);
+    if (!way->launcher)
+        return user_shape(tgi_cuda_of(ds), code, way, args, s, err);
+    int rc = tgi_launcher_size(way->launcher, args, &launch);
     if (rc)
         return tgi_error(err, rc, "kernel \"%s\": its sizes are too large to compute a grid", code->name);
     s->grid[0] = launch.grid;
@@ -472,10 +553,18 @@ int tgi_cuda_shape(struct tgi_devices *ds, struct tgi_code *code, void *const *a
     return 0;
 }
 
+int tgi_cuda_shape(struct tgi_devices *ds, struct tgi_code *code, void *const *args, struct tgi_shape *s,
+                   struct tg_error *err)
+{
+    uint32_t ways[TGI_MAX_WAYS];
+    tgi_cuda_ways(ds, code, args, ways);
+    return tgi_cuda_shape_way(ds, code, ways[0], args, s, err);
+}
+
 /* ---- Launching ----------------------------------------------------------------------------*/
 
-static int launch_cluster(struct tgi_cuda *cuda, uint32_t lane, struct tgi_code *code, const struct tgi_shape *s, void **args,
-                          struct tg_error *err)
+static int launch_cluster(struct tgi_cuda *cuda, uint32_t lane, const struct tgi_code *code, const struct tgi_shape *s,
+                          void **args, struct tg_error *err)
 {
     CUlaunchAttribute attribute = {.id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION};
     attribute.value.clusterDim.x = s->cluster[0];
@@ -485,7 +574,7 @@ static int launch_cluster(struct tgi_cuda *cuda, uint32_t lane, struct tgi_code 
                              .blockDimX = s->block[0], .blockDimY = s->block[1], .blockDimZ = s->block[2],
                              .sharedMemBytes = s->shared_bytes, .hStream = tgi_cuda_stream(cuda, lane),
                              .attrs = &attribute, .numAttrs = 1};
-    return TGI_CUDA_DO(cuda, err, cuLaunchKernelEx, (&config, code->on[tgi_lane_device(lane)].f, args, NULL),
+    return TGI_CUDA_DO(cuda, err, cuLaunchKernelEx, (&config, code->ways[s->alternative].on[tgi_lane_device(lane)].f, args, NULL),
                        "launching kernel \"%s\" on cuda:%u", code->name, cuda->base.ordinal[tgi_lane_device(lane)]);
 }
 
@@ -497,11 +586,12 @@ int tgi_cuda_launch(struct tgi_devices *ds, uint32_t lane, struct tgi_code *code
     int rc = tgi_cuda_enter(cuda, device, err);
     if (rc)
         return rc;
-    if (s->alternative == LIBRARY)
-        return tgi_cuda_blas_call(cuda, lane, code->blas, args, &code->on[device].helpers, err);
+    const struct way *way = &code->ways[s->alternative];
+    if (way->blas != TG_NONE)
+        return tgi_cuda_blas_call(cuda, lane, way->blas, args, &way->on[device].helpers, err);
     if (s->cluster[0])
         return launch_cluster(cuda, lane, code, s, args, err);
-    CUresult answer = cuda->api->cuLaunchKernel(code->on[device].f, s->grid[0], s->grid[1], s->grid[2], s->block[0],
+    CUresult answer = cuda->api->cuLaunchKernel(way->on[device].f, s->grid[0], s->grid[1], s->grid[2], s->block[0],
                                                 s->block[1], s->block[2], s->shared_bytes, tgi_cuda_stream(cuda, lane),
                                                 args, NULL);
     if (__builtin_expect(answer == CUDA_SUCCESS, 1))

@@ -1,7 +1,7 @@
 /* Kernels for CUDA devices: found, compiled, loaded, launched.
  *
- * An operation has one or more ways to run (struct tgi_shape's `alternative`), best first: a library call
- * (blas.h), the embedded module of built-in kernels, the user's own code.  Modules are loaded on each device
+ * An operation has one or more ways to run (struct tgi_shape's `alternative`): a library call (blas.h), the embedded
+ * module of built-in kernels, the user's own code, and several of these where the graph names several variants.  Modules are loaded on each device
  * when first needed and kept, least recently used first to go; compiled images are also kept on disk
  * (graph/kernel_cache.h), keyed by source, options, architecture and the versions of compiler and driver. */
 #ifndef TGI_GPU_CODE_H
@@ -21,6 +21,10 @@ int tgi_cuda_resolve(struct tgi_devices *ds, const struct tg_graph *graph, uint3
 void tgi_cuda_unresolve(struct tgi_devices *ds, struct tgi_code *code);
 int tgi_cuda_shape(struct tgi_devices *ds, struct tgi_code *code, void *const *args, struct tgi_shape *shape_p,
                    struct tg_error *err);
+uint32_t tgi_cuda_ways(struct tgi_devices *ds, const struct tgi_code *code, void *const *args, uint32_t ways_p[TGI_MAX_WAYS]);
+const char *tgi_cuda_way_name(struct tgi_devices *ds, const struct tgi_code *code, uint32_t way);
+int tgi_cuda_shape_way(struct tgi_devices *ds, struct tgi_code *code, uint32_t way, void *const *args,
+                       struct tgi_shape *shape_p, struct tg_error *err);
 int tgi_cuda_launch(struct tgi_devices *ds, uint32_t lane, struct tgi_code *code, const struct tgi_shape *shape,
                     void **args, struct tg_error *err);
 int tgi_cuda_fault(struct tgi_devices *ds, uint32_t device, uint64_t *address_p, uint32_t *n_p, char *text, size_t size,

@@ -542,6 +542,8 @@ typedef struct CUDA_GRAPH_INSTANTIATE_PARAMS_st {
       (CUdeviceptr * device_p, void *host, unsigned int flags))                                              \
     X(cuPointerGetAttribute, cuPointerGetAttribute, 0,                                                       \
       (void *value_p, CUpointer_attribute attribute, CUdeviceptr ptr))                                       \
+    X(cuPointerGetAttributes, cuPointerGetAttributes, 0,                                                     \
+      (unsigned int n, CUpointer_attribute *attributes, void **values, CUdeviceptr ptr))                     \
     X(cuMemcpyHtoD, cuMemcpyHtoD_v2, 0, (CUdeviceptr to, const void *from, size_t bytes))                    \
     X(cuMemcpyDtoH, cuMemcpyDtoH_v2, 0, (void *to, CUdeviceptr from, size_t bytes))                          \
     X(cuMemcpyDtoD, cuMemcpyDtoD_v2, 0, (CUdeviceptr to, CUdeviceptr from, size_t bytes))                    \

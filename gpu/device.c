@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "graph/dtype.h"
 #include "graph/error.h"
@@ -145,6 +146,15 @@ static int host_register(struct tgi_devices *ds, void *ptr, size_t bytes, struct
 static void host_unregister(struct tgi_devices *ds, void *ptr)
 {
     tgi_cuda_of(ds)->api->cuMemHostUnregister(ptr);
+}
+
+static bool is_pinned(struct tgi_devices *ds, const void *ptr)
+{
+    CUpointer_attribute attribute = CU_POINTER_ATTRIBUTE_MEMORY_TYPE;
+    unsigned type = 0; /* of memory that the driver does not know */
+    void *values[] = {&type};
+    return tgi_cuda_of(ds)->api->cuPointerGetAttributes(1, &attribute, values, (CUdeviceptr)(uintptr_t)ptr) == CUDA_SUCCESS &&
+           type == CU_MEMORYTYPE_HOST;
 }
 
 /* ---- Events -------------------------------------------------------------------------------*/
@@ -409,6 +419,7 @@ static const struct tgi_device_ops ops = {
     .host_free = host_free,
     .host_register = host_register,
     .host_unregister = host_unregister,
+    .is_pinned = is_pinned,
     .event_create = event_create,
     .event_destroy = event_destroy,
     .record = record,
@@ -422,6 +433,9 @@ static const struct tgi_device_ops ops = {
     .resolve = tgi_cuda_resolve,
     .unresolve = tgi_cuda_unresolve,
     .shape = tgi_cuda_shape,
+    .ways = tgi_cuda_ways,
+    .way_name = tgi_cuda_way_name,
+    .shape_way = tgi_cuda_shape_way,
     .can_collect = tgi_cuda_can_collect,
     .collect = tgi_cuda_collect,
     .give_up = tgi_cuda_give_up,
@@ -492,18 +506,25 @@ static void describe(struct tgi_cuda *cuda, uint32_t i)
                                                        (size_t)cuda->base.ordinal[k]] != TGI_CUDA_LINK_NONE;
 }
 
-static int open_device(struct tgi_cuda *cuda, uint32_t i, struct tg_error *err)
+static int open_context(struct tgi_cuda *cuda, uint32_t i, struct tg_error *err)
 {
     struct tgi_cuda_device *d = &cuda->device[i];
-    uint32_t ordinal = cuda->base.ordinal[i];
-    CUcontext ctx = NULL, popped;
-    int least = 0, greatest = 0;
-    int rc = TGI_CUDA_DO(cuda, err, cuDevicePrimaryCtxRetain, (&ctx, d->info->device), "opening cuda:%u", ordinal);
+    CUcontext ctx = NULL;
+    int rc = TGI_CUDA_DO(cuda, err, cuDevicePrimaryCtxRetain, (&ctx, d->info->device), "opening cuda:%u", cuda->base.ordinal[i]);
     if (rc)
         return rc;
     d->ctx = ctx;
     describe(cuda, i);
-    rc = TGI_CUDA_DO(cuda, err, cuCtxPushCurrent, (ctx), "entering cuda:%u", ordinal);
+    return 0;
+}
+
+static int make_streams(struct tgi_cuda *cuda, uint32_t i, struct tg_error *err)
+{
+    struct tgi_cuda_device *d = &cuda->device[i];
+    uint32_t ordinal = cuda->base.ordinal[i];
+    CUcontext ctx = d->ctx, popped;
+    int least = 0, greatest = 0;
+    int rc = TGI_CUDA_DO(cuda, err, cuCtxPushCurrent, (ctx), "entering cuda:%u", ordinal);
     if (rc)
         return rc;
     rc = TGI_CUDA_DO(cuda, err, cuCtxGetStreamPriorityRange, (&least, &greatest), "asking for priorities of cuda:%u",
@@ -536,28 +557,49 @@ static int open_peers(struct tgi_cuda *cuda, struct tg_error *err)
     return rc;
 }
 
+/* What has passed since `since` counts as one more part of opening. */
+static void note_part(struct tgi_devices *ds, const char *what, uint64_t *since)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    uint64_t now = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+    if (what && ds->n_opening < TGI_MAX_OPENING)
+        ds->opening[ds->n_opening++] = (struct tgi_opening_part){what, now - *since};
+    *since = now;
+}
+
 int tgi_cuda_open(uint64_t set, struct tgi_devices **devices_p, struct tg_error *err)
 {
     struct tgi_cuda *cuda = calloc(1, sizeof *cuda);
     if (!cuda)
         return tgi_error_memory(err, "opening CUDA devices");
-    cuda->base.ops = choose_ops();
+    struct tgi_devices *ds = &cuda->base;
+    uint64_t since;
+    ds->ops = choose_ops();
+    note_part(ds, NULL, &since);
     int rc = tgi_cuda_retain(&cuda->api, err);
+    note_part(ds, "driver", &since);
     if (rc)
         cuda->api = NULL;
     else
         rc = tgi_cuda_machine_init(cuda->api, &cuda->machine, err);
     if (rc == 0)
         rc = select_devices(cuda, set, err);
-    for (uint32_t i = 0; rc == 0 && i < cuda->base.n_devices; i++)
-        rc = open_device(cuda, i, err);
+    note_part(ds, "asking for devices", &since);
+    for (uint32_t i = 0; rc == 0 && i < ds->n_devices; i++)
+        rc = open_context(cuda, i, err);
+    note_part(ds, "contexts", &since);
+    for (uint32_t i = 0; rc == 0 && i < ds->n_devices; i++)
+        rc = make_streams(cuda, i, err);
+    note_part(ds, "streams", &since);
     if (rc == 0)
-        rc = attach(&cuda->base, err);
+        rc = attach(ds, err);
     if (rc == 0) {
         rc = open_peers(cuda, err);
         if (rc == 0)
             rc = tgi_cuda_code_table_create(cuda, &cuda->code, err);
-        detach(&cuda->base);
+        note_part(ds, "access between devices", &since);
+        detach(ds);
     }
     if (rc) {
         close_devices(&cuda->base);

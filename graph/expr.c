@@ -587,6 +587,14 @@ void tgi_expr_destroy(struct tgi_expr *expr) { free(expr); }
 
 bool tgi_expr_is_constant(const struct tgi_expr *expr) { return !expr->has_slot; }
 
+bool tgi_expr_uses(const struct tgi_expr *expr, uint32_t slot)
+{
+    for (uint32_t i = 0; expr->has_slot && i < expr->n_ops; i++)
+        if (expr->ops[i].code == OP_SLOT && expr->ops[i].u.slot == slot)
+            return true;
+    return false;
+}
+
 bool tgi_expr_is_float(const struct tgi_expr *expr) { return expr->is_float; }
 
 /* ---- Evaluation ---------------------------------------------------------------------------*/

@@ -43,6 +43,8 @@ void tgi_expr_destroy(struct tgi_expr *expr);
 
 /* True if no slot occurs; then slots may be NULL. */
 bool tgi_expr_is_constant(const struct tgi_expr *expr);
+/* Whether the value depends on a slot. */
+bool tgi_expr_uses(const struct tgi_expr *expr, uint32_t slot);
 /* True if the value is a floating-point number: a float literal or a TGI_NAME_FLOAT occurs. */
 bool tgi_expr_is_float(const struct tgi_expr *expr);
 

@@ -169,6 +169,13 @@ unsigned char *tgi_kernel_cache_get(const struct tgi_kernel_cache *cache,
     return data; /* what is there but no entry is replaced when the new one is put */
 }
 
+bool tgi_kernel_cache_has(const struct tgi_kernel_cache *cache, const unsigned char key[TGI_SHA256_BYTES])
+{
+    char name[2 * TGI_SHA256_BYTES + 1];
+    entry_name(key, name);
+    return cache->folder >= 0 && faccessat(cache->folder, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 bool tgi_kernel_cache_put(const struct tgi_kernel_cache *cache, const unsigned char key[TGI_SHA256_BYTES],
                           const void *data, size_t bytes)
 {

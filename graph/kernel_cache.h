@@ -21,6 +21,8 @@ void tgi_kernel_cache_close(struct tgi_kernel_cache *cache);
 /* The bytes of an entry, verified; the caller frees them.  NULL: not there. */
 unsigned char *tgi_kernel_cache_get(const struct tgi_kernel_cache *cache,
                                     const unsigned char key[TGI_SHA256_BYTES], size_t *bytes_p);
+/* Whether there is anything by the name of an entry, verified or not. */
+bool tgi_kernel_cache_has(const struct tgi_kernel_cache *cache, const unsigned char key[TGI_SHA256_BYTES]);
 /* Keeps an entry if the system lets us; false if not. */
 bool tgi_kernel_cache_put(const struct tgi_kernel_cache *cache, const unsigned char key[TGI_SHA256_BYTES],
                           const void *data, size_t bytes);

@@ -444,7 +444,8 @@ struct tg_runtime_options {
     size_t stack_bytes;     /* of a worker thread; 0: the system's default */
     uint64_t memory_bytes;  /* limit for all buffers; 0: none */
     const char *devices;    /* beside CPUs: "cuda" for all, "cuda:0,2"; NULL: none.  Asked for and not there is
-                               TG_E_NO_DEVICE or TG_E_NO_LIBRARY */
+                               TG_E_NO_DEVICE or TG_E_NO_LIBRARY.  With "+cpu", tasks that both can execute go to CPUs
+                               where these were measured to be faster; without, they go to devices */
     uint64_t device_bytes;  /* limit on each device; 0: most of what is free */
     void (*on_thread)(void *user); /* called first by every worker thread, for its name, its signal stack ..;
                                       NULL: nothing is */
@@ -475,8 +476,11 @@ struct tg_run_options {
     void *user;
     bool check_finite;      /* fails the first task in program order that leaves NaN or infinity in what it writes:
                                one task at a time, on devices as well, and what it wrote is looked at on the host */
+    const char *policy;     /* who decides what runs on which device: "eager", "steal", "heft", "bandwidth" (sched/policy.h);
+                               NULL: tasks go to the owners of what they write, and idle devices take some over.  The
+                               string need not last.  TG_E_UNSUPPORTED without devices, and for one task at a time */
 };
-#define TG_RUN_OPTIONS_INIT {sizeof(struct tg_run_options), false, false, 0, false, false, 0, NULL, NULL, false}
+#define TG_RUN_OPTIONS_INIT {sizeof(struct tg_run_options), false, false, 0, false, false, 0, NULL, NULL, false, NULL}
 
 /* Prepares a frozen graph for execution: resolves kernel variants (compiling C sources on first
  * use) and allocates buffers.  The graph and the runtime must outlive the run. */

@@ -30,9 +30,11 @@ enum {
     TGI_COMPUTE_LANES = TGI_PLAIN_LANES + TGI_URGENT_LANES,
     TGI_LANE_IN = TGI_COMPUTE_LANES, /* from the host */
     TGI_LANE_OUT,                    /* to the host */
-    TGI_LANE_PEER,                   /* from another device: these take turns, so that one copies while the next begins */
+    TGI_LANE_PEER,                   /* to another device: these take turns, so that one copies while the next begins */
     TGI_PEER_LANES = 2,
-    TGI_LANES_EACH = TGI_LANE_PEER + TGI_PEER_LANES
+    TGI_LANE_IN_TOO = TGI_LANE_PEER + TGI_PEER_LANES, /* takes turns with TGI_LANE_IN for the same reason, */
+    TGI_LANE_OUT_TOO,                                 /* and this one with TGI_LANE_OUT */
+    TGI_LANES_EACH
 };
 #define TGI_MAX_LANES (TGI_MAX_DEVICES * TGI_LANES_EACH)
 
@@ -52,8 +54,9 @@ struct tgi_device_info {
 struct tgi_shape {
     uint32_t grid[3], block[3], cluster[3];
     uint32_t shared_bytes;
-    uint32_t alternative; /* which of the code's ways, the backend's own */
+    uint32_t alternative; /* which of the code's ways */
 };
+enum { TGI_MAX_WAYS = 4 };
 
 struct tgi_transfer {
     uint32_t to_node, from_node;
@@ -83,6 +86,9 @@ struct tgi_device_ops {
      * copies are then slower. */
     int (*host_register)(struct tgi_devices *ds, void *ptr, size_t bytes, struct tg_error *err);
     void (*host_unregister)(struct tgi_devices *ds, void *ptr);
+    /* Whether memory of the program's is such memory already, by whoever made it so.  NULL: that cannot be told, and is
+     * taken for granted. */
+    bool (*is_pinned)(struct tgi_devices *ds, const void *ptr);
 
     /* Events.  A timed one can be asked for times. */
     int (*event_create)(struct tgi_devices *ds, uint32_t device, bool is_timed, struct tgi_event **event_p,
@@ -116,6 +122,13 @@ struct tgi_device_ops {
      * what the device can. */
     int (*shape)(struct tgi_devices *ds, struct tgi_code *code, void *const *args, struct tgi_shape *shape_p,
                  struct tg_error *err);
+    /* Code may have several ways to do the same: a library's and our own, several variants of a user's kernel.  ways: which
+     * there are for these arguments, at least one, those first that are likely to be faster; way_name: for people, lasts as
+     * long as the code; shape_way: as shape, for a way that ways named, which becomes shape_p->alternative.  All NULL: one. */
+    uint32_t (*ways)(struct tgi_devices *ds, const struct tgi_code *code, void *const *args, uint32_t ways_p[TGI_MAX_WAYS]);
+    const char *(*way_name)(struct tgi_devices *ds, const struct tgi_code *code, uint32_t way);
+    int (*shape_way)(struct tgi_devices *ds, struct tgi_code *code, uint32_t way, void *const *args,
+                     struct tgi_shape *shape_p, struct tg_error *err);
 
     /* Collectives: NULL if there is no library for them; then the host performs them.
      * tiles[r] is rank r's tile, on device device_of[r]; lane_of[r] is a lane of that device, one for each
@@ -153,12 +166,21 @@ struct tgi_device_ops {
     void (*close)(struct tgi_devices *ds);
 };
 
+/* What opening took, part by part, for who wonders. */
+enum { TGI_MAX_OPENING = 8 };
+struct tgi_opening_part {
+    const char *what; /* "streams" */
+    uint64_t ns;
+};
+
 /* A backend embeds this first. */
 struct tgi_devices {
     const struct tgi_device_ops *ops;
     uint32_t n_devices, n_lanes;
     struct tgi_device_info *info; /* by device */
     uint32_t *ordinal;            /* by device: its number on this machine, as in "cuda:1" */
+    struct tgi_opening_part opening[TGI_MAX_OPENING];
+    uint32_t n_opening;
     _Atomic bool is_lost;         /* by whoever sees it first; relaxed, as it publishes nothing */
 };
 

@@ -3,8 +3,12 @@
  * Two-level segregated fit (Masmano, Ripoll, Crespo, Real, ECRTS 2004): free blocks lie in bins by size, 16 to each
  * power of two, and bitmaps find the first bin that surely fits; before that, the bin the size itself belongs to is
  * searched for the smallest block that does.  Sizes are in units of the alignment.  Blocks know their neighbours
- * within a reservation and are merged with them as soon as they are free.  Everything about a block is kept here, none
- * of it in the memory itself; a hash table leads from addresses to blocks. */
+ * within a reservation and are merged with them when they are free.  Everything about a block is kept here, none
+ * of it in the memory itself; a hash table leads from addresses to blocks.
+ *
+ * Programs use few sizes, over and over: a block that is given back lies in a shelf of its size for a while, as it is and
+ * still in the table, and the next one who wants that size gets it.  Shelves are cleared, and their blocks merged, before
+ * anything is said not to fit, and whenever somebody asks how much is free. */
 #include "mem/pool.h"
 
 #include <stdlib.h>
@@ -17,15 +21,25 @@ enum {
     N_SECOND = 1 << SECOND_BITS,
     N_FIRST = 48,
     SEARCHED = 16, /* blocks of the size's own bin that are looked at */
-    SLAB = 256     /* block records made at a time */
+    SLAB = 256,    /* block records made at a time */
+    N_SHELVES = 64,
+    MOST_SHELVED = 8 /* blocks of a shelf */
 };
 #define DEFAULT_CHUNK ((uint64_t)64 << 20)
 
 struct block {
     uint64_t address, units;
     struct block *before, *after; /* neighbours in the reservation, NULL at its ends */
-    struct block *next, *previous; /* in its bin, or among unused records */
-    bool is_free;
+    struct block *next, *previous; /* in its bin or shelf, or among unused records */
+    bool is_free;                  /* in a bin */
+    bool is_shelved;
+};
+
+/* Blocks of one size that nobody uses. */
+struct shelf {
+    uint64_t units;
+    struct block *first;
+    uint32_t n;
 };
 
 struct chunk {
@@ -47,7 +61,9 @@ struct tgi_pool {
     uint64_t first_bits;
     uint32_t second_bits[N_FIRST];
     struct block *bins[N_FIRST][N_SECOND];
-    struct block **slots; /* hash by address; of blocks in use alone */
+    struct shelf shelves[N_SHELVES]; /* by hash of the size: who comes first has it until it is empty */
+    uint64_t n_shelved;
+    struct block **slots; /* hash by address; of blocks in use, and of those in shelves */
     uint64_t n_slots;     /* a power of two */
     struct slab *slabs;
     struct block *unused;
@@ -99,7 +115,7 @@ static void slots_put(struct tgi_pool *p, struct block *b)
 /* Room for one more block in use. */
 static bool slots_reserve(struct tgi_pool *p)
 {
-    if (2 * (p->stats.n_blocks + 1) <= p->n_slots)
+    if (2 * (p->stats.n_blocks + p->n_shelved + 1) <= p->n_slots)
         return true;
     uint64_t n_old = p->n_slots, n = n_old ? 2 * n_old : 64;
     struct block **old = p->slots, **slots = calloc(n, sizeof *slots);
@@ -114,18 +130,19 @@ static bool slots_reserve(struct tgi_pool *p)
     return true;
 }
 
-/* The block in use at an address, taken out of the table; NULL: there is none. */
-static struct block *slots_take(struct tgi_pool *p, uint64_t address)
+/* The slot of the block at an address, or an empty one; the table is not empty. */
+static uint64_t slots_find(const struct tgi_pool *p, uint64_t address)
 {
-    uint64_t mask = p->n_slots - 1, i = p->n_slots ? slot_of(p, address) : 0;
-    if (!p->n_slots)
-        return NULL;
+    uint64_t i = slot_of(p, address);
     while (p->slots[i] && p->slots[i]->address != address)
-        i = (i + 1) & mask;
-    struct block *found = p->slots[i];
-    if (!found)
-        return NULL;
-    /* Close the gap: who could not have its own place may move up. */
+        i = (i + 1) & (p->n_slots - 1);
+    return i;
+}
+
+/* Takes a block out.  The gap is closed: who could not have its own place may move up. */
+static void slots_take(struct tgi_pool *p, uint64_t address)
+{
+    uint64_t mask = p->n_slots - 1, i = slots_find(p, address);
     for (uint64_t k = (i + 1) & mask; p->slots[k]; k = (k + 1) & mask) {
         uint64_t home = slot_of(p, p->slots[k]->address);
         if (((k - home) & mask) < ((k - i) & mask))
@@ -134,7 +151,6 @@ static struct block *slots_take(struct tgi_pool *p, uint64_t address)
         i = k;
     }
     p->slots[i] = NULL;
-    return found;
 }
 
 /* ---- Bins ---------------------------------------------------------------------------------*/
@@ -220,7 +236,7 @@ static bool chunks_reserve(struct tgi_pool *p)
     return true;
 }
 
-static int no_room(const struct tgi_pool *p, uint64_t bytes, struct tg_error *err)
+static int no_room(struct tgi_pool *p, uint64_t bytes, struct tg_error *err)
 {
     struct tgi_pool_stats s;
     tgi_pool_stats(p, &s);
@@ -259,6 +275,79 @@ static int grow(struct tgi_pool *p, uint64_t bytes, struct tg_error *err)
     return 0;
 }
 
+/* ---- Shelves ------------------------------------------------------------------------------*/
+
+/* The block after b joins it. */
+static void absorb(struct tgi_pool *p, struct block *b)
+{
+    struct block *gone = b->after;
+    b->units += gone->units;
+    b->after = gone->after;
+    if (b->after)
+        b->after->before = b;
+    record_drop(p, gone);
+}
+
+/* A block that nobody uses joins its neighbours and goes to its bin. */
+static void merge(struct tgi_pool *p, struct block *b)
+{
+    slots_take(p, b->address);
+    if (b->after && b->after->is_free) {
+        bin_remove(p, b->after);
+        absorb(p, b);
+    }
+    if (b->before && b->before->is_free) {
+        b = b->before;
+        bin_remove(p, b);
+        absorb(p, b);
+    }
+    bin_add(p, b);
+}
+
+static inline struct shelf *shelf_of(struct tgi_pool *p, uint64_t units)
+{
+    return &p->shelves[units * 0x9e3779b97f4a7c15u >> 58];
+}
+_Static_assert(N_SHELVES == 64, "six bits of the hash");
+
+/* False: there is no room for it. */
+static bool shelve(struct tgi_pool *p, struct block *b)
+{
+    struct shelf *s = shelf_of(p, b->units);
+    if (s->n == MOST_SHELVED || (s->n && s->units != b->units))
+        return false;
+    s->units = b->units;
+    b->is_shelved = true;
+    b->next = s->first;
+    s->first = b;
+    s->n++;
+    p->n_shelved++;
+    return true;
+}
+
+static struct block *unshelve(struct tgi_pool *p, uint64_t units)
+{
+    struct shelf *s = shelf_of(p, units);
+    struct block *b = s->n && s->units == units ? s->first : NULL;
+    if (!b)
+        return NULL;
+    s->first = b->next;
+    s->n--;
+    p->n_shelved--;
+    b->is_shelved = false;
+    return b;
+}
+
+/* True if there was anything. */
+static bool clear_shelves(struct tgi_pool *p)
+{
+    bool has_any = p->n_shelved > 0;
+    for (uint32_t i = 0; p->n_shelved && i < N_SHELVES; i++)
+        for (struct block *b; (b = unshelve(p, p->shelves[i].units));)
+            merge(p, b);
+    return has_any;
+}
+
 /* ---- Blocks -------------------------------------------------------------------------------*/
 
 /* Keeps the first `units` of a block; the rest becomes a free block of its own. */
@@ -286,20 +375,31 @@ uint64_t tgi_pool_rounded(const struct tgi_pool *p, uint64_t bytes)
     return bytes ? (bytes + p->align - 1) / p->align * p->align : p->align;
 }
 
+/* A block out of the bins. */
+static struct block *carve(struct tgi_pool *p, uint64_t units)
+{
+    struct block *b = find_free(p, units);
+    if (!b && clear_shelves(p))
+        b = find_free(p, units);
+    if (!b || !slots_reserve(p))
+        return NULL;
+    bin_remove(p, b);
+    if (!split(p, b, units)) {
+        bin_add(p, b);
+        return NULL;
+    }
+    slots_put(p, b);
+    return b;
+}
+
 bool tgi_pool_try_alloc(struct tgi_pool *p, uint64_t bytes, uint64_t *address_p)
 {
     if (bytes > UINT64_MAX / 2)
         return false;
     uint64_t rounded = tgi_pool_rounded(p, bytes), units = rounded / p->align;
-    struct block *b = find_free(p, units);
-    if (!b || !slots_reserve(p))
+    struct block *b = unshelve(p, units);
+    if (!b && !(b = carve(p, units)))
         return false;
-    bin_remove(p, b);
-    if (!split(p, b, units)) {
-        bin_add(p, b);
-        return false;
-    }
-    slots_put(p, b);
     p->stats.n_blocks++;
     p->stats.n_allocs++;
     p->stats.in_use_bytes += rounded;
@@ -321,40 +421,22 @@ int tgi_pool_alloc(struct tgi_pool *p, uint64_t bytes, uint64_t *address_p, stru
     return tgi_pool_try_alloc(p, bytes, address_p) ? 0 : tgi_error_memory(err, "allocating from a memory pool");
 }
 
-/* The block after b joins it. */
-static void absorb(struct tgi_pool *p, struct block *b)
-{
-    struct block *gone = b->after;
-    b->units += gone->units;
-    b->after = gone->after;
-    if (b->after)
-        b->after->before = b;
-    record_drop(p, gone);
-}
-
 void tgi_pool_free(struct tgi_pool *p, uint64_t address)
 {
-    struct block *b = slots_take(p, address);
-    if (!b)
+    struct block *b = p->n_slots ? p->slots[slots_find(p, address)] : NULL;
+    if (!b || b->is_shelved)
         return;
     p->stats.n_blocks--;
     p->stats.in_use_bytes -= b->units * p->align;
-    if (b->after && b->after->is_free) {
-        bin_remove(p, b->after);
-        absorb(p, b);
-    }
-    if (b->before && b->before->is_free) {
-        b = b->before;
-        bin_remove(p, b);
-        absorb(p, b);
-    }
-    bin_add(p, b);
+    if (!shelve(p, b))
+        merge(p, b);
 }
 
 static bool is_empty(const struct chunk *c) { return c->first->is_free && !c->first->after; }
 
 void tgi_pool_trim(struct tgi_pool *p, uint64_t keep_bytes)
 {
+    clear_shelves(p);
     for (uint32_t i = p->n_chunks; i-- > 0 && p->stats.reserved_bytes > keep_bytes;) {
         struct chunk c = p->chunks[i];
         if (!is_empty(&c))
@@ -368,8 +450,9 @@ void tgi_pool_trim(struct tgi_pool *p, uint64_t keep_bytes)
     }
 }
 
-void tgi_pool_stats(const struct tgi_pool *p, struct tgi_pool_stats *stats_p)
+void tgi_pool_stats(struct tgi_pool *p, struct tgi_pool_stats *stats_p)
 {
+    clear_shelves(p);
     struct tgi_pool_stats s = p->stats;
     if (p->first_bits) {
         uint32_t f = 63 - (uint32_t)__builtin_clzll(p->first_bits), best = 31 - (uint32_t)__builtin_clz(p->second_bits[f]);

@@ -45,7 +45,7 @@ void tgi_pool_free(struct tgi_pool *pool, uint64_t address);
 uint64_t tgi_pool_rounded(const struct tgi_pool *pool, uint64_t bytes);
 /* Returns reservations nothing is in, until at most keep_bytes are reserved. */
 void tgi_pool_trim(struct tgi_pool *pool, uint64_t keep_bytes);
-void tgi_pool_stats(const struct tgi_pool *pool, struct tgi_pool_stats *stats_p);
+void tgi_pool_stats(struct tgi_pool *pool, struct tgi_pool_stats *stats_p);
 
 /* Arena: temporaries that go all at once.  Blocks of it come from the pool and are returned by reset. */
 struct tgi_pool_arena;

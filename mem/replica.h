@@ -22,6 +22,7 @@
 
 #include "mem/order.h"
 #include "mem/pool.h"
+#include "mem/staging.h"
 #include "mem/store.h"
 
 struct tgi_replicas;
@@ -59,6 +60,10 @@ int tgi_replicas_create(const struct tg_graph *graph, struct tgi_store *store, s
                         struct tgi_replicas **replicas_p, struct tg_error *err);
 /* All that was enqueued for it is done, or lost. */
 void tgi_replicas_destroy(struct tgi_replicas *replicas);
+
+/* Tiles of buffers that lie in memory of the program's that is not pinned are copied by `staging`.  is_pageable: by
+ * buffer; both last as long as this, or until the next call.  The caller waits for these copies. */
+void tgi_replicas_stage(struct tgi_replicas *replicas, struct tgi_staging *staging, const uint8_t *is_pageable);
 
 /* The host has (re)written these tiles: other replicas are not valid any more.  tile: number in the space. */
 void tgi_replicas_host_wrote(struct tgi_replicas *replicas, uint32_t tile);

@@ -10,6 +10,8 @@
 #include "graph/error.h"
 #include "sched/backend.h"
 #include "sched/futex.h"
+#include "sched/history.h"
+#include "sched/offload_policy.h"
 
 enum {
     BURST = 32,           /* tasks submitted between two looks at the lanes */
@@ -49,6 +51,8 @@ void tgi_offload_do(struct tgi_offload *o, void (*fn)(void *arg), void *arg)
 
 static void make_ready(struct tgi_offload *o, struct tgi_offload_task *t)
 {
+    if (tgi_offload_policy_push(o, t))
+        return;
     const struct tgi_instance *in = t->instance;
     uint32_t task = tgi_offload_id(t), class = in->class_of ? in->class_of[task] : 0;
     /* The graph's priorities first, then what is still to come after the task. */
@@ -269,7 +273,7 @@ static struct tgi_offload_task *take(struct tgi_offload *o, uint32_t node)
 {
     struct tgi_offload_task *t = tgi_ready_pop(&o->ready[node]);
     o->n_ready -= t != NULL;
-    return t;
+    return t ? t : tgi_offload_policy_pop(o, node);
 }
 
 /* Some of what is ready, devices in turn; true if anything was. */
@@ -426,13 +430,14 @@ static struct tgi_worker *make_worker(struct tg_runtime *rt)
     return NULL;
 }
 
-/* Which devices a specification names; "cpu" and its numbers are somebody else's. */
-static int parse_spec(const char *spec, const char *kind, uint64_t *set_p, bool *is_wanted_p, struct tg_error *err)
+/* Which devices a specification names; how many CPUs is somebody else's affair. */
+static int parse_spec(const char *spec, const char *kind, uint64_t *set_p, bool *is_wanted_p, bool *has_cpu_p,
+                      struct tg_error *err)
 {
     size_t length = strlen(kind);
     bool is_ours = false;
     *set_p = 0;
-    *is_wanted_p = false;
+    *is_wanted_p = *has_cpu_p = false;
     while (*spec) {
         size_t n = strcspn(spec, "+,");
         if (strncmp(spec, kind, length) == 0 && (n == length || spec[length] == ':')) {
@@ -449,6 +454,7 @@ static int parse_spec(const char *spec, const char *kind, uint64_t *set_p, bool 
             if (n < 3 || strncmp(spec, "cpu", 3) || (n > 3 && spec[3] != ':'))
                 return tgi_error(err, TG_E_BAD_VALUE, "\"%.*s\" is no kind of device: there are cpu and %s", (int)n, spec, kind);
             is_ours = false;
+            *has_cpu_p = true;
             spec += n;
         }
         if (is_ours) {
@@ -500,8 +506,8 @@ int tgi_offload_open(struct tg_runtime *rt, const char *spec, uint64_t memory_by
 {
     const struct tgi_backend *backend = &tgi_backends[0];
     uint64_t set;
-    bool is_wanted;
-    int rc = parse_spec(spec, backend->kind, &set, &is_wanted, err);
+    bool is_wanted, has_cpu;
+    int rc = parse_spec(spec, backend->kind, &set, &is_wanted, &has_cpu, err);
     if (rc || !is_wanted)
         return rc;
     struct tgi_offload *o = calloc(1, sizeof *o);
@@ -509,19 +515,25 @@ int tgi_offload_open(struct tg_runtime *rt, const char *spec, uint64_t memory_by
         return tgi_error_memory(err, "opening devices");
     rt->offload = o;
     o->runtime = rt;
-    rc = backend->open(set, &o->devices, err);
+    o->uses_cpus = has_cpu;
+    rc = tgi_history_open(&o->history, err);
+    if (rc == 0)
+        rc = backend->open(set, &o->devices, err);
     if (rc == 0)
         rc = tgi_order_create(o->devices, &o->order, err);
     if (rc == 0)
-        rc = make_pools(o, memory_bytes, err);
-    if (rc == 0 && !(o->worker = make_worker(rt)))
-        rc = tgi_error_memory(err, "opening devices");
+        rc = tgi_staging_create(o->devices, TG_NONE, &o->staging, err);
+    return rc ? rc : make_pools(o, memory_bytes, err);
+}
+
+int tgi_offload_start(struct tg_runtime *rt, struct tg_error *err)
+{
+    struct tgi_offload *o = rt->offload;
+    if (!o)
+        return 0;
+    o->worker = make_worker(rt);
     rt->submitter = o->worker;
-    if (rc == 0)
-        rc = start_submitter(o, err);
-    if (rc)
-        tgi_offload_close(rt);
-    return rc;
+    return o->worker ? start_submitter(o, err) : tgi_error_memory(err, "opening devices");
 }
 
 /* Nothing ends a kernel that does not return: then the submitter waits for it for ever. */
@@ -554,8 +566,10 @@ bool tgi_offload_close(struct tg_runtime *rt)
         if (o->pools[i])
             tgi_pool_destroy(o->pools[i]);
     tgi_order_destroy(o->order);
+    tgi_staging_destroy(o->staging);
     if (o->devices)
         o->devices->ops->close(o->devices);
+    tgi_history_close(o->history);
     for (uint32_t node = 0; node < TGI_MAX_NODES; node++)
         tgi_ready_fini(&o->ready[node]);
     tgi_offload_forget_collectives(o);

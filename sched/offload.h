@@ -32,6 +32,7 @@ struct tgi_offload_task {
     uint8_t node;         /* where it runs; constant while the instance runs, but for stealing */
     bool has_shape;
     bool has_locks;
+    bool is_on_host;     /* the policy has given it to the workers; by the submitter, then by the worker that has it */
     bool is_last_writer; /* of a tile, in program order; constant */
     struct tgi_instance *instance;
     struct tgi_stamp stamp; /* where it was enqueued; lane TG_NONE: on no device */
@@ -47,6 +48,7 @@ struct tgi_offload_instance {
     uint32_t n_roots;
     struct tgi_shape *shapes;
     uint32_t n_shapes, cap_shapes;
+    const uint32_t *classes;           /* by task: what it has in common with others (choice.h); the placement's */
     const struct tgi_urgency *urgency; /* the placement's; it changes between starts */
     struct tgi_mail continued;   /* of a body: its round is over */
 };
@@ -60,16 +62,19 @@ struct tgi_offload_call {
     bool is_awaited;
 };
 
+struct tgi_choices;   /* choice.h */
+struct tgi_offload_policy; /* offload_policy.h */
 struct tgi_placement; /* placement.h */
 struct tgi_offload_run {
     struct tgi_code **codes;   /* by op; NULL: nothing for devices */
     char **texts;              /* by op */
     struct tgi_placement *placement;
     struct tgi_replicas *replicas;
-    double *op_ns;             /* by op: the shortest of the executions on a device that were timed; 0: none was */
-    uint8_t *n_timed;          /* by op, of this start */
-    bool has_new_times;        /* urgencies are computed again at the next start */
-    uint8_t *is_registered;    /* by buffer: the program's memory is pinned */
+    struct tgi_choices *choices;
+    struct tgi_offload_policy *policy; /* NULL: none was asked for */
+    struct tgi_run_times times; /* when tasks were placed */
+    uint8_t *is_registered;    /* by buffer: the program's memory is pinned, by us */
+    uint8_t *is_pageable;      /* by buffer: it is not, by nobody; since the last start */
     struct tgi_replica_stats stats, stats_before; /* of the last run; when it began */
     struct tgi_offload_call begin, finish;
     uint32_t n_finishing;      /* lanes that have not come to the end */
@@ -127,9 +132,12 @@ struct tgi_seen_busy {
     uint64_t until_ns;   /* the submitter's: when the last of them ended, of tgi_now_ns() */
 };
 
+struct tgi_history; /* history.h */
 struct tgi_offload {
     struct tg_runtime *runtime;
     struct tgi_devices *devices;
+    struct tgi_history *history;
+    struct tgi_staging *staging; /* the submitter's */
     struct tgi_order *order;
     struct tgi_pool *pools[TGI_MAX_DEVICES];
     uint64_t limit_bytes[TGI_MAX_DEVICES]; /* of the pools */
@@ -141,6 +149,7 @@ struct tgi_offload {
     struct tgi_worker *worker;  /* the submitter's: not among the runtime's, never stolen by itself */
     pthread_t thread;
     bool has_thread;
+    bool uses_cpus;             /* CPUs compete with devices for what both can execute */
     bool is_attached;           /* the submitter to the devices */
     _Atomic(struct tgi_mail *) inbox; /* by anybody, release; emptied by the submitter, acquire */
     _Atomic uint32_t is_asleep;       /* by the submitter; a futex */
@@ -162,9 +171,11 @@ struct tgi_offload {
 };
 
 /* offload.c */
-/* spec: "cuda", "cuda:0,2", in any mixture with "cpu" (which says nothing here).  memory_bytes: limit per device, 0: most
- * of what is free. */
+/* spec: "cuda", "cuda:0,2", in any mixture with "cpu".  memory_bytes: limit per device, 0: most of what is free.  Needs
+ * nothing of the runtime but its memory: it may still be reading its topology. */
 int tgi_offload_open(struct tg_runtime *rt, const char *spec, uint64_t memory_bytes, struct tg_error *err);
+/* The submitter starts; nothing if no devices were opened. */
+int tgi_offload_start(struct tg_runtime *rt, struct tg_error *err);
 /* False: a run was given up because its time was over, a device is still at it, and all of this is left to it. */
 bool tgi_offload_close(struct tg_runtime *rt);
 /* Anybody. */

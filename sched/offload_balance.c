@@ -8,6 +8,7 @@
  * one would come to late, if its data is moved, and its results back, in less time than it would have waited. */
 #include "sched/offload.h"
 
+#include "sched/offload_policy.h"
 #include "sched/placement.h"
 
 enum {
@@ -112,7 +113,9 @@ static struct tgi_offload_task *steal_from(struct tgi_offload *o, uint32_t victi
 struct tgi_offload_task *tgi_offload_steal(struct tgi_offload *o, uint32_t node)
 {
     uint32_t thief = node - 1, victim = TG_NONE, most = 0;
-    if (node == TGI_HOST_NODE || o->is_dead || o->ready[node].n || n_pending(o, thief) >= limit(o, thief) / 2)
+    if (node == TGI_HOST_NODE)
+        return tgi_offload_policy_steal(o, node);
+    if (o->is_dead || o->ready[node].n || n_pending(o, thief) >= limit(o, thief) / 2)
         return NULL;
     for (uint32_t d = 0; d < o->devices->n_devices; d++)
         if (d != thief && o->ready[d + 1].n > most && tgi_offload_is_full(o, d + 1)) {
@@ -120,10 +123,10 @@ struct tgi_offload_task *tgi_offload_steal(struct tgi_offload *o, uint32_t node)
             victim = d;
         }
     struct tgi_offload_task *t = victim == TG_NONE ? NULL : steal_from(o, victim, thief);
-    if (t) {
-        t->node = (uint8_t)node;
-        o->n_ready--;
-        t->instance->run->offload->n_stolen++;
-    }
+    if (!t)
+        return tgi_offload_policy_steal(o, node);
+    t->node = (uint8_t)node;
+    o->n_ready--;
+    t->instance->run->offload->n_stolen++;
     return t;
 }

@@ -5,7 +5,9 @@
 
 #include "graph/block.h"
 #include "graph/error.h"
+#include "sched/choice.h"
 #include "sched/offload.h"
+#include "sched/offload_policy.h"
 #include "sched/placement.h"
 
 /* ---- Instances ----------------------------------------------------------------------------*/
@@ -89,7 +91,10 @@ int tgi_offload_instance_prepare(struct tgi_instance *in, struct tg_error *err)
         return tgi_error_memory(err, "preparing a graph for devices");
     in->offload = oi;
     tgi_placement_of(run->offload->placement, g, &node, &in->via);
+    oi->classes = tgi_choices_classes(run->offload->choices, g);
     oi->urgency = tgi_placement_urgency(run->offload->placement, g);
+    if (run->offload->policy)
+        in->via = run->offload->policy->via; /* what devices will touch is not known before */
     oi->continued.kind = TGI_MAIL_CONTINUE;
     oi->tasks = calloc((size_t)g->n_tasks + 1, sizeof *oi->tasks);
     if (!oi->tasks || !make_preds(oi, g) || !split_roots(in))
@@ -214,6 +219,9 @@ static int register_memory(struct tg_run *run, struct tg_error *err)
 {
     struct tgi_devices *ds = run->runtime->offload->devices;
     const struct tgi_space *space = run->graph->space;
+    const char *wish = getenv("TGRAPH_PINNING");
+    if (wish && strcmp(wish, "off") == 0)
+        return 0;
     int rc = ds->ops->attach(ds, err);
     if (rc)
         return rc;
@@ -252,9 +260,8 @@ int tgi_offload_run_resolve(struct tg_run *run, struct tg_error *err)
     if (!run->offload)
         return tgi_error_memory(err, "preparing a run");
     run->offload->is_registered = calloc((size_t)run->graph->space->n_buffers + 1, 1);
-    run->offload->op_ns = calloc((size_t)run->graph->space->n_ops + 1, sizeof *run->offload->op_ns);
-    run->offload->n_timed = calloc((size_t)run->graph->space->n_ops + 1, 1);
-    if (!run->offload->is_registered || !run->offload->op_ns || !run->offload->n_timed)
+    run->offload->is_pageable = calloc((size_t)run->graph->space->n_buffers + 1, 1);
+    if (!run->offload->is_registered || !run->offload->is_pageable)
         return tgi_error_memory(err, "preparing a run");
     return resolve_codes(run, err);
 }
@@ -263,8 +270,16 @@ int tgi_offload_run_place(struct tg_run *run, struct tg_error *err)
 {
     if (!run->offload)
         return 0;
-    int rc = tgi_placement_create(run, run->runtime->offload->devices, run->offload->codes, &run->offload->placement, err);
-    if (rc == 0 && !tgi_placement_has_devices(run->offload->placement))
+    struct tgi_offload *o = run->runtime->offload;
+    struct tgi_offload_run *r = run->offload;
+    int rc = tgi_choices_create(run, o->devices, r->codes, o->history, &r->choices, err);
+    if (rc == 0)
+        tgi_choices_sources(r->choices, run->graph, &r->times);
+    if (rc == 0)
+        rc = tgi_placement_create(run, o->devices, r->codes, r->choices, &r->placement, err);
+    bool has_devices = rc == 0 && (run->options.policy ? tgi_placement_could_have_devices(r->placement)
+                                                       : tgi_placement_has_devices(r->placement));
+    if (rc == 0 && !has_devices)
         tgi_offload_run_release(run);
     return rc;
 }
@@ -272,11 +287,17 @@ int tgi_offload_run_place(struct tg_run *run, struct tg_error *err)
 int tgi_offload_run_prepare(struct tg_run *run, struct tg_error *err)
 {
     struct create c = {run, err, 0};
-    if (!run->offload)
-        return 0;
+    const struct tgi_policy_ops *ops;
+    int rc = tgi_offload_policy_find(run, &ops, err);
+    if (rc || !run->offload)
+        return rc;
     c.rc = register_memory(run, err);
     if (c.rc == 0)
         tgi_offload_do(run->runtime->offload, create_replicas, &c);
+    if (c.rc == 0 && ops) {
+        c.rc = tgi_offload_policy_create(run, ops, &run->offload->policy, err);
+        run->offload->uses_host = true; /* perhaps */
+    }
     return c.rc;
 }
 
@@ -302,12 +323,13 @@ void tgi_offload_run_release(struct tg_run *run)
     tgi_offload_do(run->runtime->offload, release, run);
     for (uint32_t i = 0; o->texts && i < run->graph->space->n_ops; i++)
         free(o->texts[i]);
+    tgi_offload_policy_destroy(o->policy);
     tgi_placement_destroy(o->placement);
+    tgi_choices_destroy(o->choices);
     free(o->codes);
     free(o->texts);
     free(o->is_registered);
-    free(o->op_ns);
-    free(o->n_timed);
+    free(o->is_pageable);
     free(o->lent_tiles);
     free(o);
     run->offload = NULL;
@@ -355,11 +377,27 @@ static void find_written(struct tg_run *run)
     }
 }
 
+/* The program may have bound other memory since the last start. */
+static void find_pageable(struct tg_run *run)
+{
+    struct tgi_offload_run *r = run->offload;
+    struct tgi_offload *o = run->runtime->offload;
+    for (uint32_t i = 0; i < run->graph->space->n_buffers; i++) {
+        const struct tgi_buffer *b = &run->graph->space->buffers[i];
+        const char *memory = b->n_tiles ? run->store->tile[b->first_tile] : NULL;
+        bool is_ours = r->is_registered[i] && memory == b->host;
+        r->is_pageable[i] = run->store->is_bound[i] && memory && !is_ours && o->devices->ops->is_pinned &&
+                            !o->devices->ops->is_pinned(o->devices, memory);
+    }
+    tgi_replicas_stage(r->replicas, o->staging, r->is_pageable);
+}
+
 void tgi_offload_run_begin_now(struct tg_run *run)
 {
     struct tgi_offload_run *r = run->offload;
     struct tgi_offload *o = run->runtime->offload;
     find_written(run);
+    find_pageable(run);
     memset(r->n_device_tasks, 0, sizeof r->n_device_tasks);
     r->n_stolen = r->timing_ns = 0;
     r->run = run;
@@ -368,10 +406,8 @@ void tgi_offload_run_begin_now(struct tg_run *run)
     tgi_replicas_stats(r->replicas, &r->stats_before);
     tgi_replicas_log(r->replicas, run->spans != NULL);
     r->n_starts++;
-    memset(r->n_timed, 0, run->graph->space->n_ops);
-    if (r->has_new_times)
-        tgi_placement_set_times(r->placement, r->op_ns);
-    r->has_new_times = false;
+    if (tgi_choices_begin(r->choices))
+        tgi_placement_update(r->placement);
     r->has_last = false;
     tgi_offload_stream_take_tiles(run);
     take_bases(run);
@@ -450,6 +486,32 @@ static void collect_faults(struct tg_run *run)
     }
 }
 
+/* What CPUs took is known of recorded runs; a few tasks of a kind are enough. */
+static void note_host_times(struct tg_run *run)
+{
+    const struct tg_graph *g = run->graph;
+    const uint32_t *classes = tgi_choices_classes(run->offload->choices, g);
+    for (uint32_t t = 0; run->spans && t < g->n_tasks; t++) {
+        const struct tgi_span *s = &run->spans[t];
+        if (classes[t] != TG_NONE && s->worker < run->runtime->n_workers && s->end_ns > s->start_ns && s->state == TG_TASK_DONE)
+            tgi_choices_note_host(run->offload->choices, classes[t], (double)(s->end_ns - s->start_ns));
+    }
+}
+
+/* Summaries name the ways tasks went. */
+static void name_ways(struct tg_run *run)
+{
+    char text[256];
+    for (uint32_t i = 0; i < run->graph->space->n_ops; i++) {
+        tgi_choices_text(run->offload->choices, i, text, sizeof text);
+        char *copy = text[0] ? strdup(text) : NULL; /* without memory the usual name stays */
+        if (copy) {
+            free(run->offload->texts[i]);
+            run->offload->texts[i] = copy;
+        }
+    }
+}
+
 static void end(struct tg_run *run)
 {
     struct tgi_offload *o = run->runtime->offload;
@@ -461,6 +523,8 @@ static void end(struct tg_run *run)
     while (*at != run->offload)
         at = &(*at)->next;
     *at = run->offload->next;
+    note_host_times(run);
+    name_ways(run);
     tgi_offload_stream_end(run);
     tgi_replicas_stats(run->offload->replicas, &now);
     tgi_replicas_copies(run->offload->replicas, &run->offload->n_copies); /* who reads results makes more */

@@ -5,7 +5,9 @@
 
 #include "graph/error.h"
 #include "graph/vec.h"
+#include "sched/choice.h"
 #include "sched/offload.h"
+#include "sched/offload_policy.h"
 #include "sched/placement.h"
 
 /* ---- Ends of tasks ------------------------------------------------------------------------*/
@@ -46,6 +48,7 @@ static void to_workers(struct tgi_offload *o, struct tgi_offload_task *t)
 {
     uint32_t task = tgi_offload_id(t);
     bool is_shared = t->instance->nodes[task].op & TGI_NODE_SHARED;
+    tgi_offload_policy_to_host(t);
     tgi_worker_push_here(o->worker, t->instance, task, is_shared ? TGI_ITEM_LOCKED : TGI_ITEM_TASK);
     tgi_worker_wake(o->runtime);
 }
@@ -132,14 +135,22 @@ static int wait_for(struct tgi_offload *o, uint32_t lane, struct tgi_waits *wait
 
 static bool shape_equals(const struct tgi_shape *a, const struct tgi_shape *b) { return memcmp(a, b, sizeof *a) == 0; }
 
-static int find_shape(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi_code *code, void *const *args,
+static int make_shape(struct tgi_offload *o, struct tgi_code *code, uint32_t way, void *const *args, struct tgi_shape *shape,
+                      struct tg_error *err)
+{
+    const struct tgi_device_ops *ops = o->devices->ops;
+    memset(shape, 0, sizeof *shape); /* they are compared as bytes */
+    return ops->shape_way ? ops->shape_way(o->devices, code, way, args, shape, err)
+                          : ops->shape(o->devices, code, args, shape, err);
+}
+
+static int find_shape(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi_code *code, uint32_t way, void *const *args,
                       const struct tgi_shape **shape_p, struct tg_error *err)
 {
     struct tgi_offload_instance *oi = t->instance->offload;
-    if (!t->has_shape) {
+    if (!t->has_shape || oi->shapes[t->shape].alternative != way) {
         struct tgi_shape shape;
-        memset(&shape, 0, sizeof shape); /* they are compared as bytes */
-        int rc = o->devices->ops->shape(o->devices, code, args, &shape, err);
+        int rc = make_shape(o, code, way, args, &shape, err);
         if (rc)
             return rc;
         uint32_t i = oi->n_shapes, first = i > 8 ? i - 8 : 0;
@@ -158,8 +169,8 @@ static int find_shape(struct tgi_offload *o, struct tgi_offload_task *t, struct 
     return 0;
 }
 
-static int launch(struct tgi_offload *o, struct tgi_offload_task *t, uint32_t lane, const struct tgi_operand *operands,
-                  struct tg_error *err)
+static int launch(struct tgi_offload *o, struct tgi_offload_task *t, uint32_t way, uint32_t lane,
+                  const struct tgi_operand *operands, struct tg_error *err)
 {
     struct tgi_instance *in = t->instance;
     uint32_t task = tgi_offload_id(t), id = in->nodes[task].op & TGI_NODE_OP;
@@ -172,7 +183,7 @@ static int launch(struct tgi_offload *o, struct tgi_offload_task *t, uint32_t la
         values[i] = operands[i].access == TG_SCALAR ? operands[i].word : operands[i].address;
         args[i] = &values[i];
     }
-    int rc = find_shape(o, t, code, args, &shape, err);
+    int rc = find_shape(o, t, code, way, args, &shape, err);
     return rc ? rc : o->devices->ops->launch(o->devices, lane, code, shape, args, err);
 }
 
@@ -215,38 +226,25 @@ static void watch_span(struct tgi_offload *o, struct tgi_watch *span, struct tgi
     tgi_offload_fail_task(o, span->task, &err);
 }
 
-/* A few executions of each kernel are timed in the first starts; what comes after a task is known better then. */
-enum { N_TIMED = 4, N_TIMED_STARTS = 3 };
-
-static bool is_timed(struct tgi_instance *in, uint32_t task)
+/* What a task took tells about others, and which way it should go. */
+static void note_time(const struct tgi_offload_task *t, double ns)
 {
-    struct tgi_offload_run *run = in->run->offload;
-    uint32_t id = in->nodes[task].op & TGI_NODE_OP;
-    if (in->spans)
-        return true;
-    return run->n_starts <= N_TIMED_STARTS && tgi_graph_op(in->graph, task)->kind == TGI_OP_KERNEL &&
-           run->n_timed[id] < N_TIMED && ++run->n_timed[id];
-}
-
-/* The shortest: the others shared the device. */
-static void note_time(struct tgi_offload_run *run, uint32_t id, double ns)
-{
-    if (ns > 0 && (run->op_ns[id] <= 0 || ns < run->op_ns[id])) {
-        run->op_ns[id] = ns;
-        run->has_new_times = true;
-    }
+    const struct tgi_offload_instance *oi = t->instance->offload;
+    uint32_t class = oi->classes[tgi_offload_id(t)];
+    if (class != TG_NONE && ns > 0)
+        tgi_choices_note(t->instance->run->offload->choices, class, tgi_lane_device(t->stamp.lane),
+                         oi->shapes[t->shape].alternative, ns);
 }
 
 static void take_time(struct tgi_offload *o, struct tgi_watch *w)
 {
-    const struct tgi_instance *in = w->task->instance;
     double ns = 0;
     struct tg_error err;
     int rc = o->is_dead ? 0 : o->devices->ops->elapsed(o->devices, w->from, w->to, &ns, &err);
     if (rc)
         tgi_offload_fail_task(o, w->task, &err);
     else
-        note_time(in->run->offload, in->nodes[tgi_offload_id(w->task)].op & TGI_NODE_OP, ns);
+        note_time(w->task, ns);
     o->devices->ops->event_destroy(o->devices, w->from);
     o->devices->ops->event_destroy(o->devices, w->to);
 }
@@ -281,7 +279,7 @@ static void take_span(struct tgi_offload *o, struct tgi_watch *w)
             span->end_ns = span->start_ns + 1; /* a zero length would mean that it never ran */
         span->worker = o->runtime->n_workers + device * TGI_COMPUTE_LANES + lane % TGI_LANES_EACH;
         span->attempts = 1;
-        note_time(run, in->nodes[tgi_offload_id(w->task)].op & TGI_NODE_OP, end - begin);
+        note_time(w->task, end - begin);
         note_busy(&o->seen_busy[device], in->run->begin_ns + span->start_ns, in->run->begin_ns + span->end_ns);
     }
     o->devices->ops->event_destroy(o->devices, w->from);
@@ -353,7 +351,11 @@ static int enqueue(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi
     uint32_t task = tgi_offload_id(t), lane = choose_lane(o, in, task, t->node - 1u);
     const struct tgi_op *op = tgi_graph_op(in->graph, task);
     struct tgi_waits waits;
-    bool has_times = is_timed(in, task);
+    uint32_t class = in->offload->classes[task], way = 0;
+    bool has_times = false;
+    if (class != TG_NONE)
+        way = tgi_choices_take(in->run->offload->choices, class, t->node - 1u, &has_times);
+    has_times |= in->spans != NULL;
     struct tgi_watch span = {.kind = in->spans ? TGI_WATCH_SPAN : TGI_WATCH_TIME, .task = t};
     waits.n = 0;
     add_preds(in, task, &waits);
@@ -365,7 +367,7 @@ static int enqueue(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi
     if (rc == 0 && has_times)
         rc = timed_event(o, in->run->offload, lane, &span.from, err);
     if (rc == 0 && op->kind == TGI_OP_KERNEL)
-        rc = launch(o, t, lane, operands, err);
+        rc = launch(o, t, way, lane, operands, err);
     else if (rc == 0 && op->kind == TGI_OP_FILL && (rc = fill(o, t, lane, operands, err)))
         leave_part(o, in->run, lane, operands, n);
     if (rc) {

@@ -7,6 +7,7 @@
 
 #include "graph/error.h"
 #include "graph/vec.h"
+#include "sched/offload.h"
 
 #define NO_OWNER 0xffu
 
@@ -17,6 +18,7 @@ enum { LAUNCH_NS = 4000, HOST_TASK_NS = 1000 };
 
 struct places {
     const struct tg_graph *graph;
+    const uint32_t *classes; /* by task, of choices */
     uint8_t *node, *via;
     struct tgi_urgency urgency;
     struct tgi_weighed *weighed; /* of a recorded run */
@@ -27,12 +29,13 @@ struct tgi_placement {
     struct tg_run *run;
     struct tgi_devices *devices;
     struct tgi_code *const *codes;
+    struct tgi_choices *choices;
     uint8_t *owner;      /* by tile: node, NO_OWNER */
     uint8_t *is_touched; /* by tile: some task on a device uses it */
     double load_ns[TGI_MAX_NODES];
     struct places *places; /* the graph, then its bodies */
     uint32_t n_places;
-    bool has_devices;
+    bool has_devices, could_have_devices;
 };
 
 /* ---- Tiles of a task ----------------------------------------------------------------------*/
@@ -183,10 +186,14 @@ double tgi_placement_copy_ns(const struct tgi_devices *ds, uint32_t from, uint32
 
 /* ---- Choosing -----------------------------------------------------------------------------*/
 
-static double execution_ns(const struct tgi_placement *p, const struct tg_graph *g, uint32_t task, uint32_t device,
+static double execution_ns(const struct tgi_placement *p, const struct places *at, uint32_t task, uint32_t device,
                            uint64_t bytes)
 {
+    const struct tg_graph *g = at->graph;
     const struct tgi_device_info *info = &p->devices->info[device];
+    double measured = tgi_choices_device_ns(p->choices, at->classes[task], device);
+    if (measured > 0)
+        return measured;
     struct tgi_cost cost = tgi_graph_cost(g, task);
     double flops = isnan(cost.flops) ? 0 : cost.flops, traffic = isnan(cost.bytes) ? (double)bytes : cost.bytes;
     double compute = info->peak_flops_f64 > 0 ? flops / info->peak_flops_f64 * 1e9 : 0;
@@ -217,23 +224,21 @@ static void note_estimates(struct tgi_placement *p, struct places *at, uint32_t 
     }
 }
 
-/* reason: why there is a choice of these only. */
-static uint32_t choose_device(struct tgi_placement *p, struct places *at, uint32_t task, uint32_t devices, enum tgi_weighing reason)
+enum found { FOUND_OWNER, FOUND_ONLY, FOUND_BEST };
+
+static enum found find_device(struct tgi_placement *p, const struct tg_graph *g, uint32_t task, uint32_t devices,
+                              uint32_t *device_p)
 {
-    const struct tg_graph *g = at->graph;
     struct owned o = {0, NO_OWNER, false};
-    uint32_t best = 0;
     double best_ns = INFINITY;
     for_tiles(p, g, task, find_owner, &o);
     if (o.owner != NO_OWNER && o.is_written && o.owner != TGI_HOST_NODE && devices >> (o.owner - 1) & 1) {
-        note(p, at, (struct tgi_weighed){task, (uint16_t)(o.owner - 1), TGI_WEIGHED_OWNER, 0, 0});
-        return o.owner - 1;
+        *device_p = o.owner - 1;
+        return FOUND_OWNER;
     }
-    if (!(devices & (devices - 1))) {
-        best = (uint32_t)__builtin_ctz(devices);
-        note(p, at, (struct tgi_weighed){task, (uint16_t)best, (uint16_t)reason, 0, 0});
-        return best;
-    }
+    *device_p = (uint32_t)__builtin_ctz(devices);
+    if (!(devices & (devices - 1)))
+        return FOUND_ONLY;
     for (uint32_t d = 0; d < p->devices->n_devices; d++) {
         if (!(devices >> d & 1))
             continue;
@@ -242,22 +247,37 @@ static uint32_t choose_device(struct tgi_placement *p, struct places *at, uint32
         double ns = p->load_ns[d + 1] + m.ns;
         if (ns < best_ns) {
             best_ns = ns;
-            best = d;
+            *device_p = d;
         }
     }
-    note_estimates(p, at, task, devices, best);
-    return best;
+    return FOUND_BEST;
 }
 
-static void account(struct tgi_placement *p, const struct tg_graph *g, uint32_t task, uint32_t node)
+/* reason: why there is a choice of these only. */
+static uint32_t choose_device(struct tgi_placement *p, struct places *at, uint32_t task, uint32_t devices, enum tgi_weighing reason)
 {
+    uint32_t device;
+    enum found found = find_device(p, at->graph, task, devices, &device);
+    if (found == FOUND_BEST)
+        note_estimates(p, at, task, devices, device);
+    else
+        note(p, at, (struct tgi_weighed){task, (uint16_t)device,
+                                         found == FOUND_OWNER ? (uint16_t)TGI_WEIGHED_OWNER : (uint16_t)reason, 0, 0});
+    return device;
+}
+
+static void account(struct tgi_placement *p, const struct places *at, uint32_t task, uint32_t node)
+{
+    const struct tg_graph *g = at->graph;
     struct owned o = {node, NO_OWNER, false};
     struct movement m = {node, 0, 0};
     for_tiles(p, g, task, set_owner, &o);
-    if (node == TGI_HOST_NODE)
+    if (node == TGI_HOST_NODE) {
+        p->load_ns[node] += tgi_choices_host_ns(p->choices, at->classes[task]) / p->run->runtime->n_workers;
         return;
+    }
     for_tiles(p, g, task, add_movement, &m);
-    p->load_ns[node] += execution_ns(p, g, task, node - 1, m.bytes);
+    p->load_ns[node] += execution_ns(p, at, task, node - 1, m.bytes);
     p->has_devices = true;
 }
 
@@ -270,6 +290,7 @@ static int mark_kernels(struct tgi_placement *p, const struct places *at, struct
         struct choice c = choices(p, g, t);
         if (!c.has_cpu && !c.devices)
             return no_place(p, g, t, err);
+        p->could_have_devices |= op->kind == TGI_OP_KERNEL && c.devices;
         if (op->kind == TGI_OP_KERNEL && c.devices && !(c.has_cpu && c.prefers_cpu))
             for_tiles(p, g, t, touch_tile, NULL);
     }
@@ -303,6 +324,43 @@ static bool can_collect(const struct tgi_placement *p, const struct tg_graph *g,
 }
 
 
+struct written {
+    bool has_device_owner;
+    double ns; /* to bring back what is written */
+};
+
+static void add_written(struct tgi_placement *p, uint32_t tile, enum tg_access access, void *user)
+{
+    struct written *w = user;
+    uint32_t owner = p->owner[tile];
+    if (access == TG_IN || owner == NO_OWNER || owner == TGI_HOST_NODE)
+        return;
+    w->has_device_owner = true;
+    w->ns += tgi_placement_copy_ns(p->devices, TGI_HOST_NODE, owner, tgi_space_buffer_of(p->run->graph->space, tile)->tile_bytes);
+}
+
+/* Of a task that both could execute: what was measured says that a CPU is done earlier, or it is to be measured. */
+static bool is_for_host(struct tgi_placement *p, const struct places *at, uint32_t task, uint32_t devices, bool has_device_pred)
+{
+    uint32_t class = at->classes[task], device;
+    find_device(p, at->graph, task, devices, &device);
+    double there = tgi_choices_device_ns(p->choices, class, device), here = tgi_choices_host_ns(p->choices, class);
+    struct movement in = {device + 1, 0, 0}, home = {TGI_HOST_NODE, 0, 0};
+    struct written back = {false, 0};
+    if (!p->run->runtime->offload->uses_cpus)
+        return false;
+    if (here <= 0)
+        return tgi_choices_try_host(p->choices, class);
+    if (there <= 0)
+        return false;
+    for_tiles(p, at->graph, task, add_movement, &in);
+    for_tiles(p, at->graph, task, add_movement, &home);
+    for_tiles(p, at->graph, task, add_written, &back);
+    here += home.ns + back.ns + TGI_CHOICE_CROSSING_NS * (has_device_pred + back.has_device_owner);
+    there += in.ns;
+    return here < there && p->load_ns[TGI_HOST_NODE] + here < p->load_ns[device + 1] + there;
+}
+
 static uint32_t place_task(struct tgi_placement *p, struct places *at, uint32_t task, const uint8_t *has_device_pred)
 {
     const struct tg_graph *g = at->graph;
@@ -312,7 +370,8 @@ static uint32_t place_task(struct tgi_placement *p, struct places *at, uint32_t 
     bool is_touched = false, wants_device;
     switch (op->kind) {
     case TGI_OP_KERNEL:
-        wants_device = !(c.has_cpu && c.prefers_cpu);
+        wants_device = !c.has_cpu || !(c.prefers_cpu || (c.devices && !c.preferred &&
+                                                         is_for_host(p, at, task, c.devices, has_device_pred[task])));
         break;
     case TGI_OP_COPY:
     case TGI_OP_FILL:
@@ -359,7 +418,7 @@ static bool place_graph(struct tgi_placement *p, struct places *at)
     for (uint32_t i = 0; i < g->n_tasks; i++) {
         uint32_t t = g->topo ? g->topo[i] : i;
         at->node[t] = (uint8_t)place_task(p, at, t, has_device_pred);
-        account(p, g, t, at->node[t]);
+        account(p, at, t, at->node[t]);
         for (uint32_t k = g->nodes[t].succ; at->node[t] && k < g->nodes[t + 1].succ; k++)
             has_device_pred[g->succ[k]] = 1;
     }
@@ -370,20 +429,19 @@ static bool place_graph(struct tgi_placement *p, struct places *at)
 }
 
 /* Without memory urgencies stay as they are. */
-static void set_urgency(struct tgi_placement *p, struct places *at, const double *op_ns)
+static void set_urgency(struct tgi_placement *p, struct places *at)
 {
     const struct tg_graph *g = at->graph;
     float *task_ns = malloc(((size_t)g->n_tasks + 1) * sizeof *task_ns);
     for (uint32_t t = 0; task_ns && t < g->n_tasks; t++) {
-        uint32_t id = g->nodes[t].op & TGI_NODE_OP, node = at->node[t];
+        uint32_t node = at->node[t];
+        double host_ns = tgi_choices_host_ns(p->choices, at->classes[t]);
         struct movement m = {node, 0, 0};
         if (node == TGI_HOST_NODE) {
-            task_ns[t] = HOST_TASK_NS;
-        } else if (op_ns && op_ns[id] > 0) {
-            task_ns[t] = (float)op_ns[id];
+            task_ns[t] = host_ns > 0 ? (float)host_ns : HOST_TASK_NS;
         } else {
             for_tiles(p, g, t, add_movement, &m);
-            task_ns[t] = (float)execution_ns(p, g, t, node - 1, m.bytes);
+            task_ns[t] = (float)execution_ns(p, at, t, node - 1, m.bytes);
         }
     }
     if (task_ns)
@@ -391,10 +449,10 @@ static void set_urgency(struct tgi_placement *p, struct places *at, const double
     free(task_ns);
 }
 
-void tgi_placement_set_times(struct tgi_placement *p, const double *op_ns)
+void tgi_placement_update(struct tgi_placement *p)
 {
     for (uint32_t i = 0; i < p->n_places; i++)
-        set_urgency(p, &p->places[i], op_ns);
+        set_urgency(p, &p->places[i]);
 }
 
 static void touch_placed(struct tgi_placement *p, const struct places *at)
@@ -496,13 +554,13 @@ static bool list_graphs(struct tgi_placement *p)
 }
 
 int tgi_placement_create(struct tg_run *run, struct tgi_devices *devices, struct tgi_code *const *codes,
-                         struct tgi_placement **placement_p, struct tg_error *err)
+                         struct tgi_choices *choices, struct tgi_placement **placement_p, struct tg_error *err)
 {
     const struct tgi_space *space = run->graph->space;
     struct tgi_placement *p = calloc(1, sizeof *p);
     if (!p)
         return tgi_error_memory(err, "placing tasks");
-    *p = (struct tgi_placement){.run = run, .devices = devices, .codes = codes};
+    *p = (struct tgi_placement){.run = run, .devices = devices, .codes = codes, .choices = choices};
     p->owner = malloc((size_t)space->n_tiles + 1);
     p->is_touched = calloc((size_t)space->n_tiles + 1, 1);
     int rc = p->owner && p->is_touched && list_graphs(p) ? 0 : tgi_error_memory(err, "placing tasks");
@@ -510,6 +568,8 @@ int tgi_placement_create(struct tg_run *run, struct tgi_devices *devices, struct
         memset(p->owner, NO_OWNER, space->n_tiles);
         for (uint32_t i = 0; i < space->n_buffers; i++)
             set_home(p, &space->buffers[i]);
+        for (uint32_t i = 0; i < p->n_places; i++)
+            p->places[i].classes = tgi_choices_classes(choices, p->places[i].graph);
     }
     for (uint32_t i = 0; rc == 0 && i < p->n_places; i++)
         rc = mark_kernels(p, &p->places[i], err);
@@ -522,7 +582,7 @@ int tgi_placement_create(struct tg_run *run, struct tgi_devices *devices, struct
             touch_placed(p, &p->places[i]);
         for (uint32_t i = 0; i < p->n_places; i++)
             mark_via(p, &p->places[i]);
-        tgi_placement_set_times(p, NULL);
+        tgi_placement_update(p);
         *placement_p = p;
     } else {
         tgi_placement_destroy(p);
@@ -576,6 +636,8 @@ const struct tgi_urgency *tgi_placement_urgency(const struct tgi_placement *p, c
 }
 
 bool tgi_placement_has_devices(const struct tgi_placement *p) { return p->has_devices; }
+
+bool tgi_placement_could_have_devices(const struct tgi_placement *p) { return p->could_have_devices; }
 
 void tgi_placement_ranks(const struct tgi_placement *p, struct tgi_operand *operands, uint32_t n)
 {

@@ -37,6 +37,7 @@ void tgi_assignment_fini(struct tgi_assignment *a)
 /* A queue for each set of classes that tasks can run on, so that a device finds its next one at once; tasks that are
  * limited to single devices are few and share one that is searched. */
 enum { LIMITED = 1 << TGI_MACHINE_CLASSES, N_QUEUES };
+enum { MOST_TRIES = 4 }; /* tasks that a thief looks at */
 
 struct eager {
     const struct tgi_workload *w;
@@ -145,6 +146,8 @@ const struct tgi_policy_ops tgi_policy_eager = {
 
 struct fixed {
     const struct tgi_assignment *a;
+    const struct tgi_workload *w;
+    struct tgi_policy_view view; /* to steal by */
     uint32_t **heap; /* by device: ready tasks, the first in order on top */
     uint32_t *n, *n_room;
     uint32_t n_devices;
@@ -164,7 +167,7 @@ int tgi_fixed_create(const struct tgi_workload *w, const struct tgi_assignment *
     uint32_t n = w->machine->n_devices, at = 0;
     *policy_p = (struct tgi_policy *)f;
     if (f) {
-        *f = (struct fixed){a, calloc(n, sizeof *f->heap), calloc(n, sizeof *f->n), calloc(n, sizeof *f->n_room), n,
+        *f = (struct fixed){a, w, {0}, calloc(n, sizeof *f->heap), calloc(n, sizeof *f->n), calloc(n, sizeof *f->n_room), n,
                             malloc(((size_t)w->n_tasks + 1) * sizeof *f->space)};
     }
     if (!f || !f->heap || !f->n || !f->n_room || !f->space) {
@@ -206,14 +209,15 @@ static void fixed_push(struct tgi_policy *policy, uint32_t task, uint32_t device
     heap[i] = task;
 }
 
-static uint32_t fixed_pop(struct tgi_policy *policy, uint32_t device)
+/* Takes entry i out of a device's heap: the last one takes its place, and goes up or down from there. */
+static uint32_t fixed_take(struct fixed *f, uint32_t device, uint32_t i)
 {
-    struct fixed *f = (struct fixed *)policy;
-    uint32_t *heap = f->heap[device], i = 0;
-    if (f->n[device] == 0)
-        return TG_NONE;
-    uint32_t first = heap[0], last = heap[--f->n[device]], n = f->n[device];
-    for (uint32_t child = 1; child < n; i = child, child = 2 * i + 1) {
+    uint32_t *heap = f->heap[device], taken = heap[i], last = heap[--f->n[device]], n = f->n[device];
+    if (i == n)
+        return taken;
+    for (; i > 0 && is_earlier(f->a, last, heap[(i - 1) / 2]); i = (i - 1) / 2)
+        heap[i] = heap[(i - 1) / 2];
+    for (uint32_t child = 2 * i + 1; child < n; i = child, child = 2 * i + 1) {
         if (child + 1 < n && is_earlier(f->a, heap[child + 1], heap[child]))
             child++;
         if (!is_earlier(f->a, heap[child], last))
@@ -221,9 +225,62 @@ static uint32_t fixed_pop(struct tgi_policy *policy, uint32_t device)
         heap[i] = heap[child];
     }
     heap[i] = last;
-    return first;
+    return taken;
+}
+
+static uint32_t fixed_pop(struct tgi_policy *policy, uint32_t device)
+{
+    struct fixed *f = (struct fixed *)policy;
+    return f->n[device] ? fixed_take(f, device, 0) : TG_NONE;
 }
 
 const struct tgi_policy_ops tgi_policy_fixed = {
     .size = sizeof(struct tgi_policy_ops), .name = "fixed", .brief = "follows an assignment", .destroy = fixed_destroy,
     .place = fixed_place, .push = fixed_push, .pop = fixed_pop, .target = fixed_target};
+
+/* ---- followed -----------------------------------------------------------------------------*/
+
+int tgi_followed_create(const struct tgi_workload *w, const struct tgi_assignment *a, const struct tgi_policy_view *view,
+                        struct tgi_policy **policy_p, struct tg_error *err)
+{
+    int rc = tgi_fixed_create(w, a, policy_p, err);
+    if (rc == 0)
+        ((struct fixed *)*policy_p)->view = *view;
+    return rc;
+}
+
+/* Of tasks that are ready on a device, how long they keep it busy. */
+static double ready_ns(const struct fixed *f, uint32_t device)
+{
+    double ns = 0;
+    for (uint32_t i = 0; i < f->n[device]; i++)
+        ns += tgi_workload_ns(f->w, f->heap[device][i], device);
+    return ns / f->w->machine->devices[device].n_lanes;
+}
+
+/* The longest queue; its last entries are leaves of the heap and among those that come late. */
+static uint32_t followed_steal(struct tgi_policy *policy, uint32_t thief)
+{
+    struct fixed *f = (struct fixed *)policy;
+    const struct tgi_machine *m = f->w->machine;
+    uint32_t victim = TG_NONE, to = m->devices[thief].memory;
+    for (uint32_t d = 0; d < f->n_devices; d++)
+        if (d != thief && f->n[d] > (victim == TG_NONE ? 0 : f->n[victim]))
+            victim = d;
+    double there = victim == TG_NONE ? 0 : ready_ns(f, victim);
+    for (uint32_t i = victim == TG_NONE ? 0 : f->n[victim], tries = 0; i-- > 0 && tries < MOST_TRIES; tries++) {
+        uint32_t task = f->heap[victim][i];
+        if (!tgi_workload_allows(f->w, task, thief))
+            continue;
+        double bytes = f->view.missing_bytes(f->view.user, task, to), here = tgi_workload_ns(f->w, task, thief);
+        here += bytes > 0 ? tgi_machine_copy_ns(m, m->devices[victim].memory == to ? 0 : m->devices[victim].memory, to, bytes) : 0;
+        if (here < there)
+            return fixed_take(f, victim, i);
+    }
+    return TG_NONE;
+}
+
+const struct tgi_policy_ops tgi_policy_followed = {
+    .size = sizeof(struct tgi_policy_ops), .name = "followed", .brief = "follows an assignment until somebody is idle",
+    .destroy = fixed_destroy, .place = fixed_place, .push = fixed_push, .pop = fixed_pop, .steal = followed_steal,
+    .target = fixed_target};

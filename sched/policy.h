@@ -62,5 +62,10 @@ void tgi_assignment_fini(struct tgi_assignment *a);
 extern const struct tgi_policy_ops tgi_policy_fixed;
 int tgi_fixed_create(const struct tgi_workload *w, const struct tgi_assignment *a, struct tgi_policy **policy_p,
                      struct tg_error *err);
+/* The same against a real clock, which no plan foresees: a device without work takes the last of another's ready tasks if it
+ * is done with it, data and all, before that one would come to it. */
+extern const struct tgi_policy_ops tgi_policy_followed;
+int tgi_followed_create(const struct tgi_workload *w, const struct tgi_assignment *a, const struct tgi_policy_view *view,
+                        struct tgi_policy **policy_p, struct tg_error *err);
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "sched/least_moved.h"
+#include "sched/history.h"
 #include "sched/offload.h"
 #include "sched/placement.h"
 
@@ -115,6 +116,29 @@ void tgi_run_moved(const struct tg_run *run, struct tgi_run_moved *moved_p)
                               s->n_copies, s->n_evictions, false, 0};
     m.has_least = tgi_least_moved(run, &m.least_bytes);
     *moved_p = m;
+}
+
+void tgi_run_times(const struct tg_run *run, struct tgi_run_times *times_p)
+{
+    *times_p = run->offload ? run->offload->times : (struct tgi_run_times){0, 0, 0, 0};
+}
+
+bool tgi_run_take_notice(struct tg_run *run, char *text, size_t size)
+{
+    return run->runtime->offload && tgi_history_take_notice(run->runtime->offload->history, text, size);
+}
+
+void tgi_runtime_opening(const struct tg_runtime *rt, char *text, size_t size)
+{
+    const struct tgi_devices *ds = rt->offload ? rt->offload->devices : NULL;
+    size_t at = (size_t)snprintf(text, size, "topology %.1f ms", (double)rt->topology_ns / 1e6);
+    if (ds && at < size)
+        at += (size_t)snprintf(text + at, size - at, "; devices %.1f ms beside it (", (double)rt->devices_ns / 1e6);
+    for (uint32_t i = 0; ds && i < ds->n_opening && at < size; i++)
+        at += (size_t)snprintf(text + at, size - at, "%s%s %.1f", i ? ", " : "", ds->opening[i].what,
+                               (double)ds->opening[i].ns / 1e6);
+    if (at < size)
+        snprintf(text + at, size - at, "%s; threads %.1f ms", ds ? ")" : "", (double)rt->threads_ns / 1e6);
 }
 
 uint64_t tgi_run_recording_ns(const struct tg_run *run)

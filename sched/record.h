@@ -120,6 +120,16 @@ uint32_t tgi_runtime_n_devices(const struct tg_runtime *runtime);
 uint64_t tgi_runtime_device_busy_ns(const struct tg_runtime *runtime, uint32_t device);
 /* "cuda:1"; returns text. */
 char *tgi_runtime_device_name(const struct tg_runtime *runtime, uint32_t device, char *text, size_t size);
+/* What was known of tasks' times when they were placed on devices: how many had measured ones, declared ones, times from
+ * declared operations and bytes, and from the sizes of their arguments alone.  All 0 without devices. */
+struct tgi_run_times {
+    uint64_t n_measured, n_declared, n_roofline, n_sized;
+};
+void tgi_run_times(const struct tg_run *run, struct tgi_run_times *times_p);
+/* Something people should know about measured times, once: a drift, a file of them that was not read. */
+bool tgi_run_take_notice(struct tg_run *run, char *text, size_t size);
+/* What opening a runtime took, in text: "topology 3.1 ms; devices 20.4 ms beside it (driver 0.2, streams 8.1, ..); threads 0.9 ms". */
+void tgi_runtime_opening(const struct tg_runtime *runtime, char *text, size_t size);
 /* The names of the variants a kernel was resolved to: "builtin gemm_nt f64", "c source", "function"; on devices
  * "cublas dgemm", "cuda source".  Empty: none.  For reports. */
 const char *tgi_run_variant_text(const struct tg_run *run, uint32_t op);

@@ -145,6 +145,7 @@ static int run_prepare(struct tg_run *run, struct tg_error *err)
     if (!run->worker_stats || (run->options.is_recorded && !run->spans))
         return tgi_error_memory(err, "preparing a run");
     run->main->spans = run->spans;
+    run->main->is_special = run->offload && run->offload->policy; /* which asks what workers are done with */
     run->main->on_done = main_done;
     return 0;
 }

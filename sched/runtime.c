@@ -129,6 +129,44 @@ static int probe_binding(struct tg_runtime *rt, bool is_unbound, struct tg_error
     return !rt->is_bound || list_workers_by_cpu(rt) ? 0 : tgi_error_memory(err, "creating workers");
 }
 
+/* Reading the topology takes milliseconds, as does opening devices, and neither needs the other. */
+struct reading {
+    struct tg_runtime *runtime;
+    const char *description;
+    struct tg_error err;
+    int rc;
+    pthread_t thread;
+    bool has_thread;
+};
+
+static void *read_topology(void *arg)
+{
+    struct reading *r = arg;
+    uint64_t begin = tgi_now_ns();
+    r->rc = tgi_topology_open(r->description, &r->runtime->topology, &r->err);
+    r->runtime->topology_ns = tgi_now_ns() - begin;
+    return NULL;
+}
+
+static int open_both(struct tg_runtime *rt, const struct tg_runtime_options *o, struct tg_error *err)
+{
+    struct reading r = {.runtime = rt, .description = o->topology};
+    int rc = 0;
+    r.has_thread = o->devices && pthread_create(&r.thread, NULL, read_topology, &r) == 0;
+    if (!r.has_thread)
+        read_topology(&r);
+    if (o->devices && (r.has_thread || r.rc == 0)) {
+        uint64_t begin = tgi_now_ns();
+        rc = tgi_offload_open(rt, o->devices, o->device_bytes, err);
+        rt->devices_ns = tgi_now_ns() - begin;
+    }
+    if (r.has_thread)
+        pthread_join(r.thread, NULL);
+    if (r.rc && err)
+        *err = r.err;
+    return r.rc ? r.rc : rc;
+}
+
 int tg_runtime_create(const struct tg_runtime_options *options, struct tg_runtime **runtime_p, struct tg_error *err)
 {
     static const struct tg_runtime_options defaults = TG_RUNTIME_OPTIONS_INIT;
@@ -148,7 +186,7 @@ int tg_runtime_create(const struct tg_runtime_options *options, struct tg_runtim
     pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
     pthread_mutex_init(&rt->lock, &recursive);
     pthread_mutexattr_destroy(&recursive);
-    rc = tgi_topology_open(o->topology, &rt->topology, err);
+    rc = open_both(rt, o, err);
     if (rc == 0) {
         rt->n_workers = o->n_workers ? o->n_workers : rt->topology->n_cores;
         rt->memory_bytes = o->memory_bytes;
@@ -156,12 +194,15 @@ int tg_runtime_create(const struct tg_runtime_options *options, struct tg_runtim
         rt->on_thread_user = o->user;
         rc = runtime_allocate(rt) ? 0 : tgi_error_memory(err, "creating workers");
     }
-    if (rc == 0)
+    if (rc == 0) {
+        uint64_t begin = tgi_now_ns();
         rc = probe_binding(rt, o->is_unbound, err);
-    if (rc == 0 && o->devices)
-        rc = tgi_offload_open(rt, o->devices, o->device_bytes, err);
-    if (rc == 0)
-        rc = start_threads(rt, o->stack_bytes, err);
+        if (rc == 0)
+            rc = tgi_offload_start(rt, err);
+        if (rc == 0)
+            rc = start_threads(rt, o->stack_bytes, err);
+        rt->threads_ns = tgi_now_ns() - begin;
+    }
     if (rc) {
         tg_runtime_destroy(rt);
         return rc;

@@ -113,6 +113,7 @@ struct tgi_instance {
     const uint8_t *class_of;  /* the graph's */
     struct tg_run *run;
     uint32_t slot;
+    bool is_special;          /* every task takes the long way: a policy is told of each */
     struct tgi_span *spans;   /* the run's, or those of the round under way; NULL: nothing is recorded */
     struct tgi_round *round;  /* of a recorded body; the last one begun */
     /* Unfinished predecessors by task.  Each is written by those who finish predecessors, acq_rel;
@@ -256,6 +257,7 @@ struct tg_runtime {
     struct tgi_offload *offload;     /* NULL: no devices */
     struct tgi_worker *submitter;    /* its worker, whose deques are stolen from as well; NULL: no devices */
     uint64_t memory_bytes;
+    uint64_t topology_ns, devices_ns, threads_ns; /* what opening them took; the first two at once */
     void (*on_thread)(void *user);
     void *on_thread_user;
     struct tgi_parking parking;

@@ -5,6 +5,7 @@
 
 #include "graph/error.h"
 #include "mem/hostops.h"
+#include "sched/offload_policy.h"
 #include "sched/runtime.h"
 
 /* ---- Failures -----------------------------------------------------------------------------*/
@@ -356,8 +357,11 @@ bool tgi_task_execute(struct tgi_worker *w, struct tgi_instance *in, uint32_t ta
     struct tg_run *run = in->run;
     const struct tgi_op *op = tgi_graph_op(in->graph, task);
     bool is_shared = in->nodes[task].op & TGI_NODE_SHARED;
+    bool has_policy = run->offload && run->offload->policy;
     if (tgi_task_is_skipped(in, task)) {
         tgi_task_skip(in, task);
+        if (has_policy)
+            tgi_offload_policy_host_done(in, task);
         /* Who waits for its locks must not wait for ever; a group also counts its members. */
         if (is_shared && !has_locks && !tgi_locks_acquire(w, in, task)) {
             tgi_count(&w->counts.n_tasks, (uint64_t)-1);
@@ -383,6 +387,8 @@ bool tgi_task_execute(struct tgi_worker *w, struct tgi_instance *in, uint32_t ta
     if (attr && attr->timeout_ms)
         watch(w, in, task, attr->timeout_ms);
     int rc = execute_attempts(w, in, task, attr, &n_attempts);
+    if (has_policy)
+        tgi_offload_policy_host_done(in, task);
     if (attr && attr->timeout_ms)
         atomic_store_explicit(&w->deadline_ns, 0, memory_order_release);
     if (in->spans) {

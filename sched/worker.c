@@ -296,7 +296,7 @@ static inline __attribute__((always_inline)) void execute_chain(struct tgi_worke
         const struct tgi_call *call = &calls[node->op & TGI_NODE_OP];
         bool is_done = true;
         /* relaxed: whoever must see that a predecessor failed sees it through the counters. */
-        if (__builtin_expect((node->op & ~TGI_NODE_OP) || !call->fn ||
+        if (__builtin_expect(in->is_special || (node->op & ~TGI_NODE_OP) || !call->fn ||
                              atomic_load_explicit(&in->run->attention, memory_order_relaxed), 0)) {
             is_done = tgi_task_execute(w, in, task, has_locks);
             has_locks = false;

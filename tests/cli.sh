@@ -164,7 +164,7 @@ has out '14 tasks'
 want 1 "$TGRAPH" check "$graph" --max-file 10
 has err 'more than 10 bytes'
 want 0 "$TGRAPH" run --help
-has out 'scheduling policy (steal)'
+has out 'plan ahead (auto, eager, steal, heft, bandwidth)'
 has out '(auto, cpu, streams)'
 
 # Progress: nothing unless asked for, when stderr is no terminal.

@@ -12,7 +12,7 @@ trap 'rm -rf "$folder"' EXIT
 unset TGRAPH_DEVICES
 export TGRAPH_CACHE_DIR=$folder/cache TGRAPH_CUDA_DRIVER=$libraries/libstandin-cuda.so \
     TGRAPH_CUDA_KERNELS=$libraries/standin-kernels.txt TGRAPH_NVRTC=$libraries/libstandin-nvrtc.so \
-    TGRAPH_NCCL=$libraries/libstandin-nccl.so TGRAPH_BLAS=off TGRAPH_STANDIN_MEMORY=1G TGRAPH_STANDIN_REPORT=$folder/report
+    TGRAPH_NCCL=$libraries/libstandin-nccl.so TGRAPH_BLAS=off TGRAPH_HISTORY=off TGRAPH_STANDIN_MEMORY=1G TGRAPH_STANDIN_REPORT=$folder/report
 # Sanitizers make everything ten times slower and look at the same code each time.
 if [ -n "${SAN:-}" ]; then
     seeds=${SEEDS:-1} devices=${DEVICES:-2}

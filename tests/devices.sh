@@ -13,7 +13,7 @@ libraries=$(dirname "$tgraph")/tests
 unset TGRAPH_DEVICES
 export TGRAPH_CACHE_DIR=$scratch/cache TGRAPH_CUDA_DRIVER=$libraries/libstandin-cuda.so \
     TGRAPH_CUDA_KERNELS=$libraries/standin-kernels.txt TGRAPH_NVRTC=$libraries/libstandin-nvrtc.so \
-    TGRAPH_NCCL=$libraries/libstandin-nccl.so TGRAPH_BLAS=off TGRAPH_STANDIN_MEMORY=1G TGRAPH_STANDIN_DEVICES=2 \
+    TGRAPH_NCCL=$libraries/libstandin-nccl.so TGRAPH_BLAS=off TGRAPH_HISTORY=off TGRAPH_STANDIN_MEMORY=1G TGRAPH_STANDIN_DEVICES=2 \
     TGRAPH_STANDIN_REPORT=$scratch/report
 graphs=$PWD/examples/graphs
 complain() {
@@ -301,5 +301,58 @@ has out 'ok    CUDA driver  none: '
 has out 'ok    NCCL         none: '
 want 0 env TGRAPH_STANDIN_FAIL=cuDevicePrimaryCtxRetain:1:2 "$tgraph" doctor
 grep -q '^warn  CUDA driver  opening cuda:0: ' "$scratch/out" || complain 'doctor does not notice a device that cannot be opened'
+
+# ---- what opening takes ---------------------------------------------------------------------
+want 0 run "$saxpy" -p N=1000 -v
+grep -q 'opening: topology [0-9.]* ms; devices [0-9.]* ms beside it (driver [0-9.]*, asking for devices [0-9.]*, contexts [0-9.]*, streams ' \
+    "$scratch/err" || complain "-v does not tell what opening took: $(head -c 400 "$scratch/err")"
+want 0 run "$saxpy" -p N=1000
+lacks err 'opening:'
+
+# ---- policies -------------------------------------------------------------------------------
+for policy in auto eager steal heft bandwidth; do
+    want 0 run "$graphs/cholesky.json" -p NT=6 -p B=16 -D cuda+cpu:2 --policy $policy --compare sequential
+    has out ", policy $policy, executor streams"
+done
+want 0 run "$graphs/cholesky.json" -p NT=4 -p B=8 -D cuda --policy heft --format json
+is_json
+has out '"policy": "heft"'
+want 0 run "$graphs/cholesky.json" -p NT=4 -p B=8 -D cpu --policy steal
+has out ', policy steal, executor cpu'
+want 1 run "$graphs/cholesky.json" -p NT=4 -p B=8 -D cpu --policy heft
+has err 'this run has CPUs alone'
+want 1 run "$graphs/cholesky.json" -p NT=4 -p B=8 -D cuda --policy heft --check-nan
+has err 'one task runs at a time'
+want 2 run "$graphs/cholesky.json" --policy hefd
+has err 'there are auto, eager, steal, heft and bandwidth'
+
+# ---- times of kernels -----------------------------------------------------------------------
+# What one run has measured, the next one places by; the cache lists it and forgets it.
+export TGRAPH_HISTORY=on
+want 0 "$tgraph" cache clear
+want 0 run "$saxpy" -p N=1000 -D cuda
+has out ' had no measured time before this run; they were placed by '
+want 0 run "$saxpy" -p N=1000 -D cuda
+lacks out 'no measured time'
+want 0 run "$saxpy" -p N=1000 -D cuda --format json
+is_json
+has out '"declared_tasks": 0, "roofline_tasks": 0, "size_tasks": 0'
+want 0 "$tgraph" cache -v
+has out 'times on '
+has out 'cuda stand-in '
+has out ' ± '
+want 0 "$tgraph" cache --format json
+is_json
+has out '"median_ns"'
+for file in "$TGRAPH_CACHE_DIR"/history/*; do
+    printf 'x' | dd of="$file" bs=1 seek=40 conv=notrunc status=none
+done
+want 0 run "$saxpy" -p N=1000 -D cuda
+has err 'the file with times of kernels in the cache folder is damaged'
+has out ' had no measured time before this run'
+want 0 env TGRAPH_HISTORY=off "$tgraph" run "$saxpy" --save-dir "$scratch" -p N=1000 -D cuda
+has out ' had no measured time before this run'
+want 0 "$tgraph" cache clear
+[ -z "$(ls -A "$TGRAPH_CACHE_DIR/history")" ] || complain 'cache clear leaves times of kernels'
 
 exit $failed

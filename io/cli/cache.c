@@ -1,4 +1,4 @@
-/* tgraph cache: the compiled kernels that are kept. */
+/* tgraph cache: what is kept of kernels, compiled and measured. */
 #include "io/cli/cli.h"
 
 #include <dirent.h>
@@ -10,13 +10,15 @@
 
 #include "io/json_out.h"
 #include "io/units.h"
+#include "io/utf8.h"
 #include "graph/kernel_cache.h"
+#include "sched/history.h"
 
 struct walk {
     const struct tgi_cli *cli;
     bool removes;
     struct tgi_json *json; /* NULL: text */
-    uint64_t n_files, n_bytes, n_failed;
+    uint64_t n_files, n_bytes, n_failed, n_times;
 };
 
 /* The kinds of cache are folders inside; entries are files in these.  Nothing else is touched. */
@@ -54,7 +56,7 @@ static void walk_kind(struct walk *w, int folder, const char *kind)
 
 static int walk_all(struct walk *w, const char *path)
 {
-    static const char *const kinds[] = {"cpu", "cuda"};
+    static const char *const kinds[] = {"cpu", "cuda", "history"};
     int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0)
         return errno == ENOENT ? 0 : errno;
@@ -64,9 +66,54 @@ static int walk_all(struct walk *w, const char *path)
     return 0;
 }
 
+/* This machine's times of kernels.  Other machines' files are listed as such. */
+static void list_times(struct walk *w)
+{
+    struct tgi_history *history;
+    char time[TGI_UNITS_SIZE], spread[TGI_UNITS_SIZE];
+    if (tgi_history_open(&history, NULL))
+        return;
+    if (w->json)
+        tgi_json_array(w->json, "times");
+    else if (w->cli->is_verbose && tgi_history_n(history))
+        printf("times on %s: kernel, variant, device, sizes of arguments, median and spread, samples\n", tgi_history_machine());
+    for (uint32_t i = 0; i < tgi_history_n(history); i++) {
+        struct tgi_history_key key;
+        struct tgi_history_model model;
+        tgi_history_key(history, i, &key);
+        if (!tgi_history_model(history, i, &model))
+            continue;
+        w->n_times++;
+        if (w->json) {
+            tgi_json_flat_object(w->json, NULL);
+            tgi_json_string(w->json, "kernel", key.kernel);
+            tgi_json_string(w->json, "variant", key.variant);
+            tgi_json_string(w->json, "device", key.device);
+            tgi_json_string(w->json, "sizes", key.sizes);
+            tgi_json_double(w->json, "median_ns", model.median_ns);
+            tgi_json_double(w->json, "spread_ns", model.spread_ns);
+            tgi_json_uint(w->json, "samples", model.n_seen);
+            tgi_json_uint(w->json, "set_aside", model.n_set_aside);
+            tgi_json_uint(w->json, "drifts", model.n_drifts);
+            tgi_json_end(w->json);
+        } else if (w->cli->is_verbose) {
+            const char *const texts[] = {key.kernel, key.variant, key.device, key.sizes};
+            for (int k = 0; k < 4; k++) {
+                tgi_utf8_print(stdout, texts[k]);
+                fputs("  ", stdout);
+            }
+            printf("%s ± %s  %llu\n", tgi_format_time(model.median_ns, time, sizeof(time)),
+                   tgi_format_time(model.spread_ns, spread, sizeof(spread)), (unsigned long long)model.n_seen);
+        }
+    }
+    if (w->json)
+        tgi_json_end(w->json);
+    tgi_history_close(history);
+}
+
 int tgi_cli_cache(struct tgi_cli *cli)
 {
-    char path[4096], files[TGI_UNITS_SIZE], bytes[TGI_UNITS_SIZE];
+    char path[4096], files[TGI_UNITS_SIZE], bytes[TGI_UNITS_SIZE], times[TGI_UNITS_SIZE];
     struct tg_error err;
     struct walk walk = {.cli = cli};
     const char *action = cli->n_operands > 0 ? cli->operands[0] : "list";
@@ -86,17 +133,21 @@ int tgi_cli_cache(struct tgi_cli *cli)
         tgi_json_array(&json, walk.removes ? "removed" : "entries");
     }
     int number = walk_all(&walk, path);
-    if (walk.json) {
+    if (walk.json)
         tgi_json_end(&json);
+    if (!walk.removes && number == 0)
+        list_times(&walk);
+    if (walk.json) {
         tgi_json_uint(&json, "size_bytes", walk.n_bytes);
         tgi_json_end(&json);
     }
     if (number)
         return tgi_cli_fail(cli, TG_E_OPEN, "cannot open folder \"%s\": %s", path, strerror(number));
     if (!walk.json)
-        printf("%s: %s%s compiled kernels, %s\n", path, walk.removes ? "removed " : "",
+        printf("%s: %s%s files of compiled kernels and times, %s%s%s\n", path, walk.removes ? "removed " : "",
                tgi_format_count(walk.n_files, files, sizeof(files)),
-               tgi_format_bytes((double)walk.n_bytes, bytes, sizeof(bytes)));
+               tgi_format_bytes((double)walk.n_bytes, bytes, sizeof(bytes)), walk.n_times ? "; times of kernels here: " : "",
+               walk.n_times ? tgi_format_count(walk.n_times, times, sizeof(times)) : "");
     if (walk.n_failed > 0)
         return tgi_cli_fail(cli, TG_E_WRITE, "%llu files could not be removed",
                             (unsigned long long)walk.n_failed);

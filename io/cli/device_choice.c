@@ -42,9 +42,9 @@ static bool read_number(const char *text, size_t length, uint32_t most, uint32_t
 
 static int read_cpu(struct reading *r, const char *part, size_t length)
 {
-    if (r->has_cpu)
+    if (r->choice.has_cpu)
         return repeated(r, "cpu", 3);
-    r->has_cpu = true;
+    r->choice.has_cpu = true;
     if (length == 3)
         return 0;
     if (!read_number(part + 4, length - 4, 4096, &r->choice.n_workers) || r->choice.n_workers == 0)
@@ -109,6 +109,8 @@ void tgi_device_choice_format(const struct tgi_device_choice *choice, char *text
     for (uint32_t i = 0, n = 0; i < MOST_CUDA && used < size; i++)
         if (choice->cuda >> i & 1)
             used += (size_t)snprintf(text + used, size - used, "%c%u", n++ ? ',' : ':', i);
+    if (used < size && (choice->has_cpu || !choice->is_given))
+        snprintf(text + used, size - used, "+cpu");
 }
 
 uint32_t tgi_device_choice_count(const struct tgi_device_choice *choice)

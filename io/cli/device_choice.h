@@ -8,14 +8,14 @@
 /* "cpu", "cpu:8", "cuda", "cuda:0,1", and a "+" between one of each. */
 struct tgi_device_choice {
     bool is_given;      /* false: nobody has asked for anything */
-    bool has_cuda;
+    bool has_cuda, has_cpu;
     uint64_t cuda;      /* bit i: cuda:i; 0: all there are */
     uint32_t n_workers; /* 0: one for each core */
 };
 
 /* Prints what is wrong and returns an exit code. */
 int tgi_device_choice_read(const struct tgi_cli *cli, struct tgi_device_choice *choice_p);
-/* "cuda", "cuda:0,1", as tg_runtime_options takes it. */
+/* "cuda", "cuda:0,1", "cuda+cpu", as tg_runtime_options takes it; CPUs are in it unless devices alone were asked for. */
 void tgi_device_choice_format(const struct tgi_device_choice *choice, char *text, size_t size);
 /* What ndev('cuda') gives: devices that are named count whether or not they are here. */
 uint32_t tgi_device_choice_count(const struct tgi_device_choice *choice);

@@ -23,10 +23,12 @@ static const struct remark exit_codes[] = {
     {NULL, NULL}
 };
 static const struct remark environment[] = {
-    {"TGRAPH_CACHE_DIR", "folder of compiled kernels; else $XDG_CACHE_HOME/tgraph, else ~/.cache/tgraph"},
+    {"TGRAPH_CACHE_DIR", "folder of compiled kernels and of their times; else $XDG_CACHE_HOME/tgraph, else ~/.cache/tgraph"},
     {"CC", "compiler for kernels given as C source; cc if not set"},
     {"TGRAPH_DEVICES", "devices to use where -D does not say, in its form"},
     {"TGRAPH_BLAS", "BLAS for CPUs: off, or a library; off also keeps GPU kernels from cuBLAS and cuSOLVER"},
+    {"TGRAPH_HISTORY", "off: times of kernels that earlier runs have measured are not used, and none are kept"},
+    {"TGRAPH_PINNING", "off: a program's own memory is not pinned for copies, which is slower but takes no time before a run"},
     {"TGRAPH_CUDA_DRIVER", "the CUDA driver, instead of libcuda.so.1"},
     {"TGRAPH_CUDA_KERNELS", "file with the built-in kernels for GPUs, instead of those of the build"},
     {"TGRAPH_NVRTC", "the NVRTC library; TGRAPH_CUBLAS, TGRAPH_CUSOLVER and TGRAPH_NCCL likewise"},

@@ -17,6 +17,7 @@
 #include "io/report.h"
 #include "io/units.h"
 #include "io/utf8.h"
+#include "sched/policy.h"
 
 #define TOP_KERNELS 12
 #define SETTLE_MS 500 /* for tasks that a time limit left behind */
@@ -77,16 +78,9 @@ static int check_devices(const struct tgi_cli *cli, struct tgi_device_choice *de
 
 static int check_choices(const struct tgi_cli *cli)
 {
-    static const char *const later_policies[] = {"heft", "bandwidth", "eager"};
-    const char *policy = tgi_cli_text(cli, "policy", "steal");
-    bool is_simulated = tgi_cli_has(cli, "simulate");
-    for (size_t i = 0; !is_simulated && i < sizeof(later_policies) / sizeof(*later_policies); i++) {
-        if (strcmp(policy, later_policies[i]) == 0)
-            return tgi_cli_fail(cli, TG_E_UNSUPPORTED,
-                                "policy \"%s\" is not part of this build; there is steal", policy);
-    }
-    if (!is_simulated && strcmp(policy, "steal") != 0)
-        return tgi_cli_usage(cli, "there is no policy \"%s\"; there is steal", policy);
+    const char *policy = tgi_cli_text(cli, "policy", "auto");
+    if (strcmp(policy, "auto") != 0 && !tgi_policy_find(policy))
+        return tgi_cli_usage(cli, "there is no policy \"%s\"; there are auto, eager, steal, heft and bandwidth", policy);
     const char *gantt = tgi_cli_text(cli, "gantt", "-"), *dot = strrchr(gantt, '.');
     bool is_special = strcmp(gantt, "-") == 0 || strncmp(gantt, "/dev/", 5) == 0;
     if (!is_special && (!dot || strcmp(dot, ".svg") != 0))
@@ -98,6 +92,19 @@ static int check_choices(const struct tgi_cli *cli)
     return 0;
 }
 
+/* Workers alone steal from each other, whatever decides between devices. */
+static const char *policy_to_ask_for(const struct job *job)
+{
+    const char *policy = tgi_cli_text(job->cli, "policy", "auto");
+    bool is_usual = strcmp(policy, "auto") == 0 || (strcmp(policy, "steal") == 0 && !job->devices.has_cuda);
+    return is_usual ? NULL : policy;
+}
+
+static const char *policy_name(const struct job *job)
+{
+    return job->options.policy ? job->options.policy : job->n_devices ? "auto" : "steal";
+}
+
 static void set_options(struct job *job)
 {
     const struct tgi_cli *cli = job->cli;
@@ -107,6 +114,7 @@ static void set_options(struct job *job)
     job->options.check_finite = tgi_cli_has(cli, "check-nan");
     job->options.seed = (uint64_t)tgi_cli_int(cli, "seed", 0);
     job->options.timeout_ns = tgi_cli_time_ns(cli, "timeout", 0);
+    job->options.policy = policy_to_ask_for(job);
     job->options.is_recorded = job->graph->n_tasks <= MOST_RECORDED;
     if (!job->options.is_recorded)
         tgi_cli_note(
@@ -185,6 +193,9 @@ static int create_run(struct job *job)
         return tgi_cli_error(job->cli, &job->err);
     job->n_workers = tg_runtime_n_workers(job->runtime);
     job->n_devices = tgi_run_n_devices(job->run);
+    char opening[512];
+    tgi_runtime_opening(job->runtime, opening, sizeof(opening));
+    tgi_cli_detail(job->cli, "opening: %s", opening);
     if (job->devices.has_cuda && job->devices.is_given && job->n_devices == 0)
         tgi_cli_warn(job->cli, "no task of this graph runs on a cuda device");
     return 0;
@@ -268,7 +279,7 @@ static int take_recording(const struct job *job, struct tgi_recording *recording
     if (rc == 0 && !spans)
         return tgi_error(err, TG_E_STATE, "the run did not start, so there is no record of it");
     struct tgi_recorded what = {job->graph, spans, stats.n_workers, stats.makespan_ns, tgi_run_rounds(job->run), job->run,
-                                "steal", outcome(job)};
+                                policy_name(job), outcome(job)};
     return rc ? rc : tgi_recording_create(&what, recording, err);
 }
 
@@ -336,6 +347,27 @@ static void print_counts(const struct job *job, const struct tgi_report *report)
     printf("%s not run\n", tgi_format_count(report->stats.n_skipped - report->n_cut, c, sizeof(c)));
 }
 
+/* Placed by guesses: said where it is so. */
+static void print_times(const struct job *job)
+{
+    struct tgi_run_times t;
+    char a[TGI_UNITS_SIZE], b[TGI_UNITS_SIZE];
+    tgi_run_times(job->run, &t);
+    uint64_t n_missing = t.n_declared + t.n_roofline + t.n_sized;
+    if (!job->n_devices || !n_missing)
+        return;
+    printf("  times: %s of %s kernel tasks had no measured time before this run; they were placed by", tgi_format_count(n_missing, a, sizeof(a)),
+           tgi_format_count(n_missing + t.n_measured, b, sizeof(b)));
+    const struct {
+        uint64_t n;
+        const char *what;
+    } parts[] = {{t.n_declared, "declared times"}, {t.n_roofline, "declared operations and bytes"}, {t.n_sized, "the size of their data"}};
+    for (uint32_t i = 0, n = 0; i < 3; i++)
+        if (parts[i].n)
+            printf("%s %s (%s)", n++ ? "," : "", parts[i].what, tgi_format_count(parts[i].n, a, sizeof(a)));
+    putchar('\n');
+}
+
 static void print_text(const struct job *job, const struct tgi_report *report, uint64_t median_ns)
 {
     char a[TGI_UNITS_SIZE], b[TGI_UNITS_SIZE], c[TGI_UNITS_SIZE], d[TGI_UNITS_SIZE];
@@ -347,7 +379,7 @@ static void print_text(const struct job *job, const struct tgi_report *report, u
            report->n_edges == 1 ? "" : "s", tgi_format_count(report->n_tiles, c, sizeof(c)),
            report->n_tiles == 1 ? "" : "s", tgi_format_bytes((double)report->data_bytes, d, sizeof(d)));
     print_devices(job);
-    printf(", policy steal, executor %s%s\n", executor_name(job), job->options.check_finite       ? ", one task at a time"
+    printf(", policy %s, executor %s%s\n", policy_name(job), executor_name(job), job->options.check_finite       ? ", one task at a time"
            : job->options.is_deterministic ? ", deterministic"
                                            : "");
     if (strcmp(outcome(job), "ok") != 0)
@@ -358,7 +390,22 @@ static void print_text(const struct job *job, const struct tgi_report *report, u
                tgi_format_time((double)job->makespans_ns[0], a, sizeof(a)),
                tgi_format_time((double)job->makespans_ns[job->n_measured - 1], b, sizeof(b)),
                tgi_format_time((double)median_ns, c, sizeof(c)));
+    print_times(job);
     tgi_cli_results_print(&job->results, stdout);
+}
+
+static void put_times(const struct job *job, struct tgi_json *json)
+{
+    struct tgi_run_times t;
+    tgi_run_times(job->run, &t);
+    if (!job->n_devices)
+        return;
+    tgi_json_flat_object(json, "placed_by");
+    tgi_json_uint(json, "measured_tasks", t.n_measured);
+    tgi_json_uint(json, "declared_tasks", t.n_declared);
+    tgi_json_uint(json, "roofline_tasks", t.n_roofline);
+    tgi_json_uint(json, "size_tasks", t.n_sized);
+    tgi_json_end(json);
 }
 
 static void print_json(const struct job *job, const struct tgi_report *report, uint64_t median_ns)
@@ -384,7 +431,7 @@ static void print_json(const struct job *job, const struct tgi_report *report, u
     tgi_json_uint(&json, "tiles", report->n_tiles);
     tgi_json_uint(&json, "data_bytes", report->data_bytes);
     tgi_json_uint(&json, "n_workers", job->n_workers);
-    tgi_json_string(&json, "policy", "steal");
+    tgi_json_string(&json, "policy", policy_name(job));
     tgi_json_string(&json, "executor", executor_name(job));
     tgi_json_bool(&json, "is_deterministic", job->options.is_deterministic);
     if (job->options.is_deterministic)
@@ -396,6 +443,7 @@ static void print_json(const struct job *job, const struct tgi_report *report, u
         tgi_json_uint(&json, NULL, job->makespans_ns[i]);
     tgi_json_end(&json);
     tgi_json_uint(&json, "init_ns", report->stats.init_ns);
+    put_times(job, &json);
     tgi_report_json(report, median_ns, &json);
     tgi_cli_results_json(&job->results, &json);
     tgi_json_end(&json);
@@ -459,6 +507,9 @@ static int run_graph(struct job *job)
         rc = tgi_cli_error(job->cli, &job->err);
     else
         rc = use_results(job);
+    char text[512];
+    while (tgi_run_take_notice(job->run, text, sizeof(text)))
+        tgi_cli_note(job->cli, "%s", text);
     int drawn = write_record(job);
     int summarised = summarise(job);
     return rc ? rc : drawn ? drawn : summarised;

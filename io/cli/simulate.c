@@ -136,15 +136,15 @@ static int simulate_on(const struct tgi_cli *cli, const struct tg_graph *graph, 
 
 int tgi_cli_simulate(const struct tgi_cli *cli, const struct tg_graph *graph, const struct tgi_device_choice *devices)
 {
-    const char *name = tgi_cli_text(cli, "policy", "steal");
-    const struct tgi_policy_ops *policy = tgi_policy_find(name);
+    const char *name = tgi_cli_text(cli, "policy", "auto");
+    const struct tgi_policy_ops *policy = tgi_policy_find(strcmp(name, "auto") == 0 ? "steal" : name);
     struct tgi_machine m;
     struct tg_error err;
     int rc = check_options(cli);
     if (rc)
         return rc;
     if (!policy)
-        return tgi_cli_usage(cli, "there is no policy \"%s\"; there are eager, steal, heft and bandwidth", name);
+        return tgi_cli_usage(cli, "there is no policy \"%s\"; there are auto, eager, steal, heft and bandwidth", name);
     if (make_machine(cli, devices, &m, &err))
         return tgi_cli_error(cli, &err);
     rc = simulate_on(cli, graph, policy, &m);

@@ -46,7 +46,8 @@ static const struct tgi_cli_option run_options[] = {
     SWITCH("verify", 0, "evaluate the graph's \"checks\" on the results"),
     {"compare", 0, TGI_CLI_CHOICE, "WHAT", "also run the graph one task at a time and compare all data",
      "sequential", 0, 0, false},
-    {"policy", 0, TGI_CLI_TEXT, "NAME", "scheduling policy; with --simulate also eager, heft and bandwidth", "steal", 0, 0, false},
+    {"policy", 0, TGI_CLI_TEXT, "NAME", "who decides what runs on which device; heft and bandwidth plan ahead",
+     "auto|eager|steal|heft|bandwidth", 0, 0, false},
     SWITCH("simulate", 0, "execute nothing: say what a virtual clock makes of it, on --machine or this machine"),
     VALUE("machine", 0, FILE, "FILE", "what calibrate has measured here: the summary says what a plan predicted; of"
      " --simulate: any machine"),
@@ -404,10 +405,12 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      "Editors that know the schema complete and check graph files while they are being written.",
      "tgraph schema > tgraph.schema.json  # for an editor",
      no_options, false},
-    {"cache", tgi_cli_cache, "[ACTION]", "list|clear", 0, 1, "list or clear the cache of compiled kernels",
+    {"cache", tgi_cli_cache, "[ACTION]", "list|clear", 0, 1, "list or clear the cache of compiled kernels and their times",
      "Kernels given as C source are compiled once and kept in $TGRAPH_CACHE_DIR, else $XDG_CACHE_HOME/tgraph,"
-     " else ~/.cache/tgraph.",
+     " else ~/.cache/tgraph.  Beside them is how long kernels took on each machine, by which later runs choose variants and"
+     " devices; -v lists this machine's.",
      "tgraph cache  # what is there\n"
+     "tgraph cache -v  # with each file and each time\n"
      "tgraph cache clear  # remove it",
      no_options, false},
     {"completion", tgi_cli_completion, "SHELL", "bash|zsh|fish", 1, 1, "print completion code for a shell",

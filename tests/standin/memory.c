@@ -505,6 +505,19 @@ CUresult cuMemHostGetDevicePointer_v2(CUdeviceptr *device_p, void *host, unsigne
     return rc;
 }
 
+/* Knows of no error: of memory that is not the driver's every value is 0. */
+CUresult cuPointerGetAttributes(unsigned int n, CUpointer_attribute *attributes, void **values, CUdeviceptr ptr)
+{
+    BEGIN(cuPointerGetAttributes);
+    struct alloc *a = memory_find(ptr);
+    for (unsigned int i = 0; i < n; i++) {
+        if (attributes[i] != CU_POINTER_ATTRIBUTE_MEMORY_TYPE)
+            return CUDA_ERROR_NOT_SUPPORTED;
+        *(unsigned *)values[i] = !a ? 0 : a->device < 0 ? CU_MEMORYTYPE_HOST : CU_MEMORYTYPE_DEVICE;
+    }
+    return rc;
+}
+
 CUresult cuPointerGetAttribute(void *value_p, CUpointer_attribute attribute, CUdeviceptr ptr)
 {
     BEGIN(cuPointerGetAttribute);

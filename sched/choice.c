@@ -1,0 +1,366 @@
+/* See choice.h. */
+#include "sched/choice.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/error.h"
+#include "sched/runtime.h"
+
+enum {
+    N_TRIED = 3, /* samples of a way until it is known */
+    N_TIMED = 4, /* executions of a class that are timed, of each of the first starts */
+    N_TIMED_STARTS = 3,
+    N_NOTED = 16,       /* times of a way that are of interest, of one start */
+    N_HOST_TRIED = 2 /* tasks that go to a CPU for once, of a run */
+};
+#define HOPELESS 3.0 /* times the best one: no second sample is needed */
+/* The most a core is likely to do, so that what could win on a CPU is tried. */
+#define CORE_FLOPS_PER_NS 50.0
+#define CORE_BYTES_PER_NS 10.0
+
+struct way {
+    uint32_t id, entry;  /* the backend's; in the history */
+    uint32_t n_issued, n_back; /* of this run, to be tried: tasks, and times of them */
+    uint32_t n_executed, n_noted; /* of this start */
+};
+
+/* One class on devices of one name. */
+struct choice {
+    uint32_t n_ways, n_timed;
+    struct way ways[TGI_MAX_WAYS]; /* those the backend thinks better first */
+    uint32_t best;                 /* of them */
+    bool is_settled;               /* no way is to be tried any more */
+    double ns;                     /* its median; 0: not known */
+};
+
+struct tgi_choices {
+    struct tg_run *run;
+    struct tgi_devices *devices;
+    struct tgi_code *const *codes;
+    struct tgi_history *history;
+    struct tgi_alikes *alikes;
+    uint32_t n_kinds, kind_of[TGI_MAX_DEVICES]; /* devices of one name are one kind */
+    struct choice *choices;                     /* by class * n_kinds + kind */
+    struct host {
+        uint32_t entry, n_issued, n_noted;
+        double ns; /* 0: not known */
+    } * hosts;     /* by class */
+    uint32_t n_starts;
+    bool has_new_times;
+};
+
+/* ---- Keys ---------------------------------------------------------------------------------*/
+
+static void cut(char *to, size_t size, const char *text) { snprintf(to, size, "%.*s", (int)size - 1, text); }
+
+static struct tgi_history_key key_of(const struct tgi_choices *c, uint32_t class, const char *device, const char *variant)
+{
+    const struct tgi_alike *a = &c->alikes->classes[class];
+    const struct tgi_space *space = c->run->graph->space;
+    const struct tgi_op *op = &space->ops[a->op];
+    struct tgi_history_key key = {"", "", "", ""};
+    const char *type = op->type_t >= 0 ? tg_dtype_name((enum tg_dtype)op->type_t) : "";
+    snprintf(key.kernel, sizeof key.kernel, "%.50s%s%s", op->generic == TG_NONE ? op->name : space->ops[op->generic].name,
+             *type ? " " : "", type);
+    cut(key.device, sizeof key.device, device);
+    cut(key.variant, sizeof key.variant, variant);
+    cut(key.sizes, sizeof key.sizes, a->sizes);
+    return key;
+}
+
+static uint32_t device_entry(struct tgi_choices *c, uint32_t class, uint32_t device, uint32_t way)
+{
+    const struct tgi_device_ops *ops = c->devices->ops;
+    const struct tgi_code *code = c->codes[c->alikes->classes[class].op];
+    char name[TGI_HISTORY_TEXT];
+    snprintf(name, sizeof name, "%s %.50s", ops->kind, c->devices->info[device].name);
+    struct tgi_history_key key = key_of(c, class, name, ops->way_name ? ops->way_name(c->devices, code, way) : "");
+    return tgi_history_entry(c->history, &key);
+}
+
+/* ---- Deciding -----------------------------------------------------------------------------*/
+
+static double median_of(const struct tgi_choices *c, uint32_t entry, uint32_t *n_p)
+{
+    struct tgi_history_model m;
+    bool is_known = tgi_history_model(c->history, entry, &m);
+    *n_p = is_known ? m.n_samples : 0;
+    return is_known ? m.median_ns : INFINITY;
+}
+
+static void decide(struct tgi_choices *c, struct choice *x)
+{
+    double best_ns = INFINITY;
+    uint32_t n, best = 0;
+    for (uint32_t i = 0; i < x->n_ways; i++) {
+        double ns = median_of(c, x->ways[i].entry, &n);
+        if (ns < best_ns) {
+            best_ns = ns;
+            best = i;
+        }
+    }
+    double ns = isinf(best_ns) ? 0 : best_ns;
+    c->has_new_times |= ns != x->ns;
+    x->best = best;
+    x->ns = ns;
+}
+
+/* A way that is to be tried now: of which too few times are known, that is not hopeless, and of which no time is on its
+ * way, as it tells whether there is to be another. */
+static uint32_t untried(const struct tgi_choices *c, struct choice *x)
+{
+    bool is_settled = true;
+    for (uint32_t i = 0; !x->is_settled && x->n_ways > 1 && i < x->n_ways; i++) {
+        uint32_t n;
+        double ns = median_of(c, x->ways[i].entry, &n);
+        if (n >= N_TRIED || x->ways[i].n_issued > N_TRIED || (n > 0 && ns > HOPELESS * x->ns))
+            continue;
+        if (x->ways[i].n_issued == x->ways[i].n_back)
+            return i;
+        is_settled = false;
+    }
+    x->is_settled = is_settled;
+    return TG_NONE;
+}
+
+/* ---- Life ---------------------------------------------------------------------------------*/
+
+static void group_devices(struct tgi_choices *c)
+{
+    for (uint32_t d = 0; d < c->devices->n_devices; d++) {
+        uint32_t like = 0;
+        while (like < d && strcmp(c->devices->info[like].name, c->devices->info[d].name))
+            like++;
+        c->kind_of[d] = like < d ? c->kind_of[like] : c->n_kinds++;
+    }
+}
+
+/* Ways depend on the sizes, which tasks of a class have in common. */
+static void list_ways(struct tgi_choices *c, uint32_t class, uint32_t device)
+{
+    const struct tgi_alike *a = &c->alikes->classes[class];
+    struct choice *x = &c->choices[(size_t) class * c->n_kinds + c->kind_of[device]];
+    struct tgi_code *code = c->codes[a->op];
+    uint32_t ids[TGI_MAX_WAYS] = {0};
+    uint64_t values[TG_MAX_PARAMS];
+    void *args[TG_MAX_PARAMS];
+    for (uint32_t i = 0; i < c->run->graph->space->ops[a->op].n_params; i++) {
+        values[i] = tgi_graph_word(a->graph, a->task, i);
+        args[i] = &values[i];
+    }
+    x->n_ways = c->devices->ops->ways ? c->devices->ops->ways(c->devices, code, args, ids) : 1;
+    for (uint32_t i = 0; i < x->n_ways; i++)
+        x->ways[i] = (struct way){ids[i], device_entry(c, class, device, ids[i]), 0, 0, 0, 0};
+    decide(c, x);
+}
+
+static void list_host(struct tgi_choices *c, uint32_t class, const char *machine)
+{
+    const struct tgi_alike *a = &c->alikes->classes[class];
+    const char *variant = tgi_run_variant_text(c->run, a->op);
+    char name[TGI_HISTORY_TEXT];
+    uint32_t n;
+    c->hosts[class].entry = TG_NONE;
+    if (!c->run->calls[a->op].fn)
+        return;
+    snprintf(name, sizeof name, "cpu %.58s", machine);
+    struct tgi_history_key key = key_of(c, class, name, variant);
+    c->hosts[class].entry = tgi_history_entry(c->history, &key);
+    double ns = median_of(c, c->hosts[class].entry, &n);
+    c->hosts[class].ns = isinf(ns) ? 0 : ns;
+}
+
+int tgi_choices_create(struct tg_run *run, struct tgi_devices *devices, struct tgi_code *const *codes,
+                       struct tgi_history *history, struct tgi_choices **choices_p, struct tg_error *err)
+{
+    struct tgi_choices *c = calloc(1, sizeof *c);
+    if (!c)
+        return tgi_error_memory(err, "choosing between variants");
+    *c = (struct tgi_choices){.run = run, .devices = devices, .codes = codes, .history = history};
+    group_devices(c);
+    int rc = tgi_alikes_create(run->graph, &c->alikes, err);
+    if (rc == 0) {
+        c->choices = calloc((size_t)c->alikes->n * c->n_kinds + 1, sizeof *c->choices);
+        c->hosts = calloc((size_t)c->alikes->n + 1, sizeof *c->hosts);
+        rc = c->choices && c->hosts ? 0 : tgi_error_memory(err, "choosing between variants");
+    }
+    if (rc) {
+        tgi_choices_destroy(c);
+        return rc;
+    }
+    for (uint32_t i = 0; i < c->alikes->n; i++) {
+        list_host(c, i, tgi_history_machine());
+        for (uint32_t d = 0; codes[c->alikes->classes[i].op] && d < devices->n_devices; d++)
+            list_ways(c, i, d);
+    }
+    *choices_p = c;
+    return 0;
+}
+
+void tgi_choices_destroy(struct tgi_choices *c)
+{
+    if (!c)
+        return;
+    tgi_alikes_destroy(c->alikes);
+    free(c->choices);
+    free(c->hosts);
+    free(c);
+}
+
+/* ---- Asking -------------------------------------------------------------------------------*/
+
+static struct choice *choice_of(const struct tgi_choices *c, uint32_t class, uint32_t device)
+{
+    return &c->choices[(size_t) class * c->n_kinds + c->kind_of[device]];
+}
+
+const uint32_t *tgi_choices_classes(const struct tgi_choices *c, const struct tg_graph *graph)
+{
+    return tgi_alikes_of(c->alikes, graph);
+}
+
+double tgi_choices_device_ns(const struct tgi_choices *c, uint32_t class, uint32_t device)
+{
+    return class == TG_NONE ? 0 : choice_of(c, class, device)->ns;
+}
+
+double tgi_choices_host_ns(const struct tgi_choices *c, uint32_t class) { return class == TG_NONE ? 0 : c->hosts[class].ns; }
+
+/* The least a core could take, by what is declared; 0: nothing is, so nothing is known to be too slow. */
+static double least_host_ns(const struct tgi_alike *a)
+{
+    struct tgi_cost cost = tgi_graph_cost(a->graph, a->task);
+    double compute = isnan(cost.flops) ? 0 : cost.flops / CORE_FLOPS_PER_NS;
+    double memory = isnan(cost.bytes) ? 0 : cost.bytes / CORE_BYTES_PER_NS;
+    return compute > memory ? compute : memory;
+}
+
+bool tgi_choices_try_host(struct tgi_choices *c, uint32_t class)
+{
+    struct host *h = class == TG_NONE ? NULL : &c->hosts[class];
+    double device_ns = INFINITY;
+    if (!h || h->entry == TG_NONE || h->ns > 0 || h->n_issued >= N_HOST_TRIED || !c->run->options.is_recorded)
+        return false;
+    for (uint32_t d = 0; d < c->devices->n_devices; d++)
+        device_ns = fmin(device_ns, choice_of(c, class, d)->ns);
+    if (least_host_ns(&c->alikes->classes[class]) + TGI_CHOICE_CROSSING_NS >= device_ns)
+        return false; /* also where nothing is known about the device */
+    h->n_issued++;
+    return true;
+}
+
+/* ---- Executing ----------------------------------------------------------------------------*/
+
+bool tgi_choices_begin(struct tgi_choices *c)
+{
+    bool has_new_times = c->has_new_times;
+    c->has_new_times = false;
+    c->n_starts++;
+    for (size_t i = 0; i < (size_t)c->alikes->n * c->n_kinds; i++) {
+        c->choices[i].n_timed = 0;
+        for (uint32_t k = 0; k < c->choices[i].n_ways; k++)
+            c->choices[i].ways[k].n_executed = c->choices[i].ways[k].n_noted = 0;
+    }
+    for (uint32_t i = 0; i < c->alikes->n; i++)
+        c->hosts[i].n_noted = 0;
+    return has_new_times;
+}
+
+uint32_t tgi_choices_take(struct tgi_choices *c, uint32_t class, uint32_t device, bool *is_timed_p)
+{
+    struct choice *x = choice_of(c, class, device);
+    uint32_t i = untried(c, x);
+    *is_timed_p = i != TG_NONE;
+    if (i != TG_NONE) {
+        x->ways[i].n_issued++;
+    } else {
+        i = x->best;
+        *is_timed_p = c->n_starts <= N_TIMED_STARTS && x->n_timed < N_TIMED;
+        x->n_timed += *is_timed_p;
+    }
+    x->ways[i].n_executed++;
+    return x->ways[i].id;
+}
+
+void tgi_choices_note(struct tgi_choices *c, uint32_t class, uint32_t device, uint32_t way, double ns)
+{
+    struct choice *x = choice_of(c, class, device);
+    for (uint32_t i = 0; i < x->n_ways; i++) {
+        if (x->ways[i].id != way || x->ways[i].n_noted++ >= N_NOTED)
+            continue;
+        /* The first one may have loaded code; it counts only where there is no other. */
+        if (x->ways[i].n_back++ || c->alikes->classes[class].n_tasks < 3)
+            tgi_history_note(c->history, x->ways[i].entry, ns);
+    }
+    decide(c, x);
+}
+
+void tgi_choices_note_host(struct tgi_choices *c, uint32_t class, double ns)
+{
+    struct host *h = &c->hosts[class];
+    uint32_t n;
+    if (h->n_noted++ >= N_NOTED)
+        return;
+    tgi_history_note(c->history, h->entry, ns);
+    double median = median_of(c, h->entry, &n);
+    h->ns = isinf(median) ? 0 : median;
+}
+
+/* ---- For people ---------------------------------------------------------------------------*/
+
+void tgi_choices_sources(const struct tgi_choices *c, const struct tg_graph *graph, struct tgi_run_times *times_p)
+{
+    *times_p = (struct tgi_run_times){0, 0, 0, 0};
+    for (uint32_t i = 0; i < c->alikes->n; i++) {
+        const struct tgi_alike *a = &c->alikes->classes[i];
+        struct tgi_cost cost = tgi_graph_cost(a->graph, a->task);
+        bool is_measured = c->hosts[i].ns > 0;
+        for (uint32_t k = 0; k < c->n_kinds; k++)
+            is_measured |= c->choices[(size_t)i * c->n_kinds + k].ns > 0;
+        if (a->graph != graph)
+            continue;
+        *(is_measured                                ? &times_p->n_measured
+          : !isnan(cost.us)                          ? &times_p->n_declared
+          : !isnan(cost.flops) || !isnan(cost.bytes) ? &times_p->n_roofline
+                                                     : &times_p->n_sized) += a->n_tasks;
+    }
+}
+
+struct executed {
+    const char *name;
+    uint64_t n;
+};
+
+static void add_executed(struct executed *list, uint32_t *n_p, const char *name, uint64_t n)
+{
+    uint32_t i = 0;
+    while (i < *n_p && strcmp(list[i].name, name))
+        i++;
+    if (i == *n_p)
+        list[(*n_p)++] = (struct executed){name, 0};
+    list[i].n += n;
+}
+
+/* Those of an op have names from one code: at most TGI_MAX_WAYS. */
+void tgi_choices_text(const struct tgi_choices *c, uint32_t op, char *text, size_t size)
+{
+    struct executed list[TGI_MAX_WAYS];
+    uint32_t n = 0;
+    size_t at = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < (size_t)c->alikes->n * c->n_kinds; i++) {
+        const struct choice *x = &c->choices[i];
+        for (uint32_t k = 0; c->alikes->classes[i / c->n_kinds].op == op && k < x->n_ways; k++)
+            if (x->ways[k].n_executed && c->devices->ops->way_name)
+                add_executed(list, &n, c->devices->ops->way_name(c->devices, c->codes[op], x->ways[k].id),
+                             x->ways[k].n_executed);
+    }
+    if (n == 1)
+        snprintf(text, size, "%s", list[0].name);
+    for (uint32_t i = 0; n > 1 && i < n && at < size; i++)
+        at += (size_t)snprintf(text + at, size - at, "%s%s (%llu)", i ? ", " : "", list[i].name,
+                               (unsigned long long)list[i].n);
+}

@@ -1,0 +1,52 @@
+/* Which of several ways a task is executed, by measured time.
+ *
+ * Tasks that are alike (alike.h) have a choice in common, for each kind of device in use and for CPUs.  What was measured
+ * in this process and in earlier ones (history.h) decides: the way with the shortest median.  A way of which too little is
+ * known gets a few tasks first, one way at a time, and is left alone at once if its first time is far from the best.
+ *
+ * CPUs are tried where they could win at all: where they may run the task and the device takes longer than a task that
+ * comes to the host and goes back again has to wait.
+ *
+ * Of a run.  The submitter calls what begins, takes and notes; before the first start any one thread may ask. */
+#ifndef TGI_SCHED_CHOICE_H
+#define TGI_SCHED_CHOICE_H
+
+#include "mem/device.h"
+#include "sched/alike.h"
+#include "sched/history.h"
+#include "sched/record.h"
+
+struct tg_run;
+struct tgi_choices;
+
+/* What a task that runs on the other side than its neighbours waits for beside its data: to be seen to be done, and
+ * to be enqueued again. */
+#define TGI_CHOICE_CROSSING_NS 20000.0
+
+/* codes: by op, NULL: nothing for devices; they last as long as this, like the history. */
+int tgi_choices_create(struct tg_run *run, struct tgi_devices *devices, struct tgi_code *const *codes,
+                       struct tgi_history *history, struct tgi_choices **choices_p, struct tg_error *err);
+void tgi_choices_destroy(struct tgi_choices *choices);
+
+/* By task of a graph: its class; TG_NONE: it has no choice. */
+const uint32_t *tgi_choices_classes(const struct tgi_choices *choices, const struct tg_graph *graph);
+/* Median time of the best way, 0: nothing was measured. */
+double tgi_choices_device_ns(const struct tgi_choices *choices, uint32_t class, uint32_t device);
+double tgi_choices_host_ns(const struct tgi_choices *choices, uint32_t class);
+/* Whether a task of the class should go to a CPU for once, so that its time there is known; counts it.  The caller knows
+ * that CPUs may run it. */
+bool tgi_choices_try_host(struct tgi_choices *choices, uint32_t class);
+
+/* A start begins; true: times have changed since the last one. */
+bool tgi_choices_begin(struct tgi_choices *choices);
+/* The way the next task of a class goes on a device.  *is_timed_p: somebody wants to know how long it takes. */
+uint32_t tgi_choices_take(struct tgi_choices *choices, uint32_t class, uint32_t device, bool *is_timed_p);
+void tgi_choices_note(struct tgi_choices *choices, uint32_t class, uint32_t device, uint32_t way, double ns);
+void tgi_choices_note_host(struct tgi_choices *choices, uint32_t class, double ns);
+
+/* What placement and urgency go by now, in tasks of a graph. */
+void tgi_choices_sources(const struct tgi_choices *choices, const struct tg_graph *graph, struct tgi_run_times *times_p);
+/* The ways in which tasks of an op were executed in the last start, "cublas dgemm (60), cuda builtin gemm f64 (3)"; empty: none was. */
+void tgi_choices_text(const struct tgi_choices *choices, uint32_t op, char *text, size_t size);
+
+#endif

@@ -1,0 +1,247 @@
+/* Which way tasks go, by measured time: variants for devices, and CPUs, on the stand-in driver.  Its clock says nothing
+ * about kernels, so what was measured is put into the history by hand. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* before cmocka.h */
+#include <cmocka.h>
+
+#include "sched/choice.h"
+#include "sched/offload.h"
+#include "tests/device_graph.h"
+
+enum { N_TASKS = 40 };
+
+static struct tg_error err;
+#define MUST(call) \
+    do { \
+        if ((call) != 0) \
+            fail_msg("%s: %s", #call, err.text); \
+    } while (0)
+
+/* x = 2 x + 1, by two functions for devices and one for CPUs. */
+#define BODY "{ int i = blockIdx.x * blockDim.x + threadIdx.x; if (i < n) x[i] = 2 * x[i] + 1; }"
+#define VARIANT(name) \
+    "{'on': 'cuda', 'entry': '" name "', 'grid': ['ceildiv(n, 32)'], 'block': [32], 'code': ['extern \\'C\\' __global__ void " name \
+    "(int n, unsigned long long *x)', '" BODY "']}, "
+#define KERNEL \
+    ", 'twice': {'params': [{'name': 'n', 'type': 'i32'}, {'name': 'x', 'type': 'u64*', 'access': 'inout'}], 'variants': [" VARIANT( \
+        "one") VARIANT("other") "{'on': 'cpu', 'c': ['#include \\'tgraph.h\\'', '#include <stdint.h>', " \
+    "'int twice(void **args, const struct tg_context *c) { (void)c; uint64_t *x = *(uint64_t **)args[1];', " \
+    "'for (int i = 0; i < *(int *)args[0]; i++) x[i] = 2 * x[i] + 1; return 0; }']}]}"
+
+static struct tg_graph *graph;
+static struct tg_runtime *rt;
+
+static void open_all(uint64_t seed, const char *devices)
+{
+    struct tg_runtime_options ro = TG_RUNTIME_OPTIONS_INIT;
+    char tasks[256];
+    device_reset(1, seed, false);
+    snprintf(tasks, sizeof tasks, "{'for': ['i in 0:%d'], 'kernel': 'twice', 'args': {'n': 8, 'x': 'x[i]'}}", N_TASKS);
+    graph = device_graph("'x': {'dtype': 'u64', 'shape': [8], 'tiles': [40], 'init': {'iota': true}}", KERNEL, tasks);
+    ro.n_workers = 1;
+    ro.devices = devices;
+    MUST(tg_runtime_create(&ro, &rt, &err));
+}
+
+static void close_all(void)
+{
+    tg_runtime_destroy(rt);
+    tg_graph_destroy(graph);
+}
+
+static struct tg_run *new_run(void)
+{
+    struct tg_run_options options = TG_RUN_OPTIONS_INIT;
+    struct tg_run *run;
+    options.is_recorded = true;
+    MUST(tg_run_create(rt, graph, &options, &run, &err));
+    return run;
+}
+
+/* How many tasks ran on the device; what they computed is right. */
+static uint64_t execute(struct tg_run *run)
+{
+    uint64_t *expected = device_expected(graph, false, 1), *have = calloc(device_words(graph) + 1, sizeof *have);
+    MUST(tg_run_execute(run, &err));
+    assert_true(device_read(run, graph, have));
+    assert_memory_equal(have, expected, device_words(graph) * sizeof *have);
+    free(expected);
+    free(have);
+    return run->offload ? run->offload->n_device_tasks[0] : 0;
+}
+
+/* Every entry whose variant ends in `variant` (of CPUs: whose device begins with "cpu") was measured to take ns. */
+static void measured(const char *variant, double ns)
+{
+    struct tgi_history *h = rt->offload->history;
+    uint32_t n_found = 0;
+    for (uint32_t i = 0; i < tgi_history_n(h); i++) {
+        struct tgi_history_key key;
+        tgi_history_key(h, i, &key);
+        size_t n = strlen(key.variant), m = strlen(variant);
+        bool is_it = strcmp(variant, "cpu") == 0 ? strncmp(key.device, "cpu", 3) == 0
+                                                 : n >= m && strcmp(key.variant + n - m, variant) == 0;
+        for (int k = 0; is_it && k < 8; k++)
+            tgi_history_note(h, i, ns);
+        n_found += is_it;
+    }
+    assert_int_equal(n_found, 1);
+}
+
+/* Entries come with the first run. */
+static void make_entries(void) { tg_run_destroy(new_run()); }
+
+static void each_variant_is_tried(void **state)
+{
+    (void)state;
+    open_all(1, "cuda+cpu");
+    struct tg_run *run = new_run();
+    uint32_t op = graph->nodes[0].op & TGI_NODE_OP;
+    assert_int_equal(execute(run), N_TASKS);
+    assert_non_null(strstr(tgi_run_device_text(run, op), "one ("));
+    assert_non_null(strstr(tgi_run_device_text(run, op), "other ("));
+    execute(run); /* the first time of either does not count */
+    struct tgi_history *h = rt->offload->history;
+    for (uint32_t i = 0; i < tgi_history_n(h); i++) {
+        struct tgi_history_key key;
+        struct tgi_history_model m;
+        tgi_history_key(h, i, &key);
+        if (strncmp(key.device, "cpu", 3)) {
+            assert_true(tgi_history_model(h, i, &m));
+            assert_true(m.n_seen >= 1);
+        }
+    }
+    tg_run_destroy(run);
+    close_all();
+}
+
+static void the_variant_with_the_shorter_median_executes_everything(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"one", "other"};
+    for (uint32_t fast = 0; fast < 2; fast++) {
+        open_all(2, "cuda+cpu");
+        make_entries();
+        measured(names[fast], 1e4);
+        measured(names[!fast], 2e6);
+        struct tg_run *run = new_run();
+        assert_int_equal(execute(run), N_TASKS);
+        const char *text = tgi_run_device_text(run, graph->nodes[0].op & TGI_NODE_OP);
+        size_t n = strlen(text), m = strlen(names[fast]);
+        assert_true(n > m && strcmp(text + n - m, names[fast]) == 0);
+        tg_run_destroy(run);
+        close_all();
+    }
+}
+
+static void tasks_go_to_cpus_where_these_are_measured_to_be_faster(void **state)
+{
+    (void)state;
+    open_all(3, "cuda+cpu");
+    make_entries();
+    measured("one", 1e7);
+    measured("other", 2e7);
+    measured("cpu", 1e3);
+    struct tg_run *run = new_run();
+    assert_int_equal(execute(run), 0);
+    tg_run_destroy(run);
+    close_all();
+}
+
+static void tasks_stay_on_devices_that_alone_were_asked_for(void **state)
+{
+    (void)state;
+    open_all(3, "cuda");
+    make_entries();
+    measured("one", 1e7);
+    measured("other", 2e7);
+    measured("cpu", 1e3);
+    struct tg_run *run = new_run();
+    assert_int_equal(execute(run), N_TASKS);
+    tg_run_destroy(run);
+    close_all();
+}
+
+static void a_gain_smaller_than_the_way_there_moves_nothing(void **state)
+{
+    (void)state;
+    open_all(4, "cuda+cpu");
+    make_entries();
+    measured("one", 3e3);
+    measured("other", 2e4);
+    measured("cpu", 5e3);
+    struct tg_run *run = new_run();
+    assert_int_equal(execute(run), N_TASKS);
+    tg_run_destroy(run);
+    close_all();
+}
+
+static void cpus_are_tried_with_two_tasks_where_they_could_win(void **state)
+{
+    (void)state;
+    open_all(5, "cuda+cpu");
+    make_entries();
+    measured("one", 1e7);
+    measured("other", 2e7);
+    struct tg_run *run = new_run();
+    assert_int_equal(execute(run), N_TASKS - 2);
+    tg_run_destroy(run);
+    struct tgi_history *h = rt->offload->history;
+    for (uint32_t i = 0; i < tgi_history_n(h); i++) {
+        struct tgi_history_key key;
+        struct tgi_history_model m;
+        tgi_history_key(h, i, &key);
+        if (strncmp(key.device, "cpu", 3) == 0) {
+            assert_true(tgi_history_model(h, i, &m));
+            assert_int_equal(m.n_seen, 2); /* now it is known what they take there */
+        }
+    }
+    close_all();
+}
+
+static void cpus_are_not_tried_where_they_cannot_win(void **state)
+{
+    (void)state;
+    open_all(6, "cuda+cpu");
+    make_entries();
+    measured("one", 1e4); /* less than crossing to the host and back takes */
+    measured("other", 2e7);
+    struct tg_run *run = new_run();
+    assert_int_equal(execute(run), N_TASKS);
+    tg_run_destroy(run);
+    close_all();
+}
+
+static void sources_of_times_are_counted(void **state)
+{
+    (void)state;
+    struct tgi_run_times s;
+    open_all(7, "cuda+cpu");
+    struct tg_run *run = new_run();
+    tgi_choices_sources(run->offload->choices, graph, &s);
+    assert_int_equal(s.n_sized, N_TASKS);
+    execute(run);
+    tgi_choices_sources(run->offload->choices, graph, &s);
+    assert_int_equal(s.n_measured, N_TASKS);
+    assert_int_equal(s.n_sized + s.n_declared + s.n_roofline, 0);
+    tg_run_destroy(run);
+    close_all();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_variant_is_tried),
+        cmocka_unit_test(the_variant_with_the_shorter_median_executes_everything),
+        cmocka_unit_test(tasks_go_to_cpus_where_these_are_measured_to_be_faster),
+        cmocka_unit_test(tasks_stay_on_devices_that_alone_were_asked_for),
+        cmocka_unit_test(a_gain_smaller_than_the_way_there_moves_nothing),
+        cmocka_unit_test(cpus_are_tried_with_two_tasks_where_they_could_win),
+        cmocka_unit_test(cpus_are_not_tried_where_they_cannot_win),
+        cmocka_unit_test(sources_of_times_are_counted),
+    };
+    return cmocka_run_group_tests(tests, device_group_load, device_group_unload);
+}
