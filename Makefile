@@ -43,10 +43,10 @@ CLI_SRC := bench.c cache.c calibrate.c check.c completion.c crash.c device_choic
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
 TESTS := alloc block calibrate cli cpu_module dense deque diagnostic dot driver examples expr fmt gen graph hostops import infer \
          invalid json_tape kernels launch load load_memory machine npy parking path plan plan_corpus recording \
-         recording_export results run sample schema timing \
+         recording_export recording_plan results run sample schema timing \
          offload offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
          standin standin_builtins standin_libs store topology verify write_json
-TEST_SCRIPTS := cli devices device_graphs examples install readme record stack
+TEST_SCRIPTS := cli devices device_graphs examples install predict readme record stack
 
 # What talks to the CUDA driver; needs no toolkit.
 GPU_HOST_SRC := blas.c blas_call.c code.c collective.c device.c driver.c module.c nvrtc.c nvtx.c
