@@ -25,6 +25,7 @@ struct tgi_calibration {
     bool is_quick;       /* fewer repetitions and sizes, smaller arrays */
     const char *devices; /* beside CPUs, as tg_runtime_options takes them; NULL: none */
     uint64_t device_set; /* the same: bit i for number i; 0: all */
+    bool only_devices;   /* kernels are not measured on CPUs where devices have them */
     uint32_t n_workers;  /* of runs with all workers; 0: a worker for each core */
     void (*on_step)(void *user, const char *what); /* what is measured now; NULL: nobody wants to know */
     void *user;

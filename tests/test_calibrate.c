@@ -208,6 +208,17 @@ static void kernels_run_on_devices_as_well(void **state)
     assert_true(time_of(&m, "builtin hash_inout", "cuda", "256B")->n_samples >= 8);
     assert_true(time_of(&m, "builtin hash_inout", "cuda", "256B")->together_ns == 0);
     tgi_machine_fini(&m);
+    /* With devices alone, CPUs are left out. */
+    c.only_devices = true;
+    device_reset(2, 1, true);
+    cpus_only(&m);
+    if (tgi_calibrate_devices(&c, &m, &err) || tgi_calibrate_graph(&c, g, &m, &err))
+        fail_msg("%s", err.text);
+    expect_nothing_left();
+    assert_int_equal(m.n_times, 4); /* `id` is an integer, which tells them apart */
+    for (uint32_t i = 0; i < m.n_times; i++)
+        assert_int_equal(m.classes[m.times[i].class].kind, TGI_DEVICE_CUDA);
+    tgi_machine_fini(&m);
     tg_graph_destroy(g);
 }
 

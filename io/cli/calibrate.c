@@ -138,6 +138,17 @@ static void print_kernels(const struct tgi_machine *m)
     }
 }
 
+/* What is far apart from one time to the next says that something else was at work. */
+static void warn_of_spread(const struct job *job)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < job->machine.n_times; i++)
+        n += job->machine.times[i].spread_ns > job->machine.times[i].median_ns / 5;
+    if (n)
+        tgi_cli_note(job->cli, "%u of %u times of kernels have a spread of more than 20 %%: is anything else at work on this machine?",
+                     n, job->machine.n_times);
+}
+
 static void print_machine(const struct job *job)
 {
     const struct tgi_machine *m = &job->machine;
@@ -222,6 +233,7 @@ static void put_json(const struct job *job)
 static int report(struct job *job)
 {
     bool is_check = tgi_cli_has(job->cli, "check");
+    warn_of_spread(job);
     if (job->cli->format == TGI_FORMAT_JSON)
         put_json(job);
     else if (is_check)

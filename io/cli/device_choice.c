@@ -14,7 +14,6 @@ struct reading {
     const struct tgi_cli *cli;
     const char *source, *text; /* "-D", and what it says */
     struct tgi_device_choice choice;
-    bool has_cpu;
 };
 
 static int malformed(const struct reading *r, const char *part, size_t length)
@@ -42,9 +41,9 @@ static bool read_number(const char *text, size_t length, uint32_t most, uint32_t
 
 static int read_cpu(struct reading *r, const char *part, size_t length)
 {
-    if (r->has_cpu)
+    if (r->choice.has_cpu)
         return repeated(r, "cpu", 3);
-    r->has_cpu = true;
+    r->choice.has_cpu = true;
     if (length == 3)
         return 0;
     if (!read_number(part + 4, length - 4, 4096, &r->choice.n_workers) || r->choice.n_workers == 0)

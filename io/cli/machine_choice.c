@@ -47,6 +47,7 @@ void tgi_cli_calibration(const struct tgi_cli *cli, const struct tgi_device_choi
     else
         snprintf(text, TGI_CALIBRATION_TEXT, "cuda");
     c->devices = text;
+    c->only_devices = devices->is_given && !devices->has_cpu;
     c->device_set = devices->cuda;
 }
 

@@ -160,7 +160,7 @@ static int predict_on(const struct tgi_cli *cli, const struct tg_graph *graph, c
     struct tgi_workload *w;
     struct tgi_plan *plan;
     char a[TGI_UNITS_SIZE];
-    int rc = tgi_workload_create(graph, m, &w, err);
+    int rc = tgi_workload_create_as_run(graph, m, &w, err);
     if (rc)
         return rc;
     uint64_t n_unknown = w->n_declared + w->n_roofline + w->n_sized;

@@ -292,8 +292,8 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      " all; what a task, an allocation and an event cost; for GPUs latency and bandwidth of links by size, one at a time and all at"
      " once, memory and launches; and how long kernels take, alone and beside others.\n\n"
      "Without --kernels those are built-in kernels of usual sizes; sizes between them are interpolated.  With --kernels they are"
-     " those of a graph, which is run several times: -p can make it smaller, as what counts are kernels and the sizes of their"
-     " arguments.\n\n"
+     " those of a graph, which is run several times; with -D cuda, kernels that GPUs have are measured there alone.  -p can make it smaller, as what counts are kernels and the sizes of their"
+     " arguments; but a much smaller one may fit into caches that the whole does not.\n\n"
      "Figures are medians, with outliers set aside.  Nothing else should be at work on the machine meanwhile.",
      "tgraph calibrate -o machine.json  # built-in kernels over sizes\n"
      "tgraph calibrate --kernels graph.json -p NT=6 -o machine.json  # the kernels of a graph\n"
