@@ -168,6 +168,19 @@ static void links_are_measured_by_size_alone_and_together(void **state)
         assert_true(n_copies(&m, pairs[i][0], pairs[i][1], 1) >= 2);
         assert_int_equal(n_copies(&m, pairs[i][0], pairs[i][1], 2), 1);
     }
+    /* More GPUs than there are have links no better than these. */
+    struct tgi_machine_change change = {4, 1, 1, 0};
+    struct tgi_machine more;
+    assert_int_equal(tgi_machine_change(&m, &change, &more, &err), 0);
+    const struct tgi_machine_link *in = tgi_machine_route(&more, 0, 4), *out = tgi_machine_route(&more, 4, 0),
+                                  *peer = tgi_machine_route(&more, 2, 4), *measured = tgi_machine_route(&more, 0, 1);
+    assert_true(in && out && peer && measured);
+    assert_string_equal(measured->to, "cuda:0");
+    assert_string_equal(in->to, "cuda");
+    assert_string_equal(out->from, "cuda");
+    assert_string_equal(peer->from, "cuda");
+    assert_true(in->bytes_per_ns <= measured->bytes_per_ns && in->latency_ns >= measured->latency_ns);
+    tgi_machine_fini(&more);
     for (uint32_t i = 1; i < 3; i++)
         assert_true(m.memories[i].bytes_per_ns > 0 && m.memories[i].port_bytes_per_ns > 0 && m.memories[i].bytes > 0);
     tgi_machine_fini(&m);

@@ -258,7 +258,7 @@ static int prepare(struct job *job)
         return tgi_cli_usage(cli, "-o takes the name of a file; --format json prints the machine");
     tgi_cli_calibration(cli, &devices, &job->how, job->devices);
     job->how.is_quick = tgi_cli_has(cli, "quick");
-    if (saved && tgi_cli_measured_machine(saved, &job->how, &job->saved, &err))
+    if (saved && tgi_cli_measured_machine(saved, &job->saved, &err))
         return tgi_cli_error(cli, &err);
     if (out && tgi_output_open(&job->out, out, &err))
         return tgi_cli_error(cli, &err);

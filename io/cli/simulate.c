@@ -179,17 +179,13 @@ static int predict_on(const struct tgi_cli *cli, const struct tg_graph *graph, c
     return rc;
 }
 
-int tgi_cli_predict(const struct tgi_cli *cli, const struct tg_graph *graph, const struct tgi_device_choice *devices,
-                    uint32_t n_workers, uint32_t n_gpus, double *ns_p)
+int tgi_cli_predict(const struct tgi_cli *cli, const struct tg_graph *graph, uint32_t n_workers, uint32_t n_gpus, double *ns_p)
 {
     struct tgi_machine_change change = {n_gpus, 1, 1, n_workers};
-    struct tgi_calibration here;
     struct tgi_machine whole, m;
     struct tg_error err;
-    char text[TGI_CALIBRATION_TEXT];
     *ns_p = 0;
-    tgi_cli_calibration(cli, devices, &here, text);
-    if (tgi_cli_measured_machine(tgi_cli_text(cli, "machine", NULL), &here, &whole, &err))
+    if (tgi_cli_measured_machine(tgi_cli_text(cli, "machine", NULL), &whole, &err))
         return tgi_cli_error(cli, &err);
     int rc = tgi_machine_change(&whole, &change, &m, &err);
     tgi_machine_fini(&whole);

@@ -46,7 +46,7 @@ static const struct tgi_cli_option run_options[] = {
     SWITCH("verify", 0, "evaluate the graph's \"checks\" on the results"),
     {"compare", 0, TGI_CLI_CHOICE, "WHAT", "also run the graph one task at a time and compare all data",
      "sequential", 0, 0, false},
-    {"policy", 0, TGI_CLI_TEXT, "NAME", "scheduling policy; with --simulate also eager, heft and bandwidth", "steal", 0, 0, false},
+    {"policy", 0, TGI_CLI_TEXT, "NAME", "scheduling policy", "steal", 0, 0, false},
     SWITCH("simulate", 0, "execute nothing: say what a virtual clock makes of it, on --machine or this machine"),
     VALUE("machine", 0, FILE, "FILE", "what calibrate has measured here: the summary says what a plan predicted; of"
      " --simulate: any machine"),
@@ -248,8 +248,8 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      " host before the next one starts: it names the first task whose output is not finite, and takes as long as all"
      " tasks one after the other, with a copy to the host of everything that is written on a device.\n\n"
      "--machine names a file that calibrate has written on this machine; if it has times for all kernels of the graph, the summary"
-     " says how long a plan said that the run would take.  --simulate runs the graph against a virtual clock instead; its"
-     " record and its schedule are like those of a run.\n\n"
+     " says how long a plan said that the run would take.  --simulate runs the graph against a virtual clock instead,"
+     " under any policy that plan has; its record and its schedule are like those of a run.\n\n"
      "The first Ctrl-C stops issuing tasks, lets running ones finish and prints the summary of what was done;"
      " the second leaves at once.\n\n"
      "A kernel that crashes ends the program by its signal, after a line that names the task; no output file is"
