@@ -157,7 +157,8 @@ static void find_peaks(struct tgi_machine *m)
         m->classes[i].flops_per_ns = peaks[i] > 0 ? peaks[i] : m->classes[i].flops_per_ns;
 }
 
-int tgi_calibrate_builtins(const struct tgi_calibration *c, enum tgi_calibrate_builtins which, struct tgi_machine *m, struct tg_error *err)
+int tgi_calibrate_builtins(const struct tgi_calibration *c, enum tgi_calibrate_builtins which, struct tgi_machine *m,
+                           struct tg_error *err)
 {
     uint32_t n = which == TGI_CALIBRATE_PEAK ? 1 : sizeof measured / sizeof measured[0];
     uint32_t n_left_out = c->is_quick ? 1 : 0; /* at each end */

@@ -152,7 +152,8 @@ static const char *node_name(const struct bench *b, uint32_t node)
     return b->m->memories[node == TGI_HOST_NODE ? 0 : b->first_memory + node - 1].name;
 }
 
-static int note_copy(struct bench *b, struct copy copy, uint64_t bytes, uint32_t n_at_once, const struct tgi_sample *s, struct tg_error *err)
+static int note_copy(struct bench *b, struct copy copy, uint64_t bytes, uint32_t n_at_once, const struct tgi_sample *s,
+                     struct tg_error *err)
 {
     struct tgi_machine_copy note = {.bytes = bytes, .n_at_once = n_at_once, .median_ns = s->median,
                                     .spread_ns = tgi_sample_spread(s), .n_samples = s->n};
@@ -188,7 +189,8 @@ static int measure_link(struct bench *b, uint32_t from, uint32_t to, struct tgi_
     return rc;
 }
 
-/* A rule for all pairs in front of those for each, so that a machine with other GPUs has links as well: no better than the worst. */
+/* A rule for all pairs in front of those for each, so that a machine with other GPUs has links as well: no better than
+ * the worst. */
 static int add_general(struct bench *b, const char *from, const char *to, uint32_t first, struct tg_error *err)
 {
     struct tgi_machine *m = b->m;

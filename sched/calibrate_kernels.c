@@ -122,8 +122,8 @@ static bool take_spans(const struct tgi_calibration *c, struct kinds *kinds, con
     return !kinds->is_out_of_memory;
 }
 
-static int take_run(const struct tgi_calibration *c, struct kinds *kinds, struct tg_run *run, const struct tg_graph *g, enum phase phase, uint32_t n_workers,
-                    struct tg_error *err)
+static int take_run(const struct tgi_calibration *c, struct kinds *kinds, struct tg_run *run, const struct tg_graph *g,
+                    enum phase phase, uint32_t n_workers, struct tg_error *err)
 {
     const struct tgi_span *spans = tgi_run_spans(run);
     bool is_taken = spans && take_spans(c, kinds, g, spans, phase, n_workers);
@@ -185,7 +185,8 @@ static int add_kind(const struct tg_graph *g, struct kind *k, uint32_t class, ui
 {
     bool is_cpu = m->classes[class].kind == TGI_DEVICE_CPU;
     struct durations *d = &k->durations[is_cpu ? ALONE : ON_DEVICES];
-    struct tgi_machine_time time = {.class = class, .flops = isnan(k->flops) ? 0 : k->flops, .bytes = isnan(k->bytes) ? 0 : k->bytes};
+    struct tgi_machine_time time = {.class = class, .flops = isnan(k->flops) ? 0 : k->flops,
+                                    .bytes = isnan(k->bytes) ? 0 : k->bytes};
     struct tgi_sample sample;
     if (d->n == 0)
         return 0;
@@ -223,7 +224,8 @@ int tgi_calibrate_graph(const struct tgi_calibration *c, const struct tg_graph *
     if (rc == 0 && c->devices)
         rc = run_phase(c, g, ON_DEVICES, &kinds, &n_device, err);
     if (kinds.is_full)
-        tgi_calibrate_step(c, "%d kinds of tasks, told apart by kernel and arguments; there are more, which are left out", MOST_KINDS);
+        tgi_calibrate_step(c, "%d kinds of tasks, told apart by kernel and arguments; there are more, which are left out",
+                           MOST_KINDS);
     for (uint32_t i = 0; rc == 0 && i < kinds.n; i++)
         for (uint32_t class = 0; rc == 0 && class < m->n_classes; class++)
             rc = add_kind(g, &kinds.list[i], class, sharers(m, n_together), m, err);

@@ -163,7 +163,8 @@ static double traffic_of(double ns, double slower, double bytes_per_ns, uint32_t
     return declared < share ? declared : share;
 }
 
-static enum tgi_timing_found measured(const struct pricing *p, uint32_t task, const struct tgi_cost *cost, float *ns, double *traffic)
+static enum tgi_timing_found measured(const struct pricing *p, uint32_t task, const struct tgi_cost *cost, float *ns,
+                                      double *traffic)
 {
     struct tgi_workload *w = p->w;
     uint32_t op = w->graph->nodes[task].op & TGI_NODE_OP;
@@ -178,7 +179,8 @@ static enum tgi_timing_found measured(const struct pricing *p, uint32_t task, co
         if (isinf(ns[c]))
             continue;
         enum tgi_timing_found found = tgi_timing_find(p->timing, op, c, arguments, cost->flops, cost->bytes, &timed);
-        worst = found == TGI_TIMING_NONE || worst == TGI_TIMING_NONE ? TGI_TIMING_NONE : found == TGI_TIMING_FITTED ? found : worst;
+        if (found == TGI_TIMING_NONE || worst != TGI_TIMING_NONE)
+            worst = found == TGI_TIMING_EXACT ? worst : found;
         if (found == TGI_TIMING_NONE)
             continue;
         ns[c] = (float)(timed.ns + (class->kind == TGI_DEVICE_CPU ? class->launch_ns : 0));

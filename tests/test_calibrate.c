@@ -70,7 +70,8 @@ static void kernels_are_told_apart_by_name_and_sizes(void **state)
     cpus_only(&m);
     if (tgi_calibrate_graph(&c, g, &m, &err))
         fail_msg("%s", err.text);
-    const struct tgi_machine_time *short_one = time_of(&m, "builtin spin", "cpu", "256B"), *long_one = time_of(&m, "builtin spin", "cpu", "512B"),
+    const struct tgi_machine_time *short_one = time_of(&m, "builtin spin", "cpu", "256B"),
+                                  *long_one = time_of(&m, "builtin spin", "cpu", "512B"),
                                   *copy = time_of(&m, "copy", "cpu", "256B,256B");
     assert_true(short_one->median_ns >= 200e3 && long_one->median_ns >= 400e3);
     assert_true(short_one->together_ns >= 200e3 && short_one->n_together == 2);
@@ -295,7 +296,8 @@ static void drift_is_what_both_have_and_differs(void **state)
     add_time(&b, "1", 150);
     assert_int_equal(tgi_calibrate_compare(&a, &b, &drifts, &n, &err), 0);
     for (uint32_t i = 0; i < n; i++) {
-        double worse = strstr(drifts[i].what, "memory of host") ? 1 : strstr(drifts[i].what, "k (1)") ? 0.5 : strstr(drifts[i].what, "k (2)") ? -0.2 : 0;
+        const char *what = drifts[i].what;
+        double worse = strstr(what, "memory of host") ? 1 : strstr(what, "k (1)") ? 0.5 : strstr(what, "k (2)") ? -0.2 : 0;
         n_seen += worse != 0;
         assert_true(drifts[i].worse > worse - 1e-9 && drifts[i].worse < worse + 1e-9);
         assert_null(strstr(drifts[i].what, "only here"));

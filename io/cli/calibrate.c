@@ -145,8 +145,8 @@ static void warn_of_spread(const struct job *job)
     for (uint32_t i = 0; i < job->machine.n_times; i++)
         n += job->machine.times[i].spread_ns > job->machine.times[i].median_ns / 5;
     if (n)
-        tgi_cli_note(job->cli, "%u of %u times of kernels have a spread of more than 20 %%: is anything else at work on this machine?",
-                     n, job->machine.n_times);
+        tgi_cli_note(job->cli, "%u of %u times of kernels have a spread of more than 20 %%: is anything else at work here?", n,
+                     job->machine.n_times);
 }
 
 static void print_machine(const struct job *job)

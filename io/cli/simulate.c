@@ -26,7 +26,8 @@ static int check_options(const struct tgi_cli *cli)
 static uint32_t count_bits(uint64_t bits) { return (uint32_t)__builtin_popcountll(bits); }
 
 /* The machine as far as -D asks for it; more GPUs than it has are more of the same. */
-static int make_machine(const struct tgi_cli *cli, const struct tgi_device_choice *devices, struct tgi_machine *m, struct tg_error *err)
+static int make_machine(const struct tgi_cli *cli, const struct tgi_device_choice *devices, struct tgi_machine *m,
+                        struct tg_error *err)
 {
     struct tgi_machine whole;
     struct tgi_machine_change change = {TG_NONE, 1, 1, devices->n_workers};
