@@ -32,6 +32,15 @@ for tile in 1024 2048; do
     one "$bin/cuda_cholesky" --n 16384 --tile $tile --runs 5
 done
 one "$bin/cuda_cholesky" --n 32768 --tile 2048 --runs 3
+# What a plan says beside what a run takes; its lines are comments of the table.
+predict=$(dirname "$0")/predict.sh
+[ -x "$predict" ] || predict=$(dirname "$0")/predict/predict.sh # in a bundle
+tgraph=$bin/../tgraph
+predicting=$(for n in 0 0,1 0,1,2,3; do
+    [ "$(nvidia-smi -L 2>/dev/null | wc -l)" -ge $((${#n} / 2 + 1)) ] && echo "cuda:$n"
+done)
+# shellcheck disable=SC2086
+[ -x "$tgraph" ] && [ -n "$predicting" ] && BENCH_RUNS=9 timeout 400 "$predict" "$tgraph" $predicting | sed 's/^#* */# /'
 n_devices=$(nvidia-smi -L 2>/dev/null | wc -l)
 for n in 2 4; do
     [ "$n_devices" -ge $n ] || continue

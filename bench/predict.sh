@@ -13,6 +13,7 @@ devices=("$@")
 [ $# -gt 0 ] || devices=(cpu:1 cpu:2)
 here=$(cd "$(dirname "$0")" && pwd)
 graphs=$here/../examples/graphs
+[ -d "$graphs" ] || graphs=$here/../graphs
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 runs=${BENCH_RUNS:-15}
@@ -24,6 +25,13 @@ cases=(
     "transformer-512 $graphs/transformer.json T=512,D=512 T=512,D=512"
     "heat-8MiB $here/graphs/heat.json STEPS=4 STEPS=20"
     "heat-2MiB $here/graphs/heat.json NY=256,G=32,STEPS=4 NY=256,G=32,STEPS=20"
+)
+# What keeps a GPU busy; -D cuda without CPUs measures kernels there alone.
+gpu_cases=(
+    "cholesky-1024 $graphs/cholesky.json B=1024,NT=12 B=1024,NT=20"
+    "cholesky-2048 $graphs/cholesky.json B=2048,NT=8 B=2048,NT=12"
+    "transformer-2048 $graphs/transformer.json T=2048,D=2048 T=2048,D=2048"
+    "heat-128MiB $here/graphs/heat.json NY=4096,NX=4096,STEPS=4 NY=4096,NX=4096,STEPS=40"
 )
 params() { # JOINED
     local one
@@ -38,9 +46,11 @@ number() { # NAME FILE
 echo "# $("$tgraph" --version), $(uname -n), $(date -u +%Y-%m-%d), load $(cut -d' ' -f1 /proc/loadavg)"
 echo "# $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores $(nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | sort | uniq -c | sed 's/^ */+ /' | paste -sd' ')"
 printf '%-18s %-8s %12s %12s %9s %12s %11s\n' graph devices predicted median error least 'half within'
-for case in "${cases[@]}"; do
-    read -r name file small large <<<"$case"
-    for where in "${devices[@]}"; do
+for where in "${devices[@]}"; do
+    list=("${cases[@]}")
+    [[ $where == cuda* ]] && list=("${gpu_cases[@]}")
+    for case in "${list[@]}"; do
+        read -r name file small large <<<"$case"
         # shellcheck disable=SC2046
         if ! "$tgraph" -q calibrate -D "$where" --kernels "$file" $(params "$small") -o "$scratch/machine.json" ||
             ! "$tgraph" --format json run "$file" $(params "$large") -D "$where" --machine "$scratch/machine.json" \

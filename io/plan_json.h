@@ -5,7 +5,8 @@
  *      "makespan_ns": 71300000, "bound_ns": 61900000,
  *      "tasks": [{"task": "potrf[0]", "device": "cpu:0", "start_ns": 0, "end_ns": 120000}]}
  *
- * Whoever follows one needs the devices, and the starts for an order; names, n_tasks and n_edges tell whether it is this graph's. */
+ * Whoever follows one needs the devices, and the starts for an order; names, n_tasks and n_edges tell whether it is this
+ * graph's. */
 #ifndef TGI_IO_PLAN_JSON_H
 #define TGI_IO_PLAN_JSON_H
 

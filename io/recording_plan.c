@@ -1,5 +1,5 @@
-/* A plan says on which device a task runs, not on which of its lanes.  Tasks are given to lanes by start, each to the one that has been
- * free longest; as no device ever has more tasks at work than lanes, there is always one. */
+/* A plan says on which device a task runs, not on which of its lanes.  Tasks are given to lanes by start, each to the one
+ * that has been free longest; as no device ever has more tasks at work than lanes, there is always one. */
 #include "io/recording_plan.h"
 
 #include <math.h>

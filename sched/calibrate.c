@@ -148,9 +148,11 @@ static void read_cpu_name(char *text, size_t size)
         fclose(f);
 }
 
-static int origin_of(const struct tgi_calibration *c, const struct tgi_topology *t, struct tgi_machine_origin *o, struct tg_error *err)
+static int origin_of(const struct tgi_calibration *c, const struct tgi_topology *t, struct tgi_machine_origin *o,
+                     struct tg_error *err)
 {
-    *o = (struct tgi_machine_origin){.n_cores = t->n_cores, .n_numa = t->n_numa ? t->n_numa : 1, .measured_s = (uint64_t)time(NULL)};
+    *o = (struct tgi_machine_origin){.n_cores = t->n_cores, .n_numa = t->n_numa ? t->n_numa : 1,
+                                     .measured_s = (uint64_t)time(NULL)};
     read_cpu_name(o->cpu, sizeof o->cpu);
     return c->devices ? tgi_calibrate_name_devices(c, o, err) : 0;
 }
@@ -166,7 +168,8 @@ int tgi_calibrate_origin(const struct tgi_calibration *c, struct tgi_machine_ori
     return rc;
 }
 
-static int measure(const struct tgi_calibration *c, const struct tgi_topology *t, struct tgi_machine *m, struct tg_error *err)
+static int measure(const struct tgi_calibration *c, const struct tgi_topology *t, struct tgi_machine *m,
+                   struct tg_error *err)
 {
     m->is_rough = false;
     snprintf(m->name, sizeof m->name, "%.47s", m->origin.cpu);
@@ -266,7 +269,8 @@ static void compare_times(struct comparison *k, const struct tgi_machine *a, con
             const struct tgi_machine_time *x = &a->times[i], *y = &b->times[n];
             if (strcmp(x->kernel, y->kernel) == 0 && strcmp(x->arguments, y->arguments) == 0 &&
                 strcmp(a->classes[x->class].name, b->classes[y->class].name) == 0) {
-                compare_one(k, false, x->median_ns, y->median_ns, "%s (%s) on %s", x->kernel, x->arguments, a->classes[x->class].name);
+                compare_one(k, false, x->median_ns, y->median_ns, "%s (%s) on %s", x->kernel, x->arguments,
+                            a->classes[x->class].name);
                 break;
             }
         }

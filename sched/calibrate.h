@@ -8,9 +8,10 @@
  * - Tasks: a chain of kernels that do nothing, recorded, on one worker.  What is not spent inside of them is a task's launch cost.
  * - Memory allocation: a MiB is got from the system, touched and returned; on devices reserved and returned.
  * - Devices, through mem/device.h: copies by size in both directions, and between devices that reach each other, timed by events:
- *   one at a time, and from the largest size on all devices at once, which shows what they share.  A copy's time is latency +
- *   bytes / bandwidth, with the smallest copy for the one and the two largest for the other.  A device's memory: copies within it, each byte counted
- *   twice.  Launches: many kernels that do nothing, back to back; the longer of the host's and the device's time for one.
+ *   one at a time, and of the largest size on all devices at once, which shows what they share.  A copy's time is latency +
+ *   bytes / bandwidth, with the smallest copy for the one and the two largest for the other.  A device's memory: copies
+ *   within it, each byte counted twice.  Launches: many kernels that do nothing, back to back; the longer of the host's and
+ *   the device's time for one.
  * - Kernels: the tasks of a graph, by kernel and sizes of arguments, from recorded runs: on one worker (a task that nothing
  *   disturbs), on all workers (how much they slow each other down), and, one task at a time, on devices.  The graph's data are what
  *   they are in a run, so caches are as warm as they will be.
@@ -25,6 +26,7 @@ struct tgi_calibration {
     bool is_quick;       /* fewer repetitions and sizes, smaller arrays */
     const char *devices; /* beside CPUs, as tg_runtime_options takes them; NULL: none */
     uint64_t device_set; /* the same: bit i for number i; 0: all */
+    bool only_devices;   /* kernels are not measured on CPUs where devices have them */
     uint32_t n_workers;  /* of runs with all workers; 0: a worker for each core */
     void (*on_step)(void *user, const char *what); /* what is measured now; NULL: nobody wants to know */
     void *user;
@@ -37,9 +39,10 @@ int tgi_calibrate_machine(const struct tgi_calibration *c, struct tgi_machine *m
 /* Adds the times of a frozen graph's tasks.  TG_E_TASK_FAILED and others: the graph does not run here. */
 int tgi_calibrate_graph(const struct tgi_calibration *c, const struct tg_graph *g, struct tgi_machine *m, struct tg_error *err);
 /* Adds times of built-in kernels over sizes, and what a core and a device can compute, from the best of gemm.
- * only_peak: gemm alone. */
+ * PEAK: gemm alone, as graphs bring their own kernels. */
 enum tgi_calibrate_builtins { TGI_CALIBRATE_PEAK, TGI_CALIBRATE_ALL };
-int tgi_calibrate_builtins(const struct tgi_calibration *c, enum tgi_calibrate_builtins which, struct tgi_machine *m, struct tg_error *err);
+int tgi_calibrate_builtins(const struct tgi_calibration *c, enum tgi_calibrate_builtins which, struct tgi_machine *m,
+                           struct tg_error *err);
 
 /* Two measurements of one thing. */
 struct tgi_drift {
@@ -56,7 +59,8 @@ int tgi_calibrate_compare(const struct tgi_machine *before, const struct tgi_mac
 
 void tgi_calibrate_step(const struct tgi_calibration *c, const char *format, ...) TG_PRINTF(2, 3);
 /* calibrate_memory.c: bandwidths of nodes, and of links between them. */
-int tgi_calibrate_memory(const struct tgi_calibration *c, const struct tgi_topology *t, struct tgi_machine *m, struct tg_error *err);
+int tgi_calibrate_memory(const struct tgi_calibration *c, const struct tgi_topology *t, struct tgi_machine *m,
+                         struct tg_error *err);
 /* calibrate_devices.c: adds a class, devices, memories and links. */
 int tgi_calibrate_devices(const struct tgi_calibration *c, struct tgi_machine *m, struct tg_error *err);
 /* GPUs of the origin. */

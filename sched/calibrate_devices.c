@@ -152,7 +152,8 @@ static const char *node_name(const struct bench *b, uint32_t node)
     return b->m->memories[node == TGI_HOST_NODE ? 0 : b->first_memory + node - 1].name;
 }
 
-static int note_copy(struct bench *b, struct copy copy, uint64_t bytes, uint32_t n_at_once, const struct tgi_sample *s, struct tg_error *err)
+static int note_copy(struct bench *b, struct copy copy, uint64_t bytes, uint32_t n_at_once, const struct tgi_sample *s,
+                     struct tg_error *err)
 {
     struct tgi_machine_copy note = {.bytes = bytes, .n_at_once = n_at_once, .median_ns = s->median,
                                     .spread_ns = tgi_sample_spread(s), .n_samples = s->n};
@@ -186,6 +187,33 @@ static int measure_link(struct bench *b, uint32_t from, uint32_t to, struct tgi_
     snprintf(link->from, sizeof link->from, "%s", node_name(b, from));
     snprintf(link->to, sizeof link->to, "%s", node_name(b, to));
     return rc;
+}
+
+/* A rule for all pairs in front of those for each, so that a machine with other GPUs has links as well: no better than
+ * the worst. */
+static int add_general(struct bench *b, const char *from, const char *to, uint32_t first, struct tg_error *err)
+{
+    struct tgi_machine *m = b->m;
+    uint32_t n = m->n_links;
+    struct tgi_machine_link general = m->links[first];
+    for (uint32_t i = first; i < n; i++) {
+        const struct tgi_machine_link *link = &m->links[i];
+        bool is_meant = (strcmp(from, "host") == 0) == (strcmp(link->from, "host") == 0) &&
+                        (strcmp(to, "host") == 0) == (strcmp(link->to, "host") == 0);
+        if (!is_meant)
+            continue;
+        bool is_first = strcmp(general.from, from) != 0;
+        general.bytes_per_ns = is_first || link->bytes_per_ns < general.bytes_per_ns ? link->bytes_per_ns : general.bytes_per_ns;
+        general.latency_ns = is_first || link->latency_ns > general.latency_ns ? link->latency_ns : general.latency_ns;
+        snprintf(general.from, sizeof general.from, "%s", from);
+        snprintf(general.to, sizeof general.to, "%s", to);
+    }
+    int rc = tgi_machine_add_link(m, &general, err);
+    if (rc)
+        return rc;
+    memmove(&m->links[first + 1], &m->links[first], (n - first) * sizeof general);
+    m->links[first] = general;
+    return 0;
 }
 
 /* What all devices get together from or to the host; in *alone_p the sum of what each gets by itself. */
@@ -233,17 +261,20 @@ static int measure_host_links(struct bench *b, struct tg_error *err)
         for (uint32_t d = 0; rc == 0 && d < n; d++)
             b->m->memories[b->first_memory + d].root = b->m->n_roots - 1;
     }
+    uint32_t first = b->m->n_links;
     for (uint32_t i = 0; rc == 0 && i < 2 * n; i++) {
         links[i].share = is_shared ? TGI_SHARE_ROOTS : TGI_SHARE_LINK;
         rc = tgi_machine_add_link(b->m, &links[i], err);
     }
-    return rc;
+    if (rc == 0)
+        rc = add_general(b, "host", b->ds->ops->kind, first, err);
+    return rc ? rc : add_general(b, b->ds->ops->kind, "host", first + 1, err);
 }
 
 /* Every pair by itself, then each device to its neighbour, all at once: what a port gives. */
 static int measure_peer_links(struct bench *b, struct tg_error *err)
 {
-    uint32_t n = b->ds->n_devices, n_ring = 0;
+    uint32_t n = b->ds->n_devices, n_ring = 0, first = b->m->n_links;
     struct copy ring[TGI_MAX_DEVICES];
     struct tgi_sample s;
     int rc = 0;
@@ -259,6 +290,8 @@ static int measure_peer_links(struct bench *b, struct tg_error *err)
             if (to == (from + 1) % n)
                 ring[n_ring++] = copy_of(from + 1, to + 1);
         }
+    if (rc == 0 && n > 1 && b->m->n_links - first == n * (n - 1)) /* all reach each other */
+        rc = add_general(b, b->ds->ops->kind, b->ds->ops->kind, first, err);
     if (rc || n_ring < 2)
         return rc;
     tgi_calibrate_step(b->c, "copies between all devices at once");

@@ -15,7 +15,7 @@
 #include "sched/timing.h"
 #include "sched/workload.h"
 
-enum { MOST_KEPT = 1024, MOST_KINDS = 4096 };
+enum { MOST_KEPT = 1024, MOST_KINDS = 1024 };
 #define QUICK_NS 50000000u
 #define FULL_NS 400000000u
 enum phase { ALONE, TOGETHER, ON_DEVICES, N_PHASES };
@@ -35,6 +35,7 @@ struct kind {
 struct kinds {
     struct kind *list;
     uint32_t n, n_room, last; /* last: found, as neighbours are often alike */
+    bool is_out_of_memory, is_full;
 };
 
 /* ---- Kinds --------------------------------------------------------------------------------*/
@@ -44,7 +45,7 @@ static bool is_kind(const struct kind *k, uint32_t op, const char *arguments)
     return k->op == op && strcmp(k->arguments, arguments) == 0;
 }
 
-/* NULL: no memory, or there are too many kinds to tell apart. */
+/* NULL: no memory, or there are too many kinds to tell apart: tasks of others are not measured. */
 static struct kind *kind_of(struct kinds *kinds, const struct tg_graph *g, uint32_t task)
 {
     char arguments[sizeof kinds->list->arguments];
@@ -57,10 +58,12 @@ static struct kind *kind_of(struct kinds *kinds, const struct tg_graph *g, uint3
             return &kinds->list[at];
         }
     }
+    kinds->is_full = kinds->is_full || kinds->n == MOST_KINDS;
     if (kinds->n == MOST_KINDS)
         return NULL;
     if (kinds->n == kinds->n_room) {
         void *grown = realloc(kinds->list, (2 * (size_t)kinds->n_room + 16) * sizeof *kinds->list);
+        kinds->is_out_of_memory = !grown;
         if (!grown)
             return NULL;
         kinds->list = grown;
@@ -102,31 +105,31 @@ static void kinds_fini(struct kinds *kinds)
 
 /* ---- Runs ---------------------------------------------------------------------------------*/
 
-static bool take_spans(struct kinds *kinds, const struct tg_graph *g, const struct tgi_span *spans, enum phase phase,
-                       uint32_t n_workers)
+/* What ran on a CPU while devices were measured counts only if CPUs are not measured by themselves. */
+static bool take_spans(const struct tgi_calibration *c, struct kinds *kinds, const struct tg_graph *g, const struct tgi_span *spans,
+                       enum phase phase, uint32_t n_workers)
 {
     for (uint32_t t = 0; t < g->n_tasks; t++) {
         const struct tgi_span *s = &spans[t];
         enum tgi_op_kind what = tgi_graph_op(g, t)->kind;
-        bool is_on_device = s->worker >= n_workers;
-        if (s->end_ns == 0 || what == TGI_OP_BARRIER || what >= TGI_OP_REPEAT || is_on_device != (phase == ON_DEVICES))
+        bool is_on_device = s->worker >= n_workers, is_aside = phase == ON_DEVICES && !is_on_device;
+        if (s->end_ns == 0 || what == TGI_OP_BARRIER || what >= TGI_OP_REPEAT || (is_aside && !c->only_devices))
             continue;
         struct kind *k = kind_of(kinds, g, t);
-        if (!k || !keep(&k->durations[phase], (double)(s->end_ns - s->start_ns)))
-            return false;
+        if (k && !keep(&k->durations[is_aside ? ALONE : phase], (double)(s->end_ns - s->start_ns)))
+            kinds->is_out_of_memory = true;
     }
-    return true;
+    return !kinds->is_out_of_memory;
 }
 
-static int take_run(struct kinds *kinds, struct tg_run *run, const struct tg_graph *g, enum phase phase, uint32_t n_workers,
-                    struct tg_error *err)
+static int take_run(const struct tgi_calibration *c, struct kinds *kinds, struct tg_run *run, const struct tg_graph *g,
+                    enum phase phase, uint32_t n_workers, struct tg_error *err)
 {
     const struct tgi_span *spans = tgi_run_spans(run);
-    bool is_taken = spans && take_spans(kinds, g, spans, phase, n_workers);
+    bool is_taken = spans && take_spans(c, kinds, g, spans, phase, n_workers);
     for (const struct tgi_round *r = tgi_run_rounds(run)->first; is_taken && r; r = r->next)
-        is_taken = take_spans(kinds, r->graph, r->spans, phase, n_workers);
-    return is_taken ? 0 : tgi_error(err, TG_E_NO_MEMORY, "no room for the times of this graph's tasks, or more than %d kinds of them",
-                                    MOST_KINDS);
+        is_taken = take_spans(c, kinds, r->graph, r->spans, phase, n_workers);
+    return is_taken ? 0 : tgi_error_memory(err, "the times of a graph's tasks");
 }
 
 static const char *const phase_names[] = {"one worker", "all workers", "devices, one task at a time"};
@@ -156,7 +159,7 @@ static int run_phase(const struct tgi_calibration *c, const struct tg_graph *g, 
         if (rc == 0)
             rc = tg_run_wait(run, err);
         if (rc == 0 && i > 0)
-            rc = take_run(kinds, run, g, phase, *n_workers_p, err);
+            rc = take_run(c, kinds, run, g, phase, *n_workers_p, err);
     }
     tg_run_destroy(run);
     tg_runtime_destroy(rt);
@@ -182,7 +185,8 @@ static int add_kind(const struct tg_graph *g, struct kind *k, uint32_t class, ui
 {
     bool is_cpu = m->classes[class].kind == TGI_DEVICE_CPU;
     struct durations *d = &k->durations[is_cpu ? ALONE : ON_DEVICES];
-    struct tgi_machine_time time = {.class = class, .flops = isnan(k->flops) ? 0 : k->flops, .bytes = isnan(k->bytes) ? 0 : k->bytes};
+    struct tgi_machine_time time = {.class = class, .flops = isnan(k->flops) ? 0 : k->flops,
+                                    .bytes = isnan(k->bytes) ? 0 : k->bytes};
     struct tgi_sample sample;
     if (d->n == 0)
         return 0;
@@ -213,12 +217,15 @@ int tgi_calibrate_graph(const struct tgi_calibration *c, const struct tg_graph *
 {
     struct kinds kinds = {0};
     uint32_t n_alone = 0, n_together = 0, n_device = 0;
-    bool needs_cuda = g->space->requires_cuda > 0;
-    int rc = needs_cuda ? 0 : run_phase(c, g, ALONE, &kinds, &n_alone, err);
-    if (rc == 0 && !needs_cuda && c->n_workers != 1)
+    bool has_cpus = g->space->requires_cuda == 0 && !c->only_devices;
+    int rc = has_cpus ? run_phase(c, g, ALONE, &kinds, &n_alone, err) : 0;
+    if (rc == 0 && has_cpus && c->n_workers != 1)
         rc = run_phase(c, g, TOGETHER, &kinds, &n_together, err);
     if (rc == 0 && c->devices)
         rc = run_phase(c, g, ON_DEVICES, &kinds, &n_device, err);
+    if (kinds.is_full)
+        tgi_calibrate_step(c, "%d kinds of tasks, told apart by kernel and arguments; there are more, which are left out",
+                           MOST_KINDS);
     for (uint32_t i = 0; rc == 0 && i < kinds.n; i++)
         for (uint32_t class = 0; rc == 0 && class < m->n_classes; class++)
             rc = add_kind(g, &kinds.list[i], class, sharers(m, n_together), m, err);

@@ -163,7 +163,8 @@ static double traffic_of(double ns, double slower, double bytes_per_ns, uint32_t
     return declared < share ? declared : share;
 }
 
-static enum tgi_timing_found measured(const struct pricing *p, uint32_t task, const struct tgi_cost *cost, float *ns, double *traffic)
+static enum tgi_timing_found measured(const struct pricing *p, uint32_t task, const struct tgi_cost *cost, float *ns,
+                                      double *traffic)
 {
     struct tgi_workload *w = p->w;
     uint32_t op = w->graph->nodes[task].op & TGI_NODE_OP;
@@ -178,7 +179,8 @@ static enum tgi_timing_found measured(const struct pricing *p, uint32_t task, co
         if (isinf(ns[c]))
             continue;
         enum tgi_timing_found found = tgi_timing_find(p->timing, op, c, arguments, cost->flops, cost->bytes, &timed);
-        worst = found == TGI_TIMING_NONE || worst == TGI_TIMING_NONE ? TGI_TIMING_NONE : found == TGI_TIMING_FITTED ? found : worst;
+        if (found == TGI_TIMING_NONE || worst != TGI_TIMING_NONE)
+            worst = found == TGI_TIMING_EXACT ? worst : found;
         if (found == TGI_TIMING_NONE)
             continue;
         ns[c] = (float)(timed.ns + (class->kind == TGI_DEVICE_CPU ? class->launch_ns : 0));
@@ -226,6 +228,17 @@ static struct tgi_cost cost_of(struct tgi_workload *w, uint32_t task)
     return cost;
 }
 
+static bool runs_on_device(const struct tgi_workload *w, uint32_t task)
+{
+    const struct tgi_attr *attr = tgi_graph_attr(w->graph, task);
+    const struct tgi_op *op = tgi_graph_op(w->graph, task);
+    for (uint32_t d = 0; d < w->machine->n_devices; d++)
+        if (w->machine->classes[w->machine->devices[d].class].kind == TGI_DEVICE_CUDA && runs_on(op, TGI_DEVICE_CUDA) &&
+            (!attr || !attr->on || attr->on & tgi_machine_place(w->machine, d)))
+            return true;
+    return false;
+}
+
 /* Fills in the times of the classes that can run the task at all. */
 static void price(struct pricing *p, uint32_t task)
 {
@@ -236,12 +249,14 @@ static void price(struct pricing *p, uint32_t task)
     bool has_roofline = !isnan(cost.flops) || !isnan(cost.bytes), has_us = !isnan(cost.us) && cost.us >= 0;
     double traffic = !isnan(cost.bytes) ? cost.bytes : has_us ? 0 : argument_bytes(w, task);
     double flops = isnan(cost.flops) ? 0 : cost.flops;
+    bool is_for_device = w->is_as_run && op->kind < TGI_OP_BARRIER && runs_on_device(w, task);
     for (uint32_t c = 0; c < w->n_classes; c++) {
         const struct tgi_machine_class *class = &w->machine->classes[c];
         double memory = p->lane[c] > 0 ? traffic / p->lane[c] : 0;
         double compute = class->flops_per_ns > 0 ? flops / class->flops_per_ns : 0;
         double longer = has_us ? cost.us * 1e3 : compute > memory ? compute : memory;
-        ns[c] = runs_on(op, class->kind) ? (float)(longer + (op->kind == TGI_OP_BARRIER ? 0 : class->launch_ns)) : INFINITY;
+        bool is_possible = runs_on(op, class->kind) && !(is_for_device && class->kind == TGI_DEVICE_CPU);
+        ns[c] = is_possible ? (float)(longer + (op->kind == TGI_OP_BARRIER ? 0 : class->launch_ns)) : INFINITY;
     }
     enum tgi_timing_found found = op->kind == TGI_OP_BARRIER ? TGI_TIMING_NONE : measured(p, task, &cost, ns, &traffic);
     if (op->kind == TGI_OP_BARRIER)
@@ -325,14 +340,14 @@ static int price_all(struct tgi_workload *w, struct tg_error *err)
     return rc;
 }
 
-int tgi_workload_create(const struct tg_graph *g, const struct tgi_machine *machine, struct tgi_workload **w_p,
-                        struct tg_error *err)
+static int create(const struct tg_graph *g, const struct tgi_machine *machine, bool is_as_run, struct tgi_workload **w_p,
+                  struct tg_error *err)
 {
     struct tgi_workload *w = calloc(1, sizeof *w);
     if (!w)
         return tgi_error_memory(err, "planning");
     *w = (struct tgi_workload){.graph = g, .machine = machine, .n_tasks = g->n_tasks, .n_tiles = g->space->n_tiles,
-                               .n_classes = machine->n_classes};
+                               .n_classes = machine->n_classes, .is_as_run = is_as_run};
     w->ns = malloc(((size_t)g->n_tasks * w->n_classes + 1) * sizeof *w->ns);
     w->traffic = malloc(((size_t)g->n_tasks + 1) * sizeof *w->traffic);
     int rc = w->ns && w->traffic && list_uses(w) && find_writers(w) ? 0 : tgi_error_memory(err, "planning");
@@ -343,6 +358,18 @@ int tgi_workload_create(const struct tg_graph *g, const struct tgi_machine *mach
     else
         *w_p = w;
     return rc;
+}
+
+int tgi_workload_create(const struct tg_graph *g, const struct tgi_machine *machine, struct tgi_workload **w_p,
+                        struct tg_error *err)
+{
+    return create(g, machine, false, w_p, err);
+}
+
+int tgi_workload_create_as_run(const struct tg_graph *g, const struct tgi_machine *machine, struct tgi_workload **w_p,
+                               struct tg_error *err)
+{
+    return create(g, machine, true, w_p, err);
 }
 
 void tgi_workload_destroy(struct tgi_workload *w)

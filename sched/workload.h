@@ -28,12 +28,16 @@ struct tgi_workload {
     uint64_t *tile_bytes;
     tgi_place *only;     /* by task: devices it is limited to, 0: none in particular; NULL: no task is */
     uint64_t n_measured, n_fitted, n_declared, n_roofline, n_sized, n_free; /* tasks whose time came from what */
+    bool is_as_run;
     uint64_t n_bodies;   /* control tasks, whose bodies count as one task on a CPU lane */
 };
 
 /* The machine must outlive it.  TG_E_NO_VARIANT, TG_E_NO_DEVICE: a task that no device can run. */
 int tgi_workload_create(const struct tg_graph *g, const struct tgi_machine *machine, struct tgi_workload **w_p,
                         struct tg_error *err);
+/* The same with tasks where a run puts them (sched/placement.h): those that a device beside CPUs can execute go nowhere else. */
+int tgi_workload_create_as_run(const struct tg_graph *g, const struct tgi_machine *machine, struct tgi_workload **w_p,
+                               struct tg_error *err);
 void tgi_workload_destroy(struct tgi_workload *w);
 
 /* The sizes of a task's arguments, as keys of measured times: bytes of tiles, values of integers. */

@@ -70,7 +70,8 @@ static void kernels_are_told_apart_by_name_and_sizes(void **state)
     cpus_only(&m);
     if (tgi_calibrate_graph(&c, g, &m, &err))
         fail_msg("%s", err.text);
-    const struct tgi_machine_time *short_one = time_of(&m, "builtin spin", "cpu", "256B"), *long_one = time_of(&m, "builtin spin", "cpu", "512B"),
+    const struct tgi_machine_time *short_one = time_of(&m, "builtin spin", "cpu", "256B"),
+                                  *long_one = time_of(&m, "builtin spin", "cpu", "512B"),
                                   *copy = time_of(&m, "copy", "cpu", "256B,256B");
     assert_true(short_one->median_ns >= 200e3 && long_one->median_ns >= 400e3);
     assert_true(short_one->together_ns >= 200e3 && short_one->n_together == 2);
@@ -168,6 +169,19 @@ static void links_are_measured_by_size_alone_and_together(void **state)
         assert_true(n_copies(&m, pairs[i][0], pairs[i][1], 1) >= 2);
         assert_int_equal(n_copies(&m, pairs[i][0], pairs[i][1], 2), 1);
     }
+    /* More GPUs than there are have links no better than these. */
+    struct tgi_machine_change change = {4, 1, 1, 0};
+    struct tgi_machine more;
+    assert_int_equal(tgi_machine_change(&m, &change, &more, &err), 0);
+    const struct tgi_machine_link *in = tgi_machine_route(&more, 0, 4), *out = tgi_machine_route(&more, 4, 0),
+                                  *peer = tgi_machine_route(&more, 2, 4), *measured = tgi_machine_route(&more, 0, 1);
+    assert_true(in && out && peer && measured);
+    assert_string_equal(measured->to, "cuda:0");
+    assert_string_equal(in->to, "cuda");
+    assert_string_equal(out->from, "cuda");
+    assert_string_equal(peer->from, "cuda");
+    assert_true(in->bytes_per_ns <= measured->bytes_per_ns && in->latency_ns >= measured->latency_ns);
+    tgi_machine_fini(&more);
     for (uint32_t i = 1; i < 3; i++)
         assert_true(m.memories[i].bytes_per_ns > 0 && m.memories[i].port_bytes_per_ns > 0 && m.memories[i].bytes > 0);
     tgi_machine_fini(&m);
@@ -207,6 +221,17 @@ static void kernels_run_on_devices_as_well(void **state)
     assert_true(time_of(&m, "builtin hash_inout", "cpu", "256B")->n_samples >= 8);
     assert_true(time_of(&m, "builtin hash_inout", "cuda", "256B")->n_samples >= 8);
     assert_true(time_of(&m, "builtin hash_inout", "cuda", "256B")->together_ns == 0);
+    tgi_machine_fini(&m);
+    /* With devices alone, CPUs are left out. */
+    c.only_devices = true;
+    device_reset(2, 1, true);
+    cpus_only(&m);
+    if (tgi_calibrate_devices(&c, &m, &err) || tgi_calibrate_graph(&c, g, &m, &err))
+        fail_msg("%s", err.text);
+    expect_nothing_left();
+    assert_int_equal(m.n_times, 4); /* `id` is an integer, which tells them apart */
+    for (uint32_t i = 0; i < m.n_times; i++)
+        assert_int_equal(m.classes[m.times[i].class].kind, TGI_DEVICE_CUDA);
     tgi_machine_fini(&m);
     tg_graph_destroy(g);
 }
@@ -271,7 +296,8 @@ static void drift_is_what_both_have_and_differs(void **state)
     add_time(&b, "1", 150);
     assert_int_equal(tgi_calibrate_compare(&a, &b, &drifts, &n, &err), 0);
     for (uint32_t i = 0; i < n; i++) {
-        double worse = strstr(drifts[i].what, "memory of host") ? 1 : strstr(drifts[i].what, "k (1)") ? 0.5 : strstr(drifts[i].what, "k (2)") ? -0.2 : 0;
+        const char *what = drifts[i].what;
+        double worse = strstr(what, "memory of host") ? 1 : strstr(what, "k (1)") ? 0.5 : strstr(what, "k (2)") ? -0.2 : 0;
         n_seen += worse != 0;
         assert_true(drifts[i].worse > worse - 1e-9 && drifts[i].worse < worse + 1e-9);
         assert_null(strstr(drifts[i].what, "only here"));

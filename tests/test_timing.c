@@ -161,6 +161,32 @@ static void what_slows_down_together_does_so_in_plans(void **state)
     tg_graph_destroy(g);
 }
 
+/* A plan may use CPUs as well; a run does not. */
+static void runs_put_on_devices_what_they_can_do(void **state)
+{
+    (void)state;
+    struct tg_graph *g = axpys();
+    struct tgi_machine m;
+    struct tgi_workload *w;
+    struct tg_error err;
+    two_lanes(&m);
+    plan_add_devices(&m, "cuda", 1, 1, 100, 1000);
+    m.classes[1].kind = TGI_DEVICE_CUDA;
+    struct tgi_machine_time time = {.kernel = "builtin axpy f64", .arguments = "*", .class = 1, .median_ns = 50, .n_samples = 1};
+    MUST(tgi_machine_add_time(&m, &time, &err));
+    plan_join(&m, 0, 1, TGI_SHARE_NONE);
+    w = workload_of(g, &m);
+    assert_int_equal(w->n_measured, 0); /* nothing is known of them on CPUs */
+    assert_false(isinf(w->ns[0]));
+    tgi_workload_destroy(w);
+    MUST(tgi_workload_create_as_run(g, &m, &w, &err));
+    assert_int_equal(w->n_measured, 3);
+    assert_true(isinf(w->ns[0]) && w->ns[1] == 50);
+    tgi_workload_destroy(w);
+    tgi_machine_fini(&m);
+    tg_graph_destroy(g);
+}
+
 /* A copy of two rows of a thousand, between tiles of 8 MB. */
 static void a_part_of_a_tile_moves_no_more_than_the_part(void **state)
 {
@@ -202,6 +228,7 @@ int main(void)
         cmocka_unit_test(a_size_between_measured_ones_is_interpolated),
         cmocka_unit_test(beyond_measured_sizes_the_rate_of_the_last_one_holds),
         cmocka_unit_test(the_graphs_own_name_counts_before_the_built_in),
+        cmocka_unit_test(runs_put_on_devices_what_they_can_do),
         cmocka_unit_test(a_part_of_a_tile_moves_no_more_than_the_part),
         cmocka_unit_test(what_slows_down_together_does_so_in_plans),
     };

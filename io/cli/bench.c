@@ -65,8 +65,9 @@ static int check_value(const struct job *job, enum dimension d, const char *valu
             return 0;
         return tgi_cli_usage(job->cli, "--matrix: there is no executor \"%s\"; there is cpu and streams", value);
     default:
-        return strcmp(value, "steal") == 0 ? 0
-                                           : tgi_cli_usage(job->cli, "--matrix: there is no policy \"%s\" for runs; there is steal", value);
+        if (strcmp(value, "steal") == 0)
+            return 0;
+        return tgi_cli_usage(job->cli, "--matrix: there is no policy \"%s\" for runs; there is steal", value);
     }
 }
 
@@ -268,8 +269,8 @@ static void print_row(const struct measured *m)
 static void print_text(const struct job *job)
 {
     uint32_t n_outliers = 0;
-    printf("  %-20s %7s  %-8s %-6s %5s %10s %10s %10s %10s %8s %8s\n", "graph", "workers", "executor", "policy", "runs", "median",
-           "IQR", "min", "max", "outliers", "to first");
+    printf("  %-20s %7s  %-8s %-6s %5s %10s %10s %10s %10s %8s %8s\n", "graph", "workers", "executor", "policy", "runs",
+           "median", "IQR", "min", "max", "outliers", "to first");
     for (uint32_t i = 0; i < job->n; i++) {
         if (job->list[i].sample.n)
             print_row(&job->list[i]);

@@ -138,6 +138,17 @@ static void print_kernels(const struct tgi_machine *m)
     }
 }
 
+/* What is far apart from one time to the next says that something else was at work. */
+static void warn_of_spread(const struct job *job)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < job->machine.n_times; i++)
+        n += job->machine.times[i].spread_ns > job->machine.times[i].median_ns / 5;
+    if (n)
+        tgi_cli_note(job->cli, "%u of %u times of kernels have a spread of more than 20 %%: is anything else at work here?", n,
+                     job->machine.n_times);
+}
+
 static void print_machine(const struct job *job)
 {
     const struct tgi_machine *m = &job->machine;
@@ -222,6 +233,7 @@ static void put_json(const struct job *job)
 static int report(struct job *job)
 {
     bool is_check = tgi_cli_has(job->cli, "check");
+    warn_of_spread(job);
     if (job->cli->format == TGI_FORMAT_JSON)
         put_json(job);
     else if (is_check)
@@ -246,7 +258,7 @@ static int prepare(struct job *job)
         return tgi_cli_usage(cli, "-o takes the name of a file; --format json prints the machine");
     tgi_cli_calibration(cli, &devices, &job->how, job->devices);
     job->how.is_quick = tgi_cli_has(cli, "quick");
-    if (saved && tgi_cli_measured_machine(saved, &job->how, &job->saved, &err))
+    if (saved && tgi_cli_measured_machine(saved, &job->saved, &err))
         return tgi_cli_error(cli, &err);
     if (out && tgi_output_open(&job->out, out, &err))
         return tgi_cli_error(cli, &err);

@@ -14,7 +14,6 @@ struct reading {
     const struct tgi_cli *cli;
     const char *source, *text; /* "-D", and what it says */
     struct tgi_device_choice choice;
-    bool has_cpu;
 };
 
 static int malformed(const struct reading *r, const char *part, size_t length)

@@ -8,7 +8,7 @@
 /* "cpu", "cpu:8", "cuda", "cuda:0,1", and a "+" between one of each. */
 struct tgi_device_choice {
     bool is_given;      /* false: nobody has asked for anything */
-    bool has_cuda, has_cpu;
+    bool has_cuda, has_cpu; /* has_cpu: CPUs were named, which are there in any case */
     uint64_t cuda;      /* bit i: cuda:i; 0: all there are */
     uint32_t n_workers; /* 0: one for each core */
 };

@@ -47,18 +47,23 @@ void tgi_cli_calibration(const struct tgi_cli *cli, const struct tgi_device_choi
     else
         snprintf(text, TGI_CALIBRATION_TEXT, "cuda");
     c->devices = text;
+    c->only_devices = devices->is_given && !devices->has_cpu;
     c->device_set = devices->cuda;
 }
 
-int tgi_cli_measured_machine(const char *path, const struct tgi_calibration *c, struct tgi_machine *m_p, struct tg_error *err)
+int tgi_cli_measured_machine(const char *path, struct tgi_machine *m_p, struct tg_error *err)
 {
+    struct tgi_calibration c = {0}; /* with all GPUs, whichever are used */
     struct tgi_machine_origin here;
     struct tgi_machine m;
     char why[256];
+    uint32_t n;
     int rc = tgi_machine_read(&m, path, err);
     if (rc)
         return rc;
-    rc = tgi_calibrate_origin(c, &here, err);
+    if (m.origin.n_gpus && tgi_cuda_count(&n, NULL) == 0 && n > 0)
+        c.devices = "cuda";
+    rc = tgi_calibrate_origin(&c, &here, err);
     if (rc == 0 && !tgi_machine_is_of(&m.origin, &here, why, sizeof(why)))
         rc = tgi_error(err, TG_E_BAD_VALUE, "the machine file \"%s\" is not of this machine: %s", path, why);
     if (rc)

@@ -15,6 +15,6 @@ int tgi_cli_machine(const struct tgi_cli *cli, struct tgi_machine *m, struct tg_
 enum { TGI_CALIBRATION_TEXT = 160 };
 void tgi_cli_calibration(const struct tgi_cli *cli, const struct tgi_device_choice *devices, struct tgi_calibration *c, char *text);
 /* A machine file that was measured on this machine, finished.  TG_E_BAD_VALUE: it was not, with what differs. */
-int tgi_cli_measured_machine(const char *path, const struct tgi_calibration *c, struct tgi_machine *m, struct tg_error *err);
+int tgi_cli_measured_machine(const char *path, struct tgi_machine *m, struct tg_error *err);
 
 #endif

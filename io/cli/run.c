@@ -489,7 +489,7 @@ static int run_graph(struct job *job)
 {
     int rc = create_run(job);
     if (rc == 0 && tgi_cli_has(job->cli, "machine"))
-        rc = tgi_cli_predict(job->cli, job->graph, &job->devices, job->n_workers, job->n_devices, &job->predicted_ns);
+        rc = tgi_cli_predict(job->cli, job->graph, job->n_workers, job->n_devices, &job->predicted_ns);
     if (rc == 0)
         rc = open_output(job, "gantt", &job->gantt);
     if (rc == 0)

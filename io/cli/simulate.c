@@ -26,7 +26,8 @@ static int check_options(const struct tgi_cli *cli)
 static uint32_t count_bits(uint64_t bits) { return (uint32_t)__builtin_popcountll(bits); }
 
 /* The machine as far as -D asks for it; more GPUs than it has are more of the same. */
-static int make_machine(const struct tgi_cli *cli, const struct tgi_device_choice *devices, struct tgi_machine *m, struct tg_error *err)
+static int make_machine(const struct tgi_cli *cli, const struct tgi_device_choice *devices, struct tgi_machine *m,
+                        struct tg_error *err)
 {
     struct tgi_machine whole;
     struct tgi_machine_change change = {TG_NONE, 1, 1, devices->n_workers};
@@ -160,7 +161,7 @@ static int predict_on(const struct tgi_cli *cli, const struct tg_graph *graph, c
     struct tgi_workload *w;
     struct tgi_plan *plan;
     char a[TGI_UNITS_SIZE];
-    int rc = tgi_workload_create(graph, m, &w, err);
+    int rc = tgi_workload_create_as_run(graph, m, &w, err);
     if (rc)
         return rc;
     uint64_t n_unknown = w->n_declared + w->n_roofline + w->n_sized;
@@ -179,17 +180,13 @@ static int predict_on(const struct tgi_cli *cli, const struct tg_graph *graph, c
     return rc;
 }
 
-int tgi_cli_predict(const struct tgi_cli *cli, const struct tg_graph *graph, const struct tgi_device_choice *devices,
-                    uint32_t n_workers, uint32_t n_gpus, double *ns_p)
+int tgi_cli_predict(const struct tgi_cli *cli, const struct tg_graph *graph, uint32_t n_workers, uint32_t n_gpus, double *ns_p)
 {
     struct tgi_machine_change change = {n_gpus, 1, 1, n_workers};
-    struct tgi_calibration here;
     struct tgi_machine whole, m;
     struct tg_error err;
-    char text[TGI_CALIBRATION_TEXT];
     *ns_p = 0;
-    tgi_cli_calibration(cli, devices, &here, text);
-    if (tgi_cli_measured_machine(tgi_cli_text(cli, "machine", NULL), &here, &whole, &err))
+    if (tgi_cli_measured_machine(tgi_cli_text(cli, "machine", NULL), &whole, &err))
         return tgi_cli_error(cli, &err);
     int rc = tgi_machine_change(&whole, &change, &m, &err);
     tgi_machine_fini(&whole);

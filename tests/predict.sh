@@ -1,0 +1,183 @@
+#!/bin/bash
+# calibrate, run --simulate, run --machine, plan -o and bench from outside.  What is asserted of times holds however busy the
+# machine is.
+set -uo pipefail
+
+failed=0
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+export TGRAPH_CACHE_DIR=$scratch/cache TGRAPH_DEVICES=cpu:2
+graphs=$PWD/examples/graphs
+small="$graphs/cholesky.json -p NT=4 -p B=16"
+complain() {
+    echo "$*"
+    failed=1
+}
+want() { # CODE COMMAND..
+    local code=$1
+    shift
+    "$TGRAPH" "$@" >"$scratch/out" 2>"$scratch/err" </dev/null
+    local status=$?
+    [ $status = "$code" ] || complain "exit status $status instead of $code: tgraph $* ($(head -c 300 "$scratch/err"))"
+}
+has() { # FILE TEXT
+    grep -qF -- "$2" "$scratch/$1" || complain "no \"$2\" in $1: $(head -c 400 "$scratch/$1")"
+}
+lacks() { # FILE TEXT
+    grep -qF -- "$2" "$scratch/$1" && complain "\"$2\" in $1: $(head -c 400 "$scratch/$1")"
+}
+is_json() { # FILE
+    command -v python3 >/dev/null || return 0
+    python3 -c 'import json, sys; json.load(open(sys.argv[1]))' "$1" 2>/dev/null || complain "$1 is not one JSON document"
+}
+
+# ---- calibrate --------------------------------------------------------------------------------
+machine=$scratch/machine.json
+# shellcheck disable=SC2086
+want 0 calibrate --quick --kernels $small -o "$machine"
+has out 'builtin gemm_nt f64'
+has out 'builtin potrf_lower f64'
+is_json "$machine"
+grep -q '"is_rough": false' "$machine" || complain 'a measured machine is called rough'
+grep -q '"measured_on"' "$machine" || complain 'the machine file does not say where it was measured'
+# shellcheck disable=SC2086
+want 0 --format json calibrate --quick --kernels $small --check "$machine" --threshold 1000000%
+is_json "$scratch/out"
+has out '"slower_by"'
+# A kernel that took a thousandth of the time, and one that took a thousand times as long.
+sed 's/\("kernel": "builtin gemm_nt.*"median_ns": \)[0-9.e+]*/\10.001/' "$machine" >"$scratch/faster.json"
+# shellcheck disable=SC2086
+want 1 calibrate --quick --kernels $small --check "$scratch/faster.json" --threshold 1000000%
+has out 'builtin gemm_nt f64'
+has out 'slower by'
+sed 's/\("kernel": "builtin gemm_nt.*"median_ns": \)[0-9.e+]*/\11e15/' "$machine" >"$scratch/slower.json"
+# shellcheck disable=SC2086
+want 1 calibrate --quick --kernels $small --check "$scratch/slower.json" --threshold 1000000%
+has out 'faster by'
+
+# Files of other machines, versions, and none at all.
+sed 's/"cpu": "[^"]*", "cores"/"cpu": "Elsewhere 9000", "cores"/' "$machine" >"$scratch/foreign.json"
+want 1 calibrate --quick --check "$scratch/foreign.json"
+has err 'TG0112'
+has err 'Elsewhere 9000'
+sed 's/"tgraph_machine": 1/"tgraph_machine": 2/' "$machine" >"$scratch/later.json"
+want 1 calibrate --quick --check "$scratch/later.json"
+has err 'TG0106'
+want 3 calibrate --quick --check "$scratch/none.json"
+want 3 calibrate --quick --kernels "$scratch/none.json"
+want 2 calibrate --quick --threshold much
+want 2 calibrate --quick -o -
+want 4 calibrate --quick --kernels "$graphs/saxpy.json" -o "$scratch/no/such/folder.json"
+# What a graph says of itself is a description, not a measurement.
+want 0 plan "$graphs/saxpy.json" --save-machine "$scratch/described.json"
+want 1 calibrate --quick --check "$scratch/described.json"
+has err 'measured on none'
+
+# ---- predictions ------------------------------------------------------------------------------
+# shellcheck disable=SC2086
+want 0 run $small --machine "$machine"
+has out 'plan predicted'
+# shellcheck disable=SC2086
+want 0 --format json run $small --machine "$machine"
+is_json "$scratch/out"
+has out '"predicted_ns"'
+want 0 run "$graphs/saxpy.json" --machine "$machine" --save-dir "$scratch"
+lacks out 'plan predicted'
+has err 'no prediction'
+# shellcheck disable=SC2086
+want 1 run $small --machine "$scratch/foreign.json"
+has err 'not of this machine'
+
+# ---- simulated runs ---------------------------------------------------------------------------
+for policy in eager steal heft bandwidth; do
+    # shellcheck disable=SC2086
+    want 0 run $small --simulate --machine "$machine" --policy $policy --record "$scratch/$policy.tgr" --gantt "$scratch/$policy.svg"
+    has out ': simulated, 20 tasks on 2 workers'
+    has out '20 measured'
+    has out 'nothing was executed'
+    want 0 report "$scratch/$policy.tgr"
+    has out ': simulated, '
+done
+want 0 why "$scratch/steal.tgr" 'gemm[3,2,1]' --chain
+has out 'slack'
+want 0 diff "$scratch/eager.tgr" "$scratch/heft.tgr" --threshold 1000%
+for type in svg dot chrome pftrace csv json; do
+    want 0 export "$scratch/heft.tgr" -t $type -o "$scratch/picture.$type"
+done
+is_json "$scratch/picture.json"
+# shellcheck disable=SC2086
+want 0 --format json run $small --simulate --machine "$machine"
+is_json "$scratch/out"
+has out '"is_simulated": true'
+# The same twice: a virtual clock does not depend on anything else.
+# shellcheck disable=SC2086
+want 0 run $small --simulate --machine "$machine" -D cpu:1
+grep makespan "$scratch/out" >"$scratch/once"
+# shellcheck disable=SC2086
+want 0 run $small --simulate --machine "$machine" -D cpu:1
+[ "$(grep makespan "$scratch/out")" = "$(cat "$scratch/once")" ] || complain 'two simulations differ'
+# Devices that are not here, but described.
+want 0 plan "$graphs/cholesky.json" --gpus 2 --save-machine "$scratch/gpus.json"
+want 0 run "$graphs/cholesky.json" -D cuda:0,1 --simulate --machine "$scratch/gpus.json" --policy heft --record "$scratch/gpus.tgr"
+has out '2 devices'
+has out 'rough ones, not measured'
+want 0 report "$scratch/gpus.tgr" --by device
+has out 'cuda:1'
+for option in --verify --check-nan --deterministic '--repeat 2' '--compare sequential'; do
+    # shellcheck disable=SC2086
+    want 2 run $small --simulate $option
+done
+# shellcheck disable=SC2086
+want 2 run $small --simulate --policy luck
+
+# ---- plans as files ---------------------------------------------------------------------------
+# shellcheck disable=SC2086
+want 0 plan $small --machine "$machine" --policy eager,heft -o "$scratch/plan.json"
+is_json "$scratch/plan.json"
+grep -qF '"schema": "tgraph.plan/1"' "$scratch/plan.json" || complain 'the plan does not say what it is'
+[ "$(grep -c '"device": "cpu:0"' "$scratch/plan.json")" = 20 ] || complain 'the plan does not have a line for each task'
+# shellcheck disable=SC2086
+want 0 plan $small -o -
+is_json "$scratch/out"
+# shellcheck disable=SC2086
+want 2 plan $small --gpus 1,2 -o "$scratch/plan.json"
+# shellcheck disable=SC2086
+want 2 --format json plan $small -o -
+
+# ---- bench ------------------------------------------------------------------------------------
+# shellcheck disable=SC2086
+want 0 bench $small --runs 5 --warmup 0
+has out 'median'
+[ "$(grep -c tiled-cholesky "$scratch/out")" = 1 ] || complain 'one configuration is not one line'
+unset TGRAPH_DEVICES
+# shellcheck disable=SC2086
+want 0 bench $small --runs 4 --matrix workers=1,2,3 --matrix executor=cpu --export-json "$scratch/bench.json"
+[ "$(grep -c tiled-cholesky "$scratch/out")" = 3 ] || complain 'three configurations are not three lines'
+is_json "$scratch/bench.json"
+[ "$(grep -c '"runs": 4' "$scratch/bench.json")" = 3 ] || complain 'not every run was counted'
+# shellcheck disable=SC2086
+want 0 --format json bench $small --time 1ms --runs 1000000
+is_json "$scratch/out"
+has out '"command": "bench"'
+export TGRAPH_CUDA_DRIVER=$scratch/no-driver
+# shellcheck disable=SC2086
+want 4 bench $small --matrix executor=streams
+has err 'TG0707'
+lacks out 'median'
+for matrix in workers=0 workers=x executor=gpu policy=luck speed=2 workers; do
+    # shellcheck disable=SC2086
+    want 2 bench $small --matrix $matrix
+done
+# shellcheck disable=SC2086
+want 2 bench $small --matrix workers=1 --matrix workers=2
+# shellcheck disable=SC2086
+want 2 bench $small -D cpu:2 --matrix workers=1
+cat >"$scratch/fails.json" <<'END'
+{ "tgraph": "1.0", "kernels": { "spin": { "builtin": "spin" } },
+  "tasks": [ { "id": "slow", "kernel": "spin", "args": { "us": 2000000 }, "timeout_ms": 10 } ] }
+END
+want 1 bench "$scratch/fails.json"
+has err 'TG0702'
+lacks out 'median'
+
+exit $failed
