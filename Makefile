@@ -14,9 +14,10 @@ SOVERSION := 0
 
 GRAPH_SRC := arena.c args.c block.c body.c cost.c cycle.c dtype.c error.c expr.c freeze.c gate.c graph.c infer.c \
              kernel_cache.c names.c op.c place.c race.c scalar.c sha256.c space.c task.c
-MEM_SRC := hostops.c order.c pool.c replica.c replica_block.c replica_copy.c replica_evict.c replica_piece.c store.c
+MEM_SRC := hostops.c order.c pool.c program.c recorder.c replica.c replica_block.c replica_copy.c replica_evict.c replica_piece.c \
+           replica_snapshot.c store.c
 SCHED_SRC := backend.c bounds.c control.c cpu_module.c finite.c futex.c header_text.c instance.c least_moved.c \
-             machine.c offload.c offload_balance.c offload_collective.c offload_run.c offload_stream.c \
+             machine.c offload.c offload_balance.c offload_collective.c offload_graph.c offload_run.c offload_stream.c \
              offload_submit.c parking.c placement.c plan.c policy.c policy_list.c policy_steal.c process.c ready.c \
              record.c resolve.c run.c runtime.c serial.c share.c simulate.c spawn.c task.c topology.c urgency.c \
              virtual_memory.c watchdog.c worker.c workload.c
@@ -41,7 +42,7 @@ CLI_SRC := cache.c check.c completion.c crash.c device_choice.c devices.c diff.c
            table.c why.c
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
 TESTS := alloc block cli cpu_module dense deque diagnostic dot driver examples expr fmt gen graph hostops import infer \
-         invalid json_tape kernels launch load load_memory machine npy parking path plan plan_corpus recording \
+         invalid json_tape kernels launch load load_memory machine npy parking path plan plan_corpus program recording \
          recording_export results run schema \
          offload offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
          standin standin_builtins standin_libs store topology verify write_json

@@ -102,7 +102,7 @@ uint64_t tgi_replica_address(const struct tgi_replicas *r, const struct tgi_buff
 bool tgi_replica_fence_make(struct tgi_replicas *r, struct tgi_replica_device *d, struct tgi_replica_block *b)
 {
     uint32_t n = 0;
-    for (uint32_t i = 0; i < d->fences->n; i++)
+    for (uint32_t i = 0; !r->live_order && i < d->fences->n; i++) /* a recording has waited for all of it */
         n += !tgi_order_is_done(r->order, d->fences->stamps[i]);
     b->fence = NULL;
     if (n == 0)
@@ -131,7 +131,7 @@ void tgi_replica_fence_add(const struct tgi_replicas *r, struct tgi_replica_bloc
     for (uint32_t i = 0; i < b->fence->n; i++) {
         if (tgi_order_is_done(r->order, b->fence->stamps[i]))
             continue;
-        tgi_waits_add(waits, b->fence->stamps[i]);
+        tgi_waits_add(r->order, waits, b->fence->stamps[i]);
         is_over = false;
     }
     if (is_over)

@@ -1,0 +1,426 @@
+/* See offload_graph.h. */
+#include "sched/offload_graph.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/error.h"
+#include "mem/recorder.h"
+
+enum {
+    MAX_GRAPHS = 4,  /* of a run: a first start, and what it settles into, with and without results that were looked at */
+    /* Direct predecessors and successors of a node; more than that go through points.  A join of ten thousand costs the
+     * driver 208 us a node to instantiate. */
+    WIDTH = 64
+};
+
+struct replay {
+    struct tgi_program program;
+    struct tgi_device_graph *graph; /* NULL: the place is free */
+    struct tgi_replica_snapshot *before, *after;
+    uint64_t n_device_tasks[TGI_MAX_DEVICES];
+    uint64_t last_used;
+};
+
+struct tgi_offload_graphs {
+    char *why;         /* it can never be recorded; NULL: nothing is known against it */
+    const char *now;   /* why this start was not */
+    bool was_used;
+    struct replay replays[MAX_GRAPHS];
+    struct replay *last;
+    struct tgi_offload_graph_stats stats;
+};
+
+static void replay_fini(struct tgi_offload *o, struct replay *p)
+{
+    o->devices->ops->graph_destroy(o->devices, p->graph);
+    tgi_program_fini(&p->program);
+    tgi_replica_snapshot_destroy(p->before);
+    tgi_replica_snapshot_destroy(p->after);
+    memset(p, 0, sizeof *p);
+}
+
+/* ---- What can be recorded -----------------------------------------------------------------*/
+
+static const char *what_forbids(const struct tg_graph *g, uint32_t task, uint32_t node)
+{
+    switch (tgi_graph_op(g, task)->kind) {
+    case TGI_OP_REPEAT:
+    case TGI_OP_WHILE:
+    case TGI_OP_IF:
+        return "the host decides about its rounds";
+    case TGI_OP_COLLECTIVE:
+        return "it is a collective";
+    default:
+        return node == TGI_HOST_NODE ? "it runs on a CPU" : NULL;
+    }
+}
+
+static char *find_obstacle(const struct tg_run *run)
+{
+    const struct tgi_offload *o = run->runtime->offload;
+    const struct tgi_instance *in = run->main;
+    const struct tg_graph *g = in->graph;
+    char *text = NULL, scratch[16];
+    if (!o->devices->ops->graph_create)
+        return strdup("there are no graphs of such devices");
+    if (run->needs_serial)
+        return strdup("tasks are executed one at a time");
+    if (run->spans)
+        return strdup("times of single tasks are wanted");
+    if (run->has_deadlines)
+        return strdup("a task has a time limit of its own");
+    for (uint32_t t = 0; t < g->n_tasks && !text; t++) {
+        const char *what = what_forbids(g, t, in->offload->tasks[t].node);
+        if (what && asprintf(&text, "task \"%s\": %s", tgi_graph_task_name(g, t, scratch), what) < 0)
+            text = NULL;
+    }
+    return text;
+}
+
+/* ---- Recording ----------------------------------------------------------------------------*/
+
+/* Program order where edges follow it, which they do unless they were given; else a breadth-first order.  The same graph
+ * gives the same one each time. */
+static bool is_in_order(const struct tg_graph *g)
+{
+    for (uint32_t t = 0; t < g->n_tasks; t++)
+        for (uint32_t i = g->nodes[t].succ; i < g->nodes[t + 1].succ; i++)
+            if (g->succ[i] < t)
+                return false;
+    return true;
+}
+
+static uint32_t *make_order(const struct tgi_instance *in)
+{
+    const struct tg_graph *g = in->graph;
+    uint32_t *order = malloc(((size_t)g->n_tasks + 1) * sizeof *order), n = 0;
+    uint32_t *left = calloc((size_t)g->n_tasks + 1, sizeof *left);
+    bool is_simple = is_in_order(g);
+    for (uint32_t t = 0; order && left && t < g->n_tasks; t++) {
+        left[t] = in->offload->first_pred[t + 1] - in->offload->first_pred[t];
+        if (is_simple || left[t] == 0)
+            order[n++] = t;
+    }
+    for (uint32_t k = 0; order && left && !is_simple && k < n; k++)
+        for (uint32_t i = g->nodes[order[k]].succ; i < g->nodes[order[k] + 1].succ; i++)
+            if (--left[g->succ[i]] == 0)
+                order[n++] = g->succ[i];
+    if (!left) {
+        free(order);
+        order = NULL;
+    }
+    free(left);
+    return order;
+}
+
+static void submit_all(struct tgi_offload *o, struct tgi_instance *in, const uint32_t *order)
+{
+    struct tgi_recording *rec = o->recording;
+    struct tgi_waits ignored = {.n = 0};
+    for (uint32_t i = 0; i < in->graph->n_tasks && rec->err.status == 0; i++)
+        tgi_offload_submit(o, &in->offload->tasks[order[i]]);
+    rec->task = rec->err.status ? rec->task : NULL;
+    tgi_recorder_set_owner(rec->recorder, UINT64_MAX, 0);
+    /* What is due in the program's own memory when the run ends. */
+    if (rec->err.status == 0)
+        tgi_replicas_to_host(in->run->offload->replicas, TG_NONE, TG_NONE, &ignored, &rec->err);
+    if (rec->err.status == 0)
+        tgi_recorder_finish(rec->recorder, &rec->err);
+}
+
+/* While it lasts, the submitter's order is the recording's. */
+static int record_with(struct tg_run *run, struct tgi_recording *rec, struct replay *p, const uint32_t *order,
+                       struct tg_error *err)
+{
+    struct tgi_offload *o = run->runtime->offload;
+    struct tgi_offload_run *r = run->offload;
+    struct tgi_order *live = o->order, *recorded;
+    int rc = tgi_order_create_recording(rec->recorder, &recorded, err);
+    if (rc)
+        return rc;
+    rc = tgi_replicas_record(r->replicas, tgi_recorder_devices(rec->recorder), recorded, err);
+    if (rc == 0) {
+        rc = tgi_replicas_save(r->replicas, &p->before, err);
+        o->order = recorded;
+        o->recording = rec;
+        if (rc == 0)
+            submit_all(o, run->main, order);
+        o->order = live;
+        o->recording = NULL;
+        tgi_replicas_record_end(r->replicas);
+        if (rc == 0 && rec->err.status) {
+            *err = rec->err;
+            rc = err->status;
+        }
+        if (rc == 0)
+            rc = tgi_replicas_save(r->replicas, &p->after, err);
+        if (p->before)
+            tgi_replicas_forget(r->replicas, p->before);
+    }
+    for (uint32_t i = 0; i < o->devices->n_lanes; i++)
+        o->lanes[i].tail = NULL; /* tasks that are in no lane */
+    tgi_order_destroy(recorded);
+    return rc;
+}
+
+static int record(struct tg_run *run, struct tgi_recording *rec, struct replay *p, struct tg_error *err)
+{
+    struct tgi_offload *o = run->runtime->offload;
+    struct tgi_program program = {0};
+    uint32_t *order = make_order(run->main);
+    int rc = order ? tgi_recorder_create(o->devices, &program, &rec->recorder, err) : tgi_error_memory(err, "recording a run");
+    if (rc == 0)
+        rc = record_with(run, rec, p, order, err);
+    if (rc == 0)
+        rc = tgi_program_narrow(&program, WIDTH, &p->program, err);
+    memcpy(p->n_device_tasks, run->offload->n_device_tasks, sizeof p->n_device_tasks);
+    tgi_recorder_destroy(rec->recorder);
+    tgi_program_fini(&program);
+    free(order);
+    return rc;
+}
+
+/* ---- Graphs of a run ----------------------------------------------------------------------*/
+
+static bool fits(const struct tg_run *run, const struct replay *p)
+{
+    return p->graph && tgi_replicas_is_valid_as(run->offload->replicas, p->before) &&
+           tgi_replicas_has_memory_of(run->offload->replicas, p->after);
+}
+
+static struct replay *find(const struct tg_run *run, struct tgi_offload_graphs *g)
+{
+    if (g->last && tgi_replicas_is_as_replayed(run->offload->replicas))
+        return g->last;
+    for (uint32_t i = 0; i < MAX_GRAPHS; i++)
+        if (fits(run, &g->replays[i]))
+            return &g->replays[i];
+    return NULL;
+}
+
+/* One that is as the new one but for addresses and the like; NULL: none. */
+static struct replay *find_alike(struct tgi_offload_graphs *g, const struct tgi_program *program)
+{
+    for (uint32_t i = 0; i < MAX_GRAPHS; i++)
+        if (g->replays[i].graph && tgi_program_is_alike(&g->replays[i].program, program))
+            return &g->replays[i];
+    return NULL;
+}
+
+static struct replay *free_place(struct tgi_offload *o, struct tgi_offload_graphs *g)
+{
+    struct replay *oldest = &g->replays[0];
+    for (uint32_t i = 0; i < MAX_GRAPHS; i++)
+        if (g->replays[i].last_used < oldest->last_used)
+            oldest = &g->replays[i];
+    if (oldest->graph)
+        replay_fini(o, oldest);
+    return oldest;
+}
+
+/* The new one takes the old one's graph over; what is left in `old` is to be freed. */
+static int update(struct tgi_offload *o, struct tgi_offload_graphs *g, struct replay *old, struct replay *new, uint32_t *at_p,
+                  struct tg_error *err)
+{
+    uint64_t begin = tgi_now_ns();
+    int rc = o->devices->ops->graph_update(o->devices, old->graph, &old->program, &new->program, at_p, err);
+    if (rc == 0) {
+        new->graph = old->graph;
+        old->graph = NULL;
+        g->stats.n_updated++;
+        g->stats.update_ns = tgi_now_ns() - begin;
+    }
+    replay_fini(o, old);
+    return rc;
+}
+
+static int instantiate(struct tgi_offload *o, struct tgi_offload_graphs *g, struct replay *p, uint32_t *at_p,
+                       struct tg_error *err)
+{
+    uint64_t begin = tgi_now_ns();
+    int rc = o->devices->ops->graph_create(o->devices, &p->program, &p->graph, at_p, err);
+    g->stats.n_instantiated += rc == 0;
+    g->stats.instantiate_ns = tgi_now_ns() - begin;
+    return rc;
+}
+
+static int make_graph(struct tgi_offload *o, struct tgi_offload_graphs *g, struct replay *p, uint32_t *at_p,
+                      struct tg_error *err)
+{
+    struct replay *alike = find_alike(g, &p->program);
+    int rc = alike ? update(o, g, alike, p, at_p, err) : TG_E_UNSUPPORTED;
+    return rc == TG_E_UNSUPPORTED ? instantiate(o, g, p, at_p, err) : rc;
+}
+
+/* ---- Failures -----------------------------------------------------------------------------*/
+
+static void fail(struct tg_run *run, uint64_t owner, const struct tg_error *err)
+{
+    struct tgi_offload *o = run->runtime->offload;
+    tgi_offload_failed(o, err);
+    if (owner < run->graph->n_tasks)
+        tgi_run_fail(run, run->main, (uint32_t)owner, err->status, err->text);
+    else
+        tgi_run_fail_whole(run, err->status, err->text);
+}
+
+/* It may go to streams instead: there is no room for all at once, or the driver says that it cannot be. */
+static bool may_stream(int rc) { return rc == TG_E_NO_MEMORY || rc == TG_E_UNSUPPORTED; }
+
+/* A new graph for this start.  NULL: the run goes to streams (g->now says why), or has failed. */
+static struct replay *make(struct tg_run *run, struct tgi_offload_graphs *g, bool *has_failed_p)
+{
+    struct tgi_offload *o = run->runtime->offload;
+    struct tgi_recording rec = {0};
+    struct replay new = {0};
+    struct tg_error err;
+    uint32_t at = TG_NONE;
+    uint64_t begin = tgi_now_ns();
+    int rc = record(run, &rec, &new, &err);
+    bool is_recorded = rc == 0;
+    g->last = NULL;
+    g->stats.record_ns = tgi_now_ns() - begin;
+    g->stats.n_recorded += is_recorded;
+    if (rc == 0)
+        rc = make_graph(o, g, &new, &at, &err);
+    if (rc == 0) {
+        struct replay *p = free_place(o, g);
+        *p = new;
+        g->stats.n_commands = p->program.n;
+        g->stats.n_edges = p->program.n_deps;
+        return p;
+    }
+    uint64_t owner = at != TG_NONE ? new.program.commands[at].owner : rec.task ? tgi_offload_id(rec.task) : UINT64_MAX;
+    *has_failed_p = !may_stream(rc) || (is_recorded && rc == TG_E_NO_MEMORY);
+    if (*has_failed_p)
+        fail(run, owner, &err);
+    else if (rc == TG_E_NO_MEMORY)
+        g->now = "memory is too short for all of the run at once";
+    else if (asprintf(&g->why, "%s", err.text) < 0)
+        g->why = NULL;
+    replay_fini(o, &new);
+    return NULL;
+}
+
+/* ---- Starting -----------------------------------------------------------------------------*/
+
+static int enqueue(struct tg_run *run, struct replay *p, struct tg_error *err)
+{
+    struct tgi_offload *o = run->runtime->offload;
+    struct tgi_stamp stamps[TGI_MAX_DEVICES];
+    struct tgi_waits waits = {.n = 0};
+    uint32_t lane = tgi_lane_of(0, 0);
+    if (!tgi_replicas_is_as_replayed(run->offload->replicas))
+        tgi_replicas_pending(run->offload->replicas, &waits);
+    int rc = tgi_order_wait_all(o->order, lane, waits.stamps, waits.n, err);
+    if (rc == 0)
+        rc = tgi_order_seal(o->order, lane, err);
+    if (rc == 0)
+        rc = o->devices->ops->graph_launch(o->devices, p->graph, lane, err);
+    if (rc)
+        return rc;
+    stamps[0] = tgi_order_append(o->order, lane);
+    for (uint32_t d = 1; rc == 0 && d < o->devices->n_devices; d++) {
+        rc = tgi_order_wait(o->order, tgi_lane_of(d, 0), stamps[0], err);
+        stamps[d] = tgi_order_append(o->order, tgi_lane_of(d, 0));
+    }
+    if (rc == 0)
+        tgi_replicas_replayed(run->offload->replicas, p->before, p->after, stamps);
+    return rc;
+}
+
+static void replay(struct tg_run *run, struct tgi_offload_graphs *g, struct replay *p)
+{
+    struct tgi_offload *o = run->runtime->offload;
+    struct tg_error err;
+    int rc = enqueue(run, p, &err);
+    memcpy(run->offload->n_device_tasks, p->n_device_tasks, sizeof p->n_device_tasks);
+    if (rc) {
+        fail(run, UINT64_MAX, &err);
+        g->last = NULL;
+        return;
+    }
+    tgi_count(&o->worker->counts.n_tasks, run->graph->n_tasks);
+    p->last_used = ++g->stats.n_replayed;
+    g->last = p;
+    g->was_used = true;
+}
+
+static struct tgi_offload_graphs *graphs_of(struct tg_run *run)
+{
+    struct tgi_offload_run *r = run->offload;
+    if (r->graphs)
+        return r->graphs;
+    r->graphs = calloc(1, sizeof *r->graphs);
+    if (r->graphs)
+        r->graphs->why = find_obstacle(run);
+    return r->graphs;
+}
+
+bool tgi_offload_graph_begin(struct tg_run *run)
+{
+    bool has_failed = false;
+    if (run->options.executor != TG_EXECUTOR_GRAPH)
+        return false;
+    struct tgi_offload_graphs *g = graphs_of(run);
+    if (!g) {
+        tgi_run_fail_whole(run, TG_E_NO_MEMORY, "no memory for keeping a run's graphs");
+        tgi_offload_run_finish(run);
+        return true;
+    }
+    g->now = g->why;
+    g->was_used = false;
+    /* relaxed: nothing is published by it.  A run that was stopped skips its tasks one by one. */
+    if (g->why || run->runtime->offload->is_dead ||
+        atomic_load_explicit(&run->stop, memory_order_relaxed) != TGI_STOP_NO)
+        return false;
+    struct replay *p = find(run, g);
+    if (!p)
+        p = make(run, g, &has_failed);
+    if (!p && !has_failed) {
+        g->now = g->why ? g->why : g->now;
+        return false;
+    }
+    if (p)
+        replay(run, g, p);
+    tgi_offload_run_finish(run);
+    return true;
+}
+
+/* ---- Questions, life ----------------------------------------------------------------------*/
+
+enum tg_executor tg_run_executor(const struct tg_run *run, const char **why_p)
+{
+    const struct tgi_offload_graphs *g = run->offload ? run->offload->graphs : NULL;
+    bool was_graph = g && g->was_used;
+    if (why_p)
+        *why_p = run->options.executor == TG_EXECUTOR_STREAMS || was_graph ? NULL : g ? g->now : "no task is on a device";
+    return was_graph ? TG_EXECUTOR_GRAPH : TG_EXECUTOR_STREAMS;
+}
+
+void tgi_offload_graph_stats(const struct tg_run *run, struct tgi_offload_graph_stats *stats_p)
+{
+    static const struct tgi_offload_graph_stats none;
+    *stats_p = run->offload && run->offload->graphs ? run->offload->graphs->stats : none;
+}
+
+const struct tgi_program *tgi_offload_graph_program(const struct tg_run *run)
+{
+    const struct tgi_offload_graphs *g = run->offload ? run->offload->graphs : NULL;
+    return g && g->last ? &g->last->program : NULL;
+}
+
+void tgi_offload_graph_release(struct tg_run *run)
+{
+    struct tgi_offload_graphs *g = run->offload->graphs;
+    if (!g)
+        return;
+    for (uint32_t i = 0; i < MAX_GRAPHS; i++)
+        if (g->replays[i].graph)
+            replay_fini(run->runtime->offload, &g->replays[i]);
+    free(g->why);
+    free(g);
+    run->offload->graphs = NULL;
+}
