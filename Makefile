@@ -49,7 +49,7 @@ TESTS := alloc block cli cpu_module dense deque diagnostic dot driver examples e
 TEST_SCRIPTS := cli devices device_graphs examples install readme record stack
 
 # What talks to the CUDA driver; needs no toolkit.
-GPU_HOST_SRC := blas.c blas_call.c code.c collective.c device.c driver.c module.c nvrtc.c nvtx.c
+GPU_HOST_SRC := blas.c blas_call.c code.c collective.c device.c driver.c graph.c module.c nvrtc.c nvtx.c
 # The driver for tests (tests/standin/standin.h), which they load at run time.
 STANDIN_SRC := builtins.c code.c core.c device.c graph.c memory.c object.c report.c work.c
 STANDIN_NVRTC_SRC := nvrtc.c nvrtc_compile.c nvrtc_source.c
