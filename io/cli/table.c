@@ -47,7 +47,7 @@ static const struct tgi_cli_option run_options[] = {
     {"compare", 0, TGI_CLI_CHOICE, "WHAT", "also run the graph one task at a time and compare all data",
      "sequential", 0, 0, false},
     {"policy", 0, TGI_CLI_TEXT, "NAME", "scheduling policy", "steal", 0, 0, false},
-    {"executor", 0, TGI_CLI_TEXT, "NAME", "what executes the graph", "auto|cpu|streams", 0, 0, false},
+    {"executor", 0, TGI_CLI_TEXT, "NAME", "what executes the graph", "auto|cpu|streams|graph", 0, 0, false},
     SWITCH("keep-going", 'k', "after a failure, still run what does not depend on it"),
     VALUE("timeout", 0, TIME, "TIME", "stop a run that takes longer; 0: never"),
     SWITCH("check-nan", 0, "one task at a time, and fail the first one that writes NaN or infinity"),
