@@ -172,6 +172,8 @@ static uint64_t least_memory(const struct tg_graph *g, struct tg_runtime_options
     }
 }
 
+static uint32_t n_graphs; /* starts that were */
+
 static void compare_one(uint64_t seed)
 {
     struct random_graph r;
@@ -211,12 +213,14 @@ static void compare_one(uint64_t seed)
     options.is_deterministic = false;
     options.is_recorded = roll(&d, 4) == 0;
     options.check_finite = roll(&d, 8) == 0; /* one task at a time, on devices as well */
+    options.executor = roll(&d, 2) ? TG_EXECUTOR_GRAPH : TG_EXECUTOR_STREAMS;
     MUST(tg_run_create(rt, r.graph, &options, &run, &err));
     if (is_bound)
         bind_all(run, r.graph);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 2 + (options.executor == TG_EXECUTOR_GRAPH); i++) { /* a graph is recorded twice as a rule, then replayed */
         fill_bound();
         MUST(tg_run_execute(run, &err));
+        n_graphs += tg_run_executor(run, NULL) == TG_EXECUTOR_GRAPH;
         if (is_bound)
             read_bound(&have, expected.n);
         else
@@ -245,7 +249,8 @@ static void random_graphs_on_devices_equal_sequential_execution(void **state)
     uint32_t n = getenv("TGRAPH_TEST_SEED") ? 1 : ROUNDS(1000);
     for (uint32_t i = 0; i < n; i++)
         compare_one(seed + i);
-    printf("%" PRIu64 " collectives by NCCL\n", nccl.standin_nccl_operations());
+    printf("%" PRIu64 " collectives by NCCL, %u starts as graphs\n", nccl.standin_nccl_operations(), n_graphs);
+    assert_true(n == 1 || n_graphs > 0);
 }
 
 static int load(void **state)
