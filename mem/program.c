@@ -7,9 +7,10 @@
 #include "graph/error.h"
 #include "graph/vec.h"
 
-/* Commands that a search for implied dependencies looks at, beside four for each of those.  What is found later than this is
- * left in: it costs a replay little, while a search without end would cost a wide graph its square. */
-enum { SEARCH = 256 };
+/* Commands that a search for implied dependencies looks at, beside four for each of those, the nearest first.  The graph's
+ * own edges are reduced already; what is left are those that data adds, whose detour is short.  One that is not found costs
+ * a replay little, while a search without end would cost a wide graph its square. */
+enum { SEARCH = 48 };
 
 static int no_memory(struct tg_error *err) { return tgi_error_memory(err, "recording a program"); }
 
@@ -19,7 +20,7 @@ void tgi_program_fini(struct tgi_program *p)
     free(p->deps);
     free(p->words);
     free(p->mark);
-    free(p->stack);
+    free(p->queue);
     memset(p, 0, sizeof *p);
 }
 
@@ -42,7 +43,7 @@ static void next_serial(struct tgi_program *p)
 /* Marks as seen what stands before the dependencies, down to the lowest of their levels. */
 static bool search(struct tgi_program *p, const uint32_t *deps, uint32_t n_deps)
 {
-    uint32_t lowest = UINT32_MAX, n = 0;
+    uint32_t lowest = UINT32_MAX, n = 0, next = 0;
     uint64_t budget = SEARCH + 4 * (uint64_t)n_deps;
     next_serial(p);
     for (uint32_t i = 0; i < n_deps; i++) {
@@ -50,20 +51,20 @@ static bool search(struct tgi_program *p, const uint32_t *deps, uint32_t n_deps)
         lowest = level < lowest ? level : lowest;
         set_mark(p, deps[i], IS_DEP);
     }
-    if (!tgi_vec_reserve(&p->stack, &p->cap_stack, n_deps + budget + 1, sizeof *p->stack))
+    if (!tgi_vec_reserve(&p->queue, &p->cap_queue, n_deps + budget + 1, sizeof *p->queue))
         return false;
     for (uint32_t i = 0; i < n_deps; i++)
-        p->stack[n++] = deps[i];
-    while (n && budget) {
-        const struct tgi_command *c = &p->commands[p->stack[--n]];
+        p->queue[n++] = deps[i];
+    while (next < n && budget) {
+        const struct tgi_command *c = &p->commands[p->queue[next++]];
         for (uint32_t i = 0; i < c->n_deps && budget; i++) {
             uint32_t before = p->deps[c->first_dep + i];
             if (mark_of(p, before) & SEEN || p->commands[before].level < lowest)
                 continue;
             budget--;
             set_mark(p, before, SEEN);
-            if (!(mark_of(p, before) & IS_DEP)) /* those are in the stack already */
-                p->stack[n++] = before;
+            if (!(mark_of(p, before) & IS_DEP)) /* those are in the queue already */
+                p->queue[n++] = before;
         }
     }
     return true;

@@ -53,8 +53,8 @@ struct tgi_program {
     uint32_t cap, cap_deps, cap_words;
     uint32_t *mark;   /* by command: for searches */
     uint32_t cap_mark, serial;
-    uint32_t *stack;
-    uint32_t cap_stack;
+    uint32_t *queue;
+    uint32_t cap_queue;
 };
 
 void tgi_program_fini(struct tgi_program *program);

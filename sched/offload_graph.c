@@ -361,6 +361,7 @@ static struct tgi_offload_graphs *graphs_of(struct tg_run *run)
 
 bool tgi_offload_graph_begin(struct tg_run *run)
 {
+    uint64_t begin = tgi_now_ns();
     bool has_failed = false;
     if (run->options.executor != TG_EXECUTOR_GRAPH)
         return false;
@@ -385,6 +386,7 @@ bool tgi_offload_graph_begin(struct tg_run *run)
     }
     if (p)
         replay(run, g, p);
+    g->stats.launch_ns = tgi_now_ns() - begin;
     tgi_offload_run_finish(run);
     return true;
 }

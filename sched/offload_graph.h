@@ -32,6 +32,7 @@ void tgi_offload_graph_release(struct tg_run *run);
 struct tgi_offload_graph_stats {
     uint64_t n_recorded, n_instantiated, n_updated, n_replayed;
     uint64_t record_ns, instantiate_ns, update_ns; /* of the last of each */
+    uint64_t launch_ns;                            /* of the last start, all that was done until it was enqueued */
     uint32_t n_commands, n_edges;                  /* of the last graph */
 };
 void tgi_offload_graph_stats(const struct tg_run *run, struct tgi_offload_graph_stats *stats_p);
