@@ -44,7 +44,7 @@ CLI_SRC := cache.c check.c completion.c crash.c device_choice.c devices.c diff.c
 TESTS := alloc block cli cpu_module dense deque diagnostic dot driver examples expr fmt gen graph hostops import infer \
          invalid json_tape kernels launch load load_memory machine npy parking path plan plan_corpus program recording \
          recording_export results run schema \
-         offload offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
+         offload offload_balance offload_edges offload_faults offload_graph offload_refusals offload_runs offload_stream \
          standin standin_builtins standin_libs store topology verify write_json
 TEST_SCRIPTS := cli devices device_graphs examples install readme record stack
 

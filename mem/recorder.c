@@ -148,10 +148,14 @@ static int add(struct tgi_recorder *r, uint32_t lane, struct tgi_command *c, uin
     return 0;
 }
 
+/* Of the lane only the device matters, and which lane it would be depends on what was enqueued before: the same run is to give
+ * the same program. */
+static uint32_t plain_lane(uint32_t lane) { return tgi_lane_of(tgi_lane_device(lane), 0); }
+
 static int add_simple(struct tgi_recorder *r, uint32_t lane, struct tgi_command *c, struct tg_error *err)
 {
     uint32_t n_deps;
-    c->lane = lane;
+    c->lane = plain_lane(lane);
     return find_deps(r, lane, &n_deps) ? add(r, lane, c, n_deps, err) : no_memory(err);
 }
 
@@ -187,7 +191,7 @@ static int launch(struct tgi_devices *ds, uint32_t lane, struct tgi_code *code, 
 {
     struct tgi_recorder *r = recorder_of(ds);
     const struct tgi_device_ops *ops = r->devices->ops;
-    struct tgi_command c = {.kind = TGI_COMMAND_LAUNCH, .lane = lane};
+    struct tgi_command c = {.kind = TGI_COMMAND_LAUNCH, .lane = plain_lane(lane)};
     uint64_t words[TG_MAX_PARAMS];
     uint32_t n_deps, id = r->program->n;
     bool is_shared = ops->shares_lane && ops->shares_lane(r->devices, code, shape);
@@ -219,8 +223,7 @@ static int collect(struct tgi_devices *ds, const struct tgi_op *op, enum tg_dtyp
 {
     struct tgi_recorder *r = recorder_of(ds);
     struct lane *first = &r->lanes[lane_of[0]];
-    struct tgi_command c = {.kind = TGI_COMMAND_COLLECT, .lane = lane_of[0],
-                            .collect = {op, n_elems, dtype, n_ranks, 0}};
+    struct tgi_command c = {.kind = TGI_COMMAND_COLLECT, .collect = {op, n_elems, dtype, n_ranks, 0}};
     uint32_t ignored;
     int rc = tgi_program_add_words(r->program, tiles, n_ranks, &c.collect.first_rank, err);
     for (uint32_t i = 0; rc == 0 && i < n_ranks; i++) {

@@ -9,6 +9,7 @@
 struct tgi_replica_snapshot {
     uint32_t *valid;    /* by piece */
     uint64_t *address;  /* by device and block; 0: none */
+    void **host;        /* by tile */
     struct tgi_replica_stats stats;
 };
 
@@ -82,6 +83,7 @@ void tgi_replica_snapshot_destroy(struct tgi_replica_snapshot *s)
         return;
     free(s->valid);
     free(s->address);
+    free(s->host);
     free(s);
 }
 
@@ -91,8 +93,9 @@ int tgi_replicas_save(const struct tgi_replicas *r, struct tgi_replica_snapshot 
     if (s) {
         s->valid = malloc(((size_t)r->n_pieces + 1) * sizeof *s->valid);
         s->address = malloc(((size_t)r->devices->n_devices * r->n_blocks + 1) * sizeof *s->address);
+        s->host = malloc(((size_t)r->space->n_tiles + 1) * sizeof *s->host);
     }
-    if (!s || !s->valid || !s->address) {
+    if (!s || !s->valid || !s->address || !s->host) {
         tgi_replica_snapshot_destroy(s);
         return tgi_error_memory(err, "keeping the state of a run's data");
     }
@@ -101,6 +104,7 @@ int tgi_replicas_save(const struct tgi_replicas *r, struct tgi_replica_snapshot 
     for (uint32_t d = 0; d < r->devices->n_devices; d++)
         for (uint32_t i = 0; i < r->n_blocks; i++)
             s->address[(size_t)d * r->n_blocks + i] = r->device[d].blocks[i].address;
+    memcpy(s->host, r->store->tile, r->space->n_tiles * sizeof *s->host);
     s->stats = r->stats;
     *snapshot_p = s;
     return 0;
@@ -116,6 +120,8 @@ bool tgi_replicas_is_valid_as(const struct tgi_replicas *r, const struct tgi_rep
 
 bool tgi_replicas_has_memory_of(const struct tgi_replicas *r, const struct tgi_replica_snapshot *s)
 {
+    if (memcmp(s->host, r->store->tile, r->space->n_tiles * sizeof *s->host)) /* the program has bound other memory */
+        return false;
     for (uint32_t d = 0; d < r->devices->n_devices; d++)
         for (uint32_t i = 0; i < r->n_blocks; i++) {
             uint64_t address = s->address[(size_t)d * r->n_blocks + i];

@@ -251,7 +251,8 @@ static int make_graph(struct tgi_offload *o, struct tgi_offload_graphs *g, struc
 {
     struct replay *alike = find_alike(g, &p->program);
     int rc = alike ? update(o, g, alike, p, at_p, err) : TG_E_UNSUPPORTED;
-    return rc == TG_E_UNSUPPORTED ? instantiate(o, g, p, at_p, err) : rc;
+    /* Whatever the driver has against a change, a new graph may do. */
+    return rc && !tgi_devices_are_lost(o->devices) ? instantiate(o, g, p, at_p, err) : rc;
 }
 
 /* ---- Failures -----------------------------------------------------------------------------*/
