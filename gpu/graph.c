@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "gpu/code.h"
+#include "gpu/collective.h"
 #include "graph/dtype.h"
 #include "graph/error.h"
 #include "mem/program.h"
@@ -13,6 +14,7 @@ struct tgi_device_graph {
     CUgraphExec exec;
     CUgraphNode *node; /* by command */
     uint32_t n;
+    bool has_collectives;
 };
 
 /* Parameters of a node; which of them, the command's kind says.  args points into the program. */
@@ -90,15 +92,70 @@ static int describe(struct tgi_cuda *cuda, const struct tgi_program *p, uint32_t
 
 /* ---- Capture ------------------------------------------------------------------------------*/
 
+/* The lanes of a collective, rank by rank. */
+static void read_lanes(const struct tgi_program *p, const struct tgi_command *c, uint32_t *lanes)
+{
+    for (uint32_t i = 0; i < c->collect.n_ranks; i++)
+        lanes[i] = (uint32_t)p->words[c->collect.first_rank + c->collect.n_ranks + i];
+}
+
+/* Lane `to` comes after lane `from`. */
+static int follow(struct tgi_cuda *cuda, uint32_t from, uint32_t to, struct tg_error *err)
+{
+    const struct tgi_device_ops *ops = cuda->base.ops;
+    struct tgi_event *event = NULL;
+    int rc = ops->event_create(&cuda->base, tgi_lane_device(from), false, &event, err);
+    if (rc == 0)
+        rc = ops->record(&cuda->base, from, event, err);
+    if (rc == 0)
+        rc = ops->wait(&cuda->base, to, event, err);
+    ops->event_destroy(&cuda->base, event);
+    return rc;
+}
+
+/* All lanes join the capture of the first one and come back to it.  They do the latter also after an error, or they would
+ * stay in a capture that is over. */
+static int issue_collective(struct tgi_cuda *cuda, const struct tgi_program *p, const struct tgi_command *c, struct tg_error *err)
+{
+    const struct tgi_device_ops *ops = cuda->base.ops;
+    uint32_t n = c->collect.n_ranks, lanes[TGI_MAX_DEVICES], n_joined = 1;
+    int rc = 0;
+    read_lanes(p, c, lanes);
+    for (uint32_t i = 1; rc == 0 && i < n; i++) {
+        rc = follow(cuda, lanes[0], lanes[i], err);
+        n_joined += rc == 0;
+    }
+    if (rc == 0)
+        rc = ops->collect(&cuda->base, c->collect.op, c->collect.dtype, c->collect.n_elems, n, &p->words[c->collect.first_rank],
+                          lanes, err);
+    for (uint32_t i = 1; i < n_joined; i++) {
+        int answer = follow(cuda, lanes[i], lanes[0], rc ? NULL : err);
+        rc = rc ? rc : answer;
+    }
+    return rc;
+}
+
 /* The same command as live, into a lane that captures. */
 static int issue(struct tgi_cuda *cuda, const struct tgi_program *p, const struct tgi_command *c, struct node *n,
                  struct tg_error *err)
 {
     const struct tgi_device_ops *ops = cuda->base.ops;
+    if (c->kind == TGI_COMMAND_COLLECT)
+        return issue_collective(cuda, p, c, err);
     if (c->kind == TGI_COMMAND_LAUNCH)
         return ops->launch(&cuda->base, c->lane, c->launch.code, &c->launch.shape, n->args, err);
-    (void)p;
     return ops->fill(&cuda->base, c->lane, c->fill.address, c->fill.n_elems, c->fill.dtype, c->fill.word, err);
+}
+
+/* What must not happen while a lane captures. */
+static int prepare(struct tgi_cuda *cuda, const struct tgi_program *p, const struct tgi_command *c, struct tg_error *err)
+{
+    uint32_t lanes[TGI_MAX_DEVICES];
+    if (c->kind != TGI_COMMAND_COLLECT)
+        return 0;
+    read_lanes(p, c, lanes);
+    int rc = tgi_cuda_collective_prepare(cuda, c->collect.n_ranks, lanes, err);
+    return rc ? rc : tgi_cuda_enter(cuda, tgi_lane_device(c->lane), err);
 }
 
 /* Relaxed: a library may allocate a workspace, which is no part of the graph, and other threads do what they like. */
@@ -107,7 +164,9 @@ static int capture(struct tgi_cuda *cuda, const struct tgi_program *p, const str
 {
     CUstream stream = tgi_cuda_stream(cuda, c->lane);
     CUgraph child = NULL;
-    int rc = TGI_CUDA_DO(cuda, err, cuStreamBeginCapture, (stream, CU_STREAM_CAPTURE_MODE_RELAXED), "beginning a capture");
+    int rc = prepare(cuda, p, c, err);
+    if (rc == 0)
+        rc = TGI_CUDA_DO(cuda, err, cuStreamBeginCapture, (stream, CU_STREAM_CAPTURE_MODE_RELAXED), "beginning a capture");
     if (rc)
         return rc;
     rc = issue(cuda, p, c, n, err);
@@ -220,6 +279,8 @@ int tgi_cuda_graph_create(struct tgi_devices *ds, const struct tgi_program *p, s
         return tgi_error_memory(err, "making a graph");
     }
     g->n = p->n;
+    for (uint32_t i = 0; i < p->n; i++)
+        g->has_collectives |= p->commands[i].kind == TGI_COMMAND_COLLECT;
     int rc = TGI_CUDA_DO(cuda, err, cuGraphCreate, (&g->graph, 0), "making a graph");
     if (rc == 0)
         rc = add_nodes(cuda, g, p, at_p, err);
@@ -250,6 +311,8 @@ int tgi_cuda_graph_launch(struct tgi_devices *ds, struct tgi_device_graph *g, ui
 {
     struct tgi_cuda *cuda = tgi_cuda_of(ds);
     int rc = tgi_cuda_enter(cuda, tgi_lane_device(lane), err);
+    if (rc == 0 && g->has_collectives) /* communicators that were aborted are gone, for graphs as well */
+        rc = tgi_cuda_collective_poll(cuda, err);
     return rc ? rc
               : TGI_CUDA_DO(cuda, err, cuGraphLaunch, (g->exec, tgi_cuda_stream(cuda, lane)), "launching a graph of %u nodes",
                             g->n);

@@ -35,6 +35,7 @@ struct tgi_recorder {
     uint32_t cap_seen, cap_seen_command, walk;
     uint32_t *deps, *stack;
     uint32_t cap_deps, cap_stack;
+    uint32_t last_collective; /* a point; TG_NONE: there was none */
     uint64_t owner, n_used;
     uint32_t n_args;
     int rc; /* TG_E_NO_MEMORY: something was left out */
@@ -68,11 +69,17 @@ static uint32_t add_point(struct tgi_recorder *r, uint32_t a, uint32_t b)
     return r->n_points++;
 }
 
+/* Two ranks of one collective, as a rule. */
+static bool are_same(const struct tgi_recorder *r, uint32_t a, uint32_t b)
+{
+    return r->points[a].b == TG_NONE && r->points[b].b == TG_NONE && r->points[a].a == r->points[b].a;
+}
+
 static uint32_t join(struct tgi_recorder *r, uint32_t a, uint32_t b)
 {
     if (a == TG_NONE || a == b)
         return b;
-    return b == TG_NONE ? a : add_point(r, a, b);
+    return b == TG_NONE || are_same(r, a, b) ? a : add_point(r, a, b);
 }
 
 static struct tgi_stamp stamp_of(uint32_t lane, uint32_t point)
@@ -217,7 +224,8 @@ static int launch(struct tgi_devices *ds, uint32_t lane, struct tgi_code *code, 
     return rc;
 }
 
-/* One command, after what any of its lanes waits for; each lane goes on behind it. */
+/* One command, after what any of its lanes waits for; each lane goes on behind it.  Collectives follow each other, as all ranks
+ * have to take part in them in the same order. */
 static int collect(struct tgi_devices *ds, const struct tgi_op *op, enum tg_dtype dtype, uint64_t n_elems, uint32_t n_ranks,
                    const uint64_t *tiles, const uint32_t *lane_of, struct tg_error *err)
 {
@@ -226,6 +234,7 @@ static int collect(struct tgi_devices *ds, const struct tgi_op *op, enum tg_dtyp
     struct tgi_command c = {.kind = TGI_COMMAND_COLLECT, .collect = {op, n_elems, dtype, n_ranks, 0}};
     uint32_t ignored;
     int rc = tgi_program_add_words(r->program, tiles, n_ranks, &c.collect.first_rank, err);
+    first->pending = join(r, first->pending, r->last_collective);
     for (uint32_t i = 0; rc == 0 && i < n_ranks; i++) {
         uint64_t lane = lane_of[i];
         first->pending = join(r, first->pending, r->lanes[lane].pending);
@@ -237,6 +246,8 @@ static int collect(struct tgi_devices *ds, const struct tgi_op *op, enum tg_dtyp
         r->lanes[lane_of[i]].last = first->last;
         r->lanes[lane_of[i]].pending = TG_NONE;
     }
+    if (rc == 0)
+        r->last_collective = add_point(r, first->last, TG_NONE);
     return rc;
 }
 
@@ -253,6 +264,8 @@ static void add_nothing(struct tgi_recorder *r, uint32_t lane)
 struct tgi_stamp tgi_recorder_append(struct tgi_recorder *r, uint32_t lane)
 {
     struct lane *l = &r->lanes[lane];
+    if (l->pending != TG_NONE && r->points[l->pending].b == TG_NONE && r->points[l->pending].a == l->last)
+        l->pending = TG_NONE; /* only its own last command */
     bool is_join = l->pending != TG_NONE && (l->last != TG_NONE || r->points[l->pending].b != TG_NONE);
     if (is_join)
         add_nothing(r, lane);
@@ -309,6 +322,7 @@ int tgi_recorder_create(struct tgi_devices *devices, struct tgi_program *program
     r->program = program;
     r->lanes = lanes;
     r->owner = UINT64_MAX;
+    r->last_collective = TG_NONE;
     if (add_point(r, TG_NONE, TG_NONE) != NOTHING) {
         tgi_recorder_destroy(r);
         return no_memory(err);

@@ -21,6 +21,7 @@ struct replay {
     struct tgi_replica_snapshot *before, *after;
     uint64_t n_device_tasks[TGI_MAX_DEVICES];
     uint64_t last_used;
+    bool has_collectives;
 };
 
 struct tgi_offload_graphs {
@@ -50,8 +51,6 @@ static const char *what_forbids(const struct tg_graph *g, uint32_t task, uint32_
     case TGI_OP_WHILE:
     case TGI_OP_IF:
         return "the host decides about its rounds";
-    case TGI_OP_COLLECTIVE:
-        return "it is a collective";
     default:
         return node == TGI_HOST_NODE ? "it runs on a CPU" : NULL;
     }
@@ -291,6 +290,8 @@ static struct replay *make(struct tg_run *run, struct tgi_offload_graphs *g, boo
         *p = new;
         g->stats.n_commands = p->program.n;
         g->stats.n_edges = p->program.n_deps;
+        for (uint32_t i = 0; i < p->program.n; i++)
+            p->has_collectives |= p->program.commands[i].kind == TGI_COMMAND_COLLECT;
         return p;
     }
     uint64_t owner = at != TG_NONE ? new.program.commands[at].owner : rec.task ? tgi_offload_id(rec.task) : UINT64_MAX;
@@ -332,6 +333,31 @@ static int enqueue(struct tg_run *run, struct replay *p, struct tg_error *err)
     return rc;
 }
 
+/* Nobody sees when a collective of it begins, so its time begins with the graph's. */
+static void expect_collective(struct tg_run *run, const struct tgi_program *p, const struct tgi_command *c,
+                              struct tgi_stamp stamp)
+{
+    struct tgi_offload *o = run->runtime->offload;
+    struct tgi_offload_task *task = &run->main->offload->tasks[c->owner];
+    const struct tgi_waits none = {.n = 0};
+    uint32_t lanes[TGI_MAX_DEVICES];
+    struct tg_error err;
+    for (uint32_t i = 0; i < c->collect.n_ranks; i++)
+        lanes[i] = (uint32_t)p->words[c->collect.first_rank + c->collect.n_ranks + i];
+    if (!tgi_offload_expect(o, task, &none, c->collect.n_ranks, lanes, stamp)) {
+        tgi_error_memory(&err, "watching a collective");
+        tgi_offload_fail_task(o, task, &err);
+    }
+}
+
+static void expect_collectives(struct tg_run *run, const struct replay *p)
+{
+    struct tgi_stamp end = tgi_order_tail(run->runtime->offload->order, tgi_lane_of(0, 0));
+    for (uint32_t i = 0; p->has_collectives && i < p->program.n; i++)
+        if (p->program.commands[i].kind == TGI_COMMAND_COLLECT)
+            expect_collective(run, &p->program, &p->program.commands[i], end);
+}
+
 static void replay(struct tg_run *run, struct tgi_offload_graphs *g, struct replay *p)
 {
     struct tgi_offload *o = run->runtime->offload;
@@ -343,6 +369,7 @@ static void replay(struct tg_run *run, struct tgi_offload_graphs *g, struct repl
         g->last = NULL;
         return;
     }
+    expect_collectives(run, p);
     tgi_count(&o->worker->counts.n_tasks, run->graph->n_tasks);
     p->last_used = ++g->stats.n_replayed;
     g->last = p;

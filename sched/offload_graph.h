@@ -5,8 +5,10 @@
  * every start that begins with the same data in the same places, and the states of data it leads from and to are kept with it;
  * a run that is started again settles into one or two of them.  Where only addresses differ the graph is changed in place.
  *
- * What cannot be recorded goes to streams, and the run knows why: a task on a CPU, control tasks, collectives, a run that is recorded
- * or executes one task at a time, memory that is too short for the whole run. */
+ * What cannot be recorded goes to streams, and the run knows why: a task on a CPU, control tasks, a run whose tasks
+ * are timed or executed one at a time, memory that is too short for the whole run.
+ *
+ * A collective that hangs is given up as in streams; its time begins with the graph's, as nobody sees it begin. */
 #ifndef TGI_SCHED_OFFLOAD_GRAPH_H
 #define TGI_SCHED_OFFLOAD_GRAPH_H
 

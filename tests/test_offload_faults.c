@@ -145,6 +145,16 @@ static const struct scenario scenarios[] = {
      .n_devices = 2,
      .is_program_memory = true,
      .is_graph = true},
+    {.name = "collectives in a graph",
+     .buffers = U64("A", 4, ", 'home': 'cyclic:{i}'") ", " U64("B", 4, ", 'home': 'cyclic:{i}'"),
+     .tasks = "{'for': ['i in 0:4'], 'kernel': 'mix', 'args': {'id': 'i', 'n': 32, 'out': 'A[i]'}}, "
+              "{'for': ['i in 0:4'], 'kernel': 'mix', 'args': {'id': 'i+4', 'n': 32, 'out': 'B[i]'}}, "
+              "{'collective': 'allreduce', 'op': 'sum', 'buffers': 'A[*]'}, {'collective': 'broadcast', 'root': 1, 'buffers': 'B[*]'}, "
+              "{'collective': 'allgather', 'buffers': 'B[*]'}, {'collective': 'sendrecv', 'buffers': ['A[1]', 'A[2]']}, "
+              "{'for': ['i in 0:4'], 'kernel': 'mix', 'args': {'id': 'i+8', 'n': 32, 'out': 'A[i]', 'in0': 'B[i]'}}",
+     .n_devices = 4,
+     .has_nccl = true,
+     .is_graph = true},
 };
 enum { N_SCENARIOS = sizeof scenarios / sizeof *scenarios };
 
