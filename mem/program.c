@@ -84,11 +84,12 @@ static bool add_deps(struct tgi_program *p, const uint32_t *deps, uint32_t n_dep
         return false;
     if (n_deps > 1 && !search(p, deps, n_deps))
         return false;
-    to = p->deps + p->n_deps;
+    to = n_deps ? p->deps + p->n_deps : NULL;
     for (uint32_t i = 0; i < n_deps; i++)
         if (n_deps == 1 || !(mark_of(p, deps[i]) & SEEN))
             to[n++] = deps[i];
-    qsort(to, n, sizeof *to, compare_ids);
+    if (n > 1)
+        qsort(to, n, sizeof *to, compare_ids);
     *n_left_p = n;
     return true;
 }
