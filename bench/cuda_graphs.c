@@ -1,10 +1,11 @@
 /* Whole DAGs as CUDA graphs: what tgraph makes of them beside graphs of the same DAGs made by hand, with explicit nodes and
  * exactly the DAG's edges, of the same kernel, in the same run.
  *
- * --what chain, fan, wavefront or random takes one shape; --tasks the number of kernels (1,000 and 10,000 if not given).  Kernels do
+ * --what chain, fan, wavefront or random takes one shape, rows the comparison with streams, widths trees in place of the
+ * fan's root and join; --tasks the number of kernels (1,000 and 10,000 if not given).  Kernels do
  * nothing; "5 us" are kernels that keep one multiprocessor busy for 5 us, in rows of which each comes after two of
- * the row before, by the stream executor and as a graph.  Replays are timed by events in the program's stream, from before the launch to
- * after it; tgraph's come after that stream and the stream after them, two hops that a graph by hand does not need. */
+ * the row before, by the stream executor and as a graph.  A replay is timed on the device, by events around it in its stream,
+ * and on the host from the call that starts it to the end of the wait. */
 #include "bench/cuda_bare.h"
 
 #include <stdio.h>
@@ -235,34 +236,29 @@ static struct figures measure_tgraph(const struct dag *d, uint64_t cycles, enum 
     struct tgi_offload_graph_stats stats;
     struct tg_runtime *runtime;
     struct tg_run *run;
-    struct timer timer;
     options.n_workers = 1;
     options.devices = "cuda:0";
     run_options.keep_data = true;
     run_options.executor = executor;
     must(tg_runtime_create(&options, &runtime, &err));
     must(tg_run_create(runtime, graph, &run_options, &run, &err));
-    timer_open(&timer);
-    for (uint32_t i = 0; i < N_WARM + 2 * n_runs; i++) {
-        bool is_timed_by_device = i >= N_WARM && i % 2 == 0;
+    bool is_graph = executor == TG_EXECUTOR_GRAPH;
+    if (is_graph)
+        must(tgi_offload_graph_time(run, &err));
+    for (uint32_t i = 0; i < N_WARM + n_runs; i++) {
         uint64_t begin = bench_now_ns();
-        if (is_timed_by_device) {
-            DO(cuEventRecord, (timer.begin, timer.stream));
-            must(tg_run_start_on(run, 0, timer.stream, &err));
-            must(tg_run_wait_on(run, 0, timer.stream, &err));
-            DO(cuEventRecord, (timer.end, timer.stream));
-            must(tg_run_wait(run, &err));
-            bench_sample_add(&device, timer_read(&timer));
-        } else {
-            must(tg_run_execute(run, &err));
-            if (i >= N_WARM)
-                bench_sample_add(&wall, bench_now_ns() - begin);
-        }
+        double ns = 0;
+        must(tg_run_execute(run, &err));
+        if (i < N_WARM)
+            continue;
+        bench_sample_add(&wall, bench_now_ns() - begin);
+        if (is_graph)
+            must(tgi_offload_graph_elapsed(run, &ns, &err));
+        bench_sample_add(&device, (uint64_t)ns);
         tgi_offload_graph_stats(run, &stats);
         bench_sample_add(&host, stats.launch_ns);
     }
     expect_executor(run, executor);
-    timer_close(&timer);
     tg_run_destroy(run);
     tg_runtime_destroy(runtime);
     tg_graph_destroy(graph);
@@ -273,31 +269,52 @@ static struct figures measure_tgraph(const struct dag *d, uint64_t cycles, enum 
 
 /* ---- By hand ------------------------------------------------------------------------------*/
 
-static CUgraphExec instantiate(const struct dag *d, CUfunction f, uint64_t cycles, double *us_p)
+/* The DAG as a program, of which tasks are launches; narrowed if width is not 0. */
+static struct tgi_program program_of(const struct dag *d, uint32_t width)
 {
+    struct tgi_program wide = {0}, narrow = {0};
+    for (uint32_t t = 0; t < d->n; t++) {
+        struct tgi_command c = {.kind = TGI_COMMAND_LAUNCH, .owner = t};
+        uint32_t id;
+        must(tgi_program_add(&wide, &c, d->pred + d->first[t], d->first[t + 1] - d->first[t], &id, &err));
+    }
+    if (width == 0)
+        return wide;
+    must(tgi_program_narrow(&wide, width, &narrow, &err));
+    tgi_program_fini(&wide);
+    return narrow;
+}
+
+static CUgraphExec instantiate(const struct dag *d, uint32_t width, CUfunction f, uint64_t cycles, double *us_p)
+{
+    struct tgi_program p = program_of(d, width);
     void *args[] = {&cycles};
     CUDA_KERNEL_NODE_PARAMS params = {.func = f, .gridDimX = 1, .gridDimY = 1, .gridDimZ = 1, .blockDimX = 1, .blockDimY = 1,
                                       .blockDimZ = 1, .kernelParams = args};
-    CUgraphNode *nodes = malloc(d->n * sizeof *nodes), *after = malloc(((size_t)d->n + 1) * sizeof *after);
+    CUgraphNode *nodes = malloc(p.n * sizeof *nodes), *after = malloc(((size_t)p.n + 1) * sizeof *after);
     CUgraph graph;
     CUgraphExec exec;
     uint64_t begin = bench_now_ns();
     DO(cuGraphCreate, (&graph, 0));
-    for (uint32_t t = 0; t < d->n; t++) {
-        uint32_t n = d->first[t + 1] - d->first[t];
-        for (uint32_t i = 0; i < n; i++)
-            after[i] = nodes[d->pred[d->first[t] + i]];
-        DO(cuGraphAddKernelNode, (&nodes[t], graph, after, n, &params));
+    for (uint32_t t = 0; t < p.n; t++) {
+        const struct tgi_command *c = &p.commands[t];
+        for (uint32_t i = 0; i < c->n_deps; i++)
+            after[i] = nodes[p.deps[c->first_dep + i]];
+        if (c->kind == TGI_COMMAND_LAUNCH)
+            DO(cuGraphAddKernelNode, (&nodes[t], graph, after, c->n_deps, &params));
+        else
+            DO(cuGraphAddEmptyNode, (&nodes[t], graph, after, c->n_deps));
     }
     DO(cuGraphInstantiateWithFlags, (&exec, graph, 0));
     *us_p = (double)(bench_now_ns() - begin) / 1e3;
     api->cuGraphDestroy(graph);
+    tgi_program_fini(&p);
     free(nodes);
     free(after);
     return exec;
 }
 
-static struct figures measure_by_hand(const struct dag *d, uint64_t cycles, uint32_t n_runs)
+static struct figures measure_by_hand(const struct dag *d, uint32_t width, uint64_t cycles, uint32_t n_runs)
 {
     struct bench_sample device = {{0}, 0}, wall = {{0}, 0}, host = {{0}, 0};
     struct figures figures;
@@ -307,7 +324,7 @@ static struct figures measure_by_hand(const struct dag *d, uint64_t cycles, uint
     DO(cuModuleLoadData, (&module, image()));
     DO(cuModuleGetFunction, (&f, module, "burn"));
     timer_open(&timer);
-    CUgraphExec exec = instantiate(d, f, cycles, &figures.instantiate_us);
+    CUgraphExec exec = instantiate(d, width, f, cycles, &figures.instantiate_us);
     for (uint32_t i = 0; i < N_WARM + n_runs; i++) {
         DO(cuEventRecord, (timer.begin, timer.stream));
         uint64_t begin = bench_now_ns();
@@ -342,7 +359,7 @@ static void report(const struct dag *d, const char *system, const struct figures
 
 static void compare(struct dag d, uint32_t n_runs)
 {
-    struct figures ours = measure_tgraph(&d, 0, TG_EXECUTOR_GRAPH, n_runs), theirs = measure_by_hand(&d, 0, n_runs);
+    struct figures ours = measure_tgraph(&d, 0, TG_EXECUTOR_GRAPH, n_runs), theirs = measure_by_hand(&d, 0, 0, n_runs);
     report(&d, "tgraph", &ours);
     report(&d, "by hand", &theirs);
     bench_report(d.name, "tgraph/by hand", 1, "replay on the device", ours.device_us / theirs.device_us);
@@ -355,12 +372,26 @@ static void compare_executors(uint32_t n, uint32_t n_runs)
     struct dag d = make_rows(n);
     struct figures streams = measure_tgraph(&d, CYCLES, TG_EXECUTOR_STREAMS, n_runs),
                    graph = measure_tgraph(&d, CYCLES, TG_EXECUTOR_GRAPH, n_runs),
-                   by_hand = measure_by_hand(&d, CYCLES, n_runs);
+                   by_hand = measure_by_hand(&d, 0, CYCLES, n_runs);
     snprintf(d.name, sizeof d.name, "5 us, two before, %u", n);
     bench_report(d.name, "streams", 1, "us/run", streams.wall_us);
     bench_report(d.name, "graph", 1, "us/run", graph.wall_us);
     bench_report(d.name, "graph by hand", 1, "us/run", by_hand.wall_us);
     bench_report(d.name, "streams/graph", 1, "time", streams.wall_us / graph.wall_us);
+    dag_free(&d);
+}
+
+/* What trees of points in place of wide joins and forks cost a replay, and save to instantiate. */
+static void measure_widths(uint32_t n, uint32_t n_runs)
+{
+    static const uint32_t widths[] = {0, 4, 8, 16, 32, 64, 128, 256, 512};
+    struct dag d = make_fan(n);
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+        struct figures f = measure_by_hand(&d, widths[i], 0, n_runs);
+        char system[32];
+        snprintf(system, sizeof system, widths[i] ? "width %u" : "as it is", widths[i]);
+        report(&d, system, &f);
+    }
     dag_free(&d);
 }
 
@@ -375,6 +406,8 @@ static void measure_size(const struct bench_options *o, uint32_t n)
             compare(shapes[i].make(n), o->n_runs);
     if (!o->what || strcmp(o->what, "rows") == 0)
         compare_executors(n, o->n_runs);
+    if (!o->what || strcmp(o->what, "widths") == 0)
+        measure_widths(n, o->n_runs);
 }
 
 int main(int argc, char **argv)

@@ -42,7 +42,7 @@ CUresult cuCtxGetCurrent(CUcontext *ctx_p) { return *ctx_p = (CUcontext)(void *)
 CUresult cuStreamCreate(CUstream *stream_p, unsigned flags) { return (void)flags, *stream_p = (CUstream)(void *)&object, CUDA_SUCCESS; }
 CUresult cuStreamCreateWithPriority(CUstream *stream_p, unsigned flags, int priority) { return (void)flags, (void)priority, *stream_p = (CUstream)(void *)&object, CUDA_SUCCESS; }
 CUresult cuEventCreate(CUevent *event_p, unsigned flags) { return (void)flags, *event_p = (CUevent)(void *)&object, CUDA_SUCCESS; }
-CUresult cuEventElapsedTime_v2(float *ms_p, CUevent from, CUevent to) { return (void)from, (void)to, *ms_p = 0, CUDA_SUCCESS; }
+CUresult cuEventElapsedTime(float *ms_p, CUevent from, CUevent to) { return (void)from, (void)to, *ms_p = 0, CUDA_SUCCESS; }
 CUresult cuMemGetInfo_v2(size_t *free_p, size_t *total_p) { return *free_p = *total_p = (size_t)1 << 34, CUDA_SUCCESS; }
 CUresult cuMemAlloc_v2(CUdeviceptr *ptr_p, size_t bytes)
 {

@@ -30,6 +30,8 @@ struct tgi_offload_graphs {
     bool was_used;
     struct replay replays[MAX_GRAPHS];
     struct replay *last;
+    bool is_timed;
+    struct tgi_event *from, *to; /* of the last replay, if it is; NULL: not made yet */
     struct tgi_offload_graph_stats stats;
 };
 
@@ -308,7 +310,23 @@ static struct replay *make(struct tg_run *run, struct tgi_offload_graphs *g, boo
 
 /* ---- Starting -----------------------------------------------------------------------------*/
 
-static int enqueue(struct tg_run *run, struct replay *p, struct tg_error *err)
+static int record_time(struct tg_run *run, struct tgi_event **event_p, struct tg_error *err)
+{
+    struct tgi_offload *o = run->runtime->offload;
+    int rc = *event_p ? 0 : o->devices->ops->event_create(o->devices, 0, true, event_p, err);
+    return rc ? rc : o->devices->ops->record(o->devices, tgi_lane_of(0, 0), *event_p, err);
+}
+
+static int launch(struct tg_run *run, struct tgi_offload_graphs *g, struct replay *p, struct tg_error *err)
+{
+    struct tgi_offload *o = run->runtime->offload;
+    int rc = g->is_timed ? record_time(run, &g->from, err) : 0;
+    if (rc == 0)
+        rc = o->devices->ops->graph_launch(o->devices, p->graph, tgi_lane_of(0, 0), err);
+    return rc || !g->is_timed ? rc : record_time(run, &g->to, err);
+}
+
+static int enqueue(struct tg_run *run, struct tgi_offload_graphs *g, struct replay *p, struct tg_error *err)
 {
     struct tgi_offload *o = run->runtime->offload;
     struct tgi_stamp stamps[TGI_MAX_DEVICES];
@@ -320,7 +338,7 @@ static int enqueue(struct tg_run *run, struct replay *p, struct tg_error *err)
     if (rc == 0)
         rc = tgi_order_seal(o->order, lane, err);
     if (rc == 0)
-        rc = o->devices->ops->graph_launch(o->devices, p->graph, lane, err);
+        rc = launch(run, g, p, err);
     if (rc)
         return rc;
     stamps[0] = tgi_order_append(o->order, lane);
@@ -362,7 +380,7 @@ static void replay(struct tg_run *run, struct tgi_offload_graphs *g, struct repl
 {
     struct tgi_offload *o = run->runtime->offload;
     struct tg_error err;
-    int rc = enqueue(run, p, &err);
+    int rc = enqueue(run, g, p, &err);
     memcpy(run->offload->n_device_tasks, p->n_device_tasks, sizeof p->n_device_tasks);
     if (rc) {
         fail(run, UINT64_MAX, &err);
@@ -436,6 +454,40 @@ void tgi_offload_graph_stats(const struct tg_run *run, struct tgi_offload_graph_
     *stats_p = run->offload && run->offload->graphs ? run->offload->graphs->stats : none;
 }
 
+int tgi_offload_graph_time(struct tg_run *run, struct tg_error *err)
+{
+    struct tgi_offload_graphs *g = run->offload ? graphs_of(run) : NULL;
+    if (!g)
+        return run->offload ? tgi_error_memory(err, "keeping a run's graphs") : tgi_error(err, TG_E_STATE, "no task is on a device");
+    g->is_timed = true;
+    return 0;
+}
+
+struct elapsed {
+    struct tg_run *run;
+    double *ns_p;
+    struct tg_error *err;
+    int rc;
+};
+
+static void find_elapsed(void *arg)
+{
+    struct elapsed *e = arg;
+    struct tgi_devices *ds = e->run->runtime->offload->devices;
+    const struct tgi_offload_graphs *g = e->run->offload->graphs;
+    e->rc = ds->ops->elapsed(ds, g->from, g->to, e->ns_p, e->err);
+}
+
+int tgi_offload_graph_elapsed(struct tg_run *run, double *ns_p, struct tg_error *err)
+{
+    struct elapsed e = {run, ns_p, err, 0};
+    const struct tgi_offload_graphs *g = run->offload ? run->offload->graphs : NULL;
+    if (!g || !g->is_timed || !g->was_used)
+        return tgi_error(err, TG_E_STATE, "the last start was no replay that is timed");
+    tgi_offload_do(run->runtime->offload, find_elapsed, &e);
+    return e.rc;
+}
+
 const struct tgi_program *tgi_offload_graph_program(const struct tg_run *run)
 {
     const struct tgi_offload_graphs *g = run->offload ? run->offload->graphs : NULL;
@@ -450,6 +502,9 @@ void tgi_offload_graph_release(struct tg_run *run)
     for (uint32_t i = 0; i < MAX_GRAPHS; i++)
         if (g->replays[i].graph)
             replay_fini(run->runtime->offload, &g->replays[i]);
+    struct tgi_devices *ds = run->runtime->offload->devices;
+    ds->ops->event_destroy(ds, g->from);
+    ds->ops->event_destroy(ds, g->to);
     free(g->why);
     free(g);
     run->offload->graphs = NULL;

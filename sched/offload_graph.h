@@ -38,6 +38,10 @@ struct tgi_offload_graph_stats {
     uint32_t n_commands, n_edges;                  /* of the last graph */
 };
 void tgi_offload_graph_stats(const struct tg_run *run, struct tgi_offload_graph_stats *stats_p);
+/* Replays are timed on the device from now on; before the first start.  Then, after wait: what the last one took there, from
+ * where it began; TG_E_STATE: the last start was none. */
+int tgi_offload_graph_time(struct tg_run *run, struct tg_error *err);
+int tgi_offload_graph_elapsed(struct tg_run *run, double *ns_p, struct tg_error *err);
 /* The program that was replayed last, as the devices have it; NULL: none was. */
 const struct tgi_program *tgi_offload_graph_program(const struct tg_run *run);
 
