@@ -17,8 +17,8 @@ GRAPH_SRC := arena.c args.c block.c body.c cost.c cycle.c dtype.c error.c expr.c
 MEM_SRC := hostops.c order.c pool.c program.c recorder.c replica.c replica_block.c replica_copy.c replica_evict.c replica_piece.c \
            replica_snapshot.c store.c
 SCHED_SRC := backend.c bounds.c control.c cpu_module.c finite.c futex.c header_text.c instance.c least_moved.c \
-             machine.c offload.c offload_balance.c offload_collective.c offload_graph.c offload_run.c offload_stream.c \
-             offload_submit.c parking.c placement.c plan.c policy.c policy_list.c policy_steal.c process.c ready.c \
+             machine.c offload.c offload_balance.c offload_collective.c offload_graph.c offload_recording.c \
+             offload_run.c offload_stream.c offload_submit.c parking.c placement.c plan.c policy.c policy_list.c policy_steal.c process.c ready.c \
              record.c resolve.c run.c runtime.c serial.c share.c simulate.c spawn.c task.c topology.c urgency.c \
              virtual_memory.c watchdog.c worker.c workload.c
 KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c fatbin.c fft.c fill.c \

@@ -6,20 +6,13 @@
 #include <string.h>
 
 #include "graph/error.h"
-#include "mem/recorder.h"
 
-enum {
-    MAX_GRAPHS = 4,  /* of a run: a first start, and what it settles into, with and without results that were looked at */
-    /* Direct predecessors and successors of a node; more than that go through points.  A join of ten thousand costs the
-     * driver 208 us a node to instantiate. */
-    WIDTH = 64
-};
+/* Of a run: a first start, and what it settles into, with and without results that were looked at. */
+enum { MAX_GRAPHS = 4 };
 
 struct replay {
-    struct tgi_program program;
+    struct tgi_recorded recorded;
     struct tgi_device_graph *graph; /* NULL: the place is free */
-    struct tgi_replica_snapshot *before, *after;
-    uint64_t n_device_tasks[TGI_MAX_DEVICES];
     uint64_t last_used;
     bool has_collectives;
 };
@@ -38,157 +31,16 @@ struct tgi_offload_graphs {
 static void replay_fini(struct tgi_offload *o, struct replay *p)
 {
     o->devices->ops->graph_destroy(o->devices, p->graph);
-    tgi_program_fini(&p->program);
-    tgi_replica_snapshot_destroy(p->before);
-    tgi_replica_snapshot_destroy(p->after);
+    tgi_recorded_fini(&p->recorded);
     memset(p, 0, sizeof *p);
-}
-
-/* ---- What can be recorded -----------------------------------------------------------------*/
-
-static const char *what_forbids(const struct tg_graph *g, uint32_t task, uint32_t node)
-{
-    switch (tgi_graph_op(g, task)->kind) {
-    case TGI_OP_REPEAT:
-    case TGI_OP_WHILE:
-    case TGI_OP_IF:
-        return "the host decides about its rounds";
-    default:
-        return node == TGI_HOST_NODE ? "it runs on a CPU" : NULL;
-    }
-}
-
-static char *find_obstacle(const struct tg_run *run)
-{
-    const struct tgi_offload *o = run->runtime->offload;
-    const struct tgi_instance *in = run->main;
-    const struct tg_graph *g = in->graph;
-    char *text = NULL, scratch[16];
-    if (!o->devices->ops->graph_create)
-        return strdup("there are no graphs of such devices");
-    if (run->needs_serial)
-        return strdup("tasks are executed one at a time");
-    if (run->spans)
-        return strdup("times of single tasks are wanted");
-    if (run->has_deadlines)
-        return strdup("a task has a time limit of its own");
-    for (uint32_t t = 0; t < g->n_tasks && !text; t++) {
-        const char *what = what_forbids(g, t, in->offload->tasks[t].node);
-        if (what && asprintf(&text, "task \"%s\": %s", tgi_graph_task_name(g, t, scratch), what) < 0)
-            text = NULL;
-    }
-    return text;
-}
-
-/* ---- Recording ----------------------------------------------------------------------------*/
-
-/* Program order where edges follow it, which they do unless they were given; else a breadth-first order.  The same graph
- * gives the same one each time. */
-static bool is_in_order(const struct tg_graph *g)
-{
-    for (uint32_t t = 0; t < g->n_tasks; t++)
-        for (uint32_t i = g->nodes[t].succ; i < g->nodes[t + 1].succ; i++)
-            if (g->succ[i] < t)
-                return false;
-    return true;
-}
-
-static uint32_t *make_order(const struct tgi_instance *in)
-{
-    const struct tg_graph *g = in->graph;
-    uint32_t *order = malloc(((size_t)g->n_tasks + 1) * sizeof *order), n = 0;
-    uint32_t *left = calloc((size_t)g->n_tasks + 1, sizeof *left);
-    bool is_simple = is_in_order(g);
-    for (uint32_t t = 0; order && left && t < g->n_tasks; t++) {
-        left[t] = in->offload->first_pred[t + 1] - in->offload->first_pred[t];
-        if (is_simple || left[t] == 0)
-            order[n++] = t;
-    }
-    for (uint32_t k = 0; order && left && !is_simple && k < n; k++)
-        for (uint32_t i = g->nodes[order[k]].succ; i < g->nodes[order[k] + 1].succ; i++)
-            if (--left[g->succ[i]] == 0)
-                order[n++] = g->succ[i];
-    if (!left) {
-        free(order);
-        order = NULL;
-    }
-    free(left);
-    return order;
-}
-
-static void submit_all(struct tgi_offload *o, struct tgi_instance *in, const uint32_t *order)
-{
-    struct tgi_recording *rec = o->recording;
-    struct tgi_waits ignored = {.n = 0};
-    for (uint32_t i = 0; i < in->graph->n_tasks && rec->err.status == 0; i++)
-        tgi_offload_submit(o, &in->offload->tasks[order[i]]);
-    rec->task = rec->err.status ? rec->task : NULL;
-    tgi_recorder_set_owner(rec->recorder, UINT64_MAX, 0);
-    /* What is due in the program's own memory when the run ends. */
-    if (rec->err.status == 0)
-        tgi_replicas_to_host(in->run->offload->replicas, TG_NONE, TG_NONE, &ignored, &rec->err);
-    if (rec->err.status == 0)
-        tgi_recorder_finish(rec->recorder, &rec->err);
-}
-
-/* While it lasts, the submitter's order is the recording's. */
-static int record_with(struct tg_run *run, struct tgi_recording *rec, struct replay *p, const uint32_t *order,
-                       struct tg_error *err)
-{
-    struct tgi_offload *o = run->runtime->offload;
-    struct tgi_offload_run *r = run->offload;
-    struct tgi_order *live = o->order, *recorded;
-    int rc = tgi_order_create_recording(rec->recorder, &recorded, err);
-    if (rc)
-        return rc;
-    rc = tgi_replicas_record(r->replicas, tgi_recorder_devices(rec->recorder), recorded, err);
-    if (rc == 0) {
-        rc = tgi_replicas_save(r->replicas, &p->before, err);
-        o->order = recorded;
-        o->recording = rec;
-        if (rc == 0)
-            submit_all(o, run->main, order);
-        o->order = live;
-        o->recording = NULL;
-        tgi_replicas_record_end(r->replicas);
-        if (rc == 0 && rec->err.status) {
-            *err = rec->err;
-            rc = err->status;
-        }
-        if (rc == 0)
-            rc = tgi_replicas_save(r->replicas, &p->after, err);
-        if (p->before)
-            tgi_replicas_forget(r->replicas, p->before);
-    }
-    for (uint32_t i = 0; i < o->devices->n_lanes; i++)
-        o->lanes[i].tail = NULL; /* tasks that are in no lane */
-    tgi_order_destroy(recorded);
-    return rc;
-}
-
-static int record(struct tg_run *run, struct tgi_recording *rec, struct replay *p, struct tg_error *err)
-{
-    struct tgi_offload *o = run->runtime->offload;
-    struct tgi_program program = {0};
-    uint32_t *order = make_order(run->main);
-    int rc = order ? tgi_recorder_create(o->devices, &program, &rec->recorder, err) : tgi_error_memory(err, "recording a run");
-    if (rc == 0)
-        rc = record_with(run, rec, p, order, err);
-    if (rc == 0)
-        rc = tgi_program_narrow(&program, WIDTH, &p->program, err);
-    memcpy(p->n_device_tasks, run->offload->n_device_tasks, sizeof p->n_device_tasks);
-    tgi_recorder_destroy(rec->recorder);
-    tgi_program_fini(&program);
-    free(order);
-    return rc;
 }
 
 /* ---- Graphs of a run ----------------------------------------------------------------------*/
 
 static bool fits(const struct tg_run *run, const struct replay *p)
 {
-    return p->graph && tgi_replicas_is_valid_as(run->offload->replicas, p->before) &&
-           tgi_replicas_has_memory_of(run->offload->replicas, p->after);
+    return p->graph && tgi_replicas_is_valid_as(run->offload->replicas, p->recorded.before) &&
+           tgi_replicas_has_memory_of(run->offload->replicas, p->recorded.after);
 }
 
 static struct replay *find(const struct tg_run *run, struct tgi_offload_graphs *g)
@@ -205,7 +57,7 @@ static struct replay *find(const struct tg_run *run, struct tgi_offload_graphs *
 static struct replay *find_alike(struct tgi_offload_graphs *g, const struct tgi_program *program)
 {
     for (uint32_t i = 0; i < MAX_GRAPHS; i++)
-        if (g->replays[i].graph && tgi_program_is_alike(&g->replays[i].program, program))
+        if (g->replays[i].graph && tgi_program_is_alike(&g->replays[i].recorded.program, program))
             return &g->replays[i];
     return NULL;
 }
@@ -226,7 +78,7 @@ static int update(struct tgi_offload *o, struct tgi_offload_graphs *g, struct re
                   struct tg_error *err)
 {
     uint64_t begin = tgi_now_ns();
-    int rc = o->devices->ops->graph_update(o->devices, old->graph, &old->program, &new->program, at_p, err);
+    int rc = o->devices->ops->graph_update(o->devices, old->graph, &old->recorded.program, &new->recorded.program, at_p, err);
     if (rc == 0) {
         new->graph = old->graph;
         old->graph = NULL;
@@ -241,7 +93,7 @@ static int instantiate(struct tgi_offload *o, struct tgi_offload_graphs *g, stru
                        struct tg_error *err)
 {
     uint64_t begin = tgi_now_ns();
-    int rc = o->devices->ops->graph_create(o->devices, &p->program, &p->graph, at_p, err);
+    int rc = o->devices->ops->graph_create(o->devices, &p->recorded.program, &p->graph, at_p, err);
     g->stats.n_instantiated += rc == 0;
     g->stats.instantiate_ns = tgi_now_ns() - begin;
     return rc;
@@ -250,7 +102,7 @@ static int instantiate(struct tgi_offload *o, struct tgi_offload_graphs *g, stru
 static int make_graph(struct tgi_offload *o, struct tgi_offload_graphs *g, struct replay *p, uint32_t *at_p,
                       struct tg_error *err)
 {
-    struct replay *alike = find_alike(g, &p->program);
+    struct replay *alike = find_alike(g, &p->recorded.program);
     int rc = alike ? update(o, g, alike, p, at_p, err) : TG_E_UNSUPPORTED;
     /* Whatever the driver has against a change, a new graph may do. */
     return rc && !tgi_devices_are_lost(o->devices) ? instantiate(o, g, p, at_p, err) : rc;
@@ -275,12 +127,12 @@ static bool may_stream(int rc) { return rc == TG_E_NO_MEMORY || rc == TG_E_UNSUP
 static struct replay *make(struct tg_run *run, struct tgi_offload_graphs *g, bool *has_failed_p)
 {
     struct tgi_offload *o = run->runtime->offload;
-    struct tgi_recording rec = {0};
+    struct tgi_offload_task *task = NULL;
     struct replay new = {0};
     struct tg_error err;
     uint32_t at = TG_NONE;
     uint64_t begin = tgi_now_ns();
-    int rc = record(run, &rec, &new, &err);
+    int rc = tgi_offload_record(run, &new.recorded, &task, &err);
     bool is_recorded = rc == 0;
     g->last = NULL;
     g->stats.record_ns = tgi_now_ns() - begin;
@@ -290,13 +142,13 @@ static struct replay *make(struct tg_run *run, struct tgi_offload_graphs *g, boo
     if (rc == 0) {
         struct replay *p = free_place(o, g);
         *p = new;
-        g->stats.n_commands = p->program.n;
-        g->stats.n_edges = p->program.n_deps;
-        for (uint32_t i = 0; i < p->program.n; i++)
-            p->has_collectives |= p->program.commands[i].kind == TGI_COMMAND_COLLECT;
+        g->stats.n_commands = p->recorded.program.n;
+        g->stats.n_edges = p->recorded.program.n_deps;
+        for (uint32_t i = 0; i < p->recorded.program.n; i++)
+            p->has_collectives |= p->recorded.program.commands[i].kind == TGI_COMMAND_COLLECT;
         return p;
     }
-    uint64_t owner = at != TG_NONE ? new.program.commands[at].owner : rec.task ? tgi_offload_id(rec.task) : UINT64_MAX;
+    uint64_t owner = at != TG_NONE ? new.recorded.program.commands[at].owner : task ? tgi_offload_id(task) : UINT64_MAX;
     *has_failed_p = !may_stream(rc) || (is_recorded && rc == TG_E_NO_MEMORY);
     if (*has_failed_p)
         fail(run, owner, &err);
@@ -347,7 +199,7 @@ static int enqueue(struct tg_run *run, struct tgi_offload_graphs *g, struct repl
         stamps[d] = tgi_order_append(o->order, tgi_lane_of(d, 0));
     }
     if (rc == 0)
-        tgi_replicas_replayed(run->offload->replicas, p->before, p->after, stamps);
+        tgi_replicas_replayed(run->offload->replicas, p->recorded.before, p->recorded.after, stamps);
     return rc;
 }
 
@@ -371,9 +223,9 @@ static void expect_collective(struct tg_run *run, const struct tgi_program *p, c
 static void expect_collectives(struct tg_run *run, const struct replay *p)
 {
     struct tgi_stamp end = tgi_order_tail(run->runtime->offload->order, tgi_lane_of(0, 0));
-    for (uint32_t i = 0; p->has_collectives && i < p->program.n; i++)
-        if (p->program.commands[i].kind == TGI_COMMAND_COLLECT)
-            expect_collective(run, &p->program, &p->program.commands[i], end);
+    for (uint32_t i = 0; p->has_collectives && i < p->recorded.program.n; i++)
+        if (p->recorded.program.commands[i].kind == TGI_COMMAND_COLLECT)
+            expect_collective(run, &p->recorded.program, &p->recorded.program.commands[i], end);
 }
 
 static void replay(struct tg_run *run, struct tgi_offload_graphs *g, struct replay *p)
@@ -381,7 +233,7 @@ static void replay(struct tg_run *run, struct tgi_offload_graphs *g, struct repl
     struct tgi_offload *o = run->runtime->offload;
     struct tg_error err;
     int rc = enqueue(run, g, p, &err);
-    memcpy(run->offload->n_device_tasks, p->n_device_tasks, sizeof p->n_device_tasks);
+    memcpy(run->offload->n_device_tasks, p->recorded.n_device_tasks, sizeof p->recorded.n_device_tasks);
     if (rc) {
         fail(run, UINT64_MAX, &err);
         g->last = NULL;
@@ -401,7 +253,7 @@ static struct tgi_offload_graphs *graphs_of(struct tg_run *run)
         return r->graphs;
     r->graphs = calloc(1, sizeof *r->graphs);
     if (r->graphs)
-        r->graphs->why = find_obstacle(run);
+        r->graphs->why = tgi_offload_obstacle(run);
     return r->graphs;
 }
 
@@ -491,7 +343,7 @@ int tgi_offload_graph_elapsed(struct tg_run *run, double *ns_p, struct tg_error 
 const struct tgi_program *tgi_offload_graph_program(const struct tg_run *run)
 {
     const struct tgi_offload_graphs *g = run->offload ? run->offload->graphs : NULL;
-    return g && g->last ? &g->last->program : NULL;
+    return g && g->last ? &g->last->recorded.program : NULL;
 }
 
 void tgi_offload_graph_release(struct tg_run *run)

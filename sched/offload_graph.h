@@ -25,6 +25,23 @@ struct tgi_recording {
     struct tgi_offload_task *task; /* at which it came up */
 };
 
+/* What came of it. */
+struct tgi_recorded {
+    struct tgi_program program;
+    struct tgi_replica_snapshot *before, *after; /* the states of data that it leads from and to */
+    uint64_t n_device_tasks[TGI_MAX_DEVICES];
+};
+
+/* offload_recording.c: the submitter */
+/* Why a run can never be recorded, for the caller to free; NULL: nothing is known against it. */
+char *tgi_offload_obstacle(const struct tg_run *run);
+/* Records a whole start of the run; data is as it was afterwards.  TG_E_NO_MEMORY: or there is no room on the devices for all of it
+ * at once.  *at_p: the task at which it failed; NULL: at none in particular. */
+int tgi_offload_record(struct tg_run *run, struct tgi_recorded *recorded, struct tgi_offload_task **at_p,
+                       struct tg_error *err);
+void tgi_recorded_fini(struct tgi_recorded *recorded);
+
+/* offload_graph.c */
 /* The submitter, as a run begins.  True: all of it is enqueued, or it has failed, and its end is under way.  False: it is to go to
  * streams, because nothing else was asked for or for a reason that tg_run_executor() tells. */
 bool tgi_offload_graph_begin(struct tg_run *run);
