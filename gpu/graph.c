@@ -1,6 +1,7 @@
 /* See graph.h. */
 #include "gpu/graph.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "gpu/code.h"
@@ -158,6 +159,16 @@ static int prepare(struct tgi_cuda *cuda, const struct tgi_program *p, const str
     return rc ? rc : tgi_cuda_enter(cuda, tgi_lane_device(c->lane), err);
 }
 
+/* A library that must not be captured, or not yet, spoils the capture with whatever error it likes. */
+static int refused(struct tgi_cuda *cuda, int rc, struct tg_error *err)
+{
+    char text[sizeof err->text];
+    if (rc == 0 || rc == TG_E_COLLECTIVE || tgi_devices_are_lost(&cuda->base) || !err)
+        return rc;
+    snprintf(text, sizeof text, "%s", err->text);
+    return tgi_error(err, TG_E_UNSUPPORTED, "it cannot be captured: %.400s", text);
+}
+
 /* Relaxed: a library may allocate a workspace, which is no part of the graph, and other threads do what they like. */
 static int capture(struct tgi_cuda *cuda, const struct tgi_program *p, const struct tgi_command *c, struct node *n,
                    CUgraph *child_p, struct tg_error *err)
@@ -173,7 +184,7 @@ static int capture(struct tgi_cuda *cuda, const struct tgi_program *p, const str
     /* Also after an error: the lane has to be an ordinary stream again. */
     struct tg_error *end_err = rc ? NULL : err;
     int end = TGI_CUDA_DO(cuda, end_err, cuStreamEndCapture, (stream, &child), "ending a capture");
-    rc = rc ? rc : end;
+    rc = refused(cuda, rc ? rc : end, err);
     if (rc && child)
         cuda->api->cuGraphDestroy(child);
     else if (rc == 0)

@@ -9,7 +9,8 @@
 
 #include "gpu/device.h"
 
-/* As the slots of struct tgi_device_ops. */
+/* As the slots of struct tgi_device_ops.  create: TG_E_UNSUPPORTED if a command cannot be captured, which may be otherwise once
+ * a library has been called. */
 int tgi_cuda_graph_create(struct tgi_devices *ds, const struct tgi_program *program, struct tgi_device_graph **graph_p,
                           uint32_t *at_p, struct tg_error *err);
 void tgi_cuda_graph_destroy(struct tgi_devices *ds, struct tgi_device_graph *graph);

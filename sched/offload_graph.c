@@ -9,6 +9,8 @@
 
 /* Of a run: a first start, and what it settles into, with and without results that were looked at. */
 enum { MAX_GRAPHS = 4 };
+/* Starts that may be refused: the second is not the first one that calls a library, and what is short then stays short. */
+enum { MAX_REFUSALS = 2 };
 
 struct replay {
     struct tgi_recorded recorded;
@@ -18,8 +20,8 @@ struct replay {
 };
 
 struct tgi_offload_graphs {
-    char *why;         /* it can never be recorded; NULL: nothing is known against it */
-    const char *now;   /* why this start was not */
+    char *why;         /* it cannot be a graph, or this start could not; NULL: nothing is known against it */
+    uint32_t n_refusals;
     bool was_used;
     struct replay replays[MAX_GRAPHS];
     struct replay *last;
@@ -123,7 +125,17 @@ static void fail(struct tg_run *run, uint64_t owner, const struct tg_error *err)
 /* It may go to streams instead: there is no room for all at once, or the driver says that it cannot be. */
 static bool may_stream(int rc) { return rc == TG_E_NO_MEMORY || rc == TG_E_UNSUPPORTED; }
 
-/* A new graph for this start.  NULL: the run goes to streams (g->now says why), or has failed. */
+static void refuse(struct tg_run *run, struct tgi_offload_graphs *g, uint64_t owner, const char *text)
+{
+    char scratch[16];
+    int n = owner < run->graph->n_tasks ? asprintf(&g->why, "task \"%s\": %s",
+                                                   tgi_graph_task_name(run->graph, (uint32_t)owner, scratch), text)
+                                        : asprintf(&g->why, "%s", text);
+    g->why = n < 0 ? NULL : g->why;
+    g->n_refusals++;
+}
+
+/* A new graph for this start.  NULL: the run goes to streams (g->why says why), or has failed. */
 static struct replay *make(struct tg_run *run, struct tgi_offload_graphs *g, bool *has_failed_p)
 {
     struct tgi_offload *o = run->runtime->offload;
@@ -148,14 +160,13 @@ static struct replay *make(struct tg_run *run, struct tgi_offload_graphs *g, boo
             p->has_collectives |= p->recorded.program.commands[i].kind == TGI_COMMAND_COLLECT;
         return p;
     }
-    uint64_t owner = at != TG_NONE ? new.recorded.program.commands[at].owner : task ? tgi_offload_id(task) : UINT64_MAX;
+    uint64_t owner = at != TG_NONE ? new.recorded.program.commands[at].owner : UINT64_MAX;
+    owner = task && rc != TG_E_NO_MEMORY ? tgi_offload_id(task) : owner; /* memory is short for all, not for this one */
     *has_failed_p = !may_stream(rc) || (is_recorded && rc == TG_E_NO_MEMORY);
     if (*has_failed_p)
         fail(run, owner, &err);
-    else if (rc == TG_E_NO_MEMORY)
-        g->now = "memory is too short for all of the run at once";
-    else if (asprintf(&g->why, "%s", err.text) < 0)
-        g->why = NULL;
+    else
+        refuse(run, g, owner, rc == TG_E_NO_MEMORY ? "memory is too short for all of the run at once" : err.text);
     replay_fini(o, &new);
     return NULL;
 }
@@ -269,8 +280,11 @@ bool tgi_offload_graph_begin(struct tg_run *run)
         tgi_offload_run_finish(run);
         return true;
     }
-    g->now = g->why;
     g->was_used = false;
+    if (g->n_refusals && g->n_refusals < MAX_REFUSALS) { /* once more */
+        free(g->why);
+        g->why = NULL;
+    }
     /* relaxed: nothing is published by it.  A run that was stopped skips its tasks one by one. */
     if (g->why || run->runtime->offload->is_dead ||
         atomic_load_explicit(&run->stop, memory_order_relaxed) != TGI_STOP_NO)
@@ -278,10 +292,8 @@ bool tgi_offload_graph_begin(struct tg_run *run)
     struct replay *p = find(run, g);
     if (!p)
         p = make(run, g, &has_failed);
-    if (!p && !has_failed) {
-        g->now = g->why ? g->why : g->now;
+    if (!p && !has_failed)
         return false;
-    }
     if (p)
         replay(run, g, p);
     g->stats.launch_ns = tgi_now_ns() - begin;
@@ -296,7 +308,7 @@ enum tg_executor tg_run_executor(const struct tg_run *run, const char **why_p)
     const struct tgi_offload_graphs *g = run->offload ? run->offload->graphs : NULL;
     bool was_graph = g && g->was_used;
     if (why_p)
-        *why_p = run->options.executor == TG_EXECUTOR_STREAMS || was_graph ? NULL : g ? g->now : "no task is on a device";
+        *why_p = run->options.executor == TG_EXECUTOR_STREAMS || was_graph ? NULL : g ? g->why : "no task is on a device";
     return was_graph ? TG_EXECUTOR_GRAPH : TG_EXECUTOR_STREAMS;
 }
 
