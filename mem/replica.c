@@ -232,7 +232,7 @@ uint64_t tgi_replicas_peak(const struct tgi_replicas *r, uint32_t device) { retu
 
 /* ---- Life ---------------------------------------------------------------------------------*/
 
-static struct tgi_stamp *no_stamps(uint32_t n)
+struct tgi_stamp *tgi_replica_no_stamps(uint32_t n)
 {
     struct tgi_stamp *stamps = malloc(((size_t)n + 1) * sizeof *stamps);
     for (uint32_t i = 0; stamps && i < n; i++)
@@ -245,7 +245,7 @@ static bool device_init(struct tgi_replicas *r, struct tgi_replica_device *d, st
     d->newest = d->oldest = TG_NONE;
     d->fences = fences;
     d->blocks = calloc((size_t)r->n_blocks + 1, sizeof *d->blocks);
-    d->ready = no_stamps(r->n_pieces);
+    d->ready = tgi_replica_no_stamps(r->n_pieces);
     return d->blocks && d->ready;
 }
 
@@ -293,7 +293,7 @@ int tgi_replicas_create(const struct tg_graph *graph, struct tgi_store *store, s
     bool ok = r->is_whole && r->first_block && tgi_replica_make_pieces(r, graph);
     if (ok) {
         r->pieces = calloc((size_t)r->n_pieces + 1, sizeof *r->pieces);
-        r->host_ready = no_stamps(r->n_pieces);
+        r->host_ready = tgi_replica_no_stamps(r->n_pieces);
         ok = r->pieces && r->host_ready && make_blocks(r, fences);
     }
     if (!ok) {

@@ -103,8 +103,8 @@ int tgi_replicas_write_back(struct tgi_replicas *replicas, uint64_t word, struct
  * it.  States of all replicas are kept as snapshots: a recording leads from one to another, it may be replayed whenever
  * the current one is like the first and memory is where the second has it, and then leads to the second. */
 
-/* Waits until nothing of it is under way; from now on commands go to a recorder's devices and order.  Nothing is evicted:
- * TG_E_NO_MEMORY means that the run cannot be recorded. */
+/* From now on commands go to a recorder's devices and order.  Nothing is evicted: TG_E_NO_MEMORY means that the run cannot be
+ * recorded. */
 int tgi_replicas_record(struct tgi_replicas *replicas, struct tgi_devices *devices, struct tgi_order *order,
                         struct tg_error *err);
 /* Commands are live again; what is valid where is what it will be after a replay. */

@@ -101,9 +101,10 @@ uint64_t tgi_replica_address(const struct tgi_replicas *r, const struct tgi_buff
 
 bool tgi_replica_fence_make(struct tgi_replicas *r, struct tgi_replica_device *d, struct tgi_replica_block *b)
 {
+    const struct tgi_order *order = r->live_order ? r->live_order : r->order;
     uint32_t n = 0;
-    for (uint32_t i = 0; !r->live_order && i < d->fences->n; i++) /* a recording has waited for all of it */
-        n += !tgi_order_is_done(r->order, d->fences->stamps[i]);
+    for (uint32_t i = 0; i < d->fences->n; i++)
+        n += !tgi_order_is_done(order, d->fences->stamps[i]);
     b->fence = NULL;
     if (n == 0)
         return true;
@@ -112,7 +113,7 @@ bool tgi_replica_fence_make(struct tgi_replicas *r, struct tgi_replica_device *d
         return false;
     b->fence->n = 0;
     for (uint32_t i = 0; i < d->fences->n; i++)
-        if (!tgi_order_is_done(r->order, d->fences->stamps[i]))
+        if (!tgi_order_is_done(order, d->fences->stamps[i]))
             b->fence->stamps[b->fence->n++] = d->fences->stamps[i];
     return true;
 }
@@ -126,7 +127,7 @@ void tgi_replica_fence_drop(struct tgi_replica_block *b)
 void tgi_replica_fence_add(const struct tgi_replicas *r, struct tgi_replica_block *b, struct tgi_waits *waits)
 {
     bool is_over = true;
-    if (!b->fence)
+    if (!b->fence || r->live_order) /* who replays what is recorded waits for it */
         return;
     for (uint32_t i = 0; i < b->fence->n; i++) {
         if (tgi_order_is_done(r->order, b->fence->stamps[i]))

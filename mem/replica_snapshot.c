@@ -15,64 +15,45 @@ struct tgi_replica_snapshot {
 
 /* ---- Recording ----------------------------------------------------------------------------*/
 
-static int wait_for(struct tgi_replicas *r, struct tgi_stamp *stamp, struct tg_error *err)
-{
-    int rc = tgi_order_synchronize(r->order, *stamp, err);
-    if (rc == 0)
-        *stamp = TGI_STAMP_NONE;
-    return rc;
-}
-
-static int settle_device(struct tgi_replicas *r, struct tgi_replica_device *d, struct tg_error *err)
-{
-    int rc = 0;
-    for (uint32_t i = 0; rc == 0 && i < d->fences->n; i++)
-        rc = tgi_order_synchronize(r->order, d->fences->stamps[i], err);
-    for (uint32_t i = 0; rc == 0 && i < r->n_blocks; i++)
-        tgi_replica_fence_drop(&d->blocks[i]); /* of what the device's fences have had in them as well */
-    for (uint32_t i = 0; rc == 0 && i < r->n_pieces; i++)
-        rc = wait_for(r, &d->ready[i], err);
-    return rc;
-}
-
-static int settle(struct tgi_replicas *r, struct tg_error *err)
-{
-    int rc = wait_for(r, &r->floor, err);
-    for (uint32_t i = 0; rc == 0 && i < r->n_pieces; i++)
-        rc = wait_for(r, &r->host_ready[i], err);
-    for (uint32_t i = 0; rc == 0 && i < r->devices->n_devices; i++)
-        rc = settle_device(r, &r->device[i], err);
-    return rc;
-}
-
+/* Stamps of what is recorded mean nothing outside, and those of before mean nothing in it: each have arrays of their own. */
 int tgi_replicas_record(struct tgi_replicas *r, struct tgi_devices *devices, struct tgi_order *order, struct tg_error *err)
 {
-    int rc = settle(r, err);
-    if (rc)
-        return rc;
-    r->replayed = NULL; /* a new snapshot may lie where an old one was */
+    struct tgi_stamp *ready[TGI_MAX_NODES];
+    uint32_t n = r->devices->n_devices, i = 0;
+    while (i <= n && (ready[i] = tgi_replica_no_stamps(r->n_pieces)))
+        i++;
+    if (i <= n) {
+        while (i-- > 0)
+            free(ready[i]);
+        return tgi_error_memory(err, "recording a run");
+    }
+    for (uint32_t node = 0; node <= n; node++) {
+        struct tgi_stamp **at = node == TGI_HOST_NODE ? &r->host_ready : &r->device[node - 1].ready;
+        r->live_ready[node] = *at;
+        *at = ready[node];
+    }
+    r->live_floor = r->floor;
+    r->floor = TGI_STAMP_NONE;
     r->live_devices = r->devices;
     r->live_order = r->order;
     r->devices = devices;
     r->order = order;
+    r->replayed = NULL; /* a new snapshot may lie where an old one was */
     return 0;
 }
 
 void tgi_replicas_record_end(struct tgi_replicas *r)
 {
+    for (uint32_t node = 0; node <= r->devices->n_devices; node++) {
+        struct tgi_stamp **at = node == TGI_HOST_NODE ? &r->host_ready : &r->device[node - 1].ready;
+        free(*at);
+        *at = r->live_ready[node];
+    }
+    r->floor = r->live_floor;
     r->devices = r->live_devices;
     r->order = r->live_order;
     r->live_devices = NULL;
     r->live_order = NULL;
-    /* What has been recorded has not happened, and no stamp of it means anything any more. */
-    for (uint32_t i = 0; i < r->n_pieces; i++)
-        r->host_ready[i] = TGI_STAMP_NONE;
-    for (uint32_t d = 0; d < r->devices->n_devices; d++) {
-        for (uint32_t i = 0; i < r->n_pieces; i++)
-            r->device[d].ready[i] = TGI_STAMP_NONE;
-        for (uint32_t i = 0; i < r->n_blocks; i++)
-            tgi_replica_fence_drop(&r->device[d].blocks[i]);
-    }
 }
 
 /* ---- Snapshots ----------------------------------------------------------------------------*/
@@ -159,6 +140,7 @@ static void add_pending(struct tgi_replicas *r, struct tgi_stamp stamp, struct t
 
 void tgi_replicas_pending(struct tgi_replicas *r, struct tgi_waits *waits)
 {
+    add_pending(r, r->floor, waits);
     for (uint32_t i = 0; i < r->n_pieces; i++)
         add_pending(r, r->host_ready[i], waits);
     for (uint32_t d = 0; d < r->devices->n_devices; d++) {

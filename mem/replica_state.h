@@ -56,9 +56,10 @@ struct tgi_replicas {
     uint32_t n_peer_copies;
     bool has_lent;
     struct tgi_stamp floor; /* of a replay: everything comes after it */
-    /* While commands are recorded: what they would be enqueued on; else NULL. */
+    /* While commands are recorded: what they would be enqueued on, else NULL; and stamps of there, by node. */
     struct tgi_devices *live_devices;
     struct tgi_order *live_order;
+    struct tgi_stamp *live_ready[TGI_MAX_NODES], live_floor;
     const struct tgi_replica_snapshot *replayed; /* where the last replay led to, if nothing was recorded since */
     bool is_steady;         /* that was where it had begun */
     uint64_t n_changes_replayed; /* as it was after that */
@@ -97,6 +98,10 @@ static inline struct tgi_stamp *tgi_replica_ready(struct tgi_replicas *r, uint32
 {
     return node == TGI_HOST_NODE ? &r->host_ready[piece] : &r->device[node - 1].ready[piece];
 }
+
+/* replica.c */
+/* n times none; NULL: no memory. */
+struct tgi_stamp *tgi_replica_no_stamps(uint32_t n);
 
 /* replica_piece.c */
 /* What the graph and its bodies address makes pieces, and buffers whole.  False: no memory. */
