@@ -14,15 +14,16 @@ SOVERSION := 0
 
 GRAPH_SRC := arena.c args.c block.c body.c cost.c cycle.c dtype.c error.c expr.c freeze.c gate.c graph.c infer.c \
              kernel_cache.c names.c op.c place.c race.c scalar.c sha256.c space.c task.c
-MEM_SRC := hostops.c order.c pool.c replica.c replica_block.c replica_copy.c replica_evict.c replica_piece.c \
-           staging.c store.c
+MEM_SRC := hostops.c order.c pool.c program.c recorder.c replica.c replica_block.c replica_copy.c replica_evict.c \
+           replica_piece.c replica_snapshot.c staging.c store.c
 SCHED_SRC := alike.c backend.c bounds.c calibrate.c calibrate_builtins.c calibrate_devices.c calibrate_kernels.c \
              calibrate_memory.c choice.c control.c cpu_module.c finite.c futex.c header_text.c history.c \
-             instance.c least_moved.c machine.c offload.c offload_balance.c offload_collective.c offload_policy.c \
-             offload_run.c offload_stream.c offload_submit.c parking.c placement.c plan.c policy.c policy_list.c \
-             policy_steal.c process.c ready.c record.c resident_check.c resident_dynamic.c resident_place.c \
-             resident_plan.c resolve.c run.c runtime.c sample.c seat.c serial.c share.c simulate.c spawn.c task.c \
-             timing.c topology.c urgency.c virtual_memory.c watchdog.c worker.c workload.c
+             instance.c least_moved.c machine.c offload.c offload_balance.c offload_collective.c offload_graph.c \
+             offload_policy.c offload_recording.c offload_run.c offload_stream.c offload_submit.c parking.c \
+             placement.c plan.c policy.c policy_list.c policy_steal.c process.c ready.c record.c resident_check.c \
+             resident_dynamic.c resident_place.c resident_plan.c resolve.c run.c runtime.c sample.c seat.c \
+             serial.c share.c simulate.c spawn.c task.c timing.c topology.c urgency.c virtual_memory.c watchdog.c \
+             worker.c workload.c
 KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c fatbin.c fft.c fill.c gemm.c \
                hash.c histogram.c is_above.c launch.c layer.c matvec.c reduce.c scan.c spin.c stencil.c syrk.c \
                transpose.c trsm.c
@@ -46,14 +47,14 @@ CLI_SRC := bench.c cache.c calibrate.c check.c completion.c crash.c device_choic
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
 TESTS := alloc block calibrate choice cli cpu_module dense deque diagnostic dot driver examples expr fmt gen \
          graph history hostops import infer invalid json_tape kernels launch load load_memory machine npy \
-         offload_policy page parking path plan plan_corpus pool recording recording_export recording_plan \
-         resident resident_dynamic results run run_children run_failures run_record sample schema seat offload \
-         offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream staging \
-         standin standin_builtins standin_libs store timing topology verify write_json
+         offload_graph offload_policy page parking path plan plan_corpus pool program recording recording_export \
+         recording_plan resident resident_dynamic results run run_children run_failures run_record sample schema \
+         seat offload offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
+         staging standin standin_builtins standin_libs store timing topology verify write_json
 TEST_SCRIPTS := cli devices device_graphs examples fences install predict readme record stack
 
 # What talks to the CUDA driver; needs no toolkit.
-GPU_HOST_SRC := blas.c blas_call.c code.c collective.c device.c driver.c module.c nvrtc.c nvtx.c \
+GPU_HOST_SRC := blas.c blas_call.c code.c collective.c device.c driver.c graph.c module.c nvrtc.c nvtx.c \
                 resident/fatbin.c
 # Device code of the resident executor, a module of its own.
 RESIDENT_SRC := dynamic.cu probe.cu static.cu
@@ -304,8 +305,8 @@ $(B)/tests/standin-kernels.txt: $(B)/tests/write_kernels $(STANDIN)
 
 CXX ?= g++
 CLANG ?= clang
-BENCH_TGRAPH := overhead resident taskbench cholesky load plan record streams copies pool start cuda_cholesky \
-                cuda_tiles wakeups
+BENCH_TGRAPH := cuda_graphs overhead resident taskbench cholesky load plan record streams copies pool start \
+                cuda_cholesky cuda_tiles wakeups
 BENCH_COMMON := $(addprefix $(B)/bench/,shape.o pattern.o tiles.o sample.o metg.o)
 
 $(BENCH_TGRAPH:%=$(B)/bench/%): $(B)/bench/%: $(B)/bench/%.o $(BENCH_COMMON) $(STATIC)

@@ -26,10 +26,14 @@ for _ in 1 2 3; do
     TGRAPH_CACHE_DIR=$cache one "$bin/start" --file "$graphs/saxpy.json" --what cached
 done
 [ -e "$null_driver" ] && TGRAPH_CUDA_DRIVER=$null_driver one "$bin/streams" --runs 15 --what null
+for _ in $(seq "$rounds"); do
+    one "$bin/cuda_graphs" --runs 15
+done
 one "$bin/cuda_tiles" --runs 5
 one "$bin/resident" --runs 5
 for tile in 1024 2048; do
     one "$bin/cuda_cholesky" --n 16384 --tile $tile --runs 5
+    one "$bin/cuda_cholesky" --n 16384 --tile $tile --runs 5 --what graph
 done
 one "$bin/cuda_cholesky" --n 32768 --tile 2048 --runs 3
 # What a plan says beside what a run takes; its lines are comments of the table.

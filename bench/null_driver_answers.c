@@ -42,7 +42,7 @@ CUresult cuCtxGetCurrent(CUcontext *ctx_p) { return *ctx_p = (CUcontext)(void *)
 CUresult cuStreamCreate(CUstream *stream_p, unsigned flags) { return (void)flags, *stream_p = (CUstream)(void *)&object, CUDA_SUCCESS; }
 CUresult cuStreamCreateWithPriority(CUstream *stream_p, unsigned flags, int priority) { return (void)flags, (void)priority, *stream_p = (CUstream)(void *)&object, CUDA_SUCCESS; }
 CUresult cuEventCreate(CUevent *event_p, unsigned flags) { return (void)flags, *event_p = (CUevent)(void *)&object, CUDA_SUCCESS; }
-CUresult cuEventElapsedTime_v2(float *ms_p, CUevent from, CUevent to) { return (void)from, (void)to, *ms_p = 0, CUDA_SUCCESS; }
+CUresult cuEventElapsedTime(float *ms_p, CUevent from, CUevent to) { return (void)from, (void)to, *ms_p = 0, CUDA_SUCCESS; }
 CUresult cuMemGetInfo_v2(size_t *free_p, size_t *total_p) { return *free_p = *total_p = (size_t)1 << 34, CUDA_SUCCESS; }
 CUresult cuMemAlloc_v2(CUdeviceptr *ptr_p, size_t bytes)
 {
@@ -86,3 +86,26 @@ CUresult cuOccupancyMaxPotentialBlockSize(int *min_grid_p, int *block_p, CUfunct
 }
 /* Memory there reads as zeros. */
 CUresult cuMemcpyDtoH_v2(void *to, CUdeviceptr from, size_t bytes) { return (void)from, memset(to, 0, bytes), CUDA_SUCCESS; }
+CUresult cuStreamGetCtx(CUstream stream, CUcontext *ctx_p) { return (void)stream, *ctx_p = (CUcontext)(void *)&object, CUDA_SUCCESS; }
+/* Kernels that are not built in have one argument, as that of cuda_graphs has. */
+CUresult cuFuncGetParamInfo(CUfunction f, size_t index, size_t *offset_p, size_t *size_p)
+{
+    (void)f;
+    *offset_p = 0;
+    *size_p = sizeof(uint64_t);
+    return index ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
+}
+CUresult cuGraphCreate(CUgraph *graph_p, unsigned flags) { return (void)flags, *graph_p = (CUgraph)(void *)&object, CUDA_SUCCESS; }
+CUresult cuStreamEndCapture(CUstream stream, CUgraph *graph_p) { return (void)stream, *graph_p = (CUgraph)(void *)&object, CUDA_SUCCESS; }
+CUresult cuGraphInstantiateWithFlags(CUgraphExec *exec_p, CUgraph graph, unsigned long long flags)
+{
+    (void)graph, (void)flags;
+    *exec_p = (CUgraphExec)(void *)&object;
+    return CUDA_SUCCESS;
+}
+CUresult cuGraphInstantiateWithParams(CUgraphExec *exec_p, CUgraph graph, CUDA_GRAPH_INSTANTIATE_PARAMS *params)
+{
+    (void)graph, (void)params;
+    *exec_p = (CUgraphExec)(void *)&object;
+    return CUDA_SUCCESS;
+}

@@ -600,6 +600,18 @@ int tgi_cuda_launch(struct tgi_devices *ds, uint32_t lane, struct tgi_code *code
                          ds->ordinal[device]);
 }
 
+bool tgi_cuda_shares_lane(struct tgi_devices *ds, const struct tgi_code *code, const struct tgi_shape *s)
+{
+    (void)ds;
+    return code->ways[s->alternative].blas != TG_NONE;
+}
+
+CUfunction tgi_cuda_single_launch(const struct tgi_code *code, const struct tgi_shape *s, uint32_t device)
+{
+    const struct way *way = &code->ways[s->alternative];
+    return way->blas != TG_NONE || s->cluster[0] ? NULL : way->on[device].f;
+}
+
 /* ---- Faults -------------------------------------------------------------------------------*/
 
 static void describe_fault(const struct tgi_fault *f, char *text, size_t size)

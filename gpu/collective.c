@@ -283,6 +283,13 @@ static int enqueue(struct tgi_cuda_collective *c, const struct tgi_op *op, enum 
     }
 }
 
+int tgi_cuda_collective_prepare(struct tgi_cuda *cuda, uint32_t n_ranks, const uint32_t *lane_of, struct tg_error *err)
+{
+    struct team *team;
+    int rc = tgi_cuda_collective_poll(cuda, err);
+    return rc ? rc : find_team(cuda, n_ranks, lane_of, &team, err);
+}
+
 int tgi_cuda_collect(struct tgi_devices *ds, const struct tgi_op *op, enum tg_dtype dtype, uint64_t n_elems,
                      uint32_t n_ranks, const uint64_t *tiles, const uint32_t *lane_of, struct tg_error *err)
 {

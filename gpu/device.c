@@ -13,6 +13,7 @@
 #include "gpu/blas.h"
 #include "gpu/code.h"
 #include "gpu/collective.h"
+#include "gpu/graph.h"
 #include "gpu/nvtx.h"
 
 /* ---- Contexts -----------------------------------------------------------------------------*/
@@ -439,6 +440,11 @@ static const struct tgi_device_ops ops = {
     .can_collect = tgi_cuda_can_collect,
     .collect = tgi_cuda_collect,
     .give_up = tgi_cuda_give_up,
+    .shares_lane = tgi_cuda_shares_lane,
+    .graph_create = tgi_cuda_graph_create,
+    .graph_destroy = tgi_cuda_graph_destroy,
+    .graph_launch = tgi_cuda_graph_launch,
+    .graph_update = tgi_cuda_graph_update,
     .stream_record = stream_record,
     .stream_wait = stream_wait,
     .poll = tgi_cuda_poll,

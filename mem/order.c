@@ -12,6 +12,7 @@
 
 #include "graph/error.h"
 #include "graph/vec.h"
+#include "mem/recorder.h"
 
 struct mark {
     struct tgi_event *event; /* NULL: not created yet */
@@ -28,6 +29,7 @@ struct lane {
 
 struct tgi_order {
     struct tgi_devices *devices;
+    struct tgi_recorder *recorder; /* NULL: lanes are real; else it knows the order, and there are no marks */
     struct lane *lanes;
     uint32_t n_lanes;
     struct foreign {
@@ -77,7 +79,7 @@ static struct mark *find_mark(struct lane *l, uint64_t seq)
 int tgi_order_seal(struct tgi_order *o, uint32_t lane, struct tg_error *err)
 {
     struct lane *l = &o->lanes[lane];
-    if (l->tail == l->done || (l->n && mark_at(l, l->n - 1)->seq == l->tail))
+    if (o->recorder || l->tail == l->done || (l->n && mark_at(l, l->n - 1)->seq == l->tail))
         return 0;
     if (l->n == l->cap && !ring_grow(l))
         return tgi_error_memory(err, "keeping events");
@@ -101,18 +103,22 @@ int tgi_order_seal(struct tgi_order *o, uint32_t lane, struct tg_error *err)
 
 bool tgi_order_is_done(const struct tgi_order *o, struct tgi_stamp s)
 {
-    return s.lane == TG_NONE || s.seq <= o->lanes[s.lane].done;
+    return s.lane == TG_NONE || s.seq <= o->lanes[s.lane].done; /* while recording nothing ever is: seq begins at 1 */
 }
 
 bool tgi_order_knows(const struct tgi_order *o, uint32_t lane, struct tgi_stamp s)
 {
-    return tgi_order_is_done(o, s) || s.lane == lane || o->lanes[lane].known[s.lane] >= s.seq;
+    return tgi_order_is_done(o, s) || (!o->recorder && (s.lane == lane || o->lanes[lane].known[s.lane] >= s.seq));
 }
 
 int tgi_order_wait(struct tgi_order *o, uint32_t lane, struct tgi_stamp s, struct tg_error *err)
 {
     if (tgi_order_knows(o, lane, s)) {
         o->stats.n_implied++;
+        return 0;
+    }
+    if (o->recorder) {
+        tgi_recorder_wait(o->recorder, lane, s);
         return 0;
     }
     struct lane *of = &o->lanes[s.lane], *l = &o->lanes[lane];
@@ -185,10 +191,18 @@ uint32_t tgi_order_reduce(struct tgi_order *o, struct tgi_stamp *stamps, uint32_
 int tgi_order_wait_all(struct tgi_order *o, uint32_t lane, struct tgi_stamp *stamps, uint32_t n, struct tg_error *err)
 {
     int rc = 0;
-    n = reduce(o, lane, stamps, n);
+    if (!o->recorder) /* which finds by itself what is implied */
+        n = reduce(o, lane, stamps, n);
     for (uint32_t i = 0; rc == 0 && i < n; i++)
         rc = tgi_order_wait(o, lane, stamps[i], err);
     return rc ? rc : wait_for_foreign(o, lane, err);
+}
+
+struct tgi_stamp tgi_order_both(struct tgi_order *o, struct tgi_stamp a, struct tgi_stamp b)
+{
+    if (o->recorder)
+        return tgi_recorder_join(o->recorder, a, b);
+    return a.seq < b.seq ? b : a;
 }
 
 int tgi_order_follow(struct tgi_order *o, struct tgi_event *event, struct tg_error *err)
@@ -212,11 +226,15 @@ void tgi_order_forget(struct tgi_order *o, const struct tgi_event *event)
 
 struct tgi_stamp tgi_order_append(struct tgi_order *o, uint32_t lane)
 {
+    if (o->recorder)
+        return tgi_recorder_append(o->recorder, lane);
     return (struct tgi_stamp){lane, ++o->lanes[lane].tail};
 }
 
 struct tgi_stamp tgi_order_tail(const struct tgi_order *o, uint32_t lane)
 {
+    if (o->recorder)
+        return TGI_STAMP_NONE;
     return (struct tgi_stamp){lane, o->lanes[lane].tail};
 }
 
@@ -250,6 +268,8 @@ int tgi_order_synchronize(struct tgi_order *o, struct tgi_stamp s, struct tg_err
 {
     if (tgi_order_is_done(o, s))
         return 0;
+    if (o->recorder)
+        return tgi_error(err, TG_E_STATE, "what is recorded cannot be waited for");
     struct lane *l = &o->lanes[s.lane];
     struct mark *m = find_mark(l, s.seq);
     int rc = m ? 0 : tgi_order_seal(o, s.lane, err);
@@ -289,6 +309,14 @@ int tgi_order_create(struct tgi_devices *devices, struct tgi_order **order_p, st
     return 0;
 }
 
+int tgi_order_create_recording(struct tgi_recorder *recorder, struct tgi_order **order_p, struct tg_error *err)
+{
+    int rc = tgi_order_create(tgi_recorder_devices(recorder), order_p, err);
+    if (rc == 0)
+        (*order_p)->recorder = recorder;
+    return rc;
+}
+
 static void lane_fini(struct tgi_order *o, struct lane *l)
 {
     for (uint32_t i = 0; i < l->cap; i++) {
@@ -304,7 +332,7 @@ void tgi_order_destroy(struct tgi_order *o)
 {
     if (!o)
         return;
-    bool is_attached = o->devices->ops->attach(o->devices, NULL) == 0;
+    bool is_attached = !o->recorder && o->devices->ops->attach(o->devices, NULL) == 0; /* a recorder's has no events */
     for (uint32_t i = 0; o->lanes && i < o->n_lanes; i++)
         lane_fini(o, &o->lanes[i]);
     if (is_attached)

@@ -23,13 +23,18 @@ struct tgi_stamp {
 
 struct tgi_order;
 
+struct tgi_recorder; /* recorder.h */
+
 int tgi_order_create(struct tgi_devices *devices, struct tgi_order **order_p, struct tg_error *err);
+/* An order of commands that are recorded: nothing of it is ever done or waited for, and a stamp stands for its command
+ * alone. */
+int tgi_order_create_recording(struct tgi_recorder *recorder, struct tgi_order **order_p, struct tg_error *err);
 /* Every lane must be idle or lost. */
 void tgi_order_destroy(struct tgi_order *order);
 
 /* After a command has been enqueued: its stamp. */
 struct tgi_stamp tgi_order_append(struct tgi_order *order, uint32_t lane);
-/* The last command of the lane. */
+/* The last command of the lane; while recording, a lane has none. */
 struct tgi_stamp tgi_order_tail(const struct tgi_order *order, uint32_t lane);
 bool tgi_order_is_tail(const struct tgi_order *order, struct tgi_stamp stamp);
 /* Records an event behind the lane's last command, unless there is one. */
@@ -39,6 +44,8 @@ int tgi_order_wait(struct tgi_order *order, uint32_t lane, struct tgi_stamp stam
 /* The same for several at once, which may be reordered: those that others of them imply are left out.  Called before every
  * command, also with none: the lane comes after what was followed as well. */
 int tgi_order_wait_all(struct tgi_order *order, uint32_t lane, struct tgi_stamp *stamps, uint32_t n, struct tg_error *err);
+/* Of two stamps of one lane: one that stands for both. */
+struct tgi_stamp tgi_order_both(struct tgi_order *order, struct tgi_stamp a, struct tgi_stamp b);
 /* For somebody outside who waits for all of these: leaves out what is done and what others of them imply; how many are left. */
 uint32_t tgi_order_reduce(struct tgi_order *order, struct tgi_stamp *stamps, uint32_t n);
 /* Whether the lane comes after `stamp` already. */

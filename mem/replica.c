@@ -21,7 +21,7 @@ static int fetch_piece(struct tgi_replicas *r, const struct tgi_buffer *b, uint3
     int rc = f->reads ? tgi_replica_make_valid(r, b, tile, piece, f->node, f->err) : 0;
     /* Also of a replica that is not valid: what was copied there may still be on its way. */
     if (rc == 0)
-        tgi_waits_add(f->waits, *tgi_replica_ready(r, f->node, piece));
+        tgi_waits_add(r->order, f->waits, *tgi_replica_ready(r, f->node, piece));
     return rc;
 }
 
@@ -39,6 +39,7 @@ int tgi_replicas_acquire(struct tgi_replicas *r, struct tgi_operand *operands, u
                          struct tg_error *err)
 {
     int rc = tgi_replica_reserve(r, operands, n, waits, err);
+    tgi_waits_add(r->order, waits, r->floor);
     for (uint32_t i = 0; rc == 0 && i < n; i++) {
         if (operands[i].access == TG_SCALAR)
             continue;
@@ -59,6 +60,7 @@ static int publish_piece(struct tgi_replicas *r, const struct tgi_buffer *b, uin
     const struct publish *p = user;
     (void)b, (void)tile;
     r->pieces[piece] = (struct tgi_replica_piece){tgi_node_bit(p->node), 0};
+    r->n_changes++;
     *tgi_replica_ready(r, p->node, piece) = p->stamp;
     return 0;
 }
@@ -184,6 +186,7 @@ void tgi_replicas_host_wrote(struct tgi_replicas *r, uint32_t tile)
 {
     uint32_t n, first = tgi_replica_pieces_of(r, tile, &n);
     for (uint32_t p = first; p < first + n; p++) {
+        r->n_changes += r->pieces[p].valid != tgi_node_bit(TGI_HOST_NODE);
         r->pieces[p] = (struct tgi_replica_piece){tgi_node_bit(TGI_HOST_NODE), 0};
         r->host_ready[p] = TGI_STAMP_NONE;
     }
@@ -235,7 +238,7 @@ uint64_t tgi_replicas_peak(const struct tgi_replicas *r, uint32_t device) { retu
 
 /* ---- Life ---------------------------------------------------------------------------------*/
 
-static struct tgi_stamp *no_stamps(uint32_t n)
+struct tgi_stamp *tgi_replica_no_stamps(uint32_t n)
 {
     struct tgi_stamp *stamps = malloc(((size_t)n + 1) * sizeof *stamps);
     for (uint32_t i = 0; stamps && i < n; i++)
@@ -248,7 +251,7 @@ static bool device_init(struct tgi_replicas *r, struct tgi_replica_device *d, st
     d->newest = d->oldest = TG_NONE;
     d->fences = fences;
     d->blocks = calloc((size_t)r->n_blocks + 1, sizeof *d->blocks);
-    d->ready = no_stamps(r->n_pieces);
+    d->ready = tgi_replica_no_stamps(r->n_pieces);
     return d->blocks && d->ready;
 }
 
@@ -290,12 +293,13 @@ int tgi_replicas_create(const struct tg_graph *graph, struct tgi_store *store, s
     r->devices = devices;
     r->order = order;
     r->pools = pools;
+    r->floor = TGI_STAMP_NONE;
     r->is_whole = calloc((size_t)space->n_buffers + 1, 1);
     r->first_block = calloc((size_t)space->n_buffers + 1, sizeof *r->first_block);
     bool ok = r->is_whole && r->first_block && tgi_replica_make_pieces(r, graph);
     if (ok) {
         r->pieces = calloc((size_t)r->n_pieces + 1, sizeof *r->pieces);
-        r->host_ready = no_stamps(r->n_pieces);
+        r->host_ready = tgi_replica_no_stamps(r->n_pieces);
         ok = r->pieces && r->host_ready && make_blocks(r, fences);
     }
     if (!ok) {

@@ -32,14 +32,13 @@ struct tgi_waits {
     uint32_t n;
     struct tgi_stamp stamps[TGI_MAX_LANES];
 };
-static inline void tgi_waits_add(struct tgi_waits *waits, struct tgi_stamp stamp)
+static inline void tgi_waits_add(struct tgi_order *order, struct tgi_waits *waits, struct tgi_stamp stamp)
 {
     if (stamp.lane == TG_NONE)
         return;
     for (uint32_t i = 0; i < waits->n; i++)
         if (waits->stamps[i].lane == stamp.lane) {
-            if (waits->stamps[i].seq < stamp.seq)
-                waits->stamps[i].seq = stamp.seq;
+            waits->stamps[i] = tgi_order_both(order, waits->stamps[i], stamp);
             return;
         }
     waits->stamps[waits->n++] = stamp;
@@ -102,6 +101,38 @@ int tgi_replicas_to_host(struct tgi_replicas *replicas, tg_buffer_id buffer, uin
 /* Enqueues copies that make what `word` addresses valid on the host if its memory is the program's: nobody writes it
  * again in this run, so it may go home while others work. */
 int tgi_replicas_write_back(struct tgi_replicas *replicas, uint64_t word, struct tg_error *err);
+
+/* ---- Recording and replaying ----------------------------------------------------------------
+ *
+ * What a run would enqueue can be recorded (recorder.h) and brought about later, any number of times, by somebody who replays
+ * it.  States of all replicas are kept as snapshots: a recording leads from one to another, it may be replayed whenever
+ * the current one is like the first and memory is where the second has it, and then leads to the second. */
+
+/* From now on commands go to a recorder's devices and order.  Nothing is evicted: TG_E_NO_MEMORY means that the run cannot be
+ * recorded. */
+int tgi_replicas_record(struct tgi_replicas *replicas, struct tgi_devices *devices, struct tgi_order *order,
+                        struct tg_error *err);
+/* Commands are live again; what is valid where is what it will be after a replay. */
+void tgi_replicas_record_end(struct tgi_replicas *replicas);
+
+struct tgi_replica_snapshot;
+int tgi_replicas_save(const struct tgi_replicas *replicas, struct tgi_replica_snapshot **snapshot_p, struct tg_error *err);
+void tgi_replica_snapshot_destroy(struct tgi_replica_snapshot *snapshot); /* takes NULL */
+/* The same is valid in the same places; all that had memory then has it in the same place. */
+bool tgi_replicas_is_valid_as(const struct tgi_replicas *replicas, const struct tgi_replica_snapshot *snapshot);
+bool tgi_replicas_has_memory_of(const struct tgi_replicas *replicas, const struct tgi_replica_snapshot *snapshot);
+/* What was recorded since `before` will not happen. */
+void tgi_replicas_forget(struct tgi_replicas *replicas, const struct tgi_replica_snapshot *before);
+/* What a replay has to wait for that comes after something else than another replay. */
+void tgi_replicas_pending(struct tgi_replicas *replicas, struct tgi_waits *waits);
+/* Whether the last replay led back to where it began, and nothing has changed since. */
+bool tgi_replicas_is_as_replayed(const struct tgi_replicas *replicas);
+/* A replay has been enqueued, of what was recorded between the two.  stamps: by device, of a lane of it that comes after the
+ * replay; the first is the replay's own. */
+void tgi_replicas_replayed(struct tgi_replicas *replicas, const struct tgi_replica_snapshot *before,
+                           const struct tgi_replica_snapshot *after, const struct tgi_stamp *stamps);
+
+/* ---- Numbers ------------------------------------------------------------------------------*/
 
 struct tgi_replica_stats {
     uint64_t to_device_bytes, to_host_bytes, peer_bytes;

@@ -85,9 +85,10 @@ const struct tgi_buffer *tgi_replica_of_block(const struct tgi_replicas *r, uint
 
 bool tgi_replica_fence_make(struct tgi_replicas *r, struct tgi_replica_device *d, struct tgi_replica_block *b)
 {
+    const struct tgi_order *order = r->live_order ? r->live_order : r->order;
     uint32_t n = 0;
     for (uint32_t i = 0; i < d->fences->n; i++)
-        n += !tgi_order_is_done(r->order, d->fences->stamps[i]);
+        n += !tgi_order_is_done(order, d->fences->stamps[i]);
     b->fence = NULL;
     if (n == 0)
         return true;
@@ -96,7 +97,7 @@ bool tgi_replica_fence_make(struct tgi_replicas *r, struct tgi_replica_device *d
         return false;
     b->fence->n = 0;
     for (uint32_t i = 0; i < d->fences->n; i++)
-        if (!tgi_order_is_done(r->order, d->fences->stamps[i]))
+        if (!tgi_order_is_done(order, d->fences->stamps[i]))
             b->fence->stamps[b->fence->n++] = d->fences->stamps[i];
     return true;
 }
@@ -110,12 +111,12 @@ void tgi_replica_fence_drop(struct tgi_replica_block *b)
 void tgi_replica_fence_add(const struct tgi_replicas *r, struct tgi_replica_block *b, struct tgi_waits *waits)
 {
     bool is_over = true;
-    if (!b->fence)
+    if (!b->fence || r->live_order) /* who replays what is recorded waits for it */
         return;
     for (uint32_t i = 0; i < b->fence->n; i++) {
         if (tgi_order_is_done(r->order, b->fence->stamps[i]))
             continue;
-        tgi_waits_add(waits, b->fence->stamps[i]);
+        tgi_waits_add(r->order, waits, b->fence->stamps[i]);
         is_over = false;
     }
     if (is_over)

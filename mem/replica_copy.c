@@ -41,10 +41,11 @@ static void log_copy(struct tgi_replicas *r, const struct tgi_transfer *t, uint3
         r->copies[r->n_copies++] = (struct tgi_copy){t->bytes, r->owner, t->from_node, t->to_node, tile};
 }
 
+/* A copy that is recorded is the driver's affair at each replay. */
 static bool is_staged(const struct tgi_replicas *r, const struct tgi_transfer *t, uint32_t tile)
 {
     bool is_between = (t->from_node == TGI_HOST_NODE) != (t->to_node == TGI_HOST_NODE);
-    return r->staging && is_between && t->bytes >= TGI_STAGING_LEAST_BYTES &&
+    return r->staging && !r->live_devices && is_between && t->bytes >= TGI_STAGING_LEAST_BYTES &&
            r->is_pageable[tgi_replica_buffer(r, tgi_space_buffer_of(r->space, tile))];
 }
 
@@ -86,14 +87,16 @@ int tgi_replica_copy_piece(struct tgi_replicas *r, const struct tgi_buffer *b, u
     waits.n = 0;
     if (to != TGI_HOST_NODE)
         tgi_replica_fence_add(r, &r->device[to - 1].blocks[tgi_replica_block_of(r, b, tile)], &waits);
+    tgi_waits_add(r->order, &waits, r->floor);
     /* An older version may still be on its way to the same place: it was written back. */
-    tgi_waits_add(&waits, *tgi_replica_ready(r, to, piece));
-    tgi_waits_add(&waits, *tgi_replica_ready(r, from, piece));
+    tgi_waits_add(r->order, &waits, *tgi_replica_ready(r, to, piece));
+    tgi_waits_add(r->order, &waits, *tgi_replica_ready(r, from, piece));
     int rc = transfer(r, lane, &t, tile, &waits, &stamp, err);
     if (rc)
         return rc;
     *tgi_replica_ready(r, to, piece) = stamp;
     r->pieces[piece].valid |= tgi_node_bit(to);
+    r->n_changes++;
     if (r->pieces[piece].spilled & tgi_node_bit(to))
         r->stats.spilled_bytes += bytes;
     r->pieces[piece].spilled &= ~tgi_node_bit(to);
@@ -147,7 +150,7 @@ static int common_piece(struct tgi_replicas *r, const struct tgi_buffer *b, uint
     (void)b, (void)tile;
     c->valid &= r->pieces[piece].valid;
     if (c->want != TG_NONE)
-        tgi_waits_add(&c->waits, *tgi_replica_ready(r, c->want, piece));
+        tgi_waits_add(r->order, &c->waits, *tgi_replica_ready(r, c->want, piece));
     return 0;
 }
 
@@ -185,6 +188,7 @@ int tgi_replicas_copy(struct tgi_replicas *r, struct tgi_operand *to, struct tgi
     }
     from->node = source;
     struct tgi_operand both[2] = {*to, *from};
+    tgi_waits_add(r->order, waits, r->floor);
     int rc = tgi_replicas_acquire(r, both, 2, waits, err);
     *to = both[0];
     *from = both[1];

@@ -39,7 +39,7 @@ static void block_free(struct tgi_replicas *r, uint32_t device, uint32_t i, bool
         }
     }
     for (uint64_t users = block->users; users; users &= users - 1)
-        tgi_waits_add(d->fences, tgi_order_tail(r->order, tgi_replica_user_lane(device, (uint32_t)__builtin_ctzll(users))));
+        tgi_waits_add(r->order, d->fences, tgi_order_tail(r->order, tgi_replica_user_lane(device, (uint32_t)__builtin_ctzll(users))));
     tgi_replica_unlist(d, i);
     tgi_replica_fence_drop(block);
     tgi_pool_free(r->pools[device], block->address);
@@ -47,13 +47,14 @@ static void block_free(struct tgi_replicas *r, uint32_t device, uint32_t i, bool
     block->users = 0;
     d->in_use_bytes -= tgi_replica_block_bytes(r, b);
     tgi_replica_log_usage(r, device);
+    r->n_changes++;
 }
 
 /* Evicts the least recently used block that the task at hand does not need; false: there is none. */
 static int evict_one(struct tgi_replicas *r, uint32_t device, bool *found_p, struct tg_error *err)
 {
     struct tgi_replica_device *d = &r->device[device];
-    uint32_t i = d->oldest;
+    uint32_t i = r->live_order ? TG_NONE : d->oldest; /* of what is recorded nothing could be written back and given away */
     while (i != TG_NONE && (d->blocks[i].serial == r->serial || d->blocks[i].is_lent))
         i = d->blocks[i].newer;
     *found_p = i != TG_NONE;
@@ -95,6 +96,7 @@ static int block_alloc(struct tgi_replicas *r, uint32_t device, uint32_t i, uint
         return tgi_error_memory(err, "reserving a task's data");
     }
     tgi_replica_list(d, i);
+    r->n_changes++;
     d->in_use_bytes += bytes;
     d->peak_bytes = d->in_use_bytes > d->peak_bytes ? d->in_use_bytes : d->peak_bytes;
     tgi_replica_log_usage(r, device);
@@ -178,7 +180,7 @@ int tgi_replica_reserve(struct tgi_replicas *r, const struct tgi_operand *operan
     const struct tgi_buffer *b;
     bool is_full;
     int rc = try_reserve(r, operands, n, &is_full, err);
-    for (int step = 0; is_full && step < 2; step++) {
+    for (int step = 0; is_full && !r->live_order && step < 2; step++) {
         int answer = 0;
         for (uint32_t d = 0; answer == 0 && d < r->devices->n_devices; d++) {
             uint64_t bytes = tgi_replicas_footprint(r, operands, n, d);

@@ -1,7 +1,8 @@
 /* Replicas from within: what the files mem/replica*.c share.
  *
  * replica_piece.c cuts tiles into pieces, replica_block.c has the memory of tiles on devices and what its next user waits
- * for, replica_copy.c moves contents, replica_evict.c makes room, replica.c puts them together. */
+ * for, replica_copy.c moves contents, replica_evict.c makes room, replica_snapshot.c keeps states for replays, replica.c puts
+ * them together. */
 #ifndef TGI_MEM_REPLICA_STATE_H
 #define TGI_MEM_REPLICA_STATE_H
 
@@ -56,6 +57,15 @@ struct tgi_replicas {
     uint32_t serial;
     uint32_t n_turns; /* of the lanes for copies */
     bool has_lent;
+    struct tgi_stamp floor; /* of a replay: everything comes after it */
+    /* While commands are recorded: what they would be enqueued on, else NULL; and stamps of there, by node. */
+    struct tgi_devices *live_devices;
+    struct tgi_order *live_order;
+    struct tgi_stamp *live_ready[TGI_MAX_NODES], live_floor;
+    const struct tgi_replica_snapshot *replayed; /* where the last replay led to, if nothing was recorded since */
+    bool is_steady;         /* that was where it had begun */
+    uint64_t n_changes_replayed; /* as it was after that */
+    uint64_t n_changes;     /* of what is valid where, and of memory: unchanged if nothing has */
     struct tgi_replica_stats stats;
     bool is_logged;
     uint64_t owner;          /* of the copies to come */
@@ -92,6 +102,10 @@ static inline struct tgi_stamp *tgi_replica_ready(struct tgi_replicas *r, uint32
 {
     return node == TGI_HOST_NODE ? &r->host_ready[piece] : &r->device[node - 1].ready[piece];
 }
+
+/* replica.c */
+/* n times none; NULL: no memory. */
+struct tgi_stamp *tgi_replica_no_stamps(uint32_t n);
 
 /* replica_piece.c */
 /* What the graph and its bodies address makes pieces, and buffers whole.  False: no memory. */

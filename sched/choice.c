@@ -285,6 +285,12 @@ uint32_t tgi_choices_take(struct tgi_choices *c, uint32_t class, uint32_t device
     return x->ways[i].id;
 }
 
+uint32_t tgi_choices_best(const struct tgi_choices *c, uint32_t class, uint32_t device)
+{
+    const struct choice *x = choice_of(c, class, device);
+    return x->ways[x->best].id;
+}
+
 void tgi_choices_note(struct tgi_choices *c, uint32_t class, uint32_t device, uint32_t way, double ns)
 {
     struct choice *x = choice_of(c, class, device);

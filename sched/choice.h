@@ -41,6 +41,8 @@ bool tgi_choices_try_host(struct tgi_choices *choices, uint32_t class);
 bool tgi_choices_begin(struct tgi_choices *choices);
 /* The way the next task of a class goes on a device.  *is_timed_p: somebody wants to know how long it takes. */
 uint32_t tgi_choices_take(struct tgi_choices *choices, uint32_t class, uint32_t device, bool *is_timed_p);
+/* The best one known, for a task whose time nobody will see. */
+uint32_t tgi_choices_best(const struct tgi_choices *choices, uint32_t class, uint32_t device);
 void tgi_choices_note(struct tgi_choices *choices, uint32_t class, uint32_t device, uint32_t way, double ns);
 void tgi_choices_note_host(struct tgi_choices *choices, uint32_t class, double ns);
 

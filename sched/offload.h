@@ -97,6 +97,7 @@ struct tgi_offload_run {
     bool has_last;
     struct tgi_waits lent;     /* copies for the program that may be under way */
     uint8_t *lent_tiles;       /* by tile: LENT_*, since the last start; NULL: none ever was */
+    struct tgi_offload_graphs *graphs; /* NULL: none was asked for so far (offload_graph.h) */
 };
 /* Tiles whose address the program has. */
 enum { TGI_LENT_READ = 1, TGI_LENT_WRITTEN = 2 };
@@ -139,6 +140,7 @@ struct tgi_offload {
     struct tgi_history *history;
     struct tgi_staging *staging; /* the submitter's */
     struct tgi_order *order;
+    struct tgi_capture *recording; /* what tasks would enqueue is written down; NULL: it is enqueued (offload_graph.h) */
     struct tgi_pool *pools[TGI_MAX_DEVICES];
     uint64_t limit_bytes[TGI_MAX_DEVICES]; /* of the pools */
     struct tgi_waits fences[TGI_MAX_DEVICES]; /* of the pools (mem/replica.h); the submitter's own */

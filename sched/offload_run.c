@@ -6,7 +6,7 @@
 #include "graph/block.h"
 #include "graph/error.h"
 #include "sched/choice.h"
-#include "sched/offload.h"
+#include "sched/offload_graph.h"
 #include "sched/offload_policy.h"
 #include "sched/placement.h"
 
@@ -307,6 +307,7 @@ static void release(void *arg)
     struct tg_run *run = arg;
     struct tgi_offload *o = run->runtime->offload;
     tgi_offload_stream_release(run);
+    tgi_offload_graph_release(run);
     tgi_replicas_destroy(run->offload->replicas);
     for (uint32_t i = 0; i < o->devices->n_devices; i++)
         if (run->offload->base[i])
@@ -414,7 +415,7 @@ void tgi_offload_run_begin_now(struct tg_run *run)
     run->begin_ns = tgi_now_ns();
     for (uint32_t i = 0; i < o->devices->n_devices; i++)
         r->base_ns[i] -= (int64_t)run->begin_ns;
-    if (!run->needs_serial)
+    if (!run->needs_serial && !tgi_offload_graph_begin(run))
         tgi_instance_start(run->runtime, NULL, run->main);
 }
 

@@ -149,7 +149,7 @@ void tgi_offload_stream_mark(struct tg_run *run)
     r->last.n = 0;
     for (uint32_t i = 0; i < o->devices->n_lanes && !o->is_dead; i++)
         if (tgi_order_n_pending(o->order, i))
-            tgi_waits_add(&r->last, tgi_order_tail(o->order, i));
+            tgi_waits_add(o->order, &r->last, tgi_order_tail(o->order, i));
     r->has_last = true;
     tgi_run_submitted(run);
 }
@@ -309,9 +309,9 @@ static void lend(void *arg)
         e->rc = tgi_replicas_lend(r->replicas, e->tile, e->access, e->device, &e->address, &waits, e->err);
     struct tgi_waits later = {.n = 0};
     for (uint32_t i = 0; e->rc == 0 && i < waits.n; i++) {
-        tgi_waits_add(&r->lent, waits.stamps[i]);
+        tgi_waits_add(o->order, &r->lent, waits.stamps[i]);
         if (!is_in_run(r, waits.stamps[i]))
-            tgi_waits_add(&later, waits.stamps[i]);
+            tgi_waits_add(o->order, &later, waits.stamps[i]);
     }
     if (e->rc == 0)
         e->rc = mark_lanes(o, e, later);

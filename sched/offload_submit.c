@@ -5,8 +5,9 @@
 
 #include "graph/error.h"
 #include "graph/vec.h"
+#include "mem/recorder.h"
 #include "sched/choice.h"
-#include "sched/offload.h"
+#include "sched/offload_graph.h"
 #include "sched/offload_policy.h"
 #include "sched/placement.h"
 
@@ -15,12 +16,14 @@
 static void release_locks(struct tgi_offload *o, struct tgi_offload_task *t)
 {
     uint32_t task = tgi_offload_id(t);
-    if (t->instance->nodes[task].op & TGI_NODE_SHARED)
+    if (t->instance->nodes[task].op & TGI_NODE_SHARED && !o->recording)
         tgi_locks_release(o->worker, t->instance, task);
 }
 
 static void complete(struct tgi_offload *o, struct tgi_offload_task *t)
 {
+    if (o->recording)
+        return;
     tgi_count(&o->worker->counts.n_tasks, 1);
     if (t->instance->run->needs_serial)
         return; /* whoever executes one task at a time knows what comes next */
@@ -38,6 +41,11 @@ static void drop(struct tgi_offload *o, struct tgi_offload_task *t)
 void tgi_offload_fail_task(struct tgi_offload *o, struct tgi_offload_task *t, const struct tg_error *err)
 {
     char text[sizeof err->text + 64];
+    if (o->recording) { /* nothing has happened yet: who records decides */
+        o->recording->err = *err;
+        o->recording->task = t;
+        return;
+    }
     tgi_offload_failed(o, err);
     /* Which task a fault came from cannot be known: this is where it was seen. */
     snprintf(text, sizeof text, "%s%s", o->is_dead ? "the devices are lost; first observed at this task: " : "", err->text);
@@ -116,13 +124,13 @@ static int seal_tail(struct tgi_offload *o, uint32_t lane, struct tg_error *err)
 }
 
 /* All are counted, whatever becomes of the task. */
-static void add_preds(const struct tgi_instance *in, uint32_t task, struct tgi_waits *waits)
+static void add_preds(struct tgi_offload *o, const struct tgi_instance *in, uint32_t task, struct tgi_waits *waits)
 {
     const struct tgi_offload_instance *oi = in->offload;
     for (uint32_t i = oi->first_pred[task]; i < oi->first_pred[task + 1]; i++) {
         struct tgi_offload_task *p = &oi->tasks[oi->pred[i]];
         p->n_later--;
-        tgi_waits_add(waits, p->stamp);
+        tgi_waits_add(o->order, waits, p->stamp);
     }
 }
 
@@ -132,6 +140,12 @@ static int wait_for(struct tgi_offload *o, uint32_t lane, struct tgi_waits *wait
 }
 
 /* ---- Commands -----------------------------------------------------------------------------*/
+
+/* Where they go. */
+static struct tgi_devices *target(struct tgi_offload *o)
+{
+    return o->recording ? tgi_recorder_devices(o->recording->recorder) : o->devices;
+}
 
 static bool shape_equals(const struct tgi_shape *a, const struct tgi_shape *b) { return memcmp(a, b, sizeof *a) == 0; }
 
@@ -184,7 +198,8 @@ static int launch(struct tgi_offload *o, struct tgi_offload_task *t, uint32_t wa
         args[i] = &values[i];
     }
     int rc = find_shape(o, t, code, way, args, &shape, err);
-    return rc ? rc : o->devices->ops->launch(o->devices, lane, code, shape, args, err);
+    struct tgi_devices *ds = target(o);
+    return rc ? rc : ds->ops->launch(ds, lane, code, shape, args, err);
 }
 
 static int fill(struct tgi_offload *o, struct tgi_offload_task *t, uint32_t lane, const struct tgi_operand *operands,
@@ -192,7 +207,8 @@ static int fill(struct tgi_offload *o, struct tgi_offload_task *t, uint32_t lane
 {
     const struct tgi_buffer *b;
     uint64_t n = tgi_word_elems(t->instance->graph->space, operands[0].word, &b);
-    return o->devices->ops->fill(o->devices, lane, operands[0].address, n, b->dtype, operands[1].word, err);
+    struct tgi_devices *ds = target(o);
+    return ds->ops->fill(ds, lane, operands[0].address, n, b->dtype, operands[1].word, err);
 }
 
 /* ---- Times --------------------------------------------------------------------------------*/
@@ -322,7 +338,7 @@ static void enqueued(struct tgi_offload *o, struct tgi_offload_task *t, const st
     if (t->is_last_writer)
         write_back(o, t, operands, n);
     release_locks(o, t);
-    if (!is_sink(in, task) || in->run->needs_serial) {
+    if (!is_sink(in, task) || in->run->needs_serial || o->recording) {
         complete(o, t);
         return;
     }
@@ -354,11 +370,12 @@ static int enqueue(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi
     uint32_t class = in->offload->classes[task], way = 0;
     bool has_times = false;
     if (class != TG_NONE)
-        way = tgi_choices_take(in->run->offload->choices, class, t->node - 1u, &has_times);
+        way = o->recording ? tgi_choices_best(in->run->offload->choices, class, t->node - 1u)
+                           : tgi_choices_take(in->run->offload->choices, class, t->node - 1u, &has_times);
     has_times |= in->spans != NULL;
     struct tgi_watch span = {.kind = in->spans ? TGI_WATCH_SPAN : TGI_WATCH_TIME, .task = t};
     waits.n = 0;
-    add_preds(in, task, &waits);
+    add_preds(o, in, task, &waits);
     int rc = tgi_replicas_acquire(in->run->offload->replicas, operands, n, &waits, err);
     if (rc == 0)
         rc = wait_for(o, lane, &waits, err);
@@ -394,7 +411,7 @@ static int enqueue_copy(struct tgi_offload *o, struct tgi_offload_task *t, struc
     struct tgi_stamp stamp;
     bool is_enqueued;
     waits.n = 0;
-    add_preds(in, task, &waits);
+    add_preds(o, in, task, &waits);
     int rc = tgi_replicas_copy(in->run->offload->replicas, &operands[0], &operands[1], lane, &waits, &is_enqueued, &stamp, err);
     if (rc)
         return rc;
@@ -415,7 +432,7 @@ static int enqueue_collective(struct tgi_offload *o, struct tgi_offload_task *t,
     struct tgi_waits waits;
     int rc = lanes && tiles ? 0 : tgi_error_memory(err, "a collective");
     waits.n = 0;
-    add_preds(in, task, &waits);
+    add_preds(o, in, task, &waits);
     if (rc == 0)
         rc = tgi_replicas_acquire(in->run->offload->replicas, operands, n, &waits, err);
     struct tgi_waits before = waits;
@@ -429,9 +446,10 @@ static int enqueue_collective(struct tgi_offload *o, struct tgi_offload_task *t,
         rc = seal_tail(o, lanes[i], err);
     bool is_ready = rc == 0;
     for (uint32_t i = 0; is_ready && i < n; i++)
-        tgi_waits_add(&before, tgi_order_tail(o->order, lanes[i]));
+        tgi_waits_add(o->order, &before, tgi_order_tail(o->order, lanes[i]));
+    struct tgi_devices *ds = target(o);
     if (is_ready)
-        rc = o->devices->ops->collect(o->devices, op, b->dtype, n_elems, n, tiles, lanes, err);
+        rc = ds->ops->collect(ds, op, b->dtype, n_elems, n, tiles, lanes, err);
     /* Each rank has its tile once its own lane has come to here; the task is done where lane 0 knows all of them. */
     for (uint32_t i = n; is_ready && i-- > 0;) {
         struct tgi_stamp own = tgi_order_append(o->order, lanes[i]);
@@ -439,13 +457,13 @@ static int enqueue_collective(struct tgi_offload *o, struct tgi_offload_task *t,
         tgi_replicas_used(in->run->offload->replicas, &operands[i], 1, lanes[i]);
         if (rc == 0)
             tgi_replicas_publish(in->run->offload->replicas, &operands[i], 1, own);
-        if (rc == 0 && i)
+        if (rc == 0)
             rc = tgi_order_wait(o->order, lanes[0], own, err);
     }
     if (rc == 0) {
         struct tgi_stamp stamp = tgi_order_append(o->order, lanes[0]);
         struct tg_error memory;
-        if (!tgi_offload_expect(o, t, &before, n, lanes, stamp)) { /* it was asked for, so it fails */
+        if (!o->recording && !tgi_offload_expect(o, t, &before, n, lanes, stamp)) { /* it was asked for, so it fails */
             tgi_error_memory(&memory, "watching a collective");
             tgi_offload_fail_task(o, t, &memory);
         }
@@ -478,7 +496,7 @@ static int prepare_cpu(struct tgi_offload *o, struct tgi_offload_task *t, struct
     uint32_t task = tgi_offload_id(t);
     struct tgi_waits waits;
     waits.n = 0;
-    add_preds(in, task, &waits);
+    add_preds(o, in, task, &waits);
     int rc = tgi_replicas_acquire(in->run->offload->replicas, operands, n, &waits, err);
     t->stamp = TGI_STAMP_NONE;
     t->n_later = in->graph->nodes[task + 1].succ - in->graph->nodes[task].succ;
@@ -509,6 +527,8 @@ static int dispatch(struct tgi_offload *o, struct tgi_offload_task *t, struct tg
     uint32_t task = tgi_offload_id(t), n = make_operands(t->instance, task, t->node, operands);
     const struct tgi_op *op = tgi_graph_op(t->instance->graph, task);
     tgi_replicas_copies_for(t->instance->run->offload->replicas, owner_of(t));
+    if (o->recording)
+        tgi_recorder_set_owner(o->recording->recorder, owner_of(t), n);
     if (t->node == TGI_HOST_NODE)
         return prepare_cpu(o, t, operands, n, err);
     switch (op->kind) {
@@ -541,8 +561,9 @@ void tgi_offload_submit(struct tgi_offload *o, struct tgi_offload_task *t)
     uint32_t task = tgi_offload_id(t);
     struct tgi_operand few[TG_MAX_PARAMS], *operands = few;
     struct tg_error err;
-    bool is_shared = in->nodes[task].op & TGI_NODE_SHARED;
-    bool is_skipped = tgi_task_is_skipped(in, task);
+    /* A recording goes task by task, so that nobody holds a lock, and what skips tasks is looked at when it is over. */
+    bool is_shared = in->nodes[task].op & TGI_NODE_SHARED && !o->recording;
+    bool is_skipped = !o->recording && tgi_task_is_skipped(in, task);
     /* Who waits for its locks must not wait for ever; a group also counts its members. */
     if (is_shared && !t->has_locks && !tgi_locks_acquire(o->worker, in, task))
         return;

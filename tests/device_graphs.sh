@@ -1,6 +1,6 @@
 #!/bin/bash
 # Every graph of examples/graphs and of the templates, and generated patterns, on 1, 2 and 4 devices of the stand-in
-# driver, under several seeds of its order: checks hold, results are those of sequential execution, and the driver sees
+# driver, by streams under several seeds of its order and as CUDA graphs: checks hold, results are those of sequential execution, and the driver sees
 # neither misuse nor leaks.  SEEDS="1 2 3" chooses the seeds, DEVICES="1 2 4" how many devices.
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -45,6 +45,10 @@ for n in $devices; do
         try "$seed" "$n" examples/graphs/cholesky.json --verify --device-mem 3MiB --repeat 2
         try "$seed" "$n" examples/graphs/lu.json --verify --device-mem 3MiB
         try "$seed" "$n" examples/graphs/heat2d.json --verify --compare sequential --device-mem 1500KiB
+    done
+    # As one CUDA graph, which the later starts replay.
+    for graph in examples/graphs/*.json io/templates/*/*.json "$folder"/*.json; do
+        try "$n" "$n" "$graph" --compare sequential --executor graph --repeat 4
     done
 done
 exit $failed

@@ -77,6 +77,15 @@ want 0 run "$saxpy" -p N=1000 --executor streams
 has out 'stand-in'
 want 0 "$tgraph" --format json run "$saxpy" -p N=1000 --save-dir "$scratch"
 has out '"executor": "streams"'
+want 0 run "$graphs/cholesky.json" --executor graph --repeat 3
+has out 'executor graph'
+lacks err 'not executed as a graph'
+want 0 "$tgraph" --format json run "$graphs/cholesky.json" --save-dir "$scratch" --executor graph
+has out '"executor": "graph"'
+want 0 run "$graphs/cholesky.json" --executor graph --record "$scratch/graph.tgr"
+has out 'executor streams'
+has err 'not executed as a graph: times of single tasks are wanted'
+want 2 run "$saxpy" -D cpu --executor graph
 
 for spec in '' cpu: cpu:0 cpu:4097 cpu:x cpu:-1 cuda: cuda:x cuda:0, cuda:,0 cuda:32 cuda:-1 cuda:0.5 gpu cpucuda cuda+ +cuda \
     cuda:0+1 'cuda:0, 1' cpu+cpu:2 cuda+cuda:1 cuda:0,1,0; do

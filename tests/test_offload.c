@@ -173,6 +173,7 @@ static uint64_t least_memory(const struct tg_graph *g, struct tg_runtime_options
 }
 
 static uint32_t n_policies; /* runs that had one */
+static uint32_t n_graphs; /* starts that were */
 
 static void compare_one(uint64_t seed)
 {
@@ -213,6 +214,7 @@ static void compare_one(uint64_t seed)
     options.is_deterministic = false;
     options.is_recorded = roll(&d, 4) == 0;
     options.check_finite = roll(&d, 8) == 0; /* one task at a time, on devices as well */
+    options.executor = roll(&d, 2) ? TG_EXECUTOR_GRAPH : TG_EXECUTOR_STREAMS;
     static const char *const policies[] = {"eager", "steal", "heft", "bandwidth"};
     if (!options.check_finite && roll(&d, 2))
         options.policy = policies[roll(&d, 4)];
@@ -226,9 +228,10 @@ static void compare_one(uint64_t seed)
     n_policies += options.policy != NULL;
     if (is_bound)
         bind_all(run, r.graph);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 2 + (options.executor == TG_EXECUTOR_GRAPH); i++) { /* a graph is recorded twice as a rule, then replayed */
         fill_bound();
         MUST(tg_run_execute(run, &err));
+        n_graphs += tg_run_executor(run, NULL) == TG_EXECUTOR_GRAPH;
         if (is_bound)
             read_bound(&have, expected.n);
         else
@@ -257,7 +260,9 @@ static void random_graphs_on_devices_equal_sequential_execution(void **state)
     uint32_t n = getenv("TGRAPH_TEST_SEED") ? 1 : ROUNDS(1000);
     for (uint32_t i = 0; i < n; i++)
         compare_one(seed + i);
-    printf("%" PRIu64 " collectives by NCCL, %u runs with a policy\n", nccl.standin_nccl_operations(), n_policies);
+    printf("%" PRIu64 " collectives by NCCL, %u runs with a policy, %u starts as graphs\n", nccl.standin_nccl_operations(), n_policies,
+           n_graphs);
+    assert_true(n == 1 || n_graphs > 0);
 }
 
 static int load(void **state)

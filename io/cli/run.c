@@ -44,18 +44,18 @@ struct job {
 /* Which executor the devices imply; --executor can only agree. */
 static int check_executor(const struct tgi_cli *cli, struct tgi_device_choice *devices)
 {
-    static const char *const later[] = {"graph", "resident", "mixed"};
+    static const char *const later[] = {"resident", "mixed"};
     const char *executor = tgi_cli_text(cli, "executor", "auto");
     for (size_t i = 0; i < sizeof(later) / sizeof(*later); i++) {
         if (strcmp(executor, later[i]) == 0)
-            return tgi_cli_fail(cli, TG_E_UNSUPPORTED, "executor \"%s\" is not part of this build; there is auto, cpu"
-                                " and streams", executor);
+            return tgi_cli_fail(cli, TG_E_UNSUPPORTED, "executor \"%s\" is not part of this build; there is auto, cpu,"
+                                " streams and graph", executor);
     }
     if (strcmp(executor, "auto") == 0)
         return 0;
-    if (strcmp(executor, "cpu") != 0 && strcmp(executor, "streams") != 0)
-        return tgi_cli_usage(cli, "there is no executor \"%s\"; there is auto, cpu and streams", executor);
-    bool wants_cuda = strcmp(executor, "streams") == 0;
+    bool wants_cuda = strcmp(executor, "streams") == 0 || strcmp(executor, "graph") == 0;
+    if (strcmp(executor, "cpu") != 0 && !wants_cuda)
+        return tgi_cli_usage(cli, "there is no executor \"%s\"; there is auto, cpu, streams and graph", executor);
     if (devices->is_given && devices->has_cuda != wants_cuda)
         return tgi_cli_usage(cli, "--executor %s does not go with the devices that are asked for", executor);
     devices->is_given = true;
@@ -115,8 +115,11 @@ static void set_options(struct job *job)
     job->options.seed = (uint64_t)tgi_cli_int(cli, "seed", 0);
     job->options.timeout_ns = tgi_cli_time_ns(cli, "timeout", 0);
     job->options.policy = policy_to_ask_for(job);
-    job->options.is_recorded = job->graph->n_tasks <= MOST_RECORDED;
-    if (!job->options.is_recorded)
+    bool is_graph = strcmp(tgi_cli_text(cli, "executor", "auto"), "graph") == 0, is_small = job->graph->n_tasks <= MOST_RECORDED;
+    job->options.executor = is_graph ? TG_EXECUTOR_GRAPH : TG_EXECUTOR_STREAMS;
+    /* A graph has no times of single tasks, so they are taken only where a file is to have them. */
+    job->options.is_recorded = is_small && (!is_graph || tgi_cli_has(cli, "record") || tgi_cli_has(cli, "gantt"));
+    if (!is_small)
         tgi_cli_note(
             cli,
             "more than %d tasks: start and end of each are not recorded, so there is no table of kernels",
@@ -203,6 +206,15 @@ static int create_run(struct job *job)
 
 /* ---- Execution ----------------------------------------------------------------------------*/
 
+/* A graph was asked for and cannot be: said once, whatever the number of runs. */
+static void tell_executor(struct job *job)
+{
+    const char *why = NULL;
+    tg_run_executor(job->run, &why);
+    if (why && job->status == 0)
+        tgi_cli_warn(job->cli, "not executed as a graph: %s", why);
+}
+
 /* Returns false when there is no point in a further run. */
 static bool execute_once(struct job *job, bool is_measured)
 {
@@ -232,6 +244,7 @@ static int execute(struct job *job)
     for (int64_t i = 0; goes_on && i < n_repeats; i++)
         goes_on = execute_once(job, true);
     tgi_cli_watch(NULL);
+    tell_executor(job);
     /* A warm-up that failed is the run that the summary is about. */
     struct tg_run_stats stats;
     if (job->n_measured == 0 && tg_run_stats(job->run, &stats, NULL) == 0)
@@ -246,7 +259,7 @@ static int open_output(struct job *job, const char *option, struct tgi_output *o
     struct tg_error err;
     if (!path)
         return 0;
-    if (!job->options.is_recorded)
+    if (!job->options.is_recorded) /* it would be, for this option, if it were small enough */
         return tgi_cli_fail(job->cli, TG_E_UNSUPPORTED, "--%s: the graph is too large to be recorded", option);
     if (tgi_output_open(out, path, &err))
         return tgi_cli_error(job->cli, &err);
@@ -315,7 +328,9 @@ static int compare_u64(const void *a, const void *b)
 
 static const char *executor_name(const struct job *job)
 {
-    return job->n_devices ? "streams" : "cpu";
+    if (!job->n_devices)
+        return "cpu";
+    return tg_run_executor(job->run, NULL) == TG_EXECUTOR_GRAPH ? "graph" : "streams";
 }
 
 /* "4 x NVIDIA H200 + 8 CPU workers"; devices of one name that stand together are counted. */

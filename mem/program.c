@@ -1,0 +1,311 @@
+/* See program.h. */
+#include "mem/program.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/error.h"
+#include "graph/vec.h"
+
+/* Commands that a search for implied dependencies looks at, beside four for each of those, the nearest first.  The graph's
+ * own edges are reduced already; what is left are those that data adds, whose detour is short.  One that is not found costs
+ * a replay little, while a search without end would cost a wide graph its square. */
+enum { SEARCH = 48 };
+
+static int no_memory(struct tg_error *err) { return tgi_error_memory(err, "recording a program"); }
+
+void tgi_program_fini(struct tgi_program *p)
+{
+    free(p->commands);
+    free(p->deps);
+    free(p->words);
+    free(p->mark);
+    free(p->queue);
+    memset(p, 0, sizeof *p);
+}
+
+/* ---- Implied dependencies -----------------------------------------------------------------*/
+
+enum { SEEN = 1, IS_DEP = 2 }; /* low bits of a mark; above: the search it belongs to */
+
+static uint32_t mark_of(const struct tgi_program *p, uint32_t id) { return p->mark[id] >> 2 == p->serial ? p->mark[id] & 3 : 0; }
+static void set_mark(struct tgi_program *p, uint32_t id, uint32_t bits) { p->mark[id] = p->serial << 2 | mark_of(p, id) | bits; }
+
+static void next_serial(struct tgi_program *p)
+{
+    p->serial = (p->serial + 1) & (UINT32_MAX >> 2);
+    if (p->serial == 0) { /* all marks look new once in a thousand million searches */
+        memset(p->mark, 0, p->cap_mark * sizeof *p->mark);
+        p->serial = 1;
+    }
+}
+
+/* Marks as seen what stands before the dependencies, down to the lowest of their levels. */
+static bool search(struct tgi_program *p, const uint32_t *deps, uint32_t n_deps)
+{
+    uint32_t lowest = UINT32_MAX, n = 0, next = 0;
+    uint64_t budget = SEARCH + 4 * (uint64_t)n_deps;
+    next_serial(p);
+    for (uint32_t i = 0; i < n_deps; i++) {
+        uint32_t level = p->commands[deps[i]].level;
+        lowest = level < lowest ? level : lowest;
+        set_mark(p, deps[i], IS_DEP);
+    }
+    if (!tgi_vec_reserve(&p->queue, &p->cap_queue, n_deps + budget + 1, sizeof *p->queue))
+        return false;
+    for (uint32_t i = 0; i < n_deps; i++)
+        p->queue[n++] = deps[i];
+    while (next < n && budget) {
+        const struct tgi_command *c = &p->commands[p->queue[next++]];
+        for (uint32_t i = 0; i < c->n_deps && budget; i++) {
+            uint32_t before = p->deps[c->first_dep + i];
+            if (mark_of(p, before) & SEEN || p->commands[before].level < lowest)
+                continue;
+            budget--;
+            set_mark(p, before, SEEN);
+            if (!(mark_of(p, before) & IS_DEP)) /* those are in the queue already */
+                p->queue[n++] = before;
+        }
+    }
+    return true;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* What is left of the dependencies goes behind the others, in ascending order. */
+static bool add_deps(struct tgi_program *p, const uint32_t *deps, uint32_t n_deps, uint32_t *n_left_p)
+{
+    uint32_t n = 0, *to;
+    if (!tgi_vec_reserve(&p->deps, &p->cap_deps, (uint64_t)p->n_deps + n_deps, sizeof *p->deps))
+        return false;
+    if (n_deps > 1 && !search(p, deps, n_deps))
+        return false;
+    to = n_deps ? p->deps + p->n_deps : NULL;
+    for (uint32_t i = 0; i < n_deps; i++)
+        if (n_deps == 1 || !(mark_of(p, deps[i]) & SEEN))
+            to[n++] = deps[i];
+    if (n > 1)
+        qsort(to, n, sizeof *to, compare_ids);
+    *n_left_p = n;
+    return true;
+}
+
+/* ---- Adding -------------------------------------------------------------------------------*/
+
+/* mark has room for every command there is; new room is unmarked. */
+static bool reserve_marks(struct tgi_program *p)
+{
+    uint32_t before = p->cap_mark;
+    if (!tgi_vec_reserve(&p->mark, &p->cap_mark, (uint64_t)p->n + 1, sizeof *p->mark))
+        return false;
+    memset(p->mark + before, 0, (size_t)(p->cap_mark - before) * sizeof *p->mark);
+    return true;
+}
+
+static uint32_t level_after(const struct tgi_program *p, const uint32_t *deps, uint32_t n)
+{
+    uint32_t level = 0;
+    for (uint32_t i = 0; i < n; i++)
+        level = p->commands[deps[i]].level + 1 > level ? p->commands[deps[i]].level + 1 : level;
+    return level;
+}
+
+int tgi_program_add(struct tgi_program *p, const struct tgi_command *command, const uint32_t *deps, uint32_t n_deps,
+                    uint32_t *id_p, struct tg_error *err)
+{
+    uint32_t n_left = 0;
+    if (!tgi_vec_reserve(&p->commands, &p->cap, (uint64_t)p->n + 1, sizeof *p->commands) || !reserve_marks(p) ||
+        !add_deps(p, deps, n_deps, &n_left))
+        return no_memory(err);
+    struct tgi_command *c = &p->commands[p->n];
+    *c = *command;
+    c->first_dep = p->n_deps;
+    c->n_deps = n_left;
+    c->level = level_after(p, deps, n_deps);
+    p->n_deps += n_left;
+    *id_p = p->n++;
+    return 0;
+}
+
+int tgi_program_add_words(struct tgi_program *p, const uint64_t *words, uint32_t n, uint32_t *first_p, struct tg_error *err)
+{
+    if (!tgi_vec_reserve(&p->words, &p->cap_words, (uint64_t)p->n_words + n + 1, sizeof *p->words))
+        return no_memory(err);
+    if (n)
+        memcpy(p->words + p->n_words, words, n * sizeof *words);
+    *first_p = p->n_words;
+    p->n_words += n;
+    return 0;
+}
+
+/* ---- Narrowing ----------------------------------------------------------------------------*/
+
+struct narrow {
+    const struct tgi_program *from;
+    struct tgi_program *to;
+    uint32_t width;
+    /* by command of `from` */
+    uint32_t *n_after;  /* commands directly after it */
+    uint32_t *stand_in; /* its number in `to`; of one with too many after it: of the first point that stands for it */
+    uint32_t *n_taken;  /* of those commands: how many have been added */
+    uint32_t *deps;     /* of the command at hand */
+};
+
+static int add_point(struct narrow *w, const struct tgi_command *of, const uint32_t *deps, uint32_t n, uint32_t *id_p,
+                     struct tg_error *err)
+{
+    struct tgi_command point = {.kind = TGI_COMMAND_NOTHING, .lane = of->lane, .owner = of->owner};
+    return tgi_program_add(w->to, &point, deps, n, id_p, err);
+}
+
+/* Groups of `width` get a point each, until there are few enough. */
+static int narrow_join(struct narrow *w, const struct tgi_command *c, uint32_t *n_p, struct tg_error *err)
+{
+    uint32_t n = *n_p;
+    while (n > w->width) {
+        uint32_t n_groups = 0;
+        for (uint32_t i = 0; i < n; i += w->width) {
+            uint32_t size = n - i < w->width ? n - i : w->width, id = w->deps[i];
+            int rc = size == 1 ? 0 : add_point(w, c, w->deps + i, size, &id, err);
+            if (rc)
+                return rc;
+            w->deps[n_groups++] = id;
+        }
+        n = n_groups;
+    }
+    *n_p = n;
+    return 0;
+}
+
+/* A tree of points below a command, level by level; those of the last level stand for it, one for each `width` commands
+ * that come after it. */
+static int narrow_fork(struct narrow *w, uint32_t old, uint32_t root, struct tg_error *err)
+{
+    const struct tgi_command *c = &w->from->commands[old];
+    uint32_t n_levels = 0, sizes[32], above = root;
+    for (uint32_t n = w->n_after[old]; n > w->width && n_levels < 32;)
+        sizes[n_levels++] = n = (n + w->width - 1) / w->width;
+    while (n_levels-- > 0) {
+        uint32_t first = w->to->n;
+        for (uint32_t i = 0; i < sizes[n_levels]; i++) {
+            uint32_t id, parent = above + i / w->width;
+            int rc = add_point(w, c, &parent, 1, &id, err);
+            if (rc)
+                return rc;
+        }
+        above = first;
+    }
+    w->stand_in[old] = above;
+    return 0;
+}
+
+static uint32_t stand_in(struct narrow *w, uint32_t old)
+{
+    bool is_wide = w->n_after[old] > w->width;
+    return w->stand_in[old] + (is_wide ? w->n_taken[old]++ / w->width : 0);
+}
+
+static int narrow_one(struct narrow *w, uint32_t old, struct tg_error *err)
+{
+    const struct tgi_command *c = &w->from->commands[old];
+    uint32_t n = c->n_deps, id;
+    for (uint32_t i = 0; i < n; i++)
+        w->deps[i] = stand_in(w, w->from->deps[c->first_dep + i]);
+    int rc = narrow_join(w, c, &n, err);
+    if (rc == 0)
+        rc = tgi_program_add(w->to, c, w->deps, n, &id, err);
+    if (rc)
+        return rc;
+    w->stand_in[old] = id;
+    return w->n_after[old] > w->width ? narrow_fork(w, old, id, err) : 0;
+}
+
+int tgi_program_narrow(const struct tgi_program *from, uint32_t width, struct tgi_program *to, struct tg_error *err)
+{
+    struct narrow w = {.from = from, .to = to, .width = width};
+    uint32_t first, most = 0;
+    w.n_after = calloc(3 * ((size_t)from->n + 1), sizeof *w.n_after);
+    w.stand_in = w.n_after + from->n + 1;
+    w.n_taken = w.stand_in + from->n + 1;
+    for (uint32_t i = 0; i < from->n; i++)
+        most = from->commands[i].n_deps > most ? from->commands[i].n_deps : most;
+    w.deps = malloc(((size_t)most + 1) * sizeof *w.deps);
+    int rc = w.n_after && w.deps ? tgi_program_add_words(to, from->words, from->n_words, &first, err) : no_memory(err);
+    for (uint32_t i = 0; rc == 0 && i < from->n_deps; i++)
+        w.n_after[from->deps[i]]++;
+    for (uint32_t i = 0; rc == 0 && i < from->n; i++)
+        rc = narrow_one(&w, i, err);
+    free(w.n_after);
+    free(w.deps);
+    if (rc)
+        tgi_program_fini(to);
+    return rc;
+}
+
+/* ---- Comparing ----------------------------------------------------------------------------*/
+
+/* A fill of another size or type, or a launch by another of the kernel's ways, is made of other commands of the driver's. */
+static bool is_alike(const struct tgi_program *p, const struct tgi_program *q, const struct tgi_command *a,
+                     const struct tgi_command *b)
+{
+    if (a->kind != b->kind || a->lane != b->lane || a->n_deps != b->n_deps || a->owner != b->owner ||
+        (a->n_deps && memcmp(p->deps + a->first_dep, q->deps + b->first_dep, a->n_deps * sizeof *p->deps)))
+        return false;
+    switch (a->kind) {
+    case TGI_COMMAND_LAUNCH:
+        return a->launch.code == b->launch.code && a->launch.shape.alternative == b->launch.shape.alternative;
+    case TGI_COMMAND_COPY:
+        return a->copy.to_node == b->copy.to_node && a->copy.from_node == b->copy.from_node && a->copy.bytes == b->copy.bytes;
+    case TGI_COMMAND_FILL:
+        return a->fill.n_elems == b->fill.n_elems && a->fill.dtype == b->fill.dtype;
+    case TGI_COMMAND_COLLECT:
+        return a->collect.op == b->collect.op && a->collect.n_ranks == b->collect.n_ranks;
+    default:
+        return true;
+    }
+}
+
+bool tgi_program_is_alike(const struct tgi_program *a, const struct tgi_program *b)
+{
+    if (a->n != b->n || a->n_deps != b->n_deps)
+        return false;
+    for (uint32_t i = 0; i < a->n; i++)
+        if (!is_alike(a, b, &a->commands[i], &b->commands[i]))
+            return false;
+    return true;
+}
+
+static bool are_words_same(const struct tgi_program *a, uint32_t i, const struct tgi_program *b, uint32_t k, uint32_t n)
+{
+    return n == 0 || memcmp(a->words + i, b->words + k, n * sizeof *a->words) == 0;
+}
+
+bool tgi_command_is_same(const struct tgi_program *a, const struct tgi_program *b, uint32_t id)
+{
+    const struct tgi_command *x = &a->commands[id], *y = &b->commands[id];
+    switch (x->kind) {
+    case TGI_COMMAND_LAUNCH:
+        return x->launch.n_args == y->launch.n_args &&
+               memcmp(&x->launch.shape, &y->launch.shape, sizeof x->launch.shape) == 0 &&
+               are_words_same(a, x->launch.first_arg, b, y->launch.first_arg, x->launch.n_args);
+    case TGI_COMMAND_COPY:
+        return x->copy.to == y->copy.to && x->copy.from == y->copy.from;
+    case TGI_COMMAND_FILL:
+        return x->fill.address == y->fill.address && x->fill.word == y->fill.word;
+    case TGI_COMMAND_COLLECT:
+        return x->collect.n_elems == y->collect.n_elems && x->collect.dtype == y->collect.dtype &&
+               are_words_same(a, x->collect.first_rank, b, y->collect.first_rank, 2 * x->collect.n_ranks);
+    default:
+        return true;
+    }
+}
+
+const char *tgi_command_kind_name(enum tgi_command_kind kind)
+{
+    static const char *const names[TGI_N_COMMAND_KINDS] = {"launch", "copy", "fill", "collective", "point"};
+    return names[kind];
+}

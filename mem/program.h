@@ -1,0 +1,81 @@
+/* Commands for devices as data: what a run enqueues, written down instead, each command with exactly those that it comes
+ * after.
+ *
+ * The list is in an order in which it can be executed: a command's dependencies stand before it.  Dependencies that others of
+ * them imply are left out, as far as a bounded search finds them.  A program is made by a recorder (recorder.h) and turned into
+ * something that a device replays as a whole (struct tgi_device_ops, graph_create). */
+#ifndef TGI_MEM_PROGRAM_H
+#define TGI_MEM_PROGRAM_H
+
+#include "mem/device.h"
+
+enum tgi_command_kind {
+    TGI_COMMAND_LAUNCH,
+    TGI_COMMAND_COPY,
+    TGI_COMMAND_FILL,
+    TGI_COMMAND_COLLECT,
+    TGI_COMMAND_NOTHING, /* a point that others come after */
+    TGI_N_COMMAND_KINDS
+};
+
+struct tgi_command {
+    uint8_t kind;
+    uint32_t lane;             /* of the device that executes it; of a collective: rank 0's */
+    uint32_t first_dep, n_deps;
+    uint32_t level;            /* commands on the longest way to it */
+    uint64_t owner;            /* what it is for, a number of the recorder's user; UINT64_MAX: nobody's */
+    union {
+        struct {
+            struct tgi_code *code;
+            struct tgi_shape shape;
+            uint32_t first_arg, n_args; /* in words, one each */
+        } launch;
+        struct tgi_transfer copy;
+        struct {
+            uint64_t address, n_elems, word;
+            enum tg_dtype dtype;
+        } fill;
+        struct {
+            const struct tgi_op *op;
+            uint64_t n_elems;
+            enum tg_dtype dtype;
+            uint32_t n_ranks, first_rank; /* in words: the tiles of all ranks, then their lanes */
+        } collect;
+    };
+};
+
+/* All zero: an empty one. */
+struct tgi_program {
+    struct tgi_command *commands;
+    uint32_t *deps;   /* numbers of commands */
+    uint64_t *words;
+    uint32_t n, n_deps, n_words;
+    uint32_t cap, cap_deps, cap_words;
+    uint32_t *mark;   /* by command: for searches */
+    uint32_t cap_mark, serial;
+    uint32_t *queue;
+    uint32_t cap_queue;
+};
+
+void tgi_program_fini(struct tgi_program *program);
+
+/* Appends a command after `deps`, numbers of others, each once, in any order; they are copied, less what is implied.  *id_p:
+ * its number.  TG_E_NO_MEMORY: nothing has changed. */
+int tgi_program_add(struct tgi_program *program, const struct tgi_command *command, const uint32_t *deps, uint32_t n_deps,
+                    uint32_t *id_p, struct tg_error *err);
+/* Appends words; their first one's index.  TG_E_NO_MEMORY. */
+int tgi_program_add_words(struct tgi_program *program, const uint64_t *words, uint32_t n, uint32_t *first_p,
+                          struct tg_error *err);
+
+/* The same commands in the same order, but for points in between, so that no command comes directly after more than `width`
+ * others, and no more than `width` come directly after it; width: 2 at least.  `to` is empty. */
+int tgi_program_narrow(const struct tgi_program *program, uint32_t width, struct tgi_program *to, struct tg_error *err);
+
+/* Whether two differ at most in what their launches, copies and fills are given: sizes of grids, arguments, addresses. */
+bool tgi_program_is_alike(const struct tgi_program *a, const struct tgi_program *b);
+/* Whether a command of two programs that are alike is given the same. */
+bool tgi_command_is_same(const struct tgi_program *a, const struct tgi_program *b, uint32_t id);
+
+const char *tgi_command_kind_name(enum tgi_command_kind kind);
+
+#endif

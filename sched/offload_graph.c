@@ -1,0 +1,375 @@
+/* See offload_graph.h. */
+#include "sched/offload_graph.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/error.h"
+
+/* Of a run: a first start, and what it settles into, with and without results that were looked at. */
+enum { MAX_GRAPHS = 4 };
+/* Starts that may be refused: the second is not the first one that calls a library, and what is short then stays short. */
+enum { MAX_REFUSALS = 2 };
+
+struct replay {
+    struct tgi_captured recorded;
+    struct tgi_device_graph *graph; /* NULL: the place is free */
+    uint64_t last_used;
+    bool has_collectives;
+};
+
+struct tgi_offload_graphs {
+    char *why;         /* it cannot be a graph, or this start could not; NULL: nothing is known against it */
+    uint32_t n_refusals;
+    bool was_used;
+    struct replay replays[MAX_GRAPHS];
+    struct replay *last;
+    bool is_timed;
+    struct tgi_event *from, *to; /* of the last replay, if it is; NULL: not made yet */
+    struct tgi_offload_graph_stats stats;
+};
+
+static void replay_fini(struct tgi_offload *o, struct replay *p)
+{
+    o->devices->ops->graph_destroy(o->devices, p->graph);
+    tgi_captured_fini(&p->recorded);
+    memset(p, 0, sizeof *p);
+}
+
+/* ---- Graphs of a run ----------------------------------------------------------------------*/
+
+static bool fits(const struct tg_run *run, const struct replay *p)
+{
+    return p->graph && tgi_replicas_is_valid_as(run->offload->replicas, p->recorded.before) &&
+           tgi_replicas_has_memory_of(run->offload->replicas, p->recorded.after);
+}
+
+static struct replay *find(const struct tg_run *run, struct tgi_offload_graphs *g)
+{
+    if (g->last && tgi_replicas_is_as_replayed(run->offload->replicas))
+        return g->last;
+    for (uint32_t i = 0; i < MAX_GRAPHS; i++)
+        if (fits(run, &g->replays[i]))
+            return &g->replays[i];
+    return NULL;
+}
+
+/* One that is as the new one but for addresses and the like; NULL: none. */
+static struct replay *find_alike(struct tgi_offload_graphs *g, const struct tgi_program *program)
+{
+    for (uint32_t i = 0; i < MAX_GRAPHS; i++)
+        if (g->replays[i].graph && tgi_program_is_alike(&g->replays[i].recorded.program, program))
+            return &g->replays[i];
+    return NULL;
+}
+
+static struct replay *free_place(struct tgi_offload *o, struct tgi_offload_graphs *g)
+{
+    struct replay *oldest = &g->replays[0];
+    for (uint32_t i = 0; i < MAX_GRAPHS; i++)
+        if (g->replays[i].last_used < oldest->last_used)
+            oldest = &g->replays[i];
+    if (oldest->graph)
+        replay_fini(o, oldest);
+    return oldest;
+}
+
+/* The new one takes the old one's graph over; what is left in `old` is to be freed. */
+static int update(struct tgi_offload *o, struct tgi_offload_graphs *g, struct replay *old, struct replay *new, uint32_t *at_p,
+                  struct tg_error *err)
+{
+    uint64_t begin = tgi_now_ns();
+    int rc = o->devices->ops->graph_update(o->devices, old->graph, &old->recorded.program, &new->recorded.program, at_p, err);
+    if (rc == 0) {
+        new->graph = old->graph;
+        old->graph = NULL;
+        g->stats.n_updated++;
+        g->stats.update_ns = tgi_now_ns() - begin;
+    }
+    replay_fini(o, old);
+    return rc;
+}
+
+static int instantiate(struct tgi_offload *o, struct tgi_offload_graphs *g, struct replay *p, uint32_t *at_p,
+                       struct tg_error *err)
+{
+    uint64_t begin = tgi_now_ns();
+    int rc = o->devices->ops->graph_create(o->devices, &p->recorded.program, &p->graph, at_p, err);
+    g->stats.n_instantiated += rc == 0;
+    g->stats.instantiate_ns = tgi_now_ns() - begin;
+    return rc;
+}
+
+static int make_graph(struct tgi_offload *o, struct tgi_offload_graphs *g, struct replay *p, uint32_t *at_p,
+                      struct tg_error *err)
+{
+    struct replay *alike = find_alike(g, &p->recorded.program);
+    int rc = alike ? update(o, g, alike, p, at_p, err) : TG_E_UNSUPPORTED;
+    /* Whatever the driver has against a change, a new graph may do. */
+    return rc && !tgi_devices_are_lost(o->devices) ? instantiate(o, g, p, at_p, err) : rc;
+}
+
+/* ---- Failures -----------------------------------------------------------------------------*/
+
+static void fail(struct tg_run *run, uint64_t owner, const struct tg_error *err)
+{
+    struct tgi_offload *o = run->runtime->offload;
+    tgi_offload_failed(o, err);
+    if (owner < run->graph->n_tasks)
+        tgi_run_fail(run, run->main, (uint32_t)owner, err->status, err->text);
+    else
+        tgi_run_fail_whole(run, err->status, err->text);
+}
+
+/* It may go to streams instead: there is no room for all at once, or the driver says that it cannot be. */
+static bool may_stream(int rc) { return rc == TG_E_NO_MEMORY || rc == TG_E_UNSUPPORTED; }
+
+static void refuse(struct tg_run *run, struct tgi_offload_graphs *g, uint64_t owner, const char *text)
+{
+    char scratch[16];
+    int n = owner < run->graph->n_tasks ? asprintf(&g->why, "task \"%s\": %s",
+                                                   tgi_graph_task_name(run->graph, (uint32_t)owner, scratch), text)
+                                        : asprintf(&g->why, "%s", text);
+    g->why = n < 0 ? NULL : g->why;
+    g->n_refusals++;
+}
+
+/* A new graph for this start.  NULL: the run goes to streams (g->why says why), or has failed. */
+static struct replay *make(struct tg_run *run, struct tgi_offload_graphs *g, bool *has_failed_p)
+{
+    struct tgi_offload *o = run->runtime->offload;
+    struct tgi_offload_task *task = NULL;
+    struct replay new = {0};
+    struct tg_error err;
+    uint32_t at = TG_NONE;
+    uint64_t begin = tgi_now_ns();
+    int rc = tgi_offload_record(run, &new.recorded, &task, &err);
+    bool is_recorded = rc == 0;
+    g->last = NULL;
+    g->stats.record_ns = tgi_now_ns() - begin;
+    g->stats.n_recorded += is_recorded;
+    if (rc == 0)
+        rc = make_graph(o, g, &new, &at, &err);
+    if (rc == 0) {
+        struct replay *p = free_place(o, g);
+        *p = new;
+        g->stats.n_commands = p->recorded.program.n;
+        g->stats.n_edges = p->recorded.program.n_deps;
+        for (uint32_t i = 0; i < p->recorded.program.n; i++)
+            p->has_collectives |= p->recorded.program.commands[i].kind == TGI_COMMAND_COLLECT;
+        return p;
+    }
+    uint64_t owner = at != TG_NONE ? new.recorded.program.commands[at].owner : UINT64_MAX;
+    owner = task && rc != TG_E_NO_MEMORY ? tgi_offload_id(task) : owner; /* memory is short for all, not for this one */
+    *has_failed_p = !may_stream(rc) || (is_recorded && rc == TG_E_NO_MEMORY);
+    if (*has_failed_p)
+        fail(run, owner, &err);
+    else
+        refuse(run, g, owner, rc == TG_E_NO_MEMORY ? "memory is too short for all of the run at once" : err.text);
+    replay_fini(o, &new);
+    return NULL;
+}
+
+/* ---- Starting -----------------------------------------------------------------------------*/
+
+static int record_time(struct tg_run *run, struct tgi_event **event_p, struct tg_error *err)
+{
+    struct tgi_offload *o = run->runtime->offload;
+    int rc = *event_p ? 0 : o->devices->ops->event_create(o->devices, 0, true, event_p, err);
+    return rc ? rc : o->devices->ops->record(o->devices, tgi_lane_of(0, 0), *event_p, err);
+}
+
+static int launch(struct tg_run *run, struct tgi_offload_graphs *g, struct replay *p, struct tg_error *err)
+{
+    struct tgi_offload *o = run->runtime->offload;
+    int rc = g->is_timed ? record_time(run, &g->from, err) : 0;
+    if (rc == 0)
+        rc = o->devices->ops->graph_launch(o->devices, p->graph, tgi_lane_of(0, 0), err);
+    return rc || !g->is_timed ? rc : record_time(run, &g->to, err);
+}
+
+static int enqueue(struct tg_run *run, struct tgi_offload_graphs *g, struct replay *p, struct tg_error *err)
+{
+    struct tgi_offload *o = run->runtime->offload;
+    struct tgi_stamp stamps[TGI_MAX_DEVICES];
+    struct tgi_waits waits = {.n = 0};
+    uint32_t lane = tgi_lane_of(0, 0);
+    if (!tgi_replicas_is_as_replayed(run->offload->replicas))
+        tgi_replicas_pending(run->offload->replicas, &waits);
+    int rc = tgi_order_wait_all(o->order, lane, waits.stamps, waits.n, err);
+    if (rc == 0)
+        rc = tgi_order_seal(o->order, lane, err);
+    if (rc == 0)
+        rc = launch(run, g, p, err);
+    if (rc)
+        return rc;
+    stamps[0] = tgi_order_append(o->order, lane);
+    for (uint32_t d = 1; rc == 0 && d < o->devices->n_devices; d++) {
+        rc = tgi_order_wait(o->order, tgi_lane_of(d, 0), stamps[0], err);
+        stamps[d] = tgi_order_append(o->order, tgi_lane_of(d, 0));
+    }
+    if (rc == 0)
+        tgi_replicas_replayed(run->offload->replicas, p->recorded.before, p->recorded.after, stamps);
+    return rc;
+}
+
+/* Nobody sees when a collective of it begins, so its time begins with the graph's. */
+static void expect_collective(struct tg_run *run, const struct tgi_program *p, const struct tgi_command *c,
+                              struct tgi_stamp stamp)
+{
+    struct tgi_offload *o = run->runtime->offload;
+    struct tgi_offload_task *task = &run->main->offload->tasks[c->owner];
+    const struct tgi_waits none = {.n = 0};
+    uint32_t lanes[TGI_MAX_DEVICES];
+    struct tg_error err;
+    for (uint32_t i = 0; i < c->collect.n_ranks; i++)
+        lanes[i] = (uint32_t)p->words[c->collect.first_rank + c->collect.n_ranks + i];
+    if (!tgi_offload_expect(o, task, &none, c->collect.n_ranks, lanes, stamp)) {
+        tgi_error_memory(&err, "watching a collective");
+        tgi_offload_fail_task(o, task, &err);
+    }
+}
+
+static void expect_collectives(struct tg_run *run, const struct replay *p)
+{
+    struct tgi_stamp end = tgi_order_tail(run->runtime->offload->order, tgi_lane_of(0, 0));
+    for (uint32_t i = 0; p->has_collectives && i < p->recorded.program.n; i++)
+        if (p->recorded.program.commands[i].kind == TGI_COMMAND_COLLECT)
+            expect_collective(run, &p->recorded.program, &p->recorded.program.commands[i], end);
+}
+
+static void replay(struct tg_run *run, struct tgi_offload_graphs *g, struct replay *p)
+{
+    struct tgi_offload *o = run->runtime->offload;
+    struct tg_error err;
+    int rc = enqueue(run, g, p, &err);
+    memcpy(run->offload->n_device_tasks, p->recorded.n_device_tasks, sizeof p->recorded.n_device_tasks);
+    if (rc) {
+        fail(run, UINT64_MAX, &err);
+        g->last = NULL;
+        return;
+    }
+    expect_collectives(run, p);
+    tgi_count(&o->worker->counts.n_tasks, run->graph->n_tasks);
+    p->last_used = ++g->stats.n_replayed;
+    g->last = p;
+    g->was_used = true;
+}
+
+static struct tgi_offload_graphs *graphs_of(struct tg_run *run)
+{
+    struct tgi_offload_run *r = run->offload;
+    if (r->graphs)
+        return r->graphs;
+    r->graphs = calloc(1, sizeof *r->graphs);
+    if (r->graphs)
+        r->graphs->why = tgi_offload_obstacle(run);
+    return r->graphs;
+}
+
+bool tgi_offload_graph_begin(struct tg_run *run)
+{
+    uint64_t begin = tgi_now_ns();
+    bool has_failed = false;
+    if (run->options.executor != TG_EXECUTOR_GRAPH)
+        return false;
+    struct tgi_offload_graphs *g = graphs_of(run);
+    if (!g) {
+        tgi_run_fail_whole(run, TG_E_NO_MEMORY, "no memory for keeping a run's graphs");
+        tgi_offload_run_finish(run);
+        return true;
+    }
+    g->was_used = false;
+    if (g->n_refusals && g->n_refusals < MAX_REFUSALS) { /* once more */
+        free(g->why);
+        g->why = NULL;
+    }
+    /* relaxed: nothing is published by it.  A run that was stopped skips its tasks one by one. */
+    if (g->why || run->runtime->offload->is_dead ||
+        atomic_load_explicit(&run->stop, memory_order_relaxed) != TGI_STOP_NO)
+        return false;
+    struct replay *p = find(run, g);
+    if (!p)
+        p = make(run, g, &has_failed);
+    if (!p && !has_failed)
+        return false;
+    if (p)
+        replay(run, g, p);
+    g->stats.launch_ns = tgi_now_ns() - begin;
+    tgi_offload_run_finish(run);
+    return true;
+}
+
+/* ---- Questions, life ----------------------------------------------------------------------*/
+
+enum tg_executor tg_run_executor(const struct tg_run *run, const char **why_p)
+{
+    const struct tgi_offload_graphs *g = run->offload ? run->offload->graphs : NULL;
+    bool was_graph = g && g->was_used;
+    if (why_p)
+        *why_p = run->options.executor == TG_EXECUTOR_STREAMS || was_graph ? NULL : g ? g->why : "no task is on a device";
+    return was_graph ? TG_EXECUTOR_GRAPH : TG_EXECUTOR_STREAMS;
+}
+
+void tgi_offload_graph_stats(const struct tg_run *run, struct tgi_offload_graph_stats *stats_p)
+{
+    static const struct tgi_offload_graph_stats none;
+    *stats_p = run->offload && run->offload->graphs ? run->offload->graphs->stats : none;
+}
+
+int tgi_offload_graph_time(struct tg_run *run, struct tg_error *err)
+{
+    struct tgi_offload_graphs *g = run->offload ? graphs_of(run) : NULL;
+    if (!g)
+        return run->offload ? tgi_error_memory(err, "keeping a run's graphs") : tgi_error(err, TG_E_STATE, "no task is on a device");
+    g->is_timed = true;
+    return 0;
+}
+
+struct elapsed {
+    struct tg_run *run;
+    double *ns_p;
+    struct tg_error *err;
+    int rc;
+};
+
+static void find_elapsed(void *arg)
+{
+    struct elapsed *e = arg;
+    struct tgi_devices *ds = e->run->runtime->offload->devices;
+    const struct tgi_offload_graphs *g = e->run->offload->graphs;
+    e->rc = ds->ops->elapsed(ds, g->from, g->to, e->ns_p, e->err);
+}
+
+int tgi_offload_graph_elapsed(struct tg_run *run, double *ns_p, struct tg_error *err)
+{
+    struct elapsed e = {run, ns_p, err, 0};
+    const struct tgi_offload_graphs *g = run->offload ? run->offload->graphs : NULL;
+    if (!g || !g->is_timed || !g->was_used)
+        return tgi_error(err, TG_E_STATE, "the last start was no replay that is timed");
+    tgi_offload_do(run->runtime->offload, find_elapsed, &e);
+    return e.rc;
+}
+
+const struct tgi_program *tgi_offload_graph_program(const struct tg_run *run)
+{
+    const struct tgi_offload_graphs *g = run->offload ? run->offload->graphs : NULL;
+    return g && g->last ? &g->last->recorded.program : NULL;
+}
+
+void tgi_offload_graph_release(struct tg_run *run)
+{
+    struct tgi_offload_graphs *g = run->offload->graphs;
+    if (!g)
+        return;
+    for (uint32_t i = 0; i < MAX_GRAPHS; i++)
+        if (g->replays[i].graph)
+            replay_fini(run->runtime->offload, &g->replays[i]);
+    struct tgi_devices *ds = run->runtime->offload->devices;
+    ds->ops->event_destroy(ds, g->from);
+    ds->ops->event_destroy(ds, g->to);
+    free(g->why);
+    free(g);
+    run->offload->graphs = NULL;
+}

@@ -1,0 +1,65 @@
+/* A run as one graph: what it would enqueue is recorded, turned into something that the devices replay as a whole, and launched
+ * with one command a start (mem/recorder.h, graph_* of mem/device.h).
+ *
+ * The submitter decides what it decides for streams, once: the recording goes through the same code.  A recording is good for
+ * every start that begins with the same data in the same places, and the states of data it leads from and to are kept with it;
+ * a run that is started again settles into one or two of them.  Where only addresses differ the graph is changed in place.
+ *
+ * What cannot be recorded goes to streams, and the run knows why: a task on a CPU, control tasks, a run whose tasks
+ * are timed or executed one at a time, memory that is too short for the whole run.
+ *
+ * A collective that hangs is given up as in streams; its time begins with the graph's, as nobody sees it begin. */
+#ifndef TGI_SCHED_OFFLOAD_GRAPH_H
+#define TGI_SCHED_OFFLOAD_GRAPH_H
+
+#include "mem/program.h"
+#include "sched/offload.h"
+
+/* Of a run; created with the first start that wants it. */
+struct tgi_offload_graphs;
+
+/* What happens while a run is recorded; the submitter's. */
+struct tgi_capture {
+    struct tgi_recorder *recorder;
+    struct tg_error err;      /* status 0: all is well so far */
+    struct tgi_offload_task *task; /* at which it came up */
+};
+
+/* What came of it. */
+struct tgi_captured {
+    struct tgi_program program;
+    struct tgi_replica_snapshot *before, *after; /* the states of data that it leads from and to */
+    uint64_t n_device_tasks[TGI_MAX_DEVICES];
+};
+
+/* offload_recording.c: the submitter */
+/* Why a run can never be recorded, for the caller to free; NULL: nothing is known against it. */
+char *tgi_offload_obstacle(const struct tg_run *run);
+/* Records a whole start of the run; data is as it was afterwards.  TG_E_NO_MEMORY: or there is no room on the devices for all of it
+ * at once.  *at_p: the task at which it failed; NULL: at none in particular. */
+int tgi_offload_record(struct tg_run *run, struct tgi_captured *recorded, struct tgi_offload_task **at_p,
+                       struct tg_error *err);
+void tgi_captured_fini(struct tgi_captured *recorded);
+
+/* offload_graph.c */
+/* The submitter, as a run begins.  True: all of it is enqueued, or it has failed, and its end is under way.  False: it is to go to
+ * streams, because nothing else was asked for or for a reason that tg_run_executor() tells. */
+bool tgi_offload_graph_begin(struct tg_run *run);
+void tgi_offload_graph_release(struct tg_run *run);
+
+/* Numbers of all starts of the run so far. */
+struct tgi_offload_graph_stats {
+    uint64_t n_recorded, n_instantiated, n_updated, n_replayed;
+    uint64_t record_ns, instantiate_ns, update_ns; /* of the last of each */
+    uint64_t launch_ns;                            /* of the last start, all that was done until it was enqueued */
+    uint32_t n_commands, n_edges;                  /* of the last graph */
+};
+void tgi_offload_graph_stats(const struct tg_run *run, struct tgi_offload_graph_stats *stats_p);
+/* Replays are timed on the device from now on; before the first start.  Then, after wait: what the last one took there, from
+ * where it began; TG_E_STATE: the last start was none. */
+int tgi_offload_graph_time(struct tg_run *run, struct tg_error *err);
+int tgi_offload_graph_elapsed(struct tg_run *run, double *ns_p, struct tg_error *err);
+/* The program that was replayed last, as the devices have it; NULL: none was. */
+const struct tgi_program *tgi_offload_graph_program(const struct tg_run *run);
+
+#endif

@@ -1,0 +1,379 @@
+/* Runs that are one graph a start: recorded seldom, replayed, changed in place, and what becomes of those that cannot be. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* before cmocka.h */
+#include <cmocka.h>
+
+#include "gpu/driver.h"
+#include "graph/error.h"
+#include "sched/offload_graph.h"
+#include "tests/device_graph.h"
+#include "tests/random_graph.h"
+
+enum { LIMIT_S = 120, N_STARTS = 20 };
+
+static const char buffers[] = "'A': {'dtype': 'u64', 'shape': [32], 'tiles': [6], 'init': {'iota': true}, 'home': 'cyclic:{i}'}";
+static const char tasks[] = "{'for': ['r in 0:3', 'i in 0:6'], 'id': 't[{r},{i}]', 'kernel': 'mix', "
+                            "'args': {'id': 'r*6+i', 'n': 32, 'out': 'A[i]', 'in0': 'A[(i+1)%6]', 'in1': 'A[(i+3)%6]'}}";
+
+static struct tg_runtime *open_runtime(uint64_t bytes)
+{
+    struct tg_runtime_options ro = TG_RUNTIME_OPTIONS_INIT;
+    struct tg_runtime *rt;
+    struct tg_error err;
+    ro.n_workers = 2;
+    ro.is_unbound = true;
+    ro.devices = "cuda";
+    ro.device_bytes = bytes;
+    MUST(tg_runtime_create(&ro, &rt, &err));
+    return rt;
+}
+
+static struct tg_run *open_run(struct tg_runtime *rt, const struct tg_graph *g, bool keep_data)
+{
+    struct tg_run_options options = TG_RUN_OPTIONS_INIT;
+    struct tg_run *run;
+    struct tg_error err;
+    options.executor = TG_EXECUTOR_GRAPH;
+    options.keep_data = keep_data;
+    MUST(tg_run_create(rt, g, &options, &run, &err));
+    return run;
+}
+
+static void close_all(struct tg_run *run, struct tg_runtime *rt, struct tg_graph *g)
+{
+    char text[4096];
+    tg_run_destroy(run);
+    tg_runtime_destroy(rt);
+    tg_graph_destroy(g);
+    if (standin.standin_violations(text, sizeof text))
+        fail_msg("seen: %s", text);
+    if (standin.standin_leaks(text, sizeof text))
+        fail_msg("left over: %s", text);
+}
+
+static void execute(struct tg_run *run)
+{
+    struct tg_error err;
+    const char *why;
+    MUST(tg_run_execute(run, &err));
+    if (tg_run_executor(run, &why) != TG_EXECUTOR_GRAPH)
+        fail_msg("no graph: %s", why);
+}
+
+static void expect_data(struct tg_run *run, const struct tg_graph *g, const uint64_t *expected)
+{
+    uint64_t *have = calloc(device_words(g) + 1, sizeof *have);
+    assert_true(device_read(run, g, have));
+    assert_memory_equal(have, expected, device_words(g) * sizeof *have);
+    free(have);
+}
+
+static void a_run_settles_into_a_graph_or_two(void **state)
+{
+    (void)state;
+    for (int n_devices = 1; n_devices <= 4; n_devices++)
+        for (int keep_data = 0; keep_data < 2; keep_data++) {
+            struct tg_graph *g = device_graph(buffers, "", tasks);
+            uint64_t *expected = device_expected(g, keep_data, N_STARTS);
+            struct tgi_offload_graph_stats stats;
+            alarm(LIMIT_S);
+            device_reset(n_devices, (uint64_t)n_devices, n_devices != 3);
+            struct tg_runtime *rt = open_runtime(0);
+            struct tg_run *run = open_run(rt, g, keep_data);
+            for (int i = 0; i < N_STARTS; i++)
+                execute(run);
+            tgi_offload_graph_stats(run, &stats);
+            assert_int_equal(stats.n_replayed, N_STARTS);
+            assert_in_range(stats.n_recorded, 1, 2);
+            assert_int_equal(standin.standin_calls("cuGraphLaunch"), N_STARTS);
+            assert_int_equal(standin.standin_calls("cuLaunchKernel"), 0);
+            expect_data(run, g, expected);
+            close_all(run, rt, g);
+            free(expected);
+        }
+    alarm(0);
+}
+
+/* Whoever looks at a tile may write there, so the next start finds it on the host. */
+static void results_that_are_looked_at_do_not_spoil_it(void **state)
+{
+    struct tg_graph *g = device_graph(buffers, "", tasks);
+    uint64_t *expected[N_STARTS];
+    (void)state;
+    for (int i = 0; i < N_STARTS; i++)
+        expected[i] = device_expected(g, true, i + 1);
+    device_reset(2, 7, true);
+    struct tg_runtime *rt = open_runtime(0);
+    struct tg_run *run = open_run(rt, g, true);
+    struct tgi_offload_graph_stats stats;
+    for (int i = 0; i < N_STARTS; i++) {
+        execute(run);
+        if (i % 3 == 1)
+            expect_data(run, g, expected[i]);
+    }
+    tgi_offload_graph_stats(run, &stats);
+    assert_in_range(stats.n_recorded, 2, 3);
+    close_all(run, rt, g);
+    for (int i = 0; i < N_STARTS; i++)
+        free(expected[i]);
+}
+
+/* The copies of a graph change their addresses in place; where the driver refuses that, it is made anew. */
+static void other_memory_is_bound_without_a_new_graph(void **state)
+{
+    uint64_t memory[2][6 * 32];
+    (void)state;
+    for (int is_refused = 0; is_refused < 2; is_refused++) {
+        struct tg_graph *g = device_graph(buffers, "", tasks);
+        uint64_t *expected = device_expected(g, false, 1);
+        struct tgi_offload_graph_stats stats;
+        struct tg_error err;
+        device_reset(2, 3, true);
+        struct tg_runtime *rt = open_runtime(0);
+        struct tg_run *run = open_run(rt, g, false);
+        for (int i = 0; i < 2 * N_STARTS; i++) {
+            uint64_t *at = memory[i % 4 / 2];
+            for (uint64_t t = 0; t < 6; t++)
+                for (uint64_t k = 0; k < 32; k++)
+                    at[t * 32 + k] = t * 32 + k;
+            MUST(tg_run_bind(run, 0, at, &err));
+            if (is_refused && i == 2)
+                standin.standin_fail("cuGraphExecMemcpyNodeSetParams", 2, CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE, STANDIN_ONCE);
+            execute(run);
+            assert_memory_equal(at, expected, sizeof memory[0]);
+        }
+        tgi_offload_graph_stats(run, &stats);
+        assert_int_equal(stats.n_instantiated, 1 + is_refused);
+        assert_int_equal(stats.n_updated, N_STARTS - 1 - is_refused);
+        assert_int_equal(stats.n_recorded, N_STARTS);
+        close_all(run, rt, g);
+        free(expected);
+    }
+}
+
+static void what_cannot_be_recorded_says_why(void **state)
+{
+    static const struct {
+        const char *tasks, *why;
+        uint64_t bytes;
+    } cases[] = {
+        {"{'id': 'host', 'on': 'cpu', 'kernel': 'mix', 'args': {'id': 1, 'n': 32, 'out': 'A[0]'}}, "
+         "{'on': 'cuda', 'kernel': 'mix', 'args': {'id': 2, 'n': 32, 'out': 'A[1]', 'in0': 'A[0]'}}", "task \"host\": it runs on a CPU", 0},
+        {"{'id': 'again', 'repeat': 3, 'do': [{'kernel': 'mix', 'args': {'id': 1, 'n': 32, 'out': 'A[0]'}}]}",
+         "task \"again\": the host decides", 0},
+        {tasks, "memory is too short", 3 * 256},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct tg_graph *g = device_graph(buffers, "", cases[i].tasks);
+        uint64_t *expected = device_expected(g, false, 1);
+        struct tg_error err;
+        const char *why;
+        device_reset(1, i, true);
+        struct tg_runtime *rt = open_runtime(cases[i].bytes);
+        struct tg_run *run = open_run(rt, g, false);
+        for (int k = 0; k < 3; k++) {
+            MUST(tg_run_execute(run, &err));
+            assert_int_equal(tg_run_executor(run, &why), TG_EXECUTOR_STREAMS);
+            assert_non_null(why);
+            if (!strstr(why, cases[i].why))
+                fail_msg("\"%s\" does not say \"%s\"", why, cases[i].why);
+            expect_data(run, g, expected);
+        }
+        close_all(run, rt, g);
+        free(expected);
+    }
+}
+
+/* ---- Failures -----------------------------------------------------------------------------*/
+
+static void a_graph_that_cannot_be_made_fails_one_start(void **state)
+{
+    static const struct {
+        const char *call;
+        int code, status;
+        bool names_task;
+    } cases[] = {
+        {"cuGraphInstantiateWithParams", CUDA_ERROR_OUT_OF_MEMORY, TG_E_NO_MEMORY, false},
+        {"cuGraphLaunch", CUDA_ERROR_OUT_OF_MEMORY, TG_E_NO_MEMORY, false},
+        {"cuGraphAddKernelNode", CUDA_ERROR_INVALID_VALUE, TG_E_DRIVER, true},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[1024];
+        snprintf(text, sizeof text, "{'id': 'wide', 'fill': 'A[2]', 'value': 77}, %s", tasks); /* 8 bytes: it is captured */
+        struct tg_graph *g = device_graph(buffers, "", text);
+        uint64_t *expected = device_expected(g, false, 1);
+        struct tg_error err;
+        device_reset(1, i, true);
+        struct tg_runtime *rt = open_runtime(0);
+        struct tg_run *run = open_run(rt, g, false);
+        standin.standin_fail(cases[i].call, 1, cases[i].code, STANDIN_ONCE);
+        assert_int_equal(tg_run_execute(run, &err), cases[i].status);
+        assert_int_equal(standin.standin_fail_hits(), 1);
+        assert_true(strstr(err.text, cases[i].call) != NULL);
+        assert_int_equal(err.task[0] != '\0', cases[i].names_task);
+        for (int k = 0; k < 3; k++)
+            execute(run);
+        expect_data(run, g, expected);
+        close_all(run, rt, g);
+        free(expected);
+    }
+}
+
+/* A library that is not ready, say: the start goes to streams, and the next one is a graph. */
+static void what_spoils_a_capture_is_tried_once_more(void **state)
+{
+    static const struct {
+        const char *call;
+        int code;
+    } cases[] = {{"cuStreamEndCapture", CUDA_ERROR_STREAM_CAPTURE_INVALIDATED}, {"cuMemsetD32Async", CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED}};
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        char text[1024];
+        snprintf(text, sizeof text, "{'id': 'wide', 'fill': 'A[2]', 'value': 77}, %s", tasks);
+        struct tg_graph *g = device_graph(buffers, "", text);
+        uint64_t *expected = device_expected(g, false, 1);
+        struct tg_error err;
+        const char *why;
+        device_reset(1, i, true);
+        struct tg_runtime *rt = open_runtime(0);
+        struct tg_run *run = open_run(rt, g, false);
+        for (size_t k = 0; k <= i / 2; k++) { /* the second time for good */
+            standin.standin_fail(cases[i % 2].call, 1, cases[i % 2].code, STANDIN_ONCE);
+            MUST(tg_run_execute(run, &err));
+            assert_int_equal(tg_run_executor(run, &why), TG_EXECUTOR_STREAMS);
+            assert_true(strstr(why, "task \"wide\": it cannot be captured") != NULL);
+            assert_true(strstr(why, cases[i % 2].call) != NULL);
+            expect_data(run, g, expected);
+        }
+        for (int k = 0; k < 3; k++) {
+            MUST(tg_run_execute(run, &err));
+            assert_int_equal(tg_run_executor(run, &why), i < 2 ? TG_EXECUTOR_GRAPH : TG_EXECUTOR_STREAMS);
+            assert_int_equal(why != NULL, i >= 2);
+            expect_data(run, g, expected);
+        }
+        close_all(run, rt, g);
+        free(expected);
+    }
+}
+
+static void a_kernel_that_fails_names_its_task(void **state)
+{
+    static const char matrices[] = "'M': {'dtype': 'f64', 'shape': [4, 4], 'tiles': [3], 'init': {'fill': 0}}";
+    static const char factors[] = "{'for': ['i in 0:3'], 'id': 'factor[{i}]', 'kernel': 'potrf', 'args': {'n': 4, 'a': 'M[i]'}}";
+    struct tg_graph *g = device_graph(matrices, ", 'potrf': {'builtin': 'potrf_lower'}", factors);
+    struct tg_error err;
+    (void)state;
+    device_reset(1, 1, true);
+    struct tg_runtime *rt = open_runtime(0);
+    struct tg_run *run = open_run(rt, g, false);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(tg_run_execute(run, &err), TG_E_TASK_FAILED);
+        assert_int_equal(strncmp(err.task, "factor[", 7), 0);
+        assert_true(strstr(err.text, "not positive definite") != NULL);
+    }
+    close_all(run, rt, g);
+}
+
+/* ---- Together -----------------------------------------------------------------------------*/
+
+static void graphs_and_streams_share_devices(void **state)
+{
+    enum { N_RUNS = 4 };
+    struct tg_graph *g = device_graph(buffers, "", tasks);
+    uint64_t *expected = device_expected(g, false, 1), n = ROUNDS(60), first = test_seed(1);
+    (void)state;
+    for (uint64_t seed = first; seed < first + n; seed++) {
+        struct dice d = {mix64(seed)};
+        struct tg_run *runs[N_RUNS];
+        struct tg_error err;
+        alarm(LIMIT_S);
+        device_reset(1 + (int)roll(&d, 3), seed, roll(&d, 3) != 0);
+        /* At times too little for all of them at once. */
+        struct tg_runtime *rt = open_runtime(roll(&d, 2) ? 0 : 256 * (3 * N_RUNS * 2 + roll(&d, 20)));
+        for (int i = 0; i < N_RUNS; i++) {
+            struct tg_run_options options = TG_RUN_OPTIONS_INIT;
+            options.executor = i % 2 ? TG_EXECUTOR_GRAPH : TG_EXECUTOR_STREAMS;
+            MUST(tg_run_create(rt, g, &options, &runs[i], &err));
+        }
+        for (int round = 0; round < 4; round++) {
+            for (int i = 0; i < N_RUNS; i++)
+                MUST(tg_run_start(runs[i], &err));
+            for (int i = 0; i < N_RUNS; i++) {
+                MUST(tg_run_wait(runs[i], &err));
+                if (roll(&d, 2))
+                    expect_data(runs[i], g, expected);
+            }
+        }
+        for (int i = 1; i < N_RUNS; i++)
+            tg_run_destroy(runs[i]);
+        close_all(runs[0], rt, NULL);
+    }
+    alarm(0);
+    tg_graph_destroy(g);
+    free(expected);
+}
+
+/* As if nobody else knew: the stream waits for the graph, and its graph for what the stream has written. */
+static void a_graph_comes_after_a_stream_and_before_it(void **state)
+{
+    struct tg_graph *g = device_graph(buffers, "", tasks);
+    uint64_t *expected = device_expected(g, false, 1), have[32], input[32];
+    struct tg_error err;
+    const struct tgi_cuda_api *api;
+    CUcontext ctx;
+    CUstream stream;
+    uint64_t address;
+    (void)state;
+    device_reset(1, 5, true);
+    for (uint64_t i = 0; i < 32; i++)
+        input[i] = i; /* what A[0] has at first */
+    MUST(tgi_cuda_retain(&api, &err));
+    assert_int_equal(api->cuDevicePrimaryCtxRetain(&ctx, 0), 0);
+    assert_int_equal(api->cuCtxSetCurrent(ctx), 0);
+    assert_int_equal(api->cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING), 0);
+    struct tg_runtime *rt = open_runtime(0);
+    struct tg_run *run = open_run(rt, g, false);
+    for (int i = 0; i < 6; i++) {
+        if (i) { /* once it has memory there */
+            MUST(tg_run_device_tile(run, 0, 0, 0, TG_OUT, stream, &address, &err));
+            assert_int_equal(api->cuMemcpyHtoDAsync(address, input, sizeof input, stream), 0);
+        }
+        MUST(tg_run_start_on(run, 0, stream, &err));
+        MUST(tg_run_wait_on(run, 0, stream, &err));
+        MUST(tg_run_device_tile(run, 0, 3, 0, TG_IN, stream, &address, &err));
+        assert_int_equal(api->cuMemcpyDtoHAsync(have, address, sizeof have, stream), 0);
+        assert_int_equal(api->cuStreamSynchronize(stream), 0);
+        MUST(tg_run_wait(run, &err));
+        assert_int_equal(tg_run_executor(run, NULL), TG_EXECUTOR_GRAPH);
+        assert_memory_equal(have, expected + 3 * 32, sizeof have);
+    }
+    tg_run_destroy(run);
+    tg_runtime_destroy(rt);
+    api->cuStreamDestroy(stream);
+    api->cuDevicePrimaryCtxRelease(0);
+    tgi_cuda_release();
+    close_all(NULL, NULL, g);
+    free(expected);
+}
+
+int main(void)
+{
+    const struct CMUnitTest all[] = {
+        cmocka_unit_test(a_run_settles_into_a_graph_or_two),
+        cmocka_unit_test(results_that_are_looked_at_do_not_spoil_it),
+        cmocka_unit_test(other_memory_is_bound_without_a_new_graph),
+        cmocka_unit_test(what_cannot_be_recorded_says_why),
+        cmocka_unit_test(a_graph_that_cannot_be_made_fails_one_start),
+        cmocka_unit_test(what_spoils_a_capture_is_tried_once_more),
+        cmocka_unit_test(a_kernel_that_fails_names_its_task),
+        cmocka_unit_test(graphs_and_streams_share_devices),
+        cmocka_unit_test(a_graph_comes_after_a_stream_and_before_it),
+    };
+    return cmocka_run_group_tests(all, device_group_load, device_group_unload);
+}
