@@ -180,6 +180,11 @@ struct tgi_recording_paths {
     uint64_t area_ns;   /* busy time by server: devices if there are any, else workers */
     uint64_t bound_ns;  /* no schedule of these durations on this machine is shorter */
 };
+/* Whether bound_ns says anything about the run: not if tasks are missing, nor if it was ended before its last tasks returned. */
+static inline bool tgi_recording_knows_bounds(const struct tgi_recording *r, const struct tgi_recording_paths *paths)
+{
+    return !r->is_cut && r->head.n_lost_rounds == 0 && paths->bound_ns > 0 && paths->bound_ns <= r->head.makespan_ns;
+}
 int tgi_recording_paths_create(const struct tgi_recording *r, struct tgi_recording_paths *paths_p, struct tg_error *err);
 void tgi_recording_paths_fini(struct tgi_recording_paths *paths);
 

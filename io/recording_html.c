@@ -284,7 +284,7 @@ static void put_head(struct writer *w)
     tgi_json_uint(json, "n_lost_rounds", h->n_lost_rounds);
     tgi_json_uint(json, "n_workers", h->n_workers);
     tgi_json_uint(json, "makespan_ns", h->makespan_ns);
-    tgi_json_bool(json, "knows_bounds", !r->is_cut && h->n_lost_rounds == 0 && w->paths->bound_ns > 0);
+    tgi_json_bool(json, "knows_bounds", tgi_recording_knows_bounds(r, w->paths));
     tgi_json_uint(json, "bound_ns", w->paths->bound_ns);
     tgi_json_uint(json, "critical_ns", w->paths->critical_ns);
     tgi_json_uint(json, "area_ns", w->paths->area_ns);

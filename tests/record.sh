@@ -93,6 +93,7 @@ END
 want 1 run "$scratch/fails.json" --record "$scratch/fails.tgr"
 want 0 report "$scratch/fails.tgr"
 has out ': failed, '
+grep -qE '(1[1-9]|[2-9][0-9])[0-9] % efficient' "$scratch/out" && complain 'a run that was ended early is more than efficient'
 want 0 why "$scratch/fails.tgr" next
 has out 'not run'
 

@@ -45,10 +45,7 @@ static int choose_tables(struct job *job)
 
 static double share(uint64_t part, uint64_t whole) { return whole ? 100.0 * (double)part / (double)whole : 0; }
 
-static bool knows_bounds(const struct job *job)
-{
-    return !job->r.is_cut && job->r.head.n_lost_rounds == 0 && job->paths.bound_ns > 0;
-}
+static bool knows_bounds(const struct job *job) { return tgi_recording_knows_bounds(&job->r, &job->paths); }
 
 /* ---- Text ---------------------------------------------------------------------------------*/
 

@@ -32,7 +32,7 @@ function makeSummary() {
 }
 
 function makeBounds() {
-    const most = Math.max(data.makespan_ns, data.critical_ns, data.area_ns, 1);
+    const most = Math.max(data.makespan_ns, 1);
     const put = (title, ns, kind) => {
         const bar = element('div', {className: 'bar'});
         bar.style.width = 100 * ns / most + '%';

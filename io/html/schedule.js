@@ -175,7 +175,7 @@ function drawLabel(c, lane, width) {
         return;
     c.textAlign = 'right';
     c.fillStyle = '#1c2126';
-    c.fillText(`${data.lanes[lane].name} · ${Math.round(100 * data.lanes[lane].busy_ns / data.makespan_ns) || 0} %`, LABELS - 8,
+    c.fillText(`${data.lanes[lane].name} · ${Math.round(100 * data.lanes[lane].busy_ns / lastEnd)} %`, LABELS - 8,
                y + rowHeight / 2);
 }
 

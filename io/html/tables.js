@@ -19,7 +19,7 @@ const TABLES = {
     lanes: () => ({rows: data.lanes.map((lane, i) => ({...lane, i})), sort: 0, isUp: true, columns: [
         ['lane', l => l.i, l => l.name],
         ['tasks', l => tasksOf[l.i].length, l => formatCount(tasksOf[l.i].length)],
-        ['busy', l => l.busy_ns, l => formatShare(l.busy_ns, data.makespan_ns)],
+        ['busy', l => l.busy_ns, l => formatShare(l.busy_ns, lastEnd)],
         ['busy time', l => l.busy_ns, l => formatTime(l.busy_ns)],
         ['steals', l => l.n_steals, l => formatCount(l.n_steals)],
         ['parks', l => l.n_parks, l => formatCount(l.n_parks)]]}),
@@ -88,10 +88,12 @@ function showTable(name) {
 }
 
 function makeTabs() {
-    for (const name of Object.keys(TABLES))
-        if (TABLES[name]().rows.length)
-            byId('tabs').append(element('button', {textContent: name, onclick: () => showTable(name)}));
-    showTable('kernels');
+    const names = Object.keys(TABLES).filter(name => TABLES[name]().rows.length);
+    for (const name of names)
+        byId('tabs').append(element('button', {textContent: name, onclick: () => showTable(name)}));
+    byId('tables-part').hidden = !names.length;
+    if (names.length)
+        showTable(names[0]);
 }
 
 /* ---- The matrix of links ----------------------------------------------------------------- */
