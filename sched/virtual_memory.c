@@ -311,6 +311,25 @@ static void wake_waiters(struct tgi_virtual *v, uint32_t replica)
     }
 }
 
+static void fetch(struct tgi_virtual *v, uint32_t replica);
+
+/* A copy has come.  If the tile was written elsewhere meanwhile, whoever has asked for it since needs a new one. */
+static void arrive(struct tgi_virtual *v, uint32_t replica)
+{
+    struct tgi_replica *r = &v->replicas[replica];
+    bool is_stale = r->is_stale;
+    r->is_stale = false;
+    r->state = is_stale ? TGI_REPLICA_RESERVED : TGI_REPLICA_VALID;
+    if (is_stale && r->n_pins == 0) {
+        drop(v, replica);
+        return;
+    }
+    if (is_stale && r->waiters != TG_NONE)
+        fetch(v, replica);
+    if (v->replicas[replica].state == TGI_REPLICA_VALID)
+        wake_waiters(v, replica);
+}
+
 void tgi_virtual_copy_ends(struct tgi_virtual *v, uint32_t flow)
 {
     struct tgi_copy_engine *to = engine_of(v, flow);
@@ -325,11 +344,7 @@ void tgi_virtual_copy_ends(struct tgi_virtual *v, uint32_t flow)
         v->flows[queued].next = TG_NONE;
         start_copy(v, queued);
     }
-    v->replicas[replica].state = TGI_REPLICA_VALID;
-    if (v->replicas[replica].is_stale)
-        drop(v, replica);
-    else
-        wake_waiters(v, replica);
+    arrive(v, replica);
 }
 
 /* ---- Capacity -----------------------------------------------------------------------------*/
@@ -441,8 +456,10 @@ static void write_tile(struct tgi_virtual *v, uint32_t tile, uint32_t memory)
     uint32_t next;
     for (uint32_t r = v->tile_first[tile]; r != TG_NONE; r = next) {
         next = v->replicas[r].next;
-        if (v->replicas[r].memory == memory)
+        if (v->replicas[r].memory == memory) {
             v->replicas[r].state = TGI_REPLICA_VALID;
+            v->replicas[r].is_stale = false;
+        }
         else if (v->replicas[r].state == TGI_REPLICA_COMING && v->replicas[r].waiters == TG_NONE)
             v->replicas[r].is_stale = true;
         else if (v->replicas[r].n_pins == 0 && v->replicas[r].state != TGI_REPLICA_COMING)

@@ -101,6 +101,8 @@ has out 'binding:'
 has out 'rough ones, not measured'
 want 0 "$TGRAPH" --format json plan "$graph" --gpus 1,2 --tasks
 is_json
+# A tile that is written elsewhere while a copy of it is still on its slow way.
+want 0 "$TGRAPH" plan examples/graphs/smith-waterman.json --gpus 1 --link-speed 0.1
 want 2 "$TGRAPH" plan "$graph" --policy hefd
 want 2 "$TGRAPH" plan "$graph" --gpus 1,two
 want 2 "$TGRAPH" plan "$graph" --link-speed 0
