@@ -436,6 +436,39 @@ static void a_wait_without_end_is_named(void **state)
 }
 
 /* The rest of the instance drains: edges run down, bodies behind the failure are left out. */
+/* Of two cells that are looked at together, the one that never comes. */
+static void the_late_one_of_two_cells_is_named(void **state)
+{
+    (void)state;
+    const uint32_t worker_of[] = {0, 1, 2};
+    struct tg_error err = {0};
+    struct tgi_resident_shape shape = {3, 1, tgi_resident_shared_bytes(1, 0, 0), TGI_RESIDENT_WARP};
+    for (uint32_t late = 0; late < 2; late++) {
+        struct resident_dag d;
+        struct resident_cpu c;
+        struct tgi_resident_program *p;
+        resident_dag_init(&d, 3, TGI_RESIDENT_HASH);
+        resident_dag_edge(&d, 0, 2);
+        resident_dag_edge(&d, 1, 2);
+        resident_dag_close(&d);
+        assert_int_equal(tgi_resident_build(&d.dag, &shape, worker_of, &p, &err), 0);
+        assert_int_equal(p->tasks[2].n_wait, 2);
+        p->tasks[late].head &= ~(TGI_HEAD_LIST << 12);
+        resident_cpu_init(&c, p, false);
+        c.v.cells[p->tasks[2].wait + !late].tail = UINT64_C(1) << 32; /* however late its worker starts */
+        c.v.limit_ns = 50000000;
+        resident_cpu_begin(&c, 1);
+        resident_cpu_end(&c);
+        assert_int_equal(c.v.control->panic.code, TGI_PANIC_STUCK);
+        assert_int_equal(c.v.control->panic.task, 2);
+        assert_int_equal(c.v.control->panic.wait, p->tasks[2].wait + late);
+        assert_int_equal(c.v.control->panic.seen, 0);
+        resident_cpu_fini(&c);
+        tgi_resident_program_destroy(p);
+        resident_dag_fini(&d);
+    }
+}
+
 static void a_failed_task_is_named_and_the_rest_drains(void **state)
 {
     (void)state;
@@ -509,6 +542,7 @@ int main(void)
         cmocka_unit_test(orders_that_wait_for_each_other_are_refused),
         cmocka_unit_test(a_cell_behind_a_line_is_refused),
         cmocka_unit_test(a_wait_without_end_is_named),
+        cmocka_unit_test(the_late_one_of_two_cells_is_named),
         cmocka_unit_test(a_failed_task_is_named_and_the_rest_drains),
         cmocka_unit_test(an_abort_ends_everything),
     };
