@@ -310,6 +310,8 @@ static void measure_overhead(void)
     struct tgi_resident_program *p = plan(&row, &d, &plan_ns);
     double ns = measure(p, &d, "tasks of 10 us");
     bench_report("resident stencil, tasks of 10 us", "tgraph", p->n_workers, "% overhead", (ns / STEPS / BODY_NS - 1) * 100);
+    printf("#     a bare hop each step is %.2f %%; expected %.2f %%\n", hop_ns[TGI_PROBE_CELL] / BODY_NS * 100,
+           (p->makespan_ns / STEPS / BODY_NS - 1) * 100);
     tgi_resident_program_destroy(p);
     resident_dag_fini(&d);
 }

@@ -367,8 +367,8 @@ static int place_threads(struct place *p, uint32_t *worker_of, uint32_t *order, 
     return 0;
 }
 
-/* Whichever is expected to end first.  The eager one has to be better by more than costs can be trusted: what it gains, by putting
- * tasks between others' waits, it gains only if they hold. */
+/* Whichever is expected to end first.  The eager one has to be better by more than costs can be trusted: what it gains, by
+ * putting tasks between others' waits, it gains only if they hold. */
 static int place_warps(struct place *p, const struct tgi_resident_shape *shape, uint32_t *worker_of,
                        uint32_t *order, double *makespan_p, struct tg_error *err)
 {
