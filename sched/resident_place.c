@@ -139,7 +139,6 @@ struct place {
     const struct tgi_resident_preds *preds;
     const struct tgi_resident_costs *costs;
     struct idle idle;
-    uint32_t *latest; /* by worker: the task it was given last, whose result is at hand */
     struct placed {
         double end;
         uint32_t worker, block;
@@ -151,7 +150,7 @@ struct arrivals {
     uint32_t n, last;
     struct arrival {
         double end, near, far; /* when it ends, and is known in its block, and elsewhere */
-        uint32_t task, worker, block;
+        uint32_t worker, block;
     } of[MAX_LOOK];
 };
 
@@ -166,7 +165,6 @@ static void look_at_preds(const struct place *p, uint32_t t, struct arrivals *a)
         if (i >= MAX_LOOK && from->end <= a->of[0].end)
             continue;
         struct arrival *to = &a->of[i < MAX_LOOK ? i : 0];
-        to->task = pred[i];
         to->end = from->end;
         to->near = from->end + p->costs->shared_ns;
         to->far = from->end + (p->preds->is_clean[pred[i]] ? p->costs->cell_ns : p->costs->counter_ns);
@@ -181,14 +179,12 @@ static void look_at_preds(const struct place *p, uint32_t t, struct arrivals *a)
 static double start_on(const struct place *p, const struct arrivals *a, uint32_t worker, uint32_t block)
 {
     double at = idle_at(&p->idle, worker, block);
-    bool is_fetched = false;
     for (uint32_t i = 0; i < a->n; i++) {
         const struct arrival *from = &a->of[i];
         double known = from->worker == worker ? from->end : from->block == block ? from->near : from->far;
         at = at < known ? known : at;
-        is_fetched |= from->worker == worker && p->latest[worker] != from->task;
     }
-    return is_fetched ? at + p->costs->fetch_ns : at;
+    return at;
 }
 
 static double cost_of(const struct place *p, uint32_t t)
@@ -203,7 +199,6 @@ static double cost_of(const struct place *p, uint32_t t)
 static void give(struct place *p, uint32_t t, uint32_t worker, double start)
 {
     p->placed[t] = (struct placed){start + cost_of(p, t), worker, worker / p->idle.each};
-    p->latest[worker] = t;
     set_idle(&p->idle, worker, p->placed[t].end);
 }
 
@@ -397,8 +392,7 @@ int tgi_resident_place(const struct tgi_resident_dag *dag, const struct tgi_resi
     struct place p = {.dag = dag, .preds = preds, .costs = costs};
     int rc;
     p.placed = malloc(((size_t)dag->n_tasks + 1) * sizeof *p.placed);
-    p.latest = calloc((size_t)shape->n_blocks * shape->n_workers_each, sizeof *p.latest);
-    if (!p.placed || !p.latest || !idle_init(&p.idle, shape))
+    if (!p.placed || !idle_init(&p.idle, shape))
         rc = tgi_error_memory(err, "planning a resident program");
     else {
         idle_reset(&p.idle, shape);
@@ -406,7 +400,6 @@ int tgi_resident_place(const struct tgi_resident_dag *dag, const struct tgi_resi
                                                  : place_warps(&p, shape, worker_of, order, makespan_p, err);
     }
     free(p.placed);
-    free(p.latest);
     free(p.idle.tree);
     return rc;
 }

@@ -23,13 +23,12 @@ struct tgi_resident_dag {
 /* What bench/resident measures before it plans, or TGI_RESIDENT_COSTS_INIT where nothing was measured: an H100 at
  * 1,980 MHz, 2026-11-27.  From the end of one task to the end of the next on another worker is a hop and task_ns. */
 struct tgi_resident_costs {
-    float task_ns;    /* of a task beside its body, on its worker */
-    float fetch_ns;   /* where a result of its own worker is not at hand, as other tasks came in between */
+    float task_ns;    /* of a task beside its body, on its worker, where nothing is late */
     float shared_ns;  /* from a worker to another of its block */
     float cell_ns;    /* to another block, the data in the flag */
     float counter_ns; /* to another block, the data in memory */
 };
-#define TGI_RESIDENT_COSTS_INIT {218, 200, 100, 245, 966}
+#define TGI_RESIDENT_COSTS_INIT {218, 100, 245, 966}
 
 struct tgi_resident_shape {
     uint32_t n_blocks, n_workers_each; /* blocks are all resident at once; at most 32 workers in each */
