@@ -16,7 +16,7 @@ static struct resident_gpu gpu;
 static struct bench_options options;
 static bool is_quick;
 static double hop_ns[TGI_PROBE_N_FORMS];
-static const struct tgi_resident_costs costs = TGI_RESIDENT_COSTS_INIT;
+static struct tgi_resident_costs costs = TGI_RESIDENT_COSTS_INIT; /* until measure_costs() */
 
 enum { LIMIT_S = 180, EPOCHS = 4 }; /* epochs in a row, timed as one */
 static const uint64_t wait_limit_ns = 1000000000u;
@@ -69,6 +69,60 @@ static struct tgi_resident_program *scatter(const struct resident_dag *d, uint32
     must(tgi_resident_build(&d->dag, &shape, worker_of, &p, &err));
     free(worker_of);
     return p;
+}
+
+static double measure(const struct tgi_resident_program *p, const struct resident_dag *d, const char *what);
+
+/* ns a task where n_in_turn workers, next_worker apart, take turns. */
+static double placed_by(struct resident_dag *d, uint32_t each, uint32_t next_worker, uint32_t n_in_turn)
+{
+    struct tgi_resident_program *p;
+    struct tgi_resident_shape shape = shape_of(TGI_RESIDENT_WARP, each);
+    uint32_t *worker_of = malloc((d->dag.n_tasks + 1ul) * sizeof *worker_of);
+    for (uint32_t t = 0; t < d->dag.n_tasks; t++)
+        worker_of[t] = t % n_in_turn * next_worker;
+    must(tgi_resident_build(&d->dag, &shape, worker_of, &p, &err));
+    must(tgi_resident_check(&d->dag, p, &err));
+    double ns = measure(p, d, "costs") / d->dag.n_tasks;
+    free(worker_of);
+    tgi_resident_program_destroy(p);
+    resident_dag_fini(d);
+    return ns;
+}
+
+/* Every second task is of a chain and has a predecessor besides, which is early: what a task costs its worker that has
+ * something to wait for. */
+static void make_early(struct resident_dag *d, uint32_t n)
+{
+    resident_dag_init(d, n, TGI_RESIDENT_ADD);
+    for (uint32_t t = 1; t < n; t += 2) {
+        if (t > 1)
+            resident_dag_edge(d, t - 2, t);
+        resident_dag_edge(d, t - 1, t);
+    }
+    resident_dag_close(d);
+}
+
+static float above(double ns, double task_ns) { return ns > task_ns ? (float)(ns - task_ns) : 0; }
+
+/* What the planner works with, by the executor itself: chains within a block and across blocks.  A hop is what a task of them
+ * takes beyond one whose predecessors are early. */
+static void measure_costs(void)
+{
+    enum { N = 20000, EACH = 8 };
+    struct resident_dag d;
+    make_early(&d, N);
+    double task_ns = 2 * placed_by(&d, EACH, EACH, 2);
+    resident_dag_chain(&d, N, TGI_RESIDENT_ADD);
+    double shared_ns = placed_by(&d, EACH, 1, 2);
+    resident_dag_chain(&d, N, TGI_RESIDENT_ADD);
+    double cell_ns = placed_by(&d, EACH, EACH, 2);
+    resident_dag_chain(&d, N, TGI_RESIDENT_ADD_LINE);
+    double counter_ns = placed_by(&d, EACH, EACH, 2);
+    costs = (struct tgi_resident_costs){(float)task_ns, above(shared_ns, task_ns), above(cell_ns, task_ns),
+                                        above(counter_ns, task_ns)};
+    printf("# the planner's costs, ns: task %.4g, shared %.4g, cell %.4g, counter %.4g\n", costs.task_ns, costs.shared_ns,
+           costs.cell_ns, costs.counter_ns);
 }
 
 /* A program that has passed the check; the time that planning took. */
@@ -259,6 +313,8 @@ static void measure_overhead(void)
     struct tgi_resident_program *p = plan(&row, &d, &plan_ns);
     double ns = measure(p, &d, "tasks of 10 us");
     bench_report("resident stencil, tasks of 10 us", "tgraph", p->n_workers, "% overhead", (ns / STEPS / BODY_NS - 1) * 100);
+    printf("#     a bare hop each step is %.2f %%; expected %.2f %%\n", hop_ns[TGI_PROBE_CELL] / BODY_NS * 100,
+           (p->makespan_ns / STEPS / BODY_NS - 1) * 100);
     tgi_resident_program_destroy(p);
     resident_dag_fini(&d);
 }
@@ -310,16 +366,19 @@ static void measure_planning(void)
         struct resident_dag d;
         struct bench_sample sample = {{0}, 0};
         char what[96];
-        double plan_ns;
+        double plan_ns, expected_ns = 0;
         if (row->is_scattered)
             continue;
         row->make(&d, row->op);
         for (uint32_t k = 0; k < options.n_runs; k++) {
-            tgi_resident_program_destroy(plan(row, &d, &plan_ns));
+            struct tgi_resident_program *p = plan(row, &d, &plan_ns);
             bench_sample_add(&sample, (uint64_t)plan_ns);
+            expected_ns = p->makespan_ns / d.dag.n_tasks;
+            tgi_resident_program_destroy(p);
         }
         snprintf(what, sizeof what, "planning %s", row->what);
         bench_report(what, "tgraph", 1, "ns/task", (double)bench_sample_median(&sample) / d.dag.n_tasks);
+        printf("#     expected %.3g ns a task\n", expected_ns);
         resident_dag_fini(&d);
     }
 }
@@ -341,6 +400,7 @@ int main(int argc, char **argv)
     resident_gpu_open(&gpu);
     printf("# resident: %d SMs, %d bytes of shared memory, medians of %u runs\n", gpu.n_sms, gpu.shared_bytes, options.n_runs);
     measure_hops();
+    measure_costs();
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (!options.what || !strcmp(options.what, rows[i].what))
             run_row(&rows[i]);

@@ -65,9 +65,14 @@ enum tgi_resident_wait {
 #define TGI_RESIDENT_MAX_CELLS 32u /* of one task: a lane looks at each */
 
 /* A descriptor.  Lists of up to two words are inside; a longer one has its place in `outs` or `ins` in the first word and
- * its length in the second. */
+ * its length in the second.  Aligned, so that it is loaded in two accesses. */
+#ifdef __cplusplus
+struct alignas(16) tgi_resident_task {
+    uint32_t head; /* TGI_HEAD_* */
+#else
 struct tgi_resident_task {
-    uint32_t head;   /* TGI_HEAD_* */
+    _Alignas(16) uint32_t head; /* TGI_HEAD_* */
+#endif
     uint32_t id;     /* the graph's number of it */
     uint32_t wait;   /* index of the counter or of the first cell */
     uint32_t n_wait; /* cells, or triggers of the counter in each epoch */

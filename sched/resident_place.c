@@ -1,6 +1,14 @@
-/* A list schedule over a tournament tree of workers: its root is the idlest of all, the node of a block the idlest of that
- * block, and giving a worker a task changes one path.  What a task costs is a few predecessors to look at and two
- * walks down the tree, whatever the number of workers. */
+/* Two list schedules, of which the one that is expected to end first is taken.
+ *
+ * The eager one gives each task to the worker where it starts first.  What it does not see is who else will want that
+ * worker: in a stencil as wide as there are workers, a border's column is late, its neighbour starts earlier beside it than
+ * after a hop, and soon some workers have several columns while others have none.  The fair one goes by levels and gives no
+ * worker more than its share of a level while a predecessor's worker has room; it loses where levels are uneven.
+ * Both keep the time at which each task ends by the same costs, so their makespans can be compared.
+ *
+ * The workers are a tournament tree: its root is the idlest of all, the node of a block the idlest of that block, and giving
+ * a worker a task changes one path.  What a task costs is a few predecessors to look at and two walks down the
+ * tree, whatever the number of workers. */
 #include "sched/resident_place.h"
 
 #include <float.h>
@@ -10,6 +18,7 @@
 #include "graph/error.h"
 
 enum { MAX_LOOK = 6 }; /* predecessors whose workers are tried and whose arrivals are told apart */
+static const double TRUST = 0.9;
 
 /* ---- Predecessors -------------------------------------------------------------------------*/
 
@@ -24,7 +33,8 @@ static void mark_clean(struct tgi_resident_preds *p, const struct tgi_resident_d
     }
 }
 
-int tgi_resident_preds_init(struct tgi_resident_preds *p, const struct tgi_resident_dag *dag, struct tg_error *err)
+int tgi_resident_preds_init(struct tgi_resident_preds *p, const struct tgi_resident_dag *dag,
+                            struct tg_error *err)
 {
     uint32_t n = dag->n_tasks, n_edges = dag->succ_at[n];
     p->at = calloc((size_t)n + 2, sizeof *p->at);
@@ -76,21 +86,31 @@ static bool idle_init(struct idle *w, const struct tgi_resident_shape *shape)
     w->each_leaves = power_of_two(w->each);
     w->n_leaves = w->each_leaves * power_of_two(shape->n_blocks);
     w->tree = malloc(2 * (size_t)w->n_leaves * sizeof *w->tree);
-    if (!w->tree)
-        return false;
+    return w->tree != NULL;
+}
+
+/* Nobody has a task. */
+static void idle_reset(struct idle *w, const struct tgi_resident_shape *shape)
+{
     for (uint32_t i = 0; i < w->n_leaves; i++)
-        w->tree[w->n_leaves + i] = i % w->each_leaves < w->each && i / w->each_leaves < shape->n_blocks ? 0 : DBL_MAX;
+        w->tree[w->n_leaves + i] =
+            i % w->each_leaves < w->each && i / w->each_leaves < shape->n_blocks ? 0 : DBL_MAX;
     for (uint32_t i = w->n_leaves - 1; i > 0; i--)
         w->tree[i] = w->tree[2 * i] < w->tree[2 * i + 1] ? w->tree[2 * i] : w->tree[2 * i + 1];
-    return true;
 }
 
 static uint32_t leaf_of(const struct idle *w, uint32_t worker, uint32_t block)
 {
     return w->n_leaves + block * w->each_leaves + (worker - block * w->each);
 }
-static double idle_at(const struct idle *w, uint32_t worker, uint32_t block) { return w->tree[leaf_of(w, worker, block)]; }
-static uint32_t node_of_block(const struct idle *w, uint32_t block) { return w->n_leaves / w->each_leaves + block; }
+static double idle_at(const struct idle *w, uint32_t worker, uint32_t block)
+{
+    return w->tree[leaf_of(w, worker, block)];
+}
+static uint32_t node_of_block(const struct idle *w, uint32_t block)
+{
+    return w->n_leaves / w->each_leaves + block;
+}
 
 /* The leftmost of the idlest below a node. */
 static uint32_t idlest(const struct idle *w, uint32_t node)
@@ -112,7 +132,7 @@ static void set_idle(struct idle *w, uint32_t worker, double at)
     }
 }
 
-/* ---- Tasks a warp wide ----------------------------------------------------------------------*/
+/* ---- Where a task starts --------------------------------------------------------------------*/
 
 struct place {
     const struct tgi_resident_dag *dag;
@@ -122,7 +142,7 @@ struct place {
     struct placed {
         double end;
         uint32_t worker, block;
-    } *placed; /* by task */
+    } * placed; /* by task */
 };
 
 /* The predecessors that matter for a task: all if they are few, else the last to end. */
@@ -169,7 +189,11 @@ static double start_on(const struct place *p, const struct arrivals *a, uint32_t
 
 static double cost_of(const struct place *p, uint32_t t)
 {
-    return p->costs->task_ns + (p->dag->cost_ns ? p->dag->cost_ns[t] : 0);
+    const struct tgi_resident_dag *dag = p->dag;
+    double body_ns = dag->cost_ns                      ? dag->cost_ns[t]
+                     : dag->op[t] == TGI_RESIDENT_SPIN ? (double)dag->arg[t]
+                                                       : 0;
+    return p->costs->task_ns + body_ns;
 }
 
 static void give(struct place *p, uint32_t t, uint32_t worker, double start)
@@ -189,28 +213,55 @@ static void try_worker(const struct place *p, const struct arrivals *a, uint32_t
     }
 }
 
-static void place_task(struct place *p, uint32_t t)
+/* The idlest worker of the last predecessor's block, and of all: where a task goes that no predecessor's worker suits. */
+static void try_idlest(const struct place *p, const struct arrivals *a, uint32_t *best_p, double *start_p)
+{
+    /* It cannot start before its last predecessor ends. */
+    if (a->n > 0 && *start_p > a->of[a->last].end) {
+        uint32_t block = a->of[a->last].block;
+        try_worker(p, a, idlest(&p->idle, node_of_block(&p->idle, block)), block, best_p, start_p);
+    }
+    if (a->n == 0 || *start_p > a->of[a->last].end) {
+        uint32_t worker = idlest(&p->idle, 1);
+        try_worker(p, a, worker, worker / p->idle.each, best_p, start_p);
+    }
+}
+
+static void place_eagerly(struct place *p, uint32_t t)
 {
     struct arrivals a;
-    uint32_t best = 0, worker;
+    uint32_t best = 0;
     double start = DBL_MAX;
     look_at_preds(p, t, &a);
     for (uint32_t i = 0; i < a.n; i++)
         try_worker(p, &a, a.of[i].worker, a.of[i].block, &best, &start);
-    /* It cannot start before its last predecessor ends. */
-    if (a.n > 0 && start > a.of[a.last].end)
-        try_worker(p, &a, idlest(&p->idle, node_of_block(&p->idle, a.of[a.last].block)), a.of[a.last].block, &best, &start);
-    if (a.n == 0 || start > a.of[a.last].end) {
-        worker = idlest(&p->idle, 1);
-        try_worker(p, &a, worker, worker / p->idle.each, &best, &start);
-    }
+    try_idlest(p, &a, &best, &start);
     give(p, t, best, start);
 }
 
-/* ---- Tasks a thread wide --------------------------------------------------------------------*/
+/* The first predecessor's worker that has less than its share of the level: tasks of a level come in the order of their
+ * predecessors, so each leaves to the next what the next would rather have. */
+static uint32_t place_fairly(struct place *p, uint32_t t, const uint32_t *n_of, uint32_t share)
+{
+    struct arrivals a;
+    uint32_t best = 0, i = 0;
+    double start = DBL_MAX;
+    look_at_preds(p, t, &a);
+    while (i < a.n && n_of[a.of[i].worker] >= share)
+        i++;
+    if (i < a.n)
+        try_worker(p, &a, a.of[i].worker, a.of[i].block, &best, &start);
+    else
+        try_idlest(p, &a, &best, &start);
+    give(p, t, best, start);
+    return best;
+}
 
-/* By level: batches of tasks that hardly depend on each other, each to the idlest worker. */
-static int sort_by_level(const struct tgi_resident_dag *dag, uint32_t *order, struct tg_error *err)
+/* ---- By level -------------------------------------------------------------------------------*/
+
+/* *at_p: where each level ends in the order, `depth` of them; the caller's. */
+static int sort_by_level(const struct tgi_resident_dag *dag, uint32_t *order, uint32_t **at_p,
+                         uint32_t *depth_p, struct tg_error *err)
 {
     uint32_t n = dag->n_tasks, depth = 0;
     uint32_t *level = calloc((size_t)n + 1, sizeof *level), *at = calloc((size_t)n + 2, sizeof *at);
@@ -234,10 +285,12 @@ static int sort_by_level(const struct tgi_resident_dag *dag, uint32_t *order, st
         order[at[level[t]]++] = t;
     }
     free(level);
-    free(at);
+    *at_p = at;
+    *depth_p = n ? depth + 1 : 0;
     return 0;
 }
 
+/* Tasks a thread wide: batches that hardly depend on each other, each to the idlest worker. */
 static void place_batches(struct place *p, const uint32_t *order)
 {
     for (uint32_t k = 0; k < p->dag->n_tasks; k += TGI_RESIDENT_BATCH) {
@@ -251,31 +304,100 @@ static void place_batches(struct place *p, const uint32_t *order)
     }
 }
 
+/* ---- Tasks a warp wide ----------------------------------------------------------------------*/
+
+static void run_eagerly(struct place *p, uint32_t *order)
+{
+    for (uint32_t k = 0; k < p->dag->n_tasks; k++) {
+        order[k] = tgi_resident_nth(p->dag, k);
+        place_eagerly(p, order[k]);
+    }
+}
+
+static int run_fairly(struct place *p, uint32_t *order, uint32_t n_workers, struct tg_error *err)
+{
+    uint32_t *level_end, depth, *n_of = malloc(n_workers * sizeof *n_of);
+    if (!n_of)
+        return tgi_error_memory(err, "planning a resident program");
+    int rc = sort_by_level(p->dag, order, &level_end, &depth, err);
+    for (uint32_t l = 0, k = 0; !rc && l < depth; l++) {
+        uint32_t share = (level_end[l] - k + n_workers - 1) / n_workers;
+        memset(n_of, 0, n_workers * sizeof *n_of);
+        for (; k < level_end[l]; k++)
+            n_of[place_fairly(p, order[k], n_of, share)]++;
+    }
+    if (!rc)
+        free(level_end);
+    free(n_of);
+    return rc;
+}
+
 /* ---- Entry --------------------------------------------------------------------------------*/
+
+static double makespan(const struct place *p)
+{
+    double last = 0;
+    for (uint32_t t = 0; t < p->dag->n_tasks; t++)
+        last = last < p->placed[t].end ? p->placed[t].end : last;
+    return last;
+}
+
+static void keep(const struct place *p, uint32_t *worker_of)
+{
+    for (uint32_t t = 0; t < p->dag->n_tasks; t++)
+        worker_of[t] = p->placed[t].worker;
+}
+
+static int place_threads(struct place *p, uint32_t *worker_of, uint32_t *order, double *makespan_p,
+                         struct tg_error *err)
+{
+    uint32_t *level_end, depth;
+    int rc = sort_by_level(p->dag, order, &level_end, &depth, err);
+    if (rc)
+        return rc;
+    free(level_end);
+    place_batches(p, order);
+    keep(p, worker_of);
+    *makespan_p = makespan(p);
+    return 0;
+}
+
+/* Whichever is expected to end first.  The eager one has to be better by more than costs can be trusted: what it gains, by
+ * putting tasks between others' waits, it gains only if they hold. */
+static int place_warps(struct place *p, const struct tgi_resident_shape *shape, uint32_t *worker_of,
+                       uint32_t *order, double *makespan_p, struct tg_error *err)
+{
+    uint32_t *fair_order = malloc(((size_t)p->dag->n_tasks + 1) * sizeof *fair_order);
+    if (!fair_order)
+        return tgi_error_memory(err, "planning a resident program");
+    run_eagerly(p, order);
+    keep(p, worker_of);
+    *makespan_p = makespan(p);
+    idle_reset(&p->idle, shape);
+    int rc = run_fairly(p, fair_order, shape->n_blocks * shape->n_workers_each, err);
+    double fair = makespan(p);
+    if (!rc && *makespan_p > TRUST * fair) {
+        keep(p, worker_of);
+        memcpy(order, fair_order, p->dag->n_tasks * sizeof *order);
+        *makespan_p = fair;
+    }
+    free(fair_order);
+    return rc;
+}
 
 int tgi_resident_place(const struct tgi_resident_dag *dag, const struct tgi_resident_preds *preds,
                        const struct tgi_resident_shape *shape, const struct tgi_resident_costs *costs,
                        uint32_t *worker_of, uint32_t *order, double *makespan_p, struct tg_error *err)
 {
     struct place p = {.dag = dag, .preds = preds, .costs = costs};
-    uint32_t n = dag->n_tasks;
-    int rc = 0;
-    p.placed = malloc(((size_t)n + 1) * sizeof *p.placed);
+    int rc;
+    p.placed = malloc(((size_t)dag->n_tasks + 1) * sizeof *p.placed);
     if (!p.placed || !idle_init(&p.idle, shape))
         rc = tgi_error_memory(err, "planning a resident program");
-    else if (shape->width == TGI_RESIDENT_THREAD) {
-        rc = sort_by_level(dag, order, err);
-        if (!rc)
-            place_batches(&p, order);
-    } else
-        for (uint32_t k = 0; k < n; k++) {
-            order[k] = tgi_resident_nth(dag, k);
-            place_task(&p, order[k]);
-        }
-    *makespan_p = 0;
-    for (uint32_t t = 0; !rc && t < n; t++) {
-        worker_of[t] = p.placed[t].worker;
-        *makespan_p = *makespan_p < p.placed[t].end ? p.placed[t].end : *makespan_p;
+    else {
+        idle_reset(&p.idle, shape);
+        rc = shape->width == TGI_RESIDENT_THREAD ? place_threads(&p, worker_of, order, makespan_p, err)
+                                                 : place_warps(&p, shape, worker_of, order, makespan_p, err);
     }
     free(p.placed);
     free(p.idle.tree);

@@ -1,8 +1,8 @@
 /* Programs for the resident executor: which worker runs which task after which, and how each edge is carried.
  *
- * The planner goes through the tasks in topological order and gives each to the worker where it would start first, as far as
- * costs tell: a worker of a predecessor, the idlest of that predecessor's block, or the idlest of all.  So
- * chains stay on a worker, neighbours in a block, and loads even.  Less than a microsecond a task. */
+ * The planner places every task twice, on the worker where it would start first and by levels that are shared evenly, and
+ * keeps what costs say ends first.  Either way a task goes to a worker of a predecessor, the idlest of that predecessor's
+ * block, or the idlest of all: chains stay on a worker and neighbours in a block.  Less than a microsecond a task. */
 #ifndef TGI_SCHED_RESIDENT_PLAN_H
 #define TGI_SCHED_RESIDENT_PLAN_H
 
@@ -17,17 +17,18 @@ struct tgi_resident_dag {
     const uint32_t *topo;    /* NULL: ids are in topological order */
     const uint8_t *op;       /* enum tgi_resident_op */
     const uint64_t *arg;     /* NULL: no op has one */
-    const float *cost_ns;    /* of bodies; NULL: costs' task_ns says all */
+    const float *cost_ns;    /* of bodies; NULL: SPIN burns its argument, the others cost nothing beside task_ns */
 };
 
-/* Measured on the machine, or TGI_RESIDENT_COSTS_INIT, which is an H200 (docs/RESIDENT.md). */
+/* What bench/resident measures before it plans, or TGI_RESIDENT_COSTS_INIT where nothing was measured: an H100 at
+ * 1,980 MHz, 2026-11-27.  From the end of one task to the end of the next on another worker is a hop and task_ns. */
 struct tgi_resident_costs {
-    float task_ns;    /* of a task beside its body, on its worker */
+    float task_ns;    /* of a task beside its body, on its worker, where nothing is late */
     float shared_ns;  /* from a worker to another of its block */
     float cell_ns;    /* to another block, the data in the flag */
     float counter_ns; /* to another block, the data in memory */
 };
-#define TGI_RESIDENT_COSTS_INIT {80, 80, 260, 700}
+#define TGI_RESIDENT_COSTS_INIT {218, 100, 245, 966}
 
 struct tgi_resident_shape {
     uint32_t n_blocks, n_workers_each; /* blocks are all resident at once; at most 32 workers in each */

@@ -174,8 +174,14 @@ static void targets_wrap(void **state)
 {
     (void)state;
     struct resident_dag d;
-    resident_dag_random(&d, 200, 40, seed, TGI_RESIDENT_HASH);
-    struct tgi_resident_program *p = plan(&d, 4, 1, 0, TGI_RESIDENT_WARP);
+    uint32_t worker_of[200];
+    struct tg_error err = {0};
+    struct tgi_resident_program *p;
+    struct tgi_resident_shape shape = {4, 1, tgi_resident_shared_bytes(1, 0, 0), TGI_RESIDENT_WARP};
+    resident_dag_random(&d, 200, 50, seed, TGI_RESIDENT_HASH);
+    for (uint32_t t = 0; t < 200; t++)
+        worker_of[t] = t % 4;
+    assert_int_equal(tgi_resident_build(&d.dag, &shape, worker_of, &p, &err), 0);
     assert_true(p->n_counter_edges > 0);
     run(&d, p, UINT32_C(0x7fffffff) / 20, 100);
     run(&d, p, UINT32_C(0xffffffff) / 38 - 20, 100);
@@ -236,6 +242,36 @@ static void loads_are_even(void **state)
     }
     tgi_resident_program_destroy(p);
     resident_dag_fini(&d);
+}
+
+/* A stencil as wide as there are workers: a column each, and a hop a step.  Nobody has two while others have none, with
+ * tasks shorter than the hop and longer. */
+static void assert_column_for_each_worker(uint8_t op, uint64_t body_ns)
+{
+    enum { BLOCKS = 16, EACH = 8, WIDTH = BLOCKS * EACH, STEPS = 400 };
+    struct resident_dag d;
+    resident_dag_stencil(&d, WIDTH, STEPS, op);
+    d.dag.arg = d.arg = must_have(malloc(d.dag.n_tasks * sizeof *d.arg));
+    for (uint32_t t = 0; t < d.dag.n_tasks; t++)
+        d.arg[t] = body_ns;
+    struct tgi_resident_program *p = plan(&d, BLOCKS, EACH, 1 << 17, TGI_RESIDENT_WARP);
+    for (uint32_t w = 0; w < WIDTH; w++) {
+        assert_int_equal(p->first[w + 1] - p->first[w], STEPS);
+        for (uint32_t step = 0; step < STEPS; step++)
+            assert_int_equal(p->tasks[p->first[w] + step].id, step * WIDTH + p->tasks[p->first[w]].id);
+    }
+    double step_ns = costs.task_ns + (op == TGI_RESIDENT_SPIN ? (double)body_ns : 0) + costs.cell_ns;
+    assert_true(p->makespan_ns <= STEPS * step_ns);
+    assert_true(p->makespan_ns >= (STEPS - 1) * step_ns);
+    tgi_resident_program_destroy(p);
+    resident_dag_fini(&d);
+}
+
+static void a_stencil_has_a_column_for_each_worker(void **state)
+{
+    (void)state;
+    assert_column_for_each_worker(TGI_RESIDENT_HASH, 0);
+    assert_column_for_each_worker(TGI_RESIDENT_SPIN, 10000);
 }
 
 static void what_lies_in_memory_goes_by_counters(void **state)
@@ -400,6 +436,39 @@ static void a_wait_without_end_is_named(void **state)
 }
 
 /* The rest of the instance drains: edges run down, bodies behind the failure are left out. */
+/* Of two cells that are looked at together, the one that never comes. */
+static void the_late_one_of_two_cells_is_named(void **state)
+{
+    (void)state;
+    const uint32_t worker_of[] = {0, 1, 2};
+    struct tg_error err = {0};
+    struct tgi_resident_shape shape = {3, 1, tgi_resident_shared_bytes(1, 0, 0), TGI_RESIDENT_WARP};
+    for (uint32_t late = 0; late < 2; late++) {
+        struct resident_dag d;
+        struct resident_cpu c;
+        struct tgi_resident_program *p;
+        resident_dag_init(&d, 3, TGI_RESIDENT_HASH);
+        resident_dag_edge(&d, 0, 2);
+        resident_dag_edge(&d, 1, 2);
+        resident_dag_close(&d);
+        assert_int_equal(tgi_resident_build(&d.dag, &shape, worker_of, &p, &err), 0);
+        assert_int_equal(p->tasks[2].n_wait, 2);
+        p->tasks[late].head &= ~(TGI_HEAD_LIST << 12);
+        resident_cpu_init(&c, p, false);
+        c.v.cells[p->tasks[2].wait + !late].tail = UINT64_C(1) << 32; /* however late its worker starts */
+        c.v.limit_ns = 50000000;
+        resident_cpu_begin(&c, 1);
+        resident_cpu_end(&c);
+        assert_int_equal(c.v.control->panic.code, TGI_PANIC_STUCK);
+        assert_int_equal(c.v.control->panic.task, 2);
+        assert_int_equal(c.v.control->panic.wait, p->tasks[2].wait + late);
+        assert_int_equal(c.v.control->panic.seen, 0);
+        resident_cpu_fini(&c);
+        tgi_resident_program_destroy(p);
+        resident_dag_fini(&d);
+    }
+}
+
 static void a_failed_task_is_named_and_the_rest_drains(void **state)
 {
     (void)state;
@@ -466,12 +535,14 @@ int main(void)
         cmocka_unit_test(a_chain_stays_on_one_worker),
         cmocka_unit_test(a_wavefront_crosses_blocks_at_borders_alone),
         cmocka_unit_test(loads_are_even),
+        cmocka_unit_test(a_stencil_has_a_column_for_each_worker),
         cmocka_unit_test(what_lies_in_memory_goes_by_counters),
         cmocka_unit_test(refusals_name_the_task),
         cmocka_unit_test(any_changed_word_is_refused),
         cmocka_unit_test(orders_that_wait_for_each_other_are_refused),
         cmocka_unit_test(a_cell_behind_a_line_is_refused),
         cmocka_unit_test(a_wait_without_end_is_named),
+        cmocka_unit_test(the_late_one_of_two_cells_is_named),
         cmocka_unit_test(a_failed_task_is_named_and_the_rest_drains),
         cmocka_unit_test(an_abort_ends_everything),
     };

@@ -64,12 +64,15 @@ TGI_FN void tgi_body_copy(const struct tgi_resident_copy *c)
         to[i] = from[i];
 }
 
+/* The abort word takes as long to come as a short task, so it is looked at now and then. */
+#define TGI_SPIN_LOOK_NS 4000u
 TGI_FN void tgi_body_spin(struct tgi_worker *w, uint64_t ns)
 {
-    for (uint64_t since = tgi_now_ns(); tgi_now_ns() - since < ns;)
-        if (tgi_load_relaxed(&w->v->control->abort)) {
-            w->is_over = true;
-            break;
+    uint64_t since = tgi_now_ns(), now = since, looked = since;
+    for (; now - since < ns && !w->is_over; now = tgi_now_ns())
+        if (now - looked >= TGI_SPIN_LOOK_NS) {
+            looked = now;
+            w->is_over = tgi_load_relaxed(&w->v->control->abort) != 0;
         }
 }
 

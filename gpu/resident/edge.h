@@ -90,6 +90,17 @@ TGI_FN void tgi_wait_counter(struct tgi_worker *w, const struct tgi_resident_tas
     while (!tgi_has_reached(seen, wanted) && tgi_wait_longer(w, &patience, t, slot, t->wait, seen, wanted));
 }
 
+/* Whether what was loaded is of this epoch. */
+TGI_FN bool tgi_cell_is_there(struct tgi_worker *w, uint64_t tail, uint32_t *seen_p)
+{
+    *seen_p = (uint32_t)(tail >> 32);
+    if (*seen_p != w->v->epoch)
+        return false;
+    if (tail & 1)
+        w->is_failed = true;
+    return true;
+}
+
 TGI_FN bool tgi_cell_try(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t k, uint64_t *data_p,
                          uint32_t *seen_p)
 {
@@ -98,12 +109,26 @@ TGI_FN bool tgi_cell_try(struct tgi_worker *w, const struct tgi_resident_task *t
         tgi_shared_cell_load(&w->shared_cells[t->wait + k], data_p, &tail);
     else
         tgi_cell_load(&w->v->cells[t->wait + k], data_p, &tail);
-    *seen_p = (uint32_t)(tail >> 32);
-    if (*seen_p != w->v->epoch)
+    return tgi_cell_is_there(w, tail, seen_p);
+}
+
+/* The first two cells, with both loads on their way at once.  *late_p and *seen_p: one that is not there. */
+TGI_FN bool tgi_two_cells_try(struct tgi_worker *w, const struct tgi_resident_task *t, uint64_t data[2], uint32_t *late_p,
+                              uint32_t *seen_p)
+{
+    uint64_t tail[2];
+    if (TGI_HEAD_WAIT(t->head) == TGI_WAIT_SHARED_CELLS) {
+        tgi_shared_cell_load(&w->shared_cells[t->wait], &data[0], &tail[0]);
+        tgi_shared_cell_load(&w->shared_cells[t->wait + 1], &data[1], &tail[1]);
+    } else {
+        tgi_cell_load(&w->v->cells[t->wait], &data[0], &tail[0]);
+        tgi_cell_load(&w->v->cells[t->wait + 1], &data[1], &tail[1]);
+    }
+    *late_p = 0;
+    if (!tgi_cell_is_there(w, tail[0], seen_p))
         return false;
-    if (tail & 1)
-        w->is_failed = true;
-    return true;
+    *late_p = 1;
+    return tgi_cell_is_there(w, tail[1], seen_p);
 }
 
 /* Lane k waits for cell k; what was in it. */

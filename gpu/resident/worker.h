@@ -46,15 +46,28 @@ TGI_FN uint64_t tgi_warp_small(struct tgi_worker *w, const struct tgi_resident_t
     return tgi_body_result(op, sum, t->id, w->v->epoch, 0);
 }
 
-/* The short way, of small ops whose predecessors' results are at hand but for one cell at most, with up to two
- * successors.  All lanes do the same, looking at the same cell, so that no word has to go from lane to lane; between the
+/* What the cells of a task with one or two contribute.  All lanes look at the same ones, at both in each poll, as the second
+ * is there as late as the first. */
+TGI_FN uint64_t tgi_warp_cells(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot)
+{
+    uint32_t op = TGI_HEAD_OP(t->head), late, seen;
+    uint64_t data[2];
+    struct tgi_patience patience = {0, 0};
+    if (t->n_wait == 1)
+        return tgi_body_take(op, tgi_wait_cell(w, t, slot, 0));
+    while (!tgi_two_cells_try(w, t, data, &late, &seen) &&
+           tgi_wait_longer(w, &patience, t, slot, t->wait + late, seen, w->v->epoch))
+        ;
+    return tgi_body_take(op, data[0]) + tgi_body_take(op, data[1]);
+}
+
+/* The short way, of small ops whose predecessors' results are at hand but for two cells at most, with up to two
+ * successors.  All lanes do the same, looking at the same cells, so that no word has to go from lane to lane; between the
  * word that arrives and the word that leaves there is nothing but the body.  False: leave. */
 TGI_FN bool tgi_warp_short(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot)
 {
     uint32_t op = TGI_HEAD_OP(t->head), n_out = TGI_HEAD_N_OUT(t->head), lane = tgi_lane();
-    uint64_t sum = 0;
-    if (t->n_wait)
-        sum = tgi_body_take(op, tgi_wait_cell(w, t, slot, 0));
+    uint64_t sum = t->n_wait ? tgi_warp_cells(w, t, slot) : 0;
     if (t->head & TGI_HEAD_PREVIOUS)
         sum += tgi_body_take(op, w->previous);
     uint64_t result = w->previous = tgi_body_result(op, sum, t->id, w->v->epoch, 0);
@@ -63,8 +76,10 @@ TGI_FN bool tgi_warp_short(struct tgi_worker *w, const struct tgi_resident_task 
     TGI_DELAY(w->id);
     if (n_out > 1)
         tgi_warp_sync(); /* for lane 1's releases */
-    for (uint32_t k = lane; k < n_out; k += TGI_LANES)
-        tgi_tell(w, k == 0 ? t->out[0] : t->out[1], result);
+    if (lane < n_out)
+        tgi_tell(w, lane ? t->out[1] : t->out[0], result);
+    if (TGI_LANES == 1 && n_out == 2)
+        tgi_tell(w, t->out[1], result);
     return !t->n_wait || !tgi_warp_any(w->is_over);
 }
 
@@ -72,8 +87,43 @@ TGI_FN bool tgi_is_short(const struct tgi_resident_task *t)
 {
     uint32_t wait = TGI_HEAD_WAIT(t->head);
     return TGI_HEAD_OP(t->head) <= TGI_RESIDENT_HASH && TGI_HEAD_N_IN(t->head) == 0 &&
-           TGI_HEAD_N_OUT(t->head) != TGI_HEAD_LIST && t->n_wait <= 1 &&
+           TGI_HEAD_N_OUT(t->head) != TGI_HEAD_LIST && t->n_wait <= 2 &&
            (wait == TGI_WAIT_NONE || wait >= TGI_WAIT_CELLS);
+}
+
+/* Nothing to wait for, to fetch or to tell: chains within a worker, and tasks without edges. */
+TGI_FN bool tgi_is_plain(uint32_t head)
+{
+    return TGI_HEAD_OP(head) <= TGI_RESIDENT_HASH && !(TGI_HEAD_WAIT(head) | TGI_HEAD_N_OUT(head) | TGI_HEAD_N_IN(head));
+}
+
+/* The plain tasks of the batch from the i-th on, which is one; the first that is not.  Two words of a descriptor are all
+ * they need, and the next ones come while a task is executed; only a hash branches.  Nobody waits here, so nobody looks
+ * whether to leave: the next task that waits does. */
+TGI_FN uint32_t tgi_warp_plain(struct tgi_worker *w, const struct tgi_resident_task *batch, uint32_t i, uint32_t n,
+                               uint32_t slot)
+{
+    uint32_t next_head = batch[i].head, next_id = batch[i].id, epoch = w->v->epoch;
+    uint64_t previous = w->previous, *result = w->v->results + slot + i;
+    bool is_first = tgi_lane() == 0;
+    do {
+        uint32_t head = next_head, id = next_id, next = i + 1 < n ? i + 1 : i;
+        next_head = batch[next].head;
+        next_id = batch[next].id;
+        uint64_t sum = head & TGI_HEAD_PREVIOUS ? previous : 0;
+        if (TGI_HEAD_OP(head) != TGI_RESIDENT_HASH)
+            previous = TGI_HEAD_OP(head) == TGI_RESIDENT_ADD ? tgi_body_result(TGI_RESIDENT_ADD, sum, id, epoch, 0) : 0;
+        else {
+            sum = head & TGI_HEAD_PREVIOUS ? tgi_body_take(TGI_RESIDENT_HASH, previous) : 0;
+            previous = tgi_body_result(TGI_RESIDENT_HASH, sum, id, epoch, 0);
+        }
+        if (is_first)
+            *result = previous;
+        TGI_DELAY(w->id);
+        result++;
+    } while (++i < n && tgi_is_plain(next_head));
+    w->previous = previous;
+    return i;
 }
 
 /* Any task.  False: leave. */
@@ -93,12 +143,15 @@ TGI_FN bool tgi_warp_long(struct tgi_worker *w, const struct tgi_resident_task *
     if (lane == 0)
         w->v->results[slot] = result;
     TGI_DELAY(w->id);
-    result = w->previous = tgi_warp_first(result);
+    bool has_line = TGI_RESIDENT_HAS_LINE(op); /* which no cell carries: who tells needs no result, and the next task can wait */
+    if (!has_line)
+        result = tgi_warp_first(result);
     tgi_warp_sync();
     if (lane < n_out)
         tgi_tell(w, word, result);
     for (uint32_t k = lane + TGI_LANES; k < n_out; k += TGI_LANES)
         tgi_tell(w, tgi_out_word(w, t, k), result);
+    w->previous = has_line ? tgi_warp_first(result) : result;
     return !(t->n_wait || op == TGI_RESIDENT_SPIN) || !tgi_warp_any(w->is_over);
 }
 
@@ -158,11 +211,18 @@ TGI_FN void tgi_warp_worker_run(struct tgi_worker *w, struct tgi_resident_task *
         if (slot + n < end)
             coming = tgi_fetch(w, stage + room, slot + n, end);
         struct tgi_resident_task next = batch[0];
-        for (uint32_t i = 0; i < n; i++) {
-            struct tgi_resident_task t = next;
-            next = batch[i + 1 < n ? i + 1 : i];
-            if (!tgi_warp_task(w, &t, slot + i))
-                return;
+        for (uint32_t i = 0; i < n;) {
+            if (tgi_is_plain(next.head))
+                i = tgi_warp_plain(w, batch, i, n, slot);
+            else {
+                struct tgi_resident_task t = next;
+                next = batch[i + 1 < n ? i + 1 : i];
+                if (!tgi_warp_task(w, &t, slot + i++))
+                    return;
+                continue;
+            }
+            if (i < n)
+                next = batch[i];
         }
         tgi_batch_done(w, slot + n - begin);
     }
