@@ -142,105 +142,169 @@ int tgi_program_add_words(struct tgi_program *p, const uint64_t *words, uint32_t
     return 0;
 }
 
-/* ---- Narrowing ----------------------------------------------------------------------------*/
+/* ---- Narrowing ----------------------------------------------------------------------------
+ *
+ * Commands of a side, the launches of a device or all else that it does, are laid into chains, each of which is in order.  A
+ * command goes on with the chain that ends in one it comes after anyway, else it begins one, and where there are
+ * as many as may be it goes on with the one that has been at rest longest, which is the only order that is added. */
+
+struct chain {
+    uint32_t tail, level; /* its last command, and that one's level */
+    uint32_t *seen;       /* by chain: commands of it with numbers below this come before the tail */
+};
 
 struct narrow {
     const struct tgi_program *from;
     struct tgi_program *to;
-    uint32_t width;
-    /* by command of `from` */
-    uint32_t *n_after;  /* commands directly after it */
-    uint32_t *stand_in; /* its number in `to`; of one with too many after it: of the first point that stands for it */
-    uint32_t *n_taken;  /* of those commands: how many have been added */
-    uint32_t *deps;     /* of the command at hand */
+    uint32_t width, n_sides;
+    struct chain *chains;  /* in the order in which they were begun */
+    uint32_t n_chains, most_chains;
+    uint32_t *n_of_side;   /* chains of a side */
+    uint32_t *side_of;     /* by chain */
+    uint32_t *chain_of;    /* by command */
+    uint32_t *deps;        /* of the command at hand */
+    uint32_t *last;        /* by chain: 1 + the last of those in it; 0 between commands */
+    uint32_t *touched;     /* chains that have one */
 };
 
-static int add_point(struct narrow *w, const struct tgi_command *of, const uint32_t *deps, uint32_t n, uint32_t *id_p,
-                     struct tg_error *err)
+static uint32_t side_of(const struct tgi_command *c) { return tgi_lane_device(c->lane) * 2 + (c->kind != TGI_COMMAND_LAUNCH); }
+
+static uint32_t begin_chain(struct narrow *w, uint32_t side)
 {
-    struct tgi_command point = {.kind = TGI_COMMAND_NOTHING, .lane = of->lane, .owner = of->owner};
-    return tgi_program_add(w->to, &point, deps, n, id_p, err);
+    struct chain *chain = &w->chains[w->n_chains];
+    *chain = (struct chain){TG_NONE, 0, calloc(w->most_chains, sizeof *chain->seen)};
+    if (!chain->seen)
+        return TG_NONE;
+    w->n_of_side[side]++;
+    w->side_of[w->n_chains] = side;
+    return w->n_chains++;
 }
 
-/* Groups of `width` get a point each, until there are few enough. */
-static int narrow_join(struct narrow *w, const struct tgi_command *c, uint32_t *n_p, struct tg_error *err)
+/* TG_NONE: no memory. */
+static uint32_t choose_chain(struct narrow *w, const struct tgi_command *c)
 {
-    uint32_t n = *n_p;
-    while (n > w->width) {
-        uint32_t n_groups = 0;
-        for (uint32_t i = 0; i < n; i += w->width) {
-            uint32_t size = n - i < w->width ? n - i : w->width, id = w->deps[i];
-            int rc = size == 1 ? 0 : add_point(w, c, w->deps + i, size, &id, err);
-            if (rc)
-                return rc;
-            w->deps[n_groups++] = id;
-        }
-        n = n_groups;
+    uint32_t side = side_of(c), best = TG_NONE;
+    for (uint32_t i = 0; i < c->n_deps; i++) {
+        uint32_t dep = w->from->deps[c->first_dep + i], chain = w->chain_of[dep];
+        if (w->chains[chain].tail == dep && w->side_of[chain] == side)
+            return chain;
     }
-    *n_p = n;
-    return 0;
+    if (w->n_of_side[side] < w->width)
+        return begin_chain(w, side);
+    for (uint32_t i = 0; i < w->n_chains; i++)
+        if (w->side_of[i] == side && (best == TG_NONE || w->chains[i].level < w->chains[best].level))
+            best = i;
+    return best;
 }
 
-/* A tree of points below a command, level by level; those of the last level stand for it, one for each `width` commands
- * that come after it. */
-static int narrow_fork(struct narrow *w, uint32_t old, uint32_t root, struct tg_error *err)
+static void touch(struct narrow *w, uint32_t dep, uint32_t *n_p)
 {
-    const struct tgi_command *c = &w->from->commands[old];
-    uint32_t n_levels = 0, sizes[32], above = root;
-    for (uint32_t n = w->n_after[old]; n > w->width && n_levels < 32;)
-        sizes[n_levels++] = n = (n + w->width - 1) / w->width;
-    while (n_levels-- > 0) {
-        uint32_t first = w->to->n;
-        for (uint32_t i = 0; i < sizes[n_levels]; i++) {
-            uint32_t id, parent = above + i / w->width;
-            int rc = add_point(w, c, &parent, 1, &id, err);
-            if (rc)
-                return rc;
-        }
-        above = first;
+    uint32_t chain = w->chain_of[dep];
+    if (w->last[chain] == 0)
+        w->touched[(*n_p)++] = chain;
+    if (w->last[chain] < dep + 1)
+        w->last[chain] = dep + 1;
+}
+
+/* Whether the end of another chain that is among the dependencies comes after this one. */
+static bool is_implied(const struct narrow *w, uint32_t chain, uint32_t n_touched)
+{
+    for (uint32_t i = 0; i < n_touched; i++) {
+        uint32_t other = w->touched[i];
+        if (other != chain && w->last[other] == w->chains[other].tail + 1 && w->chains[other].seen[chain] >= w->last[chain])
+            return true;
     }
-    w->stand_in[old] = above;
-    return 0;
+    return false;
 }
 
-static uint32_t stand_in(struct narrow *w, uint32_t old)
+/* Of each chain the last one alone matters.  The number that is left. */
+static uint32_t gather_deps(struct narrow *w, const struct tgi_command *c, uint32_t chain)
 {
-    bool is_wide = w->n_after[old] > w->width;
-    return w->stand_in[old] + (is_wide ? w->n_taken[old]++ / w->width : 0);
+    uint32_t n_touched = 0, n = 0;
+    for (uint32_t i = 0; i < c->n_deps; i++)
+        touch(w, w->from->deps[c->first_dep + i], &n_touched);
+    if (w->chains[chain].tail != TG_NONE)
+        touch(w, w->chains[chain].tail, &n_touched);
+    for (uint32_t i = 0; i < n_touched; i++)
+        if (!is_implied(w, w->touched[i], n_touched))
+            w->deps[n++] = w->last[w->touched[i]] - 1;
+    for (uint32_t i = 0; i < n_touched; i++)
+        w->last[w->touched[i]] = 0;
+    return n;
+}
+
+/* The command is the chain's tail now, and has seen what those before it had. */
+static void extend(struct narrow *w, uint32_t chain, uint32_t id, uint32_t n_deps)
+{
+    uint32_t *seen = w->chains[chain].seen;
+    for (uint32_t i = 0; i < n_deps; i++) {
+        const struct chain *before = &w->chains[w->chain_of[w->deps[i]]];
+        for (uint32_t k = 0; before->tail == w->deps[i] && k < w->n_chains; k++)
+            seen[k] = before->seen[k] > seen[k] ? before->seen[k] : seen[k];
+    }
+    for (uint32_t i = 0; i < n_deps; i++) {
+        uint32_t other = w->chain_of[w->deps[i]];
+        seen[other] = w->deps[i] + 1 > seen[other] ? w->deps[i] + 1 : seen[other];
+    }
+    seen[chain] = id;
+    w->chains[chain].tail = id;
+    w->chains[chain].level = w->to->commands[id].level;
+    w->chain_of[id] = chain;
 }
 
 static int narrow_one(struct narrow *w, uint32_t old, struct tg_error *err)
 {
     const struct tgi_command *c = &w->from->commands[old];
-    uint32_t n = c->n_deps, id;
-    for (uint32_t i = 0; i < n; i++)
-        w->deps[i] = stand_in(w, w->from->deps[c->first_dep + i]);
-    int rc = narrow_join(w, c, &n, err);
+    uint32_t chain = choose_chain(w, c), id;
+    if (chain == TG_NONE)
+        return no_memory(err);
+    uint32_t n = gather_deps(w, c, chain);
+    int rc = tgi_program_add(w->to, c, w->deps, n, &id, err);
     if (rc == 0)
-        rc = tgi_program_add(w->to, c, w->deps, n, &id, err);
-    if (rc)
-        return rc;
-    w->stand_in[old] = id;
-    return w->n_after[old] > w->width ? narrow_fork(w, old, id, err) : 0;
+        extend(w, chain, id, n);
+    return rc;
+}
+
+static bool narrow_init(struct narrow *w)
+{
+    const struct tgi_program *from = w->from;
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < from->n; i++) {
+        w->n_sides = side_of(&from->commands[i]) + 1 > w->n_sides ? side_of(&from->commands[i]) + 1 : w->n_sides;
+        most = from->commands[i].n_deps > most ? from->commands[i].n_deps : most;
+    }
+    w->most_chains = from->n < w->n_sides * w->width ? from->n : w->n_sides * w->width;
+    w->chains = calloc(w->most_chains + 1, sizeof *w->chains);
+    w->n_of_side = calloc(w->n_sides + 1, sizeof *w->n_of_side);
+    w->side_of = calloc(w->most_chains + 1, sizeof *w->side_of);
+    w->chain_of = calloc((size_t)from->n + 1, sizeof *w->chain_of);
+    w->deps = calloc((size_t)most + 1, sizeof *w->deps);
+    w->last = calloc(w->most_chains + 1, sizeof *w->last);
+    w->touched = calloc(w->most_chains + 1, sizeof *w->touched);
+    return w->chains && w->n_of_side && w->side_of && w->chain_of && w->deps && w->last && w->touched;
+}
+
+static void narrow_fini(struct narrow *w)
+{
+    for (uint32_t i = 0; i < w->n_chains; i++)
+        free(w->chains[i].seen);
+    free(w->chains);
+    free(w->n_of_side);
+    free(w->side_of);
+    free(w->chain_of);
+    free(w->deps);
+    free(w->last);
+    free(w->touched);
 }
 
 int tgi_program_narrow(const struct tgi_program *from, uint32_t width, struct tgi_program *to, struct tg_error *err)
 {
     struct narrow w = {.from = from, .to = to, .width = width};
-    uint32_t first, most = 0;
-    w.n_after = calloc(3 * ((size_t)from->n + 1), sizeof *w.n_after);
-    w.stand_in = w.n_after + from->n + 1;
-    w.n_taken = w.stand_in + from->n + 1;
-    for (uint32_t i = 0; i < from->n; i++)
-        most = from->commands[i].n_deps > most ? from->commands[i].n_deps : most;
-    w.deps = malloc(((size_t)most + 1) * sizeof *w.deps);
-    int rc = w.n_after && w.deps ? tgi_program_add_words(to, from->words, from->n_words, &first, err) : no_memory(err);
-    for (uint32_t i = 0; rc == 0 && i < from->n_deps; i++)
-        w.n_after[from->deps[i]]++;
+    uint32_t first;
+    int rc = narrow_init(&w) ? tgi_program_add_words(to, from->words, from->n_words, &first, err) : no_memory(err);
     for (uint32_t i = 0; rc == 0 && i < from->n; i++)
         rc = narrow_one(&w, i, err);
-    free(w.n_after);
-    free(w.deps);
+    narrow_fini(&w);
     if (rc)
         tgi_program_fini(to);
     return rc;

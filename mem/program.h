@@ -67,8 +67,8 @@ int tgi_program_add(struct tgi_program *program, const struct tgi_command *comma
 int tgi_program_add_words(struct tgi_program *program, const uint64_t *words, uint32_t n, uint32_t *first_p,
                           struct tg_error *err);
 
-/* The same commands in the same order, but for points in between, so that no command comes directly after more than `width`
- * others, and no more than `width` come directly after it; width: 2 at least.  `to` is empty. */
+/* The same commands in the same order, of which at most `width` launches of each device, and as many others, stand side by
+ * side: no more are without an order between them.  Order is added only once there are as many chains.  `to` is empty. */
 int tgi_program_narrow(const struct tgi_program *program, uint32_t width, struct tgi_program *to, struct tg_error *err);
 
 /* Whether two differ at most in what their launches, copies and fills are given: sizes of grids, arguments, addresses. */
