@@ -65,7 +65,7 @@ static void control_end(struct tgi_instance *parent, uint32_t task)
     if (atomic_load_explicit(&parent->marks[task], memory_order_relaxed) & TGI_MARK_FAILED)
         tgi_poison_successors(parent, task);
     if (parent->spans)
-        parent->spans[task].end_ns = tgi_now_ns() - parent->run->begin_ns;
+        parent->spans[task].end_ns = tgi_now_ns() - tgi_run_begin_ns(parent->run);
 }
 
 void tgi_control_continue(struct tgi_worker *w, struct tgi_instance *body)
@@ -94,7 +94,7 @@ bool tgi_control_begin(struct tgi_worker *w, struct tgi_instance *parent, uint32
 {
     struct tgi_instance *body;
     if (parent->spans) {
-        parent->spans[task].start_ns = tgi_now_ns() - parent->run->begin_ns;
+        parent->spans[task].start_ns = tgi_now_ns() - tgi_run_begin_ns(parent->run);
         parent->spans[task].worker = w->index;
         parent->spans[task].attempts = 1;
     }

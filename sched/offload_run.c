@@ -412,9 +412,9 @@ void tgi_offload_run_begin_now(struct tg_run *run)
     r->has_last = false;
     tgi_offload_stream_take_tiles(run);
     take_bases(run);
-    run->begin_ns = tgi_now_ns();
+    tgi_run_set_begin_ns(run, tgi_now_ns());
     for (uint32_t i = 0; i < o->devices->n_devices; i++)
-        r->base_ns[i] -= (int64_t)run->begin_ns;
+        r->base_ns[i] -= (int64_t)tgi_run_begin_ns(run);
     if (!run->needs_serial && !tgi_offload_graph_begin(run))
         tgi_instance_start(run->runtime, NULL, run->main);
 }

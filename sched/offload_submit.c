@@ -296,7 +296,8 @@ static void take_span(struct tgi_offload *o, struct tgi_watch *w)
         span->worker = o->runtime->n_workers + device * TGI_COMPUTE_LANES + lane % TGI_LANES_EACH;
         span->attempts = 1;
         note_time(w->task, end - begin);
-        note_busy(&o->seen_busy[device], in->run->begin_ns + span->start_ns, in->run->begin_ns + span->end_ns);
+        uint64_t begin_ns = tgi_run_begin_ns(in->run);
+        note_busy(&o->seen_busy[device], begin_ns + span->start_ns, begin_ns + span->end_ns);
     }
     o->devices->ops->event_destroy(o->devices, w->from);
     o->devices->ops->event_destroy(o->devices, w->to);

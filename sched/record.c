@@ -27,7 +27,7 @@ void tgi_record_round(struct tgi_instance *body, struct tgi_instance *parent, ui
         round->parent = parent->parent ? parent->round : NULL;
         round->parent_task = task;
         round->number = number;
-        round->begin_ns = tgi_now_ns() - run->begin_ns;
+        round->begin_ns = tgi_now_ns() - tgi_run_begin_ns(run);
         round->previous = number ? body->round : NULL;
         *(all->last ? &all->last->next : &all->first) = round;
         all->last = round;
@@ -170,7 +170,8 @@ void tgi_run_usage(const struct tg_run *run, uint32_t i, struct tgi_run_usage *u
     uint32_t n;
     const struct tgi_usage *u = &tgi_replicas_usages(run->offload->replicas, &n)[i];
     /* What was there before the run has been there from its beginning. */
-    *usage_p = (struct tgi_run_usage){u->at_ns > run->begin_ns ? u->at_ns - run->begin_ns : 0, u->bytes, u->device};
+    uint64_t begin_ns = tgi_run_begin_ns(run);
+    *usage_p = (struct tgi_run_usage){u->at_ns > begin_ns ? u->at_ns - begin_ns : 0, u->bytes, u->device};
 }
 
 const struct tgi_weighed *tgi_run_weighed(const struct tg_run *run, const struct tg_graph *graph, uint32_t *n_p)

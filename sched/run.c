@@ -92,7 +92,7 @@ static void begin_main(struct tgi_worker *w, struct tg_run *run)
     /* relaxed: the count of the initialised tiles has published it. */
     if (!atomic_load_explicit(&run->has_init_failed, memory_order_relaxed))
         run->is_initialised = true;
-    run->begin_ns = tgi_now_ns();
+    tgi_run_set_begin_ns(run, tgi_now_ns());
     if (run->graph->n_tasks == 0) {
         tgi_run_done(run);
     } else if (run->needs_serial) {
@@ -328,7 +328,8 @@ static int start(struct tg_run *run, struct tgi_worker *w, struct tg_error *err)
         n = 1; /* so that a worker does it, not the caller of start */
     run->has_started = true;
     run->init_begin_ns = tgi_now_ns();
-    run->begin_ns = run->end_ns = run->init_begin_ns;
+    run->end_ns = run->init_begin_ns;
+    tgi_run_set_begin_ns(run, run->init_begin_ns);
     run->init.n_roots = run->init.n_units = n;
     atomic_store_explicit(&run->is_settled, 0, memory_order_relaxed);
     atomic_store_explicit(&run->has_ended, 0, memory_order_relaxed);
@@ -477,7 +478,10 @@ int tg_run_stats(const struct tg_run *run, struct tg_run_stats *stats_p, struct 
 {
     if (!run->has_started || !tg_run_poll(run))
         return tgi_error(err, TG_E_STATE, "statistics are there once the run is over");
-    struct tg_run_stats s = {.makespan_ns = run->end_ns - run->begin_ns, .init_ns = run->begin_ns - run->init_begin_ns,
+    uint64_t begin_ns = tgi_run_begin_ns(run);
+    if (begin_ns > run->end_ns) /* its time was over before the first task */
+        begin_ns = run->end_ns;
+    struct tg_run_stats s = {.makespan_ns = run->end_ns - begin_ns, .init_ns = begin_ns - run->init_begin_ns,
                              .n_retried = run->n_retried, .n_workers = run->runtime->n_workers};
     for (uint32_t t = 0; t < run->graph->n_tasks; t++) {
         enum tg_task_state state = tg_run_task_state(run, t);

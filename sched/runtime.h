@@ -175,7 +175,10 @@ struct tg_run {
     struct tgi_span *spans;   /* by task of the main graph; NULL: not recorded */
     struct tgi_rounds rounds; /* of bodies, if recorded; under the lock */
     struct tgi_worker_stats *worker_stats; /* by worker: at the start, then what the run added */
-    uint64_t begin_ns, init_begin_ns, end_ns;
+    /* By whoever begins the main graph; relaxed: a run that its time limit has ended is asked about while the submitter
+     * may still be beginning it, and any value will do then. */
+    _Atomic uint64_t begin_ns;
+    uint64_t init_begin_ns, end_ns;
     /* By op: the instances of a control task's bodies, made on first use and kept.  Each is written
      * by the worker that executes the task. */
     struct tgi_instance *(*bodies)[2];
@@ -282,6 +285,15 @@ struct tg_runtime {
 /* ---- Who does what ------------------------------------------------------------------------*/
 
 uint64_t tgi_now_ns(void);
+/* When tasks began, of tgi_now_ns(). */
+static inline uint64_t tgi_run_begin_ns(const struct tg_run *run)
+{
+    return atomic_load_explicit(&((struct tg_run *)run)->begin_ns, memory_order_relaxed);
+}
+static inline void tgi_run_set_begin_ns(struct tg_run *run, uint64_t ns)
+{
+    atomic_store_explicit(&run->begin_ns, ns, memory_order_relaxed);
+}
 
 /* record.c */
 /* A round of a recorded body begins: its tasks get spans of their own, unless there are too many. */

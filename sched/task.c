@@ -339,7 +339,7 @@ void tgi_task_family_done(struct tgi_worker *w, struct tgi_family *family)
     uint32_t task = family->task;
     int rc = atomic_load_explicit(&family->status, memory_order_relaxed);
     if (in->spans) {
-        in->spans[task].end_ns = tgi_now_ns() - in->run->begin_ns;
+        in->spans[task].end_ns = tgi_now_ns() - tgi_run_begin_ns(in->run);
         in->spans[task].state = rc ? TG_TASK_FAILED : TG_TASK_DONE;
     }
     settle(w, in, task, rc, family->explanation);
@@ -382,7 +382,7 @@ bool tgi_task_execute(struct tgi_worker *w, struct tgi_instance *in, uint32_t ta
         return false;
     }
     const struct tgi_attr *attr = tgi_graph_attr(in->graph, task);
-    uint64_t start_ns = in->spans ? tgi_now_ns() - run->begin_ns : 0;
+    uint64_t start_ns = in->spans ? tgi_now_ns() - tgi_run_begin_ns(run) : 0;
     uint32_t n_attempts = 0;
     if (attr && attr->timeout_ms)
         watch(w, in, task, attr->timeout_ms);
@@ -394,7 +394,7 @@ bool tgi_task_execute(struct tgi_worker *w, struct tgi_instance *in, uint32_t ta
     if (in->spans) {
         struct tgi_span *span = &in->spans[task];
         span->start_ns = start_ns;
-        span->end_ns = tgi_now_ns() - run->begin_ns;
+        span->end_ns = tgi_now_ns() - tgi_run_begin_ns(run);
         span->worker = (uint16_t)w->index;
         span->victim = victim;
         span->state = rc ? TG_TASK_FAILED : TG_TASK_DONE;

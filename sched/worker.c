@@ -269,7 +269,7 @@ static __attribute__((noinline)) int call_recorded(struct tgi_worker *w, struct 
                                                    const struct tgi_call *call, uint32_t task)
 {
     struct tgi_span *span = &in->spans[task];
-    uint64_t begin_ns = in->run->begin_ns, start_ns = tgi_now_ns();
+    uint64_t begin_ns = tgi_run_begin_ns(in->run), start_ns = tgi_now_ns();
     int rc = call_kernel(w, in, node, call, task);
     uint64_t end_ns = tgi_now_ns();
     span->start_ns = start_ns - begin_ns;
