@@ -7,9 +7,8 @@
 #include "mem/recorder.h"
 #include "sched/offload_graph.h"
 
-/* Launches of a device side by side: as many as it executes at a time.  Of more the driver makes a wide graph at a price: ten
- * thousand kernels side by side take it 272 us each to instantiate and 270 ns to replay, in 128 chains 3.2 us and 166 ns
- * (an H100). */
+/* Launches of a device side by side: as many as it executes at a time.  The driver's time for more grows with their square
+ * (bench/cuda_graphs --what widths). */
 enum { WIDTH = 128 };
 
 /* ---- What can be recorded -----------------------------------------------------------------*/

@@ -7,26 +7,11 @@
 
 #include <stdint.h>
 
-#define TGI_DELAY(worker) delay(worker)
-static void delay(uint32_t worker);
+#include "tests/resident_delay.h"
 
 #include "bench/resident_dag.h"
 #include "tests/random_graph.h"
 #include "tests/resident_cpu.h"
-
-static uint64_t seed;
-static bool has_delays;
-static __thread uint64_t delay_state;
-
-/* Gives the processor away before a task tells its successors, now and then, and for several turns. */
-static void delay(uint32_t worker)
-{
-    if (!has_delays)
-        return;
-    delay_state = mix64(delay_state + worker + seed);
-    for (uint64_t n = delay_state % 8; n > 4; n--)
-        sched_yield();
-}
 
 static const struct tgi_resident_costs costs = TGI_RESIDENT_COSTS_INIT;
 

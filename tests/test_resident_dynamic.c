@@ -7,27 +7,13 @@
 
 #include <stdint.h>
 
-#define TGI_DELAY(worker) delay(worker)
-static void delay(uint32_t worker);
+#include "tests/resident_delay.h"
 
 #include "bench/resident_dag.h"
 #include "gpu/resident/scheduler.h"
 #include "sched/resident_dynamic.h"
 #include "tests/random_graph.h"
 #include "tests/resident_cpu.h"
-
-static uint64_t seed;
-static bool has_delays;
-static __thread uint64_t delay_state;
-
-static void delay(uint32_t worker)
-{
-    if (!has_delays)
-        return;
-    delay_state = mix64(delay_state + worker + seed);
-    for (uint64_t n = delay_state % 8; n > 4; n--)
-        sched_yield();
-}
 
 /* ---- Threads for workers --------------------------------------------------------------------*/
 
