@@ -1,7 +1,6 @@
-/* The submitter's thread: its inbox, what it has ready, what it waits for. */
+/* What the submitter watches; opening and closing devices. */
 #include "sched/offload.h"
 
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,117 +13,11 @@
 #include "sched/offload_policy.h"
 
 enum {
-    BURST = 32,           /* tasks submitted between two looks at the lanes */
-    SPINS = 2000,         /* looks without progress before the submitter yields its core */
-    NAP_NS = 20000,
-    LOOK_AT_LIBRARIES = 64, /* naps: a few milliseconds */
     DEQUE_CAPACITY = 256,
     LOST_SUBMITTER_NS = 200000000,
     /* Device memory that is left to the driver and to libraries. */
     SPARE_PER_MILLE = 80
 };
-
-/* ---- Mail ---------------------------------------------------------------------------------*/
-
-void tgi_offload_mail(struct tgi_offload *o, struct tgi_mail *mail)
-{
-    struct tgi_mail *head = atomic_load_explicit(&o->inbox, memory_order_relaxed);
-    do {
-        mail->next = head;
-        /* seq_cst: pairs with go_to_sleep(): we put mail in, then look whether it sleeps; it says that it sleeps,
-         * then looks for mail.  That neither sees the other is what must not happen. */
-    } while (!atomic_compare_exchange_weak_explicit(&o->inbox, &head, mail, memory_order_seq_cst, memory_order_relaxed));
-    if (atomic_load_explicit(&o->is_asleep, memory_order_seq_cst) &&
-        atomic_exchange_explicit(&o->is_asleep, 0, memory_order_seq_cst))
-        tgi_futex_wake(&o->is_asleep, 1);
-}
-
-void tgi_offload_do(struct tgi_offload *o, void (*fn)(void *arg), void *arg)
-{
-    struct tgi_offload_call call = {.mail = {.kind = TGI_MAIL_CALL}, .fn = fn, .arg = arg, .is_awaited = true};
-    atomic_init(&call.is_done, 0);
-    tgi_offload_mail(o, &call.mail);
-    /* acquire: pairs with the release in open_mail(). */
-    while (!atomic_load_explicit(&call.is_done, memory_order_acquire))
-        tgi_futex_wait(&call.is_done, 0, UINT64_MAX);
-}
-
-static void make_ready(struct tgi_offload *o, struct tgi_offload_task *t)
-{
-    if (tgi_offload_policy_push(o, t))
-        return;
-    const struct tgi_instance *in = t->instance;
-    uint32_t task = tgi_offload_id(t), class = in->class_of ? in->class_of[task] : 0;
-    /* The graph's priorities first, then what is still to come after the task. */
-    double urgency = 1e18 * class + (double)in->offload->urgency->level_ns[task];
-    if (!tgi_ready_push(&o->ready[t->node], urgency, t)) {
-        tgi_offload_submit(o, t); /* no memory for a few words: now, whatever its turn */
-        return;
-    }
-    o->n_ready++;
-}
-
-void tgi_offload_push(struct tgi_worker *w, struct tgi_instance *in, uint32_t task, bool has_locks)
-{
-    struct tgi_offload *o = in->run->runtime->offload;
-    struct tgi_offload_task *t = &in->offload->tasks[task];
-    if (w == o->worker) {
-        t->has_locks = has_locks;
-        make_ready(o, t);
-        return;
-    }
-    t->mail.kind = has_locks ? TGI_MAIL_LOCKED : TGI_MAIL_TASK;
-    tgi_offload_mail(o, &t->mail);
-}
-
-static void open_mail(struct tgi_offload *o, struct tgi_mail *mail)
-{
-    struct tgi_offload_call *call = (struct tgi_offload_call *)mail;
-    struct tgi_offload_task *t = (struct tgi_offload_task *)mail;
-    switch (mail->kind) {
-    case TGI_MAIL_TASK:
-    case TGI_MAIL_LOCKED:
-        t->has_locks = mail->kind == TGI_MAIL_LOCKED;
-        make_ready(o, t);
-        break;
-    case TGI_MAIL_CONTINUE: {
-        struct tgi_offload_instance *in = (struct tgi_offload_instance *)((char *)mail - offsetof(struct tgi_offload_instance, continued));
-        tgi_offload_continue(o, in->tasks[0].instance);
-        break;
-    }
-    case TGI_MAIL_CALL: {
-        bool is_awaited = call->is_awaited; /* else the call may be gone after fn */
-        call->fn(call->arg);
-        if (is_awaited) {
-            /* release: what fn has written is seen by who waits.  The wake needs the address alone. */
-            atomic_store_explicit(&call->is_done, 1, memory_order_release);
-            tgi_futex_wake(&call->is_done, 1);
-        }
-        break;
-    }
-    }
-}
-
-/* True if there was any. */
-static bool empty_inbox(struct tgi_offload *o)
-{
-    if (!atomic_load_explicit(&o->inbox, memory_order_relaxed))
-        return false;
-    /* acquire: pairs with tgi_offload_mail(). */
-    struct tgi_mail *mail = atomic_exchange_explicit(&o->inbox, NULL, memory_order_acquire), *oldest = NULL;
-    while (mail) {
-        struct tgi_mail *next = mail->next;
-        mail->next = oldest;
-        oldest = mail;
-        mail = next;
-    }
-    while (oldest) {
-        struct tgi_mail *next = oldest->next;
-        open_mail(o, oldest);
-        oldest = next;
-    }
-    return true;
-}
 
 /* ---- Watching lanes -----------------------------------------------------------------------*/
 
@@ -248,8 +141,7 @@ void tgi_offload_seal_all(struct tgi_offload *o)
             lane_failed(o, i, &err);
 }
 
-/* What is waited for may never come, and only a library knows. */
-static void look_at_libraries(struct tgi_offload *o)
+void tgi_offload_look_at_libraries(struct tgi_offload *o)
 {
     struct tg_error err;
     if (o->is_dead || !o->devices->ops->poll || o->devices->ops->poll(o->devices, &err) == 0)
@@ -265,98 +157,6 @@ bool tgi_offload_look(struct tgi_offload *o)
     for (uint32_t i = 0; i < o->devices->n_lanes; i++)
         has_moved |= look_at(o, i);
     return has_moved;
-}
-
-/* ---- Submitting ---------------------------------------------------------------------------*/
-
-static struct tgi_offload_task *take(struct tgi_offload *o, uint32_t node)
-{
-    struct tgi_offload_task *t = tgi_ready_pop(&o->ready[node]);
-    o->n_ready -= t != NULL;
-    return t ? t : tgi_offload_policy_pop(o, node);
-}
-
-/* Some of what is ready, devices in turn; true if anything was. */
-static bool submit_some(struct tgi_offload *o)
-{
-    bool any = false;
-    for (uint32_t i = 0; o->n_ready && i < BURST; i++) {
-        bool found = false;
-        for (uint32_t node = 0; node <= o->devices->n_devices; node++) {
-            struct tgi_offload_task *t = tgi_offload_is_full(o, node) ? NULL : take(o, node);
-            if (!t)
-                t = tgi_offload_steal(o, node);
-            if (t)
-                tgi_offload_submit(o, t);
-            found |= t != NULL;
-        }
-        any |= found;
-        if (!found)
-            break;
-    }
-    return any;
-}
-
-static void flush(struct tgi_offload *o)
-{
-    while (o->worker->batch)
-        tgi_worker_flush(o->worker);
-}
-
-static bool is_idle(const struct tgi_offload *o)
-{
-    return o->n_ready == 0 && o->n_watches == 0 && !o->held;
-}
-
-static void go_to_sleep(struct tgi_offload *o)
-{
-    /* seq_cst: pairs with tgi_offload_mail(). */
-    atomic_store_explicit(&o->is_asleep, 1, memory_order_seq_cst);
-    while (!atomic_load_explicit(&o->inbox, memory_order_seq_cst) &&
-           atomic_load_explicit(&o->is_asleep, memory_order_seq_cst) &&
-           !atomic_load_explicit(&o->is_ending, memory_order_seq_cst))
-        tgi_futex_wait(&o->is_asleep, 1, UINT64_MAX);
-    atomic_store_explicit(&o->is_asleep, 0, memory_order_seq_cst);
-}
-
-static void *submitter_main(void *arg)
-{
-    struct tgi_offload *o = arg;
-    uint32_t n_idle = 0;
-    for (;;) {
-        bool has_moved = empty_inbox(o);
-        if (o->held)
-            has_moved |= tgi_offload_look_at_held(o);
-        has_moved |= submit_some(o);
-        /* Also where nothing is watched, a full device has to be seen to make progress. */
-        if (o->n_watches || o->n_ready) {
-            if (o->n_ready == 0 || !has_moved)
-                tgi_offload_seal_all(o); /* nothing follows at once: what is there shall be seen to be done */
-            has_moved |= tgi_offload_look(o);
-            if (o->collectives)
-                tgi_offload_look_at_collectives(o);
-            tgi_offload_measure(o);
-        }
-        flush(o);
-        if (has_moved) {
-            n_idle = 0;
-        } else if (is_idle(o)) {
-            if (atomic_load_explicit(&o->is_ending, memory_order_acquire) &&
-                !atomic_load_explicit(&o->inbox, memory_order_acquire))
-                break;
-            go_to_sleep(o);
-        } else if (++n_idle > SPINS) {
-            if (n_idle % LOOK_AT_LIBRARIES == 0)
-                look_at_libraries(o);
-            const struct timespec nap = {0, NAP_NS};
-            nanosleep(&nap, NULL);
-        } else if (n_idle % 16 == 0) {
-            sched_yield();
-        }
-    }
-    if (o->is_attached)
-        o->devices->ops->detach(o->devices);
-    return NULL;
 }
 
 /* ---- Opening ------------------------------------------------------------------------------*/
@@ -494,11 +294,11 @@ static void attach(void *arg)
 static int start_submitter(struct tgi_offload *o, struct tg_error *err)
 {
     struct attaching a = {o, err, 0};
-    int answer = pthread_create(&o->thread, NULL, submitter_main, o);
+    int answer = pthread_create(&o->thread, NULL, tgi_offload_main, o);
     if (answer)
         return tgi_error_errno(err, TG_E_SYSTEM, answer, "cannot start the thread that submits to devices");
     o->has_thread = true;
-    tgi_offload_do(o, attach, &a);
+    tgi_offload_ask(o, attach, &a);
     return a.rc;
 }
 
@@ -541,8 +341,7 @@ static bool join(struct tgi_offload *o)
 {
     struct timespec until;
     atomic_store_explicit(&o->is_ending, 1, memory_order_seq_cst);
-    atomic_store_explicit(&o->is_asleep, 0, memory_order_seq_cst);
-    tgi_futex_wake(&o->is_asleep, 1);
+    tgi_offload_wake(o);
     if (!atomic_load_explicit(&o->runtime->has_abandoned, memory_order_relaxed))
         return pthread_join(o->thread, NULL) == 0;
     clock_gettime(CLOCK_REALTIME, &until);

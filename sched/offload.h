@@ -10,8 +10,8 @@
  * released at once, or when it is done if it has none and is part of a body; a task for a CPU gets its data copied to the host and goes to the
  * workers when that and its predecessors are done.
  *
- * Who wants something of the submitter puts a node into its inbox, a stack that it empties as a whole; the
- * bell, a futex, wakes it if it sleeps. */
+ * Who wants something of the submitter puts a node into its inbox, a stack that it empties as a whole, and wakes it if it
+ * sleeps.  A thread that waits for a run does the submitter's work meanwhile (offload_submitter.c). */
 #ifndef TGI_SCHED_OFFLOAD_H
 #define TGI_SCHED_OFFLOAD_H
 
@@ -154,7 +154,7 @@ struct tgi_offload {
     bool uses_cpus;             /* CPUs compete with devices for what both can execute */
     bool is_attached;           /* the submitter to the devices */
     _Atomic(struct tgi_mail *) inbox; /* by anybody, release; emptied by the submitter, acquire */
-    _Atomic uint32_t is_asleep;       /* by the submitter; a futex */
+    _Atomic uint32_t seat;            /* whose the submitter's is (offload_submitter.c); a futex */
     _Atomic uint32_t is_ending;
     /* the submitter's own */
     struct tgi_offload_lane lanes[TGI_MAX_LANES];
@@ -180,12 +180,6 @@ int tgi_offload_open(struct tg_runtime *rt, const char *spec, uint64_t memory_by
 int tgi_offload_start(struct tg_runtime *rt, struct tg_error *err);
 /* False: a run was given up because its time was over, a device is still at it, and all of this is left to it. */
 bool tgi_offload_close(struct tg_runtime *rt);
-/* Anybody. */
-void tgi_offload_mail(struct tgi_offload *o, struct tgi_mail *mail);
-/* A task has become ready.  w: the calling worker, or NULL. */
-void tgi_offload_push(struct tgi_worker *w, struct tgi_instance *instance, uint32_t task, bool has_locks);
-/* Executes fn on the submitter's thread and waits for it. */
-void tgi_offload_do(struct tgi_offload *o, void (*fn)(void *arg), void *arg);
 /* The submitter. */
 bool tgi_offload_watch(struct tgi_offload *o, struct tgi_stamp stamp, const struct tgi_watch *what);
 void tgi_offload_seal_all(struct tgi_offload *o);
@@ -197,6 +191,28 @@ void tgi_offload_failed(struct tgi_offload *o, const struct tg_error *err);
 void tgi_offload_fail_task(struct tgi_offload *o, struct tgi_offload_task *task, const struct tg_error *err);
 /* What became of some commands is not known: waits for all that the devices have. */
 void tgi_offload_drain(struct tgi_offload *o);
+
+/* What is waited for may never come, and only a library knows. */
+void tgi_offload_look_at_libraries(struct tgi_offload *o);
+
+/* offload_submitter.c */
+/* Anybody. */
+void tgi_offload_mail(struct tgi_offload *o, struct tgi_mail *mail);
+/* There may be something to do. */
+void tgi_offload_wake(struct tgi_offload *o);
+/* A task has become ready.  w: the calling worker, or NULL. */
+void tgi_offload_push(struct tgi_worker *w, struct tgi_instance *instance, uint32_t task, bool has_locks);
+/* Executes fn in the submitter's place, by itself or by whoever is there, and waits for it. */
+void tgi_offload_do(struct tgi_offload *o, void (*fn)(void *arg), void *arg);
+/* The same by whoever is there, the submitter's thread if nobody is. */
+void tgi_offload_ask(struct tgi_offload *o, void (*fn)(void *arg), void *arg);
+/* The submitter's thread; arg: struct tgi_offload. */
+void *tgi_offload_main(void *arg);
+/* A thread that is going to wait for a run takes the submitter's place while its thread sleeps; false: it does not.  It
+ * stays until the run is over or there is nothing to do for a while, and stands up. */
+bool tgi_offload_sit_down(struct tgi_offload *o);
+void tgi_offload_stay(struct tgi_offload *o, const struct tg_run *run);
+void tgi_offload_stand_up(struct tgi_offload *o);
 
 /* offload_balance.c: the submitter */
 /* After a look at the lanes. */

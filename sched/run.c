@@ -416,13 +416,46 @@ static int wait_asleep(struct tg_run *run, struct tg_error *err)
     return run_result(run, err);
 }
 
+/* Where a thread works while it waits: in the submitter's place or in a worker's. */
+struct place {
+    bool is_submitter;
+    struct tgi_seat seat;
+};
+
+static struct place take_place(struct tg_run *run, bool on_devices)
+{
+    struct place p = {false, {.worker = NULL}};
+    if (!may_help(run))
+        return p;
+    p.is_submitter = on_devices && run->offload && !run->needs_serial && tgi_offload_sit_down(run->runtime->offload);
+    if (!p.is_submitter)
+        p.seat = tgi_seat_take(run->runtime);
+    return p;
+}
+
+/* Until the run is over or there is nothing to do. */
+static void work_in(struct tg_run *run, struct place *p)
+{
+    if (p->is_submitter)
+        tgi_offload_stay(run->runtime->offload, run);
+    else if (p->seat.worker)
+        tgi_worker_loop(p->seat.worker, run);
+}
+
+static void leave_place(struct tg_run *run, struct place *p)
+{
+    if (p->is_submitter)
+        tgi_offload_stand_up(run->runtime->offload);
+    else
+        tgi_seat_leave(&p->seat);
+}
+
 int tg_run_wait(struct tg_run *run, struct tg_error *err)
 {
-    if (may_help(run) && !tg_run_poll(run)) {
-        struct tgi_seat seat = tgi_seat_take(run->runtime);
-        if (seat.worker)
-            tgi_worker_loop(seat.worker, run);
-        tgi_seat_leave(&seat);
+    for (uint32_t i = 0; i < 2 && !tg_run_poll(run); i++) { /* devices may have nothing to do and CPUs have */
+        struct place p = take_place(run, i == 0);
+        work_in(run, &p);
+        leave_place(run, &p);
     }
     return wait_asleep(run, err);
 }
@@ -430,14 +463,12 @@ int tg_run_wait(struct tg_run *run, struct tg_error *err)
 int tg_run_execute(struct tg_run *run, struct tg_error *err)
 {
     /* The place is taken before the start, so that its thread is not woken for nothing. */
-    struct tgi_seat seat = {.worker = NULL};
-    if (may_help(run))
-        seat = tgi_seat_take(run->runtime);
-    int rc = start(run, seat.worker, err);
-    if (rc == 0 && seat.worker)
-        tgi_worker_loop(seat.worker, run);
-    tgi_seat_leave(&seat);
-    return rc ? rc : wait_asleep(run, err);
+    struct place p = take_place(run, true);
+    int rc = start(run, p.seat.worker, err);
+    if (rc == 0)
+        work_in(run, &p);
+    leave_place(run, &p);
+    return rc ? rc : tg_run_wait(run, err);
 }
 
 /* ---- Results ------------------------------------------------------------------------------*/

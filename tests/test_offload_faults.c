@@ -208,6 +208,9 @@ static bool may_be_silent(const char *call, int code, enum standin_fail how)
     return is_reserving && code == CUDA_ERROR_OUT_OF_MEMORY && how == STANDIN_ONCE;
 }
 
+/* A thread that cannot enter does not take the submitter's place, and the submitter's own thread does the work. */
+static bool may_be_declined(const char *call) { return strcmp(call, "cuCtxPushCurrent") == 0; }
+
 enum phase { OPENING, PREPARING, RUNNING };
 
 /* ---- A pass -------------------------------------------------------------------------------*/
@@ -359,13 +362,15 @@ static bool is_for_a_task(const char *call)
 static void expect_report(const struct outcome *o)
 {
     if (o->status == 0) {
-        if (!o->has_tile_failed && !o->has_told_why && o->is_hit_in_time && !may_be_silent(at.call, at.code, at.how))
+        if (!o->has_tile_failed && !o->has_told_why && o->is_hit_in_time && !may_be_silent(at.call, at.code, at.how) &&
+            !may_be_declined(at.call))
             COMPLAIN("nobody was told");
         return;
     }
     bool is_librarys = at.scenario->has_nccl && strstr(o->err.text, "NCCL says");
     /* Where the failure itself is ignored, what the fault does to later calls is told. */
-    bool is_later = may_be_silent(at.call, at.code, at.how) || o->has_tile_failed_first;
+    bool is_later = may_be_silent(at.call, at.code, at.how) || o->has_tile_failed_first ||
+                    (o->phase != OPENING && may_be_declined(at.call));
     if (!strstr(o->err.text, is_later ? "returned CUDA_ERROR" : at.call) && !is_librarys &&
         !is_answer(at.call, at.code))
         COMPLAIN("the text does not name it: %s", o->err.text);

@@ -1,0 +1,330 @@
+/* The submitter at work: its inbox, what it has ready, when it rests.
+ *
+ * The seat.  The runtime has a thread for it, which sleeps while there is nothing to do.  A thread that waits for a run on
+ * devices takes its place meanwhile, so that what is enqueued and what is seen to end needs nobody to be woken.  `seat` says whose it is:
+ *
+ *     ASLEEP -> THREAD   whoever puts mail in, and wakes the thread
+ *     ASLEEP -> GUEST    a thread that is going to wait
+ *     GUEST  -> ASLEEP   it leaves and there is nothing to do; it looks for mail once more after that
+ *     GUEST  -> THREAD   it leaves and there is; it wakes the thread
+ *     THREAD -> ASLEEP   the thread has nothing to do
+ *
+ * Everything that is the submitter's own belongs to who has the seat; each of these steps hands it over, acquire and release
+ * in one.  No mail is left behind: its sender puts it in, then looks at the seat; who leaves the seat says so, then looks
+ * for mail.  Both are seq_cst, so one of them sees the other. */
+#include "sched/offload.h"
+
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#include "sched/futex.h"
+#include "sched/offload_policy.h"
+
+enum {
+    BURST = 32,            /* tasks submitted between two looks at the lanes */
+    SPINS = 2000,          /* looks without progress before the submitter yields its core */
+    GUEST_SPINS = 200,     /* and before a guest leaves who has nothing to look at */
+    SHORTEST_NAP_NS = 2000,
+    LONGEST_NAP_NS = 100000,
+    SHARE_OF_WAIT = 64,    /* a nap's, of what was waited so far: so much later at worst is the end seen */
+    TIMER_SLACK_NS = 1000, /* the system would make a nap 50 us longer */
+    LOOK_AT_LIBRARIES = 64 /* naps: a few milliseconds */
+};
+
+enum seat { THREAD, ASLEEP, GUEST };
+
+/* ---- Mail ---------------------------------------------------------------------------------*/
+
+void tgi_offload_wake(struct tgi_offload *o)
+{
+    uint32_t asleep = ASLEEP;
+    if (atomic_load_explicit(&o->seat, memory_order_seq_cst) == ASLEEP &&
+        atomic_compare_exchange_strong_explicit(&o->seat, &asleep, THREAD, memory_order_seq_cst, memory_order_relaxed))
+        tgi_futex_wake(&o->seat, 1);
+}
+
+void tgi_offload_mail(struct tgi_offload *o, struct tgi_mail *mail)
+{
+    struct tgi_mail *head = atomic_load_explicit(&o->inbox, memory_order_relaxed);
+    do {
+        mail->next = head;
+        /* seq_cst: see above. */
+    } while (!atomic_compare_exchange_weak_explicit(&o->inbox, &head, mail, memory_order_seq_cst, memory_order_relaxed));
+    tgi_offload_wake(o);
+}
+
+static void make_ready(struct tgi_offload *o, struct tgi_offload_task *t)
+{
+    if (tgi_offload_policy_push(o, t))
+        return;
+    const struct tgi_instance *in = t->instance;
+    uint32_t task = tgi_offload_id(t), class = in->class_of ? in->class_of[task] : 0;
+    /* The graph's priorities first, then what is still to come after the task. */
+    double urgency = 1e18 * class + (double)in->offload->urgency->level_ns[task];
+    if (!tgi_ready_push(&o->ready[t->node], urgency, t)) {
+        tgi_offload_submit(o, t); /* no memory for a few words: now, whatever its turn */
+        return;
+    }
+    o->n_ready++;
+}
+
+void tgi_offload_push(struct tgi_worker *w, struct tgi_instance *in, uint32_t task, bool has_locks)
+{
+    struct tgi_offload *o = in->run->runtime->offload;
+    struct tgi_offload_task *t = &in->offload->tasks[task];
+    if (w == o->worker) {
+        t->has_locks = has_locks;
+        make_ready(o, t);
+        return;
+    }
+    t->mail.kind = has_locks ? TGI_MAIL_LOCKED : TGI_MAIL_TASK;
+    tgi_offload_mail(o, &t->mail);
+}
+
+static void open_mail(struct tgi_offload *o, struct tgi_mail *mail)
+{
+    struct tgi_offload_call *call = (struct tgi_offload_call *)mail;
+    struct tgi_offload_task *t = (struct tgi_offload_task *)mail;
+    switch (mail->kind) {
+    case TGI_MAIL_TASK:
+    case TGI_MAIL_LOCKED:
+        t->has_locks = mail->kind == TGI_MAIL_LOCKED;
+        make_ready(o, t);
+        break;
+    case TGI_MAIL_CONTINUE: {
+        struct tgi_offload_instance *in = (struct tgi_offload_instance *)((char *)mail - offsetof(struct tgi_offload_instance, continued));
+        tgi_offload_continue(o, in->tasks[0].instance);
+        break;
+    }
+    case TGI_MAIL_CALL: {
+        bool is_awaited = call->is_awaited; /* else the call may be gone after fn */
+        call->fn(call->arg);
+        if (is_awaited) {
+            /* release: what fn has written is seen by who waits.  The wake needs the address alone. */
+            atomic_store_explicit(&call->is_done, 1, memory_order_release);
+            tgi_futex_wake(&call->is_done, 1);
+        }
+        break;
+    }
+    }
+}
+
+/* True if there was any. */
+static bool empty_inbox(struct tgi_offload *o)
+{
+    if (!atomic_load_explicit(&o->inbox, memory_order_relaxed))
+        return false;
+    /* acquire: pairs with tgi_offload_mail(). */
+    struct tgi_mail *mail = atomic_exchange_explicit(&o->inbox, NULL, memory_order_acquire), *oldest = NULL;
+    while (mail) {
+        struct tgi_mail *next = mail->next;
+        mail->next = oldest;
+        oldest = mail;
+        mail = next;
+    }
+    while (oldest) {
+        struct tgi_mail *next = oldest->next;
+        open_mail(o, oldest);
+        oldest = next;
+    }
+    return true;
+}
+
+void tgi_offload_ask(struct tgi_offload *o, void (*fn)(void *arg), void *arg)
+{
+    struct tgi_offload_call call = {.mail = {.kind = TGI_MAIL_CALL}, .fn = fn, .arg = arg, .is_awaited = true};
+    atomic_init(&call.is_done, 0);
+    tgi_offload_mail(o, &call.mail);
+    /* acquire: pairs with the release in open_mail(). */
+    while (!atomic_load_explicit(&call.is_done, memory_order_acquire))
+        tgi_futex_wait(&call.is_done, 0, UINT64_MAX);
+}
+
+void tgi_offload_do(struct tgi_offload *o, void (*fn)(void *arg), void *arg)
+{
+    if (!tgi_offload_sit_down(o)) {
+        tgi_offload_ask(o, fn, arg);
+        return;
+    }
+    empty_inbox(o); /* what came before comes before */
+    fn(arg);
+    tgi_offload_stand_up(o);
+}
+
+/* ---- Submitting ---------------------------------------------------------------------------*/
+
+static struct tgi_offload_task *take(struct tgi_offload *o, uint32_t node)
+{
+    struct tgi_offload_task *t = tgi_ready_pop(&o->ready[node]);
+    o->n_ready -= t != NULL;
+    return t ? t : tgi_offload_policy_pop(o, node);
+}
+
+/* Some of what is ready, devices in turn; true if anything was. */
+static bool submit_some(struct tgi_offload *o)
+{
+    bool any = false;
+    for (uint32_t i = 0; o->n_ready && i < BURST; i++) {
+        bool found = false;
+        for (uint32_t node = 0; node <= o->devices->n_devices; node++) {
+            struct tgi_offload_task *t = tgi_offload_is_full(o, node) ? NULL : take(o, node);
+            if (!t)
+                t = tgi_offload_steal(o, node);
+            if (t)
+                tgi_offload_submit(o, t);
+            found |= t != NULL;
+        }
+        any |= found;
+        if (!found)
+            break;
+    }
+    return any;
+}
+
+static void flush(struct tgi_offload *o)
+{
+    while (o->worker->batch)
+        tgi_worker_flush(o->worker);
+}
+
+static bool is_idle(const struct tgi_offload *o)
+{
+    return o->n_ready == 0 && o->n_watches == 0 && !o->held;
+}
+
+/* One round; true if anything has moved. */
+static bool work(struct tgi_offload *o)
+{
+    bool has_moved = empty_inbox(o);
+    if (o->held)
+        has_moved |= tgi_offload_look_at_held(o);
+    has_moved |= submit_some(o);
+    /* Also where nothing is watched, a full device has to be seen to make progress. */
+    if (o->n_watches || o->n_ready) {
+        if (o->n_ready == 0 || !has_moved)
+            tgi_offload_seal_all(o); /* nothing follows at once: what is there shall be seen to be done */
+        has_moved |= tgi_offload_look(o);
+        if (o->collectives)
+            tgi_offload_look_at_collectives(o);
+        tgi_offload_measure(o);
+    }
+    flush(o);
+    return has_moved;
+}
+
+/* ---- Resting ------------------------------------------------------------------------------*/
+
+/* Of who has the seat: since when nothing has moved. */
+struct rest {
+    uint32_t n_idle;
+    uint64_t since_ns;
+    int slack_before_ns; /* of the thread's timers; -1: not changed */
+};
+
+static void nap(struct rest *r)
+{
+    uint64_t ns = (tgi_now_ns() - r->since_ns) / SHARE_OF_WAIT;
+    ns = ns < SHORTEST_NAP_NS ? SHORTEST_NAP_NS : ns > LONGEST_NAP_NS ? LONGEST_NAP_NS : ns;
+    if (r->slack_before_ns < 0) { /* it stays as it is if this fails: the nap is longer, no more */
+        r->slack_before_ns = prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
+        prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS, 0, 0, 0);
+    }
+    nanosleep(&(struct timespec){0, (long)ns}, NULL);
+}
+
+/* Devices are at work and nothing has moved. */
+static void rest(struct tgi_offload *o, struct rest *r)
+{
+    if (r->n_idle++ == 0)
+        r->since_ns = tgi_now_ns();
+    if (r->n_idle > SPINS) {
+        if (r->n_idle % LOOK_AT_LIBRARIES == 0)
+            tgi_offload_look_at_libraries(o);
+        nap(r);
+    } else if (r->n_idle % 16 == 0) {
+        sched_yield();
+    }
+}
+
+/* ---- The thread ---------------------------------------------------------------------------*/
+
+/* The thread has nothing to do: until there is mail, or this ends. */
+static void go_to_sleep(struct tgi_offload *o)
+{
+    uint32_t seat;
+    atomic_store_explicit(&o->seat, ASLEEP, memory_order_seq_cst);
+    if (atomic_load_explicit(&o->inbox, memory_order_seq_cst) || atomic_load_explicit(&o->is_ending, memory_order_seq_cst))
+        tgi_offload_wake(o); /* ourselves; unless a guest was faster */
+    while ((seat = atomic_load_explicit(&o->seat, memory_order_seq_cst)) != THREAD)
+        tgi_futex_wait(&o->seat, seat, UINT64_MAX);
+}
+
+void *tgi_offload_main(void *arg)
+{
+    struct tgi_offload *o = arg;
+    struct rest r = {0, 0, -1};
+    for (;;) {
+        if (work(o)) {
+            r.n_idle = 0;
+        } else if (!is_idle(o)) {
+            rest(o, &r);
+        } else {
+            if (atomic_load_explicit(&o->is_ending, memory_order_acquire) &&
+                !atomic_load_explicit(&o->inbox, memory_order_acquire))
+                break;
+            r.n_idle = 0;
+            go_to_sleep(o);
+        }
+    }
+    if (o->is_attached)
+        o->devices->ops->detach(o->devices);
+    return NULL;
+}
+
+/* ---- The guest ----------------------------------------------------------------------------*/
+
+/* A guest leaves the seat to the thread, which it wakes if there is anything to do. */
+static void leave(struct tgi_offload *o)
+{
+    bool is_needed = !is_idle(o);
+    atomic_store_explicit(&o->seat, is_needed ? THREAD : ASLEEP, memory_order_seq_cst);
+    if (is_needed)
+        tgi_futex_wake(&o->seat, 1);
+    else if (atomic_load_explicit(&o->inbox, memory_order_seq_cst) || atomic_load_explicit(&o->is_ending, memory_order_seq_cst))
+        tgi_offload_wake(o);
+}
+
+bool tgi_offload_sit_down(struct tgi_offload *o)
+{
+    uint32_t asleep = ASLEEP;
+    struct tg_error err;
+    if (!atomic_compare_exchange_strong_explicit(&o->seat, &asleep, GUEST, memory_order_seq_cst, memory_order_relaxed))
+        return false;
+    if (o->devices->ops->attach(o->devices, &err) == 0)
+        return true;
+    tgi_offload_failed(o, &err);
+    leave(o);
+    return false;
+}
+
+void tgi_offload_stay(struct tgi_offload *o, const struct tg_run *run)
+{
+    struct rest r = {0, 0, -1};
+    while (!tg_run_poll(run))
+        if (work(o))
+            r.n_idle = 0;
+        else if (!is_idle(o))
+            rest(o, &r);
+        else if (++r.n_idle > GUEST_SPINS)
+            break; /* CPUs are at work, and may want help */
+    if (r.slack_before_ns >= 0)
+        prctl(PR_SET_TIMERSLACK, r.slack_before_ns, 0, 0, 0);
+}
+
+void tgi_offload_stand_up(struct tgi_offload *o)
+{
+    o->devices->ops->detach(o->devices);
+    leave(o);
+}
