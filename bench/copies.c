@@ -15,9 +15,12 @@ static const double total_bytes = (double)N_TILES * TILE_BYTES;
 static void *pinned, *pageable;
 static void *memory; /* which of the two is measured */
 
+/* How copies are enqueued; events as whoever waits for single copies must have them. */
+enum how { PLAIN, EVENT_BEHIND_EACH, TWO_STREAMS_IN_TURN };
+
 /* Median nanoseconds of copying everything, a tile at a time, to the device, to the host, or both at once (then half of
- * it each way).  has_events: with an event behind each copy, as whoever waits for single copies must have. */
-static double bare(const struct bench_options *o, bool is_in, bool is_out, bool has_events)
+ * it each way). */
+static double bare(const struct bench_options *o, bool is_in, bool is_out, enum how how)
 {
     CUevent event;
     CUdeviceptr device;
@@ -34,10 +37,10 @@ static double bare(const struct bench_options *o, bool is_in, bool is_out, bool 
         for (size_t t = 0; t < n; t++) {
             size_t in = t * TILE_BYTES, out = offset + in;
             if (is_in)
-                DO(cuMemcpyHtoDAsync, (device + in, (char *)memory + in, TILE_BYTES, streams[0]));
+                DO(cuMemcpyHtoDAsync, (device + in, (char *)memory + in, TILE_BYTES, streams[how == TWO_STREAMS_IN_TURN && t % 2]));
             if (is_out)
                 DO(cuMemcpyDtoHAsync, ((char *)memory + out, device + out, TILE_BYTES, streams[1]));
-            if (has_events)
+            if (how == EVENT_BEHIND_EACH)
                 DO(cuEventRecord, (event, streams[is_in ? 0 : 1]));
         }
         for (int k = 0; k < 2; k++)
@@ -196,8 +199,8 @@ static void measure_pageable(const struct bench_options *o)
 {
     memory = pageable;
     setenv("TGRAPH_PINNING", "off", 1);
-    report("copy to device, pageable", total_bytes, bare(o, true, false, false), tgraph(o, SPIN, 0, true));
-    report("copy to host, pageable", total_bytes, bare(o, false, true, false), tgraph(o, TO_HOST, 0, true));
+    report("copy to device, pageable", total_bytes, bare(o, true, false, PLAIN), tgraph(o, SPIN, 0, true));
+    report("copy to host, pageable", total_bytes, bare(o, false, true, PLAIN), tgraph(o, TO_HOST, 0, true));
     unsetenv("TGRAPH_PINNING");
     memory = pinned;
 }
@@ -213,12 +216,14 @@ int main(int argc, char **argv)
     memset(pinned, 0, (size_t)total_bytes);
     memset(pageable, 0, (size_t)total_bytes);
     memory = pinned;
-    double in_ns = bare(&o, true, false, false), out_ns = bare(&o, false, true, false), both_ns = bare(&o, true, true, false);
+    double in_ns = bare(&o, true, false, PLAIN), out_ns = bare(&o, false, true, PLAIN), both_ns = bare(&o, true, true, PLAIN);
     /* Kernels that spin in every lane for as long as it takes to copy a tile for each. */
     double spin_us = N_LANES * in_ns / N_TILES / 1e3;
     /* A fill of a bound tile moves it to the host and nothing to the device; spinning moves it to the device alone. */
     report("copy to device", total_bytes, in_ns, tgraph(&o, SPIN, 0, true));
-    bench_report("copy to device", "by hand, an event behind each", 1, "GB/s", total_bytes / bare(&o, true, false, true));
+    bench_report("copy to device", "by hand, an event behind each", 1, "GB/s", total_bytes / bare(&o, true, false, EVENT_BEHIND_EACH));
+    bench_report("copy to device", "by hand, two streams in turn", 1, "GB/s",
+                 total_bytes / bare(&o, true, false, TWO_STREAMS_IN_TURN));
     report("copy to host", total_bytes, out_ns, tgraph(&o, TO_HOST, 0, true));
     report("copy both ways", 2 * total_bytes, 2 * both_ns, tgraph(&o, SCALE, 0, true));
     measure_pageable(&o);

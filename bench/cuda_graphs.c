@@ -226,23 +226,18 @@ static void expect_executor(const struct tg_run *run, enum tg_executor executor)
         bench_die("not executed as it was asked for: %s", why ? why : "no reason");
 }
 
-static struct figures measure_tgraph(const struct dag *d, uint64_t cycles, enum tg_executor executor, uint32_t n_runs)
+/* is_timed: by events on the device, which the host's figures are not to hold. */
+static struct figures measure_runs(struct tg_runtime *runtime, struct tg_graph *graph, enum tg_executor executor, bool is_timed,
+                                   uint32_t n_runs)
 {
-    struct tg_runtime_options options = TG_RUNTIME_OPTIONS_INIT;
     struct tg_run_options run_options = TG_RUN_OPTIONS_INIT;
-    struct tg_graph *graph = build(d, cycles);
     struct bench_sample device = {{0}, 0}, wall = {{0}, 0}, host = {{0}, 0};
     struct tgi_offload_graph_stats stats;
-    struct tg_runtime *runtime;
     struct tg_run *run;
-    options.n_workers = 1;
-    options.devices = "cuda:0";
     run_options.keep_data = true;
     run_options.executor = executor;
-    must(tg_runtime_create(&options, &runtime, &err));
     must(tg_run_create(runtime, graph, &run_options, &run, &err));
-    bool is_graph = executor == TG_EXECUTOR_GRAPH;
-    if (is_graph)
+    if (is_timed)
         must(tgi_offload_graph_time(run, &err));
     for (uint32_t i = 0; i < N_WARM + n_runs; i++) {
         uint64_t begin = bench_now_ns();
@@ -251,7 +246,7 @@ static struct figures measure_tgraph(const struct dag *d, uint64_t cycles, enum 
         if (i < N_WARM)
             continue;
         bench_sample_add(&wall, bench_now_ns() - begin);
-        if (is_graph)
+        if (is_timed)
             must(tgi_offload_graph_elapsed(run, &ns, &err));
         bench_sample_add(&device, (uint64_t)ns);
         tgi_offload_graph_stats(run, &stats);
@@ -259,11 +254,25 @@ static struct figures measure_tgraph(const struct dag *d, uint64_t cycles, enum 
     }
     expect_executor(run, executor);
     tg_run_destroy(run);
-    tg_runtime_destroy(runtime);
-    tg_graph_destroy(graph);
     return (struct figures){(double)bench_sample_median(&device) / 1e3, (double)bench_sample_median(&wall) / 1e3,
                             (double)bench_sample_median(&host) / 1e3,
                             (double)(stats.record_ns + stats.instantiate_ns) / 1e3};
+}
+
+static struct figures measure_tgraph(const struct dag *d, uint64_t cycles, enum tg_executor executor, uint32_t n_runs)
+{
+    struct tg_runtime_options options = TG_RUNTIME_OPTIONS_INIT;
+    struct tg_graph *graph = build(d, cycles);
+    struct tg_runtime *runtime;
+    options.n_workers = 1;
+    options.devices = "cuda:0";
+    must(tg_runtime_create(&options, &runtime, &err));
+    struct figures f = measure_runs(runtime, graph, executor, false, n_runs);
+    if (executor == TG_EXECUTOR_GRAPH)
+        f.device_us = measure_runs(runtime, graph, executor, true, n_runs).device_us;
+    tg_runtime_destroy(runtime);
+    tg_graph_destroy(graph);
+    return f;
 }
 
 /* ---- By hand ------------------------------------------------------------------------------*/

@@ -155,14 +155,23 @@ static int add(struct tgi_recorder *r, uint32_t lane, struct tgi_command *c, uin
     return 0;
 }
 
-/* Of the lane only the device matters, and which lane it would be depends on what was enqueued before: the same run is to give
- * the same program. */
-static uint32_t plain_lane(uint32_t lane) { return tgi_lane_of(tgi_lane_device(lane), 0); }
+static bool is_urgent(uint32_t lane)
+{
+    uint32_t which = lane % TGI_LANES_EACH;
+    return which >= TGI_PLAIN_LANES && which < TGI_COMPUTE_LANES;
+}
+
+/* Of the lane only the device matters and whether it prefers it.  Which lane of those it would be depends on what was enqueued
+ * before: the same run is to give the same program. */
+static uint32_t first_of_kind(uint32_t lane)
+{
+    return tgi_lane_of(tgi_lane_device(lane), is_urgent(lane) ? TGI_PLAIN_LANES : 0);
+}
 
 static int add_simple(struct tgi_recorder *r, uint32_t lane, struct tgi_command *c, struct tg_error *err)
 {
     uint32_t n_deps;
-    c->lane = plain_lane(lane);
+    c->lane = first_of_kind(lane);
     return find_deps(r, lane, &n_deps) ? add(r, lane, c, n_deps, err) : no_memory(err);
 }
 
@@ -179,12 +188,12 @@ static int fill(struct tgi_devices *ds, uint32_t lane, uint64_t address, uint64_
     return n_elems ? add_simple(recorder_of(ds), lane, &c, err) : 0;
 }
 
-/* The lane for a launch that shares something of it. */
-static uint32_t choose_shared(const struct tgi_recorder *r, uint32_t device)
+/* The lane for a launch that shares something of it, of the same kind. */
+static uint32_t choose_shared(const struct tgi_recorder *r, uint32_t first)
 {
-    uint32_t best = tgi_lane_of(device, 0);
-    for (uint32_t i = 0; i < TGI_COMPUTE_LANES; i++) {
-        uint32_t lane = tgi_lane_of(device, i), last = r->lanes[lane].shared;
+    uint32_t n = is_urgent(first) ? TGI_URGENT_LANES : TGI_PLAIN_LANES, best = first;
+    for (uint32_t lane = first; lane < first + n; lane++) {
+        uint32_t last = r->lanes[lane].shared;
         if (last != TG_NONE && r->seen_command[last] == r->walk)
             return lane;
         if (r->lanes[lane].used < r->lanes[best].used)
@@ -198,7 +207,7 @@ static int launch(struct tgi_devices *ds, uint32_t lane, struct tgi_code *code, 
 {
     struct tgi_recorder *r = recorder_of(ds);
     const struct tgi_device_ops *ops = r->devices->ops;
-    struct tgi_command c = {.kind = TGI_COMMAND_LAUNCH, .lane = plain_lane(lane)};
+    struct tgi_command c = {.kind = TGI_COMMAND_LAUNCH, .lane = first_of_kind(lane)};
     uint64_t words[TG_MAX_PARAMS];
     uint32_t n_deps, id = r->program->n;
     bool is_shared = ops->shares_lane && ops->shares_lane(r->devices, code, shape);
@@ -210,7 +219,7 @@ static int launch(struct tgi_devices *ds, uint32_t lane, struct tgi_code *code, 
     if (!find_deps(r, lane, &n_deps))
         return no_memory(err);
     if (is_shared) {
-        c.lane = choose_shared(r, tgi_lane_device(lane));
+        c.lane = choose_shared(r, c.lane);
         if (!add_dep(r, r->lanes[c.lane].shared, &n_deps))
             return no_memory(err);
     }

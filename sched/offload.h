@@ -237,6 +237,11 @@ static inline uint32_t tgi_offload_id(const struct tgi_offload_task *task)
 {
     return (uint32_t)(task - task->instance->offload->tasks);
 }
+/* The graph's priorities first, then what is still to come after the task. */
+static inline double tgi_offload_urgency(const struct tgi_instance *in, uint32_t task)
+{
+    return 1e18 * (in->class_of ? in->class_of[task] : 0) + (double)in->offload->urgency->level_ns[task];
+}
 
 /* offload_run.c */
 /* In this order: code for devices, before kernels are resolved for CPUs; which task goes where, after that; replicas,

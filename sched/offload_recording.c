@@ -51,38 +51,32 @@ char *tgi_offload_obstacle(const struct tg_run *run)
 
 /* ---- Recording ----------------------------------------------------------------------------*/
 
-/* Program order where edges follow it, which they do unless they were given; else a breadth-first order.  The same graph
- * gives the same one each time. */
-static bool is_in_order(const struct tg_graph *g)
-{
-    for (uint32_t t = 0; t < g->n_tasks; t++)
-        for (uint32_t i = g->nodes[t].succ; i < g->nodes[t + 1].succ; i++)
-            if (g->succ[i] < t)
-                return false;
-    return true;
-}
-
+/* The most urgent of what could come next, each time: commands that are put into one chain, because they share something or a
+ * device executes no more side by side, then stand in the order in which a list scheduler would begin them. */
 static uint32_t *make_order(const struct tgi_instance *in)
 {
     const struct tg_graph *g = in->graph;
+    struct tgi_offload_instance *oi = in->offload;
     uint32_t *order = malloc(((size_t)g->n_tasks + 1) * sizeof *order), n = 0;
-    uint32_t *left = calloc((size_t)g->n_tasks + 1, sizeof *left);
-    bool is_simple = is_in_order(g);
-    for (uint32_t t = 0; order && left && t < g->n_tasks; t++) {
-        left[t] = in->offload->first_pred[t + 1] - in->offload->first_pred[t];
-        if (is_simple || left[t] == 0)
-            order[n++] = t;
+    uint32_t *left = malloc(((size_t)g->n_tasks + 1) * sizeof *left);
+    struct tgi_ready ready = {0};
+    struct tgi_offload_task *task;
+    bool ok = order && left;
+    for (uint32_t t = 0; ok && t < g->n_tasks; t++) {
+        left[t] = oi->first_pred[t + 1] - oi->first_pred[t];
+        ok = left[t] || tgi_ready_push(&ready, tgi_offload_urgency(in, t), &oi->tasks[t]);
     }
-    for (uint32_t k = 0; order && left && !is_simple && k < n; k++)
-        for (uint32_t i = g->nodes[order[k]].succ; i < g->nodes[order[k] + 1].succ; i++)
-            if (--left[g->succ[i]] == 0)
-                order[n++] = g->succ[i];
-    if (!left) {
-        free(order);
-        order = NULL;
+    while (ok && (task = tgi_ready_pop(&ready))) {
+        uint32_t t = order[n++] = tgi_offload_id(task);
+        for (uint32_t i = g->nodes[t].succ; ok && i < g->nodes[t + 1].succ; i++)
+            ok = --left[g->succ[i]] || tgi_ready_push(&ready, tgi_offload_urgency(in, g->succ[i]), &oi->tasks[g->succ[i]]);
     }
+    tgi_ready_fini(&ready);
     free(left);
-    return order;
+    if (ok)
+        return order;
+    free(order);
+    return NULL;
 }
 
 static void submit_all(struct tgi_offload *o, struct tgi_instance *in, const uint32_t *order)

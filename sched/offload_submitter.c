@@ -59,11 +59,7 @@ static void make_ready(struct tgi_offload *o, struct tgi_offload_task *t)
 {
     if (tgi_offload_policy_push(o, t))
         return;
-    const struct tgi_instance *in = t->instance;
-    uint32_t task = tgi_offload_id(t), class = in->class_of ? in->class_of[task] : 0;
-    /* The graph's priorities first, then what is still to come after the task. */
-    double urgency = 1e18 * class + (double)in->offload->urgency->level_ns[task];
-    if (!tgi_ready_push(&o->ready[t->node], urgency, t)) {
+    if (!tgi_ready_push(&o->ready[t->node], tgi_offload_urgency(t->instance, tgi_offload_id(t)), t)) {
         tgi_offload_submit(o, t); /* no memory for a few words: now, whatever its turn */
         return;
     }

@@ -229,14 +229,21 @@ static void launches_that_share_something_follow_each_other(void **state)
     struct tgi_waits none = {.n = 0};
     (void)state;
     for (uint32_t i = 0; i < N; i++)
-        launch(r, 0, &none, 1);
+        launch(r, i % 2 ? TGI_PLAIN_LANES : 0, &none, 1);
     uint8_t *after = reach(&r->program);
     for (uint32_t i = 0; i < N; i++)
         for (uint32_t k = 0; k < i; k++)
             if (r->program.commands[i].lane == r->program.commands[k].lane)
                 assert_true(after[i * N + k]);
-    for (uint32_t i = 0; i < TGI_COMPUTE_LANES; i++) /* and all lanes are used */
-        assert_int_equal(r->program.commands[i].n_deps, 0);
+    uint32_t n_first = 0, used = 0;
+    for (uint32_t i = 0; i < N; i++) {
+        uint32_t lane = r->program.commands[i].lane;
+        assert_int_equal(lane >= TGI_PLAIN_LANES, i % 2); /* urgent ones in lanes that the device prefers */
+        n_first += r->program.commands[i].n_deps == 0;
+        used |= 1u << lane;
+    }
+    assert_int_equal(used, (1u << TGI_COMPUTE_LANES) - 1); /* and all lanes are used, from the start */
+    assert_int_equal(n_first, TGI_COMPUTE_LANES);
     free(after);
     end(r);
 }
