@@ -22,9 +22,11 @@ enum {
 #define CORE_BYTES_PER_NS 10.0
 
 struct way {
-    uint32_t id, entry;  /* the backend's; in the history */
+    uint32_t id;           /* the backend's */
+    uint32_t entry, alone; /* in the history: beside others, and where the device did nothing else */
     uint32_t n_issued, n_back; /* of this run, to be tried: tasks, and times of them */
     uint32_t n_executed, n_noted; /* of this start */
+    bool has_run;
 };
 
 /* One class on devices of one name. */
@@ -33,7 +35,8 @@ struct choice {
     struct way ways[TGI_MAX_WAYS]; /* those the backend thinks better first */
     uint32_t best;                 /* of them */
     bool is_settled;               /* no way is to be tried any more */
-    double ns;                     /* its median; 0: not known */
+    double best_ns;                /* its median, of what decides; infinite: not known */
+    double ns;                     /* its median beside others, or else alone; 0: not known */
 };
 
 struct tgi_choices {
@@ -71,13 +74,15 @@ static struct tgi_history_key key_of(const struct tgi_choices *c, uint32_t class
     return key;
 }
 
-static uint32_t device_entry(struct tgi_choices *c, uint32_t class, uint32_t device, uint32_t way)
+static uint32_t device_entry(struct tgi_choices *c, uint32_t class, uint32_t device, uint32_t way, bool is_alone)
 {
     const struct tgi_device_ops *ops = c->devices->ops;
     const struct tgi_code *code = c->codes[c->alikes->classes[class].op];
     char name[TGI_HISTORY_TEXT];
     snprintf(name, sizeof name, "%s %.50s", ops->kind, c->devices->info[device].name);
     struct tgi_history_key key = key_of(c, class, name, ops->way_name ? ops->way_name(c->devices, code, way) : "");
+    if (is_alone)
+        snprintf(key.sizes, sizeof key.sizes, "alone, %.80s", c->alikes->classes[class].sizes);
     return tgi_history_entry(c->history, &key);
 }
 
@@ -91,18 +96,27 @@ static double median_of(const struct tgi_choices *c, uint32_t entry, uint32_t *n
     return is_known ? m.median_ns : INFINITY;
 }
 
+/* By times alone; where a way has none, because there is no other or tasks are few, by those beside others. */
+static double deciding(const struct tgi_choices *c, const struct way *w, uint32_t *n_p)
+{
+    double ns = median_of(c, w->alone, n_p);
+    uint32_t n_beside;
+    return *n_p ? ns : median_of(c, w->entry, &n_beside);
+}
+
 static void decide(struct tgi_choices *c, struct choice *x)
 {
-    double best_ns = INFINITY;
     uint32_t n, best = 0;
+    x->best_ns = INFINITY;
     for (uint32_t i = 0; i < x->n_ways; i++) {
-        double ns = median_of(c, x->ways[i].entry, &n);
-        if (ns < best_ns) {
-            best_ns = ns;
+        double ns = deciding(c, &x->ways[i], &n);
+        if (ns < x->best_ns) {
+            x->best_ns = ns;
             best = i;
         }
     }
-    double ns = isinf(best_ns) ? 0 : best_ns;
+    double ns = median_of(c, x->ways[best].entry, &n);
+    ns = n ? ns : isinf(x->best_ns) ? 0 : x->best_ns;
     c->has_new_times |= ns != x->ns;
     x->best = best;
     x->ns = ns;
@@ -115,8 +129,8 @@ static uint32_t untried(const struct tgi_choices *c, struct choice *x)
     bool is_settled = true;
     for (uint32_t i = 0; !x->is_settled && x->n_ways > 1 && i < x->n_ways; i++) {
         uint32_t n;
-        double ns = median_of(c, x->ways[i].entry, &n);
-        if (n >= N_TRIED || x->ways[i].n_issued > N_TRIED || (n > 0 && ns > HOPELESS * x->ns))
+        double ns = median_of(c, x->ways[i].alone, &n);
+        if (n >= N_TRIED || x->ways[i].n_issued > N_TRIED || (n > 0 && ns > HOPELESS * x->best_ns))
             continue;
         if (x->ways[i].n_issued == x->ways[i].n_back)
             return i;
@@ -153,7 +167,8 @@ static void list_ways(struct tgi_choices *c, uint32_t class, uint32_t device)
     }
     x->n_ways = c->devices->ops->ways ? c->devices->ops->ways(c->devices, code, args, ids) : 1;
     for (uint32_t i = 0; i < x->n_ways; i++)
-        x->ways[i] = (struct way){ids[i], device_entry(c, class, device, ids[i]), 0, 0, 0, 0};
+        x->ways[i] = (struct way){ids[i], device_entry(c, class, device, ids[i], false),
+                                  x->n_ways > 1 ? device_entry(c, class, device, ids[i], true) : TG_NONE, 0, 0, 0, 0, false};
     decide(c, x);
 }
 
@@ -269,17 +284,17 @@ bool tgi_choices_begin(struct tgi_choices *c)
     return has_new_times;
 }
 
-uint32_t tgi_choices_take(struct tgi_choices *c, uint32_t class, uint32_t device, bool *is_timed_p)
+uint32_t tgi_choices_take(struct tgi_choices *c, uint32_t class, uint32_t device, enum tgi_timing *timing_p)
 {
     struct choice *x = choice_of(c, class, device);
     uint32_t i = untried(c, x);
-    *is_timed_p = i != TG_NONE;
     if (i != TG_NONE) {
+        *timing_p = TGI_TIMED_ALONE;
         x->ways[i].n_issued++;
     } else {
         i = x->best;
-        *is_timed_p = c->n_starts <= N_TIMED_STARTS && x->n_timed < N_TIMED;
-        x->n_timed += *is_timed_p;
+        *timing_p = c->n_starts <= N_TIMED_STARTS && x->n_timed < N_TIMED ? TGI_TIMED : TGI_NOT_TIMED;
+        x->n_timed += *timing_p == TGI_TIMED;
     }
     x->ways[i].n_executed++;
     return x->ways[i].id;
@@ -291,15 +306,19 @@ uint32_t tgi_choices_best(const struct tgi_choices *c, uint32_t class, uint32_t 
     return x->ways[x->best].id;
 }
 
-void tgi_choices_note(struct tgi_choices *c, uint32_t class, uint32_t device, uint32_t way, double ns)
+void tgi_choices_note(struct tgi_choices *c, uint32_t class, uint32_t device, uint32_t way, bool was_alone, double ns)
 {
     struct choice *x = choice_of(c, class, device);
     for (uint32_t i = 0; i < x->n_ways; i++) {
-        if (x->ways[i].id != way || x->ways[i].n_noted++ >= N_NOTED)
+        struct way *w = &x->ways[i];
+        if (w->id != way || w->n_noted++ >= N_NOTED)
             continue;
         /* The first one may have loaded code; it counts only where there is no other. */
-        if (x->ways[i].n_back++ || c->alikes->classes[class].n_tasks < 3)
-            tgi_history_note(c->history, x->ways[i].entry, ns);
+        bool counts = w->has_run || c->alikes->classes[class].n_tasks < 3;
+        w->has_run = true;
+        w->n_back += was_alone;
+        if (counts)
+            tgi_history_note(c->history, was_alone ? w->alone : w->entry, ns);
     }
     decide(c, x);
 }

@@ -3,6 +3,9 @@
  * Tasks that are alike (alike.h) have a choice in common, for each kind of device in use and for CPUs.  What was measured
  * in this process and in earlier ones (history.h) decides: the way with the shortest median.  A way of which too little is
  * known gets a few tasks first, one way at a time, and is left alone at once if its first time is far from the best.
+ * Those tasks have their device for themselves: beside others they would take several times as long or not, as it
+ * happens, and the way that is in use would always look worse than one that is tried.  Times of tasks beside others are kept apart, for
+ * placement.
  *
  * CPUs are tried where they could win at all: where they may run the task and the device takes longer than a task that
  * comes to the host and goes back again has to wait.
@@ -39,11 +42,16 @@ bool tgi_choices_try_host(struct tgi_choices *choices, uint32_t class);
 
 /* A start begins; true: times have changed since the last one. */
 bool tgi_choices_begin(struct tgi_choices *choices);
-/* The way the next task of a class goes on a device.  *is_timed_p: somebody wants to know how long it takes. */
-uint32_t tgi_choices_take(struct tgi_choices *choices, uint32_t class, uint32_t device, bool *is_timed_p);
+enum tgi_timing {
+    TGI_NOT_TIMED,
+    TGI_TIMED,      /* somebody wants to know how long it takes */
+    TGI_TIMED_ALONE /* if nothing else is executed on the device */
+};
+/* The way the next task of a class goes on a device, and what is to be seen of it. */
+uint32_t tgi_choices_take(struct tgi_choices *choices, uint32_t class, uint32_t device, enum tgi_timing *timing_p);
 /* The best one known, for a task whose time nobody will see. */
 uint32_t tgi_choices_best(const struct tgi_choices *choices, uint32_t class, uint32_t device);
-void tgi_choices_note(struct tgi_choices *choices, uint32_t class, uint32_t device, uint32_t way, double ns);
+void tgi_choices_note(struct tgi_choices *choices, uint32_t class, uint32_t device, uint32_t way, bool was_alone, double ns);
 void tgi_choices_note_host(struct tgi_choices *choices, uint32_t class, double ns);
 
 /* What placement and urgency go by now, in tasks of a graph. */

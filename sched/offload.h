@@ -113,6 +113,7 @@ struct tgi_watch {
         struct tg_run *run;            /* FINISH */
     };
     struct tgi_event *from, *to; /* SPAN, TIME: timed */
+    bool was_alone;              /* the same: nothing else was executed on the device */
 };
 struct tgi_offload_lane {
     struct tgi_watch *first, *last;  /* by seq */

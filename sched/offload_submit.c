@@ -243,13 +243,13 @@ static void watch_span(struct tgi_offload *o, struct tgi_watch *span, struct tgi
 }
 
 /* What a task took tells about others, and which way it should go. */
-static void note_time(const struct tgi_offload_task *t, double ns)
+static void note_time(const struct tgi_offload_task *t, bool was_alone, double ns)
 {
     const struct tgi_offload_instance *oi = t->instance->offload;
     uint32_t class = oi->classes[tgi_offload_id(t)];
     if (class != TG_NONE && ns > 0)
         tgi_choices_note(t->instance->run->offload->choices, class, tgi_lane_device(t->stamp.lane),
-                         oi->shapes[t->shape].alternative, ns);
+                         oi->shapes[t->shape].alternative, was_alone, ns);
 }
 
 static void take_time(struct tgi_offload *o, struct tgi_watch *w)
@@ -260,7 +260,7 @@ static void take_time(struct tgi_offload *o, struct tgi_watch *w)
     if (rc)
         tgi_offload_fail_task(o, w->task, &err);
     else
-        note_time(w->task, ns);
+        note_time(w->task, w->was_alone, ns);
     o->devices->ops->event_destroy(o->devices, w->from);
     o->devices->ops->event_destroy(o->devices, w->to);
 }
@@ -295,12 +295,30 @@ static void take_span(struct tgi_offload *o, struct tgi_watch *w)
             span->end_ns = span->start_ns + 1; /* a zero length would mean that it never ran */
         span->worker = o->runtime->n_workers + device * TGI_COMPUTE_LANES + lane % TGI_LANES_EACH;
         span->attempts = 1;
-        note_time(w->task, end - begin);
+        note_time(w->task, w->was_alone, end - begin);
         uint64_t begin_ns = tgi_run_begin_ns(in->run);
         note_busy(&o->seen_busy[device], begin_ns + span->start_ns, begin_ns + span->end_ns);
     }
     o->devices->ops->event_destroy(o->devices, w->from);
     o->devices->ops->event_destroy(o->devices, w->to);
+}
+
+/* What a device has been given to execute so far. */
+static void add_device(struct tgi_offload *o, uint32_t device, struct tgi_waits *waits)
+{
+    for (uint32_t k = 0; k < TGI_COMPUTE_LANES; k++)
+        if (tgi_order_n_pending(o->order, tgi_lane_of(device, k)))
+            tgi_waits_add(o->order, waits, tgi_order_tail(o->order, tgi_lane_of(device, k)));
+}
+
+/* What it is given from now on comes after a task. */
+static int hold_device(struct tgi_offload *o, struct tgi_stamp stamp, struct tg_error *err)
+{
+    uint32_t first = tgi_lane_of(tgi_lane_device(stamp.lane), 0);
+    int rc = 0;
+    for (uint32_t lane = first; rc == 0 && lane < first + TGI_COMPUTE_LANES; lane++)
+        rc = lane == stamp.lane ? 0 : tgi_order_wait(o->order, lane, stamp, err);
+    return rc;
 }
 
 /* ---- On a device --------------------------------------------------------------------------*/
@@ -369,13 +387,15 @@ static int enqueue(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi
     const struct tgi_op *op = tgi_graph_op(in->graph, task);
     struct tgi_waits waits;
     uint32_t class = in->offload->classes[task], way = 0;
-    bool has_times = false;
+    enum tgi_timing timing = TGI_NOT_TIMED;
     if (class != TG_NONE)
         way = o->recording ? tgi_choices_best(in->run->offload->choices, class, t->node - 1u)
-                           : tgi_choices_take(in->run->offload->choices, class, t->node - 1u, &has_times);
-    has_times |= in->spans != NULL;
-    struct tgi_watch span = {.kind = in->spans ? TGI_WATCH_SPAN : TGI_WATCH_TIME, .task = t};
+                           : tgi_choices_take(in->run->offload->choices, class, t->node - 1u, &timing);
+    bool has_times = timing != TGI_NOT_TIMED || in->spans;
+    struct tgi_watch span = {.kind = in->spans ? TGI_WATCH_SPAN : TGI_WATCH_TIME, .task = t, .was_alone = timing == TGI_TIMED_ALONE};
     waits.n = 0;
+    if (timing == TGI_TIMED_ALONE)
+        add_device(o, t->node - 1u, &waits);
     add_preds(o, in, task, &waits);
     int rc = tgi_replicas_acquire(in->run->offload->replicas, operands, n, &waits, err);
     if (rc == 0)
@@ -397,6 +417,8 @@ static int enqueue(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi
     t->stamp = stamp;
     if (has_times)
         watch_span(o, &span, stamp);
+    if (timing == TGI_TIMED_ALONE && hold_device(o, stamp, err))
+        tgi_offload_fail_task(o, t, err);
     tgi_replicas_publish(in->run->offload->replicas, operands, n, stamp);
     enqueued(o, t, operands, n, stamp);
     return 0;

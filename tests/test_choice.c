@@ -73,8 +73,10 @@ static uint64_t execute(struct tg_run *run)
     return run->offload ? run->offload->n_device_tasks[0] : 0;
 }
 
-/* Every entry whose variant ends in `variant` (of CPUs: whose device begins with "cpu") was measured to take ns. */
-static void measured(const char *variant, double ns)
+enum { ALONE = 1, BESIDE = 2 }; /* others on the device */
+
+/* Tasks whose variant ends in `variant` ("cpu": on CPUs) were measured to take ns. */
+static void measured_when(const char *variant, int when, double ns)
 {
     struct tgi_history *h = rt->offload->history;
     uint32_t n_found = 0;
@@ -84,12 +86,14 @@ static void measured(const char *variant, double ns)
         size_t n = strlen(key.variant), m = strlen(variant);
         bool is_it = strcmp(variant, "cpu") == 0 ? strncmp(key.device, "cpu", 3) == 0
                                                  : n >= m && strcmp(key.variant + n - m, variant) == 0;
+        is_it = is_it && when & (strncmp(key.sizes, "alone", 5) == 0 ? ALONE : BESIDE);
         for (int k = 0; is_it && k < 8; k++)
             tgi_history_note(h, i, ns);
         n_found += is_it;
     }
-    assert_int_equal(n_found, 1);
+    assert_int_equal(n_found, when == (ALONE | BESIDE) && strcmp(variant, "cpu") ? 2 : 1);
 }
+static void measured(const char *variant, double ns) { measured_when(variant, ALONE | BESIDE, ns); }
 
 /* Entries come with the first run. */
 static void make_entries(void) { tg_run_destroy(new_run()); }
@@ -109,7 +113,7 @@ static void each_variant_is_tried(void **state)
         struct tgi_history_key key;
         struct tgi_history_model m;
         tgi_history_key(h, i, &key);
-        if (strncmp(key.device, "cpu", 3)) {
+        if (strncmp(key.sizes, "alone", 5) == 0) {
             assert_true(tgi_history_model(h, i, &m));
             assert_true(m.n_seen >= 1);
         }
@@ -135,6 +139,24 @@ static void the_variant_with_the_shorter_median_executes_everything(void **state
         tg_run_destroy(run);
         close_all();
     }
+}
+
+/* The one that is in use runs beside others, and takes longer for it. */
+static void times_beside_others_do_not_decide(void **state)
+{
+    (void)state;
+    open_all(2, "cuda+cpu");
+    make_entries();
+    measured_when("one", ALONE, 1e4);
+    measured_when("other", ALONE, 2e4);
+    measured_when("one", BESIDE, 8e4);
+    struct tg_run *run = new_run();
+    assert_int_equal(execute(run), N_TASKS);
+    const char *text = tgi_run_device_text(run, graph->nodes[0].op & TGI_NODE_OP);
+    size_t n = strlen(text);
+    assert_true(n > 3 && strcmp(text + n - 3, "one") == 0);
+    tg_run_destroy(run);
+    close_all();
 }
 
 static void tasks_go_to_cpus_where_these_are_measured_to_be_faster(void **state)
@@ -235,6 +257,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_variant_is_tried),
+        cmocka_unit_test(times_beside_others_do_not_decide),
         cmocka_unit_test(the_variant_with_the_shorter_median_executes_everything),
         cmocka_unit_test(tasks_go_to_cpus_where_these_are_measured_to_be_faster),
         cmocka_unit_test(tasks_stay_on_devices_that_alone_were_asked_for),
