@@ -12,6 +12,8 @@
 #include <string.h>
 
 #include "bench/tiles.h"
+#include "graph/model.h"
+#include "sched/record.h"
 
 struct size {
     uint32_t nt, b;
@@ -123,6 +125,11 @@ static double measure_tgraph(struct size *size, const struct bench_options *o)
     snprintf(what, sizeof what, "cholesky %u/%u", size->nt * size->b, size->b);
     bench_report(what, is_graph ? "tgraph, as a graph" : "tgraph", o->n_threads, "TFLOP/s",
                  bench_cholesky_flops(size->nt * size->b) / (double)bench_sample_median(&sample) / 1e3);
+    printf("# %s%s:", what, is_graph ? ", as a graph" : "");
+    for (uint32_t i = 0; i < graph->space->n_ops; i++)
+        if (tgi_run_device_text(run, i))
+            printf(" %s by %s;", graph->space->ops[i].name, tgi_run_device_text(run, i));
+    printf("\n");
     const double *last = tg_run_tile(run, a, size->nt * size->nt - 1);
     double element = last ? last[(size_t)size->b * size->b - 1] : NAN;
     tg_run_destroy(run);

@@ -383,7 +383,7 @@ static int enqueue(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi
                    struct tg_error *err)
 {
     struct tgi_instance *in = t->instance;
-    uint32_t task = tgi_offload_id(t), lane = choose_lane(o, in, task, t->node - 1u);
+    uint32_t task = tgi_offload_id(t);
     const struct tgi_op *op = tgi_graph_op(in->graph, task);
     struct tgi_waits waits;
     uint32_t class = in->offload->classes[task], way = 0;
@@ -391,6 +391,8 @@ static int enqueue(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi
     if (class != TG_NONE)
         way = o->recording ? tgi_choices_best(in->run->offload->choices, class, t->node - 1u)
                            : tgi_choices_take(in->run->offload->choices, class, t->node - 1u, &timing);
+    /* Always in one lane: a library's first call in a lane prepares what it needs there, and would be timed with it. */
+    uint32_t lane = timing == TGI_TIMED_ALONE ? tgi_lane_of(t->node - 1u, 0) : choose_lane(o, in, task, t->node - 1u);
     bool has_times = timing != TGI_NOT_TIMED || in->spans;
     struct tgi_watch span = {.kind = in->spans ? TGI_WATCH_SPAN : TGI_WATCH_TIME, .task = t, .was_alone = timing == TGI_TIMED_ALONE};
     waits.n = 0;
