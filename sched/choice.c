@@ -311,7 +311,7 @@ void tgi_choices_note(struct tgi_choices *c, uint32_t class, uint32_t device, ui
     struct choice *x = choice_of(c, class, device);
     for (uint32_t i = 0; i < x->n_ways; i++) {
         struct way *w = &x->ways[i];
-        if (w->id != way || w->n_noted++ >= N_NOTED)
+        if (w->id != way || (!was_alone && w->n_noted++ >= N_NOTED))
             continue;
         /* The first one may have loaded code; it counts only where there is no other. */
         bool counts = w->has_run || c->alikes->classes[class].n_tasks < 3;
