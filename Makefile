@@ -194,8 +194,6 @@ tests: all $(TEST_PROGRAMS) $(STANDIN) $(addprefix $(B)/tests/,libstandin-nvrtc.
 #     $(B)/kernels/gemm.o: CFLAGS_FILE := -mfma
 $(B)/kernels/%.o: CFLAGS_KERNEL = $(if $(filter release,$(VARIANT)),-O3)
 
-$(B)/io/schema.o: io/schema.json # .incbin
-
 $(B)/%.o: %.c $(B)/.flags
 	@mkdir -p $(@D)
 	@$(if $(Q),echo "  CC      $<")
@@ -205,7 +203,7 @@ ifeq ($(CUDA),1)
 # One translation unit, so that all kernels share one record of faults and one module.
 $(B)/kernels.cu: Makefile
 	@mkdir -p $(@D)
-	$(Q)printf '#include "kernels/%s"\n' $(CUDA_SRC) > $@
+	$(Q)printf '#include "kernels/%s"\n' $(CUDA_SRC) | cmp -s - $@ || printf '#include "kernels/%s"\n' $(CUDA_SRC) > $@
 
 $(FATBIN): $(B)/kernels.cu $(CUDA_SRC:%=kernels/%) $(wildcard kernels/*.cuh) kernels/fault.h
 	@$(if $(Q),echo "  NVCC    $@")
@@ -217,7 +215,7 @@ $(B)/kernels/fatbin.o: $(FATBIN)
 
 $(B)/resident.cu: Makefile
 	@mkdir -p $(@D)
-	$(Q)printf '#include "gpu/resident/%s"\n' $(RESIDENT_SRC) > $@
+	$(Q)printf '#include "gpu/resident/%s"\n' $(RESIDENT_SRC) | cmp -s - $@ || printf '#include "gpu/resident/%s"\n' $(RESIDENT_SRC) > $@
 
 $(RESIDENT_FATBIN): $(B)/resident.cu $(RESIDENT_SRC:%=gpu/resident/%) $(wildcard gpu/resident/*.h mem/resident_*.h)
 	@$(if $(Q),echo "  NVCC    $@")
@@ -234,10 +232,7 @@ $(B)/tests/cuda/run_kernels: $(B)/tests/cuda/run_kernels.o $(STATIC)
 -include $(B)/tests/cuda/run_kernels.d
 endif
 
-# These files are taken in by .incbin, which the compiler's dependencies do not tell.
-$(B)/io/templates.o: $(wildcard io/templates/*/*)
-
-# These embed files.
+# These embed files (io/file_text.h), which the compiler's dependencies do not tell.
 $(B)/io/schema.o: io/schema.json
 $(B)/io/page.o: $(wildcard io/html/*)
 $(B)/io/templates.o: $(wildcard io/templates/*/*)
