@@ -50,7 +50,8 @@ TESTS := alloc block calibrate choice cli cpu_module dense deque diagnostic dot 
          offload_graph offload_policy page parking path plan plan_corpus pool program recording recording_export \
          recording_plan resident resident_dynamic results run run_children run_failures run_record sample schema \
          seat offload offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
-         staging standin standin_builtins standin_libs store timing topology verify write_json
+         staging standin standin_builtins standin_graphs standin_memory standin_nccl standin_nvrtc standin_order store \
+         timing topology verify write_json
 TEST_SCRIPTS := cli devices device_graphs examples fences install predict readme record stack
 
 # What talks to the CUDA driver; needs no toolkit.
