@@ -12,7 +12,7 @@ SOVERSION := 0
 
 # ---- Sources --------------------------------------------------------------------------------
 
-GRAPH_SRC := arena.c args.c block.c body.c cost.c cycle.c dtype.c error.c expr.c freeze.c gate.c graph.c infer.c \
+GRAPH_SRC := arena.c args.c block.c body.c cost.c cycle.c dtype.c error.c expr.c expr_eval.c freeze.c gate.c graph.c infer.c \
              kernel_cache.c names.c op.c place.c race.c scalar.c sha256.c space.c task.c
 MEM_SRC := hostops.c order.c pool.c program.c recorder.c replica.c replica_block.c replica_copy.c replica_evict.c \
            replica_piece.c replica_snapshot.c staging.c store.c
@@ -31,15 +31,16 @@ KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c f
 CUDA_SRC := align.cu arith.cu axpy.cu copy.cu factor.cu fft.cu fill.cu gemm.cu hash.cu histogram.cu invert.cu \
             is_above.cu layer.cu matvec.cu reduce.cu scan.cu spin.cu stencil.cu syrk.cu transpose.cu trsm.cu
 IO_SRC := counter_chart.c critical_path.c diagnostic.c dot.c fmt.c foreign.c gantt.c gen.c gen_lines.c \
-          gen_parts.c gen_plan.c import.c import_dax.c import_dot.c import_stg.c import_wfformat.c json_buffer.c \
-          json_check.c json_expand.c json_head.c json_init.c json_kernel.c json_load.c json_names.c json_out.c \
-          json_pool.c json_reference.c json_report.c json_scope.c json_stream.c json_tape.c json_task.c \
-          json_tree.c json_value.c layout.c lint.c machine_json.c mermaid.c npy.c output.c page.c palette.c \
-          path.c plan_json.c recording.c recording_chrome.c recording_counters.c recording_dot.c recording_file.c \
+          gen_parts.c gen_plan.c import.c import_dax.c import_dot.c import_stg.c import_wfformat.c \
+          json_argument.c json_buffer.c json_check.c json_emit.c json_expand.c json_graph.c json_head.c \
+          json_init.c json_kernel.c json_load.c json_loop.c json_names.c json_out.c json_pool.c \
+          json_reference.c json_report.c json_scope.c json_stream.c json_tape.c json_task.c json_tree.c \
+          json_value.c layout.c lint.c machine_json.c mermaid.c npy.c output.c page.c palette.c path.c \
+          plan_json.c recording.c recording_chrome.c recording_counters.c recording_dot.c recording_file.c \
           recording_html.c recording_memory.c recording_names.c recording_paths.c recording_perfetto.c \
-          recording_plan.c recording_rows.c recording_table.c recording_views.c report.c results.c schedule.c \
-          schema.c source.c steps.c templates.c text.c units.c utf8.c verify.c workflow.c workflow_order.c \
-          workflow_write.c write_json.c
+          recording_plan.c recording_rows.c recording_table.c recording_views.c report.c report_print.c \
+          results.c schedule.c schema.c source.c steps.c templates.c text.c units.c utf8.c verify.c \
+          workflow.c workflow_order.c workflow_write.c write_buffer.c write_json.c write_task.c
 CLI_SRC := bench.c cache.c calibrate.c check.c completion.c crash.c device_choice.c devices.c diff.c diff_graph.c \
            doctor.c expand.c explain.c explanations.c export.c export_recording.c fmt.c gen.c help.c import.c \
            init.c interrupt.c load.c machine_choice.c main.c message.c options.c plan.c progress.c recording.c \
@@ -66,7 +67,6 @@ STANDIN_NCCL_SRC := nccl.c nccl_group.c nccl_work.c
 LIB_SRC := $(GRAPH_SRC:%=graph/%) $(MEM_SRC:%=mem/%) $(SCHED_SRC:%=sched/%) $(KERNELS_SRC:%=kernels/%) \
            $(IO_SRC:%=io/%) $(GPU_HOST_SRC:%=gpu/%)
 PROGRAM_SRC := $(CLI_SRC:%=io/cli/%)
-
 
 # ---- Variables ------------------------------------------------------------------------------
 
@@ -268,7 +268,7 @@ $(B)/tests/test_alloc: private LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap
 
 # It runs the built-in kernels, from its own copy of them.
 STANDIN_KERNELS_OBJ := $(patsubst %.c,$(B)/kernels/%.o,$(filter-out fatbin.c,$(KERNELS_SRC))) $(B)/graph/dtype.o \
-                       $(B)/graph/expr.o
+                       $(B)/graph/expr.o $(B)/graph/expr_eval.o
 $(STANDIN): $(STANDIN_OBJ) $(STANDIN_KERNELS_OBJ) tests/standin/exports.map
 	@$(if $(Q),echo "  LINK    $@")
 	$(Q)$(LINK) -shared -Wl,--version-script=tests/standin/exports.map -Wl,-z,defs -o $@ $(STANDIN_OBJ) \

@@ -122,7 +122,7 @@ grep -qF 'host memory' "$scratch/memory.svg" || complain 'the picture of memory 
 want 0 export "$record" --view types -t dot
 has out '% of the critical path'
 want 0 export "$record" --view devices -t dot
-has out 'cpu:0\n'
+has out 'cpu:' # one worker may have done all of it
 want 2 export "$graphs/cholesky.json" -t pftrace
 want 0 export "$record" -t dot --max-nodes 10
 has err '10 of 56'

@@ -17,7 +17,6 @@
             fail_msg("\"%s\" is not in: %s", part, text); \
     } while (0)
 
-
 enum { MAX_DEVICES = 4 };
 
 static struct standin standin;
