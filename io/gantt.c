@@ -251,7 +251,7 @@ static double write_legend(const struct drawing *d, double y)
             continue;
         const char *name = tgi_recording_kernel_name(r, k);
         tgi_format_time((double)busy_ns[k], taken, sizeof(taken));
-        double width = 26 + 6.3 * (double)(strlen(name) + strlen(taken) + 2);
+        double width = 26 + 7 * (double)(strlen(name) + strlen(taken) + 2);
         if (x + width > WIDTH - RIGHT && x > LEFT) {
             x = LEFT;
             y += 20;
@@ -321,7 +321,7 @@ static uint32_t n_legend_rows(const struct drawing *d)
 {
     double x = 200;
     for (uint32_t k = 0; k < d->r->n_kernels; k++)
-        x += 26 + 6.3 * (double)(strlen(tgi_recording_kernel_name(d->r, k)) + 10);
+        x += 26 + 7 * (double)(strlen(tgi_recording_kernel_name(d->r, k)) + 10);
     return (uint32_t)(x / (WIDTH - LEFT - RIGHT - 120)) + 1;
 }
 

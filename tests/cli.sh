@@ -81,6 +81,9 @@ is_json
 want 0 "$TGRAPH" plan examples/graphs/smith-waterman.json --gpus 1 --link-speed 0.1
 want 2 "$TGRAPH" plan "$graph" --policy hefd
 want 2 "$TGRAPH" plan "$graph" --gpus 1,two
+has err "numbers from 0 to 4032"
+want 2 "$TGRAPH" plan "$graph" --gpus -1
+has err "numbers from 0 to 4032"
 want 2 "$TGRAPH" plan "$graph" --link-speed 0
 want 3 "$TGRAPH" plan "$graph" --machine "$scratch/none.json"
 echo '{"tgraph_machine": 9}' >"$scratch/later.json"
