@@ -47,12 +47,13 @@ CLI_SRC := bench.c cache.c calibrate.c check.c completion.c crash.c device_choic
            report.c results.c run.c schema.c simulate.c table.c why.c
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
 TESTS := alloc block calibrate choice cli cpu_module dense deque diagnostic dot driver examples expr fmt gen \
-         graph history hostops import infer invalid json_tape kernels launch load load_memory machine npy \
-         offload_graph offload_policy page parking path plan plan_corpus pool program recording recording_export \
-         recording_plan resident resident_dynamic results run run_children run_failures run_record sample schema \
-         seat offload offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
-         staging standin standin_builtins standin_graphs standin_memory standin_nccl standin_nvrtc standin_order store \
-         timing topology verify write_json
+         graph graph_refusals history hostops import infer invalid json_tape kernel_cache kernels \
+         kernels_elements kernels_fields launch load load_memory machine npy offload offload_balance \
+         offload_edges offload_faults offload_graph offload_policy offload_refusals offload_runs \
+         offload_stream page parking path plan plan_corpus pool process program recording recording_export \
+         recording_plan resident resident_dynamic results run run_children run_failures run_record sample \
+         schema seat sha256 staging standin standin_builtins standin_graphs standin_memory standin_nccl \
+         standin_nvrtc standin_order store timing topology verify write_json
 TEST_SCRIPTS := cli devices device_graphs examples fences install predict readme record stack
 
 # What talks to the CUDA driver; needs no toolkit.
