@@ -50,28 +50,17 @@ static double y_of(const struct drawing *d, uint32_t lane)
 
 /* ---- Text ---------------------------------------------------------------------------------*/
 
-static void write_text(FILE *to, const char *text)
+static bool escape(FILE *to, const char *at, int length)
 {
-    while (*text) {
-        int length = tgi_utf8_length(text);
-        if (length == 0) {
-            fputs("\xef\xbf\xbd", to);
-            text++;
-            continue;
-        }
-        if (tgi_utf8_is_control(text))
-            putc('?', to);
-        else if (strchr("&<>\"'", *text))
-            fprintf(to, "&#%d;", *text);
-        /* U+FFFE and U+FFFF are no characters of XML */
-        else if (length == 3 &&
-                 (memcmp(text, "\xef\xbf\xbe", 3) == 0 || memcmp(text, "\xef\xbf\xbf", 3) == 0))
-            putc('?', to);
-        else
-            fwrite(text, 1, (size_t)length, to);
-        text += length;
-    }
+    if (strchr("&<>\"'", *at))
+        return fprintf(to, "&#%d;", *at) > 0;
+    /* U+FFFE and U+FFFF are no characters of XML */
+    if (length == 3 && (memcmp(at, "\xef\xbf\xbe", 3) == 0 || memcmp(at, "\xef\xbf\xbf", 3) == 0))
+        return putc('?', to) != EOF;
+    return false;
 }
+
+static void write_text(FILE *to, const char *text) { tgi_utf8_write(to, text, escape); }
 
 /* ---- Bars ---------------------------------------------------------------------------------*/
 
