@@ -302,7 +302,7 @@ static void man_program(FILE *to)
                 ".SH DESCRIPTION\n");
     man_string(to, "A graph is a JSON file of buffers and of tasks that read and write them.  tgraph infers "
                    "the edges from"
-                   " program order and runs the tasks on every core.\n\nResults and data go to stdout, "
+                   " program order and runs the tasks on every core and GPU.\n\nResults and data go to stdout, "
                    "messages to stderr."
                    "  The file name - stands for standard input or output.  Sizes may be written as 4GiB or "
                    "512MB, times as"
