@@ -33,7 +33,7 @@ static bool is_float_dtype(int dtype)
 }
 
 int tgi_compile_arg(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node, const struct tgi_param *p,
-                       int type_t, struct tgi_arg_template *arg)
+                    int type_t, struct tgi_arg_template *arg)
 {
     arg->node = node;
     if (p->access != TG_SCALAR) {
@@ -133,7 +133,7 @@ static int sort_args(struct tgi_reader *r, uint32_t node, const struct tgi_op *o
 }
 
 int tgi_compile_args(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node, struct tgi_template *t,
-                        uint32_t kernel_node)
+                     uint32_t kernel_node)
 {
     const struct tgi_op *op = &r->graph->space->ops[t->kernel];
     uint32_t nodes[TG_MAX_PARAMS] = {0};

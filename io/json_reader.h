@@ -365,17 +365,20 @@ int tgi_read_check(struct tgi_reader *r, uint32_t node);
 int tgi_read_graphs(struct tgi_reader *r, uint32_t node); /* json_graph.c */
 int tgi_read_tasks(struct tgi_reader *r, uint32_t node); /* json_task.c */
 int tgi_read_task(struct tgi_reader *r, uint32_t node);
-/* Templates, in parts: they allocate from `pool`.  A list of tasks (json_task.c), in `parent` and in the graph `owner`, either of which may
- * be NULL; the loops of "for", whose variables stay pushed (json_loop.c); the kernel that a task names, an argument for the
- * parameter p of type `dtype`, all arguments (json_argument.c). */
+/* Templates, in parts, allocated from `pool`.  json_task.c: a list of tasks, inside of `parent` or on top of the graph `owner`;
+ * NULL: of neither. */
 int tgi_compile_tasks(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node, const char *what,
                       struct tgi_template *parent, struct tgi_subgraph *owner, struct tgi_template **first_p);
+/* json_loop.c: the loops of "for"; their variables stay pushed. */
 int tgi_compile_loops(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node, struct tgi_template *t);
+/* json_argument.c: the kernel that a task names; an argument for parameter p, type_t being what a generic one stands for;
+ * all arguments. */
 int tgi_find_kernel(struct tgi_reader *r, uint32_t node, uint32_t *kernel_p);
 int tgi_compile_arg(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node, const struct tgi_param *p,
-                       int type_t, struct tgi_arg_template *arg);
+                    int type_t, struct tgi_arg_template *arg);
 int tgi_compile_args(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node, struct tgi_template *t,
-                        uint32_t kernel_node);
+                     uint32_t kernel_node);
+
 /* The head of a file, in both forms: makes the graph and reads the parameters. */
 enum tgi_head_key {
     TGI_HEAD_TGRAPH,

@@ -43,8 +43,8 @@ struct tgi_json_tree {
     uint32_t cap_copy;
 };
 
-/* What tgi_tape_parse() takes, and duplicate keys, with its messages.  `line` is the number of the text's first line.  A tree may be parsed
- * into again and again; zero-initialise it before the first time. */
+/* What tgi_tape_parse() takes, and duplicate keys, with its messages.  `line` is the number of the text's first line.  A tree
+ * may be parsed into again and again; zero-initialise it before the first time. */
 int tgi_json_tree_parse(struct tgi_json_tree *tree, const char *text, size_t size, const char *file,
                         uint32_t line, struct tg_error *err);
 void tgi_json_tree_fini(struct tgi_json_tree *tree);
