@@ -12,18 +12,18 @@ SOVERSION := 0
 
 # ---- Sources --------------------------------------------------------------------------------
 
-GRAPH_SRC := arena.c args.c block.c body.c cost.c cycle.c dtype.c error.c expr.c freeze.c gate.c graph.c infer.c \
-             kernel_cache.c names.c op.c place.c race.c scalar.c sha256.c space.c task.c
+GRAPH_SRC := arena.c args.c block.c body.c cost.c cycle.c dtype.c error.c expr.c expr_eval.c freeze.c gate.c \
+             graph.c infer.c kernel_cache.c names.c op.c place.c race.c scalar.c sha256.c space.c task.c
 MEM_SRC := hostops.c order.c pool.c program.c recorder.c replica.c replica_block.c replica_copy.c replica_evict.c \
            replica_piece.c replica_snapshot.c staging.c store.c
 SCHED_SRC := alike.c backend.c bounds.c calibrate.c calibrate_builtins.c calibrate_devices.c calibrate_kernels.c \
              calibrate_memory.c choice.c control.c cpu_module.c finite.c futex.c header_text.c history.c \
              instance.c least_moved.c machine.c offload.c offload_balance.c offload_collective.c offload_graph.c \
-             offload_policy.c offload_recording.c offload_run.c offload_stream.c offload_submit.c offload_submitter.c parking.c \
-             placement.c plan.c policy.c policy_list.c policy_steal.c process.c ready.c record.c resident_check.c \
-             resident_dynamic.c resident_place.c resident_plan.c resolve.c run.c runtime.c sample.c seat.c \
-             serial.c share.c simulate.c spawn.c task.c timing.c topology.c urgency.c virtual_memory.c watchdog.c \
-             worker.c workload.c
+             offload_policy.c offload_recording.c offload_run.c offload_stream.c offload_submit.c \
+             offload_submitter.c parking.c placement.c plan.c policy.c policy_list.c policy_steal.c process.c \
+             ready.c record.c resident_check.c resident_dynamic.c resident_place.c resident_plan.c resolve.c \
+             run.c runtime.c sample.c seat.c serial.c share.c simulate.c spawn.c task.c timing.c topology.c \
+             urgency.c virtual_memory.c watchdog.c worker.c workload.c
 KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c fatbin.c fft.c fill.c gemm.c \
                hash.c histogram.c is_above.c launch.c layer.c matvec.c reduce.c scan.c spin.c stencil.c syrk.c \
                transpose.c trsm.c
@@ -31,26 +31,29 @@ KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c f
 CUDA_SRC := align.cu arith.cu axpy.cu copy.cu factor.cu fft.cu fill.cu gemm.cu hash.cu histogram.cu invert.cu \
             is_above.cu layer.cu matvec.cu reduce.cu scan.cu spin.cu stencil.cu syrk.cu transpose.cu trsm.cu
 IO_SRC := counter_chart.c critical_path.c diagnostic.c dot.c fmt.c foreign.c gantt.c gen.c gen_lines.c \
-          gen_parts.c gen_plan.c import.c import_dax.c import_dot.c import_stg.c import_wfformat.c json_buffer.c \
-          json_check.c json_expand.c json_head.c json_init.c json_kernel.c json_load.c json_names.c json_out.c \
-          json_pool.c json_reference.c json_report.c json_scope.c json_stream.c json_tape.c json_task.c \
-          json_tree.c json_value.c layout.c lint.c machine_json.c mermaid.c npy.c output.c page.c palette.c \
-          path.c plan_json.c recording.c recording_chrome.c recording_counters.c recording_dot.c recording_file.c \
-          recording_html.c recording_memory.c recording_names.c recording_paths.c recording_perfetto.c \
-          recording_plan.c recording_rows.c recording_table.c recording_views.c report.c results.c schedule.c \
+          gen_parts.c gen_plan.c import.c import_dax.c import_dot.c import_stg.c import_wfformat.c \
+          json_argument.c json_buffer.c json_check.c json_emit.c json_expand.c json_graph.c json_head.c \
+          json_init.c json_kernel.c json_load.c json_loop.c json_names.c json_out.c json_pool.c json_reference.c \
+          json_report.c json_scope.c json_stream.c json_tape.c json_task.c json_tree.c json_value.c layout.c \
+          lint.c machine_json.c mermaid.c npy.c output.c page.c palette.c path.c plan_json.c recording.c \
+          recording_chrome.c recording_counters.c recording_dot.c recording_file.c recording_html.c \
+          recording_memory.c recording_names.c recording_paths.c recording_perfetto.c recording_plan.c \
+          recording_rows.c recording_table.c recording_views.c report.c report_print.c results.c schedule.c \
           schema.c source.c steps.c templates.c text.c units.c utf8.c verify.c workflow.c workflow_order.c \
-          workflow_write.c write_json.c
+          workflow_write.c write_buffer.c write_json.c write_task.c
 CLI_SRC := bench.c cache.c calibrate.c check.c completion.c crash.c device_choice.c devices.c diff.c diff_graph.c \
            doctor.c expand.c explain.c explanations.c export.c export_recording.c fmt.c gen.c help.c import.c \
            init.c interrupt.c load.c machine_choice.c main.c message.c options.c plan.c progress.c recording.c \
            report.c results.c run.c schema.c simulate.c table.c why.c
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
 TESTS := alloc block calibrate choice cli cpu_module dense deque diagnostic dot driver examples expr fmt gen \
-         graph history hostops import infer invalid json_tape kernels launch load load_memory machine npy \
-         offload_graph offload_policy page parking path plan plan_corpus pool program recording recording_export \
-         recording_plan resident resident_dynamic results run run_children run_failures run_record sample schema \
-         seat offload offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream offload_submitter \
-         staging standin standin_builtins standin_libs store timing topology verify write_json
+         graph graph_refusals history hostops import infer invalid json_tape kernel_cache kernels \
+         kernels_elements kernels_fields launch load load_memory machine npy offload_graph offload_policy page \
+         parking path plan plan_corpus pool process program recording recording_export recording_plan resident \
+         resident_dynamic results run run_children run_failures run_record sample schema seat offload \
+         offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
+         offload_submitter sha256 staging standin standin_builtins standin_graphs standin_memory standin_nccl \
+         standin_nvrtc standin_order store timing topology verify write_json
 TEST_SCRIPTS := cli devices device_graphs examples fences install predict readme record stack
 
 # What talks to the CUDA driver; needs no toolkit.
@@ -59,13 +62,13 @@ GPU_HOST_SRC := blas.c blas_call.c code.c collective.c device.c driver.c graph.c
 # Device code of the resident executor, a module of its own.
 RESIDENT_SRC := dynamic.cu probe.cu static.cu
 # The driver for tests (tests/standin/standin.h), which they load at run time.
-STANDIN_SRC := builtins.c code.c core.c device.c graph.c memory.c object.c report.c work.c
+STANDIN_SRC := allocation.c builtins.c code.c copy.c core.c device.c event.c graph.c memory.c object.c report.c \
+               stream.c work.c
 STANDIN_NVRTC_SRC := nvrtc.c nvrtc_compile.c nvrtc_source.c
 STANDIN_NCCL_SRC := nccl.c nccl_group.c nccl_work.c
 LIB_SRC := $(GRAPH_SRC:%=graph/%) $(MEM_SRC:%=mem/%) $(SCHED_SRC:%=sched/%) $(KERNELS_SRC:%=kernels/%) \
            $(IO_SRC:%=io/%) $(GPU_HOST_SRC:%=gpu/%)
 PROGRAM_SRC := $(CLI_SRC:%=io/cli/%)
-
 
 # ---- Variables ------------------------------------------------------------------------------
 
@@ -194,8 +197,6 @@ tests: all $(TEST_PROGRAMS) $(STANDIN) $(addprefix $(B)/tests/,libstandin-nvrtc.
 #     $(B)/kernels/gemm.o: CFLAGS_FILE := -mfma
 $(B)/kernels/%.o: CFLAGS_KERNEL = $(if $(filter release,$(VARIANT)),-O3)
 
-$(B)/io/schema.o: io/schema.json # .incbin
-
 $(B)/%.o: %.c $(B)/.flags
 	@mkdir -p $(@D)
 	@$(if $(Q),echo "  CC      $<")
@@ -205,7 +206,7 @@ ifeq ($(CUDA),1)
 # One translation unit, so that all kernels share one record of faults and one module.
 $(B)/kernels.cu: Makefile
 	@mkdir -p $(@D)
-	$(Q)printf '#include "kernels/%s"\n' $(CUDA_SRC) > $@
+	$(Q)printf '#include "kernels/%s"\n' $(CUDA_SRC) | cmp -s - $@ || printf '#include "kernels/%s"\n' $(CUDA_SRC) > $@
 
 $(FATBIN): $(B)/kernels.cu $(CUDA_SRC:%=kernels/%) $(wildcard kernels/*.cuh) kernels/fault.h
 	@$(if $(Q),echo "  NVCC    $@")
@@ -217,7 +218,7 @@ $(B)/kernels/fatbin.o: $(FATBIN)
 
 $(B)/resident.cu: Makefile
 	@mkdir -p $(@D)
-	$(Q)printf '#include "gpu/resident/%s"\n' $(RESIDENT_SRC) > $@
+	$(Q)printf '#include "gpu/resident/%s"\n' $(RESIDENT_SRC) | cmp -s - $@ || printf '#include "gpu/resident/%s"\n' $(RESIDENT_SRC) > $@
 
 $(RESIDENT_FATBIN): $(B)/resident.cu $(RESIDENT_SRC:%=gpu/resident/%) $(wildcard gpu/resident/*.h mem/resident_*.h)
 	@$(if $(Q),echo "  NVCC    $@")
@@ -234,10 +235,7 @@ $(B)/tests/cuda/run_kernels: $(B)/tests/cuda/run_kernels.o $(STATIC)
 -include $(B)/tests/cuda/run_kernels.d
 endif
 
-# These files are taken in by .incbin, which the compiler's dependencies do not tell.
-$(B)/io/templates.o: $(wildcard io/templates/*/*)
-
-# These embed files.
+# These embed files (io/file_text.h), which the compiler's dependencies do not tell.
 $(B)/io/schema.o: io/schema.json
 $(B)/io/page.o: $(wildcard io/html/*)
 $(B)/io/templates.o: $(wildcard io/templates/*/*)
@@ -272,7 +270,7 @@ $(B)/tests/test_alloc: private LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap
 
 # It runs the built-in kernels, from its own copy of them.
 STANDIN_KERNELS_OBJ := $(patsubst %.c,$(B)/kernels/%.o,$(filter-out fatbin.c,$(KERNELS_SRC))) $(B)/graph/dtype.o \
-                       $(B)/graph/expr.o
+                       $(B)/graph/expr.o $(B)/graph/expr_eval.o
 $(STANDIN): $(STANDIN_OBJ) $(STANDIN_KERNELS_OBJ) tests/standin/exports.map
 	@$(if $(Q),echo "  LINK    $@")
 	$(Q)$(LINK) -shared -Wl,--version-script=tests/standin/exports.map -Wl,-z,defs -o $@ $(STANDIN_OBJ) \

@@ -5,16 +5,9 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "bench/must.h"
 #include "bench/sample.h"
 #include "bench/tiles.h"
-
-static struct tg_error err;
-
-static void must(int status)
-{
-    if (status)
-        bench_die("%s", err.text);
-}
 
 struct size {
     uint32_t nt, b;

@@ -2,18 +2,10 @@
 #ifndef BENCH_CUDA_BARE_H
 #define BENCH_CUDA_BARE_H
 
-#include "bench/sample.h"
+#include "bench/must.h"
 #include "gpu/driver.h"
-#include "graph/tgraph.h"
 
-static struct tg_error err;
 static const struct tgi_cuda_api *api;
-
-static inline void must(int status)
-{
-    if (status)
-        bench_die("%s", err.text);
-}
 
 #define DO(name, args) must(TGI_CUDA_CHECK(api, &err, name, args, "benchmark"))
 

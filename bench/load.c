@@ -2,15 +2,8 @@
  * needed at its peak beside what the graph itself takes. */
 #include "graph/tgraph.h"
 
+#include "bench/must.h"
 #include "bench/sample.h"
-
-static struct tg_error err;
-
-static void must(int status)
-{
-    if (status)
-        bench_die("%s", err.text);
-}
 
 int main(int argc, char **argv)
 {

@@ -9,16 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/must.h"
 #include "bench/sample.h"
 #include "bench/shape.h"
-
-static struct tg_error err;
-
-static void must(int status)
-{
-    if (status)
-        bench_die("%s", err.text);
-}
 
 static int nothing(void **args, const struct tg_context *ctx)
 {

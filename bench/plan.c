@@ -1,18 +1,11 @@
 /* What planning costs: a random graph with communication on 4 devices, and a million tasks on 1,024 devices. */
 #include <stdio.h>
 
+#include "bench/must.h"
 #include "bench/sample.h"
 #include "graph/model.h"
 #include "sched/bounds.h"
 #include "sched/plan.h"
-
-static struct tg_error err;
-
-static void must(int status)
-{
-    if (status)
-        bench_die("%s", err.text);
-}
 
 static int nothing(void **args, const struct tg_context *ctx)
 {

@@ -8,20 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "bench/must.h"
 #include "bench/sample.h"
 #include "bench/shape.h"
 
 #define MOST_PAIRS 401
 #define RUN_NS 20000000.0 /* about what a run is to take */
 
-static struct tg_error err;
 static uint64_t n_steps; /* of a task's body */
-
-static void must(int status)
-{
-    if (status)
-        bench_die("%s", err.text);
-}
 
 /* Arithmetic that depends on itself, and on no clock and no memory. */
 static int work(void **args, const struct tg_context *ctx)

@@ -3,15 +3,7 @@
 # A figure is the median over rounds.
 set -u
 sed -n 's/^# //p' "${1:-build/bench/results.tsv}" | awk '{print "- " $0}'
-awk -F '\t' '
-function median(key,    n, list, i, j, t) {
-    n = split(values[key], list, " ")
-    if (n == 0)
-        return ""
-    for (i = 2; i <= n; i++)
-        for (j = i; j > 1 && list[j - 1] + 0 > list[j] + 0; j--) { t = list[j]; list[j] = list[j - 1]; list[j - 1] = t }
-    return list[int((n + 1) / 2)] + 0
-}
+awk -F '\t' "$(cat "$(dirname "$0")/median.awk")"'
 function show(x) { return x == "" ? "-" : x >= 100 ? sprintf("%.0f", x) : x >= 10 ? sprintf("%.1f", x) : sprintf("%.2f", x) }
 # One table: rows are (what, threads), columns the systems that have this metric; the ratio is to the
 # best peer.

@@ -2,15 +2,7 @@
 # Our own bounds beside the medians of the last run:  bench/targets.sh [build/bench/results.tsv]
 # A bound is on tgraph's figure; `of peer` is the bound as a share of that peer's figure in the same run.
 set -u
-awk -F '\t' '
-function median(key,    n, list, i, j, t) {
-    n = split(values[key], list, " ")
-    if (n == 0)
-        return ""
-    for (i = 2; i <= n; i++)
-        for (j = i; j > 1 && list[j - 1] + 0 > list[j] + 0; j--) { t = list[j]; list[j] = list[j - 1]; list[j - 1] = t }
-    return list[int((n + 1) / 2)] + 0
-}
+awk -F '\t' "$(cat "$(dirname "$0")/median.awk")"'
 function row(what, threads, metric, value, bound) {
     if (value == "") { n_absent++; return }
     value <= bound ? n_met++ : n_missed++

@@ -7,19 +7,13 @@
 #include <string.h>
 
 #include "bench/metg.h"
+#include "bench/must.h"
 #include "bench/sample.h"
 #include "bench/shape.h"
 
 enum { MAX_ARGS = 64 };
 
-static struct tg_error err;
 static uint32_t iterations_now;
-
-static void must(int status)
-{
-    if (status)
-        bench_die("%s", err.text);
-}
 
 static int body(void **args, const struct tg_context *ctx)
 {

@@ -74,17 +74,6 @@ static int find_type(const struct tgi_space *space, const struct tgi_op *op, con
     return tgi_error(err, TG_E_TYPE_MISMATCH, "kernel \"%s\": no argument decides its type", op->name);
 }
 
-static uint64_t word_elems(const struct tgi_space *space, const struct tgi_buffer *b, uint64_t word)
-{
-    uint32_t range = tgi_word_range(word);
-    if (range == 0)
-        return b->tile_elems;
-    if (range == TGI_WORD_ALL)
-        return b->tile_elems * b->n_tiles;
-    const struct tgi_range *r = &space->ranges[range - 1];
-    return b->row_bytes / tg_dtype_size(b->dtype) * (r->end - r->begin);
-}
-
 /* A built-in kernel trusts its sizes, so they are checked against the tiles here. */
 static int check_needs(const struct tgi_space *space, const struct tgi_op *op, const uint64_t *words, struct tg_error *err)
 {
@@ -99,7 +88,7 @@ static int check_needs(const struct tgi_space *space, const struct tgi_op *op, c
         if (tgi_expr_eval_int(op->needs[i], slots, &need, &wrong))
             return tgi_error(err, TG_E_SHAPE_MISMATCH, "%s: the sizes of argument \"%s\" overflow", op->name, op->params[i].name);
         const struct tgi_buffer *b = tgi_space_buffer_of(space, tgi_word_tile(words[i]));
-        uint64_t have = word_elems(space, b, words[i]);
+        uint64_t have = tgi_space_word_elems(space, b, words[i]);
         if (need > 0 && (uint64_t)need > have)
             return tgi_error(err, TG_E_SHAPE_MISMATCH, "%s: argument \"%s\" needs %" PRId64 " elements, \"%s\" gives it %" PRIu64,
                              op->name, op->params[i].name, need, b->name, have);
@@ -163,7 +152,7 @@ static int store_copy_args(struct tg_graph *g, const struct tg_task_spec *spec, 
     if (to->dtype != from->dtype)
         return tgi_error(err, TG_E_TYPE_MISMATCH, "copy: \"%s\" is %s, but \"%s\" is %s", from->name,
                          tg_dtype_name(from->dtype), to->name, tg_dtype_name(to->dtype));
-    uint64_t n_to = word_elems(space, to, words[0]), n_from = word_elems(space, from, words[1]);
+    uint64_t n_to = tgi_space_word_elems(space, to, words[0]), n_from = tgi_space_word_elems(space, from, words[1]);
     if (n_to != n_from)
         return tgi_error(err, TG_E_SHAPE_MISMATCH, "copy: %" PRIu64 " elements of \"%s\" into %" PRIu64 " of \"%s\"", n_from,
                          from->name, n_to, to->name);
@@ -210,10 +199,10 @@ static int check_collective(const struct tgi_space *space, const struct tg_task_
 {
     const char *name = collective_names[spec->collective];
     const struct tgi_buffer *first = tgi_space_buffer_of(space, tgi_word_tile(words[0]));
-    uint64_t n_elems = word_elems(space, first, words[0]);
+    uint64_t n_elems = tgi_space_word_elems(space, first, words[0]);
     for (uint32_t i = 1; i < spec->n_args; i++) {
         const struct tgi_buffer *b = tgi_space_buffer_of(space, tgi_word_tile(words[i]));
-        if (b->dtype != first->dtype || word_elems(space, b, words[i]) != n_elems)
+        if (b->dtype != first->dtype || tgi_space_word_elems(space, b, words[i]) != n_elems)
             return tgi_error(err, TG_E_COLLECTIVE, "%s: \"%s\" and \"%s\" differ in type or size", name, first->name, b->name);
         for (uint32_t k = 0; k < i && i < 4096; k++)
             if (tgi_word_tile(words[k]) == tgi_word_tile(words[i]))

@@ -1,11 +1,6 @@
-/* Expressions, compiled to a postfix program for a small stack machine.
+/* Compiles expressions to programs (expr_program.h).
  *
- * One evaluator would not do: integer places want exact 64-bit arithmetic with every overflow
- * noticed, costs want doubles.  Both run the same program; an operation keeps the place in the text
- * it came from, so that a failure in the millionth evaluation still points at the operator.
- *
- * && || and ?: are jumps, so that "n == 0 ? 0 : 100 / n" never divides by zero.  Operations on
- * constants are folded where the integer and the double result agree; a fold never reaches back
+ * Operations on constants are folded where the integer and the double result agree; a fold never reaches back
  * over a jump target (`barrier`), because the operand on the stack could be another one.
  *
  * The parser is precedence climbing.  It recurses once per nesting level of the text, at most
@@ -19,64 +14,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_TEXT  4096 /* bytes of an expression: bounds the work of one evaluation */
-#define MAX_STACK 256  /* operands waiting at once */
+#include "graph/expr_program.h"
 
-enum code {
-    OP_INT,
-    OP_FLOAT,
-    OP_SLOT,
-    OP_ADD,
-    OP_SUB,
-    OP_MUL,
-    OP_DIV,
-    OP_MOD,
-    OP_SHL,
-    OP_SHR,
-    OP_EQ,
-    OP_NE,
-    OP_LT,
-    OP_LE,
-    OP_GT,
-    OP_GE,
-    OP_MIN,
-    OP_MAX,
-    OP_CEILDIV,
-    OP_FLOORDIV,
-    OP_NEG,
-    OP_NOT,
-    OP_BOOL,
-    OP_ABS,
-    OP_LOG2,
-    OP_JUMP,        /* to `target` */
-    OP_JUMP_IF_NOT, /* pops; to `target` if 0 */
-    OP_AND,         /* if the top is 0: leaves 0 and jumps; else pops */
-    OP_OR           /* if the top is not 0: leaves 1 and jumps; else pops */
-};
-
-struct op {
-    uint8_t code;
-    uint16_t offset, length; /* of the operator in the text */
-    union {
-        int64_t i;
-        double f;
-        uint32_t slot, target;
-    } u;
-};
-
-struct tgi_expr {
-    uint32_t n_ops;
-    bool has_slot, is_float;
-    struct op ops[];
-};
-
-/* ---- Compilation --------------------------------------------------------------------------*/
+#define MAX_TEXT 4096 /* bytes of an expression: bounds the work of one evaluation */
 
 struct parser {
     const char *text;
     uint32_t length, at;
     const struct tgi_expr_scope *scope;
-    struct op *ops;
+    struct tgi_expr_op *ops;
     uint32_t n_ops, cap_ops;
     uint32_t barrier; /* operations before this one may not be folded */
     uint32_t stack;   /* operands waiting */
@@ -85,10 +31,7 @@ struct parser {
     struct tgi_expr_error *err;
 };
 
-static int report(struct tgi_expr_error *err, int status, uint32_t offset, uint32_t length,
-                  const char *format, ...) TG_PRINTF(5, 6);
-static int report(struct tgi_expr_error *err, int status, uint32_t offset, uint32_t length,
-                  const char *format, ...)
+int tgi_expr_report(struct tgi_expr_error *err, int status, uint32_t offset, uint32_t length, const char *format, ...)
 {
     if (err == NULL)
         return status;
@@ -133,27 +76,27 @@ static int syntax(struct parser *p, const char *expected)
 {
     peek(p);
     if (p->at >= p->length)
-        return report(p->err, TG_E_EXPR_SYNTAX, p->at, 1, "expected %s, but the expression ends", expected);
+        return tgi_expr_report(p->err, TG_E_EXPR_SYNTAX, p->at, 1, "expected %s, but the expression ends", expected);
     uint32_t n = token_length(p);
-    return report(p->err, TG_E_EXPR_SYNTAX, p->at, n, "expected %s before \"%.*s\"", expected,
+    return tgi_expr_report(p->err, TG_E_EXPR_SYNTAX, p->at, n, "expected %s before \"%.*s\"", expected,
                   n > 40 ? 40 : (int)n, p->text + p->at);
 }
 
-static int emit(struct parser *p, enum code code, uint32_t offset, uint32_t length, int stack_change)
+static int emit(struct parser *p, enum tgi_expr_code code, uint32_t offset, uint32_t length, int stack_change)
 {
     if (p->n_ops == p->cap_ops) {
         uint32_t cap = p->cap_ops > 0 ? 2 * p->cap_ops : 16;
-        struct op *ops = realloc(p->ops, cap * sizeof *ops);
+        struct tgi_expr_op *ops = realloc(p->ops, cap * sizeof *ops);
         if (ops == NULL)
-            return report(p->err, TG_E_NO_MEMORY, offset, length,
+            return tgi_expr_report(p->err, TG_E_NO_MEMORY, offset, length,
                           "out of memory while compiling an expression");
         p->ops = ops;
         p->cap_ops = cap;
     }
     p->stack = (uint32_t)((int)p->stack + stack_change);
-    if (p->stack > MAX_STACK)
-        return report(p->err, TG_E_EXPR_SYNTAX, offset, length, "expression is nested too deeply");
-    struct op *op = &p->ops[p->n_ops++];
+    if (p->stack > TGI_EXPR_STACK)
+        return tgi_expr_report(p->err, TG_E_EXPR_SYNTAX, offset, length, "expression is nested too deeply");
+    struct tgi_expr_op *op = &p->ops[p->n_ops++];
     memset(op, 0, sizeof *op);
     op->code = (uint8_t)code;
     op->offset = (uint16_t)offset;
@@ -178,9 +121,6 @@ static int emit_float(struct parser *p, double value, uint32_t offset, uint32_t 
     return rc;
 }
 
-/* The reason why an integer operation has no value; NULL: it has one. */
-static const char *apply_int(enum code code, int64_t a, int64_t b, int64_t *value_p);
-
 /* Doubles hold these exactly, so both evaluators agree on a folded value. */
 static bool is_exact_double(int64_t i) { return i >= -((int64_t)1 << 53) && i <= ((int64_t)1 << 53); }
 
@@ -194,7 +134,7 @@ static bool is_foldable(const struct parser *p, uint32_t n_operands)
     return true;
 }
 
-static int emit_operator(struct parser *p, enum code code, uint32_t offset, uint32_t length)
+static int emit_operator(struct parser *p, enum tgi_expr_code code, uint32_t offset, uint32_t length)
 {
     uint32_t n_operands = code >= OP_NEG ? 1 : 2;
     if (is_foldable(p, n_operands)) {
@@ -202,7 +142,7 @@ static int emit_operator(struct parser *p, enum code code, uint32_t offset, uint
         bool agrees = code != OP_LOG2 || (a > 0 && (a & (a - 1)) == 0);
         if (code == OP_MOD && a < 0) /* the sign of a zero */
             agrees = false;
-        if (agrees && apply_int(code, a, b, &value) == NULL && is_exact_double(value)) {
+        if (agrees && tgi_expr_apply_int(code, a, b, &value) == NULL && is_exact_double(value)) {
             p->n_ops -= n_operands;
             p->stack -= n_operands;
             return emit_int(p, value, offset, length);
@@ -235,7 +175,7 @@ static int parse_number(struct parser *p, bool is_negated)
             value = value << 4 | d;
         }
         if (t == digits)
-            return report(p->err, TG_E_EXPR_SYNTAX, begin, 2, "expected hexadecimal digits after \"0x\"");
+            return tgi_expr_report(p->err, TG_E_EXPR_SYNTAX, begin, 2, "expected hexadecimal digits after \"0x\"");
     } else {
         for (; t < end && is_digit(*t); t++) {
             is_over |= value > (UINT64_MAX - (uint64_t)(*t - '0')) / 10;
@@ -260,12 +200,12 @@ static int parse_number(struct parser *p, bool is_negated)
     uint32_t length = (uint32_t)(t - s);
     p->at += length;
     if (t < end && is_name_char(*t))
-        return report(p->err, TG_E_EXPR_SYNTAX, begin, length + token_length(p), "malformed number");
+        return tgi_expr_report(p->err, TG_E_EXPR_SYNTAX, begin, length + token_length(p), "malformed number");
 
     if (is_real) {
         char copy[64];
         if (length >= sizeof copy)
-            return report(p->err, TG_E_EXPR_SYNTAX, begin, length, "number has more than %d characters",
+            return tgi_expr_report(p->err, TG_E_EXPR_SYNTAX, begin, length, "number has more than %d characters",
                           (int)sizeof copy - 1);
         memcpy(copy, s, length);
         copy[length] = '\0';
@@ -274,17 +214,17 @@ static int parse_number(struct parser *p, bool is_negated)
             *point = *localeconv()->decimal_point;
         double real = strtod(copy, NULL);
         if (!isfinite(real))
-            return report(p->err, TG_E_EXPR_VALUE, begin, length, "number is too large for a double");
+            return tgi_expr_report(p->err, TG_E_EXPR_VALUE, begin, length, "number is too large for a double");
         return emit_float(p, is_negated ? -real : real, begin, length);
     }
     if (is_over || value > (uint64_t)INT64_MAX + (is_negated ? 1u : 0u))
-        return report(p->err, TG_E_EXPR_VALUE, begin, length, "number does not fit in 64 bits");
+        return tgi_expr_report(p->err, TG_E_EXPR_VALUE, begin, length, "number does not fit in 64 bits");
     return emit_int(p, is_negated ? (int64_t)(0 - value) : (int64_t)value, begin, length);
 }
 
 static const struct function {
     const char *name;
-    enum code code;
+    enum tgi_expr_code code;
     uint32_t min_args, max_args;
 } functions[] = {
     {"min", OP_MIN, 1, 64},          {"max", OP_MAX, 1, 64}, {"ceildiv", OP_CEILDIV, 2, 2},
@@ -321,14 +261,14 @@ static int parse_call(struct parser *p, const struct function *f, uint32_t begin
         if (peek(p) != ',')
             break;
         if (n == f->max_args)
-            return report(p->err, TG_E_EXPR_SYNTAX, p->at, 1, "%s takes %u argument%s", f->name, f->max_args,
+            return tgi_expr_report(p->err, TG_E_EXPR_SYNTAX, p->at, 1, "%s takes %u argument%s", f->name, f->max_args,
                           f->max_args == 1 ? "" : "s");
         p->at++;
     }
     if ((rc = expect(p, ')', n < f->max_args ? "\",\" or \")\"" : "\")\"")) != 0)
         return rc;
     if (n < f->min_args)
-        return report(p->err, TG_E_EXPR_SYNTAX, begin, length, "%s takes %u arguments", f->name, f->min_args);
+        return tgi_expr_report(p->err, TG_E_EXPR_SYNTAX, begin, length, "%s takes %u arguments", f->name, f->min_args);
     return 0;
 }
 
@@ -370,7 +310,7 @@ static int parse_sizeof(struct parser *p)
     for (int t = 0; t < TG_N_DTYPES; t++)
         if (is_word(word, length, tg_dtype_name((enum tg_dtype)t)))
             return emit_int(p, (int64_t)tg_dtype_size((enum tg_dtype)t), begin, length);
-    return report(p->err, TG_E_UNKNOWN_NAME, begin, length, "unknown data type \"%.*s\"",
+    return tgi_expr_report(p->err, TG_E_UNKNOWN_NAME, begin, length, "unknown data type \"%.*s\"",
                   length > 40 ? 40 : (int)length, word);
 }
 
@@ -383,7 +323,7 @@ static int parse_ndev(struct parser *p)
     const char *word = p->text + begin;
     int64_t n = p->scope->n_devices != NULL ? p->scope->n_devices(p->scope->user, word, length) : -1;
     if (n < 0)
-        return report(p->err, TG_E_UNKNOWN_NAME, begin, length, "unknown kind of device \"%.*s\"",
+        return tgi_expr_report(p->err, TG_E_UNKNOWN_NAME, begin, length, "unknown kind of device \"%.*s\"",
                       length > 40 ? 40 : (int)length, word);
     return emit_int(p, n, begin, length);
 }
@@ -406,7 +346,7 @@ static int parse_name(struct parser *p)
             return parse_sizeof(p);
         if (is_word(name, length, "ndev"))
             return parse_ndev(p);
-        return report(p->err, TG_E_UNKNOWN_NAME, begin, length, "unknown function \"%.*s\"",
+        return tgi_expr_report(p->err, TG_E_UNKNOWN_NAME, begin, length, "unknown function \"%.*s\"",
                       length > 80 ? 80 : (int)length, name);
     }
 
@@ -426,7 +366,7 @@ static int parse_name(struct parser *p)
         p->has_slot = true;
         return 0;
     default:
-        return report(p->err, TG_E_UNKNOWN_NAME, begin, length, "unknown name \"%.*s\"",
+        return tgi_expr_report(p->err, TG_E_UNKNOWN_NAME, begin, length, "unknown name \"%.*s\"",
                       length > 80 ? 80 : (int)length, name);
     }
 }
@@ -434,7 +374,7 @@ static int parse_name(struct parser *p)
 static int enter(struct parser *p)
 {
     if (++p->depth > TGI_EXPR_DEPTH)
-        return report(p->err, TG_E_EXPR_SYNTAX, p->at, 1, "expression is nested more than %d deep",
+        return tgi_expr_report(p->err, TG_E_EXPR_SYNTAX, p->at, 1, "expression is nested more than %d deep",
                       TGI_EXPR_DEPTH);
     return 0;
 }
@@ -474,11 +414,11 @@ static int parse_unary(struct parser *p)
 }
 
 /* The binary operator at the cursor, its precedence (0: none) and length. */
-static int peek_operator(struct parser *p, enum code *code_p, uint32_t *length_p)
+static int peek_operator(struct parser *p, enum tgi_expr_code *code_p, uint32_t *length_p)
 {
     static const struct {
         char text[3];
-        enum code code;
+        enum tgi_expr_code code;
         int precedence;
     } operators[] = {
         {"||", OP_OR, 1},  {"&&", OP_AND, 2}, {"==", OP_EQ, 3}, {"!=", OP_NE, 3}, {"<<", OP_SHL, 5},
@@ -504,7 +444,7 @@ static int parse_binary(struct parser *p, int min_precedence)
     if (rc != 0)
         return rc;
     for (;;) {
-        enum code code = OP_ADD;
+        enum tgi_expr_code code = OP_ADD;
         uint32_t length = 0;
         int precedence = peek_operator(p, &code, &length);
         if (precedence == 0 || precedence < min_precedence)
@@ -559,7 +499,7 @@ int tgi_expr_compile(const char *text, size_t length, const struct tgi_expr_scop
                      struct tgi_expr **expr_p, struct tgi_expr_error *err)
 {
     if (length > MAX_TEXT)
-        return report(err, TG_E_EXPR_SYNTAX, 0, 1, "expression is longer than %d bytes", MAX_TEXT);
+        return tgi_expr_report(err, TG_E_EXPR_SYNTAX, 0, 1, "expression is longer than %d bytes", MAX_TEXT);
     struct parser p = {.text = text, .length = (uint32_t)length, .scope = scope, .err = err};
     int rc = parse_ternary(&p);
     if (rc == 0) {
@@ -570,7 +510,7 @@ int tgi_expr_compile(const char *text, size_t length, const struct tgi_expr_scop
     if (rc == 0) {
         struct tgi_expr *expr = malloc(sizeof *expr + p.n_ops * sizeof *p.ops);
         if (expr == NULL) {
-            rc = report(err, TG_E_NO_MEMORY, 0, 1, "out of memory while compiling an expression");
+            rc = tgi_expr_report(err, TG_E_NO_MEMORY, 0, 1, "out of memory while compiling an expression");
         } else {
             expr->n_ops = p.n_ops;
             expr->has_slot = p.has_slot;
@@ -596,310 +536,3 @@ bool tgi_expr_uses(const struct tgi_expr *expr, uint32_t slot)
 }
 
 bool tgi_expr_is_float(const struct tgi_expr *expr) { return expr->is_float; }
-
-/* ---- Evaluation ---------------------------------------------------------------------------*/
-
-static const char *const overflow = "result does not fit in 64 bits";
-
-static const char *divide_int(enum code code, int64_t a, int64_t b, int64_t *value_p)
-{
-    if (b == 0)
-        return "division by zero";
-    if (b == -1) { /* the machine traps on INT64_MIN / -1 */
-        *value_p = 0;
-        if (code == OP_MOD)
-            return NULL;
-        return __builtin_sub_overflow((int64_t)0, a, value_p) ? overflow : NULL;
-    }
-    int64_t q = a / b, r = a % b;
-    switch (code) {
-    case OP_DIV:
-        *value_p = q;
-        return r != 0 ? "division leaves a remainder; use floordiv or ceildiv" : NULL;
-    case OP_MOD:
-        *value_p = r;
-        return NULL;
-    case OP_CEILDIV:
-        *value_p = q + (r != 0 && (r < 0) == (b < 0));
-        return NULL;
-    default: /* OP_FLOORDIV */
-        *value_p = q - (r != 0 && (r < 0) != (b < 0));
-        return NULL;
-    }
-}
-
-static const char *apply_int(enum code code, int64_t a, int64_t b, int64_t *value_p)
-{
-    switch (code) {
-    case OP_ADD:
-        return __builtin_add_overflow(a, b, value_p) ? overflow : NULL;
-    case OP_SUB:
-        return __builtin_sub_overflow(a, b, value_p) ? overflow : NULL;
-    case OP_MUL:
-        return __builtin_mul_overflow(a, b, value_p) ? overflow : NULL;
-    case OP_DIV:
-    case OP_MOD:
-    case OP_CEILDIV:
-    case OP_FLOORDIV:
-        return divide_int(code, a, b, value_p);
-    case OP_SHL:
-        if (b < 0 || b > 63)
-            return "shift count is outside 0..63";
-        *value_p = (int64_t)((uint64_t)a << b);
-        return *value_p >> b != a ? overflow : NULL;
-    case OP_SHR:
-        if (b < 0 || b > 63)
-            return "shift count is outside 0..63";
-        *value_p = a >> b;
-        return NULL;
-    case OP_EQ:
-        *value_p = a == b;
-        return NULL;
-    case OP_NE:
-        *value_p = a != b;
-        return NULL;
-    case OP_LT:
-        *value_p = a < b;
-        return NULL;
-    case OP_LE:
-        *value_p = a <= b;
-        return NULL;
-    case OP_GT:
-        *value_p = a > b;
-        return NULL;
-    case OP_GE:
-        *value_p = a >= b;
-        return NULL;
-    case OP_MIN:
-        *value_p = a < b ? a : b;
-        return NULL;
-    case OP_MAX:
-        *value_p = a > b ? a : b;
-        return NULL;
-    case OP_NEG:
-        return __builtin_sub_overflow((int64_t)0, a, value_p) ? overflow : NULL;
-    case OP_NOT:
-        *value_p = a == 0;
-        return NULL;
-    case OP_BOOL:
-        *value_p = a != 0;
-        return NULL;
-    case OP_ABS:
-        *value_p = a;
-        return a < 0 && __builtin_sub_overflow((int64_t)0, a, value_p) ? overflow : NULL;
-    case OP_LOG2:
-        if (a <= 0)
-            return "log2 of a number that is not positive";
-        *value_p = 63 - __builtin_clzll((uint64_t)a);
-        return NULL;
-    default:
-        return "malformed program";
-    }
-}
-
-static int fail_at(const struct op *op, const char *why, struct tgi_expr_error *err)
-{
-    return report(err, TG_E_EXPR_VALUE, op->offset, op->length, "%s", why);
-}
-
-int tgi_expr_eval_int(const struct tgi_expr *expr, const int64_t *slots, int64_t *value_p,
-                      struct tgi_expr_error *err)
-{
-    int64_t stack[MAX_STACK + 1];
-    int64_t *top = stack; /* the last operand; the first entry is below all operands */
-
-    for (uint32_t pc = 0; pc < expr->n_ops; pc++) {
-        const struct op *op = &expr->ops[pc];
-        const char *why;
-        switch ((enum code)op->code) {
-        case OP_INT:
-            *++top = op->u.i;
-            break;
-        case OP_SLOT:
-            *++top = slots[op->u.slot];
-            break;
-        case OP_FLOAT:
-            return fail_at(op, "floating-point number where an integer is needed", err);
-        case OP_JUMP:
-            pc = op->u.target - 1;
-            break;
-        case OP_JUMP_IF_NOT:
-            if (*top-- == 0)
-                pc = op->u.target - 1;
-            break;
-        case OP_AND:
-            if (*top == 0)
-                pc = op->u.target - 1;
-            else
-                top--;
-            break;
-        case OP_OR:
-            if (*top != 0) {
-                *top = 1;
-                pc = op->u.target - 1;
-            } else {
-                top--;
-            }
-            break;
-        case OP_NEG:
-        case OP_NOT:
-        case OP_BOOL:
-        case OP_ABS:
-        case OP_LOG2:
-            if ((why = apply_int((enum code)op->code, *top, 0, top)) != NULL)
-                return fail_at(op, why, err);
-            break;
-        default:
-            top--;
-            if ((why = apply_int((enum code)op->code, top[0], top[1], top)) != NULL)
-                return fail_at(op, why, err);
-        }
-    }
-    *value_p = *top;
-    return 0;
-}
-
-static const char *shift_double(enum code code, double a, double b, double *value_p)
-{
-    if (!(b >= 0 && b <= 63))
-        return "shift count is outside 0..63";
-    int n = (int)b;
-    *value_p = code == OP_SHL ? ldexp(a, n) : floor(ldexp(a, -n));
-    return NULL;
-}
-
-static const char *apply_double(enum code code, double a, double b, double *value_p)
-{
-    double v;
-    const char *why = NULL;
-    switch (code) {
-    case OP_ADD:
-        v = a + b;
-        break;
-    case OP_SUB:
-        v = a - b;
-        break;
-    case OP_MUL:
-        v = a * b;
-        break;
-    case OP_DIV:
-    case OP_MOD:
-    case OP_CEILDIV:
-    case OP_FLOORDIV:
-        if (b == 0)
-            return "division by zero";
-        v = code == OP_DIV       ? a / b
-            : code == OP_MOD     ? fmod(a, b)
-            : code == OP_CEILDIV ? ceil(a / b)
-                                 : floor(a / b);
-        break;
-    case OP_SHL:
-    case OP_SHR:
-        if ((why = shift_double(code, a, b, &v)) != NULL)
-            return why;
-        break;
-    case OP_EQ:
-        v = a == b;
-        break;
-    case OP_NE:
-        v = a != b;
-        break;
-    case OP_LT:
-        v = a < b;
-        break;
-    case OP_LE:
-        v = a <= b;
-        break;
-    case OP_GT:
-        v = a > b;
-        break;
-    case OP_GE:
-        v = a >= b;
-        break;
-    case OP_MIN:
-        v = a < b ? a : b;
-        break;
-    case OP_MAX:
-        v = a > b ? a : b;
-        break;
-    case OP_NEG:
-        v = -a;
-        break;
-    case OP_NOT:
-        v = a == 0;
-        break;
-    case OP_BOOL:
-        v = a != 0;
-        break;
-    case OP_ABS:
-        v = fabs(a);
-        break;
-    case OP_LOG2:
-        if (!(a > 0))
-            return "log2 of a number that is not positive";
-        v = log2(a);
-        break;
-    default:
-        return "malformed program";
-    }
-    *value_p = v;
-    return isfinite(v) ? NULL : "result is too large for a double";
-}
-
-int tgi_expr_eval_double(const struct tgi_expr *expr, const double *slots, double *value_p,
-                         struct tgi_expr_error *err)
-{
-    double stack[MAX_STACK + 1];
-    double *top = stack;
-
-    for (uint32_t pc = 0; pc < expr->n_ops; pc++) {
-        const struct op *op = &expr->ops[pc];
-        const char *why;
-        switch ((enum code)op->code) {
-        case OP_INT:
-            *++top = (double)op->u.i;
-            break;
-        case OP_FLOAT:
-            *++top = op->u.f;
-            break;
-        case OP_SLOT:
-            *++top = slots[op->u.slot];
-            break;
-        case OP_JUMP:
-            pc = op->u.target - 1;
-            break;
-        case OP_JUMP_IF_NOT:
-            if (*top-- == 0)
-                pc = op->u.target - 1;
-            break;
-        case OP_AND:
-            if (*top == 0)
-                pc = op->u.target - 1;
-            else
-                top--;
-            break;
-        case OP_OR:
-            if (*top != 0) {
-                *top = 1;
-                pc = op->u.target - 1;
-            } else {
-                top--;
-            }
-            break;
-        case OP_NEG:
-        case OP_NOT:
-        case OP_BOOL:
-        case OP_ABS:
-        case OP_LOG2:
-            if ((why = apply_double((enum code)op->code, *top, 0, top)) != NULL)
-                return fail_at(op, why, err);
-            break;
-        default:
-            top--;
-            if ((why = apply_double((enum code)op->code, top[0], top[1], top)) != NULL)
-                return fail_at(op, why, err);
-        }
-    }
-    *value_p = *top;
-    return 0;
-}

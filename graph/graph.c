@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "graph/block.h"
+#include "graph/by_task.h"
 #include "graph/error.h"
 #include "graph/freeze.h"
 #include "graph/space.h"
@@ -98,15 +99,7 @@ const struct tgi_attr *tgi_graph_attr(const struct tg_graph *g, uint32_t task)
 {
     if (!(g->nodes[task].op & TGI_NODE_ATTR))
         return NULL;
-    uint32_t low = 0, high = g->n_attrs;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (g->attrs[middle].task < task)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return &g->attrs[low];
+    return &g->attrs[TGI_FIRST_OF_TASK(g->attrs, g->n_attrs, task)];
 }
 
 bool tgi_after_next(const struct tg_graph *g, struct tgi_after_walk *walk, struct tgi_control *control_p)
@@ -126,15 +119,7 @@ bool tgi_after_next(const struct tg_graph *g, struct tgi_after_walk *walk, struc
 
 const struct tgi_share *tgi_graph_shares(const struct tg_graph *g, uint32_t task, uint32_t *n_p)
 {
-    uint32_t low = 0, high = g->n_shares;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (g->shares[middle].task < task)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    uint32_t end = low;
+    uint32_t low = (uint32_t)TGI_FIRST_OF_TASK(g->shares, g->n_shares, task), end = low;
     while (end < g->n_shares && g->shares[end].task == task)
         end++;
     *n_p = end - low;

@@ -257,6 +257,17 @@ void tgi_space_format_word(const struct tgi_space *space, uint64_t word, char *t
         snprintf(text + used, size - used, "@rows(%u:%u)", space->ranges[range - 1].begin, space->ranges[range - 1].end);
 }
 
+uint64_t tgi_space_word_elems(const struct tgi_space *space, const struct tgi_buffer *b, uint64_t word)
+{
+    uint32_t range = tgi_word_range(word);
+    if (range == 0)
+        return b->tile_elems;
+    if (range == TGI_WORD_ALL)
+        return b->tile_elems * b->n_tiles;
+    const struct tgi_range *r = &space->ranges[range - 1];
+    return b->row_bytes / tg_dtype_size(b->dtype) * (r->end - r->begin);
+}
+
 /* ---- Sites and checks ---------------------------------------------------------------------*/
 
 uint32_t tgi_space_add_site(struct tgi_space *space, const char *pointer, uint32_t line)

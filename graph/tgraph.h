@@ -2,7 +2,7 @@
  *
  * A program describes named, typed buffers and the tasks that read and write them.  tgraph infers
  * the edges from program order, freezes the graph into a compact immutable form, and runs it on
- * every core of the machine.  The meaning of a graph is its sequential execution in program order;
+ * every core and GPU of the machine.  The meaning of a graph is its sequential execution in program order;
  * every way of running it gives that result.
  *
  *     struct tg_error err;

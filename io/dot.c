@@ -24,25 +24,20 @@ struct writer {
 
 enum text_use { TEXT_ID, TEXT_LABEL };
 
+static bool escape_id(FILE *to, const char *at, int length)
+{
+    (void)length;
+    return (*at == '"' || *at == '\\') && fprintf(to, "\\%c", *at) > 0;
+}
+
+static bool escape_label(FILE *to, const char *at, int length)
+{
+    return escape_id(to, at, length) || (*at == '&' && fputs("&amp;", to) >= 0);
+}
+
 static void write_text(FILE *to, const char *text, enum text_use use)
 {
-    while (*text) {
-        int length = tgi_utf8_length(text);
-        if (length == 0) {
-            fputs("\xef\xbf\xbd", to);
-            text++;
-            continue;
-        }
-        if (tgi_utf8_is_control(text))
-            putc('?', to);
-        else if (*text == '"' || *text == '\\')
-            fprintf(to, "\\%c", *text);
-        else if (*text == '&' && use == TEXT_LABEL)
-            fputs("&amp;", to);
-        else
-            fwrite(text, 1, (size_t)length, to);
-        text += length;
-    }
+    tgi_utf8_write(to, text, use == TEXT_LABEL ? escape_label : escape_id);
 }
 
 void tgi_dot_write_label(FILE *to, const char *text) { write_text(to, text, TEXT_LABEL); }

@@ -330,7 +330,7 @@ static struct frame open_container(struct tgi_text *out, const struct tgi_json_t
 
 static void write_tree(struct tgi_text *out, const struct tgi_json_tree *tree, enum tgi_fmt_form form)
 {
-    struct frame stack[TGI_JSON_TREE_DEPTH];
+    struct frame stack[TGI_TAPE_MAX_DEPTH];
     uint32_t depth = 0, next = 0;
     for (;;) {
         const struct tgi_json_node *node = &tree->nodes[next];

@@ -50,28 +50,17 @@ static double y_of(const struct drawing *d, uint32_t lane)
 
 /* ---- Text ---------------------------------------------------------------------------------*/
 
-static void write_text(FILE *to, const char *text)
+static bool escape(FILE *to, const char *at, int length)
 {
-    while (*text) {
-        int length = tgi_utf8_length(text);
-        if (length == 0) {
-            fputs("\xef\xbf\xbd", to);
-            text++;
-            continue;
-        }
-        if (tgi_utf8_is_control(text))
-            putc('?', to);
-        else if (strchr("&<>\"'", *text))
-            fprintf(to, "&#%d;", *text);
-        /* U+FFFE and U+FFFF are no characters of XML */
-        else if (length == 3 &&
-                 (memcmp(text, "\xef\xbf\xbe", 3) == 0 || memcmp(text, "\xef\xbf\xbf", 3) == 0))
-            putc('?', to);
-        else
-            fwrite(text, 1, (size_t)length, to);
-        text += length;
-    }
+    if (strchr("&<>\"'", *at))
+        return fprintf(to, "&#%d;", *at) > 0;
+    /* U+FFFE and U+FFFF are no characters of XML */
+    if (length == 3 && (memcmp(at, "\xef\xbf\xbe", 3) == 0 || memcmp(at, "\xef\xbf\xbf", 3) == 0))
+        return putc('?', to) != EOF;
+    return false;
 }
+
+static void write_text(FILE *to, const char *text) { tgi_utf8_write(to, text, escape); }
 
 /* ---- Bars ---------------------------------------------------------------------------------*/
 
@@ -251,7 +240,7 @@ static double write_legend(const struct drawing *d, double y)
             continue;
         const char *name = tgi_recording_kernel_name(r, k);
         tgi_format_time((double)busy_ns[k], taken, sizeof(taken));
-        double width = 26 + 6.3 * (double)(strlen(name) + strlen(taken) + 2);
+        double width = 26 + 7 * (double)(strlen(name) + strlen(taken) + 2);
         if (x + width > WIDTH - RIGHT && x > LEFT) {
             x = LEFT;
             y += 20;
@@ -321,7 +310,7 @@ static uint32_t n_legend_rows(const struct drawing *d)
 {
     double x = 200;
     for (uint32_t k = 0; k < d->r->n_kernels; k++)
-        x += 26 + 6.3 * (double)(strlen(tgi_recording_kernel_name(d->r, k)) + 10);
+        x += 26 + 7 * (double)(strlen(tgi_recording_kernel_name(d->r, k)) + 10);
     return (uint32_t)(x / (WIDTH - LEFT - RIGHT - 120)) + 1;
 }
 

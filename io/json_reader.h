@@ -2,7 +2,7 @@
  *
  * A file is parsed into a tape of nodes.  Buffers and kernels go straight into the graph.  A task of
  * the file is a template: json_task.c compiles it once (names looked up, expressions compiled),
- * json_expand.c then makes one task for every iteration of the loops around it.  Templates of
+ * json_expand.c then walks the loops around it, and json_emit.c makes one task for every iteration.  Templates of
  * "graphs" live as long as the load, those of "tasks" until their expansion is done, so that a JSON
  * Lines file needs memory for one line.
  *
@@ -296,6 +296,11 @@ int tgi_take_bool(struct tgi_reader *r, uint32_t node, const char *what, bool *v
 /* One of names[0..n). */
 int tgi_take_word(struct tgi_reader *r, uint32_t node, const char *what, const char *const *names, uint32_t n,
                   uint32_t *index_p);
+/* What names of variables and parameters are made of. */
+static inline bool tgi_is_name_char(char c, bool is_first)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (!is_first && c >= '0' && c <= '9');
+}
 /* A name new things may have in a file: a reference must be able to spell it. */
 int tgi_check_name(struct tgi_reader *r, uint32_t node, const char *what, bool is_key, const char *name);
 
@@ -357,9 +362,23 @@ int tgi_read_kernels(struct tgi_reader *r, uint32_t node); /* json_kernel.c */
 int tgi_read_kernel(struct tgi_reader *r, uint32_t name_node, bool is_key, uint32_t node);
 int tgi_read_checks(struct tgi_reader *r, uint32_t node); /* json_check.c */
 int tgi_read_check(struct tgi_reader *r, uint32_t node);
-int tgi_read_graphs(struct tgi_reader *r, uint32_t node); /* json_task.c */
-int tgi_read_tasks(struct tgi_reader *r, uint32_t node);
+int tgi_read_graphs(struct tgi_reader *r, uint32_t node); /* json_graph.c */
+int tgi_read_tasks(struct tgi_reader *r, uint32_t node); /* json_task.c */
 int tgi_read_task(struct tgi_reader *r, uint32_t node);
+/* Templates, in parts, allocated from `pool`.  json_task.c: a list of tasks, inside of `parent` or on top of the graph `owner`;
+ * NULL: of neither. */
+int tgi_compile_tasks(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node, const char *what,
+                      struct tgi_template *parent, struct tgi_subgraph *owner, struct tgi_template **first_p);
+/* json_loop.c: the loops of "for"; their variables stay pushed. */
+int tgi_compile_loops(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node, struct tgi_template *t);
+/* json_argument.c: the kernel that a task names; an argument for parameter p, type_t being what a generic one stands for;
+ * all arguments. */
+int tgi_find_kernel(struct tgi_reader *r, uint32_t node, uint32_t *kernel_p);
+int tgi_compile_arg(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node, const struct tgi_param *p,
+                    int type_t, struct tgi_arg_template *arg);
+int tgi_compile_args(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node, struct tgi_template *t,
+                     uint32_t kernel_node);
+
 /* The head of a file, in both forms: makes the graph and reads the parameters. */
 enum tgi_head_key {
     TGI_HEAD_TGRAPH,
@@ -374,6 +393,10 @@ int tgi_read_head(struct tgi_reader *r, uint32_t node, const uint32_t *values); 
 
 /* Expansion: json_expand.c */
 int tgi_expand(struct tgi_reader *r, struct tgi_template *task);
+/* json_emit.c: adds the task of a template that is none of "for" and "call", in the current frame. */
+int tgi_emit(struct tgi_reader *r, struct tgi_template *t);
+/* What the template gives of it; the rest stays as it is. */
+int tgi_eval_common(struct tgi_reader *r, struct tgi_template *t, struct tgi_common *common);
 /* Control edges of `graph` to tasks that came later: pending[first..]. */
 int tgi_resolve_pending(struct tgi_reader *r, struct tg_graph *graph, uint32_t first);
 /* "k=0, m=16 (from ...)" for the template being expanded; empty if it is in no loop. */

@@ -267,8 +267,8 @@ int tgi_read_stream(struct tgi_reader *r, int fd, const char *head, size_t n_hea
         result = tgi_report_position(r, 1, 1, 0, NULL, TG_E_JSON_SYNTAX, "the file is empty");
     else if (!tgi_reader_is_done(r) && !s.has_end)
         result = tgi_report_position(r, s.line, 1, 0, "the last line is {\"end\":{\"tasks\":N}}",
-                                     TG_E_TRUNCATED, "the file ends without \"end\" after %llu tasks",
-                                     (unsigned long long)s.n_tasks);
+                                     TG_E_TRUNCATED, "the file ends without \"end\" after %llu task%s",
+                                     (unsigned long long)s.n_tasks, s.n_tasks == 1 ? "" : "s");
     if (!tgi_reader_is_done(r) && r->graph != NULL && (rc = tgi_resolve_pending(r, r->graph, 0)) != 0)
         result = rc;
     free(s.buffer);

@@ -379,7 +379,7 @@ static int close_container(struct parser *p)
     p->at++;
     node->size = (uint32_t)(p->at - p->tape->text) - node->at;
     node->link = p->tape->n_nodes;
-    return node->type == TGI_TAPE_OBJECT ? check_duplicates(p, index) : 0;
+    return node->type == TGI_TAPE_OBJECT && !p->tape->keeps_duplicates ? check_duplicates(p, index) : 0;
 }
 
 static int parse_key(struct parser *p)

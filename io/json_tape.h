@@ -49,6 +49,7 @@ struct tgi_tape {
     char **unescaped;
     uint32_t n_unescaped, cap_unescaped;
     struct tgi_arena strings;
+    bool keeps_duplicates; /* set by the caller: an object may have a key several times */
     uint32_t *seen; /* scratch of the duplicate check */
     uint32_t cap_seen;
 };

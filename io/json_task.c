@@ -7,7 +7,6 @@
 #include "io/json_reader.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "graph/vec.h"
@@ -76,10 +75,6 @@ static const struct {
     {T_FOR, TGI_VERB_FOR, FOR_ALL | BIT(T_DO), BIT(T_DO)}, /* last: it also stands on single tasks */
 };
 
-static int compile_list(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node, const char *what,
-                        struct tgi_template *parent, struct tgi_subgraph *owner,
-                        struct tgi_template **first_p);
-
 /* ---- What is common to all tasks ----------------------------------------------------------*/
 
 static int find_verb(struct tgi_reader *r, uint32_t node, const uint32_t *v, uint32_t *index_p)
@@ -112,81 +107,6 @@ static int find_verb(struct tgi_reader *r, uint32_t node, const uint32_t *v, uin
             return tgi_report(r, node, NULL, TG_E_MISSING_KEY, "\"%s\" needs \"%s\"",
                               task_keys[verbs[found].key], task_keys[k]);
     *index_p = found;
-    return 0;
-}
-
-static bool is_name_char(char c, bool is_first)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
-           (!is_first && c >= '0' && c <= '9');
-}
-
-/* "m in k+1:NT" */
-static int compile_loop(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node, uint32_t slot,
-                        struct tgi_loop *loop)
-{
-    int rc = tgi_expect(r, node, TGI_TAPE_STRING, "a loop");
-    if (rc != 0)
-        return rc;
-    const char *text = tgi_node_string(r, node);
-    uint32_t length = tgi_tape_count(&r->tape, node), at = 0;
-    struct tgi_remark remark = {.help = "loops look like \"m in k+1:NT\"; the end is not included"};
-    while (at < length && text[at] == ' ')
-        at++;
-    uint32_t name = at;
-    while (at < length && is_name_char(text[at], at == name))
-        at++;
-    loop->node = node;
-    loop->slot = slot;
-    loop->weight = 1 + length / 64;
-    loop->name = text + name;
-    loop->name_length = at - name;
-    while (at < length && text[at] == ' ')
-        at++;
-    if (loop->name_length == 0 || length - at < 3 || memcmp(text + at, "in", 2) != 0 ||
-        is_name_char(text[at + 2], false))
-        return tgi_report(r, node, &remark, TG_E_EXPR_SYNTAX, "malformed loop \"%.100s\"", text);
-    at += 2;
-    uint32_t colon = at + tgi_find_colon(text + at, length - at);
-    if (colon == length)
-        return tgi_report(r, node, &remark, TG_E_EXPR_SYNTAX,
-                          "malformed loop \"%.100s\": no ':' between its bounds", text);
-    while (at < colon && text[at] == ' ')
-        at++;
-    uint32_t end = colon;
-    while (end > at && text[end - 1] == ' ')
-        end--;
-    if ((rc = tgi_number_compile_text(r, pool, node, at, end - at, &loop->begin)) != 0)
-        return rc;
-    for (at = colon + 1; at < length && text[at] == ' ';)
-        at++;
-    while (length > at && text[length - 1] == ' ')
-        length--;
-    if ((rc = tgi_number_compile_text(r, pool, node, at, length - at, &loop->end)) != 0)
-        return rc;
-    return tgi_push_var(r, node, loop->name, loop->name_length, slot);
-}
-
-static int compile_loops(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node, struct tgi_template *t)
-{
-    bool is_single = tgi_node_type(r, node) == TGI_TAPE_STRING;
-    if (!is_single && tgi_node_type(r, node) != TGI_TAPE_ARRAY)
-        return tgi_report(r, node, NULL, TG_E_WRONG_TYPE,
-                          "\"for\" must be a loop such as \"k in 0:NT\" or an array of loops");
-    uint32_t n = is_single ? 1 : tgi_tape_count(&r->tape, node), item = is_single ? node : node + 1;
-    if (n == 0)
-        return tgi_report(r, node, NULL, TG_E_BAD_VALUE, "\"for\" has no loop");
-    if (n > TGI_MAX_VARS)
-        return tgi_report(r, node, NULL, TG_E_LIMIT, "more than %d loops", TGI_MAX_VARS);
-    t->loops = tgi_json_pool_alloc(pool, n * sizeof *t->loops);
-    if (t->loops == NULL)
-        return tgi_report_memory(r);
-    for (uint32_t k = 0; k < n; k++, item = tgi_tape_next(&r->tape, item)) {
-        int rc = compile_loop(r, pool, item, r->n_vars, &t->loops[k]);
-        if (rc != 0)
-            return rc;
-        t->n_loops++;
-    }
     return 0;
 }
 
@@ -285,171 +205,6 @@ static int compile_common(struct tgi_reader *r, struct tgi_json_pool *pool, cons
     return rc;
 }
 
-/* ---- Kernels and their arguments ----------------------------------------------------------*/
-
-static int find_kernel(struct tgi_reader *r, uint32_t node, uint32_t *kernel_p)
-{
-    char help[400];
-    struct tgi_remark remark = {.label = "not in \"kernels\""};
-    int rc = tgi_expect(r, node, TGI_TAPE_STRING, "the name of a kernel");
-    if (rc != 0)
-        return rc;
-    const char *name = tgi_node_string(r, node);
-    *kernel_p = tgi_name_index_find(&r->kernels, name, tgi_tape_count(&r->tape, node));
-    if (*kernel_p == TGI_NAME_BROKEN)
-        return TG_E_UNKNOWN_KERNEL;
-    if (*kernel_p != UINT32_MAX)
-        return 0;
-    if ((remark.help = tgi_did_you_mean_defined(r, &r->kernels, name, help, sizeof help)) == NULL &&
-        tgi_builtin_find(name) != NULL) {
-        snprintf(help, sizeof help,
-                 "it is built in; declare it: \"kernels\": {\"%s\": {\"builtin\": \"%s\"}}", name, name);
-        remark.help = help;
-    }
-    return tgi_report(r, node, &remark, TG_E_UNKNOWN_KERNEL, "unknown kernel \"%.100s\"", name);
-}
-
-static bool is_float_dtype(int dtype)
-{
-    return dtype == TG_F16 || dtype == TG_BF16 || dtype == TG_F32 || dtype == TG_F64 || dtype == TG_C64 ||
-           dtype == TG_C128;
-}
-
-static int compile_arg(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node, const struct tgi_param *p,
-                       int type_t, struct tgi_arg_template *arg)
-{
-    arg->node = node;
-    if (p->access != TG_SCALAR) {
-        if (tgi_node_type(r, node) == TGI_TAPE_NULL && p->fallback != NULL &&
-            strcmp(p->fallback, "null") == 0) {
-            arg->kind = TGI_ARG_ABSENT;
-            return 0;
-        }
-        arg->kind = TGI_ARG_REFERENCE;
-        if (tgi_node_type(r, node) != TGI_TAPE_STRING)
-            return tgi_report(r, node, NULL, TG_E_TYPE_MISMATCH,
-                              "argument \"%.100s\" is a buffer, written as a string such as \"A[m,k]\"",
-                              p->name);
-        return tgi_reference_compile(r, pool, node, &arg->reference);
-    }
-    int dtype = p->dtype == TGI_DTYPE_T ? type_t : p->dtype;
-    arg->kind = is_float_dtype(dtype) ? TGI_ARG_NUMBER_FLOAT : TGI_ARG_NUMBER_INT;
-    char what[160];
-    snprintf(what, sizeof what, "argument \"%.100s\"", p->name);
-    int rc = tgi_number_compile(r, pool, node, what, &arg->number);
-    /* A number such as 2.0 for an integer: let the graph decide. */
-    if (rc == 0 && arg->number.kind == TGI_NUMBER_FLOAT)
-        arg->kind = TGI_ARG_NUMBER_FLOAT;
-    return rc;
-}
-
-static int unknown_argument(struct tgi_reader *r, uint32_t node, const struct tgi_op *op)
-{
-    const char *names[TG_MAX_PARAMS], *name = tgi_node_string(r, node - 1);
-    char help[400];
-    struct tgi_remark remark = {.is_key = true};
-    for (uint32_t i = 0; i < op->n_params; i++)
-        names[i] = op->params[i].name;
-    if ((remark.help = tgi_did_you_mean_list(names, op->n_params, name, help, sizeof help)) == NULL) {
-        size_t used = (size_t)snprintf(help, sizeof help, "it takes");
-        for (uint32_t i = 0; i < op->n_params && used < sizeof help; i++)
-            used += (size_t)snprintf(help + used, sizeof help - used, "%s %s", i > 0 ? "," : "", names[i]);
-        remark.help = help;
-    }
-    return tgi_report(r, node, &remark, TG_E_UNKNOWN_ARGUMENT, "kernel \"%.100s\" has no argument \"%.100s\"",
-                      op->name, name);
-}
-
-/* The value of an argument left out between others: a number, or that of an earlier one. */
-static int fall_back(struct tgi_reader *r, const struct tgi_op *op, uint32_t i, struct tgi_arg_template *args)
-{
-    const char *fallback = op->params[i].fallback;
-    args[i].kind = TGI_ARG_ABSENT;
-    if (op->params[i].access != TG_SCALAR)
-        return 0;
-    for (uint32_t k = 0; k < i; k++)
-        if (strcmp(op->params[k].name, fallback) == 0) {
-            args[i] = args[k];
-            return 0;
-        }
-    struct tgi_expr_scope scope = {NULL, NULL, NULL, -1};
-    struct tgi_expr *expr;
-    double value = 0;
-    if (tgi_expr_compile(fallback, strlen(fallback), &scope, &expr, NULL) != 0)
-        return tgi_report(r, args[i].node, NULL, TG_E_INTERNAL, "default \"%s\" of argument \"%s\"", fallback,
-                          op->params[i].name);
-    (void)tgi_expr_eval_double(expr, NULL, &value, NULL); /* of a literal */
-    tgi_expr_destroy(expr);
-    args[i].kind = TGI_ARG_NUMBER_FLOAT;
-    args[i].number =
-        (struct tgi_number){.kind = TGI_NUMBER_FLOAT, .node = args[i].node, .is_float = true, .u.f = value};
-    return 0;
-}
-
-/* What T is: the type of the first buffer among the arguments that are of type T. */
-static int find_type(const struct tgi_reader *r, const struct tgi_op *op, const struct tgi_arg_template *args)
-{
-    for (uint32_t i = 0; i < op->n_params; i++)
-        if (op->params[i].dtype == TGI_DTYPE_T && args[i].kind == TGI_ARG_REFERENCE)
-            return (int)r->graph->space->buffers[args[i].reference.buffer].dtype;
-    return -1;
-}
-
-/* Sorts the members of "args" by parameter. */
-static int sort_args(struct tgi_reader *r, uint32_t node, const struct tgi_op *op, uint32_t *nodes)
-{
-    int rc = tgi_expect(r, node, TGI_TAPE_OBJECT, "\"args\"");
-    if (rc != 0)
-        return rc;
-    uint32_t key = node + 1;
-    for (uint32_t left = tgi_tape_count(&r->tape, node); left > 0;
-         left--, key = tgi_tape_next(&r->tape, key + 1)) {
-        const char *name = tgi_node_string(r, key);
-        uint32_t i = 0;
-        while (i < op->n_params && strcmp(op->params[i].name, name) != 0)
-            i++;
-        if (i == op->n_params)
-            return unknown_argument(r, key + 1, op);
-        nodes[i] = key + 1;
-    }
-    return 0;
-}
-
-static int compile_args(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node, struct tgi_template *t,
-                        uint32_t kernel_node)
-{
-    const struct tgi_op *op = &r->graph->space->ops[t->kernel];
-    uint32_t nodes[TG_MAX_PARAMS] = {0};
-    int rc = node == TGI_TAPE_ABSENT ? 0 : sort_args(r, node, op, nodes);
-    if (rc != 0)
-        return rc;
-    t->args = tgi_json_pool_alloc(pool, (op->n_params + 1) * sizeof *t->args);
-    if (t->args == NULL)
-        return tgi_report_memory(r);
-    /* Buffers first: they decide what T is for the numbers. */
-    for (int pass = 0; pass < 2; pass++) {
-        int type_t = pass == 0 ? -1 : find_type(r, op, t->args);
-        for (uint32_t i = 0; i < op->n_params; i++)
-            if (nodes[i] != TGI_TAPE_ABSENT && (op->params[i].access == TG_SCALAR) == (pass == 1) &&
-                (rc = compile_arg(r, pool, nodes[i], &op->params[i], type_t, &t->args[i])) != 0)
-                return rc;
-    }
-    for (uint32_t i = 0; i < op->n_params; i++) {
-        if (nodes[i] != TGI_TAPE_ABSENT) {
-            t->n_args = i + 1;
-            continue;
-        }
-        if (op->params[i].fallback == NULL)
-            return tgi_report(r, node != TGI_TAPE_ABSENT ? node : kernel_node, NULL, TG_E_MISSING_ARGUMENT,
-                              "kernel \"%.100s\": argument \"%.100s\" is missing", op->name,
-                              op->params[i].name);
-        t->args[i].node = kernel_node;
-        if ((rc = fall_back(r, op, i, t->args)) != 0)
-            return rc;
-    }
-    return 0;
-}
-
 /* ---- The verbs ----------------------------------------------------------------------------*/
 
 static int compile_copy(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node, struct tgi_template *t)
@@ -486,7 +241,7 @@ static int compile_fill(struct tgi_reader *r, struct tgi_json_pool *pool, const 
     if (rc != 0)
         return rc;
     int dtype = (int)r->graph->space->buffers[t->args[0].reference.buffer].dtype;
-    return compile_arg(r, pool, v[T_VALUE], &value, dtype, &t->args[1]);
+    return tgi_compile_arg(r, pool, v[T_VALUE], &value, dtype, &t->args[1]);
 }
 
 static int compile_collective(struct tgi_reader *r, struct tgi_json_pool *pool, const uint32_t *v,
@@ -609,8 +364,8 @@ static int compile_verb(struct tgi_reader *r, struct tgi_json_pool *pool, const 
     case TGI_VERB_KERNEL:
     case TGI_VERB_HOST: {
         uint32_t node = v[t->verb == TGI_VERB_KERNEL ? T_KERNEL : T_HOST];
-        rc = find_kernel(r, node, &t->kernel);
-        return rc != 0 ? rc : compile_args(r, pool, v[T_ARGS], t, node);
+        rc = tgi_find_kernel(r, node, &t->kernel);
+        return rc != 0 ? rc : tgi_compile_args(r, pool, v[T_ARGS], t, node);
     }
     case TGI_VERB_COPY:
         return compile_copy(r, pool, v[T_COPY], t);
@@ -624,23 +379,23 @@ static int compile_verb(struct tgi_reader *r, struct tgi_json_pool *pool, const 
         return 0;
     case TGI_VERB_REPEAT:
         rc = tgi_number_compile(r, pool, v[T_REPEAT], "\"repeat\"", &t->count);
-        return rc != 0 ? rc : compile_list(r, pool, v[T_DO], "\"do\"", t, t->owner, &t->child);
+        return rc != 0 ? rc : tgi_compile_tasks(r, pool, v[T_DO], "\"do\"", t, t->owner, &t->child);
     case TGI_VERB_WHILE:
         rc = tgi_number_compile(r, pool, v[T_MAX], "\"max\"", &t->count);
         if (rc == 0)
             rc = compile_condition(r, pool, v[T_WHILE], t);
-        return rc != 0 ? rc : compile_list(r, pool, v[T_DO], "\"do\"", t, t->owner, &t->child);
+        return rc != 0 ? rc : tgi_compile_tasks(r, pool, v[T_DO], "\"do\"", t, t->owner, &t->child);
     case TGI_VERB_IF:
         rc = compile_condition(r, pool, v[T_IF], t);
         if (rc == 0)
-            rc = compile_list(r, pool, v[T_THEN], "\"then\"", t, t->owner, &t->child);
+            rc = tgi_compile_tasks(r, pool, v[T_THEN], "\"then\"", t, t->owner, &t->child);
         if (rc == 0 && v[T_ELSE] != TGI_TAPE_ABSENT)
-            rc = compile_list(r, pool, v[T_ELSE], "\"else\"", t, t->owner, &t->child_else);
+            rc = tgi_compile_tasks(r, pool, v[T_ELSE], "\"else\"", t, t->owner, &t->child_else);
         return rc;
     case TGI_VERB_CALL:
         return compile_call(r, pool, v, t);
     default: /* TGI_VERB_FOR */
-        return compile_list(r, pool, v[T_DO], "\"do\"", t, t->owner, &t->child);
+        return tgi_compile_tasks(r, pool, v[T_DO], "\"do\"", t, t->owner, &t->child);
     }
 }
 
@@ -663,7 +418,7 @@ static int compile_task(struct tgi_reader *r, struct tgi_json_pool *pool, uint32
     /* Before what is inside it: places are found fastest in the order of the text. */
     t->site = t->verb == TGI_VERB_FOR || t->verb == TGI_VERB_CALL ? TG_NONE : tgi_reader_site(r, node);
     if (v[T_FOR] != TGI_TAPE_ABSENT)
-        rc = compile_loops(r, pool, v[T_FOR], t);
+        rc = tgi_compile_loops(r, pool, v[T_FOR], t);
     if (rc == 0)
         rc = compile_common(r, pool, v, t);
     if (rc == 0)
@@ -675,7 +430,7 @@ static int compile_task(struct tgi_reader *r, struct tgi_json_pool *pool, uint32
     return 0;
 }
 
-static int compile_list(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node, const char *what,
+int tgi_compile_tasks(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node, const char *what,
                         struct tgi_template *parent, struct tgi_subgraph *owner,
                         struct tgi_template **first_p)
 {
@@ -719,142 +474,5 @@ int tgi_read_tasks(struct tgi_reader *r, uint32_t node)
         result = rc != 0 ? rc : result;
         item = tgi_tape_next(&r->tape, item);
     }
-    return result;
-}
-
-/* ---- Graphs that tasks call ---------------------------------------------------------------*/
-
-enum { G_PARAMS, G_TASKS, G_META, N_G };
-static const char *const graph_keys[N_G] = {"params", "tasks", "meta"};
-
-static int declare_params(struct tgi_reader *r, uint32_t node, struct tgi_subgraph *g)
-{
-    int rc = tgi_expect(r, node, TGI_TAPE_ARRAY, "\"params\" of a graph");
-    if (rc != 0)
-        return rc;
-    uint32_t n = tgi_tape_count(&r->tape, node), item = node + 1;
-    if (n > TGI_MAX_VARS)
-        return tgi_report(r, node, NULL, TG_E_LIMIT, "more than %d parameters", TGI_MAX_VARS);
-    if ((g->params = tgi_json_pool_alloc(&r->keep, (n + 1) * sizeof *g->params)) == NULL)
-        return tgi_report_memory(r);
-    for (uint32_t k = 0; k < n; k++, item = tgi_tape_next(&r->tape, item)) {
-        if ((rc = tgi_expect(r, item, TGI_TAPE_STRING, "a parameter of a graph")) != 0)
-            return rc;
-        const char *name = tgi_node_string(r, item);
-        for (const char *s = name; *s != '\0' || s == name; s++)
-            if (!is_name_char(*s, s == name))
-                return tgi_report(r, item, NULL, TG_E_BAD_NAME,
-                                  "\"%.100s\" cannot be the name of a parameter", name);
-        for (uint32_t j = 0; j < k; j++)
-            if (strcmp(g->params[j], name) == 0)
-                return tgi_report(r, item, NULL, TG_E_DUPLICATE_NAME, "two parameters \"%.100s\"", name);
-        g->params[g->n_params++] = name;
-    }
-    return 0;
-}
-
-static int declare_graph(struct tgi_reader *r, uint32_t node)
-{
-    uint32_t v[N_G];
-    const char *name = tgi_node_string(r, node - 1);
-    int rc = tgi_check_name(r, node, "a graph", true, name);
-    if (rc != 0 || (rc = tgi_object_take(r, node, "a graph", graph_keys, N_G, v)) != 0)
-        return rc;
-    if (v[G_TASKS] == TGI_TAPE_ABSENT)
-        return tgi_report(r, node, NULL, TG_E_MISSING_KEY, "graph \"%.100s\" needs \"tasks\"", name);
-    struct tgi_subgraph *g = tgi_json_pool_alloc(&r->keep, sizeof *g);
-    if (g == NULL ||
-        !tgi_vec_reserve(&r->subgraphs, &r->cap_subgraphs, (uint64_t)r->n_subgraphs + 1,
-                         sizeof *r->subgraphs) ||
-        !tgi_name_index_add(&r->graphs, name, strlen(name), r->n_subgraphs))
-        return tgi_report_memory(r);
-    g->name = name;
-    g->node = node;
-    r->subgraphs[r->n_subgraphs++] = g;
-    return v[G_PARAMS] != TGI_TAPE_ABSENT ? declare_params(r, v[G_PARAMS], g) : 0;
-}
-
-static int compile_graph(struct tgi_reader *r, struct tgi_subgraph *g)
-{
-    uint32_t v[N_G];
-    int rc = tgi_object_take(r, g->node, "a graph", graph_keys, N_G, v);
-    if (rc != 0)
-        return rc;
-    r->n_vars = 0;
-    for (uint32_t k = 0; k < g->n_params && rc == 0; k++)
-        rc = tgi_push_var(r, v[G_PARAMS], g->params[k], (uint32_t)strlen(g->params[k]), k);
-    if (rc == 0)
-        rc = compile_list(r, &r->keep, v[G_TASKS], "\"tasks\"", NULL, g, &g->first);
-    r->n_vars = 0;
-    return rc;
-}
-
-enum { UNSEEN, ON_PATH, DONE };
-
-/* Depth-first from one graph, with the path kept in `path`; position[d]: next call to follow. */
-static int find_recursion(struct tgi_reader *r, uint32_t from, uint32_t *path, uint32_t *position)
-{
-    uint32_t depth = 0;
-    path[0] = from;
-    position[0] = 0;
-    r->subgraphs[from]->mark = ON_PATH;
-    for (;;) {
-        struct tgi_subgraph *g = r->subgraphs[path[depth]];
-        if (position[depth] == g->n_calls) {
-            g->mark = DONE;
-            if (depth-- == 0)
-                return 0;
-            continue;
-        }
-        uint32_t next = g->calls[position[depth]++];
-        if (r->subgraphs[next]->mark == ON_PATH) {
-            struct tgi_remark remark = {
-                .is_key = true,
-                .help = "calls are inlined when the file is read; repeat and while run loops"};
-            return tgi_report(r, g->node, &remark, TG_E_CYCLE, "graph \"%.100s\" calls itself%s%.100s%s",
-                              r->subgraphs[next]->name, g == r->subgraphs[next] ? "" : " through \"",
-                              g == r->subgraphs[next] ? "" : g->name, g == r->subgraphs[next] ? "" : "\"");
-        }
-        if (r->subgraphs[next]->mark == UNSEEN) {
-            depth++;
-            path[depth] = next;
-            position[depth] = 0;
-            r->subgraphs[next]->mark = ON_PATH;
-        }
-    }
-}
-
-static int check_recursion(struct tgi_reader *r)
-{
-    int rc = 0;
-    uint32_t *path = malloc(((size_t)r->n_subgraphs + 1) * 2 * sizeof *path);
-    if (path == NULL)
-        return tgi_report_memory(r);
-    for (uint32_t k = 0; k < r->n_subgraphs && rc == 0; k++)
-        if (r->subgraphs[k]->mark == UNSEEN)
-            rc = find_recursion(r, k, path, path + r->n_subgraphs + 1);
-    free(path);
-    return rc;
-}
-
-int tgi_read_graphs(struct tgi_reader *r, uint32_t node)
-{
-    int result = tgi_expect(r, node, TGI_TAPE_OBJECT, "\"graphs\""), rc;
-    if (result != 0)
-        return result;
-    uint32_t key = node + 1;
-    for (uint32_t left = tgi_tape_count(&r->tape, node); left > 0 && !tgi_reader_is_done(r); left--) {
-        if ((rc = declare_graph(r, key + 1)) != 0) {
-            result = rc;
-            if (!tgi_name_index_mark_broken(&r->graphs, tgi_node_string(r, key)))
-                return tgi_report_memory(r);
-        }
-        key = tgi_tape_next(&r->tape, key + 1);
-    }
-    for (uint32_t k = 0; k < r->n_subgraphs && !tgi_reader_is_done(r); k++)
-        if ((rc = compile_graph(r, r->subgraphs[k])) != 0)
-            result = rc;
-    if (result == 0 || !tgi_reader_is_done(r))
-        result = (rc = check_recursion(r)) != 0 ? rc : result;
     return result;
 }

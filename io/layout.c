@@ -11,7 +11,9 @@
 #include "io/output.h"
 #include "sched/process.h"
 
-int tgi_layout_temporary(char **path_p, FILE **file_p, struct tg_error *err)
+/* A new empty file in the folder for temporary files; the caller closes the stream and discards the
+ * path.  Discarding removes the file and frees the path. */
+static int make_temporary(char **path_p, FILE **file_p, struct tg_error *err)
 {
     const char *folder = getenv("TMPDIR");
     if (!folder || !folder[0])
@@ -38,7 +40,7 @@ int tgi_layout_temporary(char **path_p, FILE **file_p, struct tg_error *err)
     return 0;
 }
 
-void tgi_layout_discard(char *path)
+static void discard(char *path)
 {
     unlink(path);
     tgi_output_unguard(path);
@@ -100,18 +102,34 @@ static int copy_file(const char *path, FILE *to, struct tg_error *err)
     return rc;
 }
 
-int tgi_layout_render(const char *dot_path, const char *type, uint64_t limit_ns, FILE *to,
-                      struct tg_error *err)
+static int render(const char *dot_path, const char *type, uint64_t limit_ns, FILE *to, struct tg_error *err)
 {
     char *path;
     FILE *file;
-    int rc = tgi_layout_temporary(&path, &file, err);
+    int rc = make_temporary(&path, &file, err);
     if (rc)
         return rc;
     fclose(file);
     rc = run_dot(dot_path, type, path, limit_ns, err);
     if (rc == 0)
         rc = copy_file(path, to, err);
-    tgi_layout_discard(path);
+    discard(path);
+    return rc;
+}
+
+int tgi_layout_write(tgi_layout_write_dot *write_dot, void *user, const char *type, uint64_t limit_ns, FILE *to,
+                     struct tg_error *err)
+{
+    char *path;
+    FILE *file;
+    int rc = make_temporary(&path, &file, err);
+    if (rc)
+        return rc;
+    rc = write_dot(user, file, err);
+    if (fclose(file) != 0 && rc == 0)
+        rc = tgi_error_errno(err, TG_E_WRITE, errno, "cannot write the temporary file \"%s\"", path);
+    if (rc == 0)
+        rc = render(path, type, limit_ns, to, err);
+    discard(path);
     return rc;
 }

@@ -10,24 +10,13 @@
 #include "io/palette.h"
 #include "io/utf8.h"
 
-static void write_text(FILE *to, const char *text)
+static bool escape(FILE *to, const char *at, int length)
 {
-    while (*text) {
-        int length = tgi_utf8_length(text);
-        if (length == 0) {
-            fputs("\xef\xbf\xbd", to);
-            text++;
-            continue;
-        }
-        if (tgi_utf8_is_control(text))
-            putc('?', to);
-        else if (strchr("\"#&<>`\\;%$", *text))
-            fprintf(to, "#%d;", *text);
-        else
-            fwrite(text, 1, (size_t)length, to);
-        text += length;
-    }
+    (void)length;
+    return strchr("\"#&<>`\\;%$", *at) && fprintf(to, "#%d;", *at) > 0;
 }
+
+static void write_text(FILE *to, const char *text) { tgi_utf8_write(to, text, escape); }
 
 struct edges {
     uint32_t *critical; /* numbers of the edges on the critical path */

@@ -1,27 +1,16 @@
 #include "io/page.h"
 
 #include "graph/sha256.h"
+#include "io/file_text.h"
 
-/* Paths are relative to the root of the tree, where the compiler is run. */
-#define FILE_TEXT(symbol, path)                                 \
-    extern const char symbol[], symbol##_end[];                 \
-    __asm__(".pushsection .rodata\n"                            \
-            ".globl " #symbol "\n"                              \
-            ".globl " #symbol "_end\n"                          \
-            ".hidden " #symbol "\n"                             \
-            ".hidden " #symbol "_end\n" #symbol ":\n"           \
-            ".incbin \"io/html/" path "\"\n" #symbol "_end:\n"  \
-            ".byte 0\n"                                         \
-            ".popsection\n")
-
-FILE_TEXT(tgi_page_body, "report.html");
-FILE_TEXT(tgi_page_style, "report.css");
-FILE_TEXT(tgi_page_record, "record.js");
-FILE_TEXT(tgi_page_schedule, "schedule.js");
-FILE_TEXT(tgi_page_why, "why.js");
-FILE_TEXT(tgi_page_tables, "tables.js");
-FILE_TEXT(tgi_page_roofline, "roofline.js");
-FILE_TEXT(tgi_page_report, "report.js");
+TGI_FILE_TEXT(tgi_page_body, "io/html/report.html");
+TGI_FILE_TEXT(tgi_page_style, "io/html/report.css");
+TGI_FILE_TEXT(tgi_page_record, "io/html/record.js");
+TGI_FILE_TEXT(tgi_page_schedule, "io/html/schedule.js");
+TGI_FILE_TEXT(tgi_page_why, "io/html/why.js");
+TGI_FILE_TEXT(tgi_page_tables, "io/html/tables.js");
+TGI_FILE_TEXT(tgi_page_roofline, "io/html/roofline.js");
+TGI_FILE_TEXT(tgi_page_report, "io/html/report.js");
 
 struct piece {
     const char *text, *end;

@@ -7,6 +7,7 @@
 #include "io/dot.h"
 #include "io/palette.h"
 #include "io/recording_export.h"
+#include "io/recording_table.h"
 #include "io/units.h"
 
 #define LEAST_WIDTH 900.0
@@ -30,39 +31,21 @@ struct writer {
 
 /* ---- What is drawn ------------------------------------------------------------------------*/
 
-struct lasting {
-    uint64_t took_ns;
-    uint32_t task;
-};
-
-static int compare_lasting(const void *a, const void *b)
+/* The critical path first, then the longest. */
+static int choose(struct writer *w, uint32_t max_nodes, struct tg_error *err)
 {
-    const struct lasting *x = a, *y = b;
-    if (x->took_ns != y->took_ns)
-        return x->took_ns > y->took_ns ? -1 : 1;
-    return x->task < y->task ? -1 : x->task > y->task;
-}
-
-/* The critical path first, then the longest; false: no memory. */
-static bool choose(struct writer *w, uint32_t max_nodes)
-{
-    const struct tgi_recording *r = w->r;
-    struct lasting *all = malloc((r->n_tasks + 1) * sizeof(*all));
-    if (!all)
-        return false;
-    for (uint32_t t = 0; t < r->n_tasks; t++)
-        if (tgi_recording_has_work(r, t))
-            all[w->n_work++] = (struct lasting){tgi_recording_took_ns(r, t), t};
-    if (w->n_work > max_nodes)
-        qsort(all, w->n_work, sizeof(*all), compare_lasting);
+    uint32_t *longest;
+    int rc = tgi_recording_longest(w->r, &longest, &w->n_work, err);
+    if (rc)
+        return rc;
     for (uint32_t i = 0; i < w->paths->n_critical && w->n_shown < max_nodes; i++, w->n_shown++)
         w->is_shown[w->paths->critical[i]] = 1;
     for (uint32_t i = 0; i < w->n_work && w->n_shown < max_nodes; i++) {
-        w->n_shown += !w->is_shown[all[i].task];
-        w->is_shown[all[i].task] = 1;
+        w->n_shown += !w->is_shown[longest[i]];
+        w->is_shown[longest[i]] = 1;
     }
-    free(all);
-    return true;
+    free(longest);
+    return 0;
 }
 
 static void place_lanes(struct writer *w)
@@ -210,10 +193,9 @@ int tgi_recording_write_dot(const struct tgi_recording *r, const struct tgi_reco
 {
     struct writer w = {.r = r, .paths = paths, .to = to, .is_shown = calloc(r->n_tasks + 1, 1),
                        .row_of = calloc(r->n_lanes + 1, sizeof(*w.row_of)), .busy_ns = calloc(r->n_lanes + 1, sizeof(*w.busy_ns))};
-    int rc = 0;
-    if (!w.is_shown || !w.row_of || !w.busy_ns || !choose(&w, max_nodes)) {
-        rc = tgi_error_memory(err, "a picture of the schedule");
-    } else {
+    bool has_memory = w.is_shown && w.row_of && w.busy_ns;
+    int rc = has_memory ? choose(&w, max_nodes, err) : tgi_error_memory(err, "a picture of the schedule");
+    if (rc == 0) {
         place_lanes(&w);
         write_head(&w);
         write_devices(&w);

@@ -211,13 +211,7 @@ static void put_kernels(struct writer *w)
         tgi_json_string(json, "fill", tgi_recording_fill(r, i));
         tgi_json_string(json, "variant", variants);
         tgi_json_uint(json, "n", k->n_tasks);
-        tgi_json_uint(json, "total_ns", k->total_ns);
-        tgi_json_uint(json, "median_ns", k->median_ns);
-        tgi_json_uint(json, "iqr_ns", k->iqr_ns);
-        tgi_json_uint(json, "min_ns", k->min_ns);
-        tgi_json_uint(json, "max_ns", k->max_ns);
-        tgi_json_uint(json, "queued_ns", k->queued_ns);
-        tgi_json_uint(json, "critical_ns", k->critical_ns);
+        tgi_kernel_figures_json(k, json);
         tgi_json_double(json, "flops", k->flops);
         tgi_json_end(json);
     }

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "graph/by_task.h"
 #include "io/diagnostic.h"
 #include "io/palette.h"
 #include "io/recording.h"
@@ -86,14 +87,7 @@ const char *tgi_recording_fill(const struct tgi_recording *r, uint32_t kernel)
 
 bool tgi_recording_victim(const struct tgi_recording *r, uint32_t task, uint32_t *victim_p)
 {
-    uint64_t low = 0, high = r->n_steals;
-    while (low < high) {
-        uint64_t middle = low + (high - low) / 2;
-        if (r->steals[middle].task < task)
-            low = middle + 1;
-        else
-            high = middle;
-    }
+    uint64_t low = TGI_FIRST_OF_TASK(r->steals, r->n_steals, task);
     bool is_there = low < r->n_steals && r->steals[low].task == task;
     *victim_p = is_there ? r->steals[low].victim : TG_NONE;
     return is_there;
@@ -101,14 +95,7 @@ bool tgi_recording_victim(const struct tgi_recording *r, uint32_t task, uint32_t
 
 const struct tgi_recording_place *tgi_recording_places(const struct tgi_recording *r, uint32_t task, uint32_t *n_p)
 {
-    uint64_t low = 0, high = r->n_places;
-    while (low < high) {
-        uint64_t middle = low + (high - low) / 2;
-        if (r->places[middle].task < task)
-            low = middle + 1;
-        else
-            high = middle;
-    }
+    uint64_t low = TGI_FIRST_OF_TASK(r->places, r->n_places, task);
     for (*n_p = 0; low + *n_p < r->n_places && r->places[low + *n_p].task == task;)
         ++*n_p;
     return r->places + low;

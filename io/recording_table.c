@@ -128,6 +128,17 @@ const struct tgi_kernel_figures *tgi_recording_table_kernel(const struct tgi_rec
     return NULL;
 }
 
+void tgi_kernel_figures_json(const struct tgi_kernel_figures *k, struct tgi_json *json)
+{
+    tgi_json_uint(json, "total_ns", k->total_ns);
+    tgi_json_uint(json, "median_ns", k->median_ns);
+    tgi_json_uint(json, "iqr_ns", k->iqr_ns);
+    tgi_json_uint(json, "min_ns", k->min_ns);
+    tgi_json_uint(json, "max_ns", k->max_ns);
+    tgi_json_uint(json, "queued_ns", k->queued_ns);
+    tgi_json_uint(json, "critical_ns", k->critical_ns);
+}
+
 struct lasting {
     uint64_t took_ns;
     uint32_t task;

@@ -2,6 +2,7 @@
 #ifndef TGI_IO_RECORDING_TABLE_H
 #define TGI_IO_RECORDING_TABLE_H
 
+#include "io/json_out.h"
 #include "io/recording.h"
 
 struct tgi_kernel_figures {
@@ -30,6 +31,8 @@ int tgi_recording_table_create(const struct tgi_recording *r, const struct tgi_r
 void tgi_recording_table_fini(struct tgi_recording_table *table);
 /* NULL: no task of it ran. */
 const struct tgi_kernel_figures *tgi_recording_table_kernel(const struct tgi_recording_table *table, uint32_t kernel);
+/* Times of a kernel, as members of the object that is being written. */
+void tgi_kernel_figures_json(const struct tgi_kernel_figures *k, struct tgi_json *json);
 /* Task ids by how long they took, longest first; the caller frees them. */
 int tgi_recording_longest(const struct tgi_recording *r, uint32_t **tasks_p, uint32_t *n_p, struct tg_error *err);
 

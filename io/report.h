@@ -48,12 +48,20 @@ struct tgi_report {
     struct tgi_run_moved moved;
 };
 
+/* A time limit ends a run before its last tasks return. */
+static inline uint64_t tgi_report_whole_ns(const struct tgi_report *r)
+{
+    return r->stats.makespan_ns > r->last_end_ns ? r->stats.makespan_ns : r->last_end_ns;
+}
+/* Whose idle time is looked at: devices if there are any, else workers. */
+static inline uint32_t tgi_report_n_servers(const struct tgi_report *r) { return r->n_devices ? r->n_devices : r->n_workers; }
+
 /* The run is over. */
 int tgi_report_create(const struct tg_graph *g, struct tg_run *run, struct tgi_report *report,
                       struct tg_error *err);
 void tgi_report_fini(struct tgi_report *report);
 
-/* Two lines with the bounds, the tables, what moved, and what workers waited for.  `makespan_ns` is what rates
+/* report_print.c.  Two lines with the bounds, the tables, what moved, and what workers waited for.  `makespan_ns` is what rates
  * refer to; top: most rows of kernels. */
 void tgi_report_print(const struct tgi_report *report, uint64_t makespan_ns, uint32_t top, FILE *to);
 /* The same as members of an object that is open. */

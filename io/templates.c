@@ -7,29 +7,18 @@
 #include <unistd.h>
 
 #include "graph/error.h"
+#include "io/file_text.h"
 
-/* The files themselves are in io/templates/, where they can be read, run and tested; paths are
- * relative to the root of the tree, where the compiler is run. */
-#define FILE_TEXT(symbol, path)                                     \
-    extern const char symbol[], symbol##_end[];                     \
-    __asm__(".pushsection .rodata\n"                                \
-            ".globl " #symbol "\n"                                  \
-            ".globl " #symbol "_end\n"                              \
-            ".hidden " #symbol "\n"                                 \
-            ".hidden " #symbol "_end\n" #symbol ":\n"               \
-            ".incbin \"io/templates/" path "\"\n" #symbol "_end:\n" \
-            ".byte 0\n"                                             \
-            ".popsection\n")
-
-FILE_TEXT(tgi_template_hello_json, "hello/hello.json");
-FILE_TEXT(tgi_template_hello_readme, "hello/README.md");
-FILE_TEXT(tgi_template_cholesky_json, "cholesky/cholesky.json");
-FILE_TEXT(tgi_template_cholesky_readme, "cholesky/README.md");
-FILE_TEXT(tgi_template_jacobi_json, "jacobi/jacobi.json");
-FILE_TEXT(tgi_template_jacobi_readme, "jacobi/README.md");
-FILE_TEXT(tgi_template_c_api_pi, "c-api/pi.c");
-FILE_TEXT(tgi_template_c_api_makefile, "c-api/Makefile");
-FILE_TEXT(tgi_template_c_api_readme, "c-api/README.md");
+/* The files themselves are in io/templates/, where they can be read, run and tested. */
+TGI_FILE_TEXT(tgi_template_hello_json, "io/templates/hello/hello.json");
+TGI_FILE_TEXT(tgi_template_hello_readme, "io/templates/hello/README.md");
+TGI_FILE_TEXT(tgi_template_cholesky_json, "io/templates/cholesky/cholesky.json");
+TGI_FILE_TEXT(tgi_template_cholesky_readme, "io/templates/cholesky/README.md");
+TGI_FILE_TEXT(tgi_template_jacobi_json, "io/templates/jacobi/jacobi.json");
+TGI_FILE_TEXT(tgi_template_jacobi_readme, "io/templates/jacobi/README.md");
+TGI_FILE_TEXT(tgi_template_c_api_pi, "io/templates/c-api/pi.c");
+TGI_FILE_TEXT(tgi_template_c_api_makefile, "io/templates/c-api/Makefile");
+TGI_FILE_TEXT(tgi_template_c_api_readme, "io/templates/c-api/README.md");
 
 #define ENTRY(name, symbol)        \
     {                              \

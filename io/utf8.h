@@ -2,6 +2,7 @@
 #ifndef TGI_IO_UTF8_H
 #define TGI_IO_UTF8_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 /* Text for a terminal: control characters and bytes that are no UTF-8 become question marks. */
@@ -9,6 +10,12 @@ void tgi_utf8_print(FILE *to, const char *text);
 
 /* The same, at most so many characters of it and padded to `width` characters. */
 void tgi_utf8_print_column(FILE *to, const char *text, int most, int width);
+
+/* Writes the character at `at`, of `length` bytes, in another way than it stands, or returns false: it may stand as it is. */
+typedef bool tgi_utf8_escape(FILE *to, const char *at, int length);
+/* Text for a file of another language: control characters become question marks, bytes that are no UTF-8 U+FFFD, and what
+ * that language takes for its own is escaped. */
+void tgi_utf8_write(FILE *to, const char *text, tgi_utf8_escape *escape);
 
 /* Bytes of the well-formed sequence at `text`, or 0.  NUL is a sequence of one byte. */
 static inline int tgi_utf8_length(const char *text)

@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "graph/expr.h"
-
 enum { GRID, BLOCK, SHARED, N_SIZES };
 
 /* A size that no argument changes is evaluated once. */
@@ -22,9 +20,9 @@ struct tgi_launcher {
     struct size sizes[N_SIZES];
 };
 
-static struct tgi_expr_name resolve(void *user, const char *name, size_t length)
+struct tgi_expr_name tgi_launch_resolve(void *builtin, const char *name, size_t length)
 {
-    const struct tgi_builtin *b = user;
+    const struct tgi_builtin *b = builtin;
     struct tgi_expr_name found = {.kind = TGI_NAME_UNKNOWN};
     for (uint32_t i = 0; i < b->n_params; i++) {
         const struct tgi_builtin_param *p = &b->params[i];
@@ -66,7 +64,7 @@ int tgi_launcher_create(const struct tgi_builtin *builtin, enum tg_dtype type, s
     for (uint32_t i = 0; i < builtin->n_params; i++)
         if (builtin->params[i].access == TG_SCALAR && builtin->params[i].dtype == TG_I64)
             l->ints |= 1u << i;
-    struct tgi_expr_scope scope = {resolve, NULL, (void *)(uintptr_t)builtin, is_generic ? (int)type : -1};
+    struct tgi_expr_scope scope = {tgi_launch_resolve, NULL, (void *)(uintptr_t)builtin, is_generic ? (int)type : -1};
     const char *texts[N_SIZES] = {builtin->cuda->grid, builtin->cuda->block, builtin->cuda->shared_bytes};
     for (int i = 0; i < N_SIZES; i++) {
         int rc = compile(&l->sizes[i], texts[i], &scope);

@@ -6,6 +6,7 @@
 #define TGI_KERNELS_LAUNCH_H
 
 #include "graph/builtin.h"
+#include "graph/expr.h"
 
 /* What entries are made of.  A grid has at least one block, also for sizes of 0: reductions still write
  * their result.  Kernels go on with what a smaller grid leaves over. */
@@ -21,6 +22,9 @@ struct tgi_launch {
     uint32_t grid, block;  /* along x; 1 along y and z */
     uint32_t shared_bytes; /* dynamic */
 };
+
+/* For expressions over the integer scalars of `builtin`, a struct tgi_builtin: a name's slot is the number of the parameter. */
+struct tgi_expr_name tgi_launch_resolve(void *builtin, const char *name, size_t length);
 
 struct tgi_launcher;
 

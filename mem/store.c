@@ -25,6 +25,7 @@
 #define PAGE        ((size_t)4096)
 #define OWN_MAPPING ((size_t)256 << 10) /* from here on */
 #define HUGE_PAGE   ((size_t)2 << 20)
+#define GIB         ((double)(1 << 30))
 
 /* ---- Memory -------------------------------------------------------------------------------*/
 
@@ -122,9 +123,8 @@ static int measure(const struct tgi_space *space, uint64_t limit_bytes, uint64_t
                              b->name, bytes, before, limit_bytes);
         if (total > machine)
             return tgi_error(err, TG_E_NO_MEMORY,
-                             "buffer \"%s\" needs %" PRIu64 " bytes, with %" PRIu64
-                             " of the machine's %" PRIu64 " bytes given to other buffers",
-                             b->name, bytes, before, machine);
+                             "buffer \"%s\" needs %.4g GiB; the machine has %.4g GiB, of which other buffers need %.4g",
+                             b->name, (double)bytes / GIB, (double)machine / GIB, (double)before / GIB);
         if (bytes < OWN_MAPPING)
             pool += round_up(bytes, POOL_ALIGN);
     }

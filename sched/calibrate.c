@@ -27,6 +27,17 @@ void tgi_calibrate_step(const struct tgi_calibration *c, const char *format, ...
     c->on_step(c->user, text);
 }
 
+int tgi_calibrate_finish(struct tg_graph *g, int rc, struct tg_graph **g_p, struct tg_error *err)
+{
+    if (rc == 0)
+        rc = tg_graph_freeze(g, err);
+    if (rc)
+        tg_graph_destroy(g);
+    else
+        *g_p = g;
+    return rc;
+}
+
 /* ---- What it costs to run a task ----------------------------------------------------------*/
 
 static int do_nothing(void **args, const struct tg_context *ctx)
@@ -54,13 +65,7 @@ static int make_chain(struct tg_graph **g_p, struct tg_error *err)
         rc = tg_graph_add_task(g, &task, &id, err);
         before = id;
     }
-    if (rc == 0)
-        rc = tg_graph_freeze(g, err);
-    if (rc)
-        tg_graph_destroy(g);
-    else
-        *g_p = g;
-    return rc;
+    return tgi_calibrate_finish(g, rc, g_p, err);
 }
 
 static int time_chain(struct tg_run *run, double *ns_p, struct tg_error *err)

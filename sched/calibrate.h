@@ -58,6 +58,8 @@ int tgi_calibrate_compare(const struct tgi_machine *before, const struct tgi_mac
 /* ---- Its parts ----------------------------------------------------------------------------*/
 
 void tgi_calibrate_step(const struct tgi_calibration *c, const char *format, ...) TG_PRINTF(2, 3);
+/* Freezes a graph of whose building rc came; if either failed, it is destroyed. */
+int tgi_calibrate_finish(struct tg_graph *g, int rc, struct tg_graph **g_p, struct tg_error *err);
 /* calibrate_memory.c: bandwidths of nodes, and of links between them. */
 int tgi_calibrate_memory(const struct tgi_calibration *c, const struct tgi_topology *t, struct tgi_machine *m,
                          struct tg_error *err);

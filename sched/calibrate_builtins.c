@@ -119,13 +119,7 @@ static int make_graph(const struct measured *what, int64_t size, struct tg_graph
     rc = tg_graph_add_kernel(g, &kernel, &id, err);
     for (uint32_t i = 0; rc == 0 && i < TASKS_EACH; i++)
         rc = add_task(g, b, id, what->dtype, size, err);
-    if (rc == 0)
-        rc = tg_graph_freeze(g, err);
-    if (rc)
-        tg_graph_destroy(g);
-    else
-        *g_p = g;
-    return rc;
+    return tgi_calibrate_finish(g, rc, g_p, err);
 }
 
 /* ---- Measuring ----------------------------------------------------------------------------*/

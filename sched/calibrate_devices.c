@@ -331,13 +331,7 @@ static int make_nothing(struct tg_graph **g_p, struct tg_error *err)
     rc = tg_graph_add_kernel(g, &kernel, &task.kernel, err);
     if (rc == 0)
         rc = tg_graph_add_task(g, &task, NULL, err);
-    if (rc == 0)
-        rc = tg_graph_freeze(g, err);
-    if (rc)
-        tg_graph_destroy(g);
-    else
-        *g_p = g;
-    return rc;
+    return tgi_calibrate_finish(g, rc, g_p, err);
 }
 
 struct launch {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "graph/error.h"
+#include "graph/space.h"
 #include "mem/hostops.h"
 #include "sched/offload_policy.h"
 #include "sched/runtime.h"
@@ -137,14 +138,8 @@ void tgi_task_skip(struct tgi_instance *in, uint32_t task)
 uint64_t tgi_word_elems(const struct tgi_space *space, uint64_t word, const struct tgi_buffer **buffer_p)
 {
     const struct tgi_buffer *b = tgi_space_buffer_of(space, tgi_word_tile(word));
-    uint32_t range = tgi_word_range(word);
     *buffer_p = b;
-    if (range == 0)
-        return b->tile_elems;
-    if (range == TGI_WORD_ALL)
-        return b->tile_elems * b->n_tiles;
-    const struct tgi_range *r = &space->ranges[range - 1];
-    return b->row_bytes / tg_dtype_size(b->dtype) * (r->end - r->begin);
+    return tgi_space_word_elems(space, b, word);
 }
 
 static int execute_collective(struct tgi_worker *w, struct tgi_instance *in, const struct tgi_op *op, const uint64_t *words)

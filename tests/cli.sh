@@ -3,37 +3,13 @@
 # disks, and that completion works in the shells that are installed.
 set -uo pipefail
 
-failed=0
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-export TGRAPH_CACHE_DIR=$scratch/cache
+. tests/outside.bash
 here=$PWD
 # Devices have tests of their own (devices.sh): here nothing depends on what the machine has.
 export TGRAPH_DEVICES=cpu
 no_driver() { env -u TGRAPH_DEVICES TGRAPH_CUDA_DRIVER=/nonexistent/libcuda.so.1 "$@"; }
-complain() {
-    echo "$*"
-    failed=1
-}
-
-# want CODE COMMAND..: the exit status is CODE; stdout and stderr are kept in $scratch/out and err.
-want() {
-    local code=$1
-    shift
-    "$@" >"$scratch/out" 2>"$scratch/err" </dev/null
-    local status=$?
-    [ $status = "$code" ] || complain "exit status $status instead of $code: $* ($(head -c 300 "$scratch/err"))"
-}
-has() { # FILE TEXT
-    grep -qF -- "$2" "$scratch/$1" || complain "no \"$2\" in $1: $(head -c 300 "$scratch/$1")"
-}
-is_empty() {
-    [ -s "$scratch/$1" ] && complain "$1 is not empty: $(head -c 300 "$scratch/$1")"
-}
-is_json() {
-    command -v python3 >/dev/null || return 0
-    python3 -c 'import json, sys; json.load(open(sys.argv[1]))' "$scratch/out" 2>/dev/null ||
-        complain "not one JSON document: $(head -c 300 "$scratch/out")"
+want() { # CODE COMMAND..
+    exits "$@"
 }
 
 # ---- help -----------------------------------------------------------------------------------
@@ -105,6 +81,9 @@ is_json
 want 0 "$TGRAPH" plan examples/graphs/smith-waterman.json --gpus 1 --link-speed 0.1
 want 2 "$TGRAPH" plan "$graph" --policy hefd
 want 2 "$TGRAPH" plan "$graph" --gpus 1,two
+has err "numbers from 0 to 4032"
+want 2 "$TGRAPH" plan "$graph" --gpus -1
+has err "numbers from 0 to 4032"
 want 2 "$TGRAPH" plan "$graph" --link-speed 0
 want 3 "$TGRAPH" plan "$graph" --machine "$scratch/none.json"
 echo '{"tgraph_machine": 9}' >"$scratch/later.json"

@@ -26,6 +26,7 @@ static struct {
 #undef DEVICE_POINTER_X
 } rtc;
 static char device_folder[] = "/tmp/tgraph-test-device-XXXXXX";
+static char device_nccl_path[4096]; /* what TGRAPH_NCCL is after device_load() */
 
 /* ---- The stand-ins ------------------------------------------------------------------------*/
 
@@ -39,7 +40,7 @@ static inline bool device_find(void *handle, const char *name, void *slot)
 /* Sets the environment up so that tgraph finds the stand-ins, and a folder for files and the kernel cache. */
 static inline bool device_load(void)
 {
-    char path[4096], other[4200];
+    char path[4000], other[4096];
     if (!standin_path(path, sizeof path) || !standin_load(&standin, path) || !mkdtemp(device_folder))
         return false;
     setenv("TGRAPH_CUDA_DRIVER", path, 1);
@@ -52,6 +53,7 @@ static inline bool device_load(void)
     setenv("TGRAPH_CUDA_KERNELS", other, 1);
     snprintf(other, sizeof other, "%s/libstandin-nccl.so", path);
     setenv("TGRAPH_NCCL", other, 1);
+    strcpy(device_nccl_path, other);
     void *handle = dlopen(other, RTLD_NOW | RTLD_LOCAL);
     bool ok = handle != NULL;
 #define DEVICE_FIND_X(type, name, params) ok = ok && device_find(handle, #name, &nccl.name);
@@ -82,6 +84,14 @@ static inline int device_group_load(void **state)
     return device_load() ? 0 : -1;
 }
 
+/* Collectives are the host's work. */
+static inline int device_group_load_without_nccl(void **state)
+{
+    int rc = device_group_load(state);
+    setenv("TGRAPH_NCCL", "off", 1);
+    return rc;
+}
+
 static inline int device_group_unload(void **state)
 {
     (void)state;
@@ -95,6 +105,28 @@ static inline void device_reset(int n_devices, uint64_t seed, bool has_peers)
     const struct standin_options o = {n_devices, 1 << 20, seed, has_peers};
     nccl.standin_nccl_reset();
     standin.standin_reset(&o);
+}
+
+/* devices: as run -D takes them; bytes: memory of each, 0 for all there is. */
+static inline int device_try_runtime(const char *devices, uint64_t bytes, struct tg_runtime **rt_p, struct tg_error *err)
+{
+    struct tg_runtime_options ro = TG_RUNTIME_OPTIONS_INIT;
+    ro.n_workers = 2;
+    ro.is_unbound = true;
+    ro.devices = devices;
+    ro.device_bytes = bytes;
+    return tg_runtime_create(&ro, rt_p, err);
+}
+
+static inline struct tg_runtime *device_runtime(const char *devices, uint64_t bytes)
+{
+    struct tg_runtime *rt;
+    struct tg_error err;
+    if (device_try_runtime(devices, bytes, &rt, &err)) {
+        fprintf(stderr, "a runtime on \"%s\": %s\n", devices, err.text);
+        abort();
+    }
+    return rt;
 }
 
 /* ---- Graphs -------------------------------------------------------------------------------*/

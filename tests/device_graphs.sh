@@ -5,14 +5,9 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 tgraph=$(realpath "${TGRAPH:-build/release/tgraph}")
-libraries=$(dirname "$tgraph")/tests
-[ -e "$libraries/libstandin-cuda.so" ] || { echo "there is no stand-in driver beside $tgraph"; exit 1; }
-folder=$(mktemp -d) || exit 1
-trap 'rm -rf "$folder"' EXIT
-unset TGRAPH_DEVICES
-export TGRAPH_CACHE_DIR=$folder/cache TGRAPH_CUDA_DRIVER=$libraries/libstandin-cuda.so \
-    TGRAPH_CUDA_KERNELS=$libraries/standin-kernels.txt TGRAPH_NVRTC=$libraries/libstandin-nvrtc.so \
-    TGRAPH_NCCL=$libraries/libstandin-nccl.so TGRAPH_BLAS=off TGRAPH_HISTORY=off TGRAPH_STANDIN_MEMORY=1G TGRAPH_STANDIN_REPORT=$folder/report
+scratch=$(mktemp -d) || exit 1
+trap 'rm -rf "$scratch"' EXIT
+. tests/standin/environment.bash
 # Sanitizers make everything ten times slower and look at the same code each time.
 if [ -n "${SAN:-}" ]; then
     seeds=${SEEDS:-1} devices=${DEVICES:-2}
@@ -22,23 +17,23 @@ fi
 failed=0
 
 try() { # SEED DEVICES GRAPH OPTIONS..
-    rm -f "$folder/report"
-    TGRAPH_STANDIN_SEED=$1 TGRAPH_STANDIN_DEVICES=$2 "$tgraph" run "${@:3}" -D cuda --save-dir "$folder" >"$folder/log" 2>&1 &&
-        grep -q ' 0 violations, 0 leaks' "$folder/report" && return
+    rm -f "$scratch/report"
+    TGRAPH_STANDIN_SEED=$1 TGRAPH_STANDIN_DEVICES=$2 "$tgraph" run "${@:3}" -D cuda --save-dir "$scratch" >"$scratch/log" 2>&1 &&
+        grep -q ' 0 violations, 0 leaks' "$scratch/report" && return
     echo "FAILED: TGRAPH_STANDIN_SEED=$1 TGRAPH_STANDIN_DEVICES=$2 tgraph run ${*:3} -D cuda"
-    cat "$folder/log" "$folder/report" 2>/dev/null | head -n 40
+    cat "$scratch/log" "$scratch/report" 2>/dev/null | head -n 40
     failed=1
 }
 
 for pattern in chain tree wavefront random stencil1d fft sweep cholesky lu; do
-    "$tgraph" gen "$pattern" --tasks 200 -o "$folder/$pattern.json" || failed=1
+    "$tgraph" gen "$pattern" --tasks 200 -o "$scratch/$pattern.json" || failed=1
 done
 for n in $devices; do
     for seed in $seeds; do
         for graph in examples/graphs/*.json io/templates/*/*.json; do
             try "$seed" "$n" "$graph" --verify --compare sequential
         done
-        for graph in "$folder"/*.json; do
+        for graph in "$scratch"/*.json; do
             try "$seed" "$n" "$graph" --compare sequential
         done
         # Little memory: what lies on a device has to go and come back.
@@ -47,7 +42,7 @@ for n in $devices; do
         try "$seed" "$n" examples/graphs/heat2d.json --verify --compare sequential --device-mem 1500KiB
     done
     # As one CUDA graph, which the later starts replay.
-    for graph in examples/graphs/*.json io/templates/*/*.json "$folder"/*.json; do
+    for graph in examples/graphs/*.json io/templates/*/*.json "$scratch"/*.json; do
         try "$n" "$n" "$graph" --compare sequential --executor graph --repeat 4
     done
 done

@@ -4,48 +4,17 @@
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
-failed=0
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
+. tests/outside.bash
 tgraph=$(realpath "${TGRAPH:-build/release/tgraph}")
-libraries=$(dirname "$tgraph")/tests
-[ -e "$libraries/libstandin-cuda.so" ] || { echo "there is no stand-in driver beside $tgraph"; exit 1; }
-unset TGRAPH_DEVICES
-export TGRAPH_CACHE_DIR=$scratch/cache TGRAPH_CUDA_DRIVER=$libraries/libstandin-cuda.so \
-    TGRAPH_CUDA_KERNELS=$libraries/standin-kernels.txt TGRAPH_NVRTC=$libraries/libstandin-nvrtc.so \
-    TGRAPH_NCCL=$libraries/libstandin-nccl.so TGRAPH_BLAS=off TGRAPH_HISTORY=off TGRAPH_STANDIN_MEMORY=1G TGRAPH_STANDIN_DEVICES=2 \
-    TGRAPH_STANDIN_REPORT=$scratch/report
+. tests/standin/environment.bash
+export TGRAPH_STANDIN_DEVICES=2
 graphs=$PWD/examples/graphs
-complain() {
-    echo "$*"
-    failed=1
-}
-
-# want CODE COMMAND..: the exit status is CODE; stdout and stderr are kept in $scratch/out and err.  What the
-# driver saw of misuse and leaks counts as well.
-want() {
-    local code=$1
-    shift
+# What the driver saw of misuse and leaks counts as well.
+want() { # CODE COMMAND..
     rm -f "$scratch/report"
-    "$@" >"$scratch/out" 2>"$scratch/err" </dev/null
-    local status=$?
-    [ $status = "$code" ] || complain "exit status $status instead of $code: $* ($(head -c 300 "$scratch/err"))"
+    exits "$@"
     [ ! -s "$scratch/report" ] || grep -q ' 0 violations, 0 leaks' "$scratch/report" ||
-        complain "$*: $(head -c 600 "$scratch/report")"
-}
-has() { # FILE TEXT
-    grep -qF -- "$2" "$scratch/$1" || complain "no \"$2\" in $1: $(head -c 600 "$scratch/$1")"
-}
-lacks() { # FILE TEXT
-    grep -qF -- "$2" "$scratch/$1" && complain "\"$2\" in $1: $(head -c 600 "$scratch/$1")"
-}
-is_empty() {
-    [ -s "$scratch/$1" ] && complain "$1 is not empty: $(head -c 300 "$scratch/$1")"
-}
-is_json() {
-    command -v python3 >/dev/null || return 0
-    python3 -c 'import json, sys; json.load(open(sys.argv[1]))' "$scratch/out" 2>/dev/null ||
-        complain "not one JSON document: $(head -c 300 "$scratch/out")"
+        complain "${*:2}: $(head -c 600 "$scratch/report")"
 }
 no_driver() { env TGRAPH_CUDA_DRIVER=/nonexistent/libcuda.so.1 "$@"; }
 run() { "$tgraph" run "$@" --save-dir "$scratch"; }

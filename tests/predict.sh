@@ -3,32 +3,12 @@
 # machine is.
 set -uo pipefail
 
-failed=0
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-export TGRAPH_CACHE_DIR=$scratch/cache TGRAPH_DEVICES=cpu:2
+. tests/outside.bash
+export TGRAPH_DEVICES=cpu:2
 graphs=$PWD/examples/graphs
 small="$graphs/cholesky.json -p NT=4 -p B=16"
-complain() {
-    echo "$*"
-    failed=1
-}
-want() { # CODE COMMAND..
-    local code=$1
-    shift
-    "$TGRAPH" "$@" >"$scratch/out" 2>"$scratch/err" </dev/null
-    local status=$?
-    [ $status = "$code" ] || complain "exit status $status instead of $code: tgraph $* ($(head -c 300 "$scratch/err"))"
-}
-has() { # FILE TEXT
-    grep -qF -- "$2" "$scratch/$1" || complain "no \"$2\" in $1: $(head -c 400 "$scratch/$1")"
-}
-lacks() { # FILE TEXT
-    grep -qF -- "$2" "$scratch/$1" && complain "\"$2\" in $1: $(head -c 400 "$scratch/$1")"
-}
-is_json() { # FILE
-    command -v python3 >/dev/null || return 0
-    python3 -c 'import json, sys; json.load(open(sys.argv[1]))' "$1" 2>/dev/null || complain "$1 is not one JSON document"
+want() { # CODE ARGUMENTS..
+    exits "$1" "$TGRAPH" "${@:2}"
 }
 
 # ---- calibrate --------------------------------------------------------------------------------

@@ -10,15 +10,11 @@
 #include "sched/choice.h"
 #include "sched/offload.h"
 #include "tests/device_graph.h"
+#include "tests/must.h"
 
 enum { N_TASKS = 40 };
 
 static struct tg_error err;
-#define MUST(call) \
-    do { \
-        if ((call) != 0) \
-            fail_msg("%s: %s", #call, err.text); \
-    } while (0)
 
 /* x = 2 x + 1, by two functions for devices and one for CPUs. */
 #define BODY "{ int i = blockIdx.x * blockDim.x + threadIdx.x; if (i < n) x[i] = 2 * x[i] + 1; }"

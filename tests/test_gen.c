@@ -13,6 +13,7 @@
 #include "io/fmt.h"
 #include "io/gen.h"
 #include "io/verify.h"
+#include "tests/loaded_text.h"
 
 static char *generate(const struct tgi_gen_options *options, size_t *size_p)
 {
@@ -39,31 +40,11 @@ static int generate_status(struct tgi_gen_options options)
     return status;
 }
 
-/* Loads a text through a file. */
-static struct tg_graph *load(const char *text, size_t size, bool is_lines)
-{
-    char path[] = "/tmp/tgraph-test-gen-XXXXXX.jsonl";
-    if (!is_lines)
-        path[strlen(path) - 1] = '\0';
-    int fd = mkstemps(path, is_lines ? 6 : 5);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, text, size), (ssize_t)size);
-    close(fd);
-    struct tg_graph *graph = NULL;
-    struct tg_error err;
-    if (tg_graph_load(path, NULL, &graph, &err) != TG_OK)
-        fail_msg("load: %s (%u:%u)", err.text, err.line, err.column);
-    assert_int_equal(unlink(path), 0);
-    if (tg_graph_freeze(graph, &err) != TG_OK)
-        fail_msg("freeze: %s", err.text);
-    return graph;
-}
-
 static struct tg_graph *load_generated(struct tgi_gen_options options)
 {
     size_t size;
     char *text = generate(&options, &size);
-    struct tg_graph *graph = load(text, size, options.is_lines);
+    struct tg_graph *graph = load_text(text, size, options.is_lines);
     free(text);
     return graph;
 }

@@ -16,13 +16,9 @@
 #include "graph/model.h"
 #include "sched/alike.h"
 #include "sched/history.h"
+#include "tests/must.h"
 
 static struct tg_error err;
-#define MUST(call) \
-    do { \
-        if ((call) != 0) \
-            fail_msg("%s: %s", #call, err.text); \
-    } while (0)
 
 static const struct tgi_history_key gemm = {"gemm", "cuda H200", "cublas dgemm", "8B,1"};
 static char folder[] = "/tmp/tgraph-test-history-XXXXXX";

@@ -14,6 +14,7 @@
 #include "graph/model.h"
 #include "io/fmt.h"
 #include "io/import.h"
+#include "tests/loaded_text.h"
 
 static const struct tgi_workflow_options as_hash = {.scale = 1};
 static const struct tgi_workflow_options as_spin = {.is_spin = true, .scale = 0.001};
@@ -41,21 +42,8 @@ static struct tg_graph *load_workflow(const struct tgi_workflow *w, struct tgi_w
     enum tgi_fmt_form form = options.is_lines ? TGI_FMT_LINES : TGI_FMT_DOCUMENT;
     assert_int_equal(tgi_fmt_is_canonical(form, text, size, "t", &is_canonical, NULL), TG_OK);
     assert_true(is_canonical || options.is_lines);
-    char path[] = "/tmp/tgraph-test-import-XXXXXX.jsonl";
-    if (!options.is_lines)
-        path[strlen(path) - 1] = '\0';
-    int fd = mkstemps(path, options.is_lines ? 6 : 5);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, text, size), (ssize_t)size);
-    close(fd);
+    struct tg_graph *graph = load_text(text, size, options.is_lines);
     free(text);
-    struct tg_graph *graph = NULL;
-    struct tg_error err;
-    if (tg_graph_load(path, NULL, &graph, &err) != TG_OK)
-        fail_msg("load: %s (%u:%u)", err.text, err.line, err.column);
-    assert_int_equal(unlink(path), 0);
-    if (tg_graph_freeze(graph, &err) != TG_OK)
-        fail_msg("freeze: %s", err.text);
     return graph;
 }
 

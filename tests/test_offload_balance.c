@@ -8,15 +8,11 @@
 
 #include "sched/offload.h"
 #include "tests/device_graph.h"
+#include "tests/must.h"
 
 enum { N_TASKS = 400 };
 
 static struct tg_error err;
-#define MUST(call) \
-    do { \
-        if ((call) != 0) \
-            fail_msg("%s: %s", #call, err.text); \
-    } while (0)
 
 struct outcome {
     uint64_t n_tasks[2], n_stolen;

@@ -90,7 +90,6 @@ static const struct scenario scenarios[] = {
 };
 enum { N_SCENARIOS = sizeof scenarios / sizeof *scenarios };
 
-static char nccl_path[4096];
 static struct {
     const struct scenario *scenario;
     struct tg_graph *graph;
@@ -210,7 +209,7 @@ static void open_graph(const struct scenario *s)
     at.have = calloc(device_words(at.graph) + 1, sizeof *at.have);
     assert_non_null(at.have);
     learn_order(at.graph);
-    setenv("TGRAPH_NCCL", s->has_nccl ? nccl_path : "off", 1);
+    setenv("TGRAPH_NCCL", s->has_nccl ? device_nccl_path : "off", 1);
 }
 
 static void close_graph(void)
@@ -329,12 +328,8 @@ static void every_command_of_random_graphs_is_missed(void **state)
 
 static int load(void **state)
 {
-    (void)state;
     signal(SIGALRM, too_long);
-    if (!device_load())
-        return -1;
-    snprintf(nccl_path, sizeof nccl_path, "%s", getenv("TGRAPH_NCCL"));
-    return 0;
+    return device_group_load(state);
 }
 
 int main(void)

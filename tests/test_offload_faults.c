@@ -19,7 +19,6 @@
 enum { N_STARTS = 2, LIMIT_S = 15, MAX_COMPLAINTS = 40 };
 
 static unsigned n_complaints;
-static char nccl_path[4096];
 
 /* ---- Graphs -------------------------------------------------------------------------------*/
 
@@ -36,6 +35,14 @@ struct scenario {
     bool has_no_peers, has_nccl, is_recorded, keeps_data, is_program_memory, is_graph;
     uint64_t device_bytes;
 };
+
+static const char collective_buffers[] = U64("A", 4, ", 'home': 'cyclic:{i}'") ", " U64("B", 4, ", 'home': 'cyclic:{i}'");
+static const char collective_tasks[] =
+    "{'for': ['i in 0:4'], 'kernel': 'mix', 'args': {'id': 'i', 'n': 32, 'out': 'A[i]'}}, "
+    "{'for': ['i in 0:4'], 'kernel': 'mix', 'args': {'id': 'i+4', 'n': 32, 'out': 'B[i]'}}, "
+    "{'collective': 'allreduce', 'op': 'sum', 'buffers': 'A[*]'}, {'collective': 'broadcast', 'root': 1, 'buffers': 'B[*]'}, "
+    "{'collective': 'allgather', 'buffers': 'B[*]'}, {'collective': 'sendrecv', 'buffers': ['A[1]', 'A[2]']}, "
+    "{'for': ['i in 0:4'], 'kernel': 'mix', 'args': {'id': 'i+8', 'n': 32, 'out': 'A[i]', 'in0': 'B[i]'}}";
 
 static const struct scenario scenarios[] = {
     {.name = "one device",
@@ -68,12 +75,8 @@ static const struct scenario scenarios[] = {
      .n_devices = 2,
      .device_bytes = 2 * 256},
     {.name = "collectives by NCCL",
-     .buffers = U64("A", 4, ", 'home': 'cyclic:{i}'") ", " U64("B", 4, ", 'home': 'cyclic:{i}'"),
-     .tasks = "{'for': ['i in 0:4'], 'kernel': 'mix', 'args': {'id': 'i', 'n': 32, 'out': 'A[i]'}}, "
-              "{'for': ['i in 0:4'], 'kernel': 'mix', 'args': {'id': 'i+4', 'n': 32, 'out': 'B[i]'}}, "
-              "{'collective': 'allreduce', 'op': 'sum', 'buffers': 'A[*]'}, {'collective': 'broadcast', 'root': 1, 'buffers': 'B[*]'}, "
-              "{'collective': 'allgather', 'buffers': 'B[*]'}, {'collective': 'sendrecv', 'buffers': ['A[1]', 'A[2]']}, "
-              "{'for': ['i in 0:4'], 'kernel': 'mix', 'args': {'id': 'i+8', 'n': 32, 'out': 'A[i]', 'in0': 'B[i]'}}",
+     .buffers = collective_buffers,
+     .tasks = collective_tasks,
      .n_devices = 4,
      .has_nccl = true},
     {.name = "collectives by the host",
@@ -146,12 +149,8 @@ static const struct scenario scenarios[] = {
      .is_program_memory = true,
      .is_graph = true},
     {.name = "collectives in a graph",
-     .buffers = U64("A", 4, ", 'home': 'cyclic:{i}'") ", " U64("B", 4, ", 'home': 'cyclic:{i}'"),
-     .tasks = "{'for': ['i in 0:4'], 'kernel': 'mix', 'args': {'id': 'i', 'n': 32, 'out': 'A[i]'}}, "
-              "{'for': ['i in 0:4'], 'kernel': 'mix', 'args': {'id': 'i+4', 'n': 32, 'out': 'B[i]'}}, "
-              "{'collective': 'allreduce', 'op': 'sum', 'buffers': 'A[*]'}, {'collective': 'broadcast', 'root': 1, 'buffers': 'B[*]'}, "
-              "{'collective': 'allgather', 'buffers': 'B[*]'}, {'collective': 'sendrecv', 'buffers': ['A[1]', 'A[2]']}, "
-              "{'for': ['i in 0:4'], 'kernel': 'mix', 'args': {'id': 'i+8', 'n': 32, 'out': 'A[i]', 'in0': 'B[i]'}}",
+     .buffers = collective_buffers,
+     .tasks = collective_tasks,
      .n_devices = 4,
      .has_nccl = true,
      .is_graph = true},
@@ -292,21 +291,16 @@ static void init_memory(void)
 
 static struct outcome pass(void)
 {
-    struct tg_runtime_options ro = TG_RUNTIME_OPTIONS_INIT;
     struct tg_run_options options = TG_RUN_OPTIONS_INIT;
     struct outcome o = {0};
     struct tg_runtime *rt;
     struct tg_run *run;
     struct tg_error err;
-    ro.n_workers = 2;
-    ro.is_unbound = true;
-    ro.devices = "cuda";
-    ro.device_bytes = at.scenario->device_bytes;
     options.is_recorded = at.scenario->is_recorded;
     options.keep_data = at.scenario->keeps_data;
     options.executor = at.scenario->is_graph ? TG_EXECUTOR_GRAPH : TG_EXECUTOR_STREAMS;
     memset(&err, 0, sizeof err);
-    int rc = tg_runtime_create(&ro, &rt, &err);
+    int rc = device_try_runtime("cuda", at.scenario->device_bytes, &rt, &err);
     note(&o, rc, OPENING, &err);
     o.is_hit_in_time = true;
     if (rc)
@@ -436,7 +430,7 @@ static void open_scenario(const struct scenario *s)
     assert_true(at.have && at.memory);
     for (uint32_t b = 0; s->is_program_memory && b < at.graph->space->n_buffers; b++)
         at.graph->space->buffers[b].host = at.memory + 64 * b;
-    setenv("TGRAPH_NCCL", s->has_nccl ? nccl_path : "off", 1); /* off: there is no such library */
+    setenv("TGRAPH_NCCL", s->has_nccl ? device_nccl_path : "off", 1); /* off: there is no such library */
 }
 
 static void close_scenario(void)
@@ -563,17 +557,13 @@ static void a_call_of_nccl_that_fails_is_reported(void **state)
 /* What a rank waits for never comes, and the library alone knows. */
 static void an_error_that_nccl_notices_by_itself_ends_the_run(void **state)
 {
-    struct tg_runtime_options ro = TG_RUNTIME_OPTIONS_INIT;
-    struct tg_runtime *rt;
     struct tg_run *run;
     struct tg_error err;
     (void)state;
     open_scenario(find_scenario("collectives by NCCL"));
     device_reset(at.scenario->n_devices, 1, true);
     alarm(LIMIT_S);
-    ro.n_workers = 1;
-    ro.devices = "cuda";
-    assert_int_equal(tg_runtime_create(&ro, &rt, &err), 0);
+    struct tg_runtime *rt = device_runtime("cuda", 0);
     assert_int_equal(tg_run_create(rt, at.graph, NULL, &run, &err), 0);
     assert_int_equal(tg_run_execute(run, &err), 0);
     nccl.standin_nccl_hang(true);
@@ -596,20 +586,16 @@ static void an_error_that_nccl_notices_by_itself_ends_the_run(void **state)
 /* Time is counted from where the collective can begin: the first run, which waits longer than that for a kernel, is none. */
 static void a_collective_that_hangs_is_given_up_in_time(void **state)
 {
-    struct tg_runtime_options ro = TG_RUNTIME_OPTIONS_INIT;
-    struct tg_runtime *rt;
     struct tg_run *run;
     struct tg_error err;
     (void)state;
-    setenv("TGRAPH_NCCL", nccl_path, 1);
+    setenv("TGRAPH_NCCL", device_nccl_path, 1);
     struct tg_graph *g = device_graph(U64("A", 2, ", 'home': 'cyclic:{i}'"), "",
                                       MIX(1, "A[0]", "") ", " MIX(2, "A[1]", "") ", {'id': 'sum', 'collective': 'allreduce', "
                                       "'op': 'sum', 'buffers': 'A[*]', 'timeout_ms': 60}, " MIX(3, "A[0]", ""));
     device_reset(2, 1, true);
     alarm(LIMIT_S);
-    ro.n_workers = 1;
-    ro.devices = "cuda";
-    assert_int_equal(tg_runtime_create(&ro, &rt, &err), 0);
+    struct tg_runtime *rt = device_runtime("cuda", 0);
     assert_int_equal(tg_run_create(rt, g, NULL, &run, &err), 0);
     standin.standin_hold("tgk_hash_inout", true);
     assert_int_equal(tg_run_start(run, &err), 0);
@@ -670,12 +656,8 @@ static void a_call_of_nvrtc_that_fails_is_reported(void **state)
 
 static int load(void **state)
 {
-    (void)state;
     signal(SIGALRM, too_long);
-    if (!device_load())
-        return -1;
-    snprintf(nccl_path, sizeof nccl_path, "%s", getenv("TGRAPH_NCCL"));
-    return 0;
+    return device_group_load(state);
 }
 
 int main(void)

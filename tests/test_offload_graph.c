@@ -19,19 +19,6 @@ static const char buffers[] = "'A': {'dtype': 'u64', 'shape': [32], 'tiles': [6]
 static const char tasks[] = "{'for': ['r in 0:3', 'i in 0:6'], 'id': 't[{r},{i}]', 'kernel': 'mix', "
                             "'args': {'id': 'r*6+i', 'n': 32, 'out': 'A[i]', 'in0': 'A[(i+1)%6]', 'in1': 'A[(i+3)%6]'}}";
 
-static struct tg_runtime *open_runtime(uint64_t bytes)
-{
-    struct tg_runtime_options ro = TG_RUNTIME_OPTIONS_INIT;
-    struct tg_runtime *rt;
-    struct tg_error err;
-    ro.n_workers = 2;
-    ro.is_unbound = true;
-    ro.devices = "cuda";
-    ro.device_bytes = bytes;
-    MUST(tg_runtime_create(&ro, &rt, &err));
-    return rt;
-}
-
 static struct tg_run *open_run(struct tg_runtime *rt, const struct tg_graph *g, bool keep_data)
 {
     struct tg_run_options options = TG_RUN_OPTIONS_INIT;
@@ -82,7 +69,7 @@ static void a_run_settles_into_a_graph_or_two(void **state)
             struct tgi_offload_graph_stats stats;
             alarm(LIMIT_S);
             device_reset(n_devices, (uint64_t)n_devices, n_devices != 3);
-            struct tg_runtime *rt = open_runtime(0);
+            struct tg_runtime *rt = device_runtime("cuda", 0);
             struct tg_run *run = open_run(rt, g, keep_data);
             for (int i = 0; i < N_STARTS; i++)
                 execute(run);
@@ -107,7 +94,7 @@ static void results_that_are_looked_at_do_not_spoil_it(void **state)
     for (int i = 0; i < N_STARTS; i++)
         expected[i] = device_expected(g, true, i + 1);
     device_reset(2, 7, true);
-    struct tg_runtime *rt = open_runtime(0);
+    struct tg_runtime *rt = device_runtime("cuda", 0);
     struct tg_run *run = open_run(rt, g, true);
     struct tgi_offload_graph_stats stats;
     for (int i = 0; i < N_STARTS; i++) {
@@ -133,7 +120,7 @@ static void other_memory_is_bound_without_a_new_graph(void **state)
         struct tgi_offload_graph_stats stats;
         struct tg_error err;
         device_reset(2, 3, true);
-        struct tg_runtime *rt = open_runtime(0);
+        struct tg_runtime *rt = device_runtime("cuda", 0);
         struct tg_run *run = open_run(rt, g, false);
         for (int i = 0; i < 2 * N_STARTS; i++) {
             uint64_t *at = memory[i % 4 / 2];
@@ -174,7 +161,7 @@ static void what_cannot_be_recorded_says_why(void **state)
         struct tg_error err;
         const char *why;
         device_reset(1, i, true);
-        struct tg_runtime *rt = open_runtime(cases[i].bytes);
+        struct tg_runtime *rt = device_runtime("cuda", cases[i].bytes);
         struct tg_run *run = open_run(rt, g, false);
         for (int k = 0; k < 3; k++) {
             MUST(tg_run_execute(run, &err));
@@ -210,7 +197,7 @@ static void a_graph_that_cannot_be_made_fails_one_start(void **state)
         uint64_t *expected = device_expected(g, false, 1);
         struct tg_error err;
         device_reset(1, i, true);
-        struct tg_runtime *rt = open_runtime(0);
+        struct tg_runtime *rt = device_runtime("cuda", 0);
         struct tg_run *run = open_run(rt, g, false);
         standin.standin_fail(cases[i].call, 1, cases[i].code, STANDIN_ONCE);
         assert_int_equal(tg_run_execute(run, &err), cases[i].status);
@@ -241,7 +228,7 @@ static void what_spoils_a_capture_is_tried_once_more(void **state)
         struct tg_error err;
         const char *why;
         device_reset(1, i, true);
-        struct tg_runtime *rt = open_runtime(0);
+        struct tg_runtime *rt = device_runtime("cuda", 0);
         struct tg_run *run = open_run(rt, g, false);
         for (size_t k = 0; k <= i / 2; k++) { /* the second time for good */
             standin.standin_fail(cases[i % 2].call, 1, cases[i % 2].code, STANDIN_ONCE);
@@ -270,7 +257,7 @@ static void a_kernel_that_fails_names_its_task(void **state)
     struct tg_error err;
     (void)state;
     device_reset(1, 1, true);
-    struct tg_runtime *rt = open_runtime(0);
+    struct tg_runtime *rt = device_runtime("cuda", 0);
     struct tg_run *run = open_run(rt, g, false);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(tg_run_execute(run, &err), TG_E_TASK_FAILED);
@@ -295,7 +282,7 @@ static void graphs_and_streams_share_devices(void **state)
         alarm(LIMIT_S);
         device_reset(1 + (int)roll(&d, 3), seed, roll(&d, 3) != 0);
         /* At times too little for all of them at once. */
-        struct tg_runtime *rt = open_runtime(roll(&d, 2) ? 0 : 256 * (3 * N_RUNS * 2 + roll(&d, 20)));
+        struct tg_runtime *rt = device_runtime("cuda", roll(&d, 2) ? 0 : 256 * (3 * N_RUNS * 2 + roll(&d, 20)));
         for (int i = 0; i < N_RUNS; i++) {
             struct tg_run_options options = TG_RUN_OPTIONS_INIT;
             options.executor = i % 2 ? TG_EXECUTOR_GRAPH : TG_EXECUTOR_STREAMS;
@@ -337,7 +324,7 @@ static void a_graph_comes_after_a_stream_and_before_it(void **state)
     assert_int_equal(api->cuDevicePrimaryCtxRetain(&ctx, 0), 0);
     assert_int_equal(api->cuCtxSetCurrent(ctx), 0);
     assert_int_equal(api->cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING), 0);
-    struct tg_runtime *rt = open_runtime(0);
+    struct tg_runtime *rt = device_runtime("cuda", 0);
     struct tg_run *run = open_run(rt, g, false);
     for (int i = 0; i < 6; i++) {
         if (i) { /* once it has memory there */

@@ -9,13 +9,9 @@
 #include "sched/choice.h"
 #include "sched/offload_policy.h"
 #include "tests/device_graph.h"
+#include "tests/must.h"
 
 static struct tg_error err;
-#define MUST(call) \
-    do { \
-        if ((call) != 0) \
-            fail_msg("%s: %s", #call, err.text); \
-    } while (0)
 
 static struct tg_graph *graph;
 static struct tg_runtime *rt;

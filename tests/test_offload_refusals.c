@@ -21,25 +21,6 @@ enum { LIMIT_S = 60 };
 
 /* ---- Devices ------------------------------------------------------------------------------*/
 
-static int open_runtime(const char *devices, uint64_t bytes, struct tg_runtime **rt_p, struct tg_error *err)
-{
-    struct tg_runtime_options ro = TG_RUNTIME_OPTIONS_INIT;
-    ro.n_workers = 2;
-    ro.is_unbound = true;
-    ro.devices = devices;
-    ro.device_bytes = bytes;
-    return tg_runtime_create(&ro, rt_p, err);
-}
-
-static struct tg_runtime *must_open(const char *devices, uint64_t bytes)
-{
-    struct tg_runtime *rt;
-    struct tg_error err;
-    if (open_runtime(devices, bytes, &rt, &err))
-        fail_msg("\"%s\": %s", devices, err.text);
-    return rt;
-}
-
 static void expect_nothing_left(void)
 {
     char text[4096];
@@ -75,13 +56,13 @@ static void devices_that_are_not_there_are_refused(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct tg_runtime *rt;
         struct tg_error err;
-        int rc = open_runtime(cases[i].devices, 0, &rt, &err);
+        int rc = device_try_runtime(cases[i].devices, 0, &rt, &err);
         if (rc != cases[i].status || rc != err.status)
             fail_msg("\"%s\": status %d, not %d", cases[i].devices, rc, cases[i].status);
         HAS(err.text, cases[i].text);
     }
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
-        tg_runtime_destroy(must_open(good[i], 0));
+        tg_runtime_destroy(device_runtime(good[i], 0));
     expect_nothing_left();
 }
 
@@ -124,14 +105,14 @@ static void a_footprint_that_cannot_fit_is_refused_before_anything_runs(void **s
         A_TILES, "", "{'id': 'small', 'kernel': 'mix', 'args': {'id': 1, 'n': 32, 'out': 'A[0]'}}, {'repeat': 2, 'do': ["
                      "{'id': 'large', 'kernel': 'mix', 'args': {'id': 2, 'n': 32, 'out': 'A[1]', 'in0': 'A[0]', 'in1': 'A[2]'}}]}");
     device_reset(1, 1, true);
-    struct tg_runtime *rt = must_open("cuda", 3 * 256 - 1);
+    struct tg_runtime *rt = device_runtime("cuda", 3 * 256 - 1);
     assert_int_equal(refuse(rt, g, &err), TG_E_CAPACITY);
     HAS(err.text, "task \"large\" (mix) needs 768 bytes at once on cuda:0, where 767 can be used");
     assert_string_equal(err.task, "large");
     assert_true(err.line > 0);
     assert_int_equal(standin.standin_calls("cuLaunchKernel"), 0);
     tg_runtime_destroy(rt);
-    rt = must_open("cuda", 3 * 256);
+    rt = device_runtime("cuda", 3 * 256);
     run_and_compare(rt, g);
     tg_runtime_destroy(rt);
     tg_graph_destroy(g);
@@ -152,7 +133,7 @@ static void what_fits_exactly_fits_wherever_the_rest_lies(void **state)
         "{'for': ['i in 0:3'], 'kernel': 'mix', 'args': {'id': 'r*40+i+30', 'n': 96, 'out': 'L[i]'}}]}");
     for (uint64_t seed = 1; seed <= 20; seed++) {
         device_reset(1, seed, true);
-        struct tg_runtime *rt = must_open("cuda", 4 * 256);
+        struct tg_runtime *rt = device_runtime("cuda", 4 * 256);
         run_and_compare(rt, g);
         tg_runtime_destroy(rt);
         expect_nothing_left();
@@ -214,7 +195,7 @@ static void a_kernel_that_its_module_does_not_have_is_refused(void **state)
     write_image("kernel user\n");
     register_user(nothing);
     device_reset(1, 1, true);
-    struct tg_runtime *rt = must_open("cuda", 0);
+    struct tg_runtime *rt = device_runtime("cuda", 0);
     struct tg_graph *g = user_graph(", 'entry': 'nobody'", "{'kernel': 'user', 'args': {'n': 4, 'x': 'A[0]'}}");
     assert_int_equal(refuse(rt, g, &err), TG_E_UNKNOWN_KERNEL);
     HAS(err.text, "kernel \"user\"");
@@ -253,7 +234,7 @@ static void a_compile_error_is_shown_at_its_line_of_the_graph(void **state)
                      "'variants': [{'on': '%s', '%s': %s'%s%s  nonsense%s}'%s}]}",
                      ways[i].on, ways[i].key, is_list ? "[\n" : "", signature, is_list ? "',\n    '" : "\\n",
                      is_list ? ";',\n'" : ";\\n", is_list ? "]" : "");
-            struct tg_runtime *rt = must_open(i ? "cuda" : NULL, 0);
+            struct tg_runtime *rt = device_runtime(i ? "cuda" : NULL, 0);
             struct tg_graph *g = device_graph(A_TILES, kernels, "{'kernel': 'user', 'args': {'n': 4, 'x': 'A[0]'}}");
             assert_int_equal(refuse(rt, g, &err), TG_E_COMPILE);
             HAS(err.text, "kernel \"user\"");
@@ -293,7 +274,7 @@ static void launches_beyond_the_device_fail_their_task(void **state)
         struct tg_error err;
         device_reset(1, 1, true);
         struct tg_graph *g = user_graph(cases[i].more, "{'id': 'huge', 'kernel': 'user', 'args': {'n': 4, 'x': 'A[0]'}}");
-        struct tg_runtime *rt = must_open("cuda", 0);
+        struct tg_runtime *rt = device_runtime("cuda", 0);
         if (tg_run_create(rt, g, NULL, &run, &err))
             fail_msg("%s: %s", cases[i].more, err.text);
         int rc = tg_run_execute(run, &err);
@@ -379,7 +360,7 @@ static void an_illegal_address_ends_the_run_at_the_task_where_it_is_seen(void **
             device_reset(1 + (int)(seed & 1), seed, true);
             struct tg_graph *g = user_graph("", graphs[i]);
             struct tg_graph *good = device_graph(A_TILES, "", "{'kernel': 'mix', 'args': {'id': 1, 'n': 32, 'out': 'A[1]'}}");
-            struct tg_runtime *rt = must_open("cuda", 0);
+            struct tg_runtime *rt = device_runtime("cuda", 0);
             options.keep_going = seed & 2;
             options.is_recorded = seed & 4;
             assert_int_equal(tg_run_create(rt, g, &options, &run, &err), 0);
@@ -407,15 +388,6 @@ static void an_illegal_address_ends_the_run_at_the_task_where_it_is_seen(void **
         }
 }
 
-static int load(void **state)
-{
-    (void)state;
-    if (!device_load())
-        return -1;
-    setenv("TGRAPH_NCCL", "off", 1);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -428,5 +400,5 @@ int main(void)
         cmocka_unit_test(tiles_that_do_not_match_in_a_collective_are_refused),
         cmocka_unit_test(an_illegal_address_ends_the_run_at_the_task_where_it_is_seen),
     };
-    return cmocka_run_group_tests(tests, load, device_group_unload);
+    return cmocka_run_group_tests(tests, device_group_load_without_nccl, device_group_unload);
 }

@@ -19,19 +19,6 @@ static const char tiles[] = "'A': {'dtype': 'u64', 'shape': [32], 'tiles': [6], 
 static const char tasks[] = "{'for': ['r in 0:3', 'i in 0:6'], 'kernel': 'mix', "
                             "'args': {'id': 'r*6+i', 'n': 32, 'out': 'A[i]', 'in0': 'A[(i+1)%6]', 'in1': 'A[(i+3)%6]'}}";
 
-static struct tg_runtime *open_runtime(uint64_t bytes)
-{
-    struct tg_runtime_options ro = TG_RUNTIME_OPTIONS_INIT;
-    struct tg_runtime *rt;
-    struct tg_error err;
-    ro.n_workers = 2;
-    ro.is_unbound = true;
-    ro.devices = "cuda";
-    ro.device_bytes = bytes;
-    MUST(tg_runtime_create(&ro, &rt, &err));
-    return rt;
-}
-
 static void expect_nothing_left(uint64_t seed)
 {
     char text[4096];
@@ -55,7 +42,7 @@ static void runs_at_once_do_not_disturb_each_other(void **state)
         alarm(LIMIT_S);
         device_reset(1 + (int)roll(&d, 3), seed, roll(&d, 3) != 0);
         /* Each run can have its footprint at least: three tiles. */
-        struct tg_runtime *rt = open_runtime(roll(&d, 2) ? 0 : 256 * (3 * N_RUNS * 2 + roll(&d, 6)));
+        struct tg_runtime *rt = device_runtime("cuda", roll(&d, 2) ? 0 : 256 * (3 * N_RUNS * 2 + roll(&d, 6)));
         for (int i = 0; i < N_RUNS; i++)
             MUST(tg_run_create(rt, g, NULL, &runs[i], &err));
         for (int round = 0; round < 3; round++) {
@@ -94,7 +81,7 @@ static void a_kernel_that_fails_fails_its_own_run(void **state)
         struct tg_error err;
         alarm(LIMIT_S);
         device_reset(1, seed, true);
-        struct tg_runtime *rt = open_runtime(0);
+        struct tg_runtime *rt = device_runtime("cuda", 0);
         MUST(tg_run_create(rt, good, NULL, &runs[0], &err));
         MUST(tg_run_create(rt, bad, NULL, &runs[1], &err));
         for (int i = 0; i < 2; i++)
@@ -125,7 +112,7 @@ static void a_run_whose_time_is_over_is_left_behind(void **state)
     alarm(LIMIT_S);
     device_reset(1, 1, true);
     static struct tg_runtime *rt;
-    rt = open_runtime(0);
+    rt = device_runtime("cuda", 0);
     options.timeout_ns = 50000000;
     MUST(tg_run_create(rt, g, &options, &run, &err));
     MUST(tg_run_execute(run, &err));
@@ -170,15 +157,6 @@ static void commands_are_counted_beyond_32_bits(void **state)
     expect_nothing_left(0);
 }
 
-static int load(void **state)
-{
-    (void)state;
-    if (!device_load())
-        return -1;
-    setenv("TGRAPH_NCCL", "off", 1);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -187,5 +165,5 @@ int main(void)
         cmocka_unit_test(commands_are_counted_beyond_32_bits),
         cmocka_unit_test(a_run_whose_time_is_over_is_left_behind), /* last: its kernel stays */
     };
-    return cmocka_run_group_tests(tests, load, device_group_unload);
+    return cmocka_run_group_tests(tests, device_group_load_without_nccl, device_group_unload);
 }

@@ -618,12 +618,8 @@ static void every_call_may_fail(void **state)
 
 static int load(void **state)
 {
-    (void)state;
     signal(SIGALRM, too_long);
-    if (!device_load())
-        return -1;
-    setenv("TGRAPH_NCCL", "off", 1);
-    return 0;
+    return device_group_load_without_nccl(state);
 }
 
 int main(void)

@@ -11,6 +11,7 @@
 
 #include "sched/offload.h"
 #include "tests/device_graph.h"
+#include "tests/must.h"
 #include "tests/random_graph.h"
 
 enum { LIMIT_S = 120, N_CALLERS = 3 };
@@ -21,18 +22,6 @@ static const char tiles[] = "'A': {'dtype': 'u64', 'shape': [32], 'tiles': [6], 
 static const char on_device[] = ROW("0", "cuda") ", " ROW("1", "cuda") ", " ROW("2", "cuda");
 /* Devices have nothing to do while CPUs are at work. */
 static const char on_both[] = ROW("0", "cuda") ", " ROW("1", "cpu") ", " ROW("2", "cuda");
-
-static struct tg_runtime *open_runtime(void)
-{
-    struct tg_runtime_options ro = TG_RUNTIME_OPTIONS_INIT;
-    struct tg_runtime *rt;
-    struct tg_error err;
-    ro.n_workers = 2;
-    ro.is_unbound = true;
-    ro.devices = "cuda";
-    MUST(tg_runtime_create(&ro, &rt, &err));
-    return rt;
-}
 
 static void await_sleep(const struct tg_runtime *rt)
 {
@@ -56,7 +45,7 @@ static void the_caller_of_execute_submits_if_nobody_else_does(void **state)
     struct tg_run_options options = TG_RUN_OPTIONS_INIT;
     struct tg_graph *g = device_graph(tiles, "", on_device);
     device_reset(2, 1, false);
-    struct tg_runtime *rt = open_runtime();
+    struct tg_runtime *rt = device_runtime("cuda", 0);
     options.keep_data = true; /* else CPUs prepare the next start, and may be seen to be at it */
     options.on_done = note_thread;
     options.user = &who;
@@ -81,7 +70,7 @@ static void what_is_left_when_the_caller_leaves_is_finished_by_the_thread(void *
     uint64_t *expected = device_expected(g, false, 1), *have = calloc(device_words(g) + 1, sizeof *have);
     for (uint32_t i = 0; i < ROUNDS(100); i++) {
         device_reset(2, i + 1, true);
-        struct tg_runtime *rt = open_runtime();
+        struct tg_runtime *rt = device_runtime("cuda", 0);
         MUST(tg_run_create(rt, g, NULL, &first, &err));
         MUST(tg_run_create(rt, g, NULL, &second, &err));
         await_sleep(rt);
@@ -138,7 +127,7 @@ static void callers_at_once_take_turns(void **state)
         pthread_t threads[N_CALLERS];
         struct caller callers[N_CALLERS];
         device_reset(2, i + 1, i % 2);
-        struct tg_runtime *rt = open_runtime();
+        struct tg_runtime *rt = device_runtime("cuda", 0);
         for (int k = 0; k < N_CALLERS; k++) {
             callers[k] = (struct caller){rt, graphs[k % 2], expected, 10};
             assert_int_equal(pthread_create(&threads[k], NULL, call, &callers[k]), 0);

@@ -11,17 +11,9 @@
 #include <unistd.h>
 
 #include "sched/parking.h"
-#include "tests/random_graph.h"
+#include "tests/run_graph.h"
 
-static struct tg_error err;
 enum { N_STARTS = ROUNDS(20000) };
-
-static int nothing(void **args, const struct tg_context *ctx)
-{
-    (void)args;
-    (void)ctx;
-    return 0;
-}
 
 /* n_roots roots, and a sink after all of them. */
 static struct tg_graph *tiny_graph(uint32_t n_roots)
@@ -45,16 +37,6 @@ static struct tg_graph *tiny_graph(uint32_t n_roots)
     MUST(tg_graph_add_task(g, &barrier, NULL, &err));
     MUST(tg_graph_freeze(g, &err));
     return g;
-}
-
-static struct tg_runtime *runtime_of(uint32_t n_workers)
-{
-    struct tg_runtime_options options = TG_RUNTIME_OPTIONS_INIT;
-    struct tg_runtime *rt;
-    options.n_workers = n_workers;
-    options.is_unbound = true;
-    MUST(tg_runtime_create(&options, &rt, &err));
-    return rt;
 }
 
 enum way { WAY_POLL, WAY_WAIT, WAY_EXECUTE, WAY_MIXED };

@@ -10,13 +10,9 @@
 #include <string.h>
 
 #include "mem/pool.h"
+#include "tests/must.h"
 
 static struct tg_error err;
-#define MUST(call) \
-    do { \
-        if ((call) != 0) \
-            fail_msg("%s: %s", #call, err.text); \
-    } while (0)
 
 /* Reservations far apart, so that blocks of two are never neighbours. */
 struct source {

@@ -11,13 +11,9 @@
 #include "mem/staging.h"
 #include "sched/offload.h"
 #include "tests/device_graph.h"
+#include "tests/must.h"
 
 static struct tg_error err;
-#define MUST(call) \
-    do { \
-        if ((call) != 0) \
-            fail_msg("%s: %s", #call, err.text); \
-    } while (0)
 
 /* ---- A device that puts everything off ----------------------------------------------------*/
 

@@ -106,35 +106,15 @@ static int apply_focus(struct job *job, uint8_t **shown_p)
     return 0;
 }
 
-static int write_dot(const struct job *job, FILE *to, struct tg_error *err)
+static int write_dot(void *user, FILE *to, struct tg_error *err)
 {
+    const struct job *job = user;
     if (strcmp(job->type, "mermaid") == 0)
         return tgi_mermaid_write(job->graph, &job->picture, to, err);
     return tgi_dot_write(job->graph, &job->picture, to, err);
 }
 
-/* Through a temporary file of DOT text, which Graphviz reads. */
-static int write_laid_out(const struct job *job, FILE *to, struct tg_error *err)
-{
-    char *path;
-    FILE *file;
-    int rc = tgi_layout_temporary(&path, &file, err);
-    if (rc)
-        return rc;
-    rc = write_dot(job, file, err);
-    if (fclose(file) != 0 && rc == 0) {
-        *err = (struct tg_error){.status = TG_E_WRITE};
-        snprintf(err->text, sizeof(err->text), "cannot write the temporary file \"%s\"", path);
-        rc = TG_E_WRITE;
-    }
-    if (rc == 0)
-        rc = tgi_layout_render(path, job->type, tgi_cli_time_ns(job->cli, "time-limit", TIME_LIMIT_NS), to,
-                               err);
-    tgi_layout_discard(path);
-    return rc;
-}
-
-static int write_picture(const struct job *job)
+static int write_picture(struct job *job)
 {
     struct tgi_output out;
     struct tg_error err;
@@ -144,7 +124,9 @@ static int write_picture(const struct job *job)
     if (tgi_output_open(&out, job->path, &err))
         return tgi_cli_error(job->cli, &err);
     bool needs_layout = is_binary || strcmp(job->type, "svg") == 0;
-    int rc = needs_layout ? write_laid_out(job, out.file, &err) : write_dot(job, out.file, &err);
+    uint64_t limit_ns = tgi_cli_time_ns(job->cli, "time-limit", TIME_LIMIT_NS);
+    int rc = needs_layout ? tgi_layout_write(write_dot, job, job->type, limit_ns, out.file, &err)
+                          : write_dot(job, out.file, &err);
     if (rc == 0)
         rc = tgi_output_finish(&out, &err);
     tgi_output_abandon(&out);

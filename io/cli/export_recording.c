@@ -28,34 +28,15 @@ struct job {
 
 static bool is_type(const struct job *job, const char *type) { return strcmp(job->type, type) == 0; }
 
-static int write_dot(struct job *job, FILE *to, struct tg_error *err)
+static int write_dot(void *user, FILE *to, struct tg_error *err)
 {
+    struct job *job = user;
     if (job->view == TYPES)
         return tgi_recording_write_types(&job->r, &job->paths, to, err);
     if (job->view == DEVICES)
         return tgi_recording_write_devices(&job->r, &job->paths, to, err);
     uint32_t max_nodes = (uint32_t)tgi_cli_int(job->cli, "max-nodes", MAX_NODES);
     return tgi_recording_write_dot(&job->r, &job->paths, max_nodes, to, &job->n_shown, err);
-}
-
-/* Through a temporary file of DOT text, which Graphviz reads. */
-static int write_laid_out(struct job *job, FILE *to, struct tg_error *err)
-{
-    char *path;
-    FILE *file;
-    int rc = tgi_layout_temporary(&path, &file, err);
-    if (rc)
-        return rc;
-    rc = write_dot(job, file, err);
-    if (fclose(file) != 0 && rc == 0) {
-        *err = (struct tg_error){.status = TG_E_WRITE};
-        snprintf(err->text, sizeof(err->text), "cannot write the temporary file \"%s\"", path);
-        rc = TG_E_WRITE;
-    }
-    if (rc == 0)
-        rc = tgi_layout_render(path, job->type, tgi_cli_time_ns(job->cli, "time-limit", TIME_LIMIT_NS), to, err);
-    tgi_layout_discard(path);
-    return rc;
 }
 
 static int write_as(struct job *job, FILE *to, struct tg_error *err)
@@ -76,7 +57,7 @@ static int write_as(struct job *job, FILE *to, struct tg_error *err)
         return tgi_recording_write_csv(&job->r, &job->paths, to, err);
     if (is_type(job, "json"))
         return tgi_recording_write_json(&job->r, &job->paths, to, err);
-    return write_laid_out(job, to, err);
+    return tgi_layout_write(write_dot, job, job->type, tgi_cli_time_ns(job->cli, "time-limit", TIME_LIMIT_NS), to, err);
 }
 
 static void say_what_is_missing(const struct job *job)

@@ -190,7 +190,7 @@ static void print_commands(FILE *to)
 void tgi_cli_print_overview(FILE *to)
 {
     fprintf(to,
-            "tgraph %s: runs dataflow task graphs on every core of the machine\n\n"
+            "tgraph %s: runs dataflow task graphs on every core and GPU of a machine\n\n"
             "  tgraph init demo                     # a small project to start from\n"
             "  tgraph run graph.json --verify       # run a graph, check its results\n"
             "  tgraph export graph.json -o g.svg    # draw it\n",
@@ -205,7 +205,7 @@ void tgi_cli_print_help(FILE *to, const struct tgi_cli_command *command)
         print_command_help(to, command);
         return;
     }
-    fprintf(to, "tgraph %s: runs dataflow task graphs on every core of the machine\n\n"
+    fprintf(to, "tgraph %s: runs dataflow task graphs on every core and GPU of a machine\n\n"
             "usage: tgraph [GLOBAL OPTIONS] COMMAND [OPTIONS] [OPERANDS]\n\n", TG_VERSION_STRING);
     print_wrapped(
         to,
@@ -296,13 +296,13 @@ static void man_title(FILE *to, const char *command)
 static void man_program(FILE *to)
 {
     man_title(to, NULL);
-    fprintf(to, ".SH NAME\ntgraph \\- runs dataflow task graphs on every core of the machine\n"
+    fprintf(to, ".SH NAME\ntgraph \\- runs dataflow task graphs on every core and GPU of a machine\n"
                 ".SH SYNOPSIS\n\\fBtgraph\\fR [\\fIGLOBAL OPTIONS\\fR] \\fICOMMAND\\fR [\\fIOPTIONS\\fR] "
                 "[\\fIOPERANDS\\fR]\n"
                 ".SH DESCRIPTION\n");
     man_string(to, "A graph is a JSON file of buffers and of tasks that read and write them.  tgraph infers "
                    "the edges from"
-                   " program order and runs the tasks on every core.\n\nResults and data go to stdout, "
+                   " program order and runs the tasks on every core and GPU.\n\nResults and data go to stdout, "
                    "messages to stderr."
                    "  The file name - stands for standard input or output.  Sizes may be written as 4GiB or "
                    "512MB, times as"

@@ -15,7 +15,7 @@
 #include "sched/bounds.h"
 #include "sched/plan.h"
 
-enum { MAX_POLICIES = 8, MAX_CASES = 16 };
+enum { MAX_POLICIES = 8, MAX_CASES = 16, MAX_GPUS = TGI_MACHINE_DEVICES - 64 };
 
 /* A machine, and what the policies make of the graph there. */
 struct machine_case {
@@ -63,8 +63,10 @@ static int read_gpus(struct job *job)
     while (*at) {
         char *end;
         unsigned long n = strtoul(at, &end, 10);
-        if (end == at || (*end && *end != ',') || n > TGI_MACHINE_DEVICES - 64 || job->n_cases == MAX_CASES)
-            return tgi_cli_usage(job->cli, "--gpus takes at most %d numbers, as in 1,2,4,8", MAX_CASES);
+        if (end == at || *at == '-' || (*end && *end != ',') || n > MAX_GPUS)
+            return tgi_cli_usage(job->cli, "--gpus takes numbers from 0 to %d, as in 1,2,4,8", MAX_GPUS);
+        if (job->n_cases == MAX_CASES)
+            return tgi_cli_usage(job->cli, "--gpus takes at most %d numbers", MAX_CASES);
         job->cases[job->n_cases++].n_gpus = (uint32_t)n;
         at = end + (*end == ',');
     }

@@ -200,13 +200,7 @@ static void put_kernels(const struct job *job, struct tgi_json *json)
         tgi_json_flat_object(json, NULL);
         tgi_json_string(json, "kernel", tgi_recording_kernel_name(&job->r, k->kernel));
         tgi_json_uint(json, "tasks", k->n_tasks);
-        tgi_json_uint(json, "total_ns", k->total_ns);
-        tgi_json_uint(json, "median_ns", k->median_ns);
-        tgi_json_uint(json, "iqr_ns", k->iqr_ns);
-        tgi_json_uint(json, "min_ns", k->min_ns);
-        tgi_json_uint(json, "max_ns", k->max_ns);
-        tgi_json_uint(json, "queued_ns", k->queued_ns);
-        tgi_json_uint(json, "critical_ns", k->critical_ns);
+        tgi_kernel_figures_json(k, json);
         if (k->flops > 0 && k->total_ns > 0)
             tgi_json_double(json, "flop_per_s", k->flops / (double)k->total_ns * 1e9);
         tgi_json_string(json, "variant", tgi_recording_string(&job->r, job->r.kernels[k->kernel].variant));

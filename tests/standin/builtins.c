@@ -143,21 +143,6 @@ static size_t extent(void **args, unsigned param, void *user)
 
 /* ---- Registering --------------------------------------------------------------------------*/
 
-static struct tgi_expr_name resolve(void *user, const char *name, size_t length)
-{
-    const struct tgi_builtin *b = user;
-    struct tgi_expr_name found = {.kind = TGI_NAME_UNKNOWN};
-    for (uint32_t i = 0; i < b->n_params; i++) {
-        const struct tgi_builtin_param *p = &b->params[i];
-        if (p->access == TG_SCALAR && p->dtype == TG_I64 && strlen(p->name) == length &&
-            memcmp(p->name, name, length) == 0) {
-            found.kind = TGI_NAME_SLOT;
-            found.slot = i;
-        }
-    }
-    return found;
-}
-
 static void check(bool is_good, const char *kernel)
 {
     if (is_good)
@@ -184,7 +169,7 @@ static struct entry *entry_create(const struct tgi_builtin *b, enum tg_dtype typ
                                   struct standin_param *params)
 {
     bool is_generic = !b->cpu[TGI_DTYPE_T];
-    struct tgi_expr_scope scope = {resolve, NULL, (void *)(uintptr_t)b, is_generic ? (int)type : -1};
+    struct tgi_expr_scope scope = {tgi_launch_resolve, NULL, (void *)(uintptr_t)b, is_generic ? (int)type : -1};
     struct tgi_expr_error err;
     struct entry *e = calloc(1, sizeof *e);
     check(e, b->name);

@@ -201,6 +201,7 @@ CUresult expand(CUgraph graph, struct launch *launch, unsigned speed, struct ite
 
 /* ---- Memory -------------------------------------------------------------------------------*/
 
+enum { POISON_NEW = 0xff, POISON_FREED = 0xf7 }; /* bytes that nobody has written */
 struct alloc {
     uint64_t base;
     size_t size;
@@ -210,17 +211,29 @@ struct alloc {
     CUmemoryPool pool;
     unsigned char *written; /* a bit per byte; NULL for host memory */
 };
+struct CUmemPoolHandle_st {
+    struct object object;
+    int device;
+    uint64_t threshold;
+    size_t in_use, peak;
+    bool reaches[MAX_DEVICES];
+};
 CUresult memory_reset(int n_devices, size_t bytes);
 CUresult copy_from_3d(const CUDA_MEMCPY3D *p, struct copy *copy_p); /* for graph nodes */
 CUresult memory_alloc(int device, size_t bytes, bool is_async, CUmemoryPool pool, CUdeviceptr *ptr_p);
 void memory_free(struct alloc *a);
 struct alloc *memory_find(uint64_t address);
+CUresult memory_insert(struct alloc *a); /* host memory, which is nobody's yet */
+bool memory_overlaps(uint64_t base, size_t n);
+void memory_leave_pool(CUmemoryPool pool); /* what was allocated from it is nobody's from now on */
 /* Where a kernel or copy on `device` finds [address, address+n); false after a fault.  device -1: a copy,
  * which needs no peer access. */
 bool memory_span(int device, uint64_t address, size_t n, const char *what, unsigned char **p,
                  struct alloc **a_p);
 void memory_mark_written(struct alloc *a, uint64_t address, size_t n);
 bool memory_is_written(const struct alloc *a, uint64_t address, size_t n);
+/* Bytes nobody has written stay such when they are copied between devices. */
+void memory_copy_marks(struct alloc *to, uint64_t to_address, const struct alloc *from, uint64_t from_address, size_t n);
 void execute_copy(struct op *op);
 void execute_set(struct op *op);
 void execute_alloc(struct op *op);
