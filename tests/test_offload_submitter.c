@@ -11,7 +11,6 @@
 
 #include "sched/offload.h"
 #include "tests/device_graph.h"
-#include "tests/must.h"
 #include "tests/random_graph.h"
 
 enum { LIMIT_S = 120, N_CALLERS = 3 };
