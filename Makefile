@@ -59,7 +59,8 @@ GPU_HOST_SRC := blas.c blas_call.c code.c collective.c device.c driver.c graph.c
 # Device code of the resident executor, a module of its own.
 RESIDENT_SRC := dynamic.cu probe.cu static.cu
 # The driver for tests (tests/standin/standin.h), which they load at run time.
-STANDIN_SRC := builtins.c code.c core.c device.c graph.c memory.c object.c report.c work.c
+STANDIN_SRC := builtins.c capture.c code.c core.c device.c graph.c graph_exec.c graph_nodes.c graph_update.c memory.c \
+               object.c report.c work.c
 STANDIN_NVRTC_SRC := nvrtc.c nvrtc_compile.c nvrtc_source.c
 STANDIN_NCCL_SRC := nccl.c nccl_group.c nccl_work.c
 LIB_SRC := $(GRAPH_SRC:%=graph/%) $(MEM_SRC:%=mem/%) $(SCHED_SRC:%=sched/%) $(KERNELS_SRC:%=kernels/%) \
