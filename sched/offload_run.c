@@ -104,7 +104,7 @@ int tgi_offload_instance_prepare(struct tgi_instance *in, struct tg_error *err)
         oi->tasks[t].stamp = TGI_STAMP_NONE;
         oi->tasks[t].node = t < g->n_tasks ? node[t] : 0;
     }
-    if (!in->parent && !mark_last_writers(in)) /* a body runs again, or what follows it writes again */
+    if (g == run->graph && !mark_last_writers(in)) /* a body runs again, or what follows it writes again */
         return tgi_error_memory(err, "preparing a graph for devices");
     return 0;
 }

@@ -189,6 +189,30 @@ static void what_cannot_be_recorded_says_why(void **state)
     }
 }
 
+/* To the program's own memory what a body writes goes when the run ends, not round by round. */
+static void what_rounds_leave_goes_home_once(void **state)
+{
+    static const char repeat[] = "{'repeat': 5, 'do': [{'kernel': 'mix', 'args': {'id': 1, 'n': 32, 'out': 'A[0]', 'in0': 'A[1]'}}]}";
+    (void)state;
+    for (int is_graph = 0; is_graph < 2; is_graph++) {
+        struct tg_graph *g = device_graph(buffers, "", repeat);
+        struct tg_run_options options = TG_RUN_OPTIONS_INIT;
+        struct standin_stats stats;
+        struct tg_error err;
+        struct tg_run *run;
+        uint64_t memory[6 * 32] = {0};
+        device_reset(1, 3, true);
+        struct tg_runtime *rt = open_runtime(0);
+        options.executor = is_graph ? TG_EXECUTOR_GRAPH : TG_EXECUTOR_STREAMS;
+        MUST(tg_run_create(rt, g, &options, &run, &err));
+        MUST(tg_run_bind(run, 0, memory, &err));
+        MUST(tg_run_execute(run, &err));
+        standin.standin_stats(&stats);
+        assert_in_range(stats.d2h_bytes, sizeof memory / 6, 2 * (sizeof memory / 6) - 1); /* and the record of faults */
+        close_all(run, rt, g);
+    }
+}
+
 /* ---- Failures -----------------------------------------------------------------------------*/
 
 static void a_graph_that_cannot_be_made_fails_one_start(void **state)
@@ -369,6 +393,7 @@ int main(void)
         cmocka_unit_test(results_that_are_looked_at_do_not_spoil_it),
         cmocka_unit_test(other_memory_is_bound_without_a_new_graph),
         cmocka_unit_test(what_cannot_be_recorded_says_why),
+        cmocka_unit_test(what_rounds_leave_goes_home_once),
         cmocka_unit_test(a_graph_that_cannot_be_made_fails_one_start),
         cmocka_unit_test(what_spoils_a_capture_is_tried_once_more),
         cmocka_unit_test(a_kernel_that_fails_names_its_task),
