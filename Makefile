@@ -19,8 +19,8 @@ MEM_SRC := hostops.c order.c pool.c program.c recorder.c replica.c replica_block
 SCHED_SRC := alike.c backend.c bounds.c calibrate.c calibrate_builtins.c calibrate_devices.c calibrate_kernels.c \
              calibrate_memory.c choice.c control.c cpu_module.c finite.c futex.c header_text.c history.c \
              instance.c least_moved.c machine.c offload.c offload_balance.c offload_collective.c offload_graph.c \
-             offload_policy.c offload_recording.c offload_run.c offload_stream.c offload_submit.c parking.c \
-             placement.c plan.c policy.c policy_list.c policy_steal.c process.c ready.c record.c resident_check.c \
+             offload_policy.c offload_recording.c offload_rounds.c offload_run.c offload_stream.c offload_submit.c \
+             parking.c placement.c plan.c policy.c policy_list.c policy_steal.c process.c ready.c record.c resident_check.c \
              resident_dynamic.c resident_place.c resident_plan.c resolve.c run.c runtime.c sample.c seat.c \
              serial.c share.c simulate.c spawn.c task.c timing.c topology.c urgency.c virtual_memory.c watchdog.c \
              worker.c workload.c
@@ -54,8 +54,8 @@ TESTS := alloc block calibrate choice cli cpu_module dense deque diagnostic dot 
 TEST_SCRIPTS := cli devices device_graphs examples fences install predict readme record stack
 
 # What talks to the CUDA driver; needs no toolkit.
-GPU_HOST_SRC := blas.c blas_call.c code.c collective.c device.c driver.c graph.c module.c nvrtc.c nvtx.c \
-                resident/fatbin.c
+GPU_HOST_SRC := blas.c blas_call.c code.c collective.c decide.c device.c driver.c graph.c graph_capture.c module.c \
+                nvrtc.c nvtx.c resident/fatbin.c
 # Device code of the resident executor, a module of its own.
 RESIDENT_SRC := dynamic.cu probe.cu static.cu
 # The driver for tests (tests/standin/standin.h), which they load at run time.
@@ -130,7 +130,9 @@ PTX_ARCH = $(patsubst %a,%,$(lastword $(ARCHS)))
 ifeq ($(CUDA),1)
   FATBIN := $(B)/kernels.fatbin
   RESIDENT_FATBIN := $(B)/resident.fatbin
-  CUDA_FLAGS := -DTG_HAVE_CUDA=1 -DTG_KERNELS_FATBIN='"$(FATBIN)"' -DTG_RESIDENT_FATBIN='"$(RESIDENT_FATBIN)"'
+  DECIDE_FATBIN := $(B)/decide.fatbin
+  CUDA_FLAGS := -DTG_HAVE_CUDA=1 -DTG_KERNELS_FATBIN='"$(FATBIN)"' -DTG_RESIDENT_FATBIN='"$(RESIDENT_FATBIN)"' \
+                -DTG_DECIDE_FATBIN='"$(DECIDE_FATBIN)"'
 endif
 
 CFLAGS ?=
@@ -227,6 +229,15 @@ $(RESIDENT_FATBIN): $(B)/resident.cu $(RESIDENT_SRC:%=gpu/resident/%) $(wildcard
 	    -gencode arch=compute_$(PTX_ARCH),code=compute_$(PTX_ARCH) -o $@ $<
 
 $(B)/gpu/resident/fatbin.o: $(RESIDENT_FATBIN)
+
+$(DECIDE_FATBIN): gpu/decide.cu gpu/decide.h Makefile
+	@$(if $(Q),echo "  NVCC    $@")
+	@mkdir -p $(@D)
+	$(Q)$(NVCC) -std=c++17 -O3 -I. -fatbin --threads 0 \
+	    $(foreach a,$(ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
+	    -gencode arch=compute_$(PTX_ARCH),code=compute_$(PTX_ARCH) -o $@ $<
+
+$(B)/gpu/decide.o: $(DECIDE_FATBIN)
 
 # Every kernel against its CPU variant, on a machine with a GPU: tests/cuda/bundle.sh packs it.
 $(B)/tests/cuda/run_kernels: $(B)/tests/cuda/run_kernels.o $(STATIC)
@@ -374,8 +385,8 @@ check:
 	@$(MAKE) --no-print-directory run-tests
 
 UNLISTED := $(filter-out $(LIB_SRC) $(PROGRAM_SRC) $(TESTS:%=tests/test_%.c) $(TEST_SCRIPTS:%=tests/%.sh) \
-              $(CUDA_SRC:%=kernels/%) $(RESIDENT_SRC:%=gpu/resident/%), \
-              $(wildcard kernels/*.cu gpu/resident/*.cu $(addsuffix /*.c,graph mem sched kernels gpu gpu/resident io io/cli) tests/test_*.c tests/*.sh))
+              $(CUDA_SRC:%=kernels/%) $(RESIDENT_SRC:%=gpu/resident/%) gpu/decide.cu, \
+              $(wildcard kernels/*.cu gpu/*.cu gpu/resident/*.cu $(addsuffix /*.c,graph mem sched kernels gpu gpu/resident io io/cli) tests/test_*.c tests/*.sh))
 .PHONY: run-tests
 run-tests: tests
 	@$(if $(UNLISTED),echo "not listed in the Makefile: $(UNLISTED)"; exit 1,:)

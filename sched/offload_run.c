@@ -96,6 +96,7 @@ int tgi_offload_instance_prepare(struct tgi_instance *in, struct tg_error *err)
     if (run->offload->policy)
         in->via = run->offload->policy->via; /* what devices will touch is not known before */
     oi->continued.kind = TGI_MAIL_CONTINUE;
+    oi->gate = TGI_STAMP_NONE;
     oi->tasks = calloc((size_t)g->n_tasks + 1, sizeof *oi->tasks);
     if (!oi->tasks || !make_preds(oi, g) || !split_roots(in))
         return tgi_error_memory(err, "preparing a graph for devices");
