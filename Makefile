@@ -45,7 +45,7 @@ CLI_SRC := bench.c cache.c calibrate.c check.c completion.c crash.c device_choic
            init.c interrupt.c load.c machine_choice.c main.c message.c options.c plan.c progress.c recording.c \
            report.c results.c run.c schema.c simulate.c table.c why.c
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
-TESTS := alloc block calibrate choice cli cpu_module dense deque diagnostic dot driver examples expr fmt gen \
+TESTS := alloc block calibrate choice cli cpu_module dense deque diagnostic dot driver examples examples_graph expr fmt gen \
          graph history hostops import infer invalid json_tape kernels launch load load_memory machine npy \
          offload_graph offload_policy page parking path plan plan_corpus pool program recording recording_export \
          recording_plan resident resident_dynamic results run run_children run_failures run_record sample schema \
