@@ -5,9 +5,9 @@
 extern "C" __global__ void tgi_decide(tgi_decision d)
 {
     uint64_t n_left = 1;
-    if (d.left) {
-        n_left = d.n_rounds ? d.n_rounds : *d.left - 1;
-        *d.left = n_left;
+    if (d.is_loop) {
+        n_left = d.n_rounds ? d.n_rounds : d.state->n_left - 1;
+        d.state->n_left = n_left;
     }
     bool holds = n_left > 0;
     if (holds && d.tile) {
@@ -15,6 +15,7 @@ extern "C" __global__ void tgi_decide(tgi_decision d)
         for (uint32_t i = 0; i < d.tile_bytes; i++)
             holds |= d.tile[i] != 0;
     }
+    d.state->n_taken[!holds]++;
     cudaGraphSetConditional(d.condition, holds);
     if (d.has_other)
         cudaGraphSetConditional(d.other, !holds);

@@ -2,6 +2,7 @@
 #include "gpu/graph.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "gpu/code.h"
 #include "gpu/collective.h"
@@ -11,11 +12,11 @@
 #include "graph/vec.h"
 #include "mem/program.h"
 
-/* Of rounds that are left of a loop. */
-struct counter {
-    struct counter *next;
-    uint32_t device;
-    CUdeviceptr at;
+/* What decisions keep, as many as there are in a row on each device that has one.  A launch begins with none of them taken, and ends
+ * with a copy of all to the host. */
+struct kept {
+    CUdeviceptr at; /* 0: this device has none */
+    struct tgi_decided *host;
 };
 
 struct tgi_device_graph {
@@ -24,7 +25,9 @@ struct tgi_device_graph {
     CUgraphNode *node; /* by command */
     uint32_t n;
     bool has_collectives;
-    struct counter *counters;
+    uint32_t n_decisions;
+    struct kept kept[TGI_MAX_DEVICES];
+    uint64_t *rounds; /* as graph_rounds tells; NULL: there are no decisions */
 };
 
 /* Parameters of a node; which of them, the command's kind says.  args points into the program. */
@@ -114,6 +117,8 @@ struct build {
     CUgraphNode *after; /* of the node at hand */
     uint32_t cap_after;
     uint64_t owner;     /* of the command at hand; UINT64_MAX: none */
+    uint32_t n_decided; /* decisions so far */
+    CUgraphNode begin[TGI_MAX_DEVICES]; /* after which decisions of a device have room */
 };
 
 /* A program, or the body of a command, and what it becomes. */
@@ -157,7 +162,7 @@ static int add_node(struct build *b, struct part *part, uint32_t id, struct tg_e
     int rc = describe(cuda, part->p, id, &n, err);
     if (rc)
         return rc;
-    if (!tgi_vec_reserve(&b->after, &b->cap_after, (uint64_t)c->n_deps + 1, sizeof *b->after))
+    if (!tgi_vec_reserve(&b->after, &b->cap_after, (uint64_t)c->n_deps + 2, sizeof *b->after))
         return no_memory(err);
     for (uint32_t i = 0; i < c->n_deps; i++)
         b->after[i] = part->node[part->p->deps[c->first_dep + i]];
@@ -209,24 +214,6 @@ static int add_kernel(struct build *b, CUgraph graph, uint32_t device, tgi_decis
     if (rc == 0)
         rc = TGI_CUDA_DO(b->cuda, err, cuGraphAddKernelNode, (node_p, graph, b->after, n_after, &k), "adding a decision to a graph");
     return rc ? rc : note(b, *node_p, err);
-}
-
-static int make_counter(struct build *b, uint32_t device, tgi_decision *d, struct tg_error *err)
-{
-    struct counter *counter = calloc(1, sizeof *counter);
-    CUdeviceptr at;
-    if (!counter)
-        return no_memory(err);
-    int rc = TGI_CUDA_DO(b->cuda, err, cuMemAlloc, (&at, sizeof *d->left), "making a counter of rounds on cuda:%u",
-                         b->cuda->base.ordinal[device]);
-    if (rc) {
-        free(counter);
-        return rc;
-    }
-    *counter = (struct counter){b->g->counters, device, at};
-    b->g->counters = counter;
-    d->left = (uint64_t *)(uintptr_t)at;
-    return 0;
 }
 
 /* What nothing in the part comes after, as what the next node does. */
@@ -291,28 +278,81 @@ static int add_conditional(struct build *b, CUgraph graph, CUcontext ctx, const 
 static int add_decision(struct build *b, struct part *part, uint32_t id, CUcontext ctx, struct tg_error *err)
 {
     const struct tgi_command *c = &part->p->commands[id];
-    uint32_t device = tgi_lane_device(c->lane), n_handles = c->decide.body_else ? 2 : 1;
+    uint32_t device = tgi_lane_device(c->lane), n_handles = c->decide.body_else ? 2 : 1, n_after = c->n_deps;
     tgi_decision d = {.tile = (const unsigned char *)(uintptr_t)c->decide.tile, .tile_bytes = c->decide.tile_bytes,
-                      .n_rounds = c->decide.n_rounds, .has_other = n_handles == 2};
+                      .state = (struct tgi_decided *)(uintptr_t)b->g->kept[device].at + b->n_decided++,
+                      .n_rounds = c->decide.n_rounds, .is_loop = c->decide.n_rounds > 0, .has_other = n_handles == 2};
     CUgraphConditionalHandle handle[2] = {0};
-    CUfunction ignored;
-    /* First of all: it tells whether the driver can do it. */
-    int rc = tgi_cuda_decide_function(b->cuda, device, &ignored, err);
+    int rc = 0;
     for (uint32_t i = 0; rc == 0 && i < n_handles; i++)
         rc = TGI_CUDA_DO(b->cuda, err, cuGraphConditionalHandleCreate, (&handle[i], part->graph, ctx, 0, 0),
                          "making a condition of a graph");
-    if (rc == 0 && c->decide.n_rounds)
-        rc = make_counter(b, device, &d, err);
     d.condition = handle[0];
     d.other = handle[1];
+    if (part->graph == b->g->graph)
+        b->after[n_after++] = b->begin[device];
     if (rc == 0)
-        rc = add_kernel(b, part->graph, device, &d, c->n_deps, &part->node[id], err);
+        rc = add_kernel(b, part->graph, device, &d, n_after, &part->node[id], err);
     d.n_rounds = 0;
     if (rc == 0)
-        rc = add_conditional(b, part->graph, ctx, c, handle[0], c->decide.body, d.left ? &d : NULL, &part->node[id], err);
+        rc = add_conditional(b, part->graph, ctx, c, handle[0], c->decide.body, d.is_loop ? &d : NULL, &part->node[id], err);
     if (rc == 0 && c->decide.body_else)
         rc = add_conditional(b, part->graph, ctx, c, handle[1], c->decide.body_else, NULL, &part->node[id], err);
     return rc;
+}
+
+/* Their number, and which devices have some. */
+static uint32_t count_decisions(const struct tgi_program *p, uint32_t *devices_p)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; p && i < p->n; i++)
+        if (p->commands[i].kind == TGI_COMMAND_DECIDE) {
+            *devices_p |= 1u << tgi_lane_device(p->commands[i].lane);
+            n += 1 + count_decisions(p->commands[i].decide.body, devices_p) + count_decisions(p->commands[i].decide.body_else, devices_p);
+        }
+    return n;
+}
+
+static size_t kept_bytes(const struct tgi_device_graph *g) { return g->n_decisions * sizeof(struct tgi_decided); }
+
+/* Whether the driver can do it at all is seen first. */
+static int begin_decisions(struct build *b, const struct part *whole, uint32_t device, struct tg_error *err)
+{
+    struct tgi_cuda *cuda = b->cuda;
+    struct tgi_device_graph *g = b->g;
+    struct kept *kept = &g->kept[device];
+    CUfunction ignored;
+    void *host;
+    int rc = tgi_cuda_decide_function(cuda, device, &ignored, err);
+    if (rc == 0)
+        rc = tgi_cuda_enter(cuda, device, err);
+    if (rc == 0)
+        rc = TGI_CUDA_DO(cuda, err, cuMemAlloc, (&kept->at, kept_bytes(g)), "making room for the rounds of a graph on cuda:%u",
+                         cuda->base.ordinal[device]);
+    if (rc)
+        return rc;
+    rc = cuda->base.ops->host_alloc(&cuda->base, kept_bytes(g), &host, err);
+    if (rc)
+        return rc;
+    kept->host = memset(host, 0, kept_bytes(g));
+    CUDA_MEMSET_NODE_PARAMS set = {.dst = kept->at, .elementSize = 4, .width = kept_bytes(g) / 4, .height = 1};
+    rc = TGI_CUDA_DO(cuda, err, cuGraphAddMemsetNode, (&b->begin[device], whole->graph, NULL, 0, &set, cuda->device[device].ctx),
+                     "adding a fill to a graph");
+    return rc ? rc : note(b, b->begin[device], err);
+}
+
+static int end_decisions(struct build *b, const struct part *whole, uint32_t device, struct tg_error *err)
+{
+    struct tgi_device_graph *g = b->g;
+    CUgraphNode node;
+    CUDA_MEMCPY3D copy = {.srcMemoryType = CU_MEMORYTYPE_DEVICE, .srcDevice = g->kept[device].at, .dstMemoryType = CU_MEMORYTYPE_HOST,
+                          .dstHost = g->kept[device].host, .WidthInBytes = kept_bytes(g), .Height = 1, .Depth = 1};
+    uint32_t n;
+    int rc = gather_ends(b, whole, &n, err);
+    if (rc == 0)
+        rc = TGI_CUDA_DO(b->cuda, err, cuGraphAddMemcpyNode, (&node, g->graph, b->after, n, &copy, b->cuda->device[device].ctx),
+                         "adding a copy to a graph");
+    return rc ? rc : note(b, node, err);
 }
 
 /* ---- Graphs -------------------------------------------------------------------------------*/
@@ -345,13 +385,43 @@ static int instantiate(struct build *b, struct tg_error *err)
     return TGI_CUDA_DO(cuda, err, cuGraphUpload, (g->exec, tgi_cuda_stream(cuda, 0)), "uploading a graph of %u nodes", b->n_owned);
 }
 
+/* What decisions need of a device is the first one's. */
+static uint64_t first_owner(const struct tgi_program *p, uint32_t device)
+{
+    uint32_t i = 0;
+    while (p->commands[i].kind != TGI_COMMAND_DECIDE || tgi_lane_device(p->commands[i].lane) != device)
+        i++;
+    return p->commands[i].owner;
+}
+
+static int for_devices(struct build *b, const struct part *whole, uint32_t devices,
+                       int (*fn)(struct build *b, const struct part *whole, uint32_t device, struct tg_error *err), struct tg_error *err)
+{
+    int rc = 0;
+    for (uint32_t d = 0; rc == 0 && d < b->cuda->base.n_devices; d++) {
+        if (!(devices >> d & 1))
+            continue;
+        b->owner = first_owner(whole->p, d);
+        rc = fn(b, whole, d, err);
+    }
+    return rc;
+}
+
 static int build(struct build *b, const struct tgi_program *p, struct tg_error *err)
 {
     struct tgi_device_graph *g = b->g;
+    uint32_t devices = 0;
+    g->n_decisions = count_decisions(p, &devices);
+    if (g->n_decisions && !(g->rounds = calloc(2 * (size_t)g->n_decisions, sizeof *g->rounds)))
+        return no_memory(err);
     int rc = TGI_CUDA_DO(b->cuda, err, cuGraphCreate, (&g->graph, 0), "making a graph");
     struct part whole = {p, g->graph, g->node};
     if (rc == 0)
+        rc = for_devices(b, &whole, devices, begin_decisions, err);
+    if (rc == 0)
         rc = add_nodes(b, &whole, err);
+    if (rc == 0)
+        rc = for_devices(b, &whole, devices, end_decisions, err);
     return rc ? rc : instantiate(b, err);
 }
 
@@ -390,13 +460,15 @@ void tgi_cuda_graph_destroy(struct tgi_devices *ds, struct tgi_device_graph *g)
         api->cuGraphExecDestroy(g->exec);
     if (g->graph)
         api->cuGraphDestroy(g->graph);
-    while (g->counters) {
-        struct counter *next = g->counters->next;
-        tgi_cuda_try_enter(cuda, g->counters->device);
-        api->cuMemFree(g->counters->at);
-        free(g->counters);
-        g->counters = next;
+    for (uint32_t d = 0; d < ds->n_devices; d++) {
+        if (g->kept[d].at) {
+            tgi_cuda_try_enter(cuda, d);
+            api->cuMemFree(g->kept[d].at);
+        }
+        if (g->kept[d].host)
+            ds->ops->host_free(ds, g->kept[d].host);
     }
+    free(g->rounds);
     free(g->node);
     free(g);
 }
@@ -410,6 +482,17 @@ int tgi_cuda_graph_launch(struct tgi_devices *ds, struct tgi_device_graph *g, ui
     return rc ? rc
               : TGI_CUDA_DO(cuda, err, cuGraphLaunch, (g->exec, tgi_cuda_stream(cuda, lane)), "launching a graph of %u nodes",
                             g->n);
+}
+
+const uint64_t *tgi_cuda_graph_rounds(struct tgi_device_graph *g)
+{
+    for (uint32_t i = 0; i < g->n_decisions; i++)
+        for (uint32_t k = 0; k < 2; k++) {
+            g->rounds[2 * i + k] = 0;
+            for (uint32_t d = 0; d < TGI_MAX_DEVICES; d++)
+                g->rounds[2 * i + k] += g->kept[d].host ? g->kept[d].host[i].n_taken[k] : 0;
+        }
+    return g->rounds;
 }
 
 /* ---- Updates ------------------------------------------------------------------------------*/

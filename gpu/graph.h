@@ -19,6 +19,7 @@ void tgi_cuda_graph_destroy(struct tgi_devices *ds, struct tgi_device_graph *gra
 int tgi_cuda_graph_launch(struct tgi_devices *ds, struct tgi_device_graph *graph, uint32_t lane, struct tg_error *err);
 int tgi_cuda_graph_update(struct tgi_devices *ds, struct tgi_device_graph *graph, const struct tgi_program *from,
                           const struct tgi_program *to, uint64_t *owner_p, struct tg_error *err);
+const uint64_t *tgi_cuda_graph_rounds(struct tgi_device_graph *graph);
 
 /* graph_capture.c: what a command consists of; the caller destroys it.  args: of a launch. */
 int tgi_cuda_graph_capture(struct tgi_cuda *cuda, const struct tgi_program *program, const struct tgi_command *command,

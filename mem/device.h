@@ -162,6 +162,11 @@ struct tgi_device_ops {
     int (*graph_update)(struct tgi_devices *ds, struct tgi_device_graph *graph, const struct tgi_program *from,
                         const struct tgi_program *to, uint64_t *owner_p, struct tg_error *err);
 
+    /* How often each body was executed by the last launch, which is over: two numbers for each command that decides, its
+     * body's and its other one's; a command comes before those of its bodies.  They are good until the next call.  NULL: nothing is
+     * decided. */
+    const uint64_t *(*graph_rounds)(struct tgi_device_graph *graph);
+
     /* Streams of the program's own, on a device, as handles that the backend knows; the two enqueue nothing in lanes, and any
      * thread may call them.  TG_E_INVALID: the stream is not of this device.  NULL: there are no such streams. */
     int (*stream_record)(struct tgi_devices *ds, uint32_t device, void *stream, struct tgi_event *event, struct tg_error *err);

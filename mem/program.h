@@ -47,6 +47,7 @@ struct tgi_command {
             uint32_t tile_bytes; /* 8 at most */
             uint64_t n_rounds;   /* of a loop, at most; 0: it is none */
             struct tgi_program *body, *body_else; /* the program's own; NULL: nothing.  A loop has no other body */
+            uint64_t n_tasks[2], n_device_tasks[2]; /* by body: what one execution of it counts for, without bodies inside */
         } decide;
     };
 };

@@ -301,6 +301,31 @@ bool tgi_offload_graph_begin(struct tg_run *run)
     return true;
 }
 
+static const uint64_t *count_rounds(struct tg_run *run, const struct tgi_program *p, const uint64_t *rounds)
+{
+    for (uint32_t i = 0; p && i < p->n; i++) {
+        const struct tgi_command *c = &p->commands[i];
+        if (c->kind != TGI_COMMAND_DECIDE)
+            continue;
+        for (uint32_t k = 0; k < 2; k++) {
+            run->offload->n_device_tasks[tgi_lane_device(c->lane)] += rounds[k] * c->decide.n_device_tasks[k];
+            tgi_count(&run->runtime->offload->worker->counts.n_tasks, rounds[k] * c->decide.n_tasks[k]);
+        }
+        rounds = count_rounds(run, c->decide.body, rounds + 2);
+        rounds = count_rounds(run, c->decide.body_else, rounds);
+    }
+    return rounds;
+}
+
+void tgi_offload_graph_end(struct tg_run *run)
+{
+    const struct tgi_offload_graphs *g = run->offload->graphs;
+    struct tgi_offload *o = run->runtime->offload;
+    const uint64_t *rounds = g && g->was_used && g->last && !o->is_dead ? o->devices->ops->graph_rounds(g->last->graph) : NULL;
+    if (rounds)
+        count_rounds(run, &g->last->recorded.program, rounds);
+}
+
 /* ---- Questions, life ----------------------------------------------------------------------*/
 
 enum tg_executor tg_run_executor(const struct tg_run *run, const char **why_p)

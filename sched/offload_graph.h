@@ -24,14 +24,14 @@ struct tgi_capture {
     struct tgi_recorder *recorder;
     struct tg_error err;      /* status 0: all is well so far */
     struct tgi_offload_task *task; /* at which it came up */
-    uint64_t n_tasks;         /* recorded so far; of rounds that a device decides about, one */
+    uint64_t n_tasks;         /* recorded so far, without bodies that a device decides about */
 };
 
 /* What came of it. */
 struct tgi_captured {
     struct tgi_program program;
     struct tgi_replica_snapshot *before, *after; /* the states of data that it leads from and to */
-    uint64_t n_tasks, n_device_tasks[TGI_MAX_DEVICES]; /* of rounds that a device decides about, one */
+    uint64_t n_tasks, n_device_tasks[TGI_MAX_DEVICES]; /* without bodies that a device decides about */
 };
 
 /* offload_recording.c: the submitter */
@@ -57,6 +57,8 @@ struct tgi_offload_task *tgi_offload_owned(const struct tg_run *run, uint64_t ow
  * streams, because nothing else was asked for or for a reason that tg_run_executor() tells. */
 bool tgi_offload_graph_begin(struct tg_run *run);
 void tgi_offload_graph_release(struct tg_run *run);
+/* The run is over: tasks of bodies that devices have decided about count as often as they were executed. */
+void tgi_offload_graph_end(struct tg_run *run);
 
 /* Numbers of all starts of the run so far. */
 struct tgi_offload_graph_stats {

@@ -251,7 +251,7 @@ static int list_tiles(const struct tgi_offload_task *t, uint32_t node, uint8_t *
     return 0;
 }
 
-static int record_body(struct tgi_offload *o, struct tgi_offload_task *t, uint32_t which, struct tgi_program **program_p,
+static int record_body(struct tgi_offload *o, struct tgi_offload_task *t, uint32_t device, uint32_t which, struct tgi_command *c,
                        struct tg_error *err)
 {
     const struct tgi_op *op = tgi_graph_op(t->instance->graph, tgi_offload_id(t));
@@ -264,16 +264,25 @@ static int record_body(struct tgi_offload *o, struct tgi_offload_task *t, uint32
         rc = tgi_recorder_begin_body(o->recording->recorder, err);
     if (rc)
         return rc;
+    struct tgi_capture *rec = o->recording;
+    uint64_t n_tasks = rec->n_tasks, n_device_tasks[TGI_MAX_DEVICES], *counts = t->instance->run->offload->n_device_tasks;
+    memcpy(n_device_tasks, counts, sizeof n_device_tasks);
     rc = tgi_offload_record_tasks(o, body, err);
-    tgi_recorder_end_body(o->recording->recorder, program_p);
+    tgi_recorder_end_body(rec->recorder, which ? &c->decide.body_else : &c->decide.body);
+    /* They count as often as they are executed, which is known afterwards. */
+    c->decide.n_tasks[which] = rec->n_tasks - n_tasks;
+    c->decide.n_device_tasks[which] = counts[device] - n_device_tasks[device];
+    rec->n_tasks = n_tasks;
+    memcpy(counts, n_device_tasks, sizeof n_device_tasks);
     return rc;
 }
 
-static int record_bodies(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi_command *c, struct tg_error *err)
+static int record_bodies(struct tgi_offload *o, struct tgi_offload_task *t, uint32_t device, struct tgi_command *c,
+                         struct tg_error *err)
 {
-    int rc = record_body(o, t, 0, &c->decide.body, err);
+    int rc = record_body(o, t, device, 0, c, err);
     if (rc == 0)
-        rc = record_body(o, t, 1, &c->decide.body_else, err);
+        rc = record_body(o, t, device, 1, c, err);
     if (rc) {
         tgi_program_destroy(c->decide.body);
         tgi_program_destroy(c->decide.body_else);
@@ -294,7 +303,7 @@ static int decide(struct tgi_offload *o, struct tgi_offload_task *t, uint32_t no
     }
     if (op->kind != TGI_OP_IF)
         c.decide.n_rounds = op->count;
-    int rc = record_bodies(o, t, &c, err);
+    int rc = record_bodies(o, t, node - 1, &c, err);
     if (rc)
         return rc;
     tgi_recorder_set_owner(o->recording->recorder, tgi_offload_owner(t), 0);

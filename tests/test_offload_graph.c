@@ -231,6 +231,18 @@ static const struct rounds {
      MIX(3, "A[2]", "A[1]") ", " MIX(4, "A[0]", "A[1]"), 2, 2},
 };
 
+/* However often a device has decided for them. */
+static void expect_counts_of_streams(struct tg_runtime *rt, const struct tg_graph *g, const struct tg_run *run)
+{
+    struct tg_run *streams;
+    struct tg_error err;
+    MUST(tg_run_create(rt, g, NULL, &streams, &err));
+    MUST(tg_run_execute(streams, &err));
+    for (uint32_t d = 0; d < 2; d++)
+        assert_int_equal(run->offload->n_device_tasks[d], streams->offload->n_device_tasks[d]);
+    tg_run_destroy(streams);
+}
+
 static void rounds_are_part_of_the_graph(void **state)
 {
     (void)state;
@@ -256,6 +268,8 @@ static void rounds_are_part_of_the_graph(void **state)
                 if (seed % 4 == 0 || k == 3)
                     expect_most(run, g, expected[k], 2 * 32); /* N */
             }
+            if (seed <= 2 && !keeps)
+                expect_counts_of_streams(rt, g, run);
             close_all(run, rt, g);
             for (int k = 0; k < 4; k++)
                 free(expected[k]);

@@ -147,12 +147,11 @@ static int decide(void **args, const void *launch)
 {
     const tgi_decision *d = args[0];
     uint64_t n_left = 1;
-    if (d->left) {
-        uint64_t *left = standin_at(launch, (CUdeviceptr)(uintptr_t)d->left, sizeof *left, d->n_rounds ? STANDIN_OUT : STANDIN_INOUT);
-        if (!left)
-            return CUDA_ERROR_ILLEGAL_ADDRESS;
-        n_left = *left = d->n_rounds ? d->n_rounds : *left - 1;
-    }
+    struct tgi_decided *state = standin_at(launch, (CUdeviceptr)(uintptr_t)d->state, sizeof *state, STANDIN_INOUT);
+    if (!state)
+        return CUDA_ERROR_ILLEGAL_ADDRESS;
+    if (d->is_loop)
+        n_left = state->n_left = d->n_rounds ? d->n_rounds : state->n_left - 1;
     bool holds = n_left > 0;
     if (holds && d->tile) {
         static const unsigned char zero[8];
@@ -161,6 +160,7 @@ static int decide(void **args, const void *launch)
             return CUDA_ERROR_ILLEGAL_ADDRESS;
         holds = memcmp(tile, zero, d->tile_bytes) != 0;
     }
+    state->n_taken[!holds]++;
     standin_set_conditional(launch, d->condition, holds);
     if (d->has_other)
         standin_set_conditional(launch, d->other, !holds);
