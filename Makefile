@@ -54,8 +54,8 @@ TESTS := alloc block calibrate choice cli cpu_module dense deque diagnostic dot 
 TEST_SCRIPTS := cli devices device_graphs examples fences install predict readme record stack
 
 # What talks to the CUDA driver; needs no toolkit.
-GPU_HOST_SRC := blas.c blas_call.c code.c collective.c decide.c device.c driver.c graph.c graph_capture.c module.c \
-                nvrtc.c nvtx.c resident/fatbin.c
+GPU_HOST_SRC := blas.c blas_call.c code.c collective.c decide.c device.c driver.c graph.c graph_capture.c graph_decide.c \
+                module.c nvrtc.c nvtx.c resident/fatbin.c
 # Device code of the resident executor, a module of its own.
 RESIDENT_SRC := dynamic.cu probe.cu static.cu
 # The driver for tests (tests/standin/standin.h), which they load at run time.

@@ -16,8 +16,7 @@
 #include "sched/offload_graph.h"
 #include "sched/placement.h"
 
-/* Commands that rounds written out may become: their graph is made in a tenth of a second or so, once.  A round that a device
- * decides about costs some microseconds more, each time. */
+/* Commands that rounds written out may become: what making the graph takes grows with them. */
 enum { MOST = 20000 };
 
 /* ---- What can be recorded -----------------------------------------------------------------*/

@@ -337,6 +337,41 @@ static void a_graph_that_cannot_be_made_fails_one_start(void **state)
     }
 }
 
+/* Also inside of bodies, whether the node cannot be added or the graph be made of it. */
+static void a_node_that_is_refused_names_its_task(void **state)
+{
+    static const char loop[] = "{'id': 'before', 'kernel': 'mix', 'args': {'id': 1, 'n': 32, 'out': 'A[0]'}}, "
+                               "{'id': 'loop', 'while': 'go', 'max': 3, 'do': [{'id': 'choice', 'if': 'odd', 'then': ["
+                               "{'id': 'inside', 'kernel': 'mix', 'args': {'id': 2, 'n': 32, 'out': 'A[1]', 'in0': 'A[0]'}}]}]}";
+    static const struct {
+        const char *call;
+        uint64_t nth;
+        const char *task;
+    } cases[] = {
+        {"cuGraphInstantiateWithParams", 1, "inside"}, {"cuGraphAddKernelNode", 1, "before"}, {"cuGraphAddKernelNode", 2, "loop"},
+        {"cuGraphAddKernelNode", 3, "choice"}, {"cuGraphAddKernelNode", 4, "inside"}, {"cuGraphAddKernelNode", 5, "loop"},
+        {"cuGraphAddNode", 1, "loop"}, {"cuGraphAddNode", 2, "choice"}, {"cuGraphConditionalHandleCreate", 2, "choice"},
+    };
+    char text[2048];
+    (void)state;
+    snprintf(text, sizeof text, "%s%s", buffers, SCALARS);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct tg_graph *g = device_graph(text, "", loop);
+        uint64_t *expected = device_expected(g, false, 1);
+        struct tg_error err;
+        device_reset(1, i, true);
+        struct tg_runtime *rt = open_runtime(0);
+        struct tg_run *run = open_run(rt, g, false);
+        standin.standin_fail(cases[i].call, cases[i].nth, CUDA_ERROR_INVALID_VALUE, STANDIN_ONCE);
+        assert_int_equal(tg_run_execute(run, &err), TG_E_DRIVER);
+        assert_string_equal(err.task, cases[i].task);
+        execute(run);
+        expect_most(run, g, expected, 2 * 32);
+        close_all(run, rt, g);
+        free(expected);
+    }
+}
+
 /* A library that is not ready, say: the start goes to streams, and the next one is a graph. */
 static void what_spoils_a_capture_is_tried_once_more(void **state)
 {
@@ -484,6 +519,7 @@ int main(void)
         cmocka_unit_test(rounds_are_part_of_the_graph),
         cmocka_unit_test(what_rounds_leave_goes_home_once),
         cmocka_unit_test(a_graph_that_cannot_be_made_fails_one_start),
+        cmocka_unit_test(a_node_that_is_refused_names_its_task),
         cmocka_unit_test(what_spoils_a_capture_is_tried_once_more),
         cmocka_unit_test(a_kernel_that_fails_names_its_task),
         cmocka_unit_test(graphs_and_streams_share_devices),

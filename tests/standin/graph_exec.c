@@ -107,9 +107,28 @@ CUresult cuGraphInstantiateWithFlags(CUgraphExec *exec_p, CUgraph g, unsigned lo
     return instantiate(exec_p, g, flags, &result, &bad);
 }
 
+/* The first kernel of the innermost body. */
+static CUgraphNode innermost(CUgraph g)
+{
+    CUgraphNode found = NULL;
+    for (size_t i = 0; i < g->n_nodes; i++) {
+        if (g->node[i]->op.kind == OP_COND && g->node[i]->op.cond.body[0]->n_nodes)
+            return innermost(g->node[i]->op.cond.body[0]);
+        if (!found && g->node[i]->op.kind == OP_KERNEL)
+            found = g->node[i];
+    }
+    return found;
+}
+
+/* Told to fail for what a node has, it names one. */
 CUresult cuGraphInstantiateWithParams(CUgraphExec *exec_p, CUgraph g, CUDA_GRAPH_INSTANTIATE_PARAMS *params)
 {
-    BEGIN(cuGraphInstantiateWithParams);
+    struct scope scope __attribute__((cleanup(leave))) = {0};
+    CUresult rc;
+    if (!enter(&scope, CALL_cuGraphInstantiateWithParams, ENTER, &rc)) {
+        params->hErrNode_out = rc == CUDA_ERROR_INVALID_VALUE && is_object(g, GRAPH) ? innermost(g) : NULL;
+        return rc;
+    }
     return instantiate(exec_p, g, params->flags, &params->result_out, &params->hErrNode_out);
 }
 
