@@ -298,7 +298,9 @@ static int load(void **state)
         return -1;
     setenv("TGRAPH_CUDA_DRIVER", path, 1);
     setenv("TGRAPH_HISTORY", "off", 1); /* no case depends on what another one has measured */
-    char *name = strrchr(path, '/');
+    char *name = strrchr(path, '/'), kernels[4200];
+    snprintf(kernels, sizeof kernels, "%.*s/standin-kernels.txt", (int)(name - path), path);
+    setenv("TGRAPH_CUDA_KERNELS", kernels, 1); /* what decides in graphs is among them, also in a build without nvcc */
     snprintf(nccl_path, sizeof nccl_path, "%.*s/libstandin-nccl.so", (int)(name - path), path);
     void *handle = dlopen(nccl_path, RTLD_NOW | RTLD_LOCAL);
     void *reset = handle ? dlsym(handle, "standin_nccl_reset") : NULL;
