@@ -36,11 +36,13 @@ int tgi_control_body(struct tgi_instance *parent, uint32_t task, uint32_t which,
     struct tg_run *run = parent->run;
     const struct tgi_op *op = tgi_graph_op(parent->graph, task);
     struct tgi_instance **body = &run->bodies[parent->nodes[task].op & TGI_NODE_OP][which];
-    int rc = *body ? 0 : tgi_instance_create(run, which ? op->body_else : op->body, body, err);
-    if (rc)
-        return rc;
-    (*body)->parent = parent;
-    (*body)->parent_task = task;
+    if (!*body) {
+        int rc = tgi_instance_create(run, which ? op->body_else : op->body, body, err);
+        if (rc)
+            return rc;
+        (*body)->parent = parent;
+        (*body)->parent_task = task;
+    }
     *body_p = *body;
     return 0;
 }

@@ -130,12 +130,16 @@ static void other_memory_is_bound_without_a_new_graph(void **state)
 {
     uint64_t memory[2][6 * 32];
     (void)state;
-    for (int is_refused = 0; is_refused < 2; is_refused++) {
-        struct tg_graph *g = device_graph(buffers, "", tasks);
+    for (int i_case = 0; i_case < 4; i_case++) {
+        bool is_refused = i_case % 2;
+        char all[2048];
+        snprintf(all, sizeof all, i_case < 2 ? "%s" : "%s, {'while': 'A[0]', 'max': 3, 'do': [{'kernel': 'mix', "
+                 "'args': {'id': 99, 'n': 32, 'out': 'A[1]', 'in0': 'A[2]'}}]}", tasks); /* a device decides as well */
+        struct tg_graph *g = device_graph(buffers, "", all);
         uint64_t *expected = device_expected(g, false, 1);
         struct tgi_offload_graph_stats stats;
         struct tg_error err;
-        device_reset(2, 3, true);
+        device_reset(i_case < 2 ? 2 : 1, 3, true);
         struct tg_runtime *rt = open_runtime(0);
         struct tg_run *run = open_run(rt, g, false);
         for (int i = 0; i < 2 * N_STARTS; i++) {
