@@ -19,11 +19,11 @@ MEM_SRC := hostops.c order.c pool.c program.c recorder.c replica.c replica_block
 SCHED_SRC := alike.c backend.c bounds.c calibrate.c calibrate_builtins.c calibrate_devices.c calibrate_kernels.c \
              calibrate_memory.c choice.c control.c cpu_module.c finite.c futex.c header_text.c history.c \
              instance.c least_moved.c machine.c offload.c offload_balance.c offload_collective.c offload_graph.c \
-             offload_policy.c offload_recording.c offload_run.c offload_stream.c offload_submit.c \
-             offload_submitter.c parking.c placement.c plan.c policy.c policy_list.c policy_steal.c process.c \
-             ready.c record.c resident_check.c resident_dynamic.c resident_place.c resident_plan.c resolve.c \
-             run.c runtime.c sample.c seat.c serial.c share.c simulate.c spawn.c task.c timing.c topology.c \
-             urgency.c virtual_memory.c watchdog.c worker.c workload.c
+             offload_policy.c offload_recording.c offload_rounds.c offload_run.c offload_stream.c \
+             offload_submit.c offload_submitter.c parking.c placement.c plan.c policy.c policy_list.c \
+             policy_steal.c process.c ready.c record.c resident_check.c resident_dynamic.c resident_place.c \
+             resident_plan.c resolve.c run.c runtime.c sample.c seat.c serial.c share.c simulate.c spawn.c task.c \
+             timing.c topology.c urgency.c virtual_memory.c watchdog.c worker.c workload.c
 KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c fatbin.c fft.c fill.c gemm.c \
                hash.c histogram.c is_above.c launch.c layer.c matvec.c reduce.c scan.c spin.c stencil.c syrk.c \
                transpose.c trsm.c
@@ -46,8 +46,8 @@ CLI_SRC := bench.c cache.c calibrate.c check.c completion.c crash.c device_choic
            init.c interrupt.c load.c machine_choice.c main.c message.c options.c plan.c progress.c recording.c \
            report.c results.c run.c schema.c simulate.c table.c why.c
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
-TESTS := alloc block calibrate choice cli cpu_module dense deque diagnostic dot driver examples expr fmt gen \
-         graph graph_refusals history hostops import infer invalid json_tape kernel_cache kernels \
+TESTS := alloc block calibrate choice cli cpu_module dense deque diagnostic dot driver examples examples_graph \
+         expr fmt gen graph graph_refusals history hostops import infer invalid json_tape kernel_cache kernels \
          kernels_elements kernels_fields launch load load_memory machine npy offload_graph offload_policy page \
          parking path plan plan_corpus pool process program recording recording_export recording_plan resident \
          resident_dynamic results run run_children run_failures run_record sample schema seat offload \
@@ -57,13 +57,13 @@ TESTS := alloc block calibrate choice cli cpu_module dense deque diagnostic dot 
 TEST_SCRIPTS := cli devices device_graphs examples fences install predict readme record stack
 
 # What talks to the CUDA driver; needs no toolkit.
-GPU_HOST_SRC := blas.c blas_call.c code.c collective.c device.c driver.c graph.c module.c nvrtc.c nvtx.c \
-                resident/fatbin.c
+GPU_HOST_SRC := blas.c blas_call.c code.c collective.c decide.c device.c driver.c graph.c graph_capture.c \
+                graph_decide.c module.c nvrtc.c nvtx.c resident/fatbin.c
 # Device code of the resident executor, a module of its own.
 RESIDENT_SRC := dynamic.cu probe.cu static.cu
 # The driver for tests (tests/standin/standin.h), which they load at run time.
-STANDIN_SRC := allocation.c builtins.c code.c copy.c core.c device.c event.c graph.c memory.c object.c report.c \
-               stream.c work.c
+STANDIN_SRC := allocation.c builtins.c capture.c code.c copy.c core.c device.c event.c graph.c graph_exec.c \
+               graph_nodes.c graph_update.c memory.c object.c report.c stream.c work.c
 STANDIN_NVRTC_SRC := nvrtc.c nvrtc_compile.c nvrtc_source.c
 STANDIN_NCCL_SRC := nccl.c nccl_group.c nccl_work.c
 LIB_SRC := $(GRAPH_SRC:%=graph/%) $(MEM_SRC:%=mem/%) $(SCHED_SRC:%=sched/%) $(KERNELS_SRC:%=kernels/%) \
@@ -132,7 +132,9 @@ PTX_ARCH = $(patsubst %a,%,$(lastword $(ARCHS)))
 ifeq ($(CUDA),1)
   FATBIN := $(B)/kernels.fatbin
   RESIDENT_FATBIN := $(B)/resident.fatbin
-  CUDA_FLAGS := -DTG_HAVE_CUDA=1 -DTG_KERNELS_FATBIN='"$(FATBIN)"' -DTG_RESIDENT_FATBIN='"$(RESIDENT_FATBIN)"'
+  DECIDE_FATBIN := $(B)/decide.fatbin
+  CUDA_FLAGS := -DTG_HAVE_CUDA=1 -DTG_KERNELS_FATBIN='"$(FATBIN)"' -DTG_RESIDENT_FATBIN='"$(RESIDENT_FATBIN)"' \
+                -DTG_DECIDE_FATBIN='"$(DECIDE_FATBIN)"'
 endif
 
 CFLAGS ?=
@@ -228,6 +230,15 @@ $(RESIDENT_FATBIN): $(B)/resident.cu $(RESIDENT_SRC:%=gpu/resident/%) $(wildcard
 
 $(B)/gpu/resident/fatbin.o: $(RESIDENT_FATBIN)
 
+$(DECIDE_FATBIN): gpu/decide.cu gpu/decide.h Makefile
+	@$(if $(Q),echo "  NVCC    $@")
+	@mkdir -p $(@D)
+	$(Q)$(NVCC) -std=c++17 -O3 -I. -fatbin --threads 0 \
+	    $(foreach a,$(ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
+	    -gencode arch=compute_$(PTX_ARCH),code=compute_$(PTX_ARCH) -o $@ $<
+
+$(B)/gpu/decide.o: $(DECIDE_FATBIN)
+
 # Every kernel against its CPU variant, on a machine with a GPU: tests/cuda/bundle.sh packs it.
 $(B)/tests/cuda/run_kernels: $(B)/tests/cuda/run_kernels.o $(STATIC)
 	@$(if $(Q),echo "  LINK    $@")
@@ -303,8 +314,8 @@ $(B)/tests/standin-kernels.txt: $(B)/tests/write_kernels $(STANDIN)
 
 CXX ?= g++
 CLANG ?= clang
-BENCH_TGRAPH := cuda_graphs overhead resident taskbench cholesky load plan record streams copies pool start \
-                cuda_cholesky cuda_tiles wakeups
+BENCH_TGRAPH := cuda_graphs cuda_rounds overhead resident taskbench cholesky load plan record streams copies pool \
+                start cuda_cholesky cuda_tiles wakeups
 BENCH_COMMON := $(addprefix $(B)/bench/,shape.o pattern.o tiles.o sample.o metg.o)
 
 $(BENCH_TGRAPH:%=$(B)/bench/%): $(B)/bench/%: $(B)/bench/%.o $(BENCH_COMMON) $(STATIC)
@@ -371,8 +382,8 @@ check:
 	@$(MAKE) --no-print-directory run-tests
 
 UNLISTED := $(filter-out $(LIB_SRC) $(PROGRAM_SRC) $(TESTS:%=tests/test_%.c) $(TEST_SCRIPTS:%=tests/%.sh) \
-              $(CUDA_SRC:%=kernels/%) $(RESIDENT_SRC:%=gpu/resident/%), \
-              $(wildcard kernels/*.cu gpu/resident/*.cu $(addsuffix /*.c,graph mem sched kernels gpu gpu/resident io io/cli) tests/test_*.c tests/*.sh))
+              $(CUDA_SRC:%=kernels/%) $(RESIDENT_SRC:%=gpu/resident/%) gpu/decide.cu, \
+              $(wildcard kernels/*.cu gpu/*.cu gpu/resident/*.cu $(addsuffix /*.c,graph mem sched kernels gpu gpu/resident io io/cli) tests/test_*.c tests/*.sh))
 .PHONY: run-tests
 run-tests: tests
 	@$(if $(UNLISTED),echo "not listed in the Makefile: $(UNLISTED)"; exit 1,:)

@@ -29,6 +29,7 @@ done
 for _ in $(seq "$rounds"); do
     one "$bin/cuda_graphs" --runs 15
 done
+one "$bin/cuda_rounds" --runs 15
 one "$bin/cuda_tiles" --runs 5
 one "$bin/resident" --runs 5
 for tile in 1024 2048; do

@@ -141,7 +141,7 @@ if wanted load; then
 fi
 if wanted cuda && nvidia-smi -L >/dev/null 2>&1; then
     progress "GPUs"
-    for program in streams copies pool start cuda_tiles cuda_graphs cuda_cholesky libnull-cuda.so; do
+    for program in streams copies pool start cuda_tiles cuda_graphs cuda_rounds cuda_cholesky libnull-cuda.so; do
         make_program $program || exit 1
     done
     bench/cuda.sh "$bin" 2>>build/bench/errors.log >>"$results"

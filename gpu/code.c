@@ -612,6 +612,11 @@ CUfunction tgi_cuda_single_launch(const struct tgi_code *code, const struct tgi_
     return way->blas != TG_NONE || s->cluster[0] ? NULL : way->on[device].f;
 }
 
+int tgi_cuda_decide_function(struct tgi_cuda *cuda, uint32_t device, CUfunction *function_p, struct tg_error *err)
+{
+    return tgi_cuda_modules_decide(cuda, cuda->code->modules, device, function_p, err);
+}
+
 /* ---- Faults -------------------------------------------------------------------------------*/
 
 static void describe_fault(const struct tgi_fault *f, char *text, size_t size)

@@ -1,22 +1,15 @@
 /* See graph.h. */
 #include "gpu/graph.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "gpu/code.h"
 #include "gpu/collective.h"
+#include "gpu/graph_build.h"
 #include "graph/dtype.h"
 #include "graph/error.h"
+#include "graph/vec.h"
 #include "mem/program.h"
-
-struct tgi_device_graph {
-    CUgraph graph;     /* kept for its nodes, which updates name */
-    CUgraphExec exec;
-    CUgraphNode *node; /* by command */
-    uint32_t n;
-    bool has_collectives;
-};
 
 /* Parameters of a node; which of them, the command's kind says.  args points into the program. */
 struct node {
@@ -91,213 +84,138 @@ static int describe(struct tgi_cuda *cuda, const struct tgi_program *p, uint32_t
     return tgi_cuda_enter(cuda, device, err);
 }
 
-/* ---- Capture ------------------------------------------------------------------------------*/
-
-/* The lanes of a collective, rank by rank. */
-static void read_lanes(const struct tgi_program *p, const struct tgi_command *c, uint32_t *lanes)
-{
-    for (uint32_t i = 0; i < c->collect.n_ranks; i++)
-        lanes[i] = (uint32_t)p->words[c->collect.first_rank + c->collect.n_ranks + i];
-}
-
-/* Lane `to` comes after lane `from`. */
-static int follow(struct tgi_cuda *cuda, uint32_t from, uint32_t to, struct tg_error *err)
-{
-    const struct tgi_device_ops *ops = cuda->base.ops;
-    struct tgi_event *event = NULL;
-    int rc = ops->event_create(&cuda->base, tgi_lane_device(from), false, &event, err);
-    if (rc == 0)
-        rc = ops->record(&cuda->base, from, event, err);
-    if (rc == 0)
-        rc = ops->wait(&cuda->base, to, event, err);
-    ops->event_destroy(&cuda->base, event);
-    return rc;
-}
-
-/* All lanes join the capture of the first one and come back to it.  They do the latter also after an error, or they would
- * stay in a capture that is over. */
-static int issue_collective(struct tgi_cuda *cuda, const struct tgi_program *p, const struct tgi_command *c, struct tg_error *err)
-{
-    const struct tgi_device_ops *ops = cuda->base.ops;
-    uint32_t n = c->collect.n_ranks, lanes[TGI_MAX_DEVICES], n_joined = 1;
-    int rc = 0;
-    read_lanes(p, c, lanes);
-    for (uint32_t i = 1; rc == 0 && i < n; i++) {
-        rc = follow(cuda, lanes[0], lanes[i], err);
-        n_joined += rc == 0;
-    }
-    if (rc == 0)
-        rc = ops->collect(&cuda->base, c->collect.op, c->collect.dtype, c->collect.n_elems, n, &p->words[c->collect.first_rank],
-                          lanes, err);
-    for (uint32_t i = 1; i < n_joined; i++) {
-        int answer = follow(cuda, lanes[i], lanes[0], rc ? NULL : err);
-        rc = rc ? rc : answer;
-    }
-    return rc;
-}
-
-/* The same command as live, into a lane that captures. */
-static int issue(struct tgi_cuda *cuda, const struct tgi_program *p, const struct tgi_command *c, struct node *n,
-                 struct tg_error *err)
-{
-    const struct tgi_device_ops *ops = cuda->base.ops;
-    if (c->kind == TGI_COMMAND_COLLECT)
-        return issue_collective(cuda, p, c, err);
-    if (c->kind == TGI_COMMAND_LAUNCH)
-        return ops->launch(&cuda->base, c->lane, c->launch.code, &c->launch.shape, n->args, err);
-    return ops->fill(&cuda->base, c->lane, c->fill.address, c->fill.n_elems, c->fill.dtype, c->fill.word, err);
-}
-
-/* What must not happen while a lane captures. */
-static int prepare(struct tgi_cuda *cuda, const struct tgi_program *p, const struct tgi_command *c, struct tg_error *err)
-{
-    uint32_t lanes[TGI_MAX_DEVICES];
-    if (c->kind != TGI_COMMAND_COLLECT)
-        return 0;
-    read_lanes(p, c, lanes);
-    int rc = tgi_cuda_collective_prepare(cuda, c->collect.n_ranks, lanes, err);
-    return rc ? rc : tgi_cuda_enter(cuda, tgi_lane_device(c->lane), err);
-}
-
-/* A library that must not be captured, or not yet, spoils the capture with whatever error it likes. */
-static int refused(struct tgi_cuda *cuda, int rc, struct tg_error *err)
-{
-    char text[sizeof err->text];
-    if (rc == 0 || rc == TG_E_COLLECTIVE || tgi_devices_are_lost(&cuda->base) || !err)
-        return rc;
-    snprintf(text, sizeof text, "%s", err->text);
-    return tgi_error(err, TG_E_UNSUPPORTED, "it cannot be captured: %.400s", text);
-}
-
-/* Relaxed: a library may allocate a workspace, which is no part of the graph, and other threads do what they like. */
-static int capture(struct tgi_cuda *cuda, const struct tgi_program *p, const struct tgi_command *c, struct node *n,
-                   CUgraph *child_p, struct tg_error *err)
-{
-    CUstream stream = tgi_cuda_stream(cuda, c->lane);
-    CUgraph child = NULL;
-    int rc = prepare(cuda, p, c, err);
-    if (rc == 0)
-        rc = TGI_CUDA_DO(cuda, err, cuStreamBeginCapture, (stream, CU_STREAM_CAPTURE_MODE_RELAXED), "beginning a capture");
-    if (rc)
-        return rc;
-    rc = issue(cuda, p, c, n, err);
-    /* Also after an error: the lane has to be an ordinary stream again. */
-    struct tg_error *end_err = rc ? NULL : err;
-    int end = TGI_CUDA_DO(cuda, end_err, cuStreamEndCapture, (stream, &child), "ending a capture");
-    rc = refused(cuda, rc ? rc : end, err);
-    if (rc && child)
-        cuda->api->cuGraphDestroy(child);
-    else if (rc == 0)
-        *child_p = child;
-    return rc;
-}
-
 /* ---- Nodes --------------------------------------------------------------------------------*/
 
-static int add_captured(struct tgi_cuda *cuda, struct tgi_device_graph *g, const struct tgi_program *p, uint32_t id,
-                        struct node *n, const CUgraphNode *after, struct tg_error *err)
+static int no_memory(struct tg_error *err) { return tgi_error_memory(err, "making a graph"); }
+
+int tgi_cuda_build_note(struct tgi_cuda_build *b, CUgraphNode node, struct tg_error *err)
 {
-    const struct tgi_command *c = &p->commands[id];
+    if (!tgi_vec_reserve(&b->owned, &b->cap_owned, (uint64_t)b->n_owned + 1, sizeof *b->owned))
+        return no_memory(err);
+    b->owned[b->n_owned++] = (struct owned){node, b->owner};
+    return 0;
+}
+
+static int add_captured(struct tgi_cuda_build *b, struct tgi_cuda_part *part, uint32_t id, struct node *n, struct tg_error *err)
+{
+    const struct tgi_command *c = &part->p->commands[id];
     CUgraph child;
-    int rc = capture(cuda, p, c, n, &child, err);
+    int rc = tgi_cuda_graph_capture(b->cuda, part->p, c, n->args, &child, err);
     if (rc)
         return rc;
-    rc = TGI_CUDA_DO(cuda, err, cuGraphAddChildGraphNode, (&g->node[id], g->graph, after, c->n_deps, child),
+    rc = TGI_CUDA_DO(b->cuda, err, cuGraphAddChildGraphNode, (&part->node[id], part->graph, b->after, c->n_deps, child),
                      "adding what was captured to a graph");
-    cuda->api->cuGraphDestroy(child); /* the node has a copy */
+    b->cuda->api->cuGraphDestroy(child); /* the node has a copy */
     return rc;
 }
 
-static int add_node(struct tgi_cuda *cuda, struct tgi_device_graph *g, const struct tgi_program *p, uint32_t id,
-                    CUgraphNode *after, struct tg_error *err)
+static int add_node(struct tgi_cuda_build *b, struct tgi_cuda_part *part, uint32_t id, struct tg_error *err)
 {
-    const struct tgi_command *c = &p->commands[id];
-    CUgraphNode *node = &g->node[id];
+    struct tgi_cuda *cuda = b->cuda;
+    const struct tgi_command *c = &part->p->commands[id];
+    CUgraphNode *node = &part->node[id];
     struct node n;
-    int rc = describe(cuda, p, id, &n, err);
+    int rc = describe(cuda, part->p, id, &n, err);
     if (rc)
         return rc;
+    if (!tgi_vec_reserve(&b->after, &b->cap_after, (uint64_t)c->n_deps + 2, sizeof *b->after))
+        return no_memory(err);
     for (uint32_t i = 0; i < c->n_deps; i++)
-        after[i] = g->node[p->deps[c->first_dep + i]];
+        b->after[i] = part->node[part->p->deps[c->first_dep + i]];
     if (n.is_captured)
-        return add_captured(cuda, g, p, id, &n, after, err);
+        return add_captured(b, part, id, &n, err);
     switch (c->kind) {
     case TGI_COMMAND_LAUNCH:
-        return TGI_CUDA_DO(cuda, err, cuGraphAddKernelNode, (node, g->graph, after, c->n_deps, &n.kernel),
+        return TGI_CUDA_DO(cuda, err, cuGraphAddKernelNode, (node, part->graph, b->after, c->n_deps, &n.kernel),
                            "adding a kernel to a graph");
     case TGI_COMMAND_COPY:
-        return TGI_CUDA_DO(cuda, err, cuGraphAddMemcpyNode, (node, g->graph, after, c->n_deps, &n.copy, n.ctx),
+        return TGI_CUDA_DO(cuda, err, cuGraphAddMemcpyNode, (node, part->graph, b->after, c->n_deps, &n.copy, n.ctx),
                            "adding a copy to a graph");
     case TGI_COMMAND_FILL:
-        return TGI_CUDA_DO(cuda, err, cuGraphAddMemsetNode, (node, g->graph, after, c->n_deps, &n.set, n.ctx),
+        return TGI_CUDA_DO(cuda, err, cuGraphAddMemsetNode, (node, part->graph, b->after, c->n_deps, &n.set, n.ctx),
                            "adding a fill to a graph");
+    case TGI_COMMAND_DECIDE:
+        return tgi_cuda_build_decision(b, part, id, n.ctx, err);
     default:
-        return TGI_CUDA_DO(cuda, err, cuGraphAddEmptyNode, (node, g->graph, after, c->n_deps), "adding a point to a graph");
+        return TGI_CUDA_DO(cuda, err, cuGraphAddEmptyNode, (node, part->graph, b->after, c->n_deps),
+                           "adding a point to a graph");
     }
 }
 
-static int add_nodes(struct tgi_cuda *cuda, struct tgi_device_graph *g, const struct tgi_program *p, uint32_t *at_p,
-                     struct tg_error *err)
+int tgi_cuda_build_nodes(struct tgi_cuda_build *b, struct tgi_cuda_part *part, struct tg_error *err)
 {
-    uint32_t most = 0;
-    for (uint32_t i = 0; i < p->n; i++)
-        most = p->commands[i].n_deps > most ? p->commands[i].n_deps : most;
-    CUgraphNode *after = malloc(((size_t)most + 1) * sizeof *after);
-    int rc = after ? 0 : tgi_error_memory(err, "making a graph");
-    for (uint32_t i = 0; rc == 0 && i < p->n; i++) {
-        rc = add_node(cuda, g, p, i, after, err);
-        if (rc)
-            *at_p = i;
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < part->p->n; i++) {
+        b->owner = part->p->commands[i].owner;
+        rc = add_node(b, part, i, err);
+        if (rc == 0 && part->p->commands[i].kind != TGI_COMMAND_DECIDE)
+            rc = tgi_cuda_build_note(b, part->node[i], err);
     }
-    free(after);
     return rc;
 }
 
 /* ---- Graphs -------------------------------------------------------------------------------*/
 
-static void find_node(const struct tgi_device_graph *g, CUgraphNode node, uint32_t *at_p)
+static void find_owner(struct tgi_cuda_build *b, CUgraphNode node)
 {
-    for (uint32_t i = 0; node && i < g->n; i++)
-        if (g->node[i] == node)
-            *at_p = i;
+    b->owner = UINT64_MAX;
+    for (uint32_t i = 0; node && i < b->n_owned; i++)
+        if (b->owned[i].node == node)
+            b->owner = b->owned[i].owner;
 }
 
 /* Uploaded at once, so that the first launch is like the others. */
-static int instantiate(struct tgi_cuda *cuda, struct tgi_device_graph *g, uint32_t *at_p, struct tg_error *err)
+static int instantiate(struct tgi_cuda_build *b, struct tg_error *err)
 {
+    struct tgi_cuda *cuda = b->cuda;
+    struct tgi_device_graph *g = b->g;
     CUDA_GRAPH_INSTANTIATE_PARAMS params = {0};
+    b->owner = UINT64_MAX;
     int rc = tgi_cuda_enter(cuda, 0, err);
     if (rc)
         return rc;
     CUresult answer = cuda->api->cuGraphInstantiateWithParams(&g->exec, g->graph, &params);
     if (answer) {
         g->exec = NULL;
-        find_node(g, params.hErrNode_out, at_p);
+        find_owner(b, params.hErrNode_out);
         return tgi_cuda_done(cuda, answer, "cuGraphInstantiateWithParams", err, "instantiating a graph of %u nodes (result %d)",
-                             g->n, (int)params.result_out);
+                             b->n_owned, (int)params.result_out);
     }
-    return TGI_CUDA_DO(cuda, err, cuGraphUpload, (g->exec, tgi_cuda_stream(cuda, 0)), "uploading a graph of %u nodes", g->n);
+    return TGI_CUDA_DO(cuda, err, cuGraphUpload, (g->exec, tgi_cuda_stream(cuda, 0)), "uploading a graph of %u nodes", b->n_owned);
+}
+
+static int build(struct tgi_cuda_build *b, const struct tgi_program *p, struct tg_error *err)
+{
+    struct tgi_device_graph *g = b->g;
+    int rc = TGI_CUDA_DO(b->cuda, err, cuGraphCreate, (&g->graph, 0), "making a graph");
+    struct tgi_cuda_part whole = {p, g->graph, g->node};
+    if (rc == 0)
+        rc = tgi_cuda_build_begin(b, &whole, err);
+    if (rc == 0)
+        rc = tgi_cuda_build_nodes(b, &whole, err);
+    if (rc == 0)
+        rc = tgi_cuda_build_end(b, &whole, err);
+    return rc ? rc : instantiate(b, err);
 }
 
 int tgi_cuda_graph_create(struct tgi_devices *ds, const struct tgi_program *p, struct tgi_device_graph **graph_p,
-                          uint32_t *at_p, struct tg_error *err)
+                          uint64_t *owner_p, struct tg_error *err)
 {
-    struct tgi_cuda *cuda = tgi_cuda_of(ds);
     struct tgi_device_graph *g = calloc(1, sizeof *g);
-    *at_p = TG_NONE;
+    struct tgi_cuda_build b = {.cuda = tgi_cuda_of(ds), .g = g, .owner = UINT64_MAX};
+    *owner_p = UINT64_MAX;
     if (!g || !(g->node = malloc(((size_t)p->n + 1) * sizeof *g->node))) {
         free(g);
-        return tgi_error_memory(err, "making a graph");
+        return no_memory(err);
     }
     g->n = p->n;
     for (uint32_t i = 0; i < p->n; i++)
         g->has_collectives |= p->commands[i].kind == TGI_COMMAND_COLLECT;
-    int rc = TGI_CUDA_DO(cuda, err, cuGraphCreate, (&g->graph, 0), "making a graph");
-    if (rc == 0)
-        rc = add_nodes(cuda, g, p, at_p, err);
-    if (rc == 0)
-        rc = instantiate(cuda, g, at_p, err);
+    int rc = build(&b, p, err);
+    free(b.owned);
+    free(b.after);
     if (rc) {
+        *owner_p = b.owner;
         tgi_cuda_graph_destroy(ds, g);
         return rc;
     }
@@ -307,13 +225,15 @@ int tgi_cuda_graph_create(struct tgi_devices *ds, const struct tgi_program *p, s
 
 void tgi_cuda_graph_destroy(struct tgi_devices *ds, struct tgi_device_graph *g)
 {
-    const struct tgi_cuda_api *api = tgi_cuda_of(ds)->api;
+    struct tgi_cuda *cuda = tgi_cuda_of(ds);
+    const struct tgi_cuda_api *api = cuda->api;
     if (!g)
         return;
     if (g->exec)
         api->cuGraphExecDestroy(g->exec);
     if (g->graph)
         api->cuGraphDestroy(g->graph);
+    tgi_cuda_graph_forget(cuda, g);
     free(g->node);
     free(g);
 }
@@ -335,6 +255,8 @@ static int update_node(struct tgi_cuda *cuda, struct tgi_device_graph *g, const 
                        struct tg_error *err)
 {
     struct node n;
+    if (p->commands[id].kind == TGI_COMMAND_DECIDE)
+        return tgi_error(err, TG_E_UNSUPPORTED, "what a device decides about cannot be changed in place");
     int rc = describe(cuda, p, id, &n, err);
     if (rc)
         return rc;
@@ -354,12 +276,12 @@ static int update_node(struct tgi_cuda *cuda, struct tgi_device_graph *g, const 
 }
 
 int tgi_cuda_graph_update(struct tgi_devices *ds, struct tgi_device_graph *g, const struct tgi_program *from,
-                          const struct tgi_program *to, uint32_t *at_p, struct tg_error *err)
+                          const struct tgi_program *to, uint64_t *owner_p, struct tg_error *err)
 {
     int rc = 0;
-    *at_p = TG_NONE;
+    *owner_p = UINT64_MAX;
     for (uint32_t i = 0; rc == 0 && i < to->n; i++)
         if (!tgi_command_is_same(from, to, i) && (rc = update_node(tgi_cuda_of(ds), g, to, i, err)))
-            *at_p = i;
+            *owner_p = to->commands[i].owner;
     return rc;
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gpu/decide.h"
 #include "graph/error.h"
 #include "graph/sha256.h"
 #include "kernels/launch.h"
@@ -27,6 +28,7 @@ struct tgi_cuda_modules {
     void *file;           /* of $TGRAPH_CUDA_KERNELS; NULL: not read */
     CUmodule builtin[TGI_MAX_DEVICES];
     CUdeviceptr fault[TGI_MAX_DEVICES];
+    CUmodule decide[TGI_MAX_DEVICES];
     struct tgi_cuda_image *images;
     uint64_t clock;
 };
@@ -63,8 +65,10 @@ void tgi_cuda_modules_destroy(struct tgi_cuda *cuda, struct tgi_cuda_modules *m)
 {
     if (!m)
         return;
-    for (uint32_t i = 0; i < TGI_MAX_DEVICES; i++)
+    for (uint32_t i = 0; i < TGI_MAX_DEVICES; i++) {
         unload(cuda, i, m->builtin[i]);
+        unload(cuda, i, m->decide[i]);
+    }
     while (m->images) {
         struct tgi_cuda_image *next = m->images->next;
         image_destroy(cuda, m->images);
@@ -97,7 +101,9 @@ static int read_file(const char *path, void **bytes_p, struct tg_error *err)
     return 0;
 }
 
-static int find_builtin(struct tgi_cuda_modules *m, const void **image_p, struct tg_error *err)
+/* What $TGRAPH_CUDA_KERNELS names, else what is embedded. */
+static int find_image_of(struct tgi_cuda_modules *m, const void *(*embedded)(size_t *length_p), const void **image_p,
+                         struct tg_error *err)
 {
     const char *path = getenv("TGRAPH_CUDA_KERNELS");
     size_t length;
@@ -106,7 +112,7 @@ static int find_builtin(struct tgi_cuda_modules *m, const void **image_p, struct
         *image_p = m->file;
         return rc;
     }
-    *image_p = tgi_kernels_fatbin(&length);
+    *image_p = embedded(&length);
     return *image_p ? 0 : tgi_error(err, TG_E_NO_VARIANT, "this build has no kernels for GPUs (it was made without nvcc)");
 }
 
@@ -122,7 +128,7 @@ static int load_builtin_locked(struct tgi_cuda *cuda, struct tgi_cuda_modules *m
     const void *image;
     CUmodule module = NULL;
     size_t bytes;
-    int rc = find_builtin(m, &image, err);
+    int rc = find_image_of(m, tgi_kernels_fatbin, &image, err);
     if (rc == 0)
         rc = tgi_cuda_enter(cuda, device, err);
     if (rc == 0)
@@ -148,6 +154,32 @@ int tgi_cuda_modules_builtin(struct tgi_cuda *cuda, struct tgi_cuda_modules *m, 
     *module_p = m->builtin[device];
     pthread_mutex_unlock(&m->lock);
     return rc;
+}
+
+static int load_decide_locked(struct tgi_cuda *cuda, struct tgi_cuda_modules *m, uint32_t device, struct tg_error *err)
+{
+    const void *image;
+    int rc = find_image_of(m, tgi_decide_fatbin, &image, err);
+    if (rc == TG_E_NO_VARIANT)
+        return tgi_error(err, TG_E_UNSUPPORTED, "this build has no kernel that decides in graphs (it was made without nvcc)");
+    if (rc == 0)
+        rc = tgi_cuda_enter(cuda, device, err);
+    return rc ? rc
+              : TGI_CUDA_DO(cuda, err, cuModuleLoadData, (&m->decide[device], image),
+                            "loading the kernel that decides in graphs on cuda:%u", cuda->base.ordinal[device]);
+}
+
+int tgi_cuda_modules_decide(struct tgi_cuda *cuda, struct tgi_cuda_modules *m, uint32_t device, CUfunction *function_p,
+                            struct tg_error *err)
+{
+    if (!cuda->api->cuGraphConditionalHandleCreate || !cuda->api->cuGraphAddNode)
+        return tgi_error(err, TG_E_UNSUPPORTED, "this driver is older than CUDA 12.3, whose graphs cannot decide");
+    pthread_mutex_lock(&m->lock);
+    int rc = m->decide[device] ? 0 : load_decide_locked(cuda, m, device, err);
+    CUmodule module = m->decide[device];
+    pthread_mutex_unlock(&m->lock);
+    return rc ? rc : TGI_CUDA_DO(cuda, err, cuModuleGetFunction, (function_p, module, TGI_DECIDE_KERNEL),
+                                 "finding the kernel that decides in graphs");
 }
 
 CUdeviceptr tgi_cuda_modules_fault(const struct tgi_cuda_modules *m, uint32_t device) { return m->fault[device]; }

@@ -17,6 +17,10 @@ void tgi_cuda_modules_destroy(struct tgi_cuda *cuda, struct tgi_cuda_modules *mo
  * loads, else what is embedded.  TG_E_NO_VARIANT: neither is there. */
 int tgi_cuda_modules_builtin(struct tgi_cuda *cuda, struct tgi_cuda_modules *modules, uint32_t device, CUmodule *module_p,
                              struct tg_error *err);
+/* The kernel that decides in graphs (decide.h), of $TGRAPH_CUDA_KERNELS or of a module of its own.  TG_E_UNSUPPORTED: the driver
+ * knows no conditions. */
+int tgi_cuda_modules_decide(struct tgi_cuda *cuda, struct tgi_cuda_modules *modules, uint32_t device, CUfunction *function_p,
+                            struct tg_error *err);
 /* Whether either is. */
 bool tgi_cuda_modules_has_builtin(void);
 /* Where its kernels leave failures (struct tgi_fault); 0: the module has not been loaded there. */

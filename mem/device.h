@@ -150,9 +150,9 @@ struct tgi_device_ops {
     bool (*shares_lane)(struct tgi_devices *ds, const struct tgi_code *code, const struct tgi_shape *shape);
 
     /* Programs (program.h) that are replayed as a whole.  All four or none; NULL: there is no such thing.
-     * Of what fails at one command, *at_p says at which; TG_NONE: at none in particular. */
+     * Of what fails at one command, *owner_p says whose it is; UINT64_MAX: at none in particular. */
     int (*graph_create)(struct tgi_devices *ds, const struct tgi_program *program, struct tgi_device_graph **graph_p,
-                        uint32_t *at_p, struct tg_error *err);
+                        uint64_t *owner_p, struct tg_error *err);
     /* Nothing of it may be in flight, unless the devices are lost.  Takes NULL. */
     void (*graph_destroy)(struct tgi_devices *ds, struct tgi_device_graph *graph);
     /* Enqueues all of it as one command of a lane, which it comes after and which goes on once all is done. */
@@ -160,7 +160,12 @@ struct tgi_device_ops {
     /* Makes launches to come do what `to` says, in place; `from` is what they do so far, and the two are alike
      * (tgi_program_is_alike).  TG_E_UNSUPPORTED: this cannot be changed in place.  After an error the graph is of no use. */
     int (*graph_update)(struct tgi_devices *ds, struct tgi_device_graph *graph, const struct tgi_program *from,
-                        const struct tgi_program *to, uint32_t *at_p, struct tg_error *err);
+                        const struct tgi_program *to, uint64_t *owner_p, struct tg_error *err);
+
+    /* How often each body was executed by the last launch, which is over: two numbers for each command that decides, its
+     * body's and its other one's; a command comes before those of its bodies.  They are good until the next call.  NULL: nothing is
+     * decided. */
+    const uint64_t *(*graph_rounds)(struct tgi_device_graph *graph);
 
     /* Streams of the program's own, on a device, as handles that the backend knows; the two enqueue nothing in lanes, and any
      * thread may call them.  TG_E_INVALID: the stream is not of this device.  NULL: there are no such streams. */

@@ -16,12 +16,24 @@ static int no_memory(struct tg_error *err) { return tgi_error_memory(err, "recor
 
 void tgi_program_fini(struct tgi_program *p)
 {
+    for (uint32_t i = 0; i < p->n; i++)
+        if (p->commands[i].kind == TGI_COMMAND_DECIDE) {
+            tgi_program_destroy(p->commands[i].decide.body);
+            tgi_program_destroy(p->commands[i].decide.body_else);
+        }
     free(p->commands);
     free(p->deps);
     free(p->words);
     free(p->mark);
     free(p->queue);
     memset(p, 0, sizeof *p);
+}
+
+void tgi_program_destroy(struct tgi_program *p)
+{
+    if (p)
+        tgi_program_fini(p);
+    free(p);
 }
 
 /* ---- Implied dependencies -----------------------------------------------------------------*/
@@ -252,16 +264,44 @@ static void extend(struct narrow *w, uint32_t chain, uint32_t id, uint32_t n_dep
     w->chain_of[id] = chain;
 }
 
+static int narrow_body(const struct tgi_program *from, uint32_t width, struct tgi_program **to_p, struct tg_error *err)
+{
+    struct tgi_program *to = from ? calloc(1, sizeof *to) : NULL;
+    int rc = !from ? 0 : to ? tgi_program_narrow(from, width, to, err) : no_memory(err);
+    *to_p = rc ? NULL : to;
+    if (rc)
+        free(to);
+    return rc;
+}
+
+/* What becomes of the command: the same with bodies of its own. */
+static int copy_command(const struct narrow *w, const struct tgi_command *from, struct tgi_command *to, struct tg_error *err)
+{
+    *to = *from;
+    if (from->kind != TGI_COMMAND_DECIDE)
+        return 0;
+    to->decide.body = to->decide.body_else = NULL;
+    int rc = narrow_body(from->decide.body, w->width, &to->decide.body, err);
+    return rc ? rc : narrow_body(from->decide.body_else, w->width, &to->decide.body_else, err);
+}
+
 static int narrow_one(struct narrow *w, uint32_t old, struct tg_error *err)
 {
     const struct tgi_command *c = &w->from->commands[old];
     uint32_t chain = choose_chain(w, c), id;
+    struct tgi_command copy;
     if (chain == TG_NONE)
         return no_memory(err);
     uint32_t n = gather_deps(w, c, chain);
-    int rc = tgi_program_add(w->to, c, w->deps, n, &id, err);
+    int rc = copy_command(w, c, &copy, err);
+    if (rc == 0)
+        rc = tgi_program_add(w->to, &copy, w->deps, n, &id, err);
     if (rc == 0)
         extend(w, chain, id, n);
+    else if (c->kind == TGI_COMMAND_DECIDE) {
+        tgi_program_destroy(copy.decide.body);
+        tgi_program_destroy(copy.decide.body_else);
+    }
     return rc;
 }
 
@@ -312,6 +352,11 @@ int tgi_program_narrow(const struct tgi_program *from, uint32_t width, struct tg
 
 /* ---- Comparing ----------------------------------------------------------------------------*/
 
+static bool are_bodies_alike(const struct tgi_program *a, const struct tgi_program *b)
+{
+    return a && b ? tgi_program_is_alike(a, b) : a == b;
+}
+
 /* A fill of another size or type, or a launch by another of the kernel's ways, is made of other commands of the driver's. */
 static bool is_alike(const struct tgi_program *p, const struct tgi_program *q, const struct tgi_command *a,
                      const struct tgi_command *b)
@@ -328,6 +373,9 @@ static bool is_alike(const struct tgi_program *p, const struct tgi_program *q, c
         return a->fill.n_elems == b->fill.n_elems && a->fill.dtype == b->fill.dtype;
     case TGI_COMMAND_COLLECT:
         return a->collect.op == b->collect.op && a->collect.n_ranks == b->collect.n_ranks;
+    case TGI_COMMAND_DECIDE:
+        return a->decide.tile_bytes == b->decide.tile_bytes && a->decide.n_rounds == b->decide.n_rounds &&
+               are_bodies_alike(a->decide.body, b->decide.body) && are_bodies_alike(a->decide.body_else, b->decide.body_else);
     default:
         return true;
     }
@@ -348,6 +396,15 @@ static bool are_words_same(const struct tgi_program *a, uint32_t i, const struct
     return n == 0 || memcmp(a->words + i, b->words + k, n * sizeof *a->words) == 0;
 }
 
+/* Of two bodies that are alike. */
+static bool are_bodies_same(const struct tgi_program *a, const struct tgi_program *b)
+{
+    for (uint32_t i = 0; a && i < a->n; i++)
+        if (!tgi_command_is_same(a, b, i))
+            return false;
+    return true;
+}
+
 bool tgi_command_is_same(const struct tgi_program *a, const struct tgi_program *b, uint32_t id)
 {
     const struct tgi_command *x = &a->commands[id], *y = &b->commands[id];
@@ -363,13 +420,25 @@ bool tgi_command_is_same(const struct tgi_program *a, const struct tgi_program *
     case TGI_COMMAND_COLLECT:
         return x->collect.n_elems == y->collect.n_elems && x->collect.dtype == y->collect.dtype &&
                are_words_same(a, x->collect.first_rank, b, y->collect.first_rank, 2 * x->collect.n_ranks);
+    case TGI_COMMAND_DECIDE:
+        return x->decide.tile == y->decide.tile && are_bodies_same(x->decide.body, y->decide.body) &&
+               are_bodies_same(x->decide.body_else, y->decide.body_else);
     default:
         return true;
     }
 }
 
+uint32_t tgi_program_size(const struct tgi_program *p)
+{
+    uint32_t n = p ? p->n : 0;
+    for (uint32_t i = 0; p && i < p->n; i++)
+        if (p->commands[i].kind == TGI_COMMAND_DECIDE)
+            n += tgi_program_size(p->commands[i].decide.body) + tgi_program_size(p->commands[i].decide.body_else);
+    return n;
+}
+
 const char *tgi_command_kind_name(enum tgi_command_kind kind)
 {
-    static const char *const names[TGI_N_COMMAND_KINDS] = {"launch", "copy", "fill", "collective", "point"};
+    static const char *const names[TGI_N_COMMAND_KINDS] = {"launch", "copy", "fill", "collective", "decision", "point"};
     return names[kind];
 }

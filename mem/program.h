@@ -14,6 +14,7 @@ enum tgi_command_kind {
     TGI_COMMAND_COPY,
     TGI_COMMAND_FILL,
     TGI_COMMAND_COLLECT,
+    TGI_COMMAND_DECIDE,  /* a tile decides what is executed: programs of their own, in rounds or at most once */
     TGI_COMMAND_NOTHING, /* a point that others come after */
     TGI_N_COMMAND_KINDS
 };
@@ -41,6 +42,13 @@ struct tgi_command {
             enum tg_dtype dtype;
             uint32_t n_ranks, first_rank; /* in words: the tiles of all ranks, then their lanes */
         } collect;
+        struct {
+            uint64_t tile;       /* address on the lane's device: the body is executed if it is not zero; 0: it always is */
+            uint32_t tile_bytes; /* 8 at most */
+            uint64_t n_rounds;   /* of a loop, at most; 0: it is none */
+            struct tgi_program *body, *body_else; /* the program's own; NULL: nothing.  A loop has no other body */
+            uint64_t n_tasks[2], n_device_tasks[2]; /* by body: what one execution of it counts for, without bodies inside */
+        } decide;
     };
 };
 
@@ -58,9 +66,11 @@ struct tgi_program {
 };
 
 void tgi_program_fini(struct tgi_program *program);
+/* One in memory of its own; takes NULL. */
+void tgi_program_destroy(struct tgi_program *program);
 
 /* Appends a command after `deps`, numbers of others, each once, in any order; they are copied, less what is implied.  *id_p:
- * its number.  TG_E_NO_MEMORY: nothing has changed. */
+ * its number.  Bodies of the command are the program's after that.  TG_E_NO_MEMORY: nothing has changed. */
 int tgi_program_add(struct tgi_program *program, const struct tgi_command *command, const uint32_t *deps, uint32_t n_deps,
                     uint32_t *id_p, struct tg_error *err);
 /* Appends words; their first one's index.  TG_E_NO_MEMORY. */
@@ -68,7 +78,8 @@ int tgi_program_add_words(struct tgi_program *program, const uint64_t *words, ui
                           struct tg_error *err);
 
 /* The same commands in the same order, of which at most `width` launches of each device, and as many others, stand side by
- * side: no more are without an order between them.  Order is added only once there are as many chains.  `to` is empty. */
+ * side: no more are without an order between them.  Order is added only once there are as many chains.  Bodies are treated
+ * alike.  `to` is empty. */
 int tgi_program_narrow(const struct tgi_program *program, uint32_t width, struct tgi_program *to, struct tg_error *err);
 
 /* Whether two differ at most in what their launches, copies and fills are given: sizes of grids, arguments, addresses. */
@@ -76,6 +87,8 @@ bool tgi_program_is_alike(const struct tgi_program *a, const struct tgi_program 
 /* Whether a command of two programs that are alike is given the same. */
 bool tgi_command_is_same(const struct tgi_program *a, const struct tgi_program *b, uint32_t id);
 
+/* Commands, those of bodies included. */
+uint32_t tgi_program_size(const struct tgi_program *program);
 const char *tgi_command_kind_name(enum tgi_command_kind kind);
 
 #endif

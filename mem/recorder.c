@@ -23,11 +23,24 @@ struct lane {
     uint64_t used;    /* when that was */
 };
 
+/* Whatever a body does not share with what is around it. */
+struct tgi_recorder_body {
+    struct tgi_recorder_body *outer; /* NULL: there is none */
+    struct tgi_program *program;
+    struct lane *lanes;
+    uint32_t first_point;     /* those below are of outside */
+    uint32_t last_collective; /* a point; TG_NONE: there was none */
+    uint8_t *has_shared;      /* by lane: a body since the last decision has used what launches of it share */
+};
+
 struct tgi_recorder {
     struct tgi_devices base; /* first */
     struct tgi_devices *devices;
     struct tgi_program *program;
     struct lane *lanes;
+    struct tgi_recorder_body *outer; /* of the body that is being recorded; NULL: it is none */
+    uint32_t first_point;
+    uint8_t *has_shared;
     struct point *points;
     uint32_t n_points, cap_points;
     uint32_t *seen;         /* by point: the last walk that came by */
@@ -75,8 +88,16 @@ static bool are_same(const struct tgi_recorder *r, uint32_t a, uint32_t b)
     return r->points[a].b == TG_NONE && r->points[b].b == TG_NONE && r->points[a].a == r->points[b].a;
 }
 
+/* In a body, what comes from outside is over. */
+static uint32_t from_here(const struct tgi_recorder *r, uint32_t point)
+{
+    return point != TG_NONE && point < r->first_point ? TG_NONE : point;
+}
+
 static uint32_t join(struct tgi_recorder *r, uint32_t a, uint32_t b)
 {
+    a = from_here(r, a);
+    b = from_here(r, b);
     if (a == TG_NONE || a == b)
         return b;
     return b == TG_NONE || are_same(r, a, b) ? a : add_point(r, a, b);
@@ -178,6 +199,8 @@ static int add_simple(struct tgi_recorder *r, uint32_t lane, struct tgi_command 
 static int copy(struct tgi_devices *ds, uint32_t lane, const struct tgi_transfer *transfer, struct tg_error *err)
 {
     struct tgi_command c = {.kind = TGI_COMMAND_COPY, .copy = *transfer};
+    if (recorder_of(ds)->outer && transfer->to_node != transfer->from_node)
+        return tgi_error(err, TG_E_UNSUPPORTED, "a copy between memories is in no body that a device decides about");
     return transfer->bytes ? add_simple(recorder_of(ds), lane, &c, err) : 0;
 }
 
@@ -260,6 +283,98 @@ static int collect(struct tgi_devices *ds, const struct tgi_op *op, enum tg_dtyp
     return rc;
 }
 
+/* ---- Bodies -------------------------------------------------------------------------------*/
+
+static struct lane *new_lanes(const struct tgi_devices *devices)
+{
+    struct lane *lanes = calloc(devices->n_lanes, sizeof *lanes);
+    for (uint32_t i = 0; lanes && i < devices->n_lanes; i++)
+        lanes[i] = (struct lane){TG_NONE, TG_NONE, TG_NONE, 0};
+    return lanes;
+}
+
+static void free_body(struct tgi_recorder_body *b)
+{
+    free(b->lanes);
+    free(b->has_shared);
+    tgi_program_destroy(b->program);
+    free(b);
+}
+
+/* The recorder has what is around, or what is inside; `b` the other. */
+static void exchange(struct tgi_recorder *r, struct tgi_recorder_body *b)
+{
+    struct tgi_recorder_body now = {r->outer, r->program, r->lanes, r->first_point, r->last_collective, r->has_shared};
+    r->program = b->program;
+    r->lanes = b->lanes;
+    r->first_point = b->first_point;
+    r->last_collective = b->last_collective;
+    r->has_shared = b->has_shared;
+    *b = now;
+}
+
+int tgi_recorder_begin_body(struct tgi_recorder *r, struct tg_error *err)
+{
+    struct tgi_recorder_body *b = calloc(1, sizeof *b);
+    if (!b)
+        return no_memory(err);
+    b->lanes = new_lanes(r->devices);
+    b->has_shared = calloc(r->devices->n_lanes, 1);
+    b->program = calloc(1, sizeof *b->program);
+    b->first_point = r->n_points;
+    b->last_collective = TG_NONE;
+    if (!b->lanes || !b->has_shared || !b->program) {
+        free_body(b);
+        return no_memory(err);
+    }
+    exchange(r, b);
+    r->outer = b;
+    return 0;
+}
+
+void tgi_recorder_end_body(struct tgi_recorder *r, struct tgi_program **body_p)
+{
+    struct tgi_recorder_body *b = r->outer, *outer = b->outer;
+    exchange(r, b);
+    r->outer = outer;
+    for (uint32_t i = 0; i < r->devices->n_lanes; i++)
+        r->has_shared[i] |= b->has_shared[i] | (b->lanes[i].shared != TG_NONE);
+    *body_p = b->program;
+    b->program = NULL;
+    free_body(b);
+}
+
+/* Comes after whoever used what the bodies use of lanes, and whoever uses it next comes after this. */
+static int add_decision(struct tgi_recorder *r, uint32_t lane, struct tgi_command *c, struct tg_error *err)
+{
+    uint32_t n_deps, id = r->program->n;
+    c->lane = first_of_kind(lane);
+    if (!find_deps(r, lane, &n_deps))
+        return no_memory(err);
+    for (uint32_t i = 0; i < r->devices->n_lanes; i++)
+        if (r->has_shared[i] && !add_dep(r, r->lanes[i].shared, &n_deps))
+            return no_memory(err);
+    int rc = add(r, lane, c, n_deps, err);
+    for (uint32_t i = 0; rc == 0 && i < r->devices->n_lanes; i++)
+        if (r->has_shared[i]) {
+            r->lanes[i].shared = id;
+            r->lanes[i].used = ++r->n_used;
+            r->has_shared[i] = 0;
+        }
+    return rc;
+}
+
+int tgi_recorder_decide(struct tgi_recorder *r, uint32_t lane, struct tgi_command *c, struct tg_error *err)
+{
+    c->kind = TGI_COMMAND_DECIDE;
+    int rc = add_decision(r, lane, c, err);
+    if (rc) {
+        tgi_program_destroy(c->decide.body);
+        tgi_program_destroy(c->decide.body_else);
+    }
+    return rc;
+}
+
 /* ---- Order --------------------------------------------------------------------------------*/
 
 /* Several things to come after become one, so that what comes after a barrier does not come after each of them. */
@@ -318,22 +433,17 @@ int tgi_recorder_create(struct tgi_devices *devices, struct tgi_program *program
                         struct tg_error *err)
 {
     struct tgi_recorder *r = calloc(1, sizeof *r);
-    struct lane *lanes = calloc(devices->n_lanes, sizeof *lanes);
-    if (!r || !lanes) {
-        free(r);
-        free(lanes);
+    if (!r)
         return no_memory(err);
-    }
-    for (uint32_t i = 0; i < devices->n_lanes; i++)
-        lanes[i] = (struct lane){TG_NONE, TG_NONE, TG_NONE, 0};
+    r->lanes = new_lanes(devices);
+    r->has_shared = calloc(devices->n_lanes, 1);
     r->base = (struct tgi_devices){.ops = &ops, .n_devices = devices->n_devices, .n_lanes = devices->n_lanes,
                                    .info = devices->info, .ordinal = devices->ordinal};
     r->devices = devices;
     r->program = program;
-    r->lanes = lanes;
     r->owner = UINT64_MAX;
     r->last_collective = TG_NONE;
-    if (add_point(r, TG_NONE, TG_NONE) != NOTHING) {
+    if (!r->lanes || !r->has_shared || add_point(r, TG_NONE, TG_NONE) != NOTHING) {
         tgi_recorder_destroy(r);
         return no_memory(err);
     }
@@ -346,6 +456,7 @@ void tgi_recorder_destroy(struct tgi_recorder *r)
     if (!r)
         return;
     free(r->lanes);
+    free(r->has_shared);
     free(r->points);
     free(r->seen);
     free(r->seen_command);

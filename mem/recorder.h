@@ -15,6 +15,7 @@
 #include "mem/program.h"
 
 struct tgi_recorder;
+struct tgi_recorder_body; /* what is around a body */
 
 /* devices: what is recorded is for; both last as long as this. */
 int tgi_recorder_create(struct tgi_devices *devices, struct tgi_program *program, struct tgi_recorder **recorder_p,
@@ -25,6 +26,14 @@ void tgi_recorder_destroy(struct tgi_recorder *recorder);
 struct tgi_devices *tgi_recorder_devices(struct tgi_recorder *recorder);
 /* What comes is for `owner`; a launch has n_args arguments. */
 void tgi_recorder_set_owner(struct tgi_recorder *recorder, uint64_t owner, uint32_t n_args);
+
+/* Bodies of a command that decides.  Between begin and end commands go into a program of their own; what stamps from outside
+ * stand for counts as done there, so that whoever decides comes after all of it, and inside copies are those of one device.  Stamps
+ * from inside mean nothing outside.  end: *body_p is the caller's.  decide: appends the command, whose bodies are the recorder's also
+ * after an error. */
+int tgi_recorder_begin_body(struct tgi_recorder *recorder, struct tg_error *err);
+void tgi_recorder_end_body(struct tgi_recorder *recorder, struct tgi_program **body_p);
+int tgi_recorder_decide(struct tgi_recorder *recorder, uint32_t lane, struct tgi_command *command, struct tg_error *err);
 
 /* As the functions of order.h that they are called by.  Memory that is missing shows at the next command. */
 struct tgi_stamp tgi_recorder_append(struct tgi_recorder *recorder, uint32_t lane);

@@ -192,6 +192,16 @@ void tgi_replicas_host_wrote(struct tgi_replicas *r, uint32_t tile)
     }
 }
 
+void tgi_replicas_define(struct tgi_replicas *r, uint32_t tile)
+{
+    uint32_t n, first = tgi_replica_pieces_of(r, tile, &n);
+    for (uint32_t p = first; p < first + n; p++)
+        if (r->pieces[p].valid == 0) {
+            r->pieces[p].valid = tgi_node_bit(TGI_HOST_NODE);
+            r->n_changes++;
+        }
+}
+
 void tgi_replicas_stats(const struct tgi_replicas *r, struct tgi_replica_stats *stats_p) { *stats_p = r->stats; }
 
 uint32_t tgi_replicas_n_pieces(const struct tgi_replicas *r) { return r->n_pieces; }

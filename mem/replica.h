@@ -67,6 +67,9 @@ void tgi_replicas_stage(struct tgi_replicas *replicas, struct tgi_staging *stagi
 /* The host has (re)written these tiles: other replicas are not valid any more.  tile: number in the space. */
 void tgi_replicas_host_wrote(struct tgi_replicas *replicas, uint32_t tile);
 
+/* What nobody has ever written of a tile counts as what the host has from now on. */
+void tgi_replicas_define(struct tgi_replicas *replicas, uint32_t tile);
+
 /* Makes memory and valid contents for the operands of one task; those on one node are reserved together.
  * Copies are enqueued; waits gets what the task itself must wait for.  TG_E_NO_MEMORY: the footprint does not
  * fit; nothing has changed but what was evicted. */

@@ -31,6 +31,22 @@ static int which_body(const struct tgi_instance *in, uint32_t task, const struct
     }
 }
 
+int tgi_control_body(struct tgi_instance *parent, uint32_t task, uint32_t which, struct tgi_instance **body_p, struct tg_error *err)
+{
+    struct tg_run *run = parent->run;
+    const struct tgi_op *op = tgi_graph_op(parent->graph, task);
+    struct tgi_instance **body = &run->bodies[parent->nodes[task].op & TGI_NODE_OP][which];
+    if (!*body) {
+        int rc = tgi_instance_create(run, which ? op->body_else : op->body, body, err);
+        if (rc)
+            return rc;
+        (*body)->parent = parent;
+        (*body)->parent_task = task;
+    }
+    *body_p = *body;
+    return 0;
+}
+
 struct tgi_instance *tgi_control_next(struct tgi_instance *parent, uint32_t task, uint64_t n_rounds)
 {
     struct tg_run *run = parent->run;
@@ -43,20 +59,16 @@ struct tgi_instance *tgi_control_next(struct tgi_instance *parent, uint32_t task
         tgi_task_skip(parent, task);
         return NULL;
     }
-    struct tgi_instance **body = &run->bodies[parent->nodes[task].op & TGI_NODE_OP][which];
+    struct tgi_instance *body;
     struct tg_error err;
-    if (!*body) {
-        if (tgi_instance_create(run, which ? op->body_else : op->body, body, &err)) {
-            tgi_run_fail(run, parent, task, err.status, err.text);
-            return NULL;
-        }
-        (*body)->parent = parent;
-        (*body)->parent_task = task;
+    if (tgi_control_body(parent, task, (uint32_t)which, &body, &err)) {
+        tgi_run_fail(run, parent, task, err.status, err.text);
+        return NULL;
     }
     if (run->spans)
-        tgi_record_round(*body, parent, task, n_rounds);
-    (*body)->n_rounds = n_rounds;
-    return *body;
+        tgi_record_round(body, parent, task, n_rounds);
+    body->n_rounds = n_rounds;
+    return body;
 }
 
 /* The task as a whole is done; a body that failed has marked it. */

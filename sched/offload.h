@@ -51,6 +51,7 @@ struct tgi_offload_instance {
     const uint32_t *classes;           /* by task: what it has in common with others (choice.h); the placement's */
     const struct tgi_urgency *urgency; /* the placement's; it changes between starts */
     struct tgi_mail continued;   /* of a body: its round is over */
+    struct tgi_stamp gate;       /* of a body that is recorded: what the round comes after; else none */
 };
 
 /* Work to be done on the submitter's thread for somebody who waits. */
@@ -227,6 +228,8 @@ struct tgi_offload_task *tgi_offload_steal(struct tgi_offload *o, uint32_t node)
 
 /* offload_submit.c: the submitter */
 void tgi_offload_submit(struct tgi_offload *o, struct tgi_offload_task *task);
+/* What a task's predecessors on devices have enqueued; each task asks once a round. */
+void tgi_offload_wait_for_preds(struct tgi_offload *o, struct tgi_offload_task *task, struct tgi_waits *waits);
 /* A lane has come to what was watched. */
 void tgi_offload_reached(struct tgi_offload *o, struct tgi_watch *watch);
 /* The tile that decides about the next round is to be valid on the host; then tgi_control_continue(). */

@@ -76,11 +76,11 @@ static struct replay *free_place(struct tgi_offload *o, struct tgi_offload_graph
 }
 
 /* The new one takes the old one's graph over; what is left in `old` is to be freed. */
-static int update(struct tgi_offload *o, struct tgi_offload_graphs *g, struct replay *old, struct replay *new, uint32_t *at_p,
+static int update(struct tgi_offload *o, struct tgi_offload_graphs *g, struct replay *old, struct replay *new, uint64_t *owner_p,
                   struct tg_error *err)
 {
     uint64_t begin = tgi_now_ns();
-    int rc = o->devices->ops->graph_update(o->devices, old->graph, &old->recorded.program, &new->recorded.program, at_p, err);
+    int rc = o->devices->ops->graph_update(o->devices, old->graph, &old->recorded.program, &new->recorded.program, owner_p, err);
     if (rc == 0) {
         new->graph = old->graph;
         old->graph = NULL;
@@ -91,23 +91,23 @@ static int update(struct tgi_offload *o, struct tgi_offload_graphs *g, struct re
     return rc;
 }
 
-static int instantiate(struct tgi_offload *o, struct tgi_offload_graphs *g, struct replay *p, uint32_t *at_p,
+static int instantiate(struct tgi_offload *o, struct tgi_offload_graphs *g, struct replay *p, uint64_t *owner_p,
                        struct tg_error *err)
 {
     uint64_t begin = tgi_now_ns();
-    int rc = o->devices->ops->graph_create(o->devices, &p->recorded.program, &p->graph, at_p, err);
+    int rc = o->devices->ops->graph_create(o->devices, &p->recorded.program, &p->graph, owner_p, err);
     g->stats.n_instantiated += rc == 0;
     g->stats.instantiate_ns = tgi_now_ns() - begin;
     return rc;
 }
 
-static int make_graph(struct tgi_offload *o, struct tgi_offload_graphs *g, struct replay *p, uint32_t *at_p,
+static int make_graph(struct tgi_offload *o, struct tgi_offload_graphs *g, struct replay *p, uint64_t *owner_p,
                       struct tg_error *err)
 {
     struct replay *alike = find_alike(g, &p->recorded.program);
-    int rc = alike ? update(o, g, alike, p, at_p, err) : TG_E_UNSUPPORTED;
+    int rc = alike ? update(o, g, alike, p, owner_p, err) : TG_E_UNSUPPORTED;
     /* Whatever the driver has against a change, a new graph may do. */
-    return rc && !tgi_devices_are_lost(o->devices) ? instantiate(o, g, p, at_p, err) : rc;
+    return rc && !tgi_devices_are_lost(o->devices) ? instantiate(o, g, p, owner_p, err) : rc;
 }
 
 /* ---- Failures -----------------------------------------------------------------------------*/
@@ -116,8 +116,9 @@ static void fail(struct tg_run *run, uint64_t owner, const struct tg_error *err)
 {
     struct tgi_offload *o = run->runtime->offload;
     tgi_offload_failed(o, err);
-    if (owner < run->graph->n_tasks)
-        tgi_run_fail(run, run->main, (uint32_t)owner, err->status, err->text);
+    struct tgi_offload_task *task = tgi_offload_owned(run, owner);
+    if (task)
+        tgi_run_fail(run, task->instance, tgi_offload_id(task), err->status, err->text);
     else
         tgi_run_fail_whole(run, err->status, err->text);
 }
@@ -127,10 +128,10 @@ static bool may_stream(int rc) { return rc == TG_E_NO_MEMORY || rc == TG_E_UNSUP
 
 static void refuse(struct tg_run *run, struct tgi_offload_graphs *g, uint64_t owner, const char *text)
 {
+    struct tgi_offload_task *task = tgi_offload_owned(run, owner);
     char scratch[16];
-    int n = owner < run->graph->n_tasks ? asprintf(&g->why, "task \"%s\": %s",
-                                                   tgi_graph_task_name(run->graph, (uint32_t)owner, scratch), text)
-                                        : asprintf(&g->why, "%s", text);
+    int n = task ? asprintf(&g->why, "task \"%s\": %s", tgi_graph_task_name(task->instance->graph, tgi_offload_id(task), scratch), text)
+                 : asprintf(&g->why, "%s", text);
     g->why = n < 0 ? NULL : g->why;
     g->n_refusals++;
 }
@@ -142,7 +143,7 @@ static struct replay *make(struct tg_run *run, struct tgi_offload_graphs *g, boo
     struct tgi_offload_task *task = NULL;
     struct replay new = {0};
     struct tg_error err;
-    uint32_t at = TG_NONE;
+    uint64_t owner = UINT64_MAX;
     uint64_t begin = tgi_now_ns();
     int rc = tgi_offload_record(run, &new.recorded, &task, &err);
     bool is_recorded = rc == 0;
@@ -150,18 +151,17 @@ static struct replay *make(struct tg_run *run, struct tgi_offload_graphs *g, boo
     g->stats.record_ns = tgi_now_ns() - begin;
     g->stats.n_recorded += is_recorded;
     if (rc == 0)
-        rc = make_graph(o, g, &new, &at, &err);
+        rc = make_graph(o, g, &new, &owner, &err);
     if (rc == 0) {
         struct replay *p = free_place(o, g);
         *p = new;
-        g->stats.n_commands = p->recorded.program.n;
+        g->stats.n_commands = tgi_program_size(&p->recorded.program);
         g->stats.n_edges = p->recorded.program.n_deps;
         for (uint32_t i = 0; i < p->recorded.program.n; i++)
             p->has_collectives |= p->recorded.program.commands[i].kind == TGI_COMMAND_COLLECT;
         return p;
     }
-    uint64_t owner = at != TG_NONE ? new.recorded.program.commands[at].owner : UINT64_MAX;
-    owner = task && rc != TG_E_NO_MEMORY ? tgi_offload_id(task) : owner; /* memory is short for all, not for this one */
+    owner = task && rc != TG_E_NO_MEMORY ? tgi_offload_owner(task) : owner; /* memory is short for all, not for this one */
     *has_failed_p = !may_stream(rc) || (is_recorded && rc == TG_E_NO_MEMORY);
     if (*has_failed_p)
         fail(run, owner, &err);
@@ -219,7 +219,7 @@ static void expect_collective(struct tg_run *run, const struct tgi_program *p, c
                               struct tgi_stamp stamp)
 {
     struct tgi_offload *o = run->runtime->offload;
-    struct tgi_offload_task *task = &run->main->offload->tasks[c->owner];
+    struct tgi_offload_task *task = tgi_offload_owned(run, c->owner);
     const struct tgi_waits none = {.n = 0};
     uint32_t lanes[TGI_MAX_DEVICES];
     struct tg_error err;
@@ -251,7 +251,7 @@ static void replay(struct tg_run *run, struct tgi_offload_graphs *g, struct repl
         return;
     }
     expect_collectives(run, p);
-    tgi_count(&o->worker->counts.n_tasks, run->graph->n_tasks);
+    tgi_count(&o->worker->counts.n_tasks, p->recorded.n_tasks);
     p->last_used = ++g->stats.n_replayed;
     g->last = p;
     g->was_used = true;
@@ -299,6 +299,31 @@ bool tgi_offload_graph_begin(struct tg_run *run)
     g->stats.launch_ns = tgi_now_ns() - begin;
     tgi_offload_run_finish(run);
     return true;
+}
+
+static const uint64_t *count_rounds(struct tg_run *run, const struct tgi_program *p, const uint64_t *rounds)
+{
+    for (uint32_t i = 0; p && i < p->n; i++) {
+        const struct tgi_command *c = &p->commands[i];
+        if (c->kind != TGI_COMMAND_DECIDE)
+            continue;
+        for (uint32_t k = 0; k < 2; k++) {
+            run->offload->n_device_tasks[tgi_lane_device(c->lane)] += rounds[k] * c->decide.n_device_tasks[k];
+            tgi_count(&run->runtime->offload->worker->counts.n_tasks, rounds[k] * c->decide.n_tasks[k]);
+        }
+        rounds = count_rounds(run, c->decide.body, rounds + 2);
+        rounds = count_rounds(run, c->decide.body_else, rounds);
+    }
+    return rounds;
+}
+
+void tgi_offload_graph_end(struct tg_run *run)
+{
+    const struct tgi_offload_graphs *g = run->offload->graphs;
+    struct tgi_offload *o = run->runtime->offload;
+    const uint64_t *rounds = g && g->was_used && g->last && !o->is_dead ? o->devices->ops->graph_rounds(g->last->graph) : NULL;
+    if (rounds)
+        count_rounds(run, &g->last->recorded.program, rounds);
 }
 
 /* ---- Questions, life ----------------------------------------------------------------------*/

@@ -5,8 +5,9 @@
  * every start that begins with the same data in the same places, and the states of data it leads from and to are kept with it;
  * a run that is started again settles into one or two of them.  Where only addresses differ the graph is changed in place.
  *
- * What cannot be recorded goes to streams, and the run knows why: a task on a CPU, control tasks, a run whose tasks
- * are timed or executed one at a time, memory that is too short for the whole run.
+ * What cannot be recorded goes to streams, and the run knows why: a task on a CPU, a body whose rounds a device would have to
+ * decide about but cannot (offload_rounds.c), a run whose tasks are timed or executed one at a time, memory that is too short for
+ * the whole run.
  *
  * A collective that hangs is given up as in streams; its time begins with the graph's, as nobody sees it begin. */
 #ifndef TGI_SCHED_OFFLOAD_GRAPH_H
@@ -23,13 +24,14 @@ struct tgi_capture {
     struct tgi_recorder *recorder;
     struct tg_error err;      /* status 0: all is well so far */
     struct tgi_offload_task *task; /* at which it came up */
+    uint64_t n_tasks;         /* recorded so far, without bodies that a device decides about */
 };
 
 /* What came of it. */
 struct tgi_captured {
     struct tgi_program program;
     struct tgi_replica_snapshot *before, *after; /* the states of data that it leads from and to */
-    uint64_t n_device_tasks[TGI_MAX_DEVICES];
+    uint64_t n_tasks, n_device_tasks[TGI_MAX_DEVICES]; /* without bodies that a device decides about */
 };
 
 /* offload_recording.c: the submitter */
@@ -41,11 +43,22 @@ int tgi_offload_record(struct tg_run *run, struct tgi_captured *recorded, struct
                        struct tg_error *err);
 void tgi_captured_fini(struct tgi_captured *recorded);
 
+/* offload_rounds.c: the submitter */
+/* The first task that cannot be in a graph, for the caller to free; NULL: there is none. */
+char *tgi_offload_forbidden(const struct tg_run *run);
+/* All tasks of a graph or body.  What goes wrong is also in the capture, with its task. */
+int tgi_offload_record_tasks(struct tgi_offload *o, struct tgi_instance *instance, struct tg_error *err);
+/* Whose a command of a recording is, as a number, and who that is; NULL: nobody. */
+uint64_t tgi_offload_owner(const struct tgi_offload_task *task);
+struct tgi_offload_task *tgi_offload_owned(const struct tg_run *run, uint64_t owner);
+
 /* offload_graph.c */
 /* The submitter, as a run begins.  True: all of it is enqueued, or it has failed, and its end is under way.  False: it is to go to
  * streams, because nothing else was asked for or for a reason that tg_run_executor() tells. */
 bool tgi_offload_graph_begin(struct tg_run *run);
 void tgi_offload_graph_release(struct tg_run *run);
+/* The run is over: tasks of bodies that devices have decided about count as often as they were executed. */
+void tgi_offload_graph_end(struct tg_run *run);
 
 /* Numbers of all starts of the run so far. */
 struct tgi_offload_graph_stats {

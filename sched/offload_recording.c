@@ -11,26 +11,9 @@
  * (bench/cuda_graphs --what widths). */
 enum { WIDTH = 128 };
 
-/* ---- What can be recorded -----------------------------------------------------------------*/
-
-static const char *what_forbids(const struct tg_graph *g, uint32_t task, uint32_t node)
-{
-    switch (tgi_graph_op(g, task)->kind) {
-    case TGI_OP_REPEAT:
-    case TGI_OP_WHILE:
-    case TGI_OP_IF:
-        return "the host decides about its rounds";
-    default:
-        return node == TGI_HOST_NODE ? "it runs on a CPU" : NULL;
-    }
-}
-
 char *tgi_offload_obstacle(const struct tg_run *run)
 {
     const struct tgi_offload *o = run->runtime->offload;
-    const struct tgi_instance *in = run->main;
-    const struct tg_graph *g = in->graph;
-    char *text = NULL, scratch[16];
     if (!o->devices->ops->graph_create)
         return strdup("there are no graphs of such devices");
     if (run->offload->policy)
@@ -41,51 +24,17 @@ char *tgi_offload_obstacle(const struct tg_run *run)
         return strdup("times of single tasks are wanted");
     if (run->has_deadlines)
         return strdup("a task has a time limit of its own");
-    for (uint32_t t = 0; t < g->n_tasks && !text; t++) {
-        const char *what = what_forbids(g, t, in->offload->tasks[t].node);
-        if (what && asprintf(&text, "task \"%s\": %s", tgi_graph_task_name(g, t, scratch), what) < 0)
-            text = NULL;
-    }
-    return text;
+    return tgi_offload_forbidden(run);
 }
 
 /* ---- Recording ----------------------------------------------------------------------------*/
 
-/* The most urgent of what could come next, each time: commands that are put into one chain, because they share something or a
- * device executes no more side by side, then stand in the order in which a list scheduler would begin them. */
-static uint32_t *make_order(const struct tgi_instance *in)
-{
-    const struct tg_graph *g = in->graph;
-    struct tgi_offload_instance *oi = in->offload;
-    uint32_t *order = malloc(((size_t)g->n_tasks + 1) * sizeof *order), n = 0;
-    uint32_t *left = malloc(((size_t)g->n_tasks + 1) * sizeof *left);
-    struct tgi_ready ready = {0};
-    struct tgi_offload_task *task;
-    bool ok = order && left;
-    for (uint32_t t = 0; ok && t < g->n_tasks; t++) {
-        left[t] = oi->first_pred[t + 1] - oi->first_pred[t];
-        ok = left[t] || tgi_ready_push(&ready, tgi_offload_urgency(in, t), &oi->tasks[t]);
-    }
-    while (ok && (task = tgi_ready_pop(&ready))) {
-        uint32_t t = order[n++] = tgi_offload_id(task);
-        for (uint32_t i = g->nodes[t].succ; ok && i < g->nodes[t + 1].succ; i++)
-            ok = --left[g->succ[i]] || tgi_ready_push(&ready, tgi_offload_urgency(in, g->succ[i]), &oi->tasks[g->succ[i]]);
-    }
-    tgi_ready_fini(&ready);
-    free(left);
-    if (ok)
-        return order;
-    free(order);
-    return NULL;
-}
-
-static void submit_all(struct tgi_offload *o, struct tgi_instance *in, const uint32_t *order)
+static void record_all(struct tgi_offload *o, struct tgi_instance *in)
 {
     struct tgi_capture *rec = o->recording;
     struct tgi_waits ignored = {.n = 0};
-    for (uint32_t i = 0; i < in->graph->n_tasks && rec->err.status == 0; i++)
-        tgi_offload_submit(o, &in->offload->tasks[order[i]]);
-    rec->task = rec->err.status ? rec->task : NULL;
+    if (tgi_offload_record_tasks(o, in, &rec->err) == 0)
+        rec->task = NULL;
     tgi_recorder_set_owner(rec->recorder, UINT64_MAX, 0);
     /* What is due in the program's own memory when the run ends. */
     if (rec->err.status == 0)
@@ -95,8 +44,7 @@ static void submit_all(struct tgi_offload *o, struct tgi_instance *in, const uin
 }
 
 /* While it lasts, the submitter's order is the recording's. */
-static int record_with(struct tg_run *run, struct tgi_capture *rec, struct tgi_captured *p, const uint32_t *order,
-                       struct tg_error *err)
+static int record_with(struct tg_run *run, struct tgi_capture *rec, struct tgi_captured *p, struct tg_error *err)
 {
     struct tgi_offload *o = run->runtime->offload;
     struct tgi_offload_run *r = run->offload;
@@ -110,7 +58,7 @@ static int record_with(struct tg_run *run, struct tgi_capture *rec, struct tgi_c
         o->order = recorded;
         o->recording = rec;
         if (rc == 0)
-            submit_all(o, run->main, order);
+            record_all(o, run->main);
         o->order = live;
         o->recording = NULL;
         tgi_replicas_record_end(r->replicas);
@@ -134,17 +82,16 @@ int tgi_offload_record(struct tg_run *run, struct tgi_captured *p, struct tgi_of
     struct tgi_offload *o = run->runtime->offload;
     struct tgi_capture rec = {0};
     struct tgi_program program = {0};
-    uint32_t *order = make_order(run->main);
-    int rc = order ? tgi_recorder_create(o->devices, &program, &rec.recorder, err) : tgi_error_memory(err, "recording a run");
+    int rc = tgi_recorder_create(o->devices, &program, &rec.recorder, err);
     if (rc == 0)
-        rc = record_with(run, &rec, p, order, err);
+        rc = record_with(run, &rec, p, err);
     if (rc == 0)
         rc = tgi_program_narrow(&program, WIDTH, &p->program, err);
     memcpy(p->n_device_tasks, run->offload->n_device_tasks, sizeof p->n_device_tasks);
+    p->n_tasks = rec.n_tasks;
     *at_p = rec.task;
     tgi_recorder_destroy(rec.recorder);
     tgi_program_fini(&program);
-    free(order);
     return rc;
 }
 

@@ -96,6 +96,7 @@ int tgi_offload_instance_prepare(struct tgi_instance *in, struct tg_error *err)
     if (run->offload->policy)
         in->via = run->offload->policy->via; /* what devices will touch is not known before */
     oi->continued.kind = TGI_MAIL_CONTINUE;
+    oi->gate = TGI_STAMP_NONE;
     oi->tasks = calloc((size_t)g->n_tasks + 1, sizeof *oi->tasks);
     if (!oi->tasks || !make_preds(oi, g) || !split_roots(in))
         return tgi_error_memory(err, "preparing a graph for devices");
@@ -104,7 +105,7 @@ int tgi_offload_instance_prepare(struct tgi_instance *in, struct tg_error *err)
         oi->tasks[t].stamp = TGI_STAMP_NONE;
         oi->tasks[t].node = t < g->n_tasks ? node[t] : 0;
     }
-    if (!in->parent && !mark_last_writers(in)) /* a body runs again, or what follows it writes again */
+    if (g == run->graph && !mark_last_writers(in)) /* a body runs again, or what follows it writes again */
         return tgi_error_memory(err, "preparing a graph for devices");
     return 0;
 }
@@ -518,6 +519,7 @@ static void end(struct tg_run *run)
     struct tgi_offload *o = run->runtime->offload;
     struct tgi_offload_run **at = &o->active;
     struct tgi_replica_stats now;
+    tgi_offload_graph_end(run);
     collect_faults(run);
     if (o->is_dead) /* its results are lost, unless it has failed before */
         tgi_run_fail_whole(run, o->lost.status, o->lost.text);

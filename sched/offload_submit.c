@@ -124,14 +124,17 @@ static int seal_tail(struct tgi_offload *o, uint32_t lane, struct tg_error *err)
 }
 
 /* All are counted, whatever becomes of the task. */
-static void add_preds(struct tgi_offload *o, const struct tgi_instance *in, uint32_t task, struct tgi_waits *waits)
+void tgi_offload_wait_for_preds(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi_waits *waits)
 {
-    const struct tgi_offload_instance *oi = in->offload;
-    for (uint32_t i = oi->first_pred[task]; i < oi->first_pred[task + 1]; i++) {
+    const struct tgi_offload_instance *oi = t->instance->offload;
+    uint32_t task = tgi_offload_id(t), first = oi->first_pred[task], end = oi->first_pred[task + 1];
+    for (uint32_t i = first; i < end; i++) {
         struct tgi_offload_task *p = &oi->tasks[oi->pred[i]];
         p->n_later--;
         tgi_waits_add(o->order, waits, p->stamp);
     }
+    if (first == end)
+        tgi_waits_add(o->order, waits, oi->gate);
 }
 
 static int wait_for(struct tgi_offload *o, uint32_t lane, struct tgi_waits *waits, struct tg_error *err)
@@ -398,7 +401,7 @@ static int enqueue(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi
     waits.n = 0;
     if (timing == TGI_TIMED_ALONE)
         add_device(o, t->node - 1u, &waits);
-    add_preds(o, in, task, &waits);
+    tgi_offload_wait_for_preds(o, t, &waits);
     int rc = tgi_replicas_acquire(in->run->offload->replicas, operands, n, &waits, err);
     if (rc == 0)
         rc = wait_for(o, lane, &waits, err);
@@ -436,7 +439,7 @@ static int enqueue_copy(struct tgi_offload *o, struct tgi_offload_task *t, struc
     struct tgi_stamp stamp;
     bool is_enqueued;
     waits.n = 0;
-    add_preds(o, in, task, &waits);
+    tgi_offload_wait_for_preds(o, t, &waits);
     int rc = tgi_replicas_copy(in->run->offload->replicas, &operands[0], &operands[1], lane, &waits, &is_enqueued, &stamp, err);
     if (rc)
         return rc;
@@ -457,7 +460,7 @@ static int enqueue_collective(struct tgi_offload *o, struct tgi_offload_task *t,
     struct tgi_waits waits;
     int rc = lanes && tiles ? 0 : tgi_error_memory(err, "a collective");
     waits.n = 0;
-    add_preds(o, in, task, &waits);
+    tgi_offload_wait_for_preds(o, t, &waits);
     if (rc == 0)
         rc = tgi_replicas_acquire(in->run->offload->replicas, operands, n, &waits, err);
     struct tgi_waits before = waits;
@@ -521,7 +524,7 @@ static int prepare_cpu(struct tgi_offload *o, struct tgi_offload_task *t, struct
     uint32_t task = tgi_offload_id(t);
     struct tgi_waits waits;
     waits.n = 0;
-    add_preds(o, in, task, &waits);
+    tgi_offload_wait_for_preds(o, t, &waits);
     int rc = tgi_replicas_acquire(in->run->offload->replicas, operands, n, &waits, err);
     t->stamp = TGI_STAMP_NONE;
     t->n_later = in->graph->nodes[task + 1].succ - in->graph->nodes[task].succ;
@@ -538,10 +541,12 @@ static int prepare_cpu(struct tgi_offload *o, struct tgi_offload_task *t, struct
 
 /* ---- Submitting ---------------------------------------------------------------------------*/
 
-/* Part and task as in a record; what is not in one has no owner. */
-static uint64_t owner_of(const struct tgi_offload_task *t)
+/* Part and task as in a record; what is not in one has no owner.  Of a recording the part is the graph or a body. */
+static uint64_t owner_of(const struct tgi_offload *o, const struct tgi_offload_task *t)
 {
     const struct tgi_instance *in = t->instance;
+    if (o->recording)
+        return tgi_offload_owner(t);
     if (in->parent && !in->round)
         return UINT64_MAX;
     return (uint64_t)(in->parent ? in->round->index + 1 : 0) << 32 | tgi_offload_id(t);
@@ -551,9 +556,9 @@ static int dispatch(struct tgi_offload *o, struct tgi_offload_task *t, struct tg
 {
     uint32_t task = tgi_offload_id(t), n = make_operands(t->instance, task, t->node, operands);
     const struct tgi_op *op = tgi_graph_op(t->instance->graph, task);
-    tgi_replicas_copies_for(t->instance->run->offload->replicas, owner_of(t));
+    tgi_replicas_copies_for(t->instance->run->offload->replicas, owner_of(o, t));
     if (o->recording)
-        tgi_recorder_set_owner(o->recording->recorder, owner_of(t), n);
+        tgi_recorder_set_owner(o->recording->recorder, owner_of(o, t), n);
     if (t->node == TGI_HOST_NODE)
         return prepare_cpu(o, t, operands, n, err);
     switch (op->kind) {

@@ -376,6 +376,9 @@ void tgi_control_continue(struct tgi_worker *w, struct tgi_instance *body);
 /* The instance of the body to execute now, after n_rounds of it; NULL: none, the task is done, or
  * has failed for want of memory. */
 struct tgi_instance *tgi_control_next(struct tgi_instance *parent, uint32_t task, uint64_t n_rounds);
+/* The instance of its body, 0, or of its other one, 1; made with the first call.  TG_E_NO_MEMORY, TG_E_LIMIT. */
+int tgi_control_body(struct tgi_instance *parent, uint32_t task, uint32_t which, struct tgi_instance **body_p,
+                     struct tg_error *err);
 
 /* share.c */
 bool tgi_locks_create(struct tgi_instance *instance);

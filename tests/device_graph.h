@@ -185,20 +185,52 @@ static inline bool device_read(struct tg_run *run, const struct tg_graph *g, uin
     return ok;
 }
 
+/* Where tasks of a graph and its bodies are to run: forgotten, or as it was. */
+static inline void device_exchange_places(struct tg_graph *g, tgi_place *on, bool is_forgotten)
+{
+    for (uint32_t i = 0; i < g->n_attrs; i++) {
+        if (is_forgotten)
+            on[i] = g->attrs[i].on;
+        g->attrs[i].on = is_forgotten ? 0 : on[i];
+    }
+}
+
+static inline void device_exchange_all_places(struct tg_graph *g, tgi_place *on, bool is_forgotten)
+{
+    device_exchange_places(g, on, is_forgotten);
+    on += g->n_attrs;
+    for (uint32_t i = 0; i < g->space->n_ops; i++) {
+        struct tg_graph *const bodies[] = {g->space->ops[i].body, g->space->ops[i].body_else};
+        for (int k = 0; k < 2; k++)
+            if (bodies[k]) {
+                device_exchange_places(bodies[k], on, is_forgotten);
+                on += bodies[k]->n_attrs;
+            }
+    }
+}
+
+static inline size_t device_n_attrs(const struct tg_graph *g)
+{
+    size_t n = g->n_attrs;
+    for (uint32_t i = 0; i < g->space->n_ops; i++) {
+        const struct tgi_op *op = &g->space->ops[i];
+        n += (op->body ? op->body->n_attrs : 0) + (op->body_else ? op->body_else->n_attrs : 0);
+    }
+    return n;
+}
+
 /* What sequential execution on the CPU gives, wherever tasks are to run otherwise; the caller frees it. */
 static inline uint64_t *device_expected(struct tg_graph *g, bool keep_data, int n_starts)
 {
-    tgi_place *on = calloc((size_t)g->n_attrs + 1, sizeof *on);
+    tgi_place *on = calloc(device_n_attrs(g) + 1, sizeof *on);
     struct tg_runtime_options ro = TG_RUNTIME_OPTIONS_INIT;
     struct tg_run_options options = TG_RUN_OPTIONS_INIT;
     struct tg_runtime *rt;
     struct tg_run *run;
     struct tg_error err;
     uint64_t *words = calloc(device_words(g) + 1, sizeof *words);
-    for (uint32_t i = 0; on && i < g->n_attrs; i++) {
-        on[i] = g->attrs[i].on;
-        g->attrs[i].on = 0;
-    }
+    if (on)
+        device_exchange_all_places(g, on, true);
     ro.n_workers = 1;
     options.is_deterministic = true;
     options.keep_data = keep_data;
@@ -213,8 +245,7 @@ static inline uint64_t *device_expected(struct tg_graph *g, bool keep_data, int 
     }
     tg_run_destroy(run);
     tg_runtime_destroy(rt);
-    for (uint32_t i = 0; i < g->n_attrs; i++)
-        g->attrs[i].on = on[i];
+    device_exchange_all_places(g, on, false);
     free(on);
     return words;
 }

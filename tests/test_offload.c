@@ -129,7 +129,8 @@ static void read_bound(struct contents *c, uint32_t n)
     c->n = n;
 }
 
-static struct random_shape draw_shape(struct dice *d)
+/* Graphs of bodies are for runs that are CUDA graphs, in which devices decide about rounds. */
+static struct random_shape draw_shape(struct dice *d, bool is_of_bodies)
 {
     struct random_shape s = {.n_buffers = 1 + roll(d, 4), .n_tiles = 1 + roll(d, 6), .n_tasks = 1 + roll(d, 60)};
     s.has_bodies = roll(d, 4) == 0;
@@ -139,6 +140,10 @@ static struct random_shape draw_shape(struct dice *d)
     s.percent_rows = roll(d, 2) ? roll(d, 50) : 0;
     s.percent_after = roll(d, 3) ? 0 : roll(d, 40);
     s.percent_priority = roll(d, 3) ? 0 : 50;
+    if (is_of_bodies) {
+        s.has_bodies = true;
+        s.has_collectives = false;
+    }
     return s;
 }
 
@@ -174,17 +179,18 @@ static uint64_t least_memory(const struct tg_graph *g, struct tg_runtime_options
 
 static uint32_t n_policies; /* runs that had one */
 static uint32_t n_graphs; /* starts that were */
+static uint64_t n_conditions; /* of graphs */
 
-static void compare_one(uint64_t seed)
+static void compare_one(uint64_t seed, bool is_of_bodies)
 {
     struct random_graph r;
     struct tg_error err;
     struct dice d = {mix64(seed ^ 0xd0d0)};
-    struct random_shape shape = draw_shape(&d);
+    struct random_shape shape = draw_shape(&d, is_of_bodies);
     static struct contents expected, have;
     struct tg_runtime_options ro = TG_RUNTIME_OPTIONS_INIT;
     struct tg_run_options options = TG_RUN_OPTIONS_INIT;
-    struct standin_options so = {1 + (int)roll(&d, roll(&d, 8) ? 4 : 8), 1 << 20, seed, roll(&d, 4) != 0};
+    struct standin_options so = {1 + (int)roll(&d, is_of_bodies ? roll(&d, 4) ? 1 : 3 : roll(&d, 8) ? 4 : 8), 1 << 20, seed, roll(&d, 4) != 0};
     nccl.standin_nccl_reset();
     setenv("TGRAPH_NCCL", roll(&d, 2) ? nccl_path : "off", 1); /* off: the host performs collectives */
     struct tg_runtime *rt;
@@ -194,8 +200,8 @@ static void compare_one(uint64_t seed)
     ro.devices = "cuda";
     bool is_short = roll(&d, 4) == 0;
     random_graph_create(&r, &shape, seed);
-    add_variants(&r, roll(&d, 3) ? 100 : roll(&d, 101), &d);
-    bool has_homes = roll(&d, 2); /* on a device each, as collectives by devices need */
+    add_variants(&r, is_of_bodies || roll(&d, 3) ? 100 : roll(&d, 101), &d);
+    bool has_homes = !is_of_bodies && roll(&d, 2); /* on a device each, as collectives by devices need */
     for (uint32_t b = 0; has_homes && b < r.graph->space->n_buffers; b++)
         r.graph->space->buffers[b].home = "cyclic:{i}";
     MUST(tg_graph_freeze(r.graph, &err));
@@ -215,8 +221,13 @@ static void compare_one(uint64_t seed)
     options.is_recorded = roll(&d, 4) == 0;
     options.check_finite = roll(&d, 8) == 0; /* one task at a time, on devices as well */
     options.executor = roll(&d, 2) ? TG_EXECUTOR_GRAPH : TG_EXECUTOR_STREAMS;
+    if (is_of_bodies) {
+        options.is_recorded = options.check_finite = false;
+        options.executor = TG_EXECUTOR_GRAPH;
+        options.keep_data = false;
+    }
     static const char *const policies[] = {"eager", "steal", "heft", "bandwidth"};
-    if (!options.check_finite && roll(&d, 2))
+    if (!is_of_bodies && !options.check_finite && roll(&d, 2))
         options.policy = policies[roll(&d, 4)];
     int rc = tg_run_create(rt, r.graph, &options, &run, &err);
     if (rc == TG_E_UNSUPPORTED && options.policy) { /* no task can run on a device: nothing to decide */
@@ -243,6 +254,7 @@ static void compare_one(uint64_t seed)
                 abort();
             }
     }
+    n_conditions += standin.standin_calls("cuGraphConditionalHandleCreate");
     tg_run_destroy(run);
     tg_runtime_destroy(rt);
     tg_graph_destroy(r.graph);
@@ -259,10 +271,23 @@ static void random_graphs_on_devices_equal_sequential_execution(void **state)
     uint64_t seed = test_seed(1);
     uint32_t n = getenv("TGRAPH_TEST_SEED") ? 1 : ROUNDS(1000);
     for (uint32_t i = 0; i < n; i++)
-        compare_one(seed + i);
+        compare_one(seed + i, false);
     printf("%" PRIu64 " collectives by NCCL, %u runs with a policy, %u starts as graphs\n", nccl.standin_nccl_operations(), n_policies,
            n_graphs);
     assert_true(n == 1 || n_graphs > 0);
+}
+
+static void devices_decide_about_rounds_as_the_host_does(void **state)
+{
+    (void)state;
+    uint64_t seed = test_seed(1);
+    uint32_t n = getenv("TGRAPH_TEST_SEED") ? 1 : ROUNDS(300);
+    n_graphs = 0;
+    n_conditions = 0;
+    for (uint32_t i = 0; i < n; i++)
+        compare_one(seed + i, true);
+    printf("%u starts as graphs, with %" PRIu64 " conditions\n", n_graphs, n_conditions);
+    assert_true(n == 1 || (n_graphs > n / 2 && n_conditions > n / 8));
 }
 
 static int load(void **state)
@@ -273,7 +298,9 @@ static int load(void **state)
         return -1;
     setenv("TGRAPH_CUDA_DRIVER", path, 1);
     setenv("TGRAPH_HISTORY", "off", 1); /* no case depends on what another one has measured */
-    char *name = strrchr(path, '/');
+    char *name = strrchr(path, '/'), kernels[4200];
+    snprintf(kernels, sizeof kernels, "%.*s/standin-kernels.txt", (int)(name - path), path);
+    setenv("TGRAPH_CUDA_KERNELS", kernels, 1); /* what decides in graphs is among them, also in a build without nvcc */
     snprintf(nccl_path, sizeof nccl_path, "%.*s/libstandin-nccl.so", (int)(name - path), path);
     void *handle = dlopen(nccl_path, RTLD_NOW | RTLD_LOCAL);
     void *reset = handle ? dlsym(handle, "standin_nccl_reset") : NULL;
@@ -300,6 +327,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_graphs_on_devices_equal_sequential_execution),
+        cmocka_unit_test(devices_decide_about_rounds_as_the_host_does),
     };
     return cmocka_run_group_tests(tests, load, unload);
 }

@@ -148,6 +148,16 @@ static const struct scenario scenarios[] = {
      .n_devices = 2,
      .is_program_memory = true,
      .is_graph = true},
+    {.name = "bodies in a graph",
+     .buffers = U64("A", 2, "") ", 'x': {'dtype': 'f64', 'shape': [1], 'init': {'fill': 8}}, "
+                "'go': {'dtype': 'i32', 'shape': [1], 'init': {'fill': 1}}",
+     .tasks = MIX(1, "A[0]", "") ", {'repeat': 2, 'do': [" MIX(2, "A[0]", ", 'in0': 'A[1]'") ", " MIX(3, "A[1]", ", 'in0': 'A[0]'")
+              "]}, {'while': 'go', 'max': 9, 'do': [" MIX(4, "A[0]", "") ", "
+              "{'kernel': 'scale', 'args': {'n': 1, 'a': 0.5, 'x': 'x'}}, "
+              "{'if': 'go', 'then': [" MIX(5, "A[1]", "") "], 'else': [" MIX(6, "A[1]", "") "]}, "
+              "{'kernel': 'is_above', 'args': {'x': 'x', 'limit': 3, 'go': 'go'}}]}, " MIX(7, "A[1]", ", 'in0': 'A[0]'"),
+     .n_devices = 1,
+     .is_graph = true},
     {.name = "collectives in a graph",
      .buffers = collective_buffers,
      .tasks = collective_tasks,

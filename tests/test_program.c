@@ -248,6 +248,79 @@ static void launches_that_share_something_follow_each_other(void **state)
     end(r);
 }
 
+/* A body is a program of its own, in which nothing of outside is waited for; who decides comes after whoever shares what
+ * the body shares, and before the next. */
+static void a_body_stands_for_itself(void **state)
+{
+    struct recording *r = begin();
+    struct tgi_waits waits = {.n = 0}, none = {.n = 0};
+    struct tgi_command c = {.decide = {.tile = 64, .tile_bytes = 4}};
+    (void)state;
+    struct tgi_stamp outside = launch(r, 0, &none, 0);
+    for (uint32_t i = 0; i < TGI_COMPUTE_LANES; i++)
+        launch(r, 0, &none, 1);
+    assert_int_equal(tgi_recorder_begin_body(r->recorder, NULL), 0);
+    tgi_waits_add(r->order, &waits, outside);
+    struct tgi_stamp inside = launch(r, 0, &waits, 1);
+    tgi_waits_add(r->order, &waits, outside);
+    tgi_waits_add(r->order, &waits, inside);
+    launch(r, 1, &waits, 0);
+    assert_int_equal(tgi_recorder_begin_body(r->recorder, NULL), 0);
+    launch(r, 0, &none, 0);
+    struct tgi_command inner = {.decide = {.n_rounds = 3}};
+    tgi_recorder_end_body(r->recorder, &inner.decide.body);
+    assert_int_equal(tgi_recorder_decide(r->recorder, 0, &inner, NULL), 0);
+    tgi_order_append(r->order, 0);
+    tgi_recorder_end_body(r->recorder, &c.decide.body);
+    assert_int_equal(tgi_recorder_decide(r->recorder, 0, &c, NULL), 0);
+    tgi_order_append(r->order, 0);
+    for (uint32_t i = 0; i < TGI_COMPUTE_LANES; i++)
+        launch(r, 0, &none, 1);
+
+    const struct tgi_command *decision = &r->program.commands[1 + TGI_COMPUTE_LANES];
+    const struct tgi_program *body = decision->decide.body;
+    assert_int_equal(decision->kind, TGI_COMMAND_DECIDE);
+    assert_int_equal(body->n, 3);
+    assert_int_equal(body->commands[0].n_deps, 0);
+    assert_int_equal(body->commands[1].n_deps, 1);
+    assert_int_equal(body->commands[2].decide.body->n, 1);
+    assert_int_equal(tgi_program_size(&r->program), 1 + TGI_COMPUTE_LANES + 1 + 4 + TGI_COMPUTE_LANES);
+    assert_int_equal(decision->n_deps, 1);
+    uint32_t shared = r->program.deps[decision->first_dep];
+    assert_int_equal(r->program.commands[shared].lane, body->commands[0].lane);
+    uint8_t *after = reach(&r->program);
+    for (uint32_t i = 2 + TGI_COMPUTE_LANES; i < r->program.n; i++)
+        if (r->program.commands[i].lane == body->commands[0].lane)
+            assert_true(after[i * r->program.n + 1 + TGI_COMPUTE_LANES]);
+    free(after);
+
+    struct tgi_program narrow = {0};
+    assert_int_equal(tgi_program_narrow(&r->program, 2, &narrow, NULL), 0);
+    assert_true(tgi_program_is_alike(&narrow, &narrow));
+    assert_true(tgi_program_is_alike(body, narrow.commands[1 + TGI_COMPUTE_LANES].decide.body));
+    assert_ptr_not_equal(body, narrow.commands[1 + TGI_COMPUTE_LANES].decide.body);
+    tgi_program_fini(&narrow);
+    end(r);
+}
+
+static void a_body_copies_nothing_between_memories(void **state)
+{
+    struct recording *r = begin();
+    struct tgi_devices *ds = tgi_recorder_devices(r->recorder);
+    struct tgi_transfer in = {.to_node = 1, .bytes = 8}, within = {.to_node = 1, .from_node = 1, .bytes = 8};
+    struct tgi_program *body;
+    struct tg_error err;
+    (void)state;
+    assert_int_equal(ds->ops->copy(ds, 0, &in, &err), 0);
+    assert_int_equal(tgi_recorder_begin_body(r->recorder, NULL), 0);
+    assert_int_equal(ds->ops->copy(ds, 0, &in, &err), TG_E_UNSUPPORTED);
+    assert_int_equal(ds->ops->copy(ds, 0, &within, &err), 0);
+    tgi_recorder_end_body(r->recorder, &body);
+    assert_int_equal(body->n, 1);
+    tgi_program_destroy(body);
+    end(r);
+}
+
 static void nothing_recorded_can_be_waited_for(void **state)
 {
     struct recording *r = begin();
@@ -271,6 +344,8 @@ int main(void)
         cmocka_unit_test(stamps_of_one_lane_are_all_waited_for),
         cmocka_unit_test(what_comes_after_a_barrier_comes_after_one_point),
         cmocka_unit_test(launches_that_share_something_follow_each_other),
+        cmocka_unit_test(a_body_stands_for_itself),
+        cmocka_unit_test(a_body_copies_nothing_between_memories),
         cmocka_unit_test(nothing_recorded_can_be_waited_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 
+#include "gpu/decide.h"
 #include "graph/expr.h"
 #include "kernels/fault.h"
 #include "kernels/launch.h"
@@ -141,6 +142,31 @@ static size_t extent(void **args, unsigned param, void *user)
                                                              : (size_t)n * e->elem_bytes[param];
 }
 
+/* As gpu/decide.cu. */
+static int decide(void **args, const void *launch)
+{
+    const tgi_decision *d = args[0];
+    uint64_t n_left = 1;
+    struct tgi_decided *state = standin_at(launch, (CUdeviceptr)(uintptr_t)d->state, sizeof *state, STANDIN_INOUT);
+    if (!state)
+        return CUDA_ERROR_ILLEGAL_ADDRESS;
+    if (d->is_loop)
+        n_left = state->n_left = d->n_rounds ? d->n_rounds : state->n_left - 1;
+    bool holds = n_left > 0;
+    if (holds && d->tile) {
+        static const unsigned char zero[8];
+        const void *tile = standin_at(launch, (CUdeviceptr)(uintptr_t)d->tile, d->tile_bytes, STANDIN_IN);
+        if (!tile)
+            return CUDA_ERROR_ILLEGAL_ADDRESS;
+        holds = memcmp(tile, zero, d->tile_bytes) != 0;
+    }
+    state->n_taken[!holds]++;
+    standin_set_conditional(launch, d->condition, holds);
+    if (d->has_other)
+        standin_set_conditional(launch, d->other, !holds);
+    return 0;
+}
+
 /* ---- Registering --------------------------------------------------------------------------*/
 
 static void check(bool is_good, const char *kernel)
@@ -224,6 +250,10 @@ __attribute__((constructor)) static void register_builtins(void)
     for (uint32_t k = 0; k < n; k++)
         for (int type = 0; type < (all[k]->cpu[TGI_DTYPE_T] ? 1 : TG_N_DTYPES); type++)
             register_for(all[k], (enum tg_dtype)type, text);
+    static const struct standin_param decision = {sizeof(tgi_decision), STANDIN_VALUE};
+    const struct standin_kernel kernel = {TGI_DECIDE_KERNEL, decide, 1, &decision, NULL, NULL};
+    check(standin_register_kernel(&kernel) == 0, kernel.name);
+    fprintf(text, "kernel %s threads=1\n", kernel.name);
     fprintf(text, "global tgk_fault %zu\n", sizeof(struct tgi_fault));
     check(fclose(text) == 0, "images");
 }

@@ -292,6 +292,15 @@ CUgraph graph_new(bool is_owned);
 void graph_free(CUgraph graph);
 /* Takes over what op owns, also on failure. */
 CUresult graph_add(CUgraph graph, const CUgraphNode *before, size_t n, struct op *op, CUgraphNode *node_p);
+CUgraph graph_clone(CUgraph from, bool is_owned); /* NULL: no memory */
+void op_drop(struct op *op);                      /* with its children */
+/* What nodes of these parameters do. */
+CUresult kernel_op(const CUDA_KERNEL_NODE_PARAMS *p, struct op *op);
+CUresult set_op(const CUDA_MEMSET_NODE_PARAMS *p, CUcontext ctx, struct op *op);
+CUresult copy_op(const CUDA_MEMCPY3D *p, CUcontext ctx, struct op *op);
+CUresult host_op(const CUDA_HOST_NODE_PARAMS *p, struct op *op);
+CUresult node_set(CUgraphNode node, struct op *op); /* takes op over */
+void node_free(CUgraphNode node);                   /* which is in no graph any more */
 
 struct capture *capture_find(uint64_t id);
 void captures_reset(void);

@@ -1,0 +1,67 @@
+/* CUDA graphs from within: what the files gpu/graph*.c share.
+ *
+ * graph.c makes nodes of commands and graphs of those, graph_decide.c what a device decides about, graph_capture.c what only a
+ * capture can tell. */
+#ifndef TGI_GPU_GRAPH_BUILD_H
+#define TGI_GPU_GRAPH_BUILD_H
+
+#include "gpu/decide.h"
+#include "gpu/graph.h"
+
+/* What decisions keep, as many as there are in a row on each device that has one.  A launch begins with none of them taken, and ends
+ * with a copy of all to the host. */
+struct tgi_cuda_kept {
+    CUdeviceptr at; /* 0: this device has none */
+    struct tgi_decided *host;
+};
+
+struct tgi_device_graph {
+    CUgraph graph;     /* kept for its nodes, which updates name */
+    CUgraphExec exec;
+    CUgraphNode *node; /* by command */
+    uint32_t n;
+    bool has_collectives;
+    uint32_t n_decisions;
+    struct tgi_cuda_kept kept[TGI_MAX_DEVICES];
+    uint64_t *rounds; /* as graph_rounds tells; NULL: there are no decisions */
+};
+
+/* A graph that is being made, with its bodies. */
+struct tgi_cuda_build {
+    struct tgi_cuda *cuda;
+    struct tgi_device_graph *g;
+    struct owned {
+        CUgraphNode node;
+        uint64_t owner;
+    } * owned; /* all nodes */
+    uint32_t n_owned, cap_owned;
+    CUgraphNode *after; /* of the node at hand */
+    uint32_t cap_after;
+    uint64_t owner;     /* of the command at hand; UINT64_MAX: none */
+    uint32_t n_decided; /* decisions so far */
+    uint32_t devices;   /* that have some: a bit each */
+    CUgraphNode begin[TGI_MAX_DEVICES]; /* after which decisions of a device have room */
+};
+
+/* A program, or the body of a command, and what it becomes. */
+struct tgi_cuda_part {
+    const struct tgi_program *p;
+    CUgraph graph;
+    CUgraphNode *node; /* by command: what others come after */
+};
+
+/* graph.c */
+/* Of a new node: whose it is. */
+int tgi_cuda_build_note(struct tgi_cuda_build *b, CUgraphNode node, struct tg_error *err);
+/* After an error b->owner is whose command it was. */
+int tgi_cuda_build_nodes(struct tgi_cuda_build *b, struct tgi_cuda_part *part, struct tg_error *err);
+
+/* graph_decide.c */
+/* b->after has what the command comes after, and room for one more. */
+int tgi_cuda_build_decision(struct tgi_cuda_build *b, struct tgi_cuda_part *part, uint32_t id, CUcontext ctx, struct tg_error *err);
+/* Before all other nodes, and after them; nothing where nothing is decided. */
+int tgi_cuda_build_begin(struct tgi_cuda_build *b, const struct tgi_cuda_part *whole, struct tg_error *err);
+int tgi_cuda_build_end(struct tgi_cuda_build *b, const struct tgi_cuda_part *whole, struct tg_error *err);
+void tgi_cuda_graph_forget(struct tgi_cuda *cuda, struct tgi_device_graph *graph);
+
+#endif
