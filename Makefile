@@ -22,7 +22,7 @@ SCHED_SRC := alike.c backend.c bounds.c calibrate.c calibrate_builtins.c calibra
              offload_policy.c offload_recording.c offload_run.c offload_stream.c offload_submit.c parking.c \
              placement.c plan.c policy.c policy_list.c policy_steal.c process.c ready.c record.c resident_check.c \
              resident_dynamic.c resident_place.c resident_plan.c resolve.c run.c runtime.c sample.c seat.c \
-             serial.c share.c simulate.c spawn.c task.c timing.c topology.c urgency.c virtual_memory.c watchdog.c \
+             serial.c service.c service_queue.c service_tables.c share.c simulate.c spawn.c task.c timing.c topology.c urgency.c virtual_memory.c watchdog.c \
              worker.c workload.c
 KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c fatbin.c fft.c fill.c gemm.c \
                hash.c histogram.c is_above.c launch.c layer.c matvec.c reduce.c scan.c spin.c stencil.c syrk.c \
@@ -49,17 +49,19 @@ TESTS := alloc block calibrate choice cli cpu_module dense deque diagnostic dot 
          graph history hostops import infer invalid json_tape kernels launch load load_memory machine npy \
          offload_graph offload_policy page parking path plan plan_corpus pool program recording recording_export \
          recording_plan resident resident_dynamic results run run_children run_failures run_record sample schema \
-         seat offload offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
+         seat service service_faults service_ring offload offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
          staging standin standin_builtins standin_libs store timing topology verify write_json
 TEST_SCRIPTS := cli devices device_graphs examples fences install predict readme record stack
 
 # What talks to the CUDA driver; needs no toolkit.
 GPU_HOST_SRC := blas.c blas_call.c code.c collective.c device.c driver.c graph.c module.c nvrtc.c nvtx.c \
-                resident/fatbin.c
+                resident/fatbin.c stay.c
 # Device code of the resident executor, a module of its own.
 RESIDENT_SRC := dynamic.cu probe.cu static.cu
+# That of a service, in the same module.
+SERVICE_SRC := doorbell.cu service.cu
 # The driver for tests (tests/standin/standin.h), which they load at run time.
-STANDIN_SRC := builtins.c code.c core.c device.c graph.c memory.c object.c report.c work.c
+STANDIN_SRC := builtins.c code.c core.c device.c graph.c memory.c object.c report.c service.c work.c
 STANDIN_NVRTC_SRC := nvrtc.c nvrtc_compile.c nvrtc_source.c
 STANDIN_NCCL_SRC := nccl.c nccl_group.c nccl_work.c
 LIB_SRC := $(GRAPH_SRC:%=graph/%) $(MEM_SRC:%=mem/%) $(SCHED_SRC:%=sched/%) $(KERNELS_SRC:%=kernels/%) \
@@ -217,9 +219,10 @@ $(B)/kernels/fatbin.o: $(FATBIN)
 
 $(B)/resident.cu: Makefile
 	@mkdir -p $(@D)
-	$(Q)printf '#include "gpu/resident/%s"\n' $(RESIDENT_SRC) > $@
+	$(Q)printf '#include "gpu/%s"\n' $(RESIDENT_SRC:%=resident/%) $(SERVICE_SRC:%=service/%) > $@
 
-$(RESIDENT_FATBIN): $(B)/resident.cu $(RESIDENT_SRC:%=gpu/resident/%) $(wildcard gpu/resident/*.h mem/resident_*.h)
+$(RESIDENT_FATBIN): $(B)/resident.cu $(RESIDENT_SRC:%=gpu/resident/%) $(SERVICE_SRC:%=gpu/service/%) \
+                    $(wildcard gpu/resident/*.h gpu/service/*.h mem/resident_*.h mem/service_*.h)
 	@$(if $(Q),echo "  NVCC    $@")
 	$(Q)$(NVCC) -std=c++17 -O3 -I. -fatbin --threads 0 \
 	    $(foreach a,$(ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
@@ -373,8 +376,8 @@ check:
 	@$(MAKE) --no-print-directory run-tests
 
 UNLISTED := $(filter-out $(LIB_SRC) $(PROGRAM_SRC) $(TESTS:%=tests/test_%.c) $(TEST_SCRIPTS:%=tests/%.sh) \
-              $(CUDA_SRC:%=kernels/%) $(RESIDENT_SRC:%=gpu/resident/%), \
-              $(wildcard kernels/*.cu gpu/resident/*.cu $(addsuffix /*.c,graph mem sched kernels gpu gpu/resident io io/cli) tests/test_*.c tests/*.sh))
+              $(CUDA_SRC:%=kernels/%) $(RESIDENT_SRC:%=gpu/resident/%) $(SERVICE_SRC:%=gpu/service/%), \
+              $(wildcard kernels/*.cu gpu/resident/*.cu gpu/service/*.cu $(addsuffix /*.c,graph mem sched kernels gpu gpu/resident io io/cli) tests/test_*.c tests/*.sh))
 .PHONY: run-tests
 run-tests: tests
 	@$(if $(UNLISTED),echo "not listed in the Makefile: $(UNLISTED)"; exit 1,:)
@@ -397,7 +400,7 @@ bench:
 SUBCOMMANDS := run plan bench calibrate check expand export gen import fmt init devices doctor explain report why diff schema cache \
                completion
 root := $(DESTDIR)
-INSTALLED := $(bindir)/tgraph $(includedir)/tgraph.h $(libdir)/libtgraph.a $(libdir)/libtgraph.so \
+INSTALLED := $(bindir)/tgraph $(includedir)/tgraph.h $(includedir)/tgraph_service.h $(libdir)/libtgraph.a $(libdir)/libtgraph.so \
              $(libdir)/libtgraph.so.$(SOVERSION) $(libdir)/pkgconfig/tgraph.pc \
              $(datadir)/man/man1/tgraph.1 $(SUBCOMMANDS:%=$(datadir)/man/man1/tgraph-%.1) \
              $(datadir)/bash-completion/completions/tgraph $(datadir)/zsh/site-functions/_tgraph \
@@ -407,7 +410,7 @@ install: all
 	@echo "installing to $(root)$(PREFIX)"
 	$(Q)install -d $(sort $(dir $(INSTALLED:%=$(root)%)))
 	$(Q)install -m 755 $(B)/tgraph $(root)$(bindir)/
-	$(Q)install -m 644 graph/tgraph.h $(root)$(includedir)/
+	$(Q)install -m 644 graph/tgraph.h graph/tgraph_service.h $(root)$(includedir)/
 	$(Q)install -m 644 $(B)/libtgraph.a $(root)$(libdir)/
 	$(Q)install -m 755 $(B)/libtgraph.so.$(SOVERSION) $(root)$(libdir)/
 	$(Q)ln -sf libtgraph.so.$(SOVERSION) $(root)$(libdir)/libtgraph.so

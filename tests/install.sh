@@ -44,7 +44,7 @@ if grep -v '^tg_' "$stage/exported"; then
     echo "these should not be exported"
     exit 1
 fi
-grep -oE '\btg_[a-z_]+\(' graph/tgraph.h | tr -d '(' | sort -u >"$stage/named"
+grep -ohE '\btg_[a-z_]+\(' graph/tgraph.h graph/tgraph_service.h | tr -d '(' | sort -u >"$stage/named"
 inline=$(grep -oE 'static inline .*\b(tg_[a-z_]+)\(' graph/tgraph.h | grep -oE 'tg_[a-z_]+\($' | tr -d '(' | sort -u)
 missing=$(comm -23 "$stage/named" "$stage/exported" | grep -vxF "$inline" || true)
 if [ -n "$missing" ]; then

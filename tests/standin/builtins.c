@@ -239,6 +239,8 @@ __attribute__((constructor)) static void register_builtins(void)
     for (uint32_t k = 0; k < n; k++)
         for (int type = 0; type < (all[k]->cpu[TGI_DTYPE_T] ? 1 : TG_N_DTYPES); type++)
             register_for(all[k], (enum tg_dtype)type, text);
+    check(standin_register_kernel(&standin_service) == 0, standin_service.name);
+    fprintf(text, "kernel %s threads=1024\n", standin_service.name);
     fprintf(text, "global tgk_fault %zu\n", sizeof(struct tgi_fault));
     check(fclose(text) == 0, "images");
 }
