@@ -38,12 +38,12 @@ IO_SRC := counter_chart.c critical_path.c diagnostic.c dot.c fmt.c foreign.c gan
           path.c plan_json.c recording.c recording_chrome.c recording_counters.c recording_dot.c recording_file.c \
           recording_html.c recording_memory.c recording_names.c recording_paths.c recording_perfetto.c \
           recording_plan.c recording_rows.c recording_table.c recording_views.c report.c results.c schedule.c \
-          schema.c source.c steps.c templates.c text.c units.c utf8.c verify.c workflow.c workflow_order.c \
+          schema.c service_metrics.c source.c steps.c templates.c text.c units.c utf8.c verify.c workflow.c workflow_order.c \
           workflow_write.c write_json.c
 CLI_SRC := bench.c cache.c calibrate.c check.c completion.c crash.c device_choice.c devices.c diff.c diff_graph.c \
            doctor.c expand.c explain.c explanations.c export.c export_recording.c fmt.c gen.c help.c import.c \
            init.c interrupt.c load.c machine_choice.c main.c message.c options.c plan.c progress.c recording.c \
-           report.c results.c run.c schema.c simulate.c table.c why.c
+           report.c results.c run.c schema.c serve.c simulate.c table.c why.c
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
 TESTS := alloc block calibrate choice cli cpu_module dense deque diagnostic dot driver examples expr fmt gen \
          graph history hostops import infer invalid json_tape kernels launch load load_memory machine npy \
@@ -51,7 +51,7 @@ TESTS := alloc block calibrate choice cli cpu_module dense deque diagnostic dot 
          recording_plan resident resident_dynamic results run run_children run_failures run_record sample schema \
          seat service service_faults service_ring offload offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
          staging standin standin_builtins standin_libs store timing topology verify write_json
-TEST_SCRIPTS := cli devices device_graphs examples fences install predict readme record stack
+TEST_SCRIPTS := cli devices device_graphs examples fences install predict readme record serve stack
 
 # What talks to the CUDA driver; needs no toolkit.
 GPU_HOST_SRC := blas.c blas_call.c code.c collective.c device.c driver.c graph.c module.c nvrtc.c nvtx.c \
@@ -397,7 +397,7 @@ bench:
 
 # ---- Installation ---------------------------------------------------------------------------
 
-SUBCOMMANDS := run plan bench calibrate check expand export gen import fmt init devices doctor explain report why diff schema cache \
+SUBCOMMANDS := run plan bench calibrate check expand export gen import fmt init serve devices doctor explain report why diff schema cache \
                completion
 root := $(DESTDIR)
 INSTALLED := $(bindir)/tgraph $(includedir)/tgraph.h $(includedir)/tgraph_service.h $(libdir)/libtgraph.a $(libdir)/libtgraph.so \
