@@ -24,6 +24,7 @@
 struct tgi_service_ring {
     unsigned char *slots;
     uint32_t capacity; /* a power of two, 2 to 65536 */
+    uint32_t shift;    /* its logarithm: a GPU has no division */
     uint32_t stride;   /* bytes of a slot, a multiple of 64 */
 };
 
@@ -74,6 +75,12 @@ TGI_SYS_FN uint64_t tgi_sys_load_seq_cst(const uint64_t *p)
 
 #define TGI_SYS_FN static inline
 
+/* Slots that are zero. */
+static inline struct tgi_service_ring tgi_service_ring_of(unsigned char *slots, uint32_t capacity, uint32_t stride)
+{
+    return (struct tgi_service_ring){slots, capacity, (uint32_t)__builtin_ctz(capacity), stride};
+}
+
 /* tests/fences.sh takes them away, one at a time, and sees that it is noticed. */
 #ifndef TGI_SYS_ACQUIRE
 #define TGI_SYS_ACQUIRE __ATOMIC_ACQUIRE
@@ -102,7 +109,7 @@ TGI_SYS_FN unsigned char *tgi_service_ring_bytes(const struct tgi_service_ring *
 
 TGI_SYS_FN uint32_t tgi_service_ring_lap(const struct tgi_service_ring *r, uint32_t position)
 {
-    return (position / r->capacity & 127u) | 128u;
+    return (position >> r->shift & 127u) | 128u;
 }
 
 /* The word that announces a message at a position. */

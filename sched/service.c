@@ -187,8 +187,8 @@ static int make_host_memory(struct tg_service *s, struct tg_error *err)
     memset(host, 0, all);
     s->host = host;
     v->shared = host;
-    v->messages = (struct tgi_service_ring){s->host + sizeof *v->shared, o->queue_capacity, stride};
-    v->answers = (struct tgi_service_ring){s->host + sizeof *v->shared + ring, o->queue_capacity, stride};
+    v->messages = tgi_service_ring_of(s->host + sizeof *v->shared, o->queue_capacity, stride);
+    v->answers = tgi_service_ring_of(s->host + sizeof *v->shared + ring, o->queue_capacity, stride);
     s->places = calloc(o->queue_capacity, sizeof *s->places);
     s->answers = malloc((size_t)o->message_bytes * o->queue_capacity);
     return s->places && s->answers ? 0 : tgi_error_memory(err, "creating a service");

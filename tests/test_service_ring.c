@@ -16,7 +16,7 @@ enum { STRIDE = 64 };
 
 static struct tgi_service_ring make_ring(uint32_t capacity)
 {
-    struct tgi_service_ring r = {aligned_alloc(64, (size_t)capacity * STRIDE), capacity, STRIDE};
+    struct tgi_service_ring r = tgi_service_ring_of(aligned_alloc(64, (size_t)capacity * STRIDE), capacity, STRIDE);
     assert_non_null(r.slots);
     memset(r.slots, 0, (size_t)capacity * STRIDE);
     return r;
@@ -25,7 +25,7 @@ static struct tgi_service_ring make_ring(uint32_t capacity)
 static void a_word_tells_what_was_put_into_it(void **state)
 {
     (void)state;
-    struct tgi_service_ring r = {NULL, 4, STRIDE};
+    struct tgi_service_ring r = tgi_service_ring_of(NULL, 4, STRIDE);
     uint64_t word = tgi_service_ring_make(&r, 0xfedcba98u, 0x89abcdefu, 0xa5, 0xfff8);
     assert_int_equal(TGI_SERVICE_TAG(word), 0x89abcdefu);
     assert_int_equal(TGI_SERVICE_CODE(word), 0xa5);
@@ -38,7 +38,7 @@ static void a_slot_is_never_taken_for_that_of_another_lap(void **state)
 {
     (void)state;
     for (uint32_t capacity = 2; capacity <= 65536; capacity *= 2) {
-        struct tgi_service_ring r = {NULL, capacity, STRIDE};
+        struct tgi_service_ring r = tgi_service_ring_of(NULL, capacity, STRIDE);
         static const uint32_t from[] = {0, 1000, 0x7fffff00u, 0xfffffc00u};
         for (size_t k = 0; k < 4; k++)
             for (uint32_t i = 0; i < 4000; i++) {

@@ -232,7 +232,9 @@ TGI_FN uint32_t tgi_mails_done(const struct tgi_controller *c)
         if (c->busy >> k & 1 && tgi_load_acquire(&m->done) == tgi_load_relaxed(&m->go))
             mine |= 1u << k;
     }
-    return TGI_LANES == 1 ? mine : tgi_warp_ballot(mine != 0);
+    uint32_t done = TGI_LANES == 1 ? mine : tgi_warp_ballot(mine != 0);
+    tgi_warp_sync(); /* each lane has acquired a mail that others read */
+    return done;
 }
 
 TGI_FN void tgi_controller_answer_mail(struct tgi_controller *c, uint32_t k)
