@@ -42,7 +42,7 @@ static int load_kernel(struct tgi_cuda *cuda, struct tgi_stay *s, struct tg_erro
     return rc;
 }
 
-/* One block on each multiprocessor: more than half of its shared memory keeps a second one away. */
+/* More than half of a multiprocessor's shared memory keeps a second block away. */
 static int choose_shape(struct tgi_cuda *cuda, struct tgi_stay *s, struct tgi_stay_shape *shape, struct tg_error *err)
 {
     const struct tgi_cuda_device_info *info = cuda->device[s->device].info;
@@ -50,11 +50,11 @@ static int choose_shape(struct tgi_cuda *cuda, struct tgi_stay *s, struct tgi_st
     uint32_t alone = (uint32_t)info->shared_per_block_optin / 2 + 1024;
     s->shape = *shape;
     if (s->shape.n_blocks == 0)
-        s->shape.n_blocks = n_left;
+        s->shape.n_blocks = n_left < shape->most_blocks ? n_left : shape->most_blocks;
     if (s->shape.n_blocks > n_left || s->shape.n_blocks < 2)
         return tgi_error(err, TG_E_CAPACITY, "a service of %u blocks: cuda:%u has %u multiprocessors, %u of them are to be left free",
                          s->shape.n_blocks, ordinal_of(cuda, s), n_sms, shape->n_free);
-    if (s->shape.shared_bytes < alone)
+    if (shape->is_alone && s->shape.shared_bytes < alone)
         s->shape.shared_bytes = alone;
     return TGI_CUDA_DO(cuda, err, cuFuncSetAttribute,
                        (s->kernel, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, (int)s->shape.shared_bytes),

@@ -83,6 +83,7 @@ int tg_service_create(const struct tg_service_options *options, struct tg_servic
  * use.  The service is created then as before. */
 int tg_service_launch(struct tg_service *service, struct tg_error *err);
 int tg_service_activate(struct tg_service *service, struct tg_error *err);
+/* Once it has returned, no message is taken until the service is active again. */
 int tg_service_deactivate(struct tg_service *service, struct tg_error *err);
 /* Takes no more messages, answers those it has, and waits until the kernel has left.  TG_E_NO_ANSWER: it has not yet; the
  * service is terminating, and the call can be made again. */
@@ -140,7 +141,7 @@ struct tg_service_panic {
 struct tg_service_status {
     enum tg_service_state state;
     bool is_resident;    /* whether the kernel is on the GPU now, as far as the host knows */
-    uint32_t n_blocks;   /* multiprocessors it uses */
+    uint32_t n_blocks;   /* of the kernel; each has a multiprocessor, at most */
     uint64_t n_in_flight; /* sent, answers not received */
     struct tg_service_panic panic;
 };

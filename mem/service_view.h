@@ -38,19 +38,25 @@ struct tgi_service_counts {
     uint64_t n_polls, n_messages, n_batches, n_instances;
 };
 
+/* A command has a number, so that the controller can say which it obeys: the same one may come again. */
+#define TGI_SERVICE_COMMAND(number, command) ((uint64_t)(number) << 8 | (command))
+#define TGI_SERVICE_COMMAND_OF(word)         ((word) & 0xffu)
+
 /* A line to each writer and time. */
 struct tgi_service_shared {
     uint64_t command; /* by the host */
     uint64_t pad0[15];
-    uint64_t alive; /* by the controller: the number of its launch */
+    uint64_t obeyed; /* by the controller, release: the last command it has seen; nothing is done by the one before any more */
     uint64_t pad1[15];
-    uint64_t gone; /* by the controller: the number of its launch, which leaves; or 0, it stays after all */
+    uint64_t alive; /* by the controller: the number of its launch */
     uint64_t pad2[15];
+    uint64_t gone; /* by the controller: the number of its launch, which leaves; or 0, it stays after all */
+    uint64_t pad3[15];
     uint64_t is_panic; /* by the controller, release: publishes panic; by the host, 0, before a launch */
     struct tgi_resident_panic panic;
-    uint64_t pad3[11];
+    uint64_t pad4[11];
     struct tgi_service_counts counts; /* by the controller, relaxed: figures for whoever watches */
-    uint64_t pad4[12];
+    uint64_t pad5[12];
 };
 
 /* Written when a launch ends and read when the next one begins. */

@@ -16,7 +16,9 @@ struct tgi_stay; /* the backend's own */
 /* What a kernel is to occupy; all blocks are resident at once, one on each multiprocessor. */
 struct tgi_stay_shape {
     uint32_t n_free;       /* multiprocessors that are left to others */
-    uint32_t n_blocks;     /* 0: as many as that leaves, and open writes how many these are */
+    uint32_t n_blocks;     /* 0: as many as that leaves, most_blocks at most; open writes how many these are */
+    uint32_t most_blocks;
+    bool is_alone;         /* no multiprocessor has two of them */
     uint32_t n_warps;      /* of a block */
     uint32_t shared_bytes; /* of a block, at least */
 };

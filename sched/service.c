@@ -50,7 +50,7 @@ int tgi_service_check_locked(const struct tg_service *s, const char *what, uint3
 static void command(struct tg_service *s, enum tgi_service_command c)
 {
     /* seq_cst: not both this and the controller's last look can miss the other (mem/service_view.h). */
-    tgi_sys_store_seq_cst(&s->view.shared->command, c);
+    tgi_sys_store_seq_cst(&s->view.shared->command, TGI_SERVICE_COMMAND(++s->n_commands, c));
 }
 
 /* The first error of the device is the end; it is told again by every call.  A kernel that is there all the same leaves. */
@@ -199,6 +199,8 @@ static int make_kernel(struct tg_service *s, const struct tgi_service_program *s
     const struct tgi_resident_program *p = sp ? sp->program : NULL;
     uint32_t each = p ? p->n_workers_each : 0;
     struct tgi_stay_shape shape = {.n_free = s->options.n_sms_free, .n_blocks = p ? p->n_blocks : 0, .n_warps = each + 1};
+    shape.most_blocks = 1 + TGI_SERVICE_MAX_MAILS; /* without a program there is no use for more */
+    shape.is_alone = p != NULL;
     shape.shared_bytes = TGI_SERVICE_RELAY_BYTES;
     if (p)
         shape.shared_bytes += tgi_resident_shared_bytes(each, p->n_shared_cells, (p->n_shared_counters + 3) / 4 * 4);
@@ -357,6 +359,21 @@ int tg_service_activate(struct tg_service *s, struct tg_error *err)
     return rc;
 }
 
+/* Until no message is taken any more, which is a look of the controller's away; or the kernel leaves, or somebody else has given
+ * another command. */
+static int await_obedience(struct tg_service *s, struct tg_error *err)
+{
+    const uint64_t number = s->n_commands, word = TGI_SERVICE_COMMAND(number, TGI_SERVICE_HOLD);
+    struct tgi_service_wait w;
+    int rc = 0;
+    tgi_service_wait_init(&w, UINT64_MAX);
+    /* acquire: pairs with the release in tgi_controller_obey(). */
+    while (rc == 0 && number == s->n_commands && s->is_resident && !leaves(s) &&
+           tgi_sys_load_acquire(&s->view.shared->obeyed) != word)
+        rc = tgi_service_wait_locked(s, &w, err);
+    return rc;
+}
+
 int tg_service_deactivate(struct tg_service *s, struct tg_error *err)
 {
     pthread_mutex_lock(&s->lock);
@@ -364,6 +381,7 @@ int tg_service_deactivate(struct tg_service *s, struct tg_error *err)
     if (rc == 0) {
         s->state = TG_SERVICE_INACTIVE;
         command(s, TGI_SERVICE_HOLD);
+        rc = await_obedience(s, err);
     }
     pthread_mutex_unlock(&s->lock);
     return rc;

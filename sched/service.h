@@ -72,6 +72,7 @@ struct tg_service {
     struct tgi_service_view view; /* of the launch under way; addresses never change */
     enum tg_service_state state;
     bool is_resident;     /* a launch has not been seen to end */
+    uint64_t n_commands;  /* given to kernels */
     struct tg_error broken; /* status 0: it is not */
     struct tgi_service_place *places;
     uint64_t n_sent;      /* the next ticket */

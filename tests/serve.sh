@@ -55,7 +55,7 @@ serve 124 ':spin 300000\n' --timeout 10ms
 has err 'no answer within 0.01 s'
 
 serve 0 'a\nb\n:status\n:metrics\n' --metrics
-has out 'active, kernel resident, 3 multiprocessors, 0 messages under way'
+has out 'active, kernel resident, 3 blocks, 0 messages under way'
 has out 'tgraph_service_messages_answered_total 2'
 has out 'tgraph_service_latency_seconds_bucket{le="+Inf"} 2'
 has out 'tgraph_service_latency_seconds_count 2'

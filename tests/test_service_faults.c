@@ -275,6 +275,29 @@ static void each_call_of_the_driver_that_fails_is_told_and_nothing_is_left(void 
         }
 }
 
+static void a_launch_whose_kernel_does_not_begin_can_be_tried_again(void **state)
+{
+    (void)state;
+    struct tg_service_options o = small_options(2);
+    struct tg_service_message m = message(TG_SERVICE_ECHO, 0, "x", 1);
+    struct tg_service *s;
+    char got;
+    int rc;
+    must(tg_service_create(&o, &s, &err));
+    standin.standin_hold("tgk_service", true);
+    assert_int_equal(tg_service_launch(s, &err), TG_E_NO_ANSWER);
+    assert_non_null(strstr(err.text, "have not begun within 10 s"));
+    assert_int_equal(tg_service_launch(s, &err), TG_E_NO_ANSWER);
+    assert_int_equal(status_of(s).state, TG_SERVICE_CREATED);
+    standin.standin_hold("tgk_service", false);
+    while ((rc = tg_service_launch(s, &err)) == TG_E_NO_ANSWER) /* the first has to come and go */
+        sleep_ms(1);
+    must(rc);
+    must(tg_service_activate(s, &err));
+    must(tg_service_call(s, &m, LONG_NS, &got, 1, NULL, &err));
+    end_service(s);
+}
+
 static void a_lost_device_ends_the_service_and_says_why_ever_after(void **state)
 {
     (void)state;
@@ -311,6 +334,7 @@ int main(void)
         cmocka_unit_test_setup(a_panic_reaches_the_host_before_its_instance_ends, begin),
         cmocka_unit_test_setup(a_stuck_instance_ends_alone_and_the_kernel_comes_back, begin),
         cmocka_unit_test_setup(each_call_of_the_driver_that_fails_is_told_and_nothing_is_left, begin),
+        cmocka_unit_test_setup(a_launch_whose_kernel_does_not_begin_can_be_tried_again, begin),
         cmocka_unit_test_setup(a_lost_device_ends_the_service_and_says_why_ever_after, begin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

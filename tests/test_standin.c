@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -74,6 +75,21 @@ static int kernel_indirect(void **args, const void *launch) /* a pointer that is
     return 0;
 }
 
+static atomic_bool may_leave;
+static int stay(void *user)
+{
+    while (!atomic_load(&may_leave))
+        sched_yield();
+    return *(int *)user;
+}
+static int stay_result;
+static int kernel_stay(void **args, const void *launch)
+{
+    stay_result = *(int *)args[0];
+    standin.standin_stay(launch, stay, &stay_result);
+    return 0;
+}
+
 static size_t extent(void **args, unsigned param, void *user)
 {
     (void)param;
@@ -99,6 +115,7 @@ static void register_kernels(void)
         {"count", kernel_count, 2, count, extent_counter, NULL},
         {"fail", kernel_fail, 1, number, NULL, NULL},
         {"indirect", kernel_indirect, 1, address, NULL, NULL},
+        {"stay", kernel_stay, 1, number, NULL, NULL},
     };
     for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++)
         assert_int_equal(standin.standin_register_kernel(&kernels[i]), 0);
@@ -106,7 +123,7 @@ static void register_kernels(void)
 
 static const char image[] =
     "standin 1\n# the kernels above\nkernel set registers=16\nkernel copy\nkernel trace threads=256\n"
-    "kernel count\nkernel fail\nkernel indirect shared=1024\nkernel unregistered\nglobal table 256\n";
+    "kernel count\nkernel fail\nkernel indirect shared=1024\nkernel unregistered\nkernel stay\nglobal table 256\n";
 
 /* ---- Setting up ---------------------------------------------------------------------------*/
 
@@ -371,6 +388,52 @@ static void a_held_kernel_never_ends_until_it_may(void **state)
     assert_int_equal(n_trace, 1);
     OK(cu->cuEventDestroy(e));
     close_devices(1);
+}
+
+/* ---- Kernels that stay --------------------------------------------------------------------*/
+
+static CUresult launch_staying(int result)
+{
+    CUfunction f;
+    atomic_store(&may_leave, false);
+    OK(cu->cuModuleGetFunction(&f, module[0], "stay"));
+    return launch(f, a, (void *[]){&result});
+}
+
+static void a_kernel_that_stays_holds_its_stream_alone_and_memory_is_not_freed_meanwhile(void **state)
+{
+    (void)state;
+    CUdeviceptr p;
+    open_devices(1, 5);
+    OK(cu->cuMemAlloc(&p, 64));
+    OK(launch_staying(0));
+    OK(tell(a, 1)); /* behind it */
+    while (standin.standin_staying() == 0)
+        IS(cu->cuStreamQuery(a), NOT_READY);
+    OK(tell(b, 2));
+    OK(cu->cuStreamSynchronize(b));
+    IS(cu->cuStreamQuery(a), NOT_READY);
+    assert_int_equal(n_trace, 1);
+    assert_int_equal(trace[0], 2);
+    assert_int_equal(standin.standin_violations(NULL, 0), 0);
+    OK(cu->cuMemFree(p));
+    assert_int_equal(standin.standin_violations(NULL, 0), 1);
+    atomic_store(&may_leave, true);
+    OK(cu->cuStreamSynchronize(a));
+    assert_int_equal(n_trace, 2);
+    assert_int_equal(standin.standin_staying(), 0);
+}
+
+static void a_kernel_that_stayed_can_fail(void **state)
+{
+    (void)state;
+    open_devices(1, 6);
+    OK(launch_staying(CUDA_ERROR_ILLEGAL_ADDRESS));
+    while (standin.standin_staying() == 0)
+        IS(cu->cuStreamQuery(a), NOT_READY);
+    atomic_store(&may_leave, true);
+    IS(cu->cuStreamSynchronize(a), ILLEGAL_ADDRESS);
+    IS(cu->cuStreamQuery(b), ILLEGAL_ADDRESS);
 }
 
 /* ---- Host functions -----------------------------------------------------------------------*/
@@ -1459,6 +1522,8 @@ int main(void)
         cmocka_unit_test(the_legacy_stream_orders_blocking_streams_only),
         cmocka_unit_test(polling_comes_to_an_end),
         cmocka_unit_test(a_held_kernel_never_ends_until_it_may),
+        cmocka_unit_test(a_kernel_that_stays_holds_its_stream_alone_and_memory_is_not_freed_meanwhile),
+        cmocka_unit_test(a_kernel_that_stayed_can_fail),
         cmocka_unit_test(host_functions_run_without_a_demand_and_may_not_call_the_driver),
         cmocka_unit_test(device_memory_is_out_of_the_hosts_reach),
         cmocka_unit_test(bytes_that_nobody_wrote_are_poison_and_noticed),

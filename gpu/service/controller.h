@@ -30,6 +30,7 @@ struct tgi_controller {
     bool is_over;
     uint32_t n_looks, n_idle;
     uint64_t idle_since; /* 0: not idle, or not for long */
+    uint64_t command;    /* the last one seen */
     struct tgi_service_counts counts;
 };
 
@@ -322,15 +323,16 @@ TGI_FN void tgi_controller_count(const struct tgi_controller *c)
 }
 
 /* Says that it leaves, and whether it does: not if a message or a command has come meanwhile (mem/service_view.h). */
-TGI_FN bool tgi_controller_leaves(struct tgi_controller *c, uint64_t command)
+TGI_FN bool tgi_controller_leaves(struct tgi_controller *c)
 {
     struct tgi_service_shared *s = c->v->shared;
+    uint64_t command = c->command;
     tgi_controller_count(c);
     if (tgi_lane() == 0)
         tgi_sys_store_seq_cst(&s->gone, c->v->launch);
     tgi_warp_sync();
     uint64_t word = tgi_sys_load_seq_cst(tgi_service_ring_word(&c->v->messages, c->taken));
-    bool has_message = command != TGI_SERVICE_HOLD && c->instance != TGI_SERVICE_LEAVE - 1 &&
+    bool has_message = TGI_SERVICE_COMMAND_OF(command) != TGI_SERVICE_HOLD && c->instance != TGI_SERVICE_LEAVE - 1 &&
                        tgi_service_ring_is_at(&c->v->messages, c->taken, word);
     bool stays = has_message || tgi_sys_load_seq_cst(&s->command) != command;
     stays = tgi_warp_first(stays);
@@ -340,11 +342,11 @@ TGI_FN bool tgi_controller_leaves(struct tgi_controller *c, uint64_t command)
     return !stays;
 }
 
-TGI_FN void tgi_controller_idle(struct tgi_controller *c, uint64_t command)
+TGI_FN void tgi_controller_idle(struct tgi_controller *c)
 {
     enum { LOOK_AT_CLOCK = 64 };
-    if (command == TGI_SERVICE_STOP || c->instance == TGI_SERVICE_LEAVE - 1) {
-        c->is_over = tgi_controller_leaves(c, command);
+    if (TGI_SERVICE_COMMAND_OF(c->command) == TGI_SERVICE_STOP || c->instance == TGI_SERVICE_LEAVE - 1) {
+        c->is_over = tgi_controller_leaves(c);
         return;
     }
     if (++c->n_idle % LOOK_AT_CLOCK == 0) {
@@ -353,7 +355,7 @@ TGI_FN void tgi_controller_idle(struct tgi_controller *c, uint64_t command)
             c->idle_since = now;
             tgi_controller_count(c);
         } else if (c->v->idle_ns && now - c->idle_since > c->v->idle_ns)
-            c->is_over = tgi_controller_leaves(c, command);
+            c->is_over = tgi_controller_leaves(c);
     }
     if (c->n_idle > TGI_REST_AFTER)
         tgi_rest();
@@ -361,22 +363,32 @@ TGI_FN void tgi_controller_idle(struct tgi_controller *c, uint64_t command)
         tgi_pause();
 }
 
-/* What is in the ring, and what the host wants: both loads are on their way at once. */
-TGI_FN uint32_t tgi_controller_look(struct tgi_controller *c, uint64_t *word_p, uint64_t *command_p)
+/* A command is obeyed from the next look on: a message that the host sends once it knows that is not taken by mistake. */
+TGI_FN void tgi_controller_obey(struct tgi_controller *c, uint64_t command)
+{
+    if (command == c->command)
+        return;
+    c->command = command;
+    if (tgi_lane() == 0)
+        tgi_sys_store_release(&c->v->shared->obeyed, command);
+}
+
+/* How many messages are there for now, and what the host wants: both loads are on their way at once. */
+TGI_FN uint32_t tgi_controller_look(struct tgi_controller *c, uint64_t *word_p)
 {
     uint32_t lane = tgi_lane(), position = c->taken + (lane < c->width ? lane : 0);
     c->counts.n_polls++;
-    *command_p = tgi_sys_load_relaxed(&c->v->shared->command);
+    uint64_t command = tgi_sys_load_relaxed(&c->v->shared->command);
     /* acquire: the bytes; pairs with the store of the host's tg_service_send(). */
     *word_p = tgi_sys_load_acquire(tgi_service_ring_word(&c->v->messages, position));
     bool is_there = lane < c->width && tgi_service_ring_is_at(&c->v->messages, position, *word_p);
     uint32_t missing = ~tgi_warp_ballot(is_there), n = missing ? tgi_lowest(missing) : 32;
-    *command_p = tgi_warp_first(*command_p);
+    tgi_controller_obey(c, tgi_warp_word(command, 0));
     if (n < c->width)
         c->width = 1;
     else if (c->width < TGI_LANES)
         c->width *= 2;
-    return *command_p == TGI_SERVICE_HOLD ? 0 : n;
+    return TGI_SERVICE_COMMAND_OF(c->command) == TGI_SERVICE_HOLD ? 0 : n;
 }
 
 /* ---- The controller -------------------------------------------------------------------------*/
@@ -384,15 +396,15 @@ TGI_FN uint32_t tgi_controller_look(struct tgi_controller *c, uint64_t *word_p, 
 TGI_FN void tgi_controller_turn(struct tgi_controller *c)
 {
     enum { RING_EVERY = 4 }; /* while others are at work: the ring is further away than they are */
-    uint64_t word, command;
+    uint64_t word;
     bool is_at_work = c->is_running || c->busy, did = is_at_work && tgi_controller_collect(c);
     if (c->is_over || (is_at_work && ++c->n_looks % RING_EVERY)) {
         if (!did)
             tgi_pause();
         return;
     }
-    uint32_t n = tgi_controller_look(c, &word, &command);
-    if (command == TGI_SERVICE_ABORT) {
+    uint32_t n = tgi_controller_look(c, &word);
+    if (TGI_SERVICE_COMMAND_OF(c->command) == TGI_SERVICE_ABORT) {
         if (tgi_lane() == 0)
             tgi_store_relaxed(&c->v->program.control->abort, 1);
         c->is_over = true;
@@ -400,7 +412,7 @@ TGI_FN void tgi_controller_turn(struct tgi_controller *c)
         c->n_idle = 0;
         c->idle_since = 0;
     } else
-        tgi_controller_idle(c, command);
+        tgi_controller_idle(c);
 }
 
 TGI_FN void tgi_controller_run(const struct tgi_service_view *v)

@@ -47,7 +47,7 @@ static void print_status(struct serve *s)
 {
     struct tg_service_status status;
     tg_service_status(s->service, &status, NULL);
-    printf("%s, kernel %s, %" PRIu32 " multiprocessors, %" PRIu64 " messages under way\n", tg_service_state_name(status.state),
+    printf("%s, kernel %s, %" PRIu32 " blocks, %" PRIu64 " messages under way\n", tg_service_state_name(status.state),
            status.is_resident ? "resident" : "away", status.n_blocks, status.n_in_flight);
 }
 
