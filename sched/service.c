@@ -17,7 +17,9 @@
 #include "graph/error.h"
 #include "sched/backend.h"
 
-static const uint64_t launch_limit_ns = 10000000000u, look_every_ns = 50000, spin_for_ns = 20000;
+static const uint64_t launch_limit_ns = 10000000000u, look_every_ns = 50000;
+/* Who waits spins, then lets others run, then sleeps between looks at the kernel. */
+static const uint64_t spin_for_ns = 20000, yield_for_ns = 500000;
 enum { MIN_MESSAGE = 32, MAX_MESSAGE = 65528, MAX_CAPACITY = 65536, SLOT_ALIGN = 64 };
 
 uint64_t tgi_service_now_ns(void)
@@ -153,7 +155,9 @@ int tgi_service_wait_locked(struct tg_service *s, struct tgi_service_wait *w, st
     if (now >= w->until_ns)
         return TG_E_NO_ANSWER;
     pthread_mutex_unlock(&s->lock);
-    if (now >= w->spin_ns)
+    if (now >= w->spin_ns + yield_for_ns)
+        nanosleep(&(struct timespec){0, (long)look_every_ns}, NULL);
+    else if (now >= w->spin_ns)
         sched_yield();
     pthread_mutex_lock(&s->lock);
     return 0;

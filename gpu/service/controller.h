@@ -206,9 +206,21 @@ TGI_FN bool tgi_controller_take(struct tgi_controller *c, uint64_t word)
     return true;
 }
 
+TGI_FN void tgi_controller_count(const struct tgi_controller *c)
+{
+    struct tgi_service_counts *to = &c->v->shared->counts;
+    if (!c->v->has_counts || tgi_lane() != 0)
+        return;
+    tgi_sys_store_relaxed(&to->n_polls, c->counts.n_polls);
+    tgi_sys_store_relaxed(&to->n_messages, c->counts.n_messages);
+    tgi_sys_store_relaxed(&to->n_batches, c->counts.n_batches);
+    tgi_sys_store_relaxed(&to->n_instances, c->counts.n_instances);
+}
+
 /* The next n messages, as many as somebody is free for; lane k has the word of the k-th.  How many were taken. */
 TGI_FN uint32_t tgi_controller_serve(struct tgi_controller *c, uint64_t word, uint32_t n)
 {
+    enum { COUNT_EVERY = 256 }; /* batches; and whenever it becomes idle */
     uint32_t others = tgi_warp_ballot(tgi_lane() < n && TGI_SERVICE_CODE(word) != TGI_SERVICE_ECHO), i = 0;
     tgi_warp_sync(); /* each lane has acquired a message that others read */
     c->counts.n_batches++;
@@ -219,6 +231,8 @@ TGI_FN uint32_t tgi_controller_serve(struct tgi_controller *c, uint64_t word, ui
     while (i < n && tgi_controller_take(c, tgi_warp_word(word, i)))
         i++;
     c->counts.n_messages += i;
+    if (c->counts.n_batches % COUNT_EVERY == 0)
+        tgi_controller_count(c);
     return i;
 }
 
@@ -310,17 +324,6 @@ TGI_FN bool tgi_controller_collect(struct tgi_controller *c)
 }
 
 /* ---- Idling and leaving ---------------------------------------------------------------------*/
-
-TGI_FN void tgi_controller_count(const struct tgi_controller *c)
-{
-    struct tgi_service_counts *to = &c->v->shared->counts;
-    if (!c->v->has_counts || tgi_lane() != 0)
-        return;
-    tgi_sys_store_relaxed(&to->n_polls, c->counts.n_polls);
-    tgi_sys_store_relaxed(&to->n_messages, c->counts.n_messages);
-    tgi_sys_store_relaxed(&to->n_batches, c->counts.n_batches);
-    tgi_sys_store_relaxed(&to->n_instances, c->counts.n_instances);
-}
 
 /* Says that it leaves, and whether it does: not if a message or a command has come meanwhile (mem/service_view.h). */
 TGI_FN bool tgi_controller_leaves(struct tgi_controller *c)
