@@ -2,11 +2,13 @@
  * measured in this run.
  *
  *     service [--runs N] [--what yardsticks|calls|wavefront|batches]
+ *     service --what soak [--runs SECONDS] [--n SEED]     mixed load with every answer checked; not without its name
  *
  * N thousand calls make a row (default 5); the first tenth is not counted.  Every answer is compared with what it must be.  A wait that lasts
- * a second ends the program, and so do two minutes in all. */
+ * a second ends the program, and so do two minutes in all, but of soak. */
 #include "bench/cuda_bare.h"
 #include "bench/resident_dag.h"
+#include "bench/service_soak.h"
 #include "gpu/resident/module.h"
 #include "graph/tgraph_service.h"
 #include "mem/service_ring.h"
@@ -287,9 +289,35 @@ static void measure_batches(uint32_t capacity, uint32_t n_bytes)
            (double)metrics.n_messages / (double)(metrics.n_batches ? metrics.n_batches : 1));
 }
 
+/* A second for each service, so that starting and ending belong to the load. */
+static void soak(void)
+{
+    static struct soak s;
+    struct tg_service_options o = TG_SERVICE_OPTIONS_INIT;
+    struct tg_service_metrics m, all = {0};
+    for (uint32_t i = 0; i < options.n_runs; i++) {
+        if (!service_soak(&s, o, 4, options.n + i, 1000000000u, &m))
+            bench_die("soak, seed %u: %s", options.n + i, s.text);
+        all.n_sent += m.n_sent;
+        all.n_instances += m.n_instances;
+        all.n_failed += m.n_failed;
+        all.n_timeouts += m.n_timeouts;
+        all.n_launches += m.n_launches;
+    }
+    bench_report("soak", "tgraph", 1, "messages, each answered once and rightly", (double)all.n_sent);
+    printf("#     %llu instances, %llu bodies that failed, %llu calls that gave up, %llu launches of %u services\n",
+           (unsigned long long)all.n_instances, (unsigned long long)all.n_failed, (unsigned long long)all.n_timeouts,
+           (unsigned long long)all.n_launches, options.n_runs);
+}
+
 int main(int argc, char **argv)
 {
     options = bench_parse(argc, argv);
+    if (options.what && !strcmp(options.what, "soak")) {
+        alarm(10 * options.n_runs + LIMIT_S);
+        soak();
+        return 0;
+    }
     alarm(LIMIT_S);
     printf("# service: %u calls each\n", n_samples());
 #define WANTED(name) (!options.what || !strcmp(options.what, name))

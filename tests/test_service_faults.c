@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
-#include "bench/resident_dag.h"
+#include "bench/service_soak.h"
 #include "tests/random_graph.h"
 #include "tests/service_standin.h"
 
@@ -318,6 +318,21 @@ static void a_lost_device_ends_the_service_and_says_why_ever_after(void **state)
     tg_service_destroy(s);
 }
 
+static void mixed_load_loses_doubles_and_spoils_nothing(void **state)
+{
+    (void)state;
+    static struct soak s;
+    for (uint64_t round = 0; round < 4; round++) {
+        struct tg_service_options o = small_options(3);
+        struct tg_service_metrics m;
+        service_standin_reset(seed + round);
+        if (!service_soak(&s, o, 3, seed + round, SECOND / 2, &m))
+            fail_msg("%s", s.text);
+        assert_true(m.n_sent > 0);
+        service_standin_check();
+    }
+}
+
 int main(void)
 {
     if (!service_standin_load()) {
@@ -334,6 +349,7 @@ int main(void)
         cmocka_unit_test_setup(a_panic_reaches_the_host_before_its_instance_ends, begin),
         cmocka_unit_test_setup(a_stuck_instance_ends_alone_and_the_kernel_comes_back, begin),
         cmocka_unit_test_setup(each_call_of_the_driver_that_fails_is_told_and_nothing_is_left, begin),
+        cmocka_unit_test_setup(mixed_load_loses_doubles_and_spoils_nothing, begin),
         cmocka_unit_test_setup(a_launch_whose_kernel_does_not_begin_can_be_tried_again, begin),
         cmocka_unit_test_setup(a_lost_device_ends_the_service_and_says_why_ever_after, begin),
     };
