@@ -4,8 +4,8 @@
  *     service [--runs N] [--what yardsticks|calls|wavefront|batches]
  *     service --what soak [--runs SECONDS] [--n SEED]     mixed load with every answer checked; not without its name
  *
- * N thousand calls make a row (default 5); the first tenth is not counted.  Every answer is compared with what it must be.  A wait that lasts
- * a second ends the program, and so do two minutes in all, but of soak. */
+ * N thousand calls make a row (default 5); the first tenth is not counted.  Every answer is compared with what it must be.
+ * A wait that lasts a second ends the program, and so do two minutes in all, but of soak. */
 #include "bench/cuda_bare.h"
 #include "bench/resident_dag.h"
 #include "bench/service_soak.h"

@@ -1,5 +1,5 @@
-/* A service under mixed load: messages of all bodies, instances, calls that give up, activation and deactivation, pauses in which the kernel
- * leaves, all drawn from a seed.  Every message has to be answered once, and with what the host computes. */
+/* A service under mixed load: messages of all bodies, instances, calls that give up, activation and deactivation, pauses in
+ * which the kernel leaves, all drawn from a seed.  Every message has to be answered once, and with what the host computes. */
 #ifndef BENCH_SERVICE_SOAK_H
 #define BENCH_SERVICE_SOAK_H
 

@@ -10,9 +10,9 @@
  * two, one for the bell and one for what it announces.  What a doorbell would announce for many messages at a time is seen
  * for many at a time as well, as the lanes of the consumer's warp look at neighbouring slots at once.
  *
- * Why no position is ever told to the other side: there is room in both rings by the host's count.  The host sends the message at position p
- * only when the answer to the one at p - capacity has been received (sched/service.h), which was taken from its slot before it
- * was answered.  And there are never more answers on their way than messages that wait for one.
+ * Why no position is ever told to the other side: there is room in both rings by the host's count.  The host sends the
+ * message at position p only when the answer to the one at p - capacity has been received (sched/service.h), which was taken
+ * from its slot before it was answered.  And there are never more answers on their way than messages that wait for one.
  *
  * Laps are told apart by seven bits, though one would do: a slot's word is of this lap or of the one before.  0 is of none. */
 #ifndef TGI_MEM_SERVICE_RING_H

@@ -1,9 +1,9 @@
 /* What the host and a service's kernel share: the words they tell each other beside messages, and what a launch is given.
  *
- * Three kinds of memory.  Of the host, which both reach: the rings and tgi_service_shared; of the GPU's warps only the controller
- * touches it.  Of the device, as long as the service: tables of the program, and tgi_service_state, where a launch leaves what the
- * next one goes on with.  Of the device, zero at the beginning of each launch: counters and cells of the program, tgi_service_work and
- * the mails.
+ * Three kinds of memory.  Of the host, which both reach: the rings and tgi_service_shared; of the GPU's warps only the
+ * controller touches it.  Of the device, as long as the service: tables of the program, and tgi_service_state, where a launch
+ * leaves what the next one goes on with.  Of the device, zero at the beginning of each launch: counters and cells of the
+ * program, tgi_service_work and the mails.
  *
  * Leaving.  A controller that has had nothing to do writes its launch's number to `gone` and looks at the ring and the
  * command once more; the host writes a message or a command and looks at `gone`.  All four are seq_cst, so not both

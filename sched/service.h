@@ -19,9 +19,9 @@ struct tgi_service_program {
     uint32_t n_outputs;
     const uint32_t *outputs; /* tasks whose results are the answer */
 };
-/* As tg_service_create(); program may be NULL.  The service takes as many multiprocessors as the program has blocks. TG_E_UNSUPPORTED:
- * tasks that are a thread wide, copies, or more workers in a block than leave room for the service's own.  TG_E_LIMIT: inputs
- * or outputs that no message holds. */
+/* As tg_service_create(); program may be NULL.  The service takes as many multiprocessors as the program has blocks.
+ * TG_E_UNSUPPORTED: tasks that are a thread wide, copies, or more workers in a block than leave room for the service's own.
+ * TG_E_LIMIT: inputs or outputs that no message holds. */
 int tgi_service_create(const struct tg_service_options *options, const struct tgi_service_program *program,
                        struct tg_service **service_p, struct tg_error *err);
 /* As tg_service_send() and tg_service_call(), for an instance: n_inputs words there, n_outputs words back. */

@@ -244,7 +244,8 @@ TGI_FN uint32_t tgi_mails_done(const struct tgi_controller *c)
     uint32_t mine = 0;
     for (uint32_t k = tgi_lane(); k < c->v->n_mails; k += TGI_LANES) {
         struct tgi_service_mail *m = tgi_mail(c->v, k);
-        if (c->busy >> k & 1 && tgi_load_acquire(&m->done) == tgi_load_relaxed(&m->go))
+        uint32_t go = tgi_load_relaxed(&m->go); /* our own */
+        if (c->busy >> k & 1 && tgi_load_acquire(&m->done) == go)
             mine |= 1u << k;
     }
     uint32_t done = TGI_LANES == 1 ? mine : tgi_warp_ballot(mine != 0);
@@ -268,7 +269,8 @@ TGI_FN void tgi_controller_end(struct tgi_controller *c)
 {
     const struct tgi_service_view *v = c->v;
     c->is_running = false;
-    if (tgi_load_acquire(&v->program.control->panic.code)) {
+    /* relaxed: whoever wrote it has been acquired with `done`. */
+    if (tgi_load_relaxed(&v->program.control->panic.code) != TGI_PANIC_NONE) {
         tgi_controller_answer_panic(c, c->ticket, TGI_SERVICE_FAILED, &v->program.control->panic);
         return;
     }
@@ -293,29 +295,31 @@ TGI_FN void tgi_controller_give_up(struct tgi_controller *c)
     c->is_running = false;
 }
 
+/* The instance under way.  True: it has ended, or ends here.  All three words are on their way at once, as none of the first two
+ * loads waits for what comes after it. */
+TGI_FN bool tgi_controller_watch(struct tgi_controller *c)
+{
+    struct tgi_resident_control *control = c->v->program.control;
+    bool is_stuck = tgi_load_relaxed(&control->abort) != 0;
+    bool has_panic = tgi_load_relaxed(&control->panic.code) != TGI_PANIC_NONE;
+    /* acquire: results and panics; pairs with the releases in tgi_service_worker_run(). */
+    bool has_ended = tgi_load_acquire(&c->v->work->done) == c->instance * c->v->n_workers;
+    /* acquire: the record; pairs with the release in tgi_panic(). */
+    if (has_panic && (is_stuck || !c->has_told) && tgi_load_acquire(&control->panic.code)) {
+        if (is_stuck)
+            tgi_controller_give_up(c);
+        else
+            tgi_controller_tell(c, &control->panic);
+    }
+    if (has_ended && !is_stuck)
+        tgi_controller_end(c);
+    return !c->is_running;
+}
+
 /* True: something has ended. */
 TGI_FN bool tgi_controller_collect(struct tgi_controller *c)
 {
-    const struct tgi_service_view *v = c->v;
-    bool did = false;
-    if (c->is_running) {
-        struct tgi_resident_control *control = v->program.control;
-        /* acquire: results and panics; pairs with the releases in tgi_service_worker_run(). */
-        bool has_ended = tgi_load_acquire(&v->work->done) == c->instance * v->n_workers;
-        /* acquire: the record; pairs with the release in tgi_panic(). */
-        bool has_panic = !c->has_told && tgi_load_acquire(&control->panic.code);
-        bool is_stuck = tgi_load_relaxed(&control->abort) != 0;
-        if (is_stuck && tgi_load_acquire(&control->panic.code)) {
-            tgi_controller_give_up(c);
-            return true;
-        }
-        if (has_panic)
-            tgi_controller_tell(c, &control->panic);
-        if (has_ended && !is_stuck) {
-            tgi_controller_end(c);
-            did = true;
-        }
-    }
+    bool did = c->is_running && tgi_controller_watch(c);
     for (uint32_t done = c->busy ? tgi_mails_done(c) : 0; done; done &= done - 1) {
         tgi_controller_answer_mail(c, tgi_lowest(done));
         did = true;
@@ -398,7 +402,7 @@ TGI_FN uint32_t tgi_controller_look(struct tgi_controller *c, uint64_t *word_p)
 
 TGI_FN void tgi_controller_turn(struct tgi_controller *c)
 {
-    enum { RING_EVERY = 4 }; /* while others are at work: the ring is further away than they are */
+    enum { RING_EVERY = 8 }; /* while others are at work: the ring is further away than they are */
     uint64_t word;
     bool is_at_work = c->is_running || c->busy, did = is_at_work && tgi_controller_collect(c);
     if (c->is_over || (is_at_work && ++c->n_looks % RING_EVERY)) {

@@ -1,5 +1,5 @@
-/* The kernel of a service: a cooperative launch that stays.  A block has the warps of its program's workers and one more, which is the
- * controller in block 0 and takes messages in the others. */
+/* The kernel of a service: a cooperative launch that stays.  A block has the warps of its program's workers and one more, which
+ * is the controller in block 0 and takes messages in the others. */
 #include "gpu/service/controller.h"
 
 extern __shared__ __align__(16) char tgk_service_shared[];

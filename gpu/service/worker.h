@@ -58,7 +58,7 @@ TGI_FN void tgi_service_worker_run(const struct tgi_service_view *v, struct tgi_
         w->is_failed = w->is_over = false;
         tgi_warp_worker_run(w, stage);
         tgi_warp_sync();
-        /* release: all results of this worker; pairs with the acquire in tgi_controller_end(). */
+        /* release: all results of this worker; pairs with the acquire in tgi_controller_watch(). */
         if (tgi_lane() == 0)
             tgi_add_release(&v->work->done, 1);
     }
@@ -103,7 +103,7 @@ TGI_FN void tgi_mail_worker_run(const struct tgi_service_view *v, uint32_t k)
             return;
         tgi_warp_sync();
         tgi_mail_execute(v, m, k);
-        /* release: bytes and outcome; pairs with the acquire in tgi_controller_collect(). */
+        /* release: bytes and outcome; pairs with the acquire in tgi_mails_done(). */
         if (tgi_lane() == 0)
             tgi_store_release(&m->done, turn);
     }
