@@ -31,6 +31,8 @@ x = 2: y[1000] = 1006
 x = 3: y[1000] = 1009" ]
 cat "$stage/report"
 grep -qx "standin: 0 violations, 0 leaks" "$stage/report"
+service=$(TGRAPH_CUDA_DRIVER=$tests/libstandin-cuda.so TGRAPH_CUDA_KERNELS=$tests/standin-kernels.txt "$stage/service")
+[ "$service" = "10000 messages answered, 0 wrong" ]
 [ "$("$stage/hello")" = "2 + 40 = 42" ]
 
 # The same program from the static library.
