@@ -22,8 +22,9 @@ SCHED_SRC := alike.c backend.c bounds.c calibrate.c calibrate_builtins.c calibra
              offload_policy.c offload_recording.c offload_rounds.c offload_run.c offload_stream.c \
              offload_submit.c offload_submitter.c parking.c placement.c plan.c policy.c policy_list.c \
              policy_steal.c process.c ready.c record.c resident_check.c resident_dynamic.c resident_place.c \
-             resident_plan.c resolve.c run.c runtime.c sample.c seat.c serial.c share.c simulate.c spawn.c task.c \
-             timing.c topology.c urgency.c virtual_memory.c watchdog.c worker.c workload.c
+             resident_plan.c resolve.c run.c runtime.c sample.c seat.c serial.c service.c service_queue.c \
+             service_tables.c share.c simulate.c spawn.c task.c timing.c topology.c urgency.c virtual_memory.c \
+             watchdog.c worker.c workload.c
 KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c fatbin.c fft.c fill.c gemm.c \
                hash.c histogram.c is_above.c launch.c layer.c matvec.c reduce.c scan.c spin.c stencil.c syrk.c \
                transpose.c trsm.c
@@ -39,12 +40,12 @@ IO_SRC := counter_chart.c critical_path.c diagnostic.c dot.c fmt.c foreign.c gan
           recording_chrome.c recording_counters.c recording_dot.c recording_file.c recording_html.c \
           recording_memory.c recording_names.c recording_paths.c recording_perfetto.c recording_plan.c \
           recording_rows.c recording_table.c recording_views.c report.c report_print.c results.c schedule.c \
-          schema.c source.c steps.c templates.c text.c units.c utf8.c verify.c workflow.c workflow_order.c \
-          workflow_write.c write_buffer.c write_json.c write_task.c
+          schema.c service_metrics.c source.c steps.c templates.c text.c units.c utf8.c verify.c workflow.c \
+          workflow_order.c workflow_write.c write_buffer.c write_json.c write_task.c
 CLI_SRC := bench.c cache.c calibrate.c check.c completion.c crash.c device_choice.c devices.c diff.c diff_graph.c \
            doctor.c expand.c explain.c explanations.c export.c export_recording.c fmt.c gen.c help.c import.c \
            init.c interrupt.c load.c machine_choice.c main.c message.c options.c plan.c progress.c recording.c \
-           report.c results.c run.c schema.c simulate.c table.c why.c
+           report.c results.c run.c schema.c serve.c simulate.c table.c why.c
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
 TESTS := alloc block calibrate choice cli cpu_module dense deque diagnostic dot driver examples examples_graph \
          expr fmt gen graph graph_refusals history hostops import infer invalid json_tape kernel_cache kernels \
@@ -52,18 +53,21 @@ TESTS := alloc block calibrate choice cli cpu_module dense deque diagnostic dot 
          parking path plan plan_corpus pool process program recording recording_export recording_plan resident \
          resident_dynamic results run run_children run_failures run_record sample schema seat offload \
          offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
-         offload_submitter sha256 staging standin standin_builtins standin_graphs standin_memory standin_nccl \
-         standin_nvrtc standin_order store timing topology verify write_json
-TEST_SCRIPTS := cli devices device_graphs examples fences install predict readme record stack
+         offload_submitter service service_faults service_ring sha256 staging standin standin_builtins \
+         standin_graphs standin_memory standin_nccl standin_nvrtc standin_order store timing topology verify \
+         write_json
+TEST_SCRIPTS := cli devices device_graphs examples fences install predict readme record serve stack
 
 # What talks to the CUDA driver; needs no toolkit.
 GPU_HOST_SRC := blas.c blas_call.c code.c collective.c decide.c device.c driver.c graph.c graph_capture.c \
-                graph_decide.c module.c nvrtc.c nvtx.c resident/fatbin.c
+                graph_decide.c module.c nvrtc.c nvtx.c resident/fatbin.c stay.c
 # Device code of the resident executor, a module of its own.
 RESIDENT_SRC := dynamic.cu probe.cu static.cu
+# That of a service, in the same module.
+SERVICE_SRC := doorbell.cu service.cu
 # The driver for tests (tests/standin/standin.h), which they load at run time.
 STANDIN_SRC := allocation.c builtins.c capture.c code.c copy.c core.c device.c event.c graph.c graph_exec.c \
-               graph_nodes.c graph_update.c memory.c object.c report.c stream.c work.c
+               graph_nodes.c graph_update.c memory.c object.c report.c service.c stream.c work.c
 STANDIN_NVRTC_SRC := nvrtc.c nvrtc_compile.c nvrtc_source.c
 STANDIN_NCCL_SRC := nccl.c nccl_group.c nccl_work.c
 LIB_SRC := $(GRAPH_SRC:%=graph/%) $(MEM_SRC:%=mem/%) $(SCHED_SRC:%=sched/%) $(KERNELS_SRC:%=kernels/%) \
@@ -220,9 +224,11 @@ $(B)/kernels/fatbin.o: $(FATBIN)
 
 $(B)/resident.cu: Makefile
 	@mkdir -p $(@D)
-	$(Q)printf '#include "gpu/resident/%s"\n' $(RESIDENT_SRC) | cmp -s - $@ || printf '#include "gpu/resident/%s"\n' $(RESIDENT_SRC) > $@
+	$(Q)printf '#include "gpu/%s"\n' $(RESIDENT_SRC:%=resident/%) $(SERVICE_SRC:%=service/%) > $@.new
+	$(Q)cmp -s $@.new $@ || cp $@.new $@
 
-$(RESIDENT_FATBIN): $(B)/resident.cu $(RESIDENT_SRC:%=gpu/resident/%) $(wildcard gpu/resident/*.h mem/resident_*.h)
+$(RESIDENT_FATBIN): $(B)/resident.cu $(RESIDENT_SRC:%=gpu/resident/%) $(SERVICE_SRC:%=gpu/service/%) \
+                    $(wildcard gpu/resident/*.h gpu/service/*.h mem/resident_*.h mem/service_*.h)
 	@$(if $(Q),echo "  NVCC    $@")
 	$(Q)$(NVCC) -std=c++17 -O3 -I. -fatbin --threads 0 \
 	    $(foreach a,$(ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
@@ -314,8 +320,8 @@ $(B)/tests/standin-kernels.txt: $(B)/tests/write_kernels $(STANDIN)
 
 CXX ?= g++
 CLANG ?= clang
-BENCH_TGRAPH := cuda_graphs cuda_rounds overhead resident taskbench cholesky load plan record streams copies pool \
-                start cuda_cholesky cuda_tiles wakeups
+BENCH_TGRAPH := cuda_graphs cuda_rounds overhead resident service taskbench cholesky load plan record streams \
+                copies pool start cuda_cholesky cuda_tiles wakeups
 BENCH_COMMON := $(addprefix $(B)/bench/,shape.o pattern.o tiles.o sample.o metg.o)
 
 $(BENCH_TGRAPH:%=$(B)/bench/%): $(B)/bench/%: $(B)/bench/%.o $(BENCH_COMMON) $(STATIC)
@@ -382,8 +388,8 @@ check:
 	@$(MAKE) --no-print-directory run-tests
 
 UNLISTED := $(filter-out $(LIB_SRC) $(PROGRAM_SRC) $(TESTS:%=tests/test_%.c) $(TEST_SCRIPTS:%=tests/%.sh) \
-              $(CUDA_SRC:%=kernels/%) $(RESIDENT_SRC:%=gpu/resident/%) gpu/decide.cu, \
-              $(wildcard kernels/*.cu gpu/*.cu gpu/resident/*.cu $(addsuffix /*.c,graph mem sched kernels gpu gpu/resident io io/cli) tests/test_*.c tests/*.sh))
+              $(CUDA_SRC:%=kernels/%) $(RESIDENT_SRC:%=gpu/resident/%) $(SERVICE_SRC:%=gpu/service/%) gpu/decide.cu, \
+              $(wildcard kernels/*.cu gpu/*.cu gpu/resident/*.cu gpu/service/*.cu $(addsuffix /*.c,graph mem sched kernels gpu gpu/resident io io/cli) tests/test_*.c tests/*.sh))
 .PHONY: run-tests
 run-tests: tests
 	@$(if $(UNLISTED),echo "not listed in the Makefile: $(UNLISTED)"; exit 1,:)
@@ -403,10 +409,10 @@ bench:
 
 # ---- Installation ---------------------------------------------------------------------------
 
-SUBCOMMANDS := run plan bench calibrate check expand export gen import fmt init devices doctor explain report why diff schema cache \
+SUBCOMMANDS := run plan bench calibrate check expand export gen import fmt init serve devices doctor explain report why diff schema cache \
                completion
 root := $(DESTDIR)
-INSTALLED := $(bindir)/tgraph $(includedir)/tgraph.h $(libdir)/libtgraph.a $(libdir)/libtgraph.so \
+INSTALLED := $(bindir)/tgraph $(includedir)/tgraph.h $(includedir)/tgraph_service.h $(libdir)/libtgraph.a $(libdir)/libtgraph.so \
              $(libdir)/libtgraph.so.$(SOVERSION) $(libdir)/pkgconfig/tgraph.pc \
              $(datadir)/man/man1/tgraph.1 $(SUBCOMMANDS:%=$(datadir)/man/man1/tgraph-%.1) \
              $(datadir)/bash-completion/completions/tgraph $(datadir)/zsh/site-functions/_tgraph \
@@ -416,7 +422,7 @@ install: all
 	@echo "installing to $(root)$(PREFIX)"
 	$(Q)install -d $(sort $(dir $(INSTALLED:%=$(root)%)))
 	$(Q)install -m 755 $(B)/tgraph $(root)$(bindir)/
-	$(Q)install -m 644 graph/tgraph.h $(root)$(includedir)/
+	$(Q)install -m 644 graph/tgraph.h graph/tgraph_service.h $(root)$(includedir)/
 	$(Q)install -m 644 $(B)/libtgraph.a $(root)$(libdir)/
 	$(Q)install -m 755 $(B)/libtgraph.so.$(SOVERSION) $(root)$(libdir)/
 	$(Q)ln -sf libtgraph.so.$(SOVERSION) $(root)$(libdir)/libtgraph.so

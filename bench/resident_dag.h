@@ -165,4 +165,21 @@ static inline void resident_dag_execute(const struct tgi_resident_dag *d, uint32
     free(sum);
 }
 
+/* The same for graphs without lines whose INPUT tasks take words of an instance. */
+static inline void resident_dag_execute_on(const struct tgi_resident_dag *d, const uint64_t *inputs, uint32_t epoch,
+                                           uint64_t *result)
+{
+    uint64_t *sum = calloc((size_t)d->n_tasks + 1, sizeof *sum);
+    if (!sum)
+        abort();
+    for (uint32_t k = 0; k < d->n_tasks; k++) {
+        uint32_t t = d->topo ? d->topo[k] : k;
+        bool is_input = d->op[t] == TGI_RESIDENT_INPUT;
+        result[t] = is_input ? inputs[d->arg[t]] : tgi_body_result(d->op[t], sum[t], t, epoch, 0);
+        for (uint32_t e = d->succ_at[t]; e < d->succ_at[t + 1]; e++)
+            sum[d->succ[e]] += tgi_body_take(d->op[d->succ[e]], result[t]);
+    }
+    free(sum);
+}
+
 #endif

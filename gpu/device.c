@@ -15,6 +15,7 @@
 #include "gpu/collective.h"
 #include "gpu/graph.h"
 #include "gpu/nvtx.h"
+#include "gpu/stay.h"
 
 /* ---- Contexts -----------------------------------------------------------------------------*/
 
@@ -450,6 +451,7 @@ static const struct tgi_device_ops ops = {
     .stream_wait = stream_wait,
     .poll = tgi_cuda_poll,
     .fault = tgi_cuda_fault,
+    .stay = &tgi_cuda_stay_ops,
     .drain = drain,
     .close = close_devices,
 };

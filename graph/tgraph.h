@@ -124,6 +124,8 @@ extern "C" {
     X(UNSUPPORTED, 709, 1, "not supported by this build or device")                 \
     X(DRIVER, 710, 4, "a device's driver refused a call")                           \
     X(NOT_FINITE, 711, 1, "a task wrote NaN or infinity")                           \
+    X(FULL, 712, 1, "queue is full")                                                \
+    X(NO_ANSWER, 713, 124, "no answer in time")                                     \
     X(COLLECTIVE, 801, 1, "collective cannot be performed")                         \
     X(OPEN, 901, 3, "cannot open file")                                             \
     X(READ, 902, 3, "cannot read file")                                             \

@@ -41,6 +41,7 @@ enum {
 struct tgi_event; /* the device's own */
 struct tgi_code;  /* what an operation runs on these devices */
 struct tgi_program;      /* program.h */
+struct tgi_stay_ops;     /* stay.h */
 struct tgi_device_graph; /* a program as the backend replays it */
 
 struct tgi_device_info {
@@ -180,6 +181,9 @@ struct tgi_device_ops {
      * the first; 0: none.  Waits. */
     int (*fault)(struct tgi_devices *ds, uint32_t device, uint64_t *address_p, uint32_t *n_p, char *text, size_t size,
                  struct tg_error *err);
+    /* Kernels that stay on a device (stay.h).  NULL: there are none. */
+    const struct tgi_stay_ops *stay;
+
     /* Waits for everything of a device. */
     int (*drain)(struct tgi_devices *ds, uint32_t device, struct tg_error *err);
     /* Ranges for profilers, around what the calling thread enqueues; NULL: no profiler listens. */

@@ -35,7 +35,8 @@
     X(ADD_LINE, 0)  /* sixteen sums, each of the same word of its predecessors, in memory */  \
     X(HASH_LINE, 0) /* sixteen mixes of the same */                                           \
     X(COPY, 0)      /* the transfer number `arg` */                                           \
-    X(TREE, 0)      /* dynamic: a node `arg` levels above the leaves, makes two tasks below */
+    X(TREE, 0)      /* dynamic: a node `arg` levels above the leaves, makes two tasks below */ \
+    X(INPUT, 1)     /* the word `arg` of what the instance was submitted with */
 
 enum tgi_resident_op {
 #define TGI_RESIDENT_OP_X(name, is_small) TGI_RESIDENT_##name,
@@ -152,6 +153,7 @@ struct tgi_resident_view {
     const uint32_t *outs, *ins;
     const uint64_t *args;                   /* by slot; NULL: no task has one */
     const struct tgi_resident_copy *copies; /* what COPY's args count */
+    const uint64_t *inputs;                 /* what INPUT's args count; written before the epoch begins */
     uint32_t *counters;
     struct tgi_cell *cells;
     uint64_t *results; /* by slot */

@@ -1,10 +1,12 @@
 #!/bin/sh
-# The public header compiles alone as C99, C11 and C++11, without a warning.
+# Each public header compiles alone as C99, C11 and C++11, without a warning.
 set -eu
 cd "$(dirname "$0")/.."
 
 try() { # COMPILER LANGUAGE STANDARD
-    echo '#include "tgraph.h"' | "$1" -x "$2" -std="$3" -Wall -Wextra -pedantic -Werror -fsyntax-only -Igraph -
+    for header in tgraph.h tgraph_service.h; do
+        echo "#include \"$header\"" | "$1" -x "$2" -std="$3" -Wall -Wextra -pedantic -Werror -fsyntax-only -Igraph -
+    done
 }
 try "${CC:-gcc}" c c99
 try "${CC:-gcc}" c c11

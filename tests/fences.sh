@@ -1,5 +1,5 @@
 #!/bin/bash
-# The tests of the resident executor's text would notice if an order of memory were missing: each is taken away in turn,
+# The tests of the resident executor's and the service's text would notice if an order of memory were missing: each is taken away in turn,
 # and ThreadSanitizer has to report a race.  With all of them there is none.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -26,14 +26,15 @@ run() { # TEST [DEFINE]: the number of reports
     grep -c 'WARNING: ThreadSanitizer: data race' "$work/out" || true
 }
 rc=0
-for test in resident resident_dynamic; do
+for test in resident resident_dynamic service_ring; do
     if [ "$(run $test)" != 0 ]; then
         echo "FAIL  test_$test has races"
         cat "$work/out"
         rc=1
     fi
+    scope=$([ $test = service_ring ] && echo SYS_ || true)
     for order in ACQUIRE RELEASE; do
-        if [ "$(run $test -DTGI_$order=__ATOMIC_RELAXED)" = 0 ]; then
+        if [ "$(run $test -DTGI_$scope$order=__ATOMIC_RELAXED)" = 0 ]; then
             echo "FAIL  test_$test does not notice that $order is missing"
             rc=1
         fi

@@ -31,6 +31,8 @@ x = 2: y[1000] = 1006
 x = 3: y[1000] = 1009" ]
 cat "$stage/report"
 grep -qx "standin: 0 violations, 0 leaks" "$stage/report"
+service=$(TGRAPH_CUDA_DRIVER=$tests/libstandin-cuda.so TGRAPH_CUDA_KERNELS=$tests/standin-kernels.txt "$stage/service")
+[ "$service" = "10000 messages answered, 0 wrong" ]
 [ "$("$stage/hello")" = "2 + 40 = 42" ]
 
 # The same program from the static library.
@@ -44,7 +46,7 @@ if grep -v '^tg_' "$stage/exported"; then
     echo "these should not be exported"
     exit 1
 fi
-grep -oE '\btg_[a-z_]+\(' graph/tgraph.h | tr -d '(' | sort -u >"$stage/named"
+grep -ohE '\btg_[a-z_]+\(' graph/tgraph.h graph/tgraph_service.h | tr -d '(' | sort -u >"$stage/named"
 inline=$(grep -oE 'static inline .*\b(tg_[a-z_]+)\(' graph/tgraph.h | grep -oE 'tg_[a-z_]+\($' | tr -d '(' | sort -u)
 missing=$(comm -23 "$stage/named" "$stage/exported" | grep -vxF "$inline" || true)
 if [ -n "$missing" ]; then

@@ -3,6 +3,7 @@
 #ifndef TEST_STANDIN_DEVICES_H
 #define TEST_STANDIN_DEVICES_H
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -71,6 +72,21 @@ static inline int kernel_indirect(void **args, const void *launch) /* a pointer 
     return 0;
 }
 
+static atomic_bool may_leave;
+static inline int stay(void *user)
+{
+    while (!atomic_load(&may_leave))
+        sched_yield();
+    return *(int *)user;
+}
+static int stay_result;
+static inline int kernel_stay(void **args, const void *launch)
+{
+    stay_result = *(int *)args[0];
+    standin.standin_stay(launch, stay, &stay_result);
+    return 0;
+}
+
 static inline size_t extent(void **args, unsigned param, void *user)
 {
     (void)param;
@@ -96,6 +112,7 @@ static inline void register_kernels(void)
         {"count", kernel_count, 2, count, extent_counter, NULL},
         {"fail", kernel_fail, 1, number, NULL, NULL},
         {"indirect", kernel_indirect, 1, address, NULL, NULL},
+        {"stay", kernel_stay, 1, number, NULL, NULL},
     };
     for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++)
         assert_int_equal(standin.standin_register_kernel(&kernels[i]), 0);
@@ -103,7 +120,7 @@ static inline void register_kernels(void)
 
 static const char image[] =
     "standin 1\n# the kernels above\nkernel set registers=16\nkernel copy\nkernel trace threads=256\n"
-    "kernel count\nkernel fail\nkernel indirect shared=1024\nkernel unregistered\nglobal table 256\n";
+    "kernel count\nkernel fail\nkernel indirect shared=1024\nkernel unregistered\nkernel stay\nglobal table 256\n";
 
 /* A host function, which tries to call the driver. */
 static atomic_int n_called, called_result;

@@ -197,6 +197,52 @@ static void a_held_kernel_never_ends_until_it_may(void **state)
     close_devices(1);
 }
 
+/* ---- Kernels that stay --------------------------------------------------------------------*/
+
+static CUresult launch_staying(int result)
+{
+    CUfunction f;
+    atomic_store(&may_leave, false);
+    OK(cu->cuModuleGetFunction(&f, module[0], "stay"));
+    return launch(f, a, (void *[]){&result});
+}
+
+static void a_kernel_that_stays_holds_its_stream_alone_and_memory_is_not_freed_meanwhile(void **state)
+{
+    (void)state;
+    CUdeviceptr p;
+    open_devices(1, 5);
+    OK(cu->cuMemAlloc(&p, 64));
+    OK(launch_staying(0));
+    OK(tell(a, 1)); /* behind it */
+    while (standin.standin_staying() == 0)
+        IS(cu->cuStreamQuery(a), NOT_READY);
+    OK(tell(b, 2));
+    OK(cu->cuStreamSynchronize(b));
+    IS(cu->cuStreamQuery(a), NOT_READY);
+    assert_int_equal(n_trace, 1);
+    assert_int_equal(trace[0], 2);
+    assert_int_equal(standin.standin_violations(NULL, 0), 0);
+    OK(cu->cuMemFree(p));
+    assert_int_equal(standin.standin_violations(NULL, 0), 1);
+    atomic_store(&may_leave, true);
+    OK(cu->cuStreamSynchronize(a));
+    assert_int_equal(n_trace, 2);
+    assert_int_equal(standin.standin_staying(), 0);
+}
+
+static void a_kernel_that_stayed_can_fail(void **state)
+{
+    (void)state;
+    open_devices(1, 6);
+    OK(launch_staying(CUDA_ERROR_ILLEGAL_ADDRESS));
+    while (standin.standin_staying() == 0)
+        IS(cu->cuStreamQuery(a), NOT_READY);
+    atomic_store(&may_leave, true);
+    IS(cu->cuStreamSynchronize(a), ILLEGAL_ADDRESS);
+    IS(cu->cuStreamQuery(b), ILLEGAL_ADDRESS);
+}
+
 /* ---- Host functions -----------------------------------------------------------------------*/
 
 static void host_functions_run_without_a_demand_and_may_not_call_the_driver(void **state)
@@ -288,6 +334,8 @@ int main(void)
         cmocka_unit_test(the_legacy_stream_orders_blocking_streams_only),
         cmocka_unit_test(polling_comes_to_an_end),
         cmocka_unit_test(a_held_kernel_never_ends_until_it_may),
+        cmocka_unit_test(a_kernel_that_stays_holds_its_stream_alone_and_memory_is_not_freed_meanwhile),
+        cmocka_unit_test(a_kernel_that_stayed_can_fail),
         cmocka_unit_test(host_functions_run_without_a_demand_and_may_not_call_the_driver),
         cmocka_unit_test(threads_may_call_at_once),
     };

@@ -40,7 +40,7 @@ TGI_FN uint64_t tgi_line_word(const struct tgi_worker *w, const struct tgi_resid
                                                 : &w->v->results[slot];
         sum += tgi_body_take(op, *from);
     }
-    return tgi_body_result(op, sum, t->id, w->v->epoch, i);
+    return tgi_body_result(op, sum, t->id, w->epoch, i);
 }
 
 /* Its result is its first word, in lane 0. */
@@ -102,6 +102,8 @@ TGI_FN uint64_t tgi_body_other(struct tgi_worker *w, const struct tgi_resident_t
     case TGI_RESIDENT_FAIL:
         tgi_body_fail(w, t, slot, (uint32_t)w->v->args[slot]);
         break;
+    case TGI_RESIDENT_INPUT:
+        return w->v->inputs[w->v->args[slot]];
     }
     return 0;
 }

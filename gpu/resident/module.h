@@ -5,7 +5,10 @@
  *   tgk_resident_dynamic(struct tgi_resident_view, struct tgi_resident_pool)    one epoch of a dynamic program, the same with
  *       tgi_resident_local_bytes()
  *   tgk_probe(struct tgi_probe)       what a hop costs, see probe.h
- *   tgk_resident_nothing()            an empty kernel, for CUDA graphs to be compared with */
+ *   tgk_resident_nothing()            an empty kernel, for CUDA graphs to be compared with
+ *   tgk_service(struct tgi_service_view)    a service (mem/service_view.h): a cooperative launch of blocks of 32 * (n_workers_each
+ *       + 1) threads, with TGI_SERVICE_RELAY_BYTES more than tgi_resident_shared_bytes() has for counters rounded up to four
+ *   tgk_doorbell(..)                  a bare round trip, see gpu/service/doorbell.cu */
 #ifndef TGI_GPU_RESIDENT_MODULE_H
 #define TGI_GPU_RESIDENT_MODULE_H
 

@@ -43,7 +43,7 @@ TGI_FN uint64_t tgi_warp_small(struct tgi_worker *w, const struct tgi_resident_t
         sum = tgi_warp_sum(sum, n < TGI_LANES ? n : TGI_LANES);
     if (t->head & TGI_HEAD_PREVIOUS)
         sum += tgi_body_take(op, w->previous);
-    return tgi_body_result(op, sum, t->id, w->v->epoch, 0);
+    return tgi_body_result(op, sum, t->id, w->epoch, 0);
 }
 
 /* What the cells of a task with one or two contribute.  All lanes look at the same ones, at both in each poll, as the second
@@ -56,7 +56,7 @@ TGI_FN uint64_t tgi_warp_cells(struct tgi_worker *w, const struct tgi_resident_t
     if (t->n_wait == 1)
         return tgi_body_take(op, tgi_wait_cell(w, t, slot, 0));
     while (!tgi_two_cells_try(w, t, data, &late, &seen) &&
-           tgi_wait_longer(w, &patience, t, slot, t->wait + late, seen, w->v->epoch))
+           tgi_wait_longer(w, &patience, t, slot, t->wait + late, seen, w->epoch))
         ;
     return tgi_body_take(op, data[0]) + tgi_body_take(op, data[1]);
 }
@@ -70,7 +70,7 @@ TGI_FN bool tgi_warp_short(struct tgi_worker *w, const struct tgi_resident_task 
     uint64_t sum = t->n_wait ? tgi_warp_cells(w, t, slot) : 0;
     if (t->head & TGI_HEAD_PREVIOUS)
         sum += tgi_body_take(op, w->previous);
-    uint64_t result = w->previous = tgi_body_result(op, sum, t->id, w->v->epoch, 0);
+    uint64_t result = w->previous = tgi_body_result(op, sum, t->id, w->epoch, 0);
     if (lane == 0)
         w->v->results[slot] = result;
     TGI_DELAY(w->id);
@@ -103,7 +103,7 @@ TGI_FN bool tgi_is_plain(uint32_t head)
 TGI_FN uint32_t tgi_warp_plain(struct tgi_worker *w, const struct tgi_resident_task *batch, uint32_t i, uint32_t n,
                                uint32_t slot)
 {
-    uint32_t next_head = batch[i].head, next_id = batch[i].id, epoch = w->v->epoch;
+    uint32_t next_head = batch[i].head, next_id = batch[i].id, epoch = w->epoch;
     uint64_t previous = w->previous, *result = w->v->results + slot + i;
     bool is_first = tgi_lane() == 0;
     do {
@@ -238,12 +238,12 @@ TGI_FN bool tgi_thread_try(struct tgi_worker *w, const struct tgi_resident_task 
     switch (TGI_HEAD_WAIT(t->head)) {
     case TGI_WAIT_COUNTER:
         *seen_p = tgi_load_acquire(&w->v->counters[t->wait]); /* as in tgi_wait_counter() */
-        if (!tgi_has_reached(*seen_p, t->n_wait * w->v->epoch))
+        if (!tgi_has_reached(*seen_p, t->n_wait * w->epoch))
             return false;
         break;
     case TGI_WAIT_SHARED_COUNTER:
         *seen_p = tgi_shared_load_acquire(&w->shared_counters[t->wait]);
-        if (!tgi_has_reached(*seen_p, t->n_wait))
+        if (!tgi_has_reached(*seen_p, t->n_wait * w->shared_epoch))
             return false;
         break;
     default:
@@ -262,7 +262,7 @@ TGI_FN void tgi_thread_task(struct tgi_worker *w, const struct tgi_resident_task
     uint32_t op = TGI_HEAD_OP(t->head), n_in = tgi_n_in(t), n_out = tgi_n_out(t);
     for (uint32_t k = 0; k < n_in; k++)
         sum += tgi_body_take(op, w->v->results[TGI_IN_SLOT(tgi_in_word(w, t, k))]);
-    uint64_t result = tgi_body_result(op, sum, t->id, w->v->epoch, 0);
+    uint64_t result = tgi_body_result(op, sum, t->id, w->epoch, 0);
     w->v->results[slot] = result;
     TGI_DELAY(w->id);
     for (uint32_t k = 0; k < n_out; k++)

@@ -168,6 +168,7 @@ int tgi_cli_print_completion(FILE *to, const char *shell); /* TG_E_BAD_VALUE for
 int tgi_cli_run(struct tgi_cli *cli);
 int tgi_cli_plan(struct tgi_cli *cli);
 int tgi_cli_bench(struct tgi_cli *cli);
+int tgi_cli_serve(struct tgi_cli *cli);
 int tgi_cli_calibrate(struct tgi_cli *cli);
 int tgi_cli_check(struct tgi_cli *cli);
 int tgi_cli_expand(struct tgi_cli *cli);

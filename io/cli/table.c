@@ -37,6 +37,17 @@ const struct tgi_cli_option tgi_cli_globals[] = {
     END
 };
 
+static const struct tgi_cli_option serve_options[] = {
+    RANGE("device", 0, "N", 0, 63, "the GPU, as in cuda:N"),
+    RANGE("sms-free", 0, "N", 0, 1024, "multiprocessors that are left to others; 4 if not given"),
+    RANGE("queue", 0, "N", 2, 65536, "messages under way, a power of two; 256 if not given"),
+    RANGE("message-bytes", 0, "N", 32, 65528, "the longest line; 1024 if not given"),
+    VALUE("idle-exit", 0, TIME, "TIME", "the kernel leaves when it has had nothing to do for so long; 0: never; 1s if not given"),
+    VALUE("timeout", 0, TIME, "TIME", "how long a line waits for its answer; 10s if not given"),
+    SWITCH("metrics", 0, "print what was counted to stderr at the end"),
+    END
+};
+
 static const struct tgi_cli_option run_options[] = {
     PARAM,
     DEVICES("devices to use: cpu, cpu:N for N workers, cuda, cuda:0,1, joined by +; GPUs of use and all cores if"
@@ -366,6 +377,15 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      "tgraph init --list  # what there is\n"
      "tgraph init demo --template cholesky  # a tiled factorisation",
      init_options, false},
+    {"serve", tgi_cli_serve, "", NULL, 0, 0, "try a service that stays on a GPU",
+     "Launches one kernel that stays, and sends it each line of standard input as a message.  What it answers is written to standard"
+     " output, a line each; without lines for a while it leaves the GPU and comes back with the next one.\n\n"
+     "A line that begins with a colon is a request: \":mix N TEXT\" has a worker mix every 8 bytes and prints the answer in hexadecimal,"
+     " \":spin US\" takes so many microseconds, \":fail CODE\" fails, \":status\" says what the service is doing, \":metrics\" prints"
+     " what was counted in Prometheus' text format.  Two colons stand for one at the beginning of a message.",
+     "printf '%s\\n' hello world | tgraph serve --metrics  # two messages, and what they cost\n"
+     "echo :metrics | tgraph serve  # for Prometheus",
+     serve_options, false},
     {"devices", tgi_cli_devices, "", NULL, 0, 0, "show the processors that graphs can run on",
      "Prints what this process may use: packages, NUMA nodes, caches, cores and hardware threads; CUDA devices with"
      " compute capability, multiprocessors, memory and NUMA node, and how they reach each other: directly over NVLink"

@@ -73,6 +73,20 @@ n_devices=$(nvidia-smi -L | wc -l)
 graphs cuda:0+cpu:4
 [ -z "$sanitizer" ] || check_memory
 
+# A service: from the shell, and under mixed load with every answer compared.
+if [ "$(printf '%s\n' hello :status | timeout 60 ./tgraph serve 2>"$out/serve.txt" | head -n 1)" != hello ]; then
+    echo "FAIL  tgraph serve"
+    tail -n 5 "$out/serve.txt"
+    rc=1
+fi
+if timeout 180 bench/service --what soak --runs 20 >"$out/soak.txt" 2>&1; then
+    echo "service: $(head -n 1 "$out/soak.txt")"
+else
+    echo "FAIL  bench/service --what soak (status $?)"
+    tail -n 5 "$out/soak.txt"
+    rc=1
+fi
+
 timeout 85 ./run_kernels "$@" 2>&1 | tee "$out/kernels.txt"
 status=${PIPESTATUS[0]}
 [ "$status" = 0 ] || rc=1

@@ -30,6 +30,7 @@ CUresult cuMemAlloc_v2(CUdeviceptr *ptr_p, size_t bytes)
 CUresult cuMemFree_v2(CUdeviceptr ptr)
 {
     BEGIN_RELEASE(cuMemFree_v2);
+    forbid_while_staying("cuMemFree");
     struct alloc *a = memory_find(ptr);
     if (ptr == 0)
         return rc;
@@ -91,6 +92,7 @@ CUresult cuMemHostAlloc(void **ptr_p, size_t bytes, unsigned int flags)
 CUresult cuMemFreeHost(void *ptr)
 {
     BEGIN_RELEASE(cuMemFreeHost);
+    forbid_while_staying("cuMemFreeHost");
     struct alloc *a = memory_find((uint64_t)(uintptr_t)ptr);
     if (!a || a->base != (uint64_t)(uintptr_t)ptr || a->device >= 0 || a->is_registered)
         return CUDA_ERROR_INVALID_VALUE;

@@ -254,6 +254,8 @@ __attribute__((constructor)) static void register_builtins(void)
     const struct standin_kernel kernel = {TGI_DECIDE_KERNEL, decide, 1, &decision, NULL, NULL};
     check(standin_register_kernel(&kernel) == 0, kernel.name);
     fprintf(text, "kernel %s threads=1\n", kernel.name);
+    check(standin_register_kernel(&standin_service) == 0, standin_service.name);
+    fprintf(text, "kernel %s threads=1024\n", standin_service.name);
     fprintf(text, "global tgk_fault %zu\n", sizeof(struct tgi_fault));
     check(fclose(text) == 0, "images");
 }

@@ -3,6 +3,11 @@
 #ifndef STANDIN_BUILTINS_H
 #define STANDIN_BUILTINS_H
 
+#include "tests/standin/standin.h"
+
+/* The kernel of a service (service.c). */
+extern const struct standin_kernel standin_service;
+
 /* The text that an image stands for: its own, or that of the built-in kernels if it is a fat binary. */
 const char *image_text(const void *image);
 

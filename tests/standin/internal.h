@@ -139,6 +139,8 @@ struct item {
     struct item *next, *previous; /* pending */
     double time_us;               /* when done */
     struct launch *launch;
+    int (*stay)(void *state); /* a kernel that stays; NULL: it does not */
+    void *stay_state;
 };
 
 struct CUstream_st {
@@ -194,6 +196,8 @@ bool stream_order(CUstream stream, struct item *item);
 CUresult demand(struct item *item);
 CUresult demand_device(int device);
 void poll_some(void);
+/* A call that may wait for all that a device does: a violation while a kernel stays. */
+void forbid_while_staying(const char *call);
 bool host_thread_ready(void); /* starts the thread for host functions */
 void work_reset(void);
 CUresult expand(CUgraph graph, struct launch *launch, unsigned speed, struct item *before,

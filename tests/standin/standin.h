@@ -15,6 +15,8 @@
  *   violation.
  * - Bounds, lifetime, and the device a pointer is used on are checked when work executes; an offence is
  *   CUDA_ERROR_ILLEGAL_ADDRESS, after which every call fails, as after a fault of a real kernel.
+ * - Kernels that stay (standin_stay) run on threads of their own; giving memory back meanwhile, which may wait for them, is a
+ *   violation.
  * - Host functions run on a thread of the stand-in, may not call the driver, and run after a while even if
  *   nobody demands anything.
  * - Any call can be made to fail.
@@ -115,6 +117,12 @@ struct standin_stats {
     /* From inside a kernel: an address for n bytes at a device pointer that was not a parameter, checked \
        like one; NULL after a fault, and the kernel should return. */ \
     X(void *, standin_at, (const void *launch, CUdeviceptr ptr, size_t n, enum standin_param_kind access)) \
+    /* From inside a kernel: it is not over when its function returns but when fn(state) does, which is called on a thread of \
+       its own while everything else goes on.  What standin_at() gave stays valid; fn must not call the driver, or anything \
+       here, and returns what a kernel's function does. */ \
+    X(void, standin_stay, (const void *launch, int (*fn)(void *state), void *state)) \
+    /* How many kernels stay now. */ \
+    X(uint64_t, standin_staying, (void)) \
     /* From inside a kernel: what cudaGraphSetConditional() does on a device. */ \
     X(void, standin_set_conditional, (const void *launch, CUgraphConditionalHandle handle, unsigned value)) \
     /* `call` is an entry point with or without its version suffix; NULL: every call.  nth counts from 1, \

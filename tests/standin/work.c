@@ -23,6 +23,7 @@ static uint64_t n_host_items; /* pending */
 static bool has_thread;
 static pthread_cond_t host_work = PTHREAD_COND_INITIALIZER;
 static uint64_t n_resets;
+static uint64_t n_staying; /* kernels */
 
 /* ---- Operations ---------------------------------------------------------------------------*/
 
@@ -188,7 +189,7 @@ static void drop_all(void)
     for (struct item *it = pending, *next; it; it = next) {
         next = it->next;
         it->n_after = 0;
-        if (it != on_host)
+        if (it != on_host && !it->stay)
             item_unlink(it);
     }
     pthread_cond_broadcast(&state.progress);
@@ -247,6 +248,66 @@ static bool execute_conditional(struct item *it)
     return false;
 }
 
+/* ---- Kernels that stay --------------------------------------------------------------------*/
+
+void standin_stay(const void *launch, int (*fn)(void *state), void *user)
+{
+    struct item *it = (struct item *)(uintptr_t)((const struct standin_launch *)launch)->instance;
+    it->stay = fn;
+    it->stay_state = user;
+}
+
+static void *stay_thread(void *user)
+{
+    struct item *it = user;
+    int result = it->stay(it->stay_state);
+    pthread_mutex_lock(&state.lock);
+    n_staying--;
+    it->stay = NULL;
+    if (state.sticky == CUDA_SUCCESS && result) {
+        fault(result > 0 ? (CUresult)result : CUDA_ERROR_LAUNCH_FAILED, "a kernel that stayed returned %d", result);
+        drop_all();
+    } else if (state.sticky == CUDA_SUCCESS)
+        item_finish(it);
+    else
+        drop_all();
+    pthread_cond_broadcast(&state.progress);
+    pthread_mutex_unlock(&state.lock);
+    return NULL;
+}
+
+static void stay(struct item *it)
+{
+    pthread_attr_t attr;
+    pthread_t thread;
+    n_staying++;
+    bool is_there = pthread_attr_init(&attr) == 0;
+    if (is_there) {
+        pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+        is_there = pthread_create(&thread, &attr, stay_thread, it) == 0;
+        pthread_attr_destroy(&attr);
+    }
+    if (is_there)
+        return;
+    n_staying--;
+    it->stay = NULL;
+    fault(CUDA_ERROR_OUT_OF_MEMORY, "the stand-in has no thread for a kernel that stays");
+}
+
+uint64_t standin_staying(void)
+{
+    pthread_mutex_lock(&state.lock);
+    uint64_t n = n_staying;
+    pthread_mutex_unlock(&state.lock);
+    return n;
+}
+
+void forbid_while_staying(const char *call)
+{
+    if (n_staying)
+        violation("%s while a kernel stays: it may wait for it", call);
+}
+
 /* ---- Executing ----------------------------------------------------------------------------*/
 
 static void execute(struct item *it)
@@ -258,6 +319,9 @@ static void execute(struct item *it)
     switch (it->op.kind) {
     case OP_KERNEL:
         execute_kernel(it);
+        is_over = !it->stay;
+        if (it->stay && state.sticky == CUDA_SUCCESS)
+            stay(it);
         break;
     case OP_COPY:
         execute_copy(&it->op);
@@ -536,7 +600,7 @@ bool host_thread_ready(void)
 void work_reset(void)
 {
     n_resets++;
-    while (on_host)
+    while (on_host || n_staying)
         wait_a_while(&state.progress, 1000);
     drop_all();
     for (struct object *o = state.objects[STREAM]; o; o = o->next) {

@@ -1,0 +1,338 @@
+/* The resident service: what a call costs from the host and back, beside a launch, a CUDA graph and a bare doorbell, all
+ * measured in this run.
+ *
+ *     service [--runs N] [--what yardsticks|calls|wavefront|batches]
+ *     service --what soak [--runs SECONDS] [--n SEED]     mixed load with every answer checked; not without its name
+ *
+ * N thousand calls make a row (default 5); the first tenth is not counted.  Every answer is compared with what it must be.
+ * A wait that lasts a second ends the program, and so do two minutes in all, but of soak. */
+#include "bench/cuda_bare.h"
+#include "bench/resident_dag.h"
+#include "bench/service_soak.h"
+#include "gpu/resident/module.h"
+#include "graph/tgraph_service.h"
+#include "mem/service_ring.h"
+#include "sched/service.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LIMIT_S = 120, THOUSAND = 1000 };
+static const uint64_t wait_limit_ns = 1000000000u;
+static struct bench_options options;
+
+/* ---- Samples ------------------------------------------------------------------------------*/
+
+struct row {
+    const char *what, *system;
+    double target_median_us, target_p99_us; /* 0: none */
+};
+
+static int compare(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static void report(const struct row *row, uint64_t *ns, uint32_t n)
+{
+    uint32_t cold = n / 10, left = n - cold;
+    uint64_t *warm = ns + cold;
+    qsort(warm, left, sizeof *warm, compare);
+    double median = (double)warm[left / 2] / 1e3, p99 = (double)warm[left - 1 - left / 100] / 1e3;
+    bench_report(row->what, row->system, 1, "us, median", median);
+    bench_report(row->what, row->system, 1, "us, 99th percentile", p99);
+    if (row->target_median_us > 0)
+        printf("#     target %.3g us (%.2f)%s", row->target_median_us, median / row->target_median_us,
+               row->target_p99_us > 0 ? "" : "\n");
+    if (row->target_p99_us > 0)
+        printf(", 99th %.3g us (%.2f)\n", row->target_p99_us, p99 / row->target_p99_us);
+    fflush(stdout);
+}
+
+static uint32_t n_samples(void) { return options.n_runs * THOUSAND; }
+
+static uint64_t *samples(void)
+{
+    uint64_t *ns = calloc(n_samples(), sizeof *ns);
+    if (!ns)
+        bench_die("no memory for %u samples", n_samples());
+    return ns;
+}
+
+/* ---- Yardsticks ---------------------------------------------------------------------------*/
+
+static void measure_launches(CUfunction nothing, CUstream stream)
+{
+    CUgraph graph;
+    CUgraphExec exec;
+    CUgraphNode node;
+    CUDA_KERNEL_NODE_PARAMS params = {.func = nothing, .gridDimX = 1, .gridDimY = 1, .gridDimZ = 1, .blockDimX = 32,
+                                      .blockDimY = 1, .blockDimZ = 1};
+    uint64_t *ns = samples();
+    for (uint32_t i = 0; i < n_samples(); i++) {
+        uint64_t begin = bench_now_ns();
+        DO(cuLaunchKernel, (nothing, 1, 1, 1, 32, 1, 1, 0, stream, NULL, NULL));
+        DO(cuStreamSynchronize, (stream));
+        ns[i] = bench_now_ns() - begin;
+    }
+    report(&(struct row){"empty call", "launch + synchronize", 0, 0}, ns, n_samples());
+    DO(cuGraphCreate, (&graph, 0));
+    DO(cuGraphAddKernelNode, (&node, graph, NULL, 0, &params));
+    DO(cuGraphInstantiateWithFlags, (&exec, graph, 0));
+    for (uint32_t i = 0; i < n_samples(); i++) {
+        uint64_t begin = bench_now_ns();
+        DO(cuGraphLaunch, (exec, stream));
+        DO(cuStreamSynchronize, (stream));
+        ns[i] = bench_now_ns() - begin;
+    }
+    report(&(struct row){"empty call", "graph launch + synchronize", 0, 0}, ns, n_samples());
+    DO(cuGraphExecDestroy, (exec));
+    DO(cuGraphDestroy, (graph));
+    free(ns);
+}
+
+/* A word there, a word back: what the bus allows. */
+static void measure_doorbell(CUfunction doorbell, CUstream stream)
+{
+    uint64_t *ns = samples(), *words, n = n_samples(), limit_ns = 20 * wait_limit_ns;
+    DO(cuMemHostAlloc, ((void **)&words, 4096, CU_MEMHOSTALLOC_PORTABLE));
+    memset(words, 0, 4096);
+    uint64_t *bell = words, *answer = words + 64;
+    void *args[] = {&bell, &answer, &n, &limit_ns};
+    DO(cuLaunchKernel, (doorbell, 1, 1, 1, 1, 1, 1, 0, stream, args, NULL));
+    for (uint64_t i = 1; i <= n; i++) {
+        uint64_t begin = bench_now_ns(), now = begin;
+        tgi_sys_store_release(bell, i);
+        while (tgi_sys_load_acquire(answer) != i && (now = bench_now_ns()) - begin < wait_limit_ns)
+            ;
+        if (now - begin >= wait_limit_ns)
+            bench_die("the doorbell's kernel has not answered");
+        ns[i - 1] = bench_now_ns() - begin;
+    }
+    DO(cuStreamSynchronize, (stream));
+    report(&(struct row){"empty call", "bare doorbell", 0, 0}, ns, n_samples());
+    DO(cuMemFreeHost, (words));
+    free(ns);
+}
+
+static void measure_yardsticks(void)
+{
+    CUmodule module;
+    CUfunction nothing, doorbell;
+    CUstream stream;
+    const void *image = tgi_resident_fatbin(&(size_t){0});
+    if (!image)
+        bench_die("built with CUDA=0");
+    bare_open(0);
+    DO(cuModuleLoadData, (&module, image));
+    DO(cuModuleGetFunction, (&nothing, module, "tgk_resident_nothing"));
+    DO(cuModuleGetFunction, (&doorbell, module, "tgk_doorbell"));
+    DO(cuStreamCreate, (&stream, CU_STREAM_NON_BLOCKING));
+    measure_launches(nothing, stream);
+    measure_doorbell(doorbell, stream);
+    DO(cuStreamDestroy, (stream));
+    DO(cuModuleUnload, (module));
+    bare_close(0);
+}
+
+/* ---- Calls --------------------------------------------------------------------------------*/
+
+static struct tg_service *begin_service(const struct tg_service_options *o, const struct tgi_service_program *program)
+{
+    struct tg_service *s;
+    must(tgi_service_create(o, program, &s, &err));
+    must(tg_service_launch(s, &err));
+    must(tg_service_activate(s, &err));
+    return s;
+}
+
+static void end_service(struct tg_service *s)
+{
+    must(tg_service_terminate(s, 10 * wait_limit_ns, &err));
+    tg_service_destroy(s);
+}
+
+static void measure_call(struct tg_service *s, const struct row *row, enum tg_service_body body, uint32_t n_bytes)
+{
+    uint64_t *ns = samples(), sent[128] = {0}, got[128] = {0};
+    for (uint32_t i = 0; i < n_samples(); i++) {
+        sent[0] = i;
+        struct tg_service_message m = {body, 0, sent, n_bytes};
+        size_t n;
+        uint64_t begin = bench_now_ns();
+        must(tg_service_call(s, &m, wait_limit_ns, got, sizeof got, &n, &err));
+        ns[i] = bench_now_ns() - begin;
+        uint64_t want = body == TG_SERVICE_MIX ? tgi_mix(i) : i;
+        if (n != n_bytes || (n_bytes && got[0] != want))
+            bench_die("%s: call %u got another answer", row->what, i);
+    }
+    report(row, ns, n_samples());
+    free(ns);
+}
+
+static void measure_calls(void)
+{
+    struct tg_service_options o = TG_SERVICE_OPTIONS_INIT;
+    o.idle_exit_ns = 0;
+    struct tg_service *s = begin_service(&o, NULL);
+    measure_call(s, &(struct row){"empty call", "tgraph", 4.0, 8.0}, TG_SERVICE_ECHO, 0);
+    measure_call(s, &(struct row){"call, 64 bytes there and back", "tgraph", 0, 0}, TG_SERVICE_ECHO, 64);
+    measure_call(s, &(struct row){"call, 1024 bytes there and back", "tgraph", 0, 0}, TG_SERVICE_ECHO, 1024);
+    measure_call(s, &(struct row){"call, 8 bytes, by a worker", "tgraph", 0, 0}, TG_SERVICE_MIX, 8);
+    end_service(s);
+}
+
+/* A call that finds the kernel gone. */
+static void measure_return(void)
+{
+    enum { N = 50 };
+    struct tg_service_options o = TG_SERVICE_OPTIONS_INIT;
+    uint64_t ns[N];
+    o.idle_exit_ns = 1000000;
+    struct tg_service *s = begin_service(&o, NULL);
+    for (int i = 0; i < N; i++) {
+        struct tg_service_message m = {TG_SERVICE_ECHO, 0, NULL, 0};
+        struct tg_service_status status;
+        uint64_t begin = bench_now_ns();
+        do {
+            usleep(1000);
+            must(tg_service_status(s, &status, &err));
+        } while (status.is_resident && bench_now_ns() - begin < wait_limit_ns);
+        if (status.is_resident)
+            bench_die("the kernel has not left after an idle second");
+        begin = bench_now_ns();
+        must(tg_service_call(s, &m, wait_limit_ns, NULL, 0, NULL, &err));
+        ns[i] = bench_now_ns() - begin;
+    }
+    report(&(struct row){"empty call that brings the kernel back", "tgraph", 0, 0}, ns, N);
+    end_service(s);
+}
+
+/* ---- Instances ----------------------------------------------------------------------------*/
+
+static void measure_wavefront(void)
+{
+    enum { ROWS = 25, COLUMNS = 40, EACH = 8, BLOCKS = 4, OUTPUT = ROWS * COLUMNS - 1 };
+    const struct tgi_resident_costs costs = TGI_RESIDENT_COSTS_INIT;
+    const struct tgi_resident_shape shape = {BLOCKS, EACH, 64u << 10, TGI_RESIDENT_WARP};
+    static const uint32_t output = OUTPUT;
+    struct tg_service_options o = TG_SERVICE_OPTIONS_INIT;
+    struct tgi_resident_program *p;
+    struct resident_dag d;
+    uint64_t *ns = samples(), *want = calloc(ROWS * COLUMNS, sizeof *want), got;
+    o.idle_exit_ns = 0;
+    resident_dag_wavefront(&d, ROWS, COLUMNS, TGI_RESIDENT_HASH);
+    d.dag.arg = d.arg = calloc(ROWS * COLUMNS, sizeof *d.arg);
+    d.op[0] = TGI_RESIDENT_INPUT;
+    must(tgi_resident_plan(&d.dag, &shape, &costs, &p, &err));
+    must(tgi_resident_check(&d.dag, p, &err));
+    struct tg_service *s = begin_service(&o, &(struct tgi_service_program){p, 1, 1, &output});
+    for (uint32_t i = 0; i < n_samples(); i++) {
+        uint64_t input = tgi_mix(i), begin = bench_now_ns();
+        must(tgi_service_run(s, &input, wait_limit_ns, &got, &err));
+        ns[i] = bench_now_ns() - begin;
+        resident_dag_execute_on(&d.dag, &input, i + 1, want);
+        if (got != want[OUTPUT])
+            bench_die("wavefront: instance %u has another result", i);
+    }
+    report(&(struct row){"wavefront of 1,000 tasks, call", "tgraph", 30, 0}, ns, n_samples());
+    printf("#     the planner expects %.3g us on the GPU\n", p->makespan_ns / 1e3);
+    end_service(s);
+    tgi_resident_program_destroy(p);
+    resident_dag_fini(&d);
+    free(ns);
+    free(want);
+}
+
+/* ---- Batches ------------------------------------------------------------------------------*/
+
+/* One thread sends whatever there is room for and receives whatever has come. */
+static void measure_batches(uint32_t capacity, uint32_t n_bytes)
+{
+    struct tg_service_options o = TG_SERVICE_OPTIONS_INIT;
+    uint64_t n = 100ull * n_samples(), n_sent = 0, n_got = 0, data[8] = {0};
+    struct tg_service_answer answer;
+    char what[64];
+    o.idle_exit_ns = 0;
+    o.queue_capacity = capacity;
+    o.message_bytes = 64;
+    struct tg_service *s = begin_service(&o, NULL);
+    uint64_t begin = bench_now_ns();
+    while (n_got < n) {
+        struct tg_service_message m = {TG_SERVICE_ECHO, 0, data, n_bytes};
+        int rc = 0;
+        while (n_sent < n && n_sent - n_got < capacity) {
+            data[0] = n_sent;
+            must(tg_service_send(s, &m, NULL, &err));
+            n_sent++;
+        }
+        must(tg_service_receive(s, wait_limit_ns, &answer, data, sizeof data, &err));
+        do {
+            if (answer.ticket != n_got || answer.status || (n_bytes && data[0] != n_got))
+                bench_die("batches: answer %llu is another one", (unsigned long long)n_got);
+            n_got++;
+        } while (n_got < n_sent && (rc = tg_service_receive(s, 0, &answer, data, sizeof data, NULL)) == 0);
+        if (rc && rc != TG_E_NO_ANSWER)
+            bench_die("batches: status %d", rc);
+    }
+    double rate = (double)n / ((double)(bench_now_ns() - begin) / 1e9);
+    snprintf(what, sizeof what, "messages of %u bytes, %u under way", n_bytes, capacity);
+    bench_report(what, "tgraph", 1, "messages/s there and back", rate);
+    struct tg_service_metrics metrics;
+    must(tg_service_terminate(s, 10 * wait_limit_ns, &err)); /* then all is counted */
+    must(tg_service_metrics(s, &metrics, &err));
+    tg_service_destroy(s);
+    printf("#     target 2e6 (%.2f); %.3g messages at a time\n", rate / 2e6,
+           (double)metrics.n_messages / (double)(metrics.n_batches ? metrics.n_batches : 1));
+}
+
+/* A second for each service, so that starting and ending belong to the load. */
+static void soak(void)
+{
+    static struct soak s;
+    struct tg_service_options o = TG_SERVICE_OPTIONS_INIT;
+    struct tg_service_metrics m, all = {0};
+    for (uint32_t i = 0; i < options.n_runs; i++) {
+        if (!service_soak(&s, o, 4, options.n + i, 1000000000u, &m))
+            bench_die("soak, seed %u: %s", options.n + i, s.text);
+        all.n_sent += m.n_sent;
+        all.n_instances += m.n_instances;
+        all.n_failed += m.n_failed;
+        all.n_timeouts += m.n_timeouts;
+        all.n_launches += m.n_launches;
+    }
+    bench_report("soak", "tgraph", 1, "messages, each answered once and rightly", (double)all.n_sent);
+    printf("#     %llu instances, %llu bodies that failed, %llu calls that gave up, %llu launches of %u services\n",
+           (unsigned long long)all.n_instances, (unsigned long long)all.n_failed, (unsigned long long)all.n_timeouts,
+           (unsigned long long)all.n_launches, options.n_runs);
+}
+
+int main(int argc, char **argv)
+{
+    options = bench_parse(argc, argv);
+    if (options.what && !strcmp(options.what, "soak")) {
+        alarm(10 * options.n_runs + LIMIT_S);
+        soak();
+        return 0;
+    }
+    alarm(LIMIT_S);
+    printf("# service: %u calls each\n", n_samples());
+#define WANTED(name) (!options.what || !strcmp(options.what, name))
+    if (WANTED("yardsticks"))
+        measure_yardsticks();
+    if (WANTED("calls")) {
+        measure_calls();
+        measure_return();
+    }
+    if (WANTED("wavefront"))
+        measure_wavefront();
+    if (WANTED("batches")) {
+        measure_batches(256, 0);
+        measure_batches(4096, 0);
+        measure_batches(4096, 64);
+    }
+    return 0;
+}

@@ -1,0 +1,174 @@
+/* tgraph: a service that stays on a GPU.
+ *
+ * One kernel is launched once and stays.  The program sends it messages and receives answers, without a launch in
+ * between: both pass through rings in memory that host and GPU share.
+ *
+ *     struct tg_service *service;
+ *     tg_service_create(NULL, &service, &err);
+ *     tg_service_launch(service, &err);
+ *     tg_service_activate(service, &err);
+ *     tg_service_call(service, &message, timeout_ns, answer, sizeof answer, &n_bytes, &err);
+ *     tg_service_terminate(service, timeout_ns, &err);
+ *     tg_service_destroy(service);
+ *
+ * States.  Each call that changes the state is legal in the states on its left, and TG_E_STATE elsewhere:
+ *
+ *     created                        launch      -> launched     the kernel is there and answers nobody yet
+ *     launched, inactive             activate    -> active
+ *     active                         deactivate  -> inactive     what it is at is finished, what comes is kept
+ *     launched, active, inactive     terminate   -> terminating -> terminated
+ *     terminating                    terminate   goes on waiting
+ *     any                            destroy
+ *
+ * Messages are sent in the states launched, active and inactive; answers can be received in all but created.  A call needs an
+ * active service.  Every message that was sent before terminate is answered.
+ *
+ * Idle exit.  A kernel that has had nothing to do for idle_exit_ns leaves and the GPU is free; the next message
+ * brings it back.  Nothing else tells: the state stays, and a launch is added to that message's latency.
+ *
+ * Back-pressure.  A message takes a place of the queue from send until its answer is received, or dropped after a
+ * timeout.  The places are taken in turn: without the next one free, send is TG_E_FULL, and nothing ever overflows.
+ *
+ * Failures.  A body that fails makes the answer of its message say so; others go on.  A fault of the device, or of the driver,
+ * ends the service: it is terminated then, and every call tells the first error again.
+ *
+ * While the kernel is resident, calls that wait for the whole device, such as cudaFree() and cudaDeviceSynchronize(), wait for
+ * the service.
+ *
+ * Threads.  Any thread may call anything but destroy, which must be the last call; calls exclude each other for
+ * short times and no call holds up another while it waits.  Conventions are those of tgraph.h. */
+#ifndef TGRAPH_SERVICE_H
+#define TGRAPH_SERVICE_H
+
+#include "tgraph.h"
+
+#if defined(__GNUC__)
+#pragma GCC visibility push(default)
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Lifetime -----------------------------------------------------------------------------*/
+
+struct tg_service_options {
+    size_t size;
+    uint32_t device;         /* "cuda:0" is 0 */
+    uint32_t n_sms_free;     /* multiprocessors that are left to others; two at least are the service's */
+    uint32_t queue_capacity; /* messages under way; a power of two, 2 to 65536 */
+    uint32_t message_bytes;  /* of a message or an answer, at most; 32 to 65528 */
+    uint64_t idle_exit_ns;   /* 0: the kernel stays until it is terminated */
+    uint64_t limit_ns;       /* a body that waits longer for another is stuck, which its answer says */
+    bool has_telemetry;      /* the kernel counts what it does, for tg_service_metrics() */
+};
+#define TG_SERVICE_OPTIONS_INIT \
+    {sizeof(struct tg_service_options), 0, 4, 256, 1024, 1000000000u, 10000000000u, true}
+
+enum tg_service_state {
+    TG_SERVICE_CREATED,
+    TG_SERVICE_LAUNCHED,
+    TG_SERVICE_ACTIVE,
+    TG_SERVICE_INACTIVE,
+    TG_SERVICE_TERMINATING,
+    TG_SERVICE_TERMINATED
+};
+const char *tg_service_state_name(enum tg_service_state state);
+
+struct tg_service;
+/* Opens the device and gets all memory that the service will need.  TG_E_NO_DEVICE, TG_E_NO_LIBRARY, TG_E_UNSUPPORTED: the device
+ * launches no cooperative kernels. */
+int tg_service_create(const struct tg_service_options *options, struct tg_service **service_p, struct tg_error *err);
+/* Waits for the kernel's first sign of life; TG_E_NO_ANSWER: there was none within ten seconds, as its multiprocessors are in
+ * use.  The service is created then as before. */
+int tg_service_launch(struct tg_service *service, struct tg_error *err);
+int tg_service_activate(struct tg_service *service, struct tg_error *err);
+/* Once it has returned, no message is taken until the service is active again. */
+int tg_service_deactivate(struct tg_service *service, struct tg_error *err);
+/* Takes no more messages, answers those it has, and waits until the kernel has left.  TG_E_NO_ANSWER: it has not yet; the
+ * service is terminating, and the call can be made again. */
+int tg_service_terminate(struct tg_service *service, uint64_t timeout_ns, struct tg_error *err);
+/* Ends a kernel that is still there as soon as its bodies look up; what has not been answered is lost.  Takes NULL. */
+void tg_service_destroy(struct tg_service *service);
+
+/* ---- Messages -----------------------------------------------------------------------------*/
+
+/* What is done with a message's bytes; the answer has as many. */
+enum tg_service_body {
+    TG_SERVICE_ECHO, /* nothing: they are the answer */
+    TG_SERVICE_MIX,  /* every 8 bytes become a 64-bit mix of themselves and the argument; bytes beyond a multiple of 8 stay */
+    TG_SERVICE_SPIN, /* `argument` microseconds pass */
+    TG_SERVICE_FAIL, /* it fails with the code `argument` */
+    TG_SERVICE_N_BODIES
+};
+
+struct tg_service_message {
+    enum tg_service_body body;
+    uint32_t argument;
+    const void *data; /* read before send returns; NULL if there are no bytes */
+    size_t n_bytes;   /* more than message_bytes: TG_E_LIMIT */
+};
+
+struct tg_service_answer {
+    uint64_t ticket;
+    int status;         /* 0, TG_E_TASK_FAILED, TG_E_TASK_TIMEOUT: it was stuck, TG_E_CANCELLED: another was and the kernel left */
+    uint32_t code;      /* of a failure: what the body said */
+    size_t n_bytes;
+    uint64_t latency_ns; /* from send until the answer was seen */
+};
+
+/* Returns at once.  *ticket_p, which may be NULL, counts from 0.  TG_E_FULL. */
+int tg_service_send(struct tg_service *service, const struct tg_service_message *message, uint64_t *ticket_p,
+                    struct tg_error *err);
+/* The next answer to a message that was sent, in the order in which they come; room below its n_bytes: TG_E_LIMIT, and
+ * it stays.  TG_E_NO_ANSWER: none came in time; 0 only looks. */
+int tg_service_receive(struct tg_service *service, uint64_t timeout_ns, struct tg_service_answer *answer_p, void *data,
+                       size_t room, struct tg_error *err);
+/* Sends and waits for the answer to this message, which receive never sees.  A failure of the body is the status. */
+int tg_service_call(struct tg_service *service, const struct tg_service_message *message, uint64_t timeout_ns, void *data,
+                    size_t room, size_t *n_bytes_p, struct tg_error *err);
+
+/* ---- Watching -----------------------------------------------------------------------------*/
+
+/* The first failure of a body since the kernel was launched last, as soon as it is known. */
+struct tg_service_panic {
+    uint32_t kind; /* 0: there was none; 1: stuck, 2: a body failed */
+    uint32_t task; /* of a program; of a message the low half of its ticket */
+    uint32_t worker;
+    uint32_t code; /* of a body that failed */
+};
+
+struct tg_service_status {
+    enum tg_service_state state;
+    bool is_resident;    /* whether the kernel is on the GPU now, as far as the host knows */
+    uint32_t n_blocks;   /* of the kernel; each has a multiprocessor, at most */
+    uint64_t n_in_flight; /* sent, answers not received */
+    struct tg_service_panic panic;
+};
+int tg_service_status(struct tg_service *service, struct tg_service_status *status_p, struct tg_error *err);
+
+/* Bucket i of the histogram counts latencies below tg_service_bucket_ns(i), and not below that of i - 1. */
+#define TG_SERVICE_N_BUCKETS 64
+uint64_t tg_service_bucket_ns(uint32_t bucket); /* the last: UINT64_MAX */
+
+struct tg_service_metrics {
+    uint64_t n_sent, n_answered, n_failed, n_full, n_timeouts, n_dropped;
+    uint64_t sent_bytes, answered_bytes;
+    uint64_t n_launches;   /* of the kernel; one, and one more for each return after an idle exit */
+    uint64_t n_in_flight;
+    uint64_t latency_sum_ns;
+    uint64_t latency[TG_SERVICE_N_BUCKETS];
+    /* By the kernel, since the service was created; 0 without telemetry.  They may lag behind by some microseconds. */
+    uint64_t n_polls, n_messages, n_batches, n_instances;
+};
+/* Any time after create. */
+int tg_service_metrics(struct tg_service *service, struct tg_service_metrics *metrics_p, struct tg_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#if defined(__GNUC__)
+#pragma GCC visibility pop
+#endif
+#endif

@@ -1,0 +1,109 @@
+/* Inside a service (graph/tgraph_service.h): the host's side of the rings and of the kernel's life, and instances of a planned
+ * program, which the public header does not offer yet.
+ *
+ * service.c has the states and the kernel, service_queue.c the messages, service_tables.c what lies on the device. */
+#ifndef TGI_SCHED_SERVICE_H
+#define TGI_SCHED_SERVICE_H
+
+#include <pthread.h>
+
+#include "graph/tgraph_service.h"
+#include "mem/stay.h"
+
+/* ---- Programs -----------------------------------------------------------------------------*/
+
+/* A program of which a service executes instances, with one worker warp each; it is not needed after create. */
+struct tgi_service_program {
+    const struct tgi_resident_program *program;
+    uint32_t n_inputs;       /* words; what INPUT's args are below */
+    uint32_t n_outputs;
+    const uint32_t *outputs; /* tasks whose results are the answer */
+};
+/* As tg_service_create(); program may be NULL.  The service takes as many multiprocessors as the program has blocks.
+ * TG_E_UNSUPPORTED: tasks that are a thread wide, copies, or more workers in a block than leave room for the service's own.
+ * TG_E_LIMIT: inputs or outputs that no message holds. */
+int tgi_service_create(const struct tg_service_options *options, const struct tgi_service_program *program,
+                       struct tg_service **service_p, struct tg_error *err);
+/* As tg_service_send() and tg_service_call(), for an instance: n_inputs words there, n_outputs words back. */
+int tgi_service_submit(struct tg_service *service, const uint64_t *inputs, uint64_t *ticket_p, struct tg_error *err);
+int tgi_service_run(struct tg_service *service, const uint64_t *inputs, uint64_t timeout_ns, uint64_t *outputs,
+                    struct tg_error *err);
+
+/* ---- Tables -------------------------------------------------------------------------------*/
+
+/* All of the device's memory that a service has: one reservation, in parts. */
+struct tgi_service_tables {
+    uint64_t memory, bytes; /* 0: none yet */
+    uint64_t zero_at, zero_bytes; /* what is zeroed before each launch */
+    uint32_t shared_bytes;  /* of a block */
+};
+/* Whether a service can execute this program. */
+int tgi_service_check_program(const struct tgi_service_program *program, uint32_t message_bytes, struct tg_error *err);
+/* Reserves and fills the view's addresses; n_blocks of the kernel, program NULL: there is none. */
+int tgi_service_tables_reserve(struct tg_service *s, const struct tgi_service_program *program, uint32_t n_blocks,
+                               struct tg_error *err);
+/* Brings everything there, in the kernel's lane. */
+int tgi_service_tables_upload(struct tg_service *s, const struct tgi_service_program *program, struct tg_error *err);
+
+/* ---- The service --------------------------------------------------------------------------*/
+
+enum tgi_place_state { TGI_PLACE_FREE, TGI_PLACE_SENT, TGI_PLACE_ANSWERED };
+
+/* A place of the queue: of the messages whose ticket is its index modulo the capacity, one after the other. */
+struct tgi_service_place {
+    enum tgi_place_state state;
+    bool is_call;    /* its sender waits for this answer */
+    bool is_dropped; /* nobody waits any more */
+    uint32_t outcome, n_bytes, code;
+    uint32_t next; /* in the list of answers to be received; TG_NONE: the last */
+    uint64_t ticket, sent_ns, latency_ns;
+};
+
+struct tg_service {
+    struct tg_service_options options;
+    struct tgi_devices *devices;
+    struct tgi_stay *kernel;
+    struct tgi_service_tables tables;
+    unsigned char *host;      /* what both reach: shared, messages, answers */
+    unsigned char *answers;   /* message_bytes for each place: copies of what the ring had */
+    uint32_t n_blocks;
+
+    pthread_mutex_t lock; /* guards everything below */
+    struct tgi_service_view view; /* of the launch under way; addresses never change */
+    enum tg_service_state state;
+    bool is_resident;     /* a launch has not been seen to end */
+    uint64_t n_commands;  /* given to kernels */
+    struct tg_error broken; /* status 0: it is not */
+    struct tgi_service_place *places;
+    uint64_t n_sent;      /* the next ticket */
+    uint64_t n_taken;     /* answers taken from the ring; the position of the next */
+    uint32_t first, last; /* list of answers to be received, by place; TG_NONE: empty */
+    uint64_t n_in_flight; /* places that are not free */
+    struct tg_service_metrics metrics;
+};
+
+static inline const struct tgi_stay_ops *tgi_service_ops(const struct tg_service *s) { return s->devices->ops->stay; }
+
+uint64_t tgi_service_now_ns(void);
+
+/* Takes what answers there are from the ring. */
+void tgi_service_drain_locked(struct tg_service *s);
+/* Sees whether the kernel is still there, and launches it again if there is something to do.  Fails once the service is broken. */
+int tgi_service_look_locked(struct tg_service *s, struct tg_error *err);
+/* After a message or a command: if the kernel leaves, waits for that and launches it again. */
+int tgi_service_wake_locked(struct tg_service *s, struct tg_error *err);
+
+/* One wait: until when, and when the kernel is to be looked at next. */
+struct tgi_service_wait {
+    uint64_t until_ns, look_ns, spin_ns;
+};
+void tgi_service_wait_init(struct tgi_service_wait *w, uint64_t timeout_ns);
+/* Between two looks at whatever is waited for; others can use the service meanwhile.  TG_E_NO_ANSWER: time is up, without a
+ * message; or what look says. */
+int tgi_service_wait_locked(struct tg_service *s, struct tgi_service_wait *w, struct tg_error *err);
+
+/* Whether a call is legal now; the states as a set of bits. */
+int tgi_service_check_locked(const struct tg_service *s, const char *what, uint32_t states, struct tg_error *err);
+#define TGI_STATE(name) (1u << TG_SERVICE_##name)
+
+#endif

@@ -1,0 +1,339 @@
+/* Messages of a service: places, sending, taking answers from the ring, waiting for them.
+ *
+ * A place is taken by send and free again when its answer has been received or dropped.  Places are used in turn, which is what
+ * makes both rings safe without a word about room (mem/service_ring.h): the slot of a message is the one of its place.
+ *
+ * Whoever waits empties the ring for everybody: an answer is copied to its place, and put into the list of answers to be
+ * received unless a call waits for it.  So the kernel's ring is never full, whatever the program does not receive. */
+#include "sched/service.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "graph/error.h"
+
+static struct tgi_service_place *place_of(struct tg_service *s, uint64_t ticket)
+{
+    return &s->places[ticket & (s->options.queue_capacity - 1)];
+}
+static unsigned char *bytes_of(struct tg_service *s, const struct tgi_service_place *p)
+{
+    return s->answers + (size_t)(p - s->places) * s->options.message_bytes;
+}
+
+/* ---- Latencies ----------------------------------------------------------------------------*/
+
+/* Two buckets for each doubling, from 256 ns on. */
+uint64_t tg_service_bucket_ns(uint32_t bucket)
+{
+    if (bucket >= TG_SERVICE_N_BUCKETS - 1)
+        return UINT64_MAX;
+    return (bucket % 2 ? UINT64_C(362) : UINT64_C(256)) << bucket / 2;
+}
+
+static void count_latency(struct tg_service_metrics *m, uint64_t ns)
+{
+    uint32_t i = 0;
+    while (ns >= tg_service_bucket_ns(i) && i < TG_SERVICE_N_BUCKETS - 1)
+        i++;
+    m->latency[i]++;
+    m->latency_sum_ns += ns;
+}
+
+/* ---- Answers ------------------------------------------------------------------------------*/
+
+static void free_place_locked(struct tg_service *s, struct tgi_service_place *p)
+{
+    p->state = TGI_PLACE_FREE;
+    s->n_in_flight--;
+}
+
+static void list_locked(struct tg_service *s, struct tgi_service_place *p)
+{
+    uint32_t i = (uint32_t)(p - s->places);
+    p->next = TG_NONE;
+    if (s->last == TG_NONE)
+        s->first = i;
+    else
+        s->places[s->last].next = i;
+    s->last = i;
+}
+
+static void take_answer_locked(struct tg_service *s, uint64_t word, uint64_t now)
+{
+    const struct tgi_service_ring *r = &s->view.answers;
+    struct tgi_service_place *p = place_of(s, TGI_SERVICE_TAG(word));
+    const unsigned char *from = tgi_service_ring_bytes(r, (uint32_t)s->n_taken);
+    p->outcome = TGI_SERVICE_CODE(word);
+    p->n_bytes = TGI_SERVICE_BYTES(word);
+    p->code = 0;
+    if (p->outcome == TGI_SERVICE_FAILED || p->outcome == TGI_SERVICE_STUCK) {
+        struct tgi_resident_panic panic;
+        memcpy(&panic, from, sizeof panic);
+        p->code = panic.detail;
+        p->n_bytes = 0;
+        s->metrics.n_failed++;
+    }
+    s->n_taken++;
+    s->metrics.n_answered++;
+    s->metrics.answered_bytes += p->n_bytes;
+    p->latency_ns = now - p->sent_ns;
+    count_latency(&s->metrics, p->latency_ns);
+    p->state = TGI_PLACE_ANSWERED;
+    if (p->is_dropped) {
+        s->metrics.n_dropped++;
+        free_place_locked(s, p);
+        return;
+    }
+    memcpy(bytes_of(s, p), from, p->n_bytes);
+    if (!p->is_call)
+        list_locked(s, p);
+}
+
+void tgi_service_drain_locked(struct tg_service *s)
+{
+    const struct tgi_service_ring *r = &s->view.answers;
+    uint64_t now = 0;
+    while (s->n_taken < s->n_sent) {
+        uint32_t position = (uint32_t)s->n_taken;
+        /* acquire: the answer's bytes; pairs with the store in tgi_controller_put(). */
+        uint64_t word = tgi_sys_load_acquire(tgi_service_ring_word(r, position));
+        if (!tgi_service_ring_is_at(r, position, word))
+            return;
+        if (now == 0)
+            now = tgi_service_now_ns();
+        take_answer_locked(s, word, now);
+    }
+}
+
+static int status_of(uint32_t outcome)
+{
+    static const int status[] = {[TGI_SERVICE_DONE] = 0,
+                                 [TGI_SERVICE_FAILED] = TG_E_TASK_FAILED,
+                                 [TGI_SERVICE_STUCK] = TG_E_TASK_TIMEOUT,
+                                 [TGI_SERVICE_CANCELLED] = TG_E_CANCELLED};
+    return outcome < sizeof status / sizeof *status ? status[outcome] : TG_E_INTERNAL;
+}
+
+/* What the answer says, as an error of who called. */
+static int explain(const struct tgi_service_place *p, struct tg_error *err)
+{
+    switch (status_of(p->outcome)) {
+    case 0:
+        return 0;
+    case TG_E_TASK_FAILED:
+        return tgi_error(err, TG_E_TASK_FAILED, "message %" PRIu64 ": its body failed with code %" PRIu32, p->ticket, p->code);
+    case TG_E_TASK_TIMEOUT:
+        return tgi_error(err, TG_E_TASK_TIMEOUT, "message %" PRIu64 ": a task waited longer than the service's limit", p->ticket);
+    case TG_E_CANCELLED:
+        return tgi_error(err, TG_E_CANCELLED, "message %" PRIu64 ": the kernel left, since another message was stuck", p->ticket);
+    default:
+        return tgi_error(err, TG_E_INTERNAL, "message %" PRIu64 ": outcome %" PRIu32, p->ticket, p->outcome);
+    }
+}
+
+/* ---- Sending ------------------------------------------------------------------------------*/
+
+struct parcel {
+    enum tgi_service_kind kind;
+    uint32_t argument;
+    const void *data;
+    size_t n_bytes;
+    bool is_call;
+};
+
+static int send_locked(struct tg_service *s, const struct parcel *m, uint64_t *ticket_p, struct tg_error *err)
+{
+    struct tgi_service_ring *r = &s->view.messages;
+    uint64_t ticket = s->n_sent;
+    uint32_t position = (uint32_t)ticket;
+    struct tgi_service_place *p = place_of(s, ticket);
+    if (p->state != TGI_PLACE_FREE)
+        tgi_service_drain_locked(s); /* one that was dropped may be there */
+    if (p->state != TGI_PLACE_FREE) {
+        s->metrics.n_full++;
+        return tgi_error(err, TG_E_FULL, "sending message %" PRIu64 ": %s message %" PRIu64 ", %" PRIu32 " before it", ticket,
+                         p->state == TGI_PLACE_SENT ? "there is no answer yet to" : "nobody has received the answer to", p->ticket,
+                         s->options.queue_capacity);
+    }
+    *p = (struct tgi_service_place){.state = TGI_PLACE_SENT, .is_call = m->is_call, .ticket = ticket};
+    p->sent_ns = tgi_service_now_ns();
+    if (m->n_bytes)
+        memcpy(tgi_service_ring_bytes(r, position), m->data, m->n_bytes);
+    s->n_sent++;
+    s->n_in_flight++;
+    s->metrics.n_sent++;
+    s->metrics.sent_bytes += m->n_bytes;
+    /* seq_cst, which is more than the release that tgi_controller_look() pairs with: not both this and the controller's last
+     * look can miss the other (mem/service_view.h). */
+    tgi_sys_store_seq_cst(tgi_service_ring_word(r, position),
+                          tgi_service_ring_make(r, position, m->argument, m->kind, (uint32_t)m->n_bytes));
+    *ticket_p = ticket;
+    return s->state == TG_SERVICE_ACTIVE ? tgi_service_wake_locked(s, err) : 0;
+}
+
+static int check_message(const struct tg_service *s, const struct tg_service_message *m, struct tg_error *err)
+{
+    if ((unsigned)m->body >= TG_SERVICE_N_BODIES)
+        return tgi_error(err, TG_E_INVALID, "a message for body %d, which there is not", (int)m->body);
+    if (m->n_bytes > s->options.message_bytes)
+        return tgi_error(err, TG_E_LIMIT, "a message of %zu bytes; this service takes %" PRIu32, m->n_bytes,
+                         s->options.message_bytes);
+    return 0;
+}
+
+static const uint32_t may_send = TGI_STATE(LAUNCHED) | TGI_STATE(ACTIVE) | TGI_STATE(INACTIVE);
+
+static int send(struct tg_service *s, const struct parcel *m, uint64_t *ticket_p, struct tg_error *err)
+{
+    uint64_t ticket;
+    pthread_mutex_lock(&s->lock);
+    int rc = tgi_service_check_locked(s, "send", may_send, err);
+    if (rc == 0)
+        rc = send_locked(s, m, &ticket, err);
+    if (rc == 0 && ticket_p)
+        *ticket_p = ticket;
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+int tg_service_send(struct tg_service *s, const struct tg_service_message *m, uint64_t *ticket_p, struct tg_error *err)
+{
+    int rc = check_message(s, m, err);
+    return rc ? rc : send(s, &(struct parcel){(enum tgi_service_kind)m->body, m->argument, m->data, m->n_bytes, false}, ticket_p, err);
+}
+
+/* ---- Receiving ----------------------------------------------------------------------------*/
+
+int tg_service_receive(struct tg_service *s, uint64_t timeout_ns, struct tg_service_answer *answer_p, void *data, size_t room,
+                       struct tg_error *err)
+{
+    struct tgi_service_wait w;
+    pthread_mutex_lock(&s->lock);
+    bool had_failed = s->broken.status != 0;
+    int rc = had_failed || s->state != TG_SERVICE_CREATED ? 0 : tgi_service_check_locked(s, "receive", 0, err);
+    tgi_service_wait_init(&w, timeout_ns);
+    while (rc == 0) {
+        tgi_service_drain_locked(s);
+        if (s->first != TG_NONE)
+            break;
+        rc = s->state == TG_SERVICE_TERMINATED && !s->broken.status ? TG_E_NO_ANSWER : tgi_service_wait_locked(s, &w, err);
+    }
+    if (rc == TG_E_NO_ANSWER)
+        tgi_error(err, rc, s->n_in_flight ? "no answer has come in time" : "no answer is to come");
+    if (rc == 0) {
+        struct tgi_service_place *p = &s->places[s->first];
+        if (p->n_bytes > room)
+            rc = tgi_error(err, TG_E_LIMIT, "the answer to message %" PRIu64 " has %" PRIu32 " bytes, and there is room for %zu",
+                           p->ticket, p->n_bytes, room);
+        else {
+            *answer_p = (struct tg_service_answer){p->ticket, status_of(p->outcome), p->code, p->n_bytes, p->latency_ns};
+            if (p->n_bytes)
+                memcpy(data, bytes_of(s, p), p->n_bytes);
+            s->first = p->next;
+            if (s->first == TG_NONE)
+                s->last = TG_NONE;
+            free_place_locked(s, p);
+        }
+    }
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+/* Waits for the answer to a message that was sent with is_call. */
+static int await_locked(struct tg_service *s, uint64_t ticket, uint64_t timeout_ns, void *data, size_t room, size_t *n_bytes_p,
+                        struct tg_error *err)
+{
+    struct tgi_service_place *p = place_of(s, ticket);
+    struct tgi_service_wait w;
+    int rc = 0;
+    tgi_service_wait_init(&w, timeout_ns);
+    while (tgi_service_drain_locked(s), p->state == TGI_PLACE_SENT) {
+        rc = tgi_service_wait_locked(s, &w, err);
+        if (rc == 0)
+            continue;
+        p->is_dropped = true;
+        if (rc == TG_E_NO_ANSWER) {
+            s->metrics.n_timeouts++;
+            tgi_error(err, rc, "message %" PRIu64 ": no answer within %.3g s", ticket, (double)timeout_ns / 1e9);
+        }
+        return rc;
+    }
+    rc = explain(p, err);
+    if (rc == 0 && p->n_bytes > room)
+        rc = tgi_error(err, TG_E_LIMIT, "the answer to message %" PRIu64 " has %" PRIu32 " bytes, and there is room for %zu", ticket,
+                       p->n_bytes, room);
+    if (rc == 0) {
+        if (p->n_bytes)
+            memcpy(data, bytes_of(s, p), p->n_bytes);
+        *n_bytes_p = p->n_bytes;
+    }
+    free_place_locked(s, p);
+    return rc;
+}
+
+static int call(struct tg_service *s, const struct parcel *m, uint64_t timeout_ns, void *data, size_t room, size_t *n_bytes_p,
+                struct tg_error *err)
+{
+    uint64_t ticket;
+    size_t n_bytes;
+    pthread_mutex_lock(&s->lock);
+    int rc = tgi_service_check_locked(s, "call", TGI_STATE(ACTIVE), err);
+    if (rc == 0)
+        rc = send_locked(s, m, &ticket, err);
+    if (rc == 0)
+        rc = await_locked(s, ticket, timeout_ns, data, room, &n_bytes, err);
+    if (rc == 0 && n_bytes_p)
+        *n_bytes_p = n_bytes;
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+int tg_service_call(struct tg_service *s, const struct tg_service_message *m, uint64_t timeout_ns, void *data, size_t room,
+                    size_t *n_bytes_p, struct tg_error *err)
+{
+    int rc = check_message(s, m, err);
+    return rc ? rc
+              : call(s, &(struct parcel){(enum tgi_service_kind)m->body, m->argument, m->data, m->n_bytes, true}, timeout_ns, data,
+                     room, n_bytes_p, err);
+}
+
+/* ---- Instances ----------------------------------------------------------------------------*/
+
+static int check_instance(const struct tg_service *s, struct tg_error *err)
+{
+    return s->view.n_workers ? 0 : tgi_error(err, TG_E_STATE, "submit: the service was created without a program");
+}
+
+int tgi_service_submit(struct tg_service *s, const uint64_t *inputs, uint64_t *ticket_p, struct tg_error *err)
+{
+    int rc = check_instance(s, err);
+    return rc ? rc : send(s, &(struct parcel){TGI_SERVICE_PROGRAM, 0, inputs, 8ul * s->view.n_inputs, false}, ticket_p, err);
+}
+
+int tgi_service_run(struct tg_service *s, const uint64_t *inputs, uint64_t timeout_ns, uint64_t *outputs, struct tg_error *err)
+{
+    int rc = check_instance(s, err);
+    return rc ? rc
+              : call(s, &(struct parcel){TGI_SERVICE_PROGRAM, 0, inputs, 8ul * s->view.n_inputs, true}, timeout_ns, outputs,
+                     8ul * s->view.n_outputs, NULL, err);
+}
+
+/* ---- Watching -----------------------------------------------------------------------------*/
+
+int tg_service_metrics(struct tg_service *s, struct tg_service_metrics *metrics_p, struct tg_error *err)
+{
+    (void)err;
+    pthread_mutex_lock(&s->lock);
+    const struct tgi_service_counts *c = &s->view.shared->counts;
+    struct tg_service_metrics m = s->metrics;
+    m.n_in_flight = s->n_in_flight;
+    /* relaxed: figures, which may lag behind and need not be of one moment. */
+    m.n_polls = tgi_sys_load_relaxed(&c->n_polls);
+    m.n_messages = tgi_sys_load_relaxed(&c->n_messages);
+    m.n_batches = tgi_sys_load_relaxed(&c->n_batches);
+    m.n_instances = tgi_sys_load_relaxed(&c->n_instances);
+    *metrics_p = m;
+    pthread_mutex_unlock(&s->lock);
+    return 0;
+}

@@ -1,0 +1,88 @@
+#!/bin/bash
+# tgraph serve on the stand-in driver: lines in and out, requests, failures, figures, and that nothing is left behind.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+
+failed=0
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+tgraph=$(realpath "${TGRAPH:-build/release/tgraph}")
+libraries=$(dirname "$tgraph")/tests
+[ -e "$libraries/libstandin-cuda.so" ] || { echo "there is no stand-in driver beside $tgraph"; exit 1; }
+export TGRAPH_CUDA_DRIVER=$libraries/libstandin-cuda.so TGRAPH_CUDA_KERNELS=$libraries/standin-kernels.txt \
+    TGRAPH_STANDIN_REPORT=$scratch/report
+complain() {
+    echo "$*"
+    failed=1
+}
+
+# serve CODE LINES OPTION..: the exit status is CODE; three of the stand-in's sixteen multiprocessors are enough.
+serve() {
+    local code=$1 lines=$2
+    shift 2
+    rm -f "$scratch/report"
+    printf '%b' "$lines" | timeout 120 "$tgraph" serve --sms-free 13 --timeout 60s "$@" >"$scratch/out" 2>"$scratch/err"
+    local status=${PIPESTATUS[1]}
+    [ "$status" = "$code" ] || complain "exit status $status instead of $code: serve $* ($(head -c 300 "$scratch/err"))"
+    [ ! -s "$scratch/report" ] || grep -q ' 0 violations, 0 leaks' "$scratch/report" ||
+        complain "serve $*: $(head -c 600 "$scratch/report")"
+}
+prints() { # TEXT
+    [ "$(cat "$scratch/out")" = "$1" ] || complain "stdout is not \"$1\" but \"$(head -c 300 "$scratch/out")\""
+}
+has() { # FILE TEXT
+    grep -qF -- "$2" "$scratch/$1" || complain "no \"$2\" in $1: $(head -c 600 "$scratch/$1")"
+}
+
+serve 0 'hello\n\nworld\nlast'
+prints $'hello\n\nworld\nlast'
+serve 0 '::status\n:spin 100\n:mix 0 12345678\n'
+[ "$(sed -n 1p "$scratch/out")" = ":status" ] || complain "two colons are not one: $(head -c 100 "$scratch/out")"
+[ "$(sed -n 3p "$scratch/out" | tr -d '\n' | wc -c)" = 16 ] || complain "no mix of eight bytes: $(head -c 100 "$scratch/out")"
+
+# What fails is told, and what comes after it is answered.
+serve 1 ':fail 7\nafter\n'
+prints after
+has err 'error[TG0701]: message 0: its body failed with code 7'
+serve 1 ':dance\n:spin\n:spin x\nafter\n'
+prints after
+has err 'there is no request ":dance"'
+has err 'there is no request ":spin x"'
+serve 1 'a line that is longer than thirty-two bytes\nshort\n' --message-bytes 32
+prints short
+has err 'error[TG0107]: a message of 43 bytes; this service takes 32'
+serve 124 ':spin 300000\n' --timeout 10ms
+has err 'no answer within 0.01 s'
+
+serve 0 'a\nb\n:status\n:metrics\n' --metrics
+has out 'active, kernel resident, 3 blocks, 0 messages under way'
+has out 'tgraph_service_messages_answered_total 2'
+has out 'tgraph_service_latency_seconds_bucket{le="+Inf"} 2'
+has out 'tgraph_service_latency_seconds_count 2'
+has err 'messages    2 sent, 2 answered, 0 failed, 0 timed out, 0 refused'
+has err 'launches    1'
+if command -v python3 >/dev/null; then
+    serve 0 'a\nb\n:metrics\n'
+    tail -n +3 "$scratch/out" | python3 -c '
+import re, sys
+last, typed = -1, set()
+for line in sys.stdin:
+    if line.startswith("# TYPE"):
+        typed.add(line.split()[2])
+    elif not line.startswith("#"):
+        m = re.fullmatch(r"([a-z_]+)(?:\{le=\"([^\"]+)\"\})? ([0-9.e+-]+)\n", line)
+        assert m, line
+        assert any(m[1] == t or m[1] in (t + "_bucket", t + "_sum", t + "_count") for t in typed), line
+        if m[2]:
+            assert float(m[3]) >= last, line
+            last = float(m[3])
+' || complain "not Prometheus text format"
+fi
+
+serve 2 '' --queue 3
+has err 'a power of two from 2 to 65536'
+serve 2 '' --format json
+serve 4 '' --device 5
+serve 4 '' --sms-free 15
+has err 'a service of 1 blocks'
+exit $failed

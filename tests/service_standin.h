@@ -1,0 +1,108 @@
+/* Services on the stand-in driver: its kernel is threads that execute the GPU's text (tests/standin/service.c). */
+#ifndef TEST_SERVICE_STANDIN_H
+#define TEST_SERVICE_STANDIN_H
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "sched/service.h"
+#include "tests/standin/standin.h"
+
+static struct standin standin;
+static struct tg_error err;
+
+#define SECOND UINT64_C(1000000000)
+/* Longer than anything that should take no time, on a busy machine and under sanitizers. */
+#define LONG_NS (120 * SECOND)
+
+static inline bool service_standin_load(void)
+{
+    char path[4096], other[4200];
+    if (!standin_path(path, sizeof path) || !standin_load(&standin, path))
+        return false;
+    setenv("TGRAPH_CUDA_DRIVER", path, 1);
+    *strrchr(path, '/') = '\0';
+    snprintf(other, sizeof other, "%s/standin-kernels.txt", path);
+    setenv("TGRAPH_CUDA_KERNELS", other, 1);
+    return true;
+}
+
+static inline void service_standin_reset(uint64_t seed)
+{
+    struct standin_options o = {1, 32u << 20, seed, false};
+    standin.standin_reset(&o);
+}
+
+/* Nothing is left, and nothing was done that a driver need not forgive. */
+static inline void service_standin_check(void)
+{
+    char text[4096] = "";
+    if (standin.standin_leaks(text, sizeof text))
+        fail_msg("%s", text);
+    if (standin.standin_violations(text, sizeof text))
+        fail_msg("%s", text);
+}
+
+/* Few blocks: the machine that tests has few processors.  The stand-in's device has 16. */
+static inline struct tg_service_options small_options(uint32_t n_blocks)
+{
+    struct tg_service_options o = TG_SERVICE_OPTIONS_INIT;
+    o.n_sms_free = 16 - n_blocks;
+    o.queue_capacity = 8;
+    o.message_bytes = 256;
+    o.idle_exit_ns = 0;
+    return o;
+}
+
+static inline void must(int status)
+{
+    char text[4096] = "";
+    if (status) {
+        standin.standin_violations(text, sizeof text);
+        fail_msg("%d: %s\n%s", status, err.text, text);
+    }
+}
+
+static inline struct tg_service *active_service(const struct tg_service_options *o)
+{
+    struct tg_service *s;
+    must(tg_service_create(o, &s, &err));
+    must(tg_service_launch(s, &err));
+    must(tg_service_activate(s, &err));
+    return s;
+}
+
+static inline void end_service(struct tg_service *s)
+{
+    must(tg_service_terminate(s, LONG_NS, &err));
+    tg_service_destroy(s);
+    service_standin_check();
+}
+
+static inline struct tg_service_message message(enum tg_service_body body, uint32_t argument, const void *data, size_t n)
+{
+    return (struct tg_service_message){body, argument, data, n};
+}
+
+static inline void sleep_ms(long ms)
+{
+    struct timespec t = {ms / 1000, ms % 1000 * 1000000};
+    nanosleep(&t, NULL);
+}
+
+static inline struct tg_service_status status_of(struct tg_service *s)
+{
+    struct tg_service_status status;
+    must(tg_service_status(s, &status, &err));
+    return status;
+}
+static inline struct tg_service_metrics metrics_of(struct tg_service *s)
+{
+    struct tg_service_metrics m;
+    must(tg_service_metrics(s, &m, &err));
+    return m;
+}
+
+#endif
