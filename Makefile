@@ -47,7 +47,7 @@ CLI_SRC := bench.c cache.c calibrate.c check.c completion.c crash.c device_choic
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
 TESTS := alloc block calibrate choice cli cpu_module dense deque diagnostic dot driver examples expr fmt gen \
          graph history hostops import infer invalid json_tape kernels launch load load_memory machine npy \
-         library_channel library_memory \
+         library_channel library_gang library_memory library_report \
          offload_graph offload_policy page parking path plan plan_corpus pool program recording recording_export \
          recording_plan resident resident_dynamic results run run_children run_failures run_record sample schema \
          seat offload offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \

@@ -45,6 +45,11 @@ TGI_WORD_LOAD(tgi_word_load_relaxed, uint32_t, "relaxed", "u32", "r")
 TGI_WORD_LOAD(tgi_word_load_acquire, uint32_t, "acquire", "u32", "r")
 TGI_WORD_STORE(tgi_word_store_relaxed, uint32_t, "relaxed", "u32", "r")
 TGI_WORD_STORE(tgi_word_store_release, uint32_t, "release", "u32", "r")
+/* For the host too, which may look while the kernel runs. */
+TGI_FN void tgi_word_store_release_system(uint32_t *p, uint32_t x)
+{
+    asm volatile("st.release.sys.u32 [%0], %1;" ::"l"(p), "r"(x) : "memory");
+}
 TGI_WORD_FETCH(tgi_word_add_relaxed, uint32_t, "relaxed", "add.u32", "r")
 TGI_WORD_FETCH(tgi_word_add_acq_rel, uint32_t, "acq_rel", "add.u32", "r")
 TGI_WORD_FETCH(tgi_word_or_acq_rel, uint32_t, "acq_rel", "or.b32", "r")
@@ -98,6 +103,7 @@ TGI_FN uint32_t tgi_word_load_relaxed(const uint32_t *p) { return __atomic_load_
 TGI_FN uint32_t tgi_word_load_acquire(const uint32_t *p) { return __atomic_load_n(p, TGI_ACQUIRE); }
 TGI_FN void tgi_word_store_relaxed(uint32_t *p, uint32_t x) { __atomic_store_n(p, x, __ATOMIC_RELAXED); }
 TGI_FN void tgi_word_store_release(uint32_t *p, uint32_t x) { __atomic_store_n(p, x, TGI_RELEASE); }
+TGI_FN void tgi_word_store_release_system(uint32_t *p, uint32_t x) { __atomic_store_n(p, x, TGI_RELEASE); }
 TGI_FN uint32_t tgi_word_add_relaxed(uint32_t *p, uint32_t x) { return __atomic_fetch_add(p, x, __ATOMIC_RELAXED); }
 TGI_FN uint32_t tgi_word_add_acq_rel(uint32_t *p, uint32_t x) { return __atomic_fetch_add(p, x, TGI_ACQ_REL); }
 TGI_FN uint32_t tgi_word_or_acq_rel(uint32_t *p, uint32_t x) { return __atomic_fetch_or(p, x, TGI_ACQ_REL); }
