@@ -56,9 +56,11 @@ TEST_SCRIPTS := cli devices device_graphs examples fences install predict readme
 
 # What talks to the CUDA driver; needs no toolkit.
 GPU_HOST_SRC := blas.c blas_call.c code.c collective.c device.c driver.c graph.c module.c nvrtc.c nvtx.c \
-                resident/fatbin.c
+                library/fatbin.c resident/fatbin.c
 # Device code of the resident executor, a module of its own.
 RESIDENT_SRC := dynamic.cu probe.cu static.cu
+# Device code that tries the device library, a module of its own.
+LIBRARY_SRC := trial.cu
 # The driver for tests (tests/standin/standin.h), which they load at run time.
 STANDIN_SRC := builtins.c code.c core.c device.c graph.c memory.c object.c report.c work.c
 STANDIN_NVRTC_SRC := nvrtc.c nvrtc_compile.c nvrtc_source.c
@@ -130,6 +132,7 @@ PTX_ARCH = $(patsubst %a,%,$(lastword $(ARCHS)))
 ifeq ($(CUDA),1)
   FATBIN := $(B)/kernels.fatbin
   RESIDENT_FATBIN := $(B)/resident.fatbin
+  LIBRARY_FATBIN := $(B)/library.fatbin
   CUDA_FLAGS := -DTG_HAVE_CUDA=1 -DTG_KERNELS_FATBIN='"$(FATBIN)"' -DTG_RESIDENT_FATBIN='"$(RESIDENT_FATBIN)"'
 endif
 
@@ -228,6 +231,15 @@ $(RESIDENT_FATBIN): $(B)/resident.cu $(RESIDENT_SRC:%=gpu/resident/%) $(wildcard
 
 $(B)/gpu/resident/fatbin.o: $(RESIDENT_FATBIN)
 
+$(LIBRARY_FATBIN): $(LIBRARY_SRC:%=gpu/library/%) $(wildcard gpu/library/*.h) gpu/resident/order.h
+	@$(if $(Q),echo "  NVCC    $@")
+	$(Q)$(NVCC) -std=c++17 -O3 -I. -fatbin --threads 0 \
+	    $(foreach a,$(ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
+	    -gencode arch=compute_$(PTX_ARCH),code=compute_$(PTX_ARCH) -o $@ $(LIBRARY_SRC:%=gpu/library/%)
+
+$(B)/gpu/library/fatbin.o: $(LIBRARY_FATBIN)
+$(B)/gpu/library/fatbin.o: CFLAGS_FILE := -DTG_LIBRARY_FATBIN='"$(LIBRARY_FATBIN)"'
+
 # Every kernel against its CPU variant, on a machine with a GPU: tests/cuda/bundle.sh packs it.
 $(B)/tests/cuda/run_kernels: $(B)/tests/cuda/run_kernels.o $(STATIC)
 	@$(if $(Q),echo "  LINK    $@")
@@ -306,7 +318,7 @@ $(B)/tests/standin-kernels.txt: $(B)/tests/write_kernels $(STANDIN)
 
 CXX ?= g++
 CLANG ?= clang
-BENCH_TGRAPH := cuda_graphs overhead resident taskbench cholesky load plan record streams copies pool start \
+BENCH_TGRAPH := cuda_graphs library overhead resident taskbench cholesky load plan record streams copies pool start \
                 cuda_cholesky cuda_tiles wakeups
 BENCH_COMMON := $(addprefix $(B)/bench/,shape.o pattern.o tiles.o sample.o metg.o)
 
@@ -374,8 +386,8 @@ check:
 	@$(MAKE) --no-print-directory run-tests
 
 UNLISTED := $(filter-out $(LIB_SRC) $(PROGRAM_SRC) $(TESTS:%=tests/test_%.c) $(TEST_SCRIPTS:%=tests/%.sh) \
-              $(CUDA_SRC:%=kernels/%) $(RESIDENT_SRC:%=gpu/resident/%), \
-              $(wildcard kernels/*.cu gpu/resident/*.cu $(addsuffix /*.c,graph mem sched kernels gpu gpu/resident io io/cli) tests/test_*.c tests/*.sh))
+              $(CUDA_SRC:%=kernels/%) $(RESIDENT_SRC:%=gpu/resident/%) $(LIBRARY_SRC:%=gpu/library/%), \
+              $(wildcard kernels/*.cu gpu/resident/*.cu gpu/library/*.cu $(addsuffix /*.c,graph mem sched kernels gpu gpu/resident gpu/library io io/cli) tests/test_*.c tests/*.sh))
 .PHONY: run-tests
 run-tests: tests
 	@$(if $(UNLISTED),echo "not listed in the Makefile: $(UNLISTED)"; exit 1,:)

@@ -91,8 +91,9 @@ TGI_FN void tgi_log_write(struct tgd_log *l, enum tgd_severity severity, const s
             uint64_t wide = i < 4 ? now : i < 6 ? a : b;
             x = (uint32_t)(i & 1 ? wide >> 32 : wide);
         }
-        if (i == TGI_LOG_FILE)
+        if (i == TGI_LOG_FILE) {
             TGI_DELAY(i);
+        }
         tgi_wide_store_relaxed(&entry[i], number << 32 | x);
     }
     if (tgi_lane() == 0) /* for whoever is behind, and for the next launch */
