@@ -221,7 +221,8 @@ static bool run_task(struct stage *s, struct worker *w, uint32_t task)
             tgi_word_add_relaxed(&s->sum, m[2 * i] & 0xffffff);
         }
         for (uint32_t k = 0; k <= s->n_priorities; k++)
-            wake(s, k);
+            if (is_sender == (k == TGD_CHANNEL_RECEIVERS))
+                wake(s, k);
     }
     return true;
 }

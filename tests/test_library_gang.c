@@ -222,8 +222,8 @@ static void number_worker(struct worker *w)
         tgd_max_i32(&numbers.most_i, signed_);
         tgd_min_u64(&numbers.least_w, (uint64_t)x << 20);
         tgd_max_u64(&numbers.most_w, (uint64_t)x << 20);
-        tgd_min_i64(&numbers.least_l, (int64_t)signed_ << 20);
-        tgd_max_i64(&numbers.most_l, (int64_t)signed_ << 20);
+        tgd_min_i64(&numbers.least_l, (int64_t)signed_ * (1 << 20));
+        tgd_max_i64(&numbers.most_l, (int64_t)signed_ * (1 << 20));
     }
 }
 

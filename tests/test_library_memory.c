@@ -238,7 +238,7 @@ static void slab_objects_have_one_owner(void **state)
         has_delays = i % 2;
         run_slab(4u << 20, 4, (uint32_t)ROUNDS(200000), &has_refused);
         assert_false(has_refused);
-        run_slab((17 + 3 * i) * 16384u, 8, (uint32_t)ROUNDS(100000), &has_refused);
+        run_slab((5 + 3 * i) * 16384u, 8, (uint32_t)ROUNDS(100000), &has_refused);
         has_ever = has_ever || has_refused;
     }
     has_delays = false;
@@ -441,7 +441,7 @@ static void region_worker(struct worker *w)
 static void region_blocks_have_one_owner(void **state)
 {
     (void)state;
-    struct tgd_region *r = region_create(300000, 64);
+    struct tgd_region *r = region_create(90000, 64);
     struct tgd_memory_stats s;
     uint64_t longest;
     on_workers(4, region_worker, r);

@@ -12,8 +12,8 @@
  *         leave; whoever is handed my_task makes it ready, and then it tries again
  *     }
  *
- * In a program where tasks await, each send and each receive that has moved something is followed by tgd_channel_wake(), for
- * the other side and for the own one.  Every token is handed out once.  A task that is called may find that another has been
+ * In a program where tasks await, each send that has moved something is followed by tgd_channel_wake() for receivers, each receive
+ * for the senders of every priority.  Every token is handed out once.  A task that is called may find that another has been
  * faster; it awaits again.
  *
  *     host:    image = zeroed memory of tgd_channel_bytes(&shape), aligned to 128; tgd_channel_init(image, &shape); copied to
@@ -170,6 +170,7 @@ TGI_FN uint32_t tgd_channel_wake(struct tgd_channel *c, uint32_t side, uint32_t 
 TGI_FN int tgd_channel_await(struct tgd_channel *c, uint32_t side, uint32_t token, uint32_t *ready_p)
 {
     uint32_t ready = TGD_NO_TOKEN, is_full = 0;
+    tgi_warp_sync(); /* what all lanes have done is before the token is laid down */
     if (tgi_lane() == 0) {
         struct tgi_waiters *w = tgi_channel_waiters(c, side);
         is_full = !tgi_waiters_add(w, token);

@@ -76,7 +76,8 @@ TGI_FN int tgd_gang_wait(struct tgd_member *m, const struct tgd_limit *limit)
     int rc = TGD_OK;
     if (tgi_lane() == 0)
         rc = tgd_word_reach(&m->gang->n_come, m->n_syncs * m->gang->n_members, limit);
-    return (int)tgi_warp_get((uint32_t)rc, 0); /* lane 0 has acquired for all */
+    tgi_warp_sync(); /* lane 0 has acquired for all */
+    return (int)tgi_warp_get((uint32_t)rc, 0);
 }
 TGI_FN int tgd_gang_sync(struct tgd_member *m, const struct tgd_limit *limit)
 {

@@ -113,6 +113,7 @@ TGI_FN void tgi_queue_copy(struct tgi_queue *q, uint32_t ticket, void *messages,
 {
     uint32_t *slots = tgi_queue_slots(q), *words = (uint32_t *)messages, all = q->capacity * q->words;
     uint32_t at = (ticket & (q->capacity - 1)) * q->words;
+    tgi_warp_sync(); /* each lane has acquired some slots for all */
     if (q->words % 4 == 0 && (uint64_t)messages % 16 == 0) {
         for (uint32_t i = tgi_lane() * 4; i < n * q->words; i += TGI_LANES * 4) {
             struct tgi_quad *slot = (struct tgi_quad *)&slots[at + i < all ? at + i : at + i - all];
