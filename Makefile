@@ -49,22 +49,24 @@ CLI_SRC := bench.c cache.c calibrate.c check.c completion.c crash.c device_choic
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
 TESTS := alloc block calibrate choice cli cpu_module dense deque diagnostic dot driver examples examples_graph \
          expr fmt gen graph graph_refusals history hostops import infer invalid json_tape kernel_cache kernels \
-         kernels_elements kernels_fields launch load load_memory machine npy offload_graph offload_policy page \
-         parking path plan plan_corpus pool process program recording recording_export recording_plan resident \
-         resident_dynamic results run run_children run_failures run_record sample schema seat offload \
-         offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
-         offload_submitter service service_faults service_ring sha256 staging standin standin_builtins \
-         standin_graphs standin_memory standin_nccl standin_nvrtc standin_order store timing topology verify \
-         write_json
+         kernels_elements kernels_fields launch library_channel library_gang library_memory library_report load \
+         load_memory machine npy offload_graph offload_policy page parking path plan plan_corpus pool process \
+         program recording recording_export recording_plan resident resident_dynamic results run run_children \
+         run_failures run_record sample schema seat offload offload_balance offload_edges offload_faults \
+         offload_refusals offload_runs offload_stream offload_submitter service service_faults service_ring \
+         sha256 staging standin standin_builtins standin_graphs standin_memory standin_nccl standin_nvrtc \
+         standin_order store timing topology verify write_json
 TEST_SCRIPTS := cli devices device_graphs examples fences install predict readme record serve stack
 
 # What talks to the CUDA driver; needs no toolkit.
 GPU_HOST_SRC := blas.c blas_call.c code.c collective.c decide.c device.c driver.c graph.c graph_capture.c \
-                graph_decide.c module.c nvrtc.c nvtx.c resident/fatbin.c stay.c
+                graph_decide.c library/fatbin.c module.c nvrtc.c nvtx.c resident/fatbin.c stay.c
 # Device code of the resident executor, a module of its own.
 RESIDENT_SRC := dynamic.cu probe.cu static.cu
 # That of a service, in the same module.
 SERVICE_SRC := doorbell.cu service.cu
+# Device code that tries the device library, a module of its own.
+LIBRARY_SRC := trial.cu
 # The driver for tests (tests/standin/standin.h), which they load at run time.
 STANDIN_SRC := allocation.c builtins.c capture.c code.c copy.c core.c device.c event.c graph.c graph_exec.c \
                graph_nodes.c graph_update.c memory.c object.c report.c service.c stream.c work.c
@@ -139,6 +141,7 @@ ifeq ($(CUDA),1)
   DECIDE_FATBIN := $(B)/decide.fatbin
   CUDA_FLAGS := -DTG_HAVE_CUDA=1 -DTG_KERNELS_FATBIN='"$(FATBIN)"' -DTG_RESIDENT_FATBIN='"$(RESIDENT_FATBIN)"' \
                 -DTG_DECIDE_FATBIN='"$(DECIDE_FATBIN)"'
+  LIBRARY_FATBIN := $(B)/library.fatbin
 endif
 
 CFLAGS ?=
@@ -236,7 +239,7 @@ $(RESIDENT_FATBIN): $(B)/resident.cu $(RESIDENT_SRC:%=gpu/resident/%) $(SERVICE_
 
 $(B)/gpu/resident/fatbin.o: $(RESIDENT_FATBIN)
 
-$(DECIDE_FATBIN): gpu/decide.cu gpu/decide.h Makefile
+$(DECIDE_FATBIN): gpu/decide.cu gpu/decide.h
 	@$(if $(Q),echo "  NVCC    $@")
 	@mkdir -p $(@D)
 	$(Q)$(NVCC) -std=c++17 -O3 -I. -fatbin --threads 0 \
@@ -244,6 +247,15 @@ $(DECIDE_FATBIN): gpu/decide.cu gpu/decide.h Makefile
 	    -gencode arch=compute_$(PTX_ARCH),code=compute_$(PTX_ARCH) -o $@ $<
 
 $(B)/gpu/decide.o: $(DECIDE_FATBIN)
+
+$(LIBRARY_FATBIN): $(LIBRARY_SRC:%=gpu/library/%) $(wildcard gpu/library/*.h) gpu/resident/order.h
+	@$(if $(Q),echo "  NVCC    $@")
+	$(Q)$(NVCC) -std=c++17 -O3 -I. -fatbin --threads 0 \
+	    $(foreach a,$(ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
+	    -gencode arch=compute_$(PTX_ARCH),code=compute_$(PTX_ARCH) -o $@ $(LIBRARY_SRC:%=gpu/library/%)
+
+$(B)/gpu/library/fatbin.o: $(LIBRARY_FATBIN)
+$(B)/gpu/library/fatbin.o: CFLAGS_FILE := -DTG_LIBRARY_FATBIN='"$(LIBRARY_FATBIN)"'
 
 # Every kernel against its CPU variant, on a machine with a GPU: tests/cuda/bundle.sh packs it.
 $(B)/tests/cuda/run_kernels: $(B)/tests/cuda/run_kernels.o $(STATIC)
@@ -320,8 +332,8 @@ $(B)/tests/standin-kernels.txt: $(B)/tests/write_kernels $(STANDIN)
 
 CXX ?= g++
 CLANG ?= clang
-BENCH_TGRAPH := cuda_graphs cuda_rounds overhead resident service taskbench cholesky load plan record streams \
-                copies pool start cuda_cholesky cuda_tiles wakeups
+BENCH_TGRAPH := cuda_graphs cuda_rounds library overhead resident service taskbench cholesky load plan record \
+                streams copies pool start cuda_cholesky cuda_tiles wakeups
 BENCH_COMMON := $(addprefix $(B)/bench/,shape.o pattern.o tiles.o sample.o metg.o)
 
 $(BENCH_TGRAPH:%=$(B)/bench/%): $(B)/bench/%: $(B)/bench/%.o $(BENCH_COMMON) $(STATIC)
@@ -388,8 +400,10 @@ check:
 	@$(MAKE) --no-print-directory run-tests
 
 UNLISTED := $(filter-out $(LIB_SRC) $(PROGRAM_SRC) $(TESTS:%=tests/test_%.c) $(TEST_SCRIPTS:%=tests/%.sh) \
-              $(CUDA_SRC:%=kernels/%) $(RESIDENT_SRC:%=gpu/resident/%) $(SERVICE_SRC:%=gpu/service/%) gpu/decide.cu, \
-              $(wildcard kernels/*.cu gpu/*.cu gpu/resident/*.cu gpu/service/*.cu $(addsuffix /*.c,graph mem sched kernels gpu gpu/resident io io/cli) tests/test_*.c tests/*.sh))
+              $(CUDA_SRC:%=kernels/%) $(RESIDENT_SRC:%=gpu/resident/%) $(SERVICE_SRC:%=gpu/service/%) \
+              $(LIBRARY_SRC:%=gpu/library/%) gpu/decide.cu, \
+              $(wildcard $(addsuffix /*.cu,kernels gpu gpu/resident gpu/service gpu/library) \
+              $(addsuffix /*.c,graph mem sched kernels gpu gpu/resident gpu/library io io/cli) tests/test_*.c tests/*.sh))
 .PHONY: run-tests
 run-tests: tests
 	@$(if $(UNLISTED),echo "not listed in the Makefile: $(UNLISTED)"; exit 1,:)

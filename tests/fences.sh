@@ -44,4 +44,24 @@ if [ "$(run resident_dynamic -DTGI_ACQ_REL=__ATOMIC_RELAXED)" = 0 ]; then
     echo "FAIL  test_resident_dynamic does not notice that ACQ_REL is missing"
     rc=1
 fi
+# The device library: the orders that each part uses.  One report is enough.
+export TSAN_OPTIONS="halt_on_error=1 ${TSAN_OPTIONS:-}"
+while read -r test orders; do
+    if [ "$(run "$test")" != 0 ]; then
+        echo "FAIL  test_$test has races"
+        cat "$work/out"
+        rc=1
+    fi
+    for order in $orders; do
+        if [ "$(run "$test" -DTGI_$order=__ATOMIC_RELAXED)" = 0 ]; then
+            echo "FAIL  test_$test does not notice that $order is missing"
+            rc=1
+        fi
+    done
+done <<'END'
+library_channel ACQUIRE RELEASE ACQ_REL
+library_gang ACQUIRE RELEASE ACQ_REL
+library_memory RELEASE ACQ_REL
+library_report ACQUIRE RELEASE
+END
 exit $rc

@@ -1,0 +1,179 @@
+/* Gangs: workers, of several blocks as a rule, that go on together: a barrier, and reductions, scans and broadcasts of single values.
+ *
+ * A member is a warp that stays for the gang's life.  All members call the same functions in the same order; all must be
+ * resident at once, which the launch sees to.
+ *
+ * Barrier.  Each member adds one to a count that only grows, and waits until it has reached members times rounds.  The additions
+ * release, the look acquires: what any member has done before is seen by all after it.  Coming and waiting are two functions,
+ * so that work fits in between.
+ *
+ * Values.  Each member puts its value into a cell of its own, the round beside it in the same 16 bytes, and reads those of
+ * the others when they are of this round.  So a value arrives with its flag, in one hop and without a fence; therefore these
+ * functions order nothing else in memory.  There are two sets of cells in turn: who writes round r + 2 has all values
+ * of r + 1, and nobody gives that who has not read all of r.  Floats are combined in the same order in every run.
+ *
+ *     host:    image = zeroed memory of tgd_gang_bytes(n); tgd_gang_init(image, n); copied to global memory, aligned to 128
+ *     bodies:  a struct tgd_member for each, tgd_member_init(); all lanes of the warp, alike
+ *
+ * A wait that fails leaves the gang out of step: its members leave, and the image is copied anew. */
+#ifndef TGD_GANG_H
+#define TGD_GANG_H
+
+#include "gpu/library/atomic.h"
+#include "gpu/library/wait.h"
+
+/* Two sets of cells follow. */
+struct tgd_gang {
+    uint32_t n_come; /* over all rounds */
+    uint32_t pad0[31];
+    uint32_t n_members;
+    uint32_t pad1[31];
+};
+
+struct tgd_member {
+    struct tgd_gang *gang;
+    uint32_t rank;
+    uint32_t n_syncs, n_rounds; /* barriers, and rounds of values */
+};
+
+enum tgd_op { TGD_SUM, TGD_MIN, TGD_MAX };
+
+TGI_FN uint64_t tgd_gang_bytes(uint32_t n_members)
+{
+    return sizeof(struct tgd_gang) + 2 * (uint64_t)n_members * sizeof(struct tgi_cell);
+}
+/* image: zeroed. */
+TGI_FN int tgd_gang_init(struct tgd_gang *g, uint32_t n_members)
+{
+    if (n_members == 0)
+        return TGD_E_INVALID;
+    g->n_members = n_members;
+    return TGD_OK;
+}
+/* A gang that has just been made. */
+TGI_FN int tgd_member_init(struct tgd_member *m, struct tgd_gang *g, uint32_t rank)
+{
+    if (rank >= g->n_members)
+        return TGD_E_INVALID;
+    m->gang = g;
+    m->rank = rank;
+    m->n_syncs = m->n_rounds = 0;
+    return TGD_OK;
+}
+
+/* ---- Barrier --------------------------------------------------------------------------------*/
+
+TGI_FN void tgd_gang_come(struct tgd_member *m)
+{
+    tgi_warp_sync(); /* what all lanes have done */
+    TGI_DELAY(m->rank);
+    m->n_syncs++;
+    if (tgi_lane() == 0)
+        tgi_add_release(&m->gang->n_come, 1); /* pairs with tgd_gang_wait() */
+}
+TGI_FN int tgd_gang_wait(struct tgd_member *m, const struct tgd_limit *limit)
+{
+    int rc = TGD_OK;
+    if (tgi_lane() == 0)
+        rc = tgd_word_reach(&m->gang->n_come, m->n_syncs * m->gang->n_members, limit);
+    tgi_warp_sync(); /* lane 0 has acquired for all */
+    return (int)tgi_warp_get((uint32_t)rc, 0);
+}
+TGI_FN int tgd_gang_sync(struct tgd_member *m, const struct tgd_limit *limit)
+{
+    tgd_gang_come(m);
+    return tgd_gang_wait(m, limit);
+}
+
+/* ---- Values ---------------------------------------------------------------------------------*/
+
+TGI_FN void tgi_gang_put(struct tgd_member *m, uint64_t x)
+{
+    struct tgi_cell *cells = (struct tgi_cell *)(m->gang + 1);
+    m->n_rounds++;
+    TGI_DELAY(m->rank);
+    if (tgi_lane() == 0)
+        tgi_cell_store(&cells[(m->n_rounds & 1) * m->gang->n_members + m->rank], x, (uint64_t)m->n_rounds << 32);
+}
+
+/* One lane: a member's value of this round. */
+TGI_FN int tgi_gang_get(const struct tgd_member *m, uint32_t rank, const struct tgd_limit *limit, uint64_t *x_p)
+{
+    const struct tgi_cell *cells = (const struct tgi_cell *)(m->gang + 1);
+    struct tgi_wait w = {0, 0, 0};
+    int rc = TGD_OK;
+    uint64_t tail;
+    for (;;) {
+        tgi_cell_load(&cells[(m->n_rounds & 1) * m->gang->n_members + rank], x_p, &tail);
+        if (tail >> 32 == m->n_rounds || rc)
+            return rc;
+        rc = tgi_poll_again(&w, limit);
+    }
+}
+
+/* For each type: its own text, as C has no other way.  Each lane combines the values of every 32nd member, then the lanes combine
+ * theirs.  A scan is the same over fewer members, but waits for all, as the next round may come only then. */
+#define TGI_GANG(suffix, type, to_wide, of_wide)                                                                          \
+    TGI_FN type tgi_combine_##suffix(enum tgd_op op, type a, type b)                                                      \
+    {                                                                                                                     \
+        return op == TGD_SUM ? a + b : op == TGD_MIN ? (b < a ? b : a) : (b > a ? b : a);                                 \
+    }                                                                                                                     \
+    TGI_FN int tgi_gang_combine_##suffix(struct tgd_member *m, enum tgd_op op, type x, type nothing, uint32_t n,          \
+                                         const struct tgd_limit *limit, type *result_p)                                   \
+    {                                                                                                                     \
+        type sum = nothing;                                                                                               \
+        int rc = TGD_OK;                                                                                                  \
+        tgi_gang_put(m, to_wide(x));                                                                                      \
+        for (uint32_t rank = tgi_lane(); rank < m->gang->n_members && rc == TGD_OK; rank += TGI_LANES) {                  \
+            uint64_t wide = 0;                                                                                            \
+            rc = tgi_gang_get(m, rank, limit, &wide);                                                                     \
+            if (rank < n && rc == TGD_OK)                                                                                 \
+                sum = tgi_combine_##suffix(op, sum, of_wide(wide));                                                       \
+        }                                                                                                                 \
+        uint32_t late = tgi_warp_ballot(rc != TGD_OK);                                                                    \
+        if (late)                                                                                                         \
+            return (int)tgi_warp_get((uint32_t)rc, tgi_lowest(late));                                                     \
+        for (uint32_t d = 1; d < TGI_LANES; d *= 2)                                                                       \
+            sum = tgi_combine_##suffix(op, sum, of_wide(tgi_warp_swapped(to_wide(sum), d)));                              \
+        *result_p = sum;                                                                                                  \
+        return TGD_OK;                                                                                                    \
+    }                                                                                                                     \
+    /* The same result for all members. */                                                                                \
+    TGI_FN int tgd_gang_reduce_##suffix(struct tgd_member *m, enum tgd_op op, type x, const struct tgd_limit *limit,      \
+                                        type *result_p)                                                                   \
+    {                                                                                                                     \
+        return tgi_gang_combine_##suffix(m, op, x, op == TGD_SUM ? (type)0 : x, m->gang->n_members, limit, result_p);     \
+    }                                                                                                                     \
+    /* Over the members up to this one. */                                                                                \
+    TGI_FN int tgd_gang_scan_##suffix(struct tgd_member *m, enum tgd_op op, type x, const struct tgd_limit *limit,        \
+                                      type *result_p)                                                                     \
+    {                                                                                                                     \
+        return tgi_gang_combine_##suffix(m, op, x, op == TGD_SUM ? (type)0 : x, m->rank + 1, limit, result_p);            \
+    }
+TGI_GANG(u64, uint64_t, (uint64_t), (uint64_t))
+TGI_GANG(i64, int64_t, (uint64_t), (int64_t))
+TGI_GANG(f64, double, tgi_wide_of_f64, tgi_f64_of_wide)
+TGI_GANG(f32, float, tgi_word_of_f32, tgi_f32_of_word)
+#undef TGI_GANG
+
+/* The root's value, for all. */
+TGI_FN int tgd_gang_broadcast(struct tgd_member *m, uint32_t root, uint64_t x, const struct tgd_limit *limit, uint64_t *result_p)
+{
+    if (root >= m->gang->n_members)
+        return TGD_E_INVALID;
+    uint64_t got = 0;
+    int rc = TGD_OK;
+    tgi_gang_put(m, x);
+    for (uint32_t rank = tgi_lane(); rank < m->gang->n_members && rc == TGD_OK; rank += TGI_LANES) {
+        uint64_t wide = 0;
+        rc = tgi_gang_get(m, rank, limit, &wide);
+        got = rank == root ? wide : got;
+    }
+    uint32_t late = tgi_warp_ballot(rc != TGD_OK);
+    if (late)
+        return (int)tgi_warp_get((uint32_t)rc, tgi_lowest(late));
+    *result_p = tgi_warp_get_wide(got, root % TGI_LANES);
+    return TGD_OK;
+}
+
+#endif
