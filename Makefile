@@ -14,18 +14,18 @@ SOVERSION := 0
 
 GRAPH_SRC := arena.c args.c block.c body.c cost.c cycle.c dtype.c error.c expr.c freeze.c gate.c graph.c infer.c \
              kernel_cache.c names.c op.c place.c race.c scalar.c sha256.c space.c task.c
-MEM_SRC := hostops.c order.c pool.c program.c recorder.c replica.c replica_block.c replica_copy.c replica_evict.c \
+MEM_SRC := cluster.c hostops.c order.c pool.c program.c recorder.c replica.c replica_block.c replica_copy.c replica_evict.c \
            replica_piece.c replica_snapshot.c staging.c store.c
 SCHED_SRC := alike.c backend.c bounds.c calibrate.c calibrate_builtins.c calibrate_devices.c calibrate_kernels.c \
              calibrate_memory.c choice.c control.c cpu_module.c finite.c futex.c header_text.c history.c \
              instance.c least_moved.c machine.c offload.c offload_balance.c offload_collective.c offload_graph.c \
              offload_policy.c offload_recording.c offload_run.c offload_stream.c offload_submit.c parking.c \
              placement.c plan.c policy.c policy_list.c policy_steal.c process.c ready.c record.c resident_check.c \
-             resident_dynamic.c resident_place.c resident_plan.c resolve.c run.c runtime.c sample.c seat.c \
+             resident_cluster.c resident_dynamic.c resident_place.c resident_plan.c resolve.c run.c runtime.c sample.c seat.c \
              serial.c share.c simulate.c spawn.c task.c timing.c topology.c urgency.c virtual_memory.c watchdog.c \
              worker.c workload.c
 KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c fatbin.c fft.c fill.c gemm.c \
-               hash.c histogram.c is_above.c launch.c layer.c matvec.c reduce.c scan.c spin.c stencil.c syrk.c \
+               hash.c histogram.c is_above.c launch.c layer.c matvec.c reduce.c resident.c scan.c spin.c stencil.c syrk.c \
                transpose.c trsm.c
 # Device code: the variants for GPUs, compiled as one module and embedded with CUDA=1.
 CUDA_SRC := align.cu arith.cu axpy.cu copy.cu factor.cu fft.cu fill.cu gemm.cu hash.cu histogram.cu invert.cu \
@@ -48,18 +48,20 @@ CLI_SRC := bench.c cache.c calibrate.c check.c completion.c crash.c device_choic
 TESTS := alloc block calibrate choice cli cpu_module dense deque diagnostic dot driver examples expr fmt gen \
          graph history hostops import infer invalid json_tape kernels launch load load_memory machine npy \
          offload_graph offload_policy page parking path plan plan_corpus pool program recording recording_export \
-         recording_plan resident resident_dynamic results run run_children run_failures run_record sample schema \
+         recording_plan resident resident_dynamic offload_resident results run run_children run_failures run_record sample schema \
          seat offload offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
          staging standin standin_builtins standin_libs store timing topology verify write_json
 TEST_SCRIPTS := cli devices device_graphs examples fences install predict readme record stack
 
 # What talks to the CUDA driver; needs no toolkit.
-GPU_HOST_SRC := blas.c blas_call.c code.c collective.c device.c driver.c graph.c module.c nvrtc.c nvtx.c \
+GPU_HOST_SRC := blas.c blas_call.c cluster.c code.c collective.c device.c driver.c graph.c module.c nvrtc.c nvtx.c \
                 resident/fatbin.c
 # Device code of the resident executor, a module of its own.
 RESIDENT_SRC := dynamic.cu probe.cu static.cu
+# The same for graphs, with bodies of the built-in kernels.
+RESIDENT_RUN_SRC := run.cu
 # The driver for tests (tests/standin/standin.h), which they load at run time.
-STANDIN_SRC := builtins.c code.c core.c device.c graph.c memory.c object.c report.c work.c
+STANDIN_SRC := builtins.c code.c core.c device.c graph.c memory.c object.c report.c resident.c work.c
 STANDIN_NVRTC_SRC := nvrtc.c nvrtc_compile.c nvrtc_source.c
 STANDIN_NCCL_SRC := nccl.c nccl_group.c nccl_work.c
 LIB_SRC := $(GRAPH_SRC:%=graph/%) $(MEM_SRC:%=mem/%) $(SCHED_SRC:%=sched/%) $(KERNELS_SRC:%=kernels/%) \
@@ -129,7 +131,9 @@ PTX_ARCH = $(patsubst %a,%,$(lastword $(ARCHS)))
 ifeq ($(CUDA),1)
   FATBIN := $(B)/kernels.fatbin
   RESIDENT_FATBIN := $(B)/resident.fatbin
-  CUDA_FLAGS := -DTG_HAVE_CUDA=1 -DTG_KERNELS_FATBIN='"$(FATBIN)"' -DTG_RESIDENT_FATBIN='"$(RESIDENT_FATBIN)"'
+  RESIDENT_RUN_FATBIN := $(B)/resident_run.fatbin
+  CUDA_FLAGS := -DTG_HAVE_CUDA=1 -DTG_KERNELS_FATBIN='"$(FATBIN)"' -DTG_RESIDENT_FATBIN='"$(RESIDENT_FATBIN)"' \
+                -DTG_RESIDENT_RUN_FATBIN='"$(RESIDENT_RUN_FATBIN)"'
 endif
 
 CFLAGS ?=
@@ -225,7 +229,13 @@ $(RESIDENT_FATBIN): $(B)/resident.cu $(RESIDENT_SRC:%=gpu/resident/%) $(wildcard
 	    $(foreach a,$(ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
 	    -gencode arch=compute_$(PTX_ARCH),code=compute_$(PTX_ARCH) -o $@ $<
 
-$(B)/gpu/resident/fatbin.o: $(RESIDENT_FATBIN)
+$(RESIDENT_RUN_FATBIN): $(RESIDENT_RUN_SRC:%=gpu/resident/%) $(wildcard gpu/resident/*.h mem/resident_*.h kernels/*.cuh kernels/resident/*.cuh) kernels/resident.h
+	@$(if $(Q),echo "  NVCC    $@")
+	$(Q)$(NVCC) -std=c++17 -O3 -I. -fatbin --threads 0 \
+	    $(foreach a,$(ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
+	    -gencode arch=compute_$(PTX_ARCH),code=compute_$(PTX_ARCH) -o $@ $<
+
+$(B)/gpu/resident/fatbin.o: $(RESIDENT_FATBIN) $(RESIDENT_RUN_FATBIN)
 
 # Every kernel against its CPU variant, on a machine with a GPU: tests/cuda/bundle.sh packs it.
 $(B)/tests/cuda/run_kernels: $(B)/tests/cuda/run_kernels.o $(STATIC)
@@ -373,7 +383,7 @@ check:
 	@$(MAKE) --no-print-directory run-tests
 
 UNLISTED := $(filter-out $(LIB_SRC) $(PROGRAM_SRC) $(TESTS:%=tests/test_%.c) $(TEST_SCRIPTS:%=tests/%.sh) \
-              $(CUDA_SRC:%=kernels/%) $(RESIDENT_SRC:%=gpu/resident/%), \
+              $(CUDA_SRC:%=kernels/%) $(RESIDENT_SRC:%=gpu/resident/%) $(RESIDENT_RUN_SRC:%=gpu/resident/%), \
               $(wildcard kernels/*.cu gpu/resident/*.cu $(addsuffix /*.c,graph mem sched kernels gpu gpu/resident io io/cli) tests/test_*.c tests/*.sh))
 .PHONY: run-tests
 run-tests: tests

@@ -72,6 +72,8 @@ void tgi_cuda_code_table_destroy(struct tgi_cuda *cuda, struct tgi_cuda_code_tab
     free(t);
 }
 
+struct tgi_cuda_modules *tgi_cuda_code_modules(const struct tgi_cuda *cuda) { return cuda->code->modules; }
+
 void tgi_cuda_code_stats(const struct tgi_cuda *cuda, struct tgi_cuda_code_stats *stats_p)
 {
     *stats_p = cuda->code->stats;
@@ -610,6 +612,14 @@ CUfunction tgi_cuda_single_launch(const struct tgi_code *code, const struct tgi_
 {
     const struct way *way = &code->ways[s->alternative];
     return way->blas != TG_NONE || s->cluster[0] ? NULL : way->on[device].f;
+}
+
+const char *tgi_cuda_builtin_symbol(const struct tgi_code *code, const struct tgi_shape *s)
+{
+    const struct way *way = &code->ways[s->alternative];
+    if (way->blas != TG_NONE)
+        way--; /* which it stands after */
+    return way->launcher ? tgi_launcher_symbol(way->launcher) : NULL;
 }
 
 /* ---- Faults -------------------------------------------------------------------------------*/

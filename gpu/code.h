@@ -11,6 +11,7 @@
 
 int tgi_cuda_code_table_create(struct tgi_cuda *cuda, struct tgi_cuda_code_table **table_p, struct tg_error *err);
 void tgi_cuda_code_table_destroy(struct tgi_cuda *cuda, struct tgi_cuda_code_table *table);
+struct tgi_cuda_modules *tgi_cuda_code_modules(const struct tgi_cuda *cuda); /* module.h */
 
 /* Whether a kernel has a variant for CUDA devices that this build can load; asks no device. */
 bool tgi_cuda_has_variant(const struct tgi_space *space, const struct tgi_op *op);
@@ -31,6 +32,9 @@ int tgi_cuda_launch(struct tgi_devices *ds, uint32_t lane, struct tgi_code *code
 bool tgi_cuda_shares_lane(struct tgi_devices *ds, const struct tgi_code *code, const struct tgi_shape *shape);
 /* The function, where a launch is one of it and needs nothing but dimensions and arguments; NULL: it is more than that. */
 CUfunction tgi_cuda_single_launch(const struct tgi_code *code, const struct tgi_shape *shape, uint32_t device);
+/* "tgk_axpy_f32", of a launch of a built-in kernel, or of a library's call that a built-in kernel could do as well; NULL: it is
+ * another's. */
+const char *tgi_cuda_builtin_symbol(const struct tgi_code *code, const struct tgi_shape *shape);
 int tgi_cuda_fault(struct tgi_devices *ds, uint32_t device, uint64_t *address_p, uint32_t *n_p, char *text, size_t size,
                    struct tg_error *err);
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "gpu/cluster.h"
 #include "gpu/code.h"
 #include "gpu/collective.h"
 #include "graph/dtype.h"
@@ -16,6 +17,8 @@ struct tgi_device_graph {
     CUgraphNode *node; /* by command */
     uint32_t n;
     bool has_collectives;
+    struct tgi_cuda_cluster **clusters;
+    uint32_t n_clusters;
 };
 
 /* Parameters of a node; which of them, the command's kind says.  args points into the program. */
@@ -208,6 +211,23 @@ static int add_captured(struct tgi_cuda *cuda, struct tgi_device_graph *g, const
     return rc;
 }
 
+/* A kernel whose blocks have to be there all at once. */
+static int add_cluster(struct tgi_cuda *cuda, struct tgi_device_graph *g, const struct tgi_program *p, uint32_t id,
+                       const CUgraphNode *after, struct tg_error *err)
+{
+    const struct tgi_command *c = &p->commands[id];
+    CUlaunchAttributeValue value = {.cooperative = 1};
+    int rc = tgi_cuda_cluster_create(cuda, tgi_lane_device(c->lane), c->cluster, &g->clusters[g->n_clusters], err);
+    if (rc)
+        return rc;
+    CUDA_KERNEL_NODE_PARAMS params = tgi_cuda_cluster_node(g->clusters[g->n_clusters++]);
+    rc = TGI_CUDA_DO(cuda, err, cuGraphAddKernelNode, (&g->node[id], g->graph, after, c->n_deps, &params),
+                     "adding a resident program to a graph");
+    return rc ? rc
+              : TGI_CUDA_DO(cuda, err, cuGraphKernelNodeSetAttribute, (g->node[id], CU_LAUNCH_ATTRIBUTE_COOPERATIVE, &value),
+                            "having all blocks of a resident program at once");
+}
+
 static int add_node(struct tgi_cuda *cuda, struct tgi_device_graph *g, const struct tgi_program *p, uint32_t id,
                     CUgraphNode *after, struct tg_error *err)
 {
@@ -228,6 +248,8 @@ static int add_node(struct tgi_cuda *cuda, struct tgi_device_graph *g, const str
     case TGI_COMMAND_COPY:
         return TGI_CUDA_DO(cuda, err, cuGraphAddMemcpyNode, (node, g->graph, after, c->n_deps, &n.copy, n.ctx),
                            "adding a copy to a graph");
+    case TGI_COMMAND_RESIDENT:
+        return add_cluster(cuda, g, p, id, after, err);
     case TGI_COMMAND_FILL:
         return TGI_CUDA_DO(cuda, err, cuGraphAddMemsetNode, (node, g->graph, after, c->n_deps, &n.set, n.ctx),
                            "adding a fill to a graph");
@@ -285,8 +307,12 @@ int tgi_cuda_graph_create(struct tgi_devices *ds, const struct tgi_program *p, s
     struct tgi_cuda *cuda = tgi_cuda_of(ds);
     struct tgi_device_graph *g = calloc(1, sizeof *g);
     *at_p = TG_NONE;
-    if (!g || !(g->node = malloc(((size_t)p->n + 1) * sizeof *g->node))) {
-        free(g);
+    uint32_t n_clusters = 0;
+    for (uint32_t i = 0; i < p->n; i++)
+        n_clusters += p->commands[i].kind == TGI_COMMAND_RESIDENT;
+    if (!g || !(g->node = malloc(((size_t)p->n + 1) * sizeof *g->node)) ||
+        !(g->clusters = calloc((size_t)n_clusters + 1, sizeof *g->clusters))) {
+        tgi_cuda_graph_destroy(ds, g);
         return tgi_error_memory(err, "making a graph");
     }
     g->n = p->n;
@@ -314,6 +340,9 @@ void tgi_cuda_graph_destroy(struct tgi_devices *ds, struct tgi_device_graph *g)
         api->cuGraphExecDestroy(g->exec);
     if (g->graph)
         api->cuGraphDestroy(g->graph);
+    for (uint32_t i = 0; i < g->n_clusters; i++)
+        tgi_cuda_cluster_destroy(tgi_cuda_of(ds), g->clusters[i]);
+    free(g->clusters);
     free(g->node);
     free(g);
 }
@@ -361,5 +390,22 @@ int tgi_cuda_graph_update(struct tgi_devices *ds, struct tgi_device_graph *g, co
     for (uint32_t i = 0; rc == 0 && i < to->n; i++)
         if (!tgi_command_is_same(from, to, i) && (rc = update_node(tgi_cuda_of(ds), g, to, i, err)))
             *at_p = i;
+    return rc;
+}
+
+/* ---- Clusters -----------------------------------------------------------------------------*/
+
+int tgi_cuda_graph_fault(struct tgi_devices *ds, struct tgi_device_graph *g, uint64_t *owner_p, struct tg_error *err)
+{
+    struct tg_error other;
+    int rc = 0;
+    for (uint32_t i = 0; i < g->n_clusters; i++) {
+        uint64_t owner = UINT64_MAX;
+        int answer = tgi_cuda_cluster_fault(tgi_cuda_of(ds), g->clusters[i], &owner, rc ? &other : err);
+        if (rc == 0 && answer) {
+            rc = answer;
+            *owner_p = owner;
+        }
+    }
     return rc;
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gpu/resident/module.h"
 #include "graph/error.h"
 #include "graph/sha256.h"
 #include "kernels/launch.h"
@@ -108,6 +109,20 @@ static int find_builtin(struct tgi_cuda_modules *m, const void **image_p, struct
     }
     *image_p = tgi_kernels_fatbin(&length);
     return *image_p ? 0 : tgi_error(err, TG_E_NO_VARIANT, "this build has no kernels for GPUs (it was made without nvcc)");
+}
+
+int tgi_cuda_modules_resident(struct tgi_cuda_modules *m, const void **image_p, struct tg_error *err)
+{
+    const char *path = getenv("TGRAPH_CUDA_KERNELS");
+    size_t length;
+    if (path && *path) {
+        pthread_mutex_lock(&m->lock);
+        int rc = find_builtin(m, image_p, err);
+        pthread_mutex_unlock(&m->lock);
+        return rc;
+    }
+    *image_p = tgi_resident_run_fatbin(&length);
+    return *image_p ? 0 : tgi_error(err, TG_E_UNSUPPORTED, "this build has no resident executor (it was made without nvcc)");
 }
 
 bool tgi_cuda_modules_has_builtin(void)

@@ -17,6 +17,8 @@ void tgi_cuda_modules_destroy(struct tgi_cuda *cuda, struct tgi_cuda_modules *mo
  * loads, else what is embedded.  TG_E_NO_VARIANT: neither is there. */
 int tgi_cuda_modules_builtin(struct tgi_cuda *cuda, struct tgi_cuda_modules *modules, uint32_t device, CUmodule *module_p,
                              struct tg_error *err);
+/* Where the resident executor's kernel for graphs is: in the same file, else embedded.  TG_E_UNSUPPORTED: neither. */
+int tgi_cuda_modules_resident(struct tgi_cuda_modules *modules, const void **image_p, struct tg_error *err);
 /* Whether either is. */
 bool tgi_cuda_modules_has_builtin(void);
 /* Where its kernels leave failures (struct tgi_fault); 0: the module has not been loaded there. */

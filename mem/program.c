@@ -16,6 +16,9 @@ static int no_memory(struct tg_error *err) { return tgi_error_memory(err, "recor
 
 void tgi_program_fini(struct tgi_program *p)
 {
+    for (uint32_t i = 0; i < p->n; i++)
+        if (p->commands[i].kind == TGI_COMMAND_RESIDENT)
+            tgi_cluster_release(p->commands[i].cluster);
     free(p->commands);
     free(p->deps);
     free(p->words);
@@ -127,6 +130,8 @@ int tgi_program_add(struct tgi_program *p, const struct tgi_command *command, co
     c->n_deps = n_left;
     c->level = level_after(p, deps, n_deps);
     p->n_deps += n_left;
+    if (c->kind == TGI_COMMAND_RESIDENT)
+        tgi_cluster_retain(c->cluster);
     *id_p = p->n++;
     return 0;
 }
@@ -328,6 +333,8 @@ static bool is_alike(const struct tgi_program *p, const struct tgi_program *q, c
         return a->fill.n_elems == b->fill.n_elems && a->fill.dtype == b->fill.dtype;
     case TGI_COMMAND_COLLECT:
         return a->collect.op == b->collect.op && a->collect.n_ranks == b->collect.n_ranks;
+    case TGI_COMMAND_RESIDENT: /* its tables are on the device: another one has others */
+        return tgi_cluster_is_same(a->cluster, b->cluster);
     default:
         return true;
     }
@@ -370,6 +377,6 @@ bool tgi_command_is_same(const struct tgi_program *a, const struct tgi_program *
 
 const char *tgi_command_kind_name(enum tgi_command_kind kind)
 {
-    static const char *const names[TGI_N_COMMAND_KINDS] = {"launch", "copy", "fill", "collective", "point"};
+    static const char *const names[TGI_N_COMMAND_KINDS] = {"launch", "copy", "fill", "collective", "point", "cluster"};
     return names[kind];
 }

@@ -7,6 +7,7 @@
 #ifndef TGI_MEM_PROGRAM_H
 #define TGI_MEM_PROGRAM_H
 
+#include "mem/cluster.h"
 #include "mem/device.h"
 
 enum tgi_command_kind {
@@ -15,6 +16,7 @@ enum tgi_command_kind {
     TGI_COMMAND_FILL,
     TGI_COMMAND_COLLECT,
     TGI_COMMAND_NOTHING, /* a point that others come after */
+    TGI_COMMAND_RESIDENT, /* many others in one (cluster.h) */
     TGI_N_COMMAND_KINDS
 };
 
@@ -41,6 +43,7 @@ struct tgi_command {
             enum tg_dtype dtype;
             uint32_t n_ranks, first_rank; /* in words: the tiles of all ranks, then their lanes */
         } collect;
+        struct tgi_cluster *cluster; /* the program has a reference */
     };
 };
 

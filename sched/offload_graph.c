@@ -255,6 +255,9 @@ static void replay(struct tg_run *run, struct tgi_offload_graphs *g, struct repl
     p->last_used = ++g->stats.n_replayed;
     g->last = p;
     g->was_used = true;
+    g->stats.n_clusters = p->recorded.clustering.n_clusters;
+    g->stats.n_resident = p->recorded.clustering.n_calls;
+    g->stats.n_nodes = p->recorded.clustering.n_left;
 }
 
 static struct tgi_offload_graphs *graphs_of(struct tg_run *run)
@@ -272,7 +275,7 @@ bool tgi_offload_graph_begin(struct tg_run *run)
 {
     uint64_t begin = tgi_now_ns();
     bool has_failed = false;
-    if (run->options.executor != TG_EXECUTOR_GRAPH)
+    if (run->options.executor == TG_EXECUTOR_STREAMS)
         return false;
     struct tgi_offload_graphs *g = graphs_of(run);
     if (!g) {
@@ -306,10 +309,13 @@ bool tgi_offload_graph_begin(struct tg_run *run)
 enum tg_executor tg_run_executor(const struct tg_run *run, const char **why_p)
 {
     const struct tgi_offload_graphs *g = run->offload ? run->offload->graphs : NULL;
-    bool was_graph = g && g->was_used;
+    const struct tgi_captured *last = g && g->was_used && g->last ? &g->last->recorded : NULL;
     if (why_p)
-        *why_p = run->options.executor == TG_EXECUTOR_STREAMS || was_graph ? NULL : g ? g->why : "no task is on a device";
-    return was_graph ? TG_EXECUTOR_GRAPH : TG_EXECUTOR_STREAMS;
+        *why_p = run->options.executor == TG_EXECUTOR_STREAMS ? NULL
+                 : last                                       ? last->not_resident
+                 : g                                          ? g->why
+                                                              : "no task is on a device";
+    return !last ? TG_EXECUTOR_STREAMS : last->clustering.n_clusters ? TG_EXECUTOR_RESIDENT : TG_EXECUTOR_GRAPH;
 }
 
 void tgi_offload_graph_stats(const struct tg_run *run, struct tgi_offload_graph_stats *stats_p)
@@ -356,6 +362,18 @@ const struct tgi_program *tgi_offload_graph_program(const struct tg_run *run)
 {
     const struct tgi_offload_graphs *g = run->offload ? run->offload->graphs : NULL;
     return g && g->last ? &g->last->recorded.program : NULL;
+}
+
+void tgi_offload_graph_look(struct tg_run *run)
+{
+    const struct tgi_offload_graphs *g = run->offload->graphs;
+    struct tgi_devices *ds = run->runtime->offload->devices;
+    struct tg_error err;
+    uint64_t owner = UINT64_MAX;
+    if (!g || !g->was_used || !g->last || !g->last->recorded.clustering.n_clusters || run->runtime->offload->is_dead)
+        return;
+    if (ds->ops->graph_fault(ds, g->last->graph, &owner, &err))
+        fail(run, owner, &err);
 }
 
 void tgi_offload_graph_release(struct tg_run *run)

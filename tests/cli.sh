@@ -90,7 +90,8 @@ want 2 "$TGRAPH" run "$graph" --executor streams
 has err 'does not go with'
 want 4 no_driver "$TGRAPH" run "$graph" --executor streams
 want 4 no_driver "$TGRAPH" run "$graph" --executor graph
-want 1 "$TGRAPH" run "$graph" --executor resident
+want 4 no_driver "$TGRAPH" run "$graph" --executor resident
+want 1 "$TGRAPH" run "$graph" --executor mixed
 want 1 "$TGRAPH" run "$graph" --policy heft
 
 # ---- plan -----------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ static void *resident_cpu_thread(void *user)
         pthread_barrier_wait(&c->start);
         if (c->is_closing)
             return NULL;
-        struct tgi_worker w = {.v = &c->v, .id = me.id};
+        struct tgi_worker w = {.v = &c->v, .id = me.id, .epoch = c->v.epoch};
         w.shared_cells = c->shared_cells + (size_t)block * c->p->n_shared_cells;
         w.shared_counters = c->shared_counters + (size_t)block * c->p->n_shared_counters;
         if (c->p->width == TGI_RESIDENT_WARP)

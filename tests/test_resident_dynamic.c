@@ -35,7 +35,7 @@ static void *cpu_thread(void *user)
     struct cpu_worker *me = user;
     struct cpu *c = me->cpu;
     uint32_t each = c->v.n_workers_each, block = me->id / each, per_block = each * TGI_RESIDENT_CLASSES;
-    struct tgi_runner r = {.w = {.v = &c->v, .id = me->id}, .p = &c->p, .block = block, .rank = me->id % each};
+    struct tgi_runner r = {.w = {.v = &c->v, .id = me->id, .epoch = c->v.epoch}, .p = &c->p, .block = block, .rank = me->id % each};
     r.local = c->local + (size_t)block * per_block;
     r.local_slots = c->local_slots + (size_t)block * per_block * c->p.local_capacity;
     tgi_runner_run(&r);

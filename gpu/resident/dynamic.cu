@@ -15,6 +15,7 @@ extern "C" __global__ void __launch_bounds__(1024, 1)
     __syncthreads();
     struct tgi_runner r = {};
     r.w.v = &v;
+    r.w.epoch = v.epoch;
     r.w.id = blockIdx.x * each + warp;
     r.p = &p;
     r.local = rings;

@@ -19,6 +19,7 @@ struct tgi_worker {
     struct tgi_cell *shared_cells; /* of the block */
     uint32_t *shared_counters;
     uint32_t id;
+    uint32_t epoch;
     uint64_t previous; /* the result of the task before */
     bool is_over;      /* of the lane: leave */
     bool is_failed;    /* of the lane: the instance has failed, leave out bodies */
@@ -81,7 +82,7 @@ TGI_FN void tgi_wait_counter(struct tgi_worker *w, const struct tgi_resident_tas
 {
     /* Shared memory is zero at the start of each launch, so there it is always the first epoch. */
     bool is_shared = TGI_HEAD_WAIT(t->head) == TGI_WAIT_SHARED_COUNTER;
-    uint32_t wanted = is_shared ? t->n_wait : t->n_wait * w->v->epoch, seen;
+    uint32_t wanted = is_shared ? t->n_wait : t->n_wait * w->epoch, seen;
     struct tgi_patience patience = {0, 0};
     do
         /* acquire: what all producers left in memory; pairs with the releases of tgi_tell(). */
@@ -94,7 +95,7 @@ TGI_FN void tgi_wait_counter(struct tgi_worker *w, const struct tgi_resident_tas
 TGI_FN bool tgi_cell_is_there(struct tgi_worker *w, uint64_t tail, uint32_t *seen_p)
 {
     *seen_p = (uint32_t)(tail >> 32);
-    if (*seen_p != w->v->epoch)
+    if (*seen_p != w->epoch)
         return false;
     if (tail & 1)
         w->is_failed = true;
@@ -138,7 +139,7 @@ TGI_FN uint64_t tgi_wait_cell(struct tgi_worker *w, const struct tgi_resident_ta
     uint64_t data = 0;
     uint32_t seen;
     while (!tgi_cell_try(w, t, k, &data, &seen) &&
-           tgi_wait_longer(w, &patience, t, slot, t->wait + k, seen, w->v->epoch))
+           tgi_wait_longer(w, &patience, t, slot, t->wait + k, seen, w->epoch))
         ;
     return data;
 }
@@ -167,7 +168,7 @@ TGI_FN uint32_t tgi_in_word(const struct tgi_worker *w, const struct tgi_residen
 TGI_FN void tgi_tell(const struct tgi_worker *w, uint32_t word, uint64_t result)
 {
     uint32_t i = TGI_OUT_INDEX(word);
-    uint64_t tail = (uint64_t)w->v->epoch << 32 | (w->is_failed || w->is_over);
+    uint64_t tail = (uint64_t)w->epoch << 32 | (w->is_failed || w->is_over);
     /* Cells first: they are the ones in a hurry. */
     if (TGI_OUT_KIND(word) == TGI_OUT_CELL)
         tgi_cell_store(&w->v->cells[i], result, tail);
@@ -176,7 +177,7 @@ TGI_FN void tgi_tell(const struct tgi_worker *w, uint32_t word, uint64_t result)
     else if (TGI_OUT_KIND(word) == TGI_OUT_COUNTER)
         tgi_add_release(&w->v->counters[i], 1);
     else if (TGI_OUT_KIND(word) == TGI_OUT_LONE_COUNTER)
-        tgi_store_release(&w->v->counters[i], w->v->epoch);
+        tgi_store_release(&w->v->counters[i], w->epoch);
     else
         tgi_shared_add_release(&w->shared_counters[i], 1);
 }

@@ -17,7 +17,7 @@ static __device__ __forceinline__ struct tgi_worker enter(const struct tgi_resid
         counters[i] = 0;
     __syncthreads();
     *stage_p = tasks + 2 * TGI_RESIDENT_BATCH * warp;
-    struct tgi_worker w = {v, cells, counters, blockIdx.x * each + warp, 0, false, false};
+    struct tgi_worker w = {v, cells, counters, blockIdx.x * each + warp, v->epoch, 0, false, false};
     w.is_failed = tgi_load_relaxed(&v->control->is_failed) != 0;
     return w;
 }

@@ -6,7 +6,10 @@
  *
  * The way of a task that is one warp wide: successors' words are loaded before the wait, so that they come for nothing;
  * lane k looks at the k-th cell; contributions are added across lanes, lane 0 makes the result, lane k tells the k-th
- * successor.  What most fine tasks are has a shorter way. */
+ * successor.  What most fine tasks are has a shorter way.
+ *
+ * Who includes this and has bodies for CALLs defines TGI_CALL_BODIES(w, task, word), `word` being the lane's word of the
+ * task's: what a body says it failed with, the same in all lanes; 0: all is well. */
 #ifndef TGI_GPU_RESIDENT_WORKER_H
 #define TGI_GPU_RESIDENT_WORKER_H
 
@@ -43,7 +46,7 @@ TGI_FN uint64_t tgi_warp_small(struct tgi_worker *w, const struct tgi_resident_t
         sum = tgi_warp_sum(sum, n < TGI_LANES ? n : TGI_LANES);
     if (t->head & TGI_HEAD_PREVIOUS)
         sum += tgi_body_take(op, w->previous);
-    return tgi_body_result(op, sum, t->id, w->v->epoch, 0);
+    return tgi_body_result(op, sum, t->id, w->epoch, 0);
 }
 
 /* What the cells of a task with one or two contribute.  All lanes look at the same ones, at both in each poll, as the second
@@ -56,7 +59,7 @@ TGI_FN uint64_t tgi_warp_cells(struct tgi_worker *w, const struct tgi_resident_t
     if (t->n_wait == 1)
         return tgi_body_take(op, tgi_wait_cell(w, t, slot, 0));
     while (!tgi_two_cells_try(w, t, data, &late, &seen) &&
-           tgi_wait_longer(w, &patience, t, slot, t->wait + late, seen, w->v->epoch))
+           tgi_wait_longer(w, &patience, t, slot, t->wait + late, seen, w->epoch))
         ;
     return tgi_body_take(op, data[0]) + tgi_body_take(op, data[1]);
 }
@@ -70,7 +73,7 @@ TGI_FN bool tgi_warp_short(struct tgi_worker *w, const struct tgi_resident_task 
     uint64_t sum = t->n_wait ? tgi_warp_cells(w, t, slot) : 0;
     if (t->head & TGI_HEAD_PREVIOUS)
         sum += tgi_body_take(op, w->previous);
-    uint64_t result = w->previous = tgi_body_result(op, sum, t->id, w->v->epoch, 0);
+    uint64_t result = w->previous = tgi_body_result(op, sum, t->id, w->epoch, 0);
     if (lane == 0)
         w->v->results[slot] = result;
     TGI_DELAY(w->id);
@@ -103,7 +106,7 @@ TGI_FN bool tgi_is_plain(uint32_t head)
 TGI_FN uint32_t tgi_warp_plain(struct tgi_worker *w, const struct tgi_resident_task *batch, uint32_t i, uint32_t n,
                                uint32_t slot)
 {
-    uint32_t next_head = batch[i].head, next_id = batch[i].id, epoch = w->v->epoch;
+    uint32_t next_head = batch[i].head, next_id = batch[i].id, epoch = w->epoch;
     uint64_t previous = w->previous, *result = w->v->results + slot + i;
     bool is_first = tgi_lane() == 0;
     do {
@@ -155,8 +158,37 @@ TGI_FN bool tgi_warp_long(struct tgi_worker *w, const struct tgi_resident_task *
     return !(t->n_wait || op == TGI_RESIDENT_SPIN) || !tgi_warp_any(w->is_over);
 }
 
+/* A body on words, where there are bodies.  Words and successors are fetched before the wait. */
+#ifdef TGI_CALL_BODIES
+TGI_FN bool tgi_warp_call(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot)
+{
+    uint32_t n_out = tgi_n_out(t), n_words = TGI_CALL_N_WORDS(t->in[0]), lane = tgi_lane(), code = 0;
+    uint32_t word = lane < n_out ? tgi_out_word(w, t, lane) : 0;
+    uint64_t mine = lane < n_words ? w->v->words[t->in[1] + lane] : 0;
+    if (t->n_wait) {
+        tgi_wait_counter(w, t, slot);
+        w->is_failed = tgi_warp_any(w->is_failed);
+        w->is_over = tgi_warp_any(w->is_over);
+    } else
+        tgi_warp_sync(); /* the task before has written what other lanes read now */
+    if (!w->is_failed && !w->is_over && (code = TGI_CALL_BODIES(w, t, mine)) != 0)
+        tgi_body_fail(w, t, slot, code);
+    TGI_DELAY(w->id);
+    tgi_warp_sync();
+    if (lane < n_out)
+        tgi_tell(w, word, 0);
+    for (uint32_t k = lane + TGI_LANES; k < n_out; k += TGI_LANES)
+        tgi_tell(w, tgi_out_word(w, t, k), 0);
+    return !tgi_warp_any(w->is_over);
+}
+#endif
+
 TGI_FN bool tgi_warp_task(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot)
 {
+#ifdef TGI_CALL_BODIES
+    if (TGI_HEAD_OP(t->head) == TGI_RESIDENT_CALL)
+        return tgi_warp_call(w, t, slot);
+#endif
     return tgi_is_short(t) ? tgi_warp_short(w, t, slot) : tgi_warp_long(w, t, slot);
 }
 
@@ -238,7 +270,7 @@ TGI_FN bool tgi_thread_try(struct tgi_worker *w, const struct tgi_resident_task 
     switch (TGI_HEAD_WAIT(t->head)) {
     case TGI_WAIT_COUNTER:
         *seen_p = tgi_load_acquire(&w->v->counters[t->wait]); /* as in tgi_wait_counter() */
-        if (!tgi_has_reached(*seen_p, t->n_wait * w->v->epoch))
+        if (!tgi_has_reached(*seen_p, t->n_wait * w->epoch))
             return false;
         break;
     case TGI_WAIT_SHARED_COUNTER:
@@ -262,7 +294,7 @@ TGI_FN void tgi_thread_task(struct tgi_worker *w, const struct tgi_resident_task
     uint32_t op = TGI_HEAD_OP(t->head), n_in = tgi_n_in(t), n_out = tgi_n_out(t);
     for (uint32_t k = 0; k < n_in; k++)
         sum += tgi_body_take(op, w->v->results[TGI_IN_SLOT(tgi_in_word(w, t, k))]);
-    uint64_t result = tgi_body_result(op, sum, t->id, w->v->epoch, 0);
+    uint64_t result = tgi_body_result(op, sum, t->id, w->epoch, 0);
     w->v->results[slot] = result;
     TGI_DELAY(w->id);
     for (uint32_t k = 0; k < n_out; k++)

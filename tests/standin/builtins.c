@@ -11,6 +11,7 @@
 #include "kernels/fault.h"
 #include "kernels/launch.h"
 #include "tests/standin/internal.h"
+#include "tests/standin/resident.h"
 
 enum { FATBIN_MAGIC = 0xBA55ED50 };
 
@@ -239,6 +240,7 @@ __attribute__((constructor)) static void register_builtins(void)
     for (uint32_t k = 0; k < n; k++)
         for (int type = 0; type < (all[k]->cpu[TGI_DTYPE_T] ? 1 : TG_N_DTYPES); type++)
             register_for(all[k], (enum tg_dtype)type, text);
+    resident_register(text);
     fprintf(text, "global tgk_fault %zu\n", sizeof(struct tgi_fault));
     check(fclose(text) == 0, "images");
 }
