@@ -315,7 +315,7 @@ $(B)/tests/standin-kernels.txt: $(B)/tests/write_kernels $(STANDIN)
 
 CXX ?= g++
 CLANG ?= clang
-BENCH_TGRAPH := cuda_graphs overhead resident taskbench cholesky load plan record streams copies pool start \
+BENCH_TGRAPH := cuda_graphs overhead resident resident_run taskbench cholesky load plan record streams copies pool start \
                 cuda_cholesky cuda_tiles wakeups
 BENCH_COMMON := $(addprefix $(B)/bench/,shape.o pattern.o tiles.o sample.o metg.o)
 

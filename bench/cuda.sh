@@ -31,6 +31,7 @@ for _ in $(seq "$rounds"); do
 done
 one "$bin/cuda_tiles" --runs 5
 one "$bin/resident" --runs 5
+one "$bin/resident_run" --runs 9 | sed 's/^/# /'
 for tile in 1024 2048; do
     one "$bin/cuda_cholesky" --n 16384 --tile $tile --runs 5
     one "$bin/cuda_cholesky" --n 16384 --tile $tile --runs 5 --what graph
