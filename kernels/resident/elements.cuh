@@ -73,7 +73,7 @@ TGI_WRAPPING(ARITH)
         warp::map<1>(warp::size(a, 0), x, {x}, [=](int64_t, const T *v) { return v[0] * factor; });          \
         return 0;                                                                                            \
     }                                                                                                        \
-    TGI_BODY body_gelu_##type(const uint64_t *a)                                                             \
+    TGI_BODY_APART body_gelu_##type(const uint64_t *a)                                                       \
     {                                                                                                        \
         warp::map<1>(warp::size(a, 0), warp::tile<T>(a, 2), {warp::tile<T>(a, 1)},                           \
                      [](int64_t, const T *v) { return layer::gelu_of(v[0]); });                              \
