@@ -48,7 +48,7 @@ CLI_SRC := bench.c cache.c calibrate.c check.c completion.c crash.c device_choic
 TESTS := alloc block calibrate choice cli cpu_module dense deque diagnostic dot driver examples expr fmt gen \
          graph history hostops import infer invalid json_tape kernels launch load load_memory machine npy \
          offload_graph offload_policy page parking path plan plan_corpus pool program recording recording_export \
-         recording_plan resident resident_dynamic offload_resident results run run_children run_failures run_record sample schema \
+         recording_plan resident resident_cluster resident_dynamic offload_resident results run run_children run_failures run_record sample schema \
          seat offload offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
          staging standin standin_builtins standin_libs store timing topology verify write_json
 TEST_SCRIPTS := cli devices device_graphs examples fences install predict readme record stack
