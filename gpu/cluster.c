@@ -25,13 +25,12 @@ struct tgi_cuda_resident {
 
 /* ---- Calls --------------------------------------------------------------------------------*/
 
-static bool call_of(const char *symbol, struct tgi_resident_call *call, const char **why_p)
+static bool call_of(const struct tgi_body_row *row, struct tgi_resident_call *call, const char **why_p)
 {
-    int body = symbol ? tgi_body_find(symbol, call->words, &call->cost_ns) : -1;
+    int body = row ? tgi_body_of(row, call->words, &call->cost_ns) : -1;
     call->body = (uint32_t)body;
     if (body < 0)
-        *why_p = symbol && tgi_body_exists(symbol) ? "its kernel has no resident variant for these sizes"
-                                                   : "its kernel has no resident variant";
+        *why_p = row ? "its kernel has no resident variant for these sizes" : "its kernel has no resident variant";
     return body >= 0;
 }
 
@@ -45,7 +44,7 @@ static bool call_of_fill(const struct tgi_command *c, struct tgi_resident_call *
     call->words[0] = c->fill.n_elems;
     call->words[1] = c->fill.dtype == TG_C64 ? c->fill.word & UINT32_MAX : c->fill.word; /* the real part */
     call->words[2] = c->fill.address;
-    return call_of(symbols[i], call, why_p);
+    return call_of(tgi_body_row(symbols[i]), call, why_p);
 }
 
 static bool call_of_copy(const struct tgi_command *c, struct tgi_resident_call *call, const char **why_p)
@@ -58,7 +57,7 @@ static bool call_of_copy(const struct tgi_command *c, struct tgi_resident_call *
     call->words[0] = c->copy.bytes;
     call->words[1] = c->copy.from;
     call->words[2] = c->copy.to;
-    return call_of("tgk_copy_u8", call, why_p);
+    return call_of(tgi_body_row("tgk_copy_u8"), call, why_p);
 }
 
 bool tgi_cuda_resident_call(struct tgi_devices *ds, const struct tgi_program *p, const struct tgi_command *c,
@@ -73,7 +72,7 @@ bool tgi_cuda_resident_call(struct tgi_devices *ds, const struct tgi_program *p,
             return false;
         }
         memcpy(call->words, p->words + c->launch.first_arg, c->launch.n_args * sizeof *call->words);
-        return call_of(tgi_cuda_builtin_symbol(c->launch.code, &c->launch.shape), call, why_p);
+        return call_of(tgi_cuda_body(c->launch.code, &c->launch.shape), call, why_p);
     case TGI_COMMAND_FILL:
         return call_of_fill(c, call, why_p);
     case TGI_COMMAND_COPY:
@@ -320,6 +319,13 @@ CUDA_KERNEL_NODE_PARAMS tgi_cuda_cluster_node(struct tgi_cuda_cluster *c)
 
 /* ---- Failures -----------------------------------------------------------------------------*/
 
+static int tell_failure(const struct tgi_cuda_cluster *c, const struct tgi_resident_task *t, uint32_t code, struct tg_error *err)
+{
+    char text[256];
+    tgi_body_explain((enum tgi_body)TGI_CALL_BODY(t->in[0]), c->cluster->words + t->in[1], code, text, sizeof text);
+    return tgi_error(err, TG_E_TASK_FAILED, "%s", text);
+}
+
 static int tell(const struct tgi_cuda_cluster *c, const struct tgi_resident_control *control, uint64_t *owner_p,
                 struct tg_error *err)
 {
@@ -328,8 +334,8 @@ static int tell(const struct tgi_cuda_cluster *c, const struct tgi_resident_cont
     /* Of one that waits too long and one that was still at work, the latter is the reason. */
     uint32_t task = panic->code == TGI_PANIC_STUCK && control->cut ? control->cut - 1 : panic->task;
     *owner_p = task < n ? c->cluster->owner[task] : UINT64_MAX;
-    if (panic->code == TGI_PANIC_TASK)
-        return tgi_error(err, TG_E_TASK_FAILED, "its resident variant failed with code %" PRIu32, panic->detail);
+    if (panic->code == TGI_PANIC_TASK && task < n)
+        return tell_failure(c, &c->cluster->program->tasks[c->cluster->program->slot_of[task]], panic->detail, err);
     if (control->cut)
         return tgi_error(err, TG_E_TASK_TIMEOUT,
                          "it was still at work after another task had waited for %" PRIu64 " ms in the same kernel, and was cut short",

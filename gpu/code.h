@@ -32,9 +32,10 @@ int tgi_cuda_launch(struct tgi_devices *ds, uint32_t lane, struct tgi_code *code
 bool tgi_cuda_shares_lane(struct tgi_devices *ds, const struct tgi_code *code, const struct tgi_shape *shape);
 /* The function, where a launch is one of it and needs nothing but dimensions and arguments; NULL: it is more than that. */
 CUfunction tgi_cuda_single_launch(const struct tgi_code *code, const struct tgi_shape *shape, uint32_t device);
-/* "tgk_axpy_f32", of a launch of a built-in kernel, or of a library's call that a built-in kernel could do as well; NULL: it is
- * another's. */
-const char *tgi_cuda_builtin_symbol(const struct tgi_code *code, const struct tgi_shape *shape);
+/* The resident variant (kernels/resident.h) of a built-in kernel that is launched, or that could do what a library is called for;
+ * NULL: there is none. */
+struct tgi_body_row;
+const struct tgi_body_row *tgi_cuda_body(const struct tgi_code *code, const struct tgi_shape *shape);
 int tgi_cuda_fault(struct tgi_devices *ds, uint32_t device, uint64_t *address_p, uint32_t *n_p, char *text, size_t size,
                    struct tg_error *err);
 

@@ -2,7 +2,7 @@
 #include "kernels/resident.h"
 
 #include <stdbool.h>
-#include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 /* A warp asks for a line of each tile at a time and waits for it; several are in flight. */
@@ -21,6 +21,13 @@ static int64_t area(const uint64_t *a) { return times((int64_t)a[0], (int64_t)a[
 static int64_t rows_only(const uint64_t *a) { return a[5] ? -1 : area(a); }
 /* Longer rows belong to a block. */
 static int64_t short_rows(const uint64_t *a) { return (int64_t)a[1] > 1024 ? -1 : area(a); }
+/* Elements that take as long: a warp does about ten multiply-adds in a nanosecond. */
+static int64_t product(const uint64_t *a) { return times((int64_t)a[0], times((int64_t)a[4], (int64_t)a[5])) / 2; }
+static int64_t square(const uint64_t *a) { return times((int64_t)a[0], times((int64_t)a[0], (int64_t)a[3])) / 4; }
+/* Up to 64 unknowns, of eight sides at a time, each after the one before. */
+static int64_t triangle(const uint64_t *a) { return (int64_t)a[0] > 64 ? -1 : times(30, times((int64_t)a[0], (int64_t)a[3])); }
+static int64_t factor(const uint64_t *a) { return (int64_t)a[0] > 64 ? -1 : times((int64_t)a[0], times((int64_t)a[0], (int64_t)a[0])); }
+static int64_t one(const uint64_t *a) { return (void)a, 1; }
 /* Every line of every input and of every output. */
 static int64_t spin_bytes(const uint64_t *a)
 {
@@ -32,7 +39,7 @@ static int64_t spin_bytes(const uint64_t *a)
     return n + (us > 0 ? us < 1e6 ? (int64_t)(us * 1000 * 1024 / (double)NS_A_KIB) : INT32_MAX : 0);
 }
 
-struct row {
+struct tgi_body_row {
     const char *symbol;
     enum tgi_body body;
     elements_fn n;
@@ -48,17 +55,19 @@ struct row {
 #define NUMBERS(kernel, n, tiles)                                                                         \
     FLOATS(kernel, n, tiles), ROW(kernel, i32, kernel##_i32, n, 4 * tiles), ROW(kernel, u32, kernel##_u32, n, 4 * tiles), \
         ROW(kernel, i64, kernel##_i64, n, 8 * tiles), ROW(kernel, u64, kernel##_u64, n, 8 * tiles)
-#define BITS(kernel, tiles)                                                                                \
-    ROW(kernel, u8, kernel##_1, first, tiles), ROW(kernel, i8, kernel##_1, first, tiles),                  \
-        ROW(kernel, f16, kernel##_2, first, 2 * tiles), ROW(kernel, bf16, kernel##_2, first, 2 * tiles),   \
-        ROW(kernel, i16, kernel##_2, first, 2 * tiles), ROW(kernel, u16, kernel##_2, first, 2 * tiles),    \
-        ROW(kernel, f32, kernel##_4, first, 4 * tiles), ROW(kernel, i32, kernel##_4, first, 4 * tiles),    \
-        ROW(kernel, u32, kernel##_4, first, 4 * tiles), ROW(kernel, f64, kernel##_8, first, 8 * tiles),    \
-        ROW(kernel, i64, kernel##_8, first, 8 * tiles), ROW(kernel, u64, kernel##_8, first, 8 * tiles),    \
-        ROW(kernel, c64, kernel##_8, first, 8 * tiles), ROW(kernel, c128, kernel##_16, first, 16 * tiles)
+#define BITS(kernel, tiles) BITS_OF(kernel, first, tiles)
+#define BITS_OF(kernel, n, tiles)                                                                          \
+    ROW(kernel, u8, kernel##_1, n, tiles), ROW(kernel, i8, kernel##_1, n, tiles),                  \
+        ROW(kernel, f16, kernel##_2, n, 2 * tiles), ROW(kernel, bf16, kernel##_2, n, 2 * tiles),   \
+        ROW(kernel, i16, kernel##_2, n, 2 * tiles), ROW(kernel, u16, kernel##_2, n, 2 * tiles),    \
+        ROW(kernel, f32, kernel##_4, n, 4 * tiles), ROW(kernel, i32, kernel##_4, n, 4 * tiles),    \
+        ROW(kernel, u32, kernel##_4, n, 4 * tiles), ROW(kernel, f64, kernel##_8, n, 8 * tiles),    \
+        ROW(kernel, i64, kernel##_8, n, 8 * tiles), ROW(kernel, u64, kernel##_8, n, 8 * tiles),    \
+        ROW(kernel, c64, kernel##_8, n, 8 * tiles), ROW(kernel, c128, kernel##_16, n, 16 * tiles)
+#define FLOPS(kernel, n) ROW(kernel, f32, kernel##_f32, n, 1), ROW(kernel, f64, kernel##_f64, n, 1)
 #define ALONE(kernel, body, n, bytes) {"tgk_" #kernel, TGI_BODY_##body, n, bytes}
 
-static const struct row rows[] = {
+static const struct tgi_body_row rows[] = {
     BITS(fill, 1),
     BITS(copy, 2),
     BITS(touch, 1),
@@ -92,10 +101,27 @@ static const struct row rows[] = {
     FLOATS(gelu, first, 4),
     FLOATS(relu, first, 2),
     FLOATS(bias_add, area, 3),
+    BITS_OF(transpose, area, 4),
+    FLOATS(is_above, one, 1),
+    ROW(is_above, i32, is_above_i32, one, 4),
+    ROW(is_above, i64, is_above_i64, one, 8),
+    ROW(scan, i32, scan_u32, first, 16),
+    ROW(scan, u32, scan_u32, first, 16),
+    ROW(scan, i64, scan_u64, first, 16),
+    ROW(scan, u64, scan_u64, first, 16),
+    FLOPS(gemm_nn, product),
+    FLOPS(gemm_nt, product),
+    FLOPS(gemm_tn, product),
+    FLOPS(syrk_lower, square),
+    FLOPS(trsm_rlt, triangle),
+    FLOPS(trsm_run, triangle),
+    FLOPS(trsm_lln, triangle),
+    FLOPS(potrf_lower, factor),
+    FLOPS(getrf_nopiv, factor),
 };
 enum { N_ROWS = sizeof rows / sizeof *rows };
 
-static const struct row *find(const char *symbol)
+const struct tgi_body_row *tgi_body_row(const char *symbol)
 {
     for (uint32_t i = 0; i < N_ROWS; i++)
         if (strcmp(rows[i].symbol, symbol) == 0)
@@ -103,13 +129,10 @@ static const struct row *find(const char *symbol)
     return NULL;
 }
 
-int tgi_body_exists(const char *symbol) { return find(symbol) != NULL; }
-
-int tgi_body_find(const char *symbol, const uint64_t *words, float *cost_ns_p)
+int tgi_body_of(const struct tgi_body_row *row, const uint64_t *words, float *cost_ns_p)
 {
-    const struct row *row = find(symbol);
-    int64_t n = row ? row->n(words) : -1;
-    if (n < 0 && row && (row->n == first || row->n == second))
+    int64_t n = row->n(words);
+    if (n < 0 && (row->n == first || row->n == second))
         n = 0; /* sizes below 0 are as 0 */
     if (n < 0)
         return -1;
@@ -123,4 +146,17 @@ const char *tgi_body_symbol(enum tgi_body body)
         if (rows[i].body == body)
             return rows[i].symbol;
     return NULL;
+}
+
+void tgi_body_explain(enum tgi_body body, const uint64_t *words, uint32_t code, char *text, size_t size)
+{
+    const char *meaning = body == TGI_BODY_potrf_lower_f32 || body == TGI_BODY_potrf_lower_f64
+                              ? "is not positive: the matrix is not positive definite"
+                          : body == TGI_BODY_getrf_nopiv_f32 || body == TGI_BODY_getrf_nopiv_f64
+                              ? "is zero or not finite: there is no LU factorisation without pivoting"
+                              : NULL;
+    if (meaning)
+        snprintf(text, size, "pivot %u of %llu %s", code, (unsigned long long)words[0], meaning);
+    else
+        snprintf(text, size, "its resident variant failed with code %u", code);
 }

@@ -8,6 +8,8 @@
 #include "kernels/resident/reduce.cuh"
 #include "kernels/resident/rows.cuh"
 #include "kernels/resident/spin.cuh"
+#include "kernels/resident/moves.cuh"
+#include "kernels/resident/dense.cuh"
 
 #define TGI_CALL_BODIES call_body
 
@@ -19,25 +21,36 @@ static __device__ __forceinline__ unsigned call_body(struct tgi_worker *w, const
 
 enum { WARPS = TGI_RESIDENT_RUN_WARPS };
 
+#define BODY(name)          \
+    case TGI_BODY_##name:   \
+        return body_##name(a);
+
+/* One call, so that what the worker keeps in registers is saved in one place, and only on this way. */
+static __device__ __noinline__ unsigned call_apart(uint32_t body, const uint64_t *a)
+{
+    switch (body) {
+        TGI_BODIES_APART(BODY)
+    }
+    return 0;
+}
+
 /* Lane by lane the words go to shared memory, where every lane reads them. */
 static __device__ __forceinline__ unsigned call_body(struct tgi_worker *w, const struct tgi_resident_task *t,
                                                      unsigned long mine)
 {
     __shared__ uint64_t words[WARPS][TGI_RESIDENT_MAX_WORDS];
     uint64_t *a = words[threadIdx.x / 32];
+    uint32_t body = TGI_CALL_BODY(t->in[0]);
     a[tgi_lane()] = mine;
     tgi_warp_sync();
-    switch (TGI_CALL_BODY(t->in[0])) {
-#define BODY(name)          \
-    case TGI_BODY_##name:   \
-        return body_##name(a);
+    switch (body) {
 #define body_spin(a) (warp::move_for_spin(a), tgi_body_burn(w, t, warp::ns_of_spin(a)), 0u)
-        TGI_BODIES(BODY)
-#undef BODY
+        TGI_BODIES_NEAR(BODY)
 #undef body_spin
     }
-    return 0;
+    return call_apart(body, a);
 }
+#undef BODY
 
 extern __shared__ __align__(16) char tgk_resident_shared[];
 

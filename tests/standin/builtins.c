@@ -113,6 +113,8 @@ static int run(void **args, const void *launch)
     int rc = e->fn(args, &ctx);
     if (rc == 0)
         return 0;
+    if (!l->instance) /* inside another kernel, which says so itself */
+        return ctx.fault.a > 0 ? (int)ctx.fault.a : 1;
     if (ctx.fault.kind == TGI_FAULT_NONE) {
         violation("kernel %s failed for a reason that no kernel for GPUs has (%d)", l->name, rc);
         return CUDA_ERROR_LAUNCH_FAILED;

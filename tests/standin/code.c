@@ -651,6 +651,7 @@ int call_registered(const char *name, const struct standin_launch *within, const
     void *raw[n_words + 1], *args[n_words + 1], *pointers[n_words + 1];
     l.name = k->name;
     l.user = k->user;
+    l.instance = NULL;
     for (unsigned i = 0; i < n_words; i++)
         raw[i] = (void *)(uintptr_t)&words[i];
     pthread_mutex_lock(lock);

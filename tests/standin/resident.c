@@ -15,6 +15,7 @@ static void wait_a_little(uint32_t worker);
 struct tgi_worker;
 struct tgi_resident_task;
 static uint32_t call_body(struct tgi_worker *w, const struct tgi_resident_task *t);
+#define TGI_PATIENCE                   2u /* a poll may give the processor away for milliseconds */
 #define TGI_DELAY(worker)              wait_a_little(worker)
 #define TGI_CALL_BODIES(w, task, word) ((void)(word), call_body(w, task))
 #include "gpu/resident/worker.h"
@@ -60,7 +61,7 @@ static uint32_t call_body(struct tgi_worker *w, const struct tgi_resident_task *
     int rc = name ? call_registered(name, mine->launch, words, n, &mine->lock) : -1;
     if (us > 0)
         tgi_body_burn(w, t, (uint64_t)(us * 1e3));
-    return rc ? 1 : 0;
+    return rc < 0 ? UINT32_MAX : (uint32_t)rc;
 }
 
 static void *work(void *arg)
