@@ -110,7 +110,7 @@ static int load(struct tgi_cuda *cuda, uint32_t device, struct tgi_cuda_resident
     return 0;
 }
 
-/* A multiprocessor has one block, so that shared memory is that block's alone. */
+/* A multiprocessor has one block, as its registers are enough for one, and all of its shared memory. */
 static int measure(struct tgi_cuda *cuda, uint32_t device, struct tgi_cuda_resident *r, struct tg_error *err)
 {
     const struct tgi_cuda_device_info *info = cuda->device[device].info;
@@ -308,7 +308,7 @@ void tgi_cuda_cluster_destroy(struct tgi_cuda *cuda, struct tgi_cuda_cluster *c)
     free(c);
 }
 
-/* More shared memory than half of what there is, so that no multiprocessor gets two blocks while another has none. */
+/* The kernel's registers see to it that no multiprocessor gets two blocks while another has none. */
 CUDA_KERNEL_NODE_PARAMS tgi_cuda_cluster_node(struct tgi_cuda_cluster *c)
 {
     const struct tgi_resident_program *p = c->cluster->program;
