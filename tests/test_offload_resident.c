@@ -289,6 +289,33 @@ static void a_task_that_takes_too_long_is_named(void **state)
     alarm(0);
 }
 
+/* Every call that brings a program to a device, failing once: that start fails with what the driver said, the next ones do not. */
+static void a_driver_that_refuses_fails_one_start(void **state)
+{
+    static const char *const calls[] = {"cuModuleLoadData", "cuModuleGetFunction", "cuFuncGetAttribute", "cuFuncSetAttribute",
+                                        "cuOccupancyMaxActiveBlocksPerMultiprocessor", "cuMemcpyHtoD", "cuMemsetD8Async",
+                                        "cuGraphKernelNodeSetAttribute"};
+    struct tg_graph *g = device_graph(buffers, "", tasks);
+    uint64_t *expected = device_expected(g, false, 1);
+    struct tg_error err;
+    (void)state;
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        device_reset(1, i, true);
+        struct tg_runtime *rt = open_runtime();
+        struct tg_run *run = open_run(rt, g, false);
+        standin.standin_fail(calls[i], 1, CUDA_ERROR_INVALID_VALUE, STANDIN_ONCE);
+        assert_int_equal(tg_run_execute(run, &err), TG_E_DRIVER);
+        assert_int_equal(standin.standin_fail_hits(), 1);
+        assert_non_null(strstr(err.text, calls[i]));
+        for (int k = 0; k < 3; k++)
+            execute(run);
+        expect_data(run, g, expected);
+        close_all(run, rt, NULL);
+    }
+    tg_graph_destroy(g);
+    free(expected);
+}
+
 /* What was inside with it is left out or done, nothing hangs, and the next start fails in the same way. */
 static void a_task_that_fails_is_named(void **state)
 {
@@ -321,6 +348,7 @@ int main(void)
         cmocka_unit_test(what_has_no_variant_is_a_node_between),
         cmocka_unit_test(what_cannot_be_resident_says_why),
         cmocka_unit_test(without_room_for_tables_the_run_goes_to_streams),
+        cmocka_unit_test(a_driver_that_refuses_fails_one_start),
         cmocka_unit_test(a_task_that_fails_is_named),
         cmocka_unit_test(a_task_that_takes_too_long_is_named),
     };
