@@ -2,7 +2,7 @@
 #include "gpu/cluster.h"
 
 #include <inttypes.h>
-#include <pthread.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -351,11 +351,21 @@ int tgi_cuda_cluster_fault(struct tgi_cuda *cuda, struct tgi_cuda_cluster *c, ui
     int rc = tgi_cuda_enter(cuda, c->device, err);
     if (rc == 0)
         rc = TGI_CUDA_DO(cuda, err, cuMemcpyDtoH, (&control, c->control, sizeof control), "asking a resident program how it went");
-    if (rc || control.panic.code == TGI_PANIC_NONE)
+    if (rc || (control.panic.code == TGI_PANIC_NONE && !control.abort))
         return rc;
     rc = clear(cuda, c, err);
     if (rc == 0)
         rc = TGI_CUDA_DO(cuda, err, cuStreamSynchronize, (tgi_cuda_stream(cuda, tgi_lane_of(c->device, 0))),
                          "clearing the tables of a resident program");
-    return rc ? rc : tell(c, &control, owner_p, err);
+    return rc || control.panic.code == TGI_PANIC_NONE ? rc : tell(c, &control, owner_p, err);
+}
+
+/* Not in a lane, where it would come after what it is to end. */
+int tgi_cuda_cluster_abort(struct tgi_cuda *cuda, struct tgi_cuda_cluster *c, struct tg_error *err)
+{
+    static const uint32_t yes = 1;
+    int rc = tgi_cuda_enter(cuda, c->device, err);
+    return rc ? rc
+              : TGI_CUDA_DO(cuda, err, cuMemcpyHtoD, (c->control + offsetof(struct tgi_resident_control, abort), &yes, sizeof yes),
+                            "telling a resident program to stop");
 }

@@ -27,5 +27,7 @@ void tgi_cuda_cluster_destroy(struct tgi_cuda *cuda, struct tgi_cuda_cluster *cl
 CUDA_KERNEL_NODE_PARAMS tgi_cuda_cluster_node(struct tgi_cuda_cluster *cluster);
 /* What has gone wrong since the last call, as graph_fault of struct tgi_device_ops. */
 int tgi_cuda_cluster_fault(struct tgi_cuda *cuda, struct tgi_cuda_cluster *cluster, uint64_t *owner_p, struct tg_error *err);
+/* Its workers leave at their next wait. */
+int tgi_cuda_cluster_abort(struct tgi_cuda *cuda, struct tgi_cuda_cluster *cluster, struct tg_error *err);
 
 #endif

@@ -446,6 +446,7 @@ static const struct tgi_device_ops ops = {
     .resident_call = tgi_cuda_resident_call,
     .resident_room = tgi_cuda_resident_room,
     .graph_fault = tgi_cuda_graph_fault,
+    .graph_abort = tgi_cuda_graph_abort,
     .graph_create = tgi_cuda_graph_create,
     .graph_destroy = tgi_cuda_graph_destroy,
     .graph_launch = tgi_cuda_graph_launch,

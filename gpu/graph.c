@@ -409,3 +409,11 @@ int tgi_cuda_graph_fault(struct tgi_devices *ds, struct tgi_device_graph *g, uin
     }
     return rc;
 }
+
+int tgi_cuda_graph_abort(struct tgi_devices *ds, struct tgi_device_graph *g, struct tg_error *err)
+{
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < g->n_clusters; i++)
+        rc = tgi_cuda_cluster_abort(tgi_cuda_of(ds), g->clusters[i], err);
+    return rc;
+}

@@ -18,5 +18,6 @@ int tgi_cuda_graph_launch(struct tgi_devices *ds, struct tgi_device_graph *graph
 int tgi_cuda_graph_update(struct tgi_devices *ds, struct tgi_device_graph *graph, const struct tgi_program *from,
                           const struct tgi_program *to, uint32_t *at_p, struct tg_error *err);
 int tgi_cuda_graph_fault(struct tgi_devices *ds, struct tgi_device_graph *graph, uint64_t *owner_p, struct tg_error *err);
+int tgi_cuda_graph_abort(struct tgi_devices *ds, struct tgi_device_graph *graph, struct tg_error *err);
 
 #endif

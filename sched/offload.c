@@ -11,6 +11,7 @@
 #include "sched/backend.h"
 #include "sched/futex.h"
 #include "sched/history.h"
+#include "sched/offload_graph.h"
 #include "sched/offload_policy.h"
 
 enum {
@@ -335,6 +336,7 @@ static void *submitter_main(void *arg)
             has_moved |= tgi_offload_look(o);
             if (o->collectives)
                 tgi_offload_look_at_collectives(o);
+            tgi_offload_graph_stop(o);
             tgi_offload_measure(o);
         }
         flush(o);

@@ -22,7 +22,7 @@ struct replay {
 struct tgi_offload_graphs {
     char *why;         /* it cannot be a graph, or this start could not; NULL: nothing is known against it */
     uint32_t n_refusals;
-    bool was_used;
+    bool was_used, was_stopped; /* of the last start */
     struct replay replays[MAX_GRAPHS];
     struct replay *last;
     bool is_timed;
@@ -283,7 +283,7 @@ bool tgi_offload_graph_begin(struct tg_run *run)
         tgi_offload_run_finish(run);
         return true;
     }
-    g->was_used = false;
+    g->was_used = g->was_stopped = false;
     if (g->n_refusals && g->n_refusals < MAX_REFUSALS) { /* once more */
         free(g->why);
         g->why = NULL;
@@ -364,6 +364,21 @@ const struct tgi_program *tgi_offload_graph_program(const struct tg_run *run)
     return g && g->last ? &g->last->recorded.program : NULL;
 }
 
+void tgi_offload_graph_stop(struct tgi_offload *o)
+{
+    struct tg_error err;
+    for (struct tgi_offload_run *r = o->active; r; r = r->next) {
+        struct tgi_offload_graphs *g = r->graphs;
+        bool is_resident = g && g->was_used && !g->was_stopped && g->last && g->last->recorded.clustering.n_clusters;
+        /* relaxed: nothing is published by it. */
+        if (!is_resident || o->is_dead || atomic_load_explicit(&r->run->stop, memory_order_relaxed) == TGI_STOP_NO)
+            continue;
+        g->was_stopped = true;
+        if (o->devices->ops->graph_abort(o->devices, g->last->graph, &err))
+            tgi_offload_failed(o, &err);
+    }
+}
+
 void tgi_offload_graph_look(struct tg_run *run)
 {
     const struct tgi_offload_graphs *g = run->offload->graphs;
@@ -374,6 +389,8 @@ void tgi_offload_graph_look(struct tg_run *run)
         return;
     if (ds->ops->graph_fault(ds, g->last->graph, &owner, &err))
         fail(run, owner, &err);
+    if (g->was_stopped) /* which of them were left out nobody knows */
+        atomic_fetch_add_explicit(&run->n_skipped, g->last->recorded.clustering.n_calls, memory_order_relaxed);
 }
 
 void tgi_offload_graph_release(struct tg_run *run)

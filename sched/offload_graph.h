@@ -51,6 +51,8 @@ void tgi_captured_fini(struct tgi_captured *recorded);
 /* The submitter, as a run begins.  True: all of it is enqueued, or it has failed, and its end is under way.  False: it is to go to
  * streams, because nothing else was asked for or for a reason that tg_run_executor() tells. */
 bool tgi_offload_graph_begin(struct tg_run *run);
+/* The submitter, while runs are under way: clusters of those that were stopped end early. */
+void tgi_offload_graph_stop(struct tgi_offload *o);
 /* As the run ends, all of it done: fails it if a resident task has. */
 void tgi_offload_graph_look(struct tg_run *run);
 void tgi_offload_graph_release(struct tg_run *run);

@@ -340,6 +340,42 @@ static void a_task_that_fails_is_named(void **state)
     alarm(0);
 }
 
+/* The kernel is held back until the submitter has told it to stop: whatever it does then, the run ends as cancelled and the next
+ * one is as ever. */
+static void a_run_that_is_cancelled_ends_early(void **state)
+{
+    struct tg_graph *g = device_graph(buffers, "", tasks);
+    uint64_t *expected = device_expected(g, false, 1);
+    struct tg_error err;
+    (void)state;
+    alarm(LIMIT_S);
+    for (uint64_t seed = 0; seed < 5; seed++) {
+        device_reset(1, seed, true);
+        struct tg_runtime *rt = open_runtime();
+        struct tg_run *run = open_run(rt, g, false);
+        execute(run);
+        expect_data(run, g, expected);
+        standin.standin_hold("tgk_resident_run", true);
+        MUST(tg_run_start(run, &err));
+        while (standin.standin_calls("cuGraphLaunch") < 2)
+            usleep(100);
+        uint64_t n = standin.standin_calls("cuMemcpyHtoD");
+        tg_run_cancel(run);
+        while (standin.standin_calls("cuMemcpyHtoD") == n)
+            usleep(100);
+        standin.standin_hold("tgk_resident_run", false);
+        assert_int_equal(tg_run_wait(run, &err), TG_E_CANCELLED);
+        for (int i = 0; i < 3; i++) {
+            execute(run);
+            expect_data(run, g, expected);
+        }
+        close_all(run, rt, NULL);
+    }
+    tg_graph_destroy(g);
+    free(expected);
+    alarm(0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -350,6 +386,7 @@ int main(void)
         cmocka_unit_test(without_room_for_tables_the_run_goes_to_streams),
         cmocka_unit_test(a_driver_that_refuses_fails_one_start),
         cmocka_unit_test(a_task_that_fails_is_named),
+        cmocka_unit_test(a_run_that_is_cancelled_ends_early),
         cmocka_unit_test(a_task_that_takes_too_long_is_named),
     };
     return cmocka_run_group_tests(tests, device_group_load, device_group_unload);
