@@ -14,20 +14,20 @@ SOVERSION := 0
 
 GRAPH_SRC := arena.c args.c block.c body.c cost.c cycle.c dtype.c error.c expr.c expr_eval.c freeze.c gate.c \
              graph.c infer.c kernel_cache.c names.c op.c place.c race.c scalar.c sha256.c space.c task.c
-MEM_SRC := hostops.c order.c pool.c program.c recorder.c replica.c replica_block.c replica_copy.c replica_evict.c \
-           replica_piece.c replica_snapshot.c staging.c store.c
+MEM_SRC := cluster.c hostops.c order.c pool.c program.c recorder.c replica.c replica_block.c replica_copy.c \
+           replica_evict.c replica_piece.c replica_snapshot.c staging.c store.c
 SCHED_SRC := alike.c backend.c bounds.c calibrate.c calibrate_builtins.c calibrate_devices.c calibrate_kernels.c \
              calibrate_memory.c choice.c control.c cpu_module.c finite.c futex.c header_text.c history.c \
              instance.c least_moved.c machine.c offload.c offload_balance.c offload_collective.c offload_graph.c \
              offload_policy.c offload_recording.c offload_rounds.c offload_run.c offload_stream.c \
              offload_submit.c offload_submitter.c parking.c placement.c plan.c policy.c policy_list.c \
-             policy_steal.c process.c ready.c record.c resident_check.c resident_dynamic.c resident_place.c \
-             resident_plan.c resolve.c run.c runtime.c sample.c seat.c serial.c service.c service_queue.c \
-             service_tables.c share.c simulate.c spawn.c task.c timing.c topology.c urgency.c virtual_memory.c \
-             watchdog.c worker.c workload.c
+             policy_steal.c process.c ready.c record.c resident_check.c resident_cluster.c resident_dynamic.c \
+             resident_place.c resident_plan.c resolve.c run.c runtime.c sample.c seat.c serial.c service.c \
+             service_queue.c service_tables.c share.c simulate.c spawn.c task.c timing.c topology.c urgency.c \
+             virtual_memory.c watchdog.c worker.c workload.c
 KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c fatbin.c fft.c fill.c gemm.c \
-               hash.c histogram.c is_above.c launch.c layer.c matvec.c reduce.c scan.c spin.c stencil.c syrk.c \
-               transpose.c trsm.c
+               hash.c histogram.c is_above.c launch.c layer.c matvec.c reduce.c resident.c scan.c spin.c \
+               stencil.c syrk.c transpose.c trsm.c
 # Device code: the variants for GPUs, compiled as one module and embedded with CUDA=1.
 CUDA_SRC := align.cu arith.cu axpy.cu copy.cu factor.cu fft.cu fill.cu gemm.cu hash.cu histogram.cu invert.cu \
             is_above.cu layer.cu matvec.cu reduce.cu scan.cu spin.cu stencil.cu syrk.cu transpose.cu trsm.cu
@@ -50,26 +50,29 @@ CLI_SRC := bench.c cache.c calibrate.c check.c completion.c crash.c device_choic
 TESTS := alloc block calibrate choice cli cpu_module dense deque diagnostic dot driver examples examples_graph \
          expr fmt gen graph graph_refusals history hostops import infer invalid json_tape kernel_cache kernels \
          kernels_elements kernels_fields launch library_channel library_gang library_memory library_report load \
-         load_memory machine npy offload_graph offload_policy page parking path plan plan_corpus pool process \
-         program recording recording_export recording_plan resident resident_dynamic results run run_children \
-         run_failures run_record sample schema seat offload offload_balance offload_edges offload_faults \
-         offload_refusals offload_runs offload_stream offload_submitter service service_faults service_ring \
-         sha256 staging standin standin_builtins standin_graphs standin_memory standin_nccl standin_nvrtc \
-         standin_order store timing topology verify write_json
+         load_memory machine npy offload_graph offload_policy offload_resident page parking path plan plan_corpus \
+         pool process program recording recording_export recording_plan resident resident_cluster \
+         resident_dynamic results run run_children run_failures run_record sample schema seat offload \
+         offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
+         offload_submitter service service_faults service_ring sha256 staging standin standin_builtins \
+         standin_graphs standin_memory standin_nccl standin_nvrtc standin_order store timing topology verify \
+         write_json
 TEST_SCRIPTS := cli devices device_graphs examples fences install predict readme record serve stack
 
 # What talks to the CUDA driver; needs no toolkit.
-GPU_HOST_SRC := blas.c blas_call.c code.c collective.c decide.c device.c driver.c graph.c graph_capture.c \
-                graph_decide.c library/fatbin.c module.c nvrtc.c nvtx.c resident/fatbin.c stay.c
+GPU_HOST_SRC := blas.c blas_call.c cluster.c code.c collective.c decide.c device.c driver.c graph.c \
+                graph_capture.c graph_decide.c library/fatbin.c module.c nvrtc.c nvtx.c resident/fatbin.c stay.c
 # Device code of the resident executor, a module of its own.
 RESIDENT_SRC := dynamic.cu probe.cu static.cu
+# The same for graphs, with bodies of the built-in kernels.
+RESIDENT_RUN_SRC := run.cu
 # That of a service, in the same module.
 SERVICE_SRC := doorbell.cu service.cu
 # Device code that tries the device library, a module of its own.
 LIBRARY_SRC := trial.cu
 # The driver for tests (tests/standin/standin.h), which they load at run time.
 STANDIN_SRC := allocation.c builtins.c capture.c code.c copy.c core.c device.c event.c graph.c graph_exec.c \
-               graph_nodes.c graph_update.c memory.c object.c report.c service.c stream.c work.c
+               graph_nodes.c graph_update.c memory.c object.c report.c resident.c service.c stream.c work.c
 STANDIN_NVRTC_SRC := nvrtc.c nvrtc_compile.c nvrtc_source.c
 STANDIN_NCCL_SRC := nccl.c nccl_group.c nccl_work.c
 LIB_SRC := $(GRAPH_SRC:%=graph/%) $(MEM_SRC:%=mem/%) $(SCHED_SRC:%=sched/%) $(KERNELS_SRC:%=kernels/%) \
@@ -139,9 +142,10 @@ ifeq ($(CUDA),1)
   FATBIN := $(B)/kernels.fatbin
   RESIDENT_FATBIN := $(B)/resident.fatbin
   DECIDE_FATBIN := $(B)/decide.fatbin
-  CUDA_FLAGS := -DTG_HAVE_CUDA=1 -DTG_KERNELS_FATBIN='"$(FATBIN)"' -DTG_RESIDENT_FATBIN='"$(RESIDENT_FATBIN)"' \
-                -DTG_DECIDE_FATBIN='"$(DECIDE_FATBIN)"'
+  RESIDENT_RUN_FATBIN := $(B)/resident_run.fatbin
   LIBRARY_FATBIN := $(B)/library.fatbin
+  CUDA_FLAGS := -DTG_HAVE_CUDA=1 -DTG_KERNELS_FATBIN='"$(FATBIN)"' -DTG_RESIDENT_FATBIN='"$(RESIDENT_FATBIN)"' \
+                -DTG_DECIDE_FATBIN='"$(DECIDE_FATBIN)"' -DTG_RESIDENT_RUN_FATBIN='"$(RESIDENT_RUN_FATBIN)"'
 endif
 
 CFLAGS ?=
@@ -237,7 +241,13 @@ $(RESIDENT_FATBIN): $(B)/resident.cu $(RESIDENT_SRC:%=gpu/resident/%) $(SERVICE_
 	    $(foreach a,$(ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
 	    -gencode arch=compute_$(PTX_ARCH),code=compute_$(PTX_ARCH) -o $@ $<
 
-$(B)/gpu/resident/fatbin.o: $(RESIDENT_FATBIN)
+$(RESIDENT_RUN_FATBIN): $(RESIDENT_RUN_SRC:%=gpu/resident/%) $(wildcard gpu/resident/*.h mem/resident_*.h kernels/*.cuh kernels/resident/*.cuh) kernels/resident.h
+	@$(if $(Q),echo "  NVCC    $@")
+	$(Q)$(NVCC) -std=c++17 -O3 -I. -fatbin --threads 0 \
+	    $(foreach a,$(ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
+	    -gencode arch=compute_$(PTX_ARCH),code=compute_$(PTX_ARCH) -o $@ $<
+
+$(B)/gpu/resident/fatbin.o: $(RESIDENT_FATBIN) $(RESIDENT_RUN_FATBIN)
 
 $(DECIDE_FATBIN): gpu/decide.cu gpu/decide.h
 	@$(if $(Q),echo "  NVCC    $@")
@@ -332,8 +342,8 @@ $(B)/tests/standin-kernels.txt: $(B)/tests/write_kernels $(STANDIN)
 
 CXX ?= g++
 CLANG ?= clang
-BENCH_TGRAPH := cuda_graphs cuda_rounds library overhead resident service taskbench cholesky load plan record \
-                streams copies pool start cuda_cholesky cuda_tiles wakeups
+BENCH_TGRAPH := cuda_graphs cuda_rounds library overhead resident resident_run service taskbench cholesky load \
+                plan record streams copies pool start cuda_cholesky cuda_tiles wakeups
 BENCH_COMMON := $(addprefix $(B)/bench/,shape.o pattern.o tiles.o sample.o metg.o)
 
 $(BENCH_TGRAPH:%=$(B)/bench/%): $(B)/bench/%: $(B)/bench/%.o $(BENCH_COMMON) $(STATIC)
@@ -400,8 +410,8 @@ check:
 	@$(MAKE) --no-print-directory run-tests
 
 UNLISTED := $(filter-out $(LIB_SRC) $(PROGRAM_SRC) $(TESTS:%=tests/test_%.c) $(TEST_SCRIPTS:%=tests/%.sh) \
-              $(CUDA_SRC:%=kernels/%) $(RESIDENT_SRC:%=gpu/resident/%) $(SERVICE_SRC:%=gpu/service/%) \
-              $(LIBRARY_SRC:%=gpu/library/%) gpu/decide.cu, \
+              $(CUDA_SRC:%=kernels/%) $(RESIDENT_SRC:%=gpu/resident/%) $(RESIDENT_RUN_SRC:%=gpu/resident/%) \
+              $(SERVICE_SRC:%=gpu/service/%) $(LIBRARY_SRC:%=gpu/library/%) gpu/decide.cu, \
               $(wildcard $(addsuffix /*.cu,kernels gpu gpu/resident gpu/service gpu/library) \
               $(addsuffix /*.c,graph mem sched kernels gpu gpu/resident gpu/library io io/cli) tests/test_*.c tests/*.sh))
 .PHONY: run-tests

@@ -18,6 +18,7 @@
 #include "graph/error.h"
 #include "kernels/fault.h"
 #include "kernels/launch.h"
+#include "kernels/resident.h"
 
 enum { DEFAULT_SHARED = 48 << 10, MAX_IMAGE = 256 << 20 };
 
@@ -32,6 +33,7 @@ struct way {
     char *text;                    /* for people */
     uint32_t blas;                 /* the library's call; TG_NONE: none */
     struct tgi_launcher *launcher; /* of a built-in kernel; NULL: another's */
+    const struct tgi_body_row *body; /* its resident variant; NULL: none */
     struct tgi_cuda_image *image;  /* of a user's */
     int occupancy_block, occupancy_grid;
     struct {
@@ -71,6 +73,8 @@ void tgi_cuda_code_table_destroy(struct tgi_cuda *cuda, struct tgi_cuda_code_tab
     tgi_cuda_modules_destroy(cuda, t->modules);
     free(t);
 }
+
+struct tgi_cuda_modules *tgi_cuda_code_modules(const struct tgi_cuda *cuda) { return cuda->code->modules; }
 
 void tgi_cuda_code_stats(const struct tgi_cuda *cuda, struct tgi_cuda_code_stats *stats_p)
 {
@@ -168,6 +172,7 @@ static int resolve_builtin(struct tgi_cuda *cuda, struct tgi_code *code, const s
     if (rc)
         return rc == TG_E_NO_MEMORY ? tgi_error_memory(err, "finding a kernel")
                                     : tgi_error(err, rc, "kernel \"%s\" has no variant for GPUs", code->name);
+    way->body = tgi_body_row(tgi_launcher_symbol(way->launcher));
     for (uint32_t d = 0; rc == 0 && d < cuda->base.n_devices; d++) {
         rc = tgi_cuda_modules_builtin(cuda, cuda->code->modules, d, &module, err);
         if (rc == 0)
@@ -615,6 +620,12 @@ CUfunction tgi_cuda_single_launch(const struct tgi_code *code, const struct tgi_
 int tgi_cuda_decide_function(struct tgi_cuda *cuda, uint32_t device, CUfunction *function_p, struct tg_error *err)
 {
     return tgi_cuda_modules_decide(cuda, cuda->code->modules, device, function_p, err);
+}
+
+const struct tgi_body_row *tgi_cuda_body(const struct tgi_code *code, const struct tgi_shape *s)
+{
+    const struct way *way = &code->ways[s->alternative];
+    return way->blas != TG_NONE ? way[-1].body : way->body; /* which it stands after */
 }
 
 /* ---- Faults -------------------------------------------------------------------------------*/

@@ -11,6 +11,7 @@
 
 int tgi_cuda_code_table_create(struct tgi_cuda *cuda, struct tgi_cuda_code_table **table_p, struct tg_error *err);
 void tgi_cuda_code_table_destroy(struct tgi_cuda *cuda, struct tgi_cuda_code_table *table);
+struct tgi_cuda_modules *tgi_cuda_code_modules(const struct tgi_cuda *cuda); /* module.h */
 
 /* Whether a kernel has a variant for CUDA devices that this build can load; asks no device. */
 bool tgi_cuda_has_variant(const struct tgi_space *space, const struct tgi_op *op);
@@ -33,6 +34,10 @@ bool tgi_cuda_shares_lane(struct tgi_devices *ds, const struct tgi_code *code, c
 CUfunction tgi_cuda_single_launch(const struct tgi_code *code, const struct tgi_shape *shape, uint32_t device);
 /* The kernel of decide.h on a device; TG_E_UNSUPPORTED: the driver or this build has none. */
 int tgi_cuda_decide_function(struct tgi_cuda *cuda, uint32_t device, CUfunction *function_p, struct tg_error *err);
+/* The resident variant (kernels/resident.h) of a built-in kernel that is launched, or that could do what a library is called for;
+ * NULL: there is none. */
+struct tgi_body_row;
+const struct tgi_body_row *tgi_cuda_body(const struct tgi_code *code, const struct tgi_shape *shape);
 int tgi_cuda_fault(struct tgi_devices *ds, uint32_t device, uint64_t *address_p, uint32_t *n_p, char *text, size_t size,
                    struct tg_error *err);
 

@@ -654,6 +654,8 @@ typedef struct CUDA_GRAPH_INSTANTIATE_PARAMS_st {
       (CUgraphNode node, CUDA_KERNEL_NODE_PARAMS * params_p))                                                \
     X(cuGraphKernelNodeSetParams, cuGraphKernelNodeSetParams_v2, 0,                                          \
       (CUgraphNode node, const CUDA_KERNEL_NODE_PARAMS *params))                                             \
+    X(cuGraphKernelNodeSetAttribute, cuGraphKernelNodeSetAttribute, 0,                                       \
+      (CUgraphNode node, CUlaunchAttributeID attribute, const CUlaunchAttributeValue *value))                \
     X(cuGraphInstantiateWithFlags, cuGraphInstantiateWithFlags, 0,                                           \
       (CUgraphExec * exec_p, CUgraph graph, unsigned long long flags))                                       \
     X(cuGraphInstantiateWithParams, cuGraphInstantiateWithParams, 0,                                         \

@@ -11,6 +11,7 @@
 #include "graph/dtype.h"
 #include "graph/error.h"
 #include "gpu/blas.h"
+#include "gpu/cluster.h"
 #include "gpu/code.h"
 #include "gpu/collective.h"
 #include "gpu/graph.h"
@@ -396,6 +397,7 @@ static void close_devices(struct tgi_devices *ds)
         tgi_cuda_collective_close(cuda);
     if (cuda->blas)
         tgi_cuda_blas_close(cuda);
+    tgi_cuda_resident_close(cuda);
     tgi_cuda_code_table_destroy(cuda, cuda->code);
     if (is_attached)
         detach(ds);
@@ -442,6 +444,10 @@ static const struct tgi_device_ops ops = {
     .collect = tgi_cuda_collect,
     .give_up = tgi_cuda_give_up,
     .shares_lane = tgi_cuda_shares_lane,
+    .resident_call = tgi_cuda_resident_call,
+    .resident_room = tgi_cuda_resident_room,
+    .graph_fault = tgi_cuda_graph_fault,
+    .graph_abort = tgi_cuda_graph_abort,
     .graph_create = tgi_cuda_graph_create,
     .graph_destroy = tgi_cuda_graph_destroy,
     .graph_launch = tgi_cuda_graph_launch,

@@ -13,6 +13,7 @@
 struct tgi_cuda_code_table; /* code.h */
 struct tgi_cuda_blas;       /* blas.h */
 struct tgi_cuda_collective; /* collective.h */
+struct tgi_cuda_resident;   /* cluster.h */
 
 struct tgi_cuda_device {
     const struct tgi_cuda_device_info *info;
@@ -27,6 +28,7 @@ struct tgi_cuda {
     struct tgi_cuda_device device[TGI_MAX_DEVICES]; /* base.n_devices of them */
     struct tgi_cuda_code_table *code;
     struct tgi_cuda_blas *blas;             /* NULL: not looked for yet */
+    struct tgi_cuda_resident *resident;     /* NULL: not loaded yet */
     /* NULL: not looked for yet.  By whoever asks first, under a lock, release: publishes what it points to. */
     _Atomic(struct tgi_cuda_collective *) collective;
 };

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "gpu/cluster.h"
 #include "gpu/code.h"
 #include "gpu/collective.h"
 #include "gpu/graph_build.h"
@@ -109,6 +110,24 @@ static int add_captured(struct tgi_cuda_build *b, struct tgi_cuda_part *part, ui
     return rc;
 }
 
+/* A kernel whose blocks have to be there all at once. */
+static int add_cluster(struct tgi_cuda_build *b, struct tgi_cuda_part *part, uint32_t id, struct tg_error *err)
+{
+    struct tgi_cuda *cuda = b->cuda;
+    struct tgi_device_graph *g = b->g;
+    const struct tgi_command *c = &part->p->commands[id];
+    CUlaunchAttributeValue value = {.cooperative = 1};
+    int rc = tgi_cuda_cluster_create(cuda, tgi_lane_device(c->lane), c->cluster, &g->clusters[g->n_clusters], err);
+    if (rc)
+        return rc;
+    CUDA_KERNEL_NODE_PARAMS params = tgi_cuda_cluster_node(g->clusters[g->n_clusters++]);
+    rc = TGI_CUDA_DO(cuda, err, cuGraphAddKernelNode, (&part->node[id], part->graph, b->after, c->n_deps, &params),
+                     "adding a resident program to a graph");
+    return rc ? rc
+              : TGI_CUDA_DO(cuda, err, cuGraphKernelNodeSetAttribute, (part->node[id], CU_LAUNCH_ATTRIBUTE_COOPERATIVE, &value),
+                            "having all blocks of a resident program at once");
+}
+
 static int add_node(struct tgi_cuda_build *b, struct tgi_cuda_part *part, uint32_t id, struct tg_error *err)
 {
     struct tgi_cuda *cuda = b->cuda;
@@ -131,6 +150,8 @@ static int add_node(struct tgi_cuda_build *b, struct tgi_cuda_part *part, uint32
     case TGI_COMMAND_COPY:
         return TGI_CUDA_DO(cuda, err, cuGraphAddMemcpyNode, (node, part->graph, b->after, c->n_deps, &n.copy, n.ctx),
                            "adding a copy to a graph");
+    case TGI_COMMAND_RESIDENT:
+        return add_cluster(b, part, id, err);
     case TGI_COMMAND_FILL:
         return TGI_CUDA_DO(cuda, err, cuGraphAddMemsetNode, (node, part->graph, b->after, c->n_deps, &n.set, n.ctx),
                            "adding a fill to a graph");
@@ -203,9 +224,13 @@ int tgi_cuda_graph_create(struct tgi_devices *ds, const struct tgi_program *p, s
 {
     struct tgi_device_graph *g = calloc(1, sizeof *g);
     struct tgi_cuda_build b = {.cuda = tgi_cuda_of(ds), .g = g, .owner = UINT64_MAX};
+    uint32_t n_clusters = 0;
     *owner_p = UINT64_MAX;
-    if (!g || !(g->node = malloc(((size_t)p->n + 1) * sizeof *g->node))) {
-        free(g);
+    for (uint32_t i = 0; i < p->n; i++)
+        n_clusters += p->commands[i].kind == TGI_COMMAND_RESIDENT;
+    if (!g || !(g->node = malloc(((size_t)p->n + 1) * sizeof *g->node)) ||
+        !(g->clusters = calloc((size_t)n_clusters + 1, sizeof *g->clusters))) {
+        tgi_cuda_graph_destroy(ds, g);
         return no_memory(err);
     }
     g->n = p->n;
@@ -234,6 +259,9 @@ void tgi_cuda_graph_destroy(struct tgi_devices *ds, struct tgi_device_graph *g)
     if (g->graph)
         api->cuGraphDestroy(g->graph);
     tgi_cuda_graph_forget(cuda, g);
+    for (uint32_t i = 0; i < g->n_clusters; i++)
+        tgi_cuda_cluster_destroy(cuda, g->clusters[i]);
+    free(g->clusters);
     free(g->node);
     free(g);
 }
@@ -283,5 +311,30 @@ int tgi_cuda_graph_update(struct tgi_devices *ds, struct tgi_device_graph *g, co
     for (uint32_t i = 0; rc == 0 && i < to->n; i++)
         if (!tgi_command_is_same(from, to, i) && (rc = update_node(tgi_cuda_of(ds), g, to, i, err)))
             *owner_p = to->commands[i].owner;
+    return rc;
+}
+
+/* ---- Clusters -----------------------------------------------------------------------------*/
+
+int tgi_cuda_graph_fault(struct tgi_devices *ds, struct tgi_device_graph *g, uint64_t *owner_p, struct tg_error *err)
+{
+    struct tg_error other;
+    int rc = 0;
+    for (uint32_t i = 0; i < g->n_clusters; i++) {
+        uint64_t owner = UINT64_MAX;
+        int answer = tgi_cuda_cluster_fault(tgi_cuda_of(ds), g->clusters[i], &owner, rc ? &other : err);
+        if (rc == 0 && answer) {
+            rc = answer;
+            *owner_p = owner;
+        }
+    }
+    return rc;
+}
+
+int tgi_cuda_graph_abort(struct tgi_devices *ds, struct tgi_device_graph *g, struct tg_error *err)
+{
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < g->n_clusters; i++)
+        rc = tgi_cuda_cluster_abort(tgi_cuda_of(ds), g->clusters[i], err);
     return rc;
 }

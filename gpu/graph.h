@@ -21,6 +21,9 @@ int tgi_cuda_graph_update(struct tgi_devices *ds, struct tgi_device_graph *graph
                           const struct tgi_program *to, uint64_t *owner_p, struct tg_error *err);
 const uint64_t *tgi_cuda_graph_rounds(struct tgi_device_graph *graph);
 
+int tgi_cuda_graph_fault(struct tgi_devices *ds, struct tgi_device_graph *graph, uint64_t *owner_p, struct tg_error *err);
+int tgi_cuda_graph_abort(struct tgi_devices *ds, struct tgi_device_graph *graph, struct tg_error *err);
+
 /* graph_capture.c: what a command consists of; the caller destroys it.  args: of a launch. */
 int tgi_cuda_graph_capture(struct tgi_cuda *cuda, const struct tgi_program *program, const struct tgi_command *command,
                            void **args, CUgraph *child_p, struct tg_error *err);

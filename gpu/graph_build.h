@@ -21,6 +21,8 @@ struct tgi_device_graph {
     CUgraphNode *node; /* by command */
     uint32_t n;
     bool has_collectives;
+    struct tgi_cuda_cluster **clusters; /* resident programs (cluster.h) */
+    uint32_t n_clusters;
     uint32_t n_decisions;
     struct tgi_cuda_kept kept[TGI_MAX_DEVICES];
     uint64_t *rounds; /* as graph_rounds tells; NULL: there are no decisions */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "gpu/decide.h"
+#include "gpu/resident/module.h"
 #include "graph/error.h"
 #include "graph/sha256.h"
 #include "kernels/launch.h"
@@ -114,6 +115,16 @@ static int find_image_of(struct tgi_cuda_modules *m, const void *(*embedded)(siz
     }
     *image_p = embedded(&length);
     return *image_p ? 0 : tgi_error(err, TG_E_NO_VARIANT, "this build has no kernels for GPUs (it was made without nvcc)");
+}
+
+int tgi_cuda_modules_resident(struct tgi_cuda_modules *m, const void **image_p, struct tg_error *err)
+{
+    pthread_mutex_lock(&m->lock);
+    int rc = find_image_of(m, tgi_resident_run_fatbin, image_p, err);
+    pthread_mutex_unlock(&m->lock);
+    return rc == TG_E_NO_VARIANT
+               ? tgi_error(err, TG_E_UNSUPPORTED, "this build has no resident executor (it was made without nvcc)")
+               : rc;
 }
 
 bool tgi_cuda_modules_has_builtin(void)

@@ -21,6 +21,8 @@ int tgi_cuda_modules_builtin(struct tgi_cuda *cuda, struct tgi_cuda_modules *mod
  * knows no conditions. */
 int tgi_cuda_modules_decide(struct tgi_cuda *cuda, struct tgi_cuda_modules *modules, uint32_t device, CUfunction *function_p,
                             struct tg_error *err);
+/* Where the resident executor's kernel for graphs is: in the same file, else embedded.  TG_E_UNSUPPORTED: neither. */
+int tgi_cuda_modules_resident(struct tgi_cuda_modules *modules, const void **image_p, struct tg_error *err);
 /* Whether either is. */
 bool tgi_cuda_modules_has_builtin(void);
 /* Where its kernels leave failures (struct tgi_fault); 0: the module has not been loaded there. */

@@ -466,8 +466,10 @@ typedef void (*tg_run_fn)(void *user, struct tg_run *run, int status);
 
 enum tg_executor {
     TG_EXECUTOR_STREAMS, /* tasks on devices are enqueued one by one, with each start */
-    TG_EXECUTOR_GRAPH    /* a start is recorded and replayed as one CUDA graph, which later starts launch again; a run that
+    TG_EXECUTOR_GRAPH,   /* a start is recorded and replayed as one CUDA graph, which later starts launch again; a run that
                             this cannot be done with goes to streams, and tg_run_executor() says why */
+    TG_EXECUTOR_RESIDENT /* the same, and tasks that have a resident variant are executed inside one kernel, the others as
+                            before; a run without such tasks is a graph, and tg_run_executor() says why */
 };
 
 struct tg_run_options {

@@ -1,16 +1,9 @@
 /* See hash.c.  A thread makes two neighbouring words, 16 bytes of every tile. */
+#include "kernels/hash.cuh"
 #include "kernels/pack.cuh"
 
 namespace hash {
-constexpr int N_INPUTS = 8, THREADS = 256;
-
-__device__ __forceinline__ uint64_t mix(uint64_t x)
-{
-    x += 0x9e3779b97f4a7c15u;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    return x ^ (x >> 31);
-}
+constexpr int THREADS = 256;
 
 struct inputs {
     const uint64_t *at[N_INPUTS];
@@ -39,7 +32,7 @@ __device__ __forceinline__ void words(uint64_t id, int64_t n, uint64_t *out, con
 #pragma unroll
             for (int k = 0; k < N_INPUTS; k++)
                 if (in.at[k])
-                    h = mix(h ^ mix(v[k].at[e] + ((uint64_t)(k + 1) << 56)));
+                    h = take(h, k, v[k].at[e]);
             r.at[e] = finish(h, was.at[e]);
         }
         store_pack(out, i, n, is_wide, r);

@@ -1,6 +1,6 @@
 /* See matvec.c.  A warp forms one element of y from a row of a; with trans a block forms 32, its warps
  * sharing the rows and joining their sums in order. */
-#include "kernels/pack.cuh"
+#include "kernels/matvec.cuh"
 
 namespace matvec {
 constexpr int MAX_THREADS = 1024;
@@ -8,38 +8,10 @@ constexpr int MAX_THREADS = 1024;
 template <class T>
 __device__ __forceinline__ void rows(int64_t m, int64_t n, const T *a, const T *x, T *y, T alpha, T beta)
 {
-    constexpr int W = pack<T>::N, DEPTH = 4;
     int lane = threadIdx.x % 32, per_block = blockDim.x / 32;
-    bool is_wide = is_aligned(x) && is_aligned(a) && n % W == 0;
+    bool is_wide = is_row_wide(n, a, x);
     for (int64_t i = blockIdx.x * (int64_t)per_block + threadIdx.x / 32; i < m; i += (int64_t)gridDim.x * per_block) {
-        const T *row = a + i * n;
-        T acc[W] = {0};
-        int64_t j = lane * W;
-        for (; is_wide && j + (DEPTH - 1) * 32 * W < n; j += DEPTH * 32 * W) {
-            pack<T> v[DEPTH], w[DEPTH];
-#pragma unroll
-            for (int d = 0; d < DEPTH; d++) {
-                v[d] = load_pack(row + j + d * 32 * W);
-                w[d] = load_pack(x + j + d * 32 * W);
-            }
-#pragma unroll
-            for (int d = 0; d < DEPTH; d++)
-#pragma unroll
-                for (int e = 0; e < W; e++)
-                    acc[e] += v[d].at[e] * w[d].at[e];
-        }
-        for (; j < n; j += 32 * W)
-#pragma unroll
-            for (int e = 0; e < W; e++)
-                if (j + e < n)
-                    acc[e] += row[j + e] * x[j + e];
-        T total = acc[0];
-#pragma unroll
-        for (int e = 1; e < W; e++)
-            total += acc[e];
-#pragma unroll
-        for (int w = 16; w > 0; w /= 2)
-            total += __shfl_xor_sync(0xffffffffu, total, w);
+        T total = row_sum(n, a + i * n, x, is_wide, lane);
         if (lane == 0)
             y[i] = beta == 0 ? alpha * total : beta * y[i] + alpha * total;
     }

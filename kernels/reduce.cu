@@ -1,12 +1,11 @@
 /* See reduce.c.  A team of eight blocks (team.cuh) reduces a tile in one launch.  Which thread adds which
  * elements follows from n alone, so the result is the same each time, wherever the tile lies. */
-#include <math.h>
-
 #include "kernels/pack.cuh"
+#include "kernels/reduce.cuh"
 #include "kernels/team.cuh"
 
 namespace reduce {
-constexpr int THREADS = 1024, DEPTH = 4;
+constexpr int DEPTH = 4;
 
 /* Joins term(x[i], y[i]) over the tile; y is x where there is none. */
 template <bool has_y, class T, class Term, class Join>
@@ -46,40 +45,6 @@ __device__ __forceinline__ T tile(int64_t n, const T *x, const T *y, T start, Te
             acc[e] = join(acc[e], acc[e + w]);
     return team::join_all<THREADS>(acc[0], join);
 }
-
-template <class T> struct sum {
-    __device__ T operator()(T a, T b) const { return a + b; }
-};
-/* A NaN on either side stays. */
-template <class T> struct least {
-    __device__ T operator()(T a, T b) const { return b < a || b != b ? b : a; }
-};
-template <class T> struct greatest {
-    __device__ T operator()(T a, T b) const { return b > a || b != b ? b : a; }
-};
-template <class T> struct first_of {
-    __device__ T operator()(T a, T) const { return a; }
-};
-template <class T> struct product {
-    __device__ T operator()(T a, T b) const { return a * b; }
-};
-template <class T> struct difference {
-    __device__ T operator()(T a, T b) const { return fabs(a - b); }
-};
-
-template <class T> struct range;
-#define RANGE(T, lo_, hi_)                                \
-    template <> struct range<T> {                         \
-        static __device__ T lo() { return lo_; }          \
-        static __device__ T hi() { return hi_; }          \
-    };
-RANGE(float, -INFINITY, INFINITY)
-RANGE(double, -(double)INFINITY, (double)INFINITY)
-RANGE(int32_t, INT32_MIN, INT32_MAX)
-RANGE(int64_t, INT64_MIN, INT64_MAX)
-RANGE(uint32_t, 0, UINT32_MAX)
-RANGE(uint64_t, 0, UINT64_MAX)
-#undef RANGE
 } // namespace reduce
 
 /* name and name_into; `of` is what x[i] and y[i] contribute. */

@@ -1,10 +1,11 @@
 /* See spin.c.  A team of eight blocks (team.cuh) reads and writes; the time is burnt by one warp, so that
  * pretended tasks leave the multiprocessors to others. */
 #include "kernels/pack.cuh"
+#include "kernels/spin.cuh"
 #include "kernels/team.cuh"
 
 namespace spin {
-constexpr int THREADS = 256, N_TILES = 7, LINE_BYTES = 64;
+constexpr int THREADS = 256;
 
 __device__ __forceinline__ uint64_t now_ns()
 {
@@ -13,18 +14,6 @@ __device__ __forceinline__ uint64_t now_ns()
     return t;
 }
 
-__device__ __forceinline__ uint8_t mix(uint8_t seen, uint8_t byte)
-{
-    seen = (uint8_t)(seen * 5u + 1u);
-    return (uint8_t)((uint8_t)(seen << 3 | seen >> 5) ^ byte);
-}
-__device__ __forceinline__ uint8_t weigh(uint64_t k, uint8_t byte)
-{
-    uint32_t key = (uint32_t)k * 0x9e3779b1u;
-    byte = (uint8_t)(byte + (key >> 24));
-    byte = (uint8_t)((uint8_t)(byte * 5u + 1u) ^ (key >> 16));
-    return (uint8_t)((uint8_t)(byte << 3 | byte >> 5) * 101u);
-}
 struct add {
     __device__ uint32_t operator()(uint32_t a, uint32_t b) const { return a + b; }
 };

@@ -42,6 +42,9 @@ struct tgi_event; /* the device's own */
 struct tgi_code;  /* what an operation runs on these devices */
 struct tgi_program;      /* program.h */
 struct tgi_stay_ops;     /* stay.h */
+struct tgi_command;
+struct tgi_resident_call; /* cluster.h */
+struct tgi_resident_room;
 struct tgi_device_graph; /* a program as the backend replays it */
 
 struct tgi_device_info {
@@ -167,6 +170,18 @@ struct tgi_device_ops {
      * body's and its other one's; a command comes before those of its bodies.  They are good until the next call.  NULL: nothing is
      * decided. */
     const uint64_t *(*graph_rounds)(struct tgi_device_graph *graph);
+
+    /* Clusters (cluster.h) in programs.  All four or none; NULL: there are no resident programs on such devices.
+     * call: what a launch, a fill or a copy within a device is as a task of one; false, and *why_p, a constant: it cannot be.
+     * room: what there is for one on a device; TG_E_UNSUPPORTED says why there is nothing.
+     * fault: once a launch of a graph is done, what has gone wrong in a cluster of it, TG_E_TASK_FAILED or TG_E_TASK_TIMEOUT with
+     * the owner of the command that the task was; 0: nothing.  The next launch begins as if nothing had.
+     * abort: tasks of clusters that are under way leave at their next wait; fault has to be called before the next launch. */
+    bool (*resident_call)(struct tgi_devices *ds, const struct tgi_program *program, const struct tgi_command *command,
+                          struct tgi_resident_call *call_p, const char **why_p);
+    int (*resident_room)(struct tgi_devices *ds, uint32_t device, struct tgi_resident_room *room_p, struct tg_error *err);
+    int (*graph_fault)(struct tgi_devices *ds, struct tgi_device_graph *graph, uint64_t *owner_p, struct tg_error *err);
+    int (*graph_abort)(struct tgi_devices *ds, struct tgi_device_graph *graph, struct tg_error *err);
 
     /* Streams of the program's own, on a device, as handles that the backend knows; the two enqueue nothing in lanes, and any
      * thread may call them.  TG_E_INVALID: the stream is not of this device.  NULL: there are no such streams. */

@@ -16,11 +16,14 @@ static int no_memory(struct tg_error *err) { return tgi_error_memory(err, "recor
 
 void tgi_program_fini(struct tgi_program *p)
 {
-    for (uint32_t i = 0; i < p->n; i++)
+    for (uint32_t i = 0; i < p->n; i++) {
         if (p->commands[i].kind == TGI_COMMAND_DECIDE) {
             tgi_program_destroy(p->commands[i].decide.body);
             tgi_program_destroy(p->commands[i].decide.body_else);
+        } else if (p->commands[i].kind == TGI_COMMAND_RESIDENT) {
+            tgi_cluster_release(p->commands[i].cluster);
         }
+    }
     free(p->commands);
     free(p->deps);
     free(p->words);
@@ -139,6 +142,8 @@ int tgi_program_add(struct tgi_program *p, const struct tgi_command *command, co
     c->n_deps = n_left;
     c->level = level_after(p, deps, n_deps);
     p->n_deps += n_left;
+    if (c->kind == TGI_COMMAND_RESIDENT)
+        tgi_cluster_retain(c->cluster);
     *id_p = p->n++;
     return 0;
 }
@@ -376,6 +381,8 @@ static bool is_alike(const struct tgi_program *p, const struct tgi_program *q, c
     case TGI_COMMAND_DECIDE:
         return a->decide.tile_bytes == b->decide.tile_bytes && a->decide.n_rounds == b->decide.n_rounds &&
                are_bodies_alike(a->decide.body, b->decide.body) && are_bodies_alike(a->decide.body_else, b->decide.body_else);
+    case TGI_COMMAND_RESIDENT: /* its tables are on the device: another one has others */
+        return tgi_cluster_is_same(a->cluster, b->cluster);
     default:
         return true;
     }
@@ -439,6 +446,6 @@ uint32_t tgi_program_size(const struct tgi_program *p)
 
 const char *tgi_command_kind_name(enum tgi_command_kind kind)
 {
-    static const char *const names[TGI_N_COMMAND_KINDS] = {"launch", "copy", "fill", "collective", "decision", "point"};
+    static const char *const names[TGI_N_COMMAND_KINDS] = {"launch", "copy", "fill", "collective", "decision", "point", "cluster"};
     return names[kind];
 }

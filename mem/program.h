@@ -7,6 +7,7 @@
 #ifndef TGI_MEM_PROGRAM_H
 #define TGI_MEM_PROGRAM_H
 
+#include "mem/cluster.h"
 #include "mem/device.h"
 
 enum tgi_command_kind {
@@ -16,6 +17,7 @@ enum tgi_command_kind {
     TGI_COMMAND_COLLECT,
     TGI_COMMAND_DECIDE,  /* a tile decides what is executed: programs of their own, in rounds or at most once */
     TGI_COMMAND_NOTHING, /* a point that others come after */
+    TGI_COMMAND_RESIDENT, /* many others in one (cluster.h) */
     TGI_N_COMMAND_KINDS
 };
 
@@ -49,6 +51,7 @@ struct tgi_command {
             struct tgi_program *body, *body_else; /* the program's own; NULL: nothing.  A loop has no other body */
             uint64_t n_tasks[2], n_device_tasks[2]; /* by body: what one execution of it counts for, without bodies inside */
         } decide;
+        struct tgi_cluster *cluster; /* the program has a reference */
     };
 };
 

@@ -13,9 +13,11 @@
  *                   for tasks with many predecessors.  With one producer a store takes the place of the addition.
  *
  * Epochs.  A program can be replayed and nothing is reset in between: counters only grow and are compared with
- * n_wait * epoch, modulo 2^32, and a cell holds the epoch it was written in.  Epochs start at 1 and grow by one up to
- * 2^32 - 1.  Shared memory does not outlast a launch and starts at zero each time.  Tables are zeroed once, and when epochs
- * start again: after the last one, and after an instance that was aborted.
+ * n_wait * epoch, modulo 2^32, and a cell holds the epoch it was written in.  Epochs start at 1 and grow by one, modulo 2^32:
+ * every cell is written in each, so what it holds is of the one before.  A launch is given its epoch, or finds it in the
+ * control block, where its last block to leave counts it, so that a node of a CUDA graph is the same each time.
+ * Shared memory does not outlast a launch and starts at zero each time.  Tables are zeroed once, and when epochs
+ * start again, after an instance that was aborted.
  *
  * Data behind cells.  A cell orders nothing but itself, so an edge may be one only if no ancestor of its
  * producer, the producer included, leaves anything in memory that a descendant may read: the planner sees to that and the
@@ -35,6 +37,7 @@
     X(ADD_LINE, 0)  /* sixteen sums, each of the same word of its predecessors, in memory */  \
     X(HASH_LINE, 0) /* sixteen mixes of the same */                                           \
     X(COPY, 0)      /* the transfer number `arg` */                                           \
+    X(CALL, 0)      /* what `arg` says, TGI_CALL: a body on words of `words` */               \
     X(TREE, 0)      /* dynamic: a node `arg` levels above the leaves, makes two tasks below */ \
     X(INPUT, 1)     /* the word `arg` of what the instance was submitted with */
 
@@ -78,7 +81,7 @@ struct tgi_resident_task {
     uint32_t wait;   /* index of the counter or of the first cell */
     uint32_t n_wait; /* cells, or triggers of the counter in each epoch */
     uint32_t out[2]; /* TGI_OUT_*: what to set when it is done */
-    uint32_t in[2];  /* TGI_IN_*: results that are read from memory */
+    uint32_t in[2];  /* TGI_IN_*: results that are read from memory; of a CALL the two halves of its `arg` */
 };
 
 #define TGI_HEAD_OP(head)    ((head) & 0xffu)
@@ -99,6 +102,13 @@ enum tgi_resident_out {
 #define TGI_OUT_KIND(word)   ((word) >> 29)
 #define TGI_OUT_INDEX(word)  ((word) & 0x1fffffffu)
 #define TGI_RESIDENT_MAX_INDEX 0x1fffffffu
+
+/* A CALL's argument: which body (kernels/resident.h), and where its words are; a lane fetches each. */
+#define TGI_CALL(body, n_words, first) ((uint64_t)(first) << 32 | (uint32_t)(n_words) << 16 | (uint32_t)(body))
+#define TGI_CALL_BODY(low)             ((low) & 0xffffu)
+#define TGI_CALL_N_WORDS(low)          ((low) >> 16)
+#define TGI_RESIDENT_MAX_WORDS         32u
+#define TGI_RESIDENT_RUN_WARPS         8u /* of a block of the kernel that has bodies */
 
 #define TGI_IN_LINE        0x80000000u /* the predecessor leaves a line */
 #define TGI_IN_SLOT(word)  ((word) & 0x7fffffffu)
@@ -144,6 +154,10 @@ struct tgi_resident_control {
     uint32_t pad2[31];
     struct tgi_resident_panic panic;
     uint32_t pad3[24];
+    uint32_t epoch;    /* of launches that count by themselves: how many have ended.  By the last block to leave */
+    uint32_t n_left;   /* its blocks that have left; 0 between launches */
+    uint32_t cut;      /* 1 + the id of a task whose body left because of `abort`; 0: none.  Relaxed, for people */
+    uint32_t pad4[29];
 };
 
 /* What a launch is given: the tables at addresses of where it runs. */
@@ -154,6 +168,7 @@ struct tgi_resident_view {
     const uint64_t *args;                   /* by slot; NULL: no task has one */
     const struct tgi_resident_copy *copies; /* what COPY's args count */
     const uint64_t *inputs;                 /* what INPUT's args count; written before the epoch begins */
+    const uint64_t *words;                  /* what CALLs are given; NULL: there are none */
     uint32_t *counters;
     struct tgi_cell *cells;
     uint64_t *results; /* by slot */
@@ -161,7 +176,7 @@ struct tgi_resident_view {
     uint32_t *progress; /* by worker, slots done in this epoch: by that worker, relaxed, for whoever watches */
     struct tgi_resident_control *control;
     uint64_t limit_ns; /* of one wait */
-    uint32_t epoch;
+    uint32_t epoch; /* 0: as the control block counts */
     uint32_t n_workers_each; /* of a block */
     uint32_t n_shared_cells, n_shared_counters; /* of a block */
 };

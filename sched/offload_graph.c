@@ -22,7 +22,7 @@ struct replay {
 struct tgi_offload_graphs {
     char *why;         /* it cannot be a graph, or this start could not; NULL: nothing is known against it */
     uint32_t n_refusals;
-    bool was_used;
+    bool was_used, was_stopped; /* of the last start */
     struct replay replays[MAX_GRAPHS];
     struct replay *last;
     bool is_timed;
@@ -255,6 +255,9 @@ static void replay(struct tg_run *run, struct tgi_offload_graphs *g, struct repl
     p->last_used = ++g->stats.n_replayed;
     g->last = p;
     g->was_used = true;
+    g->stats.n_clusters = p->recorded.clustering.n_clusters;
+    g->stats.n_resident = p->recorded.clustering.n_calls;
+    g->stats.n_nodes = p->recorded.clustering.n_left;
 }
 
 static struct tgi_offload_graphs *graphs_of(struct tg_run *run)
@@ -272,7 +275,7 @@ bool tgi_offload_graph_begin(struct tg_run *run)
 {
     uint64_t begin = tgi_now_ns();
     bool has_failed = false;
-    if (run->options.executor != TG_EXECUTOR_GRAPH)
+    if (run->options.executor == TG_EXECUTOR_STREAMS)
         return false;
     struct tgi_offload_graphs *g = graphs_of(run);
     if (!g) {
@@ -280,7 +283,7 @@ bool tgi_offload_graph_begin(struct tg_run *run)
         tgi_offload_run_finish(run);
         return true;
     }
-    g->was_used = false;
+    g->was_used = g->was_stopped = false;
     if (g->n_refusals && g->n_refusals < MAX_REFUSALS) { /* once more */
         free(g->why);
         g->why = NULL;
@@ -331,10 +334,13 @@ void tgi_offload_graph_end(struct tg_run *run)
 enum tg_executor tg_run_executor(const struct tg_run *run, const char **why_p)
 {
     const struct tgi_offload_graphs *g = run->offload ? run->offload->graphs : NULL;
-    bool was_graph = g && g->was_used;
+    const struct tgi_captured *last = g && g->was_used && g->last ? &g->last->recorded : NULL;
     if (why_p)
-        *why_p = run->options.executor == TG_EXECUTOR_STREAMS || was_graph ? NULL : g ? g->why : "no task is on a device";
-    return was_graph ? TG_EXECUTOR_GRAPH : TG_EXECUTOR_STREAMS;
+        *why_p = run->options.executor == TG_EXECUTOR_STREAMS ? NULL
+                 : last                                       ? last->not_resident
+                 : g                                          ? g->why
+                                                              : "no task is on a device";
+    return !last ? TG_EXECUTOR_STREAMS : last->clustering.n_clusters ? TG_EXECUTOR_RESIDENT : TG_EXECUTOR_GRAPH;
 }
 
 void tgi_offload_graph_stats(const struct tg_run *run, struct tgi_offload_graph_stats *stats_p)
@@ -381,6 +387,35 @@ const struct tgi_program *tgi_offload_graph_program(const struct tg_run *run)
 {
     const struct tgi_offload_graphs *g = run->offload ? run->offload->graphs : NULL;
     return g && g->last ? &g->last->recorded.program : NULL;
+}
+
+void tgi_offload_graph_stop(struct tgi_offload *o)
+{
+    struct tg_error err;
+    for (struct tgi_offload_run *r = o->active; r; r = r->next) {
+        struct tgi_offload_graphs *g = r->graphs;
+        bool is_resident = g && g->was_used && !g->was_stopped && g->last && g->last->recorded.clustering.n_clusters;
+        /* relaxed: nothing is published by it. */
+        if (!is_resident || o->is_dead || atomic_load_explicit(&r->run->stop, memory_order_relaxed) == TGI_STOP_NO)
+            continue;
+        g->was_stopped = true;
+        if (o->devices->ops->graph_abort(o->devices, g->last->graph, &err))
+            tgi_offload_failed(o, &err);
+    }
+}
+
+void tgi_offload_graph_look(struct tg_run *run)
+{
+    const struct tgi_offload_graphs *g = run->offload->graphs;
+    struct tgi_devices *ds = run->runtime->offload->devices;
+    struct tg_error err;
+    uint64_t owner = UINT64_MAX;
+    if (!g || !g->was_used || !g->last || !g->last->recorded.clustering.n_clusters || run->runtime->offload->is_dead)
+        return;
+    if (ds->ops->graph_fault(ds, g->last->graph, &owner, &err))
+        fail(run, owner, &err);
+    if (g->was_stopped) /* which of them were left out nobody knows */
+        atomic_fetch_add_explicit(&run->n_skipped, g->last->recorded.clustering.n_calls, memory_order_relaxed);
 }
 
 void tgi_offload_graph_release(struct tg_run *run)

@@ -5,6 +5,9 @@
  * every start that begins with the same data in the same places, and the states of data it leads from and to are kept with it;
  * a run that is started again settles into one or two of them.  Where only addresses differ the graph is changed in place.
  *
+ * With the executor `resident` what can be in clusters (resident_cluster.h) is; where nothing can, the graph is as it would be
+ * without, and the run knows why.
+ *
  * What cannot be recorded goes to streams, and the run knows why: a task on a CPU, a body whose rounds a device would have to
  * decide about but cannot (offload_rounds.c), a run whose tasks are timed or executed one at a time, memory that is too short for
  * the whole run.
@@ -15,6 +18,7 @@
 
 #include "mem/program.h"
 #include "sched/offload.h"
+#include "sched/resident_cluster.h"
 
 /* Of a run; created with the first start that wants it. */
 struct tgi_offload_graphs;
@@ -32,6 +36,8 @@ struct tgi_captured {
     struct tgi_program program;
     struct tgi_replica_snapshot *before, *after; /* the states of data that it leads from and to */
     uint64_t n_tasks, n_device_tasks[TGI_MAX_DEVICES]; /* without bodies that a device decides about */
+    struct tgi_clustering clustering; /* with the resident executor */
+    char *not_resident;               /* why nothing is; NULL: something is, or was not to be */
 };
 
 /* offload_recording.c: the submitter */
@@ -56,6 +62,10 @@ struct tgi_offload_task *tgi_offload_owned(const struct tg_run *run, uint64_t ow
 /* The submitter, as a run begins.  True: all of it is enqueued, or it has failed, and its end is under way.  False: it is to go to
  * streams, because nothing else was asked for or for a reason that tg_run_executor() tells. */
 bool tgi_offload_graph_begin(struct tg_run *run);
+/* The submitter, while runs are under way: clusters of those that were stopped end early. */
+void tgi_offload_graph_stop(struct tgi_offload *o);
+/* As the run ends, all of it done: fails it if a resident task has. */
+void tgi_offload_graph_look(struct tg_run *run);
 void tgi_offload_graph_release(struct tg_run *run);
 /* The run is over: tasks of bodies that devices have decided about count as often as they were executed. */
 void tgi_offload_graph_end(struct tg_run *run);
@@ -66,6 +76,8 @@ struct tgi_offload_graph_stats {
     uint64_t record_ns, instantiate_ns, update_ns; /* of the last of each */
     uint64_t launch_ns;                            /* of the last start, all that was done until it was enqueued */
     uint32_t n_commands, n_edges;                  /* of the last graph */
+    uint32_t n_clusters;                           /* of the last start, with the commands that are in them, */
+    uint64_t n_resident, n_nodes;                  /* and launches, fills and copies that are not */
 };
 void tgi_offload_graph_stats(const struct tg_run *run, struct tgi_offload_graph_stats *stats_p);
 /* Replays are timed on the device from now on; before the first start.  Then, after wait: what the last one took there, from

@@ -77,6 +77,31 @@ static int record_with(struct tg_run *run, struct tgi_capture *rec, struct tgi_c
     return rc;
 }
 
+/* What cannot be resident stays as it is, and it is told why. */
+static int make_clusters(struct tg_run *run, struct tgi_program *program, struct tgi_captured *p, struct tg_error *err)
+{
+    struct tgi_clustering *c = &p->clustering;
+    struct tgi_program clustered = {0};
+    char scratch[16];
+    if (run->options.executor != TG_EXECUTOR_RESIDENT)
+        return 0;
+    int rc = tgi_resident_cluster(run->runtime->offload->devices, program, &clustered, c, err);
+    if (rc && rc != TG_E_UNSUPPORTED)
+        return rc;
+    if (rc == 0 && c->n_clusters) {
+        tgi_program_fini(program);
+        *program = clustered;
+        return 0;
+    }
+    uint64_t owner = rc == 0 && c->left != TG_NONE ? program->commands[c->left].owner : UINT64_MAX;
+    bool has_task = owner < run->graph->n_tasks;
+    int n = asprintf(&p->not_resident, "%s%s%s%s", has_task ? "task \"" : "",
+                     has_task ? tgi_graph_task_name(run->graph, (uint32_t)owner, scratch) : "", has_task ? "\": " : "",
+                     rc ? err->text : c->why);
+    c->n_clusters = 0;
+    return n < 0 ? tgi_error_memory(err, "recording a run") : 0;
+}
+
 int tgi_offload_record(struct tg_run *run, struct tgi_captured *p, struct tgi_offload_task **at_p, struct tg_error *err)
 {
     struct tgi_offload *o = run->runtime->offload;
@@ -85,6 +110,8 @@ int tgi_offload_record(struct tg_run *run, struct tgi_captured *p, struct tgi_of
     int rc = tgi_recorder_create(o->devices, &program, &rec.recorder, err);
     if (rc == 0)
         rc = record_with(run, &rec, p, err);
+    if (rc == 0)
+        rc = make_clusters(run, &program, p, err);
     if (rc == 0)
         rc = tgi_program_narrow(&program, WIDTH, &p->program, err);
     memcpy(p->n_device_tasks, run->offload->n_device_tasks, sizeof p->n_device_tasks);
@@ -98,6 +125,7 @@ int tgi_offload_record(struct tg_run *run, struct tgi_captured *p, struct tgi_of
 void tgi_captured_fini(struct tgi_captured *p)
 {
     tgi_program_fini(&p->program);
+    free(p->not_resident);
     tgi_replica_snapshot_destroy(p->before);
     tgi_replica_snapshot_destroy(p->after);
     memset(p, 0, sizeof *p);

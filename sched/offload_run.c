@@ -521,6 +521,7 @@ static void end(struct tg_run *run)
     struct tgi_replica_stats now;
     tgi_offload_graph_end(run);
     collect_faults(run);
+    tgi_offload_graph_look(run);
     if (o->is_dead) /* its results are lost, unless it has failed before */
         tgi_run_fail_whole(run, o->lost.status, o->lost.text);
     while (*at != run->offload)

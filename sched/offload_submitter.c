@@ -20,6 +20,7 @@
 #include <time.h>
 
 #include "sched/futex.h"
+#include "sched/offload_graph.h"
 #include "sched/offload_policy.h"
 
 enum {
@@ -204,6 +205,7 @@ static bool work(struct tgi_offload *o)
         has_moved |= tgi_offload_look(o);
         if (o->collectives)
             tgi_offload_look_at_collectives(o);
+        tgi_offload_graph_stop(o);
         tgi_offload_measure(o);
     }
     flush(o);

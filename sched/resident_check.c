@@ -54,6 +54,9 @@ static int check_slots(struct check *c)
         if (TGI_HEAD_OP(p->tasks[s].head) != c->dag->op[t] || !p->args != !c->dag->arg ||
             (p->args && p->args[s] != c->dag->arg[t]))
             return refuse(c, t, "does something else");
+        if (c->dag->op[t] == TGI_RESIDENT_CALL &&
+            ((uint64_t)p->tasks[s].in[1] << 32 | p->tasks[s].in[0]) != c->dag->arg[t])
+            return refuse(c, t, "calls something else");
     }
     return 0;
 }

@@ -189,6 +189,10 @@ static void fill_in(struct build *b, uint32_t slot)
     }
     if (b->p->args)
         b->p->args[slot] = b->dag->arg[t];
+    if (b->dag->op[t] == TGI_RESIDENT_CALL) {
+        d->in[0] = (uint32_t)b->dag->arg[t];
+        d->in[1] = (uint32_t)(b->dag->arg[t] >> 32);
+    }
 }
 
 /* ---- Building -----------------------------------------------------------------------------*/
@@ -340,17 +344,4 @@ int tgi_resident_plan(const struct tgi_resident_dag *dag, const struct tgi_resid
     free(order);
     tgi_resident_preds_fini(&preds);
     return rc;
-}
-
-void tgi_resident_program_destroy(struct tgi_resident_program *p)
-{
-    if (!p)
-        return;
-    free(p->tasks);
-    free(p->first);
-    free(p->outs);
-    free(p->ins);
-    free(p->args);
-    free(p->slot_of);
-    free(p);
 }

@@ -7,7 +7,7 @@
 #define TGI_SCHED_RESIDENT_PLAN_H
 
 #include "graph/model.h"
-#include "mem/resident_program.h"
+#include "mem/cluster.h"
 
 /* What is planned: the CSR form of a graph, with an op for each task.  The arrays are the caller's. */
 struct tgi_resident_dag {
@@ -44,7 +44,7 @@ int tgi_resident_plan(const struct tgi_resident_dag *dag, const struct tgi_resid
 /* The same where the caller says which worker each task runs on; workers take their tasks in topological order. */
 int tgi_resident_build(const struct tgi_resident_dag *dag, const struct tgi_resident_shape *shape,
                        const uint32_t *worker_of, struct tgi_resident_program **program_p, struct tg_error *err);
-void tgi_resident_program_destroy(struct tgi_resident_program *program);
+/* What is made is for tgi_resident_program_destroy(), mem/cluster.h. */
 
 /* Proves that a program does what the graph says, whoever made it: every task in one slot, every edge carried exactly
  * once and by a kind that may carry it, every wait target the number of its producers, every cell written by one, every

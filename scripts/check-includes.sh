@@ -13,8 +13,8 @@ BEGIN {
     may["kernels"] = "graph kernels"
     may["io"]      = "graph mem sched gpu kernels io"
     may["examples"] = ""
-    # what gpu/ loads and launches of the built-in kernels: their module, launch sizes and record of faults
-    also["gpu"] = "^kernels/(launch|fault)\\.h$"
+    # what gpu/ loads, launches and calls of the built-in kernels: their module, launch sizes, record of faults and bodies
+    also["gpu"] = "^kernels/(launch|fault|resident)\\.h$|^kernels/resident/"
     # foreign header -> files that may include it; tests are not looked at
     foreign["^jansson"] = "^tests/"
     foreign["^hwloc"] = "^sched/topology\\.c$"

@@ -66,7 +66,8 @@ want 2 "$TGRAPH" run "$graph" --executor streams
 has err 'does not go with'
 want 4 no_driver "$TGRAPH" run "$graph" --executor streams
 want 4 no_driver "$TGRAPH" run "$graph" --executor graph
-want 1 "$TGRAPH" run "$graph" --executor resident
+want 4 no_driver "$TGRAPH" run "$graph" --executor resident
+want 1 "$TGRAPH" run "$graph" --executor mixed
 want 1 "$TGRAPH" run "$graph" --policy heft
 
 # ---- plan -----------------------------------------------------------------------------------
@@ -147,7 +148,7 @@ want 1 "$TGRAPH" check "$graph" --max-file 10
 has err 'more than 10 bytes'
 want 0 "$TGRAPH" run --help
 has out 'plan ahead (auto, eager, steal, heft, bandwidth)'
-has out '(auto, cpu, streams, graph)'
+has out '(auto, cpu, streams, graph,'
 
 # Progress: nothing unless asked for, when stderr is no terminal.
 want 124 "$TGRAPH" run "$spin" --timeout 700ms

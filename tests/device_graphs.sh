@@ -41,9 +41,10 @@ for n in $devices; do
         try "$seed" "$n" examples/graphs/lu.json --verify --device-mem 3MiB
         try "$seed" "$n" examples/graphs/heat2d.json --verify --compare sequential --device-mem 1500KiB
     done
-    # As one CUDA graph, which the later starts replay.
+    # As one CUDA graph, which the later starts replay, and with fine tasks inside a kernel.
     for graph in examples/graphs/*.json io/templates/*/*.json "$scratch"/*.json; do
         try "$n" "$n" "$graph" --compare sequential --executor graph --repeat 4
+        try "$n" "$n" "$graph" --compare sequential --executor resident --repeat 3
     done
 done
 exit $failed

@@ -55,6 +55,17 @@ want 0 run "$graphs/cholesky.json" --executor graph --record "$scratch/graph.tgr
 has out 'executor streams'
 has err 'not executed as a graph: times of single tasks are wanted'
 want 2 run "$saxpy" -D cpu --executor graph
+want 0 run "$graphs/matmul.json" -D cuda:0 --executor resident --repeat 3
+has out 'executor resident'
+has out 'commands in 1 kernel, '
+want 0 "$tgraph" --format json run "$graphs/matmul.json" --save-dir "$scratch" -D cuda:0 --executor resident
+has out '"executor": "resident"'
+has out '"resident": {'
+is_json
+want 0 run "$graphs/cholesky.json" -D cuda:0 --executor resident
+has out 'executor graph'
+has err 'no task is resident, all are nodes of a graph: task "potrf[0]": its kernel has no resident variant for these sizes'
+want 2 run "$saxpy" -D cpu --executor resident
 
 for spec in '' cpu: cpu:0 cpu:4097 cpu:x cpu:-1 cuda: cuda:x cuda:0, cuda:,0 cuda:32 cuda:-1 cuda:0.5 gpu cpucuda cuda+ +cuda \
     cuda:0+1 'cuda:0, 1' cpu+cpu:2 cuda+cuda:1 cuda:0,1,0; do

@@ -16,7 +16,7 @@ if ! "${CC:-gcc}" "${flags[@]}" -o "$work/empty" "$work/empty.c" 2>/dev/null || 
     echo "this compiler has no thread sanitizer"
     exit 77
 fi
-for source in graph/error sched/resident_check sched/resident_dynamic sched/resident_place sched/resident_plan; do
+for source in graph/error mem/cluster sched/resident_check sched/resident_dynamic sched/resident_place sched/resident_plan; do
     "${CC:-gcc}" "${flags[@]}" -c -o "$work/${source//\//_}.o" $source.c
 done
 

@@ -66,7 +66,8 @@ TGI_FN void tgi_body_copy(const struct tgi_resident_copy *c)
 
 /* The abort word takes as long to come as a short task, so it is looked at now and then. */
 #define TGI_SPIN_LOOK_NS 4000u
-TGI_FN void tgi_body_spin(struct tgi_worker *w, uint64_t ns)
+/* False: it was cut short. */
+TGI_FN bool tgi_body_spin(struct tgi_worker *w, uint64_t ns)
 {
     uint64_t since = tgi_now_ns(), now = since, looked = since;
     for (; now - since < ns && !w->is_over; now = tgi_now_ns())
@@ -74,6 +75,14 @@ TGI_FN void tgi_body_spin(struct tgi_worker *w, uint64_t ns)
             looked = now;
             w->is_over = tgi_load_relaxed(&w->v->control->abort) != 0;
         }
+    return now - since >= ns;
+}
+
+/* The same for a CALL, which says so for people. */
+TGI_FN void tgi_body_burn(struct tgi_worker *w, const struct tgi_resident_task *t, uint64_t ns)
+{
+    if (ns && !tgi_body_spin(w, ns) && tgi_lane() == 0)
+        tgi_store_relaxed(&w->v->control->cut, 1 + t->id);
 }
 
 TGI_FN void tgi_body_fail(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot, uint32_t code)

@@ -11,7 +11,9 @@
 
 #include "gpu/resident/order.h"
 
+#ifndef TGI_PATIENCE
 #define TGI_PATIENCE 128u /* a power of two */
+#endif
 
 /* One for each lane; what is said of a warp is the same in all of its lanes. */
 struct tgi_worker {

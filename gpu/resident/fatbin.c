@@ -1,23 +1,32 @@
 #include "gpu/resident/module.h"
 
 #ifdef TG_RESIDENT_FATBIN
-__asm__(".pushsection .rodata\n"
-        ".balign 64\n"
-        "tgi_resident_fatbin_begin:\n"
-        ".incbin \"" TG_RESIDENT_FATBIN "\"\n"
-        "tgi_resident_fatbin_end:\n"
-        ".byte 0\n"
-        ".popsection\n");
-extern const char tgi_resident_fatbin_begin[] __attribute__((visibility("hidden")));
-extern const char tgi_resident_fatbin_end[] __attribute__((visibility("hidden")));
-
-const void *tgi_resident_fatbin(size_t *length_p)
-{
-    *length_p = (size_t)(tgi_resident_fatbin_end - tgi_resident_fatbin_begin);
-    return tgi_resident_fatbin_begin;
-}
+#define EMBED(name, path)                                                    \
+    __asm__(".pushsection .rodata\n"                                         \
+            ".balign 64\n"                                                   \
+            #name "_begin:\n"                                                \
+            ".incbin \"" path "\"\n"                                         \
+            #name "_end:\n"                                                  \
+            ".byte 0\n"                                                      \
+            ".popsection\n");                                                \
+    extern const char name##_begin[] __attribute__((visibility("hidden")));  \
+    extern const char name##_end[] __attribute__((visibility("hidden")));    \
+                                                                             \
+    const void *name(size_t *length_p)                                       \
+    {                                                                        \
+        *length_p = (size_t)(name##_end - name##_begin);                     \
+        return name##_begin;                                                 \
+    }
+EMBED(tgi_resident_fatbin, TG_RESIDENT_FATBIN)
+EMBED(tgi_resident_run_fatbin, TG_RESIDENT_RUN_FATBIN)
 #else
 const void *tgi_resident_fatbin(size_t *length_p)
+{
+    *length_p = 0;
+    return NULL;
+}
+
+const void *tgi_resident_run_fatbin(size_t *length_p)
 {
     *length_p = 0;
     return NULL;

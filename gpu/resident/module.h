@@ -16,5 +16,8 @@
 
 /* NULL: built with CUDA=0. */
 const void *tgi_resident_fatbin(size_t *length_p);
+/* A module of its own:
+ *   tgk_resident_run(struct tgi_resident_view)    as tgk_resident_warp, TGI_RESIDENT_RUN_WARPS a block, with bodies for CALLs */
+const void *tgi_resident_run_fatbin(size_t *length_p);
 
 #endif

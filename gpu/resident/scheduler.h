@@ -123,7 +123,7 @@ TGI_FN uint32_t tgi_take_claimed(struct tgi_runner *r)
 }
 TGI_FN uint32_t tgi_claim_roots(struct tgi_runner *r)
 {
-    uint32_t *claimed = &r->p->counts->claimed[r->w.v->epoch & 1].n;
+    uint32_t *claimed = &r->p->counts->claimed[r->w.epoch & 1].n;
     if (tgi_load_relaxed(claimed) >= r->p->n_roots)
         return TGI_NO_TASK;
     /* relaxed: roots lie in tables that no task writes. */
@@ -312,7 +312,7 @@ TGI_FN void tgi_release(struct tgi_runner *r, const struct tgi_resident_task *t,
         uint32_t k = begin + tgi_lane(), word = k < n_out ? tgi_out_word(&r->w, t, k) : 0, id = TGI_NEXT_ID(word);
         bool is_ready = k < n_out;
         if (is_ready && !(word & TGI_NEXT_LONE)) {
-            uint32_t wanted = r->w.v->tasks[id].n_wait * r->w.v->epoch;
+            uint32_t wanted = r->w.v->tasks[id].n_wait * r->w.epoch;
             /* acq_rel: our results become visible to whoever is last, and if that is us, we see all others'.  Pairs
              * with itself in the other predecessors. */
             is_ready = tgi_fetch_add_acq_rel(&r->w.v->counters[id], 1) + 1 == wanted;
@@ -414,9 +414,9 @@ TGI_FN void tgi_runner_run(struct tgi_runner *r)
 {
     uint32_t next = TGI_NO_TASK;
     r->list = TGI_NO_TASK;
-    r->lot = r->w.id * 2654435761u + r->w.v->epoch;
+    r->lot = r->w.id * 2654435761u + r->w.epoch;
     if (r->w.id == 0 && tgi_lane() == 0)
-        tgi_store_relaxed(&r->p->counts->claimed[~r->w.v->epoch & 1].n, 0);
+        tgi_store_relaxed(&r->p->counts->claimed[~r->w.epoch & 1].n, 0);
     for (;;) {
         uint32_t task = tgi_warp_get(next, 0);
         task = task == TGI_NO_TASK ? tgi_find(r) : TGI_NEXT_ID(task);

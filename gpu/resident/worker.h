@@ -6,7 +6,10 @@
  *
  * The way of a task that is one warp wide: successors' words are loaded before the wait, so that they come for nothing;
  * lane k looks at the k-th cell; contributions are added across lanes, lane 0 makes the result, lane k tells the k-th
- * successor.  What most fine tasks are has a shorter way. */
+ * successor.  What most fine tasks are has a shorter way.
+ *
+ * Who includes this and has bodies for CALLs defines TGI_CALL_BODIES(w, task, word), `word` being the lane's word of the
+ * task's: what a body says it failed with, the same in all lanes; 0: all is well. */
 #ifndef TGI_GPU_RESIDENT_WORKER_H
 #define TGI_GPU_RESIDENT_WORKER_H
 
@@ -155,8 +158,37 @@ TGI_FN bool tgi_warp_long(struct tgi_worker *w, const struct tgi_resident_task *
     return !(t->n_wait || op == TGI_RESIDENT_SPIN) || !tgi_warp_any(w->is_over);
 }
 
+/* A body on words, where there are bodies.  Words and successors are fetched before the wait. */
+#ifdef TGI_CALL_BODIES
+TGI_FN bool tgi_warp_call(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot)
+{
+    uint32_t n_out = tgi_n_out(t), n_words = TGI_CALL_N_WORDS(t->in[0]), lane = tgi_lane(), code = 0;
+    uint32_t word = lane < n_out ? tgi_out_word(w, t, lane) : 0;
+    uint64_t mine = lane < n_words ? w->v->words[t->in[1] + lane] : 0;
+    if (t->n_wait) {
+        tgi_wait_counter(w, t, slot);
+        w->is_failed = tgi_warp_any(w->is_failed);
+        w->is_over = tgi_warp_any(w->is_over);
+    } else
+        tgi_warp_sync(); /* the task before has written what other lanes read now */
+    if (!w->is_failed && !w->is_over && (code = TGI_CALL_BODIES(w, t, mine)) != 0)
+        tgi_body_fail(w, t, slot, code);
+    TGI_DELAY(w->id);
+    tgi_warp_sync();
+    if (lane < n_out)
+        tgi_tell(w, word, 0);
+    for (uint32_t k = lane + TGI_LANES; k < n_out; k += TGI_LANES)
+        tgi_tell(w, tgi_out_word(w, t, k), 0);
+    return !tgi_warp_any(w->is_over);
+}
+#endif
+
 TGI_FN bool tgi_warp_task(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot)
 {
+#ifdef TGI_CALL_BODIES
+    if (TGI_HEAD_OP(t->head) == TGI_RESIDENT_CALL)
+        return tgi_warp_call(w, t, slot);
+#endif
     return tgi_is_short(t) ? tgi_warp_short(w, t, slot) : tgi_warp_long(w, t, slot);
 }
 

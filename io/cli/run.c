@@ -17,6 +17,7 @@
 #include "io/report.h"
 #include "io/units.h"
 #include "io/utf8.h"
+#include "sched/offload_graph.h"
 #include "sched/policy.h"
 
 #define TOP_KERNELS 12
@@ -44,18 +45,19 @@ struct job {
 /* Which executor the devices imply; --executor can only agree. */
 static int check_executor(const struct tgi_cli *cli, struct tgi_device_choice *devices)
 {
-    static const char *const later[] = {"resident", "mixed"};
+    static const char *const later[] = {"mixed"};
     const char *executor = tgi_cli_text(cli, "executor", "auto");
     for (size_t i = 0; i < sizeof(later) / sizeof(*later); i++) {
         if (strcmp(executor, later[i]) == 0)
             return tgi_cli_fail(cli, TG_E_UNSUPPORTED, "executor \"%s\" is not part of this build; there is auto, cpu,"
-                                " streams and graph", executor);
+                                " streams, graph and resident", executor);
     }
     if (strcmp(executor, "auto") == 0)
         return 0;
-    bool wants_cuda = strcmp(executor, "streams") == 0 || strcmp(executor, "graph") == 0;
+    bool wants_cuda = strcmp(executor, "streams") == 0 || strcmp(executor, "graph") == 0 ||
+                      strcmp(executor, "resident") == 0;
     if (strcmp(executor, "cpu") != 0 && !wants_cuda)
-        return tgi_cli_usage(cli, "there is no executor \"%s\"; there is auto, cpu, streams and graph", executor);
+        return tgi_cli_usage(cli, "there is no executor \"%s\"; there is auto, cpu, streams, graph and resident", executor);
     if (devices->is_given && devices->has_cuda != wants_cuda)
         return tgi_cli_usage(cli, "--executor %s does not go with the devices that are asked for", executor);
     devices->is_given = true;
@@ -115,8 +117,11 @@ static void set_options(struct job *job)
     job->options.seed = (uint64_t)tgi_cli_int(cli, "seed", 0);
     job->options.timeout_ns = tgi_cli_time_ns(cli, "timeout", 0);
     job->options.policy = policy_to_ask_for(job);
-    bool is_graph = strcmp(tgi_cli_text(cli, "executor", "auto"), "graph") == 0, is_small = job->graph->n_tasks <= MOST_RECORDED;
-    job->options.executor = is_graph ? TG_EXECUTOR_GRAPH : TG_EXECUTOR_STREAMS;
+    const char *executor = tgi_cli_text(cli, "executor", "auto");
+    job->options.executor = strcmp(executor, "graph") == 0      ? TG_EXECUTOR_GRAPH
+                            : strcmp(executor, "resident") == 0 ? TG_EXECUTOR_RESIDENT
+                                                                : TG_EXECUTOR_STREAMS;
+    bool is_graph = job->options.executor != TG_EXECUTOR_STREAMS, is_small = job->graph->n_tasks <= MOST_RECORDED;
     /* A graph has no times of single tasks, so they are taken only where a file is to have them. */
     job->options.is_recorded = is_small && (!is_graph || tgi_cli_has(cli, "record") || tgi_cli_has(cli, "gantt"));
     if (!is_small)
@@ -206,13 +211,13 @@ static int create_run(struct job *job)
 
 /* ---- Execution ----------------------------------------------------------------------------*/
 
-/* A graph was asked for and cannot be: said once, whatever the number of runs. */
+/* A graph was asked for, or a kernel for fine tasks, and cannot be: said once, whatever the number of runs. */
 static void tell_executor(struct job *job)
 {
     const char *why = NULL;
-    tg_run_executor(job->run, &why);
+    bool is_graph = tg_run_executor(job->run, &why) == TG_EXECUTOR_GRAPH;
     if (why && job->status == 0)
-        tgi_cli_warn(job->cli, "not executed as a graph: %s", why);
+        tgi_cli_warn(job->cli, "%s: %s", is_graph ? "no task is resident, all are nodes of a graph" : "not executed as a graph", why);
 }
 
 /* Returns false when there is no point in a further run. */
@@ -330,7 +335,14 @@ static const char *executor_name(const struct job *job)
 {
     if (!job->n_devices)
         return "cpu";
-    return tg_run_executor(job->run, NULL) == TG_EXECUTOR_GRAPH ? "graph" : "streams";
+    switch (tg_run_executor(job->run, NULL)) {
+    case TG_EXECUTOR_GRAPH:
+        return "graph";
+    case TG_EXECUTOR_RESIDENT:
+        return "resident";
+    default:
+        return "streams";
+    }
 }
 
 /* "4 x NVIDIA H200 + 8 CPU workers"; devices of one name that stand together are counted. */
@@ -383,6 +395,19 @@ static void print_times(const struct job *job)
     putchar('\n');
 }
 
+/* What the devices were given, where some of it was in kernels for fine tasks. */
+static void print_resident(const struct job *job)
+{
+    struct tgi_offload_graph_stats s;
+    char a[TGI_UNITS_SIZE], b[TGI_UNITS_SIZE];
+    if (!job->n_devices || tg_run_executor(job->run, NULL) != TG_EXECUTOR_RESIDENT)
+        return;
+    tgi_offload_graph_stats(job->run, &s);
+    printf("  resident: %s command%s in %u kernel%s, %s as node%s of the graph\n", tgi_format_count(s.n_resident, a, sizeof(a)),
+           s.n_resident == 1 ? "" : "s", s.n_clusters, s.n_clusters == 1 ? "" : "s", tgi_format_count(s.n_nodes, b, sizeof(b)),
+           s.n_nodes == 1 ? "" : "s");
+}
+
 static void print_text(const struct job *job, const struct tgi_report *report, uint64_t median_ns)
 {
     char a[TGI_UNITS_SIZE], b[TGI_UNITS_SIZE], c[TGI_UNITS_SIZE], d[TGI_UNITS_SIZE];
@@ -405,8 +430,22 @@ static void print_text(const struct job *job, const struct tgi_report *report, u
                tgi_format_time((double)job->makespans_ns[0], a, sizeof(a)),
                tgi_format_time((double)job->makespans_ns[job->n_measured - 1], b, sizeof(b)),
                tgi_format_time((double)median_ns, c, sizeof(c)));
+    print_resident(job);
     print_times(job);
     tgi_cli_results_print(&job->results, stdout);
+}
+
+static void put_resident(const struct job *job, struct tgi_json *json)
+{
+    struct tgi_offload_graph_stats s;
+    if (!job->n_devices || tg_run_executor(job->run, NULL) != TG_EXECUTOR_RESIDENT)
+        return;
+    tgi_offload_graph_stats(job->run, &s);
+    tgi_json_flat_object(json, "resident");
+    tgi_json_uint(json, "kernels", s.n_clusters);
+    tgi_json_uint(json, "commands", s.n_resident);
+    tgi_json_uint(json, "nodes", s.n_nodes);
+    tgi_json_end(json);
 }
 
 static void put_times(const struct job *job, struct tgi_json *json)
@@ -448,6 +487,7 @@ static void print_json(const struct job *job, const struct tgi_report *report, u
     tgi_json_uint(&json, "n_workers", job->n_workers);
     tgi_json_string(&json, "policy", policy_name(job));
     tgi_json_string(&json, "executor", executor_name(job));
+    put_resident(job, &json);
     tgi_json_bool(&json, "is_deterministic", job->options.is_deterministic);
     if (job->options.is_deterministic)
         tgi_json_uint(&json, "seed", job->options.seed);

@@ -36,19 +36,19 @@ if sanitizer=$(find_tool compute-sanitizer); then
 fi
 
 # Every graph, verified and compared with sequential execution on CPUs.
-graphs() { # DEVICES
+graphs() { # DEVICES [OPTIONS..]
     local graph passed=0 failed=0
     for graph in graphs/*.json; do
-        if timeout 60 ./tgraph run "$graph" -D "$1" --verify --compare sequential >"$out/graph.txt" 2>&1; then
+        if timeout 60 ./tgraph run "$graph" -D "$@" --verify --compare sequential >"$out/graph.txt" 2>&1; then
             passed=$((passed + 1))
         else
-            echo "FAIL  $graph -D $1 (status $?)"
+            echo "FAIL  $graph -D $* (status $?)"
             tail -n 12 "$out/graph.txt"
             failed=$((failed + 1))
             rc=1
         fi
     done
-    echo "graphs on $1: $passed passed, $failed failed"
+    echo "graphs on $*: $passed passed, $failed failed"
 }
 # The same under the memory checker, without comparing.  A driver call that fails may be a question: the parameters of a
 # user's kernel are counted until there is none.
@@ -68,6 +68,7 @@ check_memory() {
     echo "graphs under memcheck: $passed passed, $failed failed"
 }
 graphs cuda:0
+graphs cuda:0 --executor resident --repeat 3
 n_devices=$(nvidia-smi -L | wc -l)
 [ "$n_devices" -lt 2 ] || graphs cuda
 graphs cuda:0+cpu:4

@@ -12,6 +12,7 @@
 #include "kernels/fault.h"
 #include "kernels/launch.h"
 #include "tests/standin/internal.h"
+#include "tests/standin/resident.h"
 
 enum { FATBIN_MAGIC = 0xBA55ED50 };
 
@@ -113,6 +114,8 @@ static int run(void **args, const void *launch)
     int rc = e->fn(args, &ctx);
     if (rc == 0)
         return 0;
+    if (!l->instance) /* inside another kernel, which says so itself */
+        return ctx.fault.a > 0 ? (int)ctx.fault.a : 1;
     if (ctx.fault.kind == TGI_FAULT_NONE) {
         violation("kernel %s failed for a reason that no kernel for GPUs has (%d)", l->name, rc);
         return CUDA_ERROR_LAUNCH_FAILED;
@@ -256,6 +259,7 @@ __attribute__((constructor)) static void register_builtins(void)
     fprintf(text, "kernel %s threads=1\n", kernel.name);
     check(standin_register_kernel(&standin_service) == 0, standin_service.name);
     fprintf(text, "kernel %s threads=1024\n", standin_service.name);
+    resident_register(text);
     fprintf(text, "global tgk_fault %zu\n", sizeof(struct tgi_fault));
     check(fclose(text) == 0, "images");
 }

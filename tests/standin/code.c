@@ -515,6 +515,17 @@ size_t function_offset(CUfunction f, unsigned param)
     return offset;
 }
 
+/* Whether all of its blocks can be there at once. */
+bool function_fits(const struct op *op)
+{
+    uint64_t n_threads = 1, n_blocks = 1;
+    for (int i = 0; i < 3; i++) {
+        n_threads *= op->kernel.block[i];
+        n_blocks *= op->kernel.grid[i];
+    }
+    return n_blocks <= (uint64_t)(N_SMS * occupancy(op->kernel.function, (int)n_threads, op->kernel.shared_bytes));
+}
+
 CUresult function_op(CUfunction f, const unsigned *grid, const unsigned *block, unsigned shared_bytes,
                      bool is_cooperative, void **args, void **extra, struct op *op)
 {
@@ -581,9 +592,8 @@ void *standin_at(const void *launch, CUdeviceptr ptr, size_t n, enum standin_par
 }
 
 /* Replaces the device pointers by addresses the function can use; false after a fault. */
-static bool translate(CUfunction f, const struct standin_launch *l, void **raw, void **args, void **pointers)
+static bool translate(const struct standin_kernel *k, const struct standin_launch *l, void **raw, void **args, void **pointers)
 {
-    const struct standin_kernel *k = f->kernel;
     for (unsigned i = 0; i < k->n_params; i++) {
         CUdeviceptr address;
         char what[MAX_NAME + 48];
@@ -623,12 +633,31 @@ void execute_kernel(struct item *item)
         raw[i] = op->kernel.args + function_offset(f, i);
     if (state.watch)
         state.watch(state.watch_user, k->name, raw);
-    if (!translate(f, &l, raw, args, pointers))
+    if (!translate(k, &l, raw, args, pointers))
         return;
     int result = k->fn(args, &l);
     if (result)
         fault(result > 0 ? (CUresult)result : CUDA_ERROR_LAUNCH_FAILED, "kernel %s on device %d returned %d",
               k->name, op->device, result);
+}
+
+int call_registered(const char *name, const struct standin_launch *within, const uint64_t *words, unsigned n_words,
+                    pthread_mutex_t *lock)
+{
+    const struct standin_kernel *k = find_kernel(name);
+    if (!k || k->n_params != n_words)
+        return -1;
+    struct standin_launch l = *within;
+    void *raw[n_words + 1], *args[n_words + 1], *pointers[n_words + 1];
+    l.name = k->name;
+    l.user = k->user;
+    l.instance = NULL;
+    for (unsigned i = 0; i < n_words; i++)
+        raw[i] = (void *)(uintptr_t)&words[i];
+    pthread_mutex_lock(lock);
+    bool is_good = translate(k, &l, raw, args, pointers);
+    pthread_mutex_unlock(lock);
+    return is_good ? k->fn(args, &l) : -1;
 }
 
 void standin_watch_kernels(void (*fn)(void *user, const char *kernel, void **args), void *user)

@@ -330,3 +330,16 @@ CUresult cuGraphKernelNodeSetParams_v2(CUgraphNode n, const CUDA_KERNEL_NODE_PAR
     rc = kernel_op(params, &op);
     return rc == CUDA_SUCCESS ? node_set(is_object(n, NODE) ? n : NULL, &op) : rc;
 }
+
+CUresult cuGraphKernelNodeSetAttribute(CUgraphNode n, CUlaunchAttributeID attribute, const CUlaunchAttributeValue *value)
+{
+    BEGIN(cuGraphKernelNodeSetAttribute);
+    if (!is_object(n, NODE) || n->op.kind != OP_KERNEL || !value)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (attribute != CU_LAUNCH_ATTRIBUTE_COOPERATIVE)
+        return CUDA_ERROR_NOT_SUPPORTED;
+    if (value->cooperative && !function_fits(&n->op))
+        return CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE;
+    n->op.kernel.is_cooperative = value->cooperative != 0;
+    return rc;
+}

@@ -260,7 +260,12 @@ int register_locked(const struct standin_kernel *kernel); /* standin_register_ke
 bool module_global(CUmodule module, const char *name, CUdeviceptr *ptr_p, size_t *bytes_p);
 CUresult function_op(CUfunction function, const unsigned *grid, const unsigned *block, unsigned shared_bytes,
                      bool is_cooperative, void **args, void **extra, struct op *op);
+bool function_fits(const struct op *op);
 void execute_kernel(struct item *item);
+/* Calls what is registered for a kernel from within another one's launch, with these arguments, each in a word.  The lock is
+ * held while its pointers are looked at, since threads of that launch may do the same.  0, what it failed with, or negative. */
+int call_registered(const char *name, const struct standin_launch *within, const uint64_t *words, unsigned n_words,
+                    pthread_mutex_t *lock);
 bool is_held(const struct op *op);
 void code_reset(void);
 

@@ -1,0 +1,173 @@
+/* Graphs of fine tasks as runs: the same JSON graph by streams, as a CUDA graph and with its tasks inside a resident kernel, side by
+ * side, with the same data at the end, bit for bit.
+ *
+ *     resident_run [--file GRAPH.json] [--what PATTERN] [--tasks N] [--tile WORDS] [--runs N]
+ *
+ * Without a file the graphs are those of `tgraph gen` with hash kernels, N tasks of WORDS 64-bit words (10,000 of 16).  Starts go
+ * on with the data of the one before.  A replay is timed on the device, by events around it in its stream, and on the
+ * host from the call that starts it to the end of the wait.  The first of each is recorded and not counted.  No wait inside a
+ * kernel lasts longer than 10 s or a hundred times what the whole should take. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bench/sample.h"
+#include "graph/model.h"
+#include "io/gen.h"
+#include "sched/offload_graph.h"
+
+enum { N_WARM = 3 };
+
+static struct tg_error err;
+
+static void must(int rc)
+{
+    if (rc)
+        bench_die("%s", err.text);
+}
+
+struct measured {
+    double device_ns, wall_ns; /* of a start; device 0: not known */
+    double first_ms;           /* recording, planning, making the graph */
+    uint64_t digest;
+    struct tgi_offload_graph_stats stats;
+    enum tg_executor executor;
+    char why[256];
+};
+
+/* Of all data, word by word. */
+static uint64_t digest_of(const struct tg_run *run, const struct tg_graph *g)
+{
+    uint64_t h = 0xcbf29ce484222325u;
+    for (uint32_t b = 0; b < g->space->n_buffers; b++)
+        for (uint32_t t = 0; t < g->space->buffers[b].n_tiles; t++) {
+            const unsigned char *at = tg_run_tile(run, b, t);
+            for (size_t i = 0; at && i < g->space->buffers[b].tile_bytes; i++)
+                h = (h ^ at[i]) * 0x100000001b3u;
+        }
+    return h;
+}
+
+static struct measured measure(const struct tg_graph *g, enum tg_executor executor, uint32_t n_runs)
+{
+    struct tg_runtime_options options = TG_RUNTIME_OPTIONS_INIT;
+    struct tg_run_options run_options = TG_RUN_OPTIONS_INIT;
+    struct bench_sample device = {{0}, 0}, wall = {{0}, 0};
+    struct measured m = {.device_ns = 0};
+    struct tg_runtime *runtime;
+    struct tg_run *run;
+    const char *why = NULL;
+    options.n_workers = 1;
+    options.devices = "cuda:0";
+    run_options.keep_data = true;
+    run_options.executor = executor;
+    must(tg_runtime_create(&options, &runtime, &err));
+    must(tg_run_create(runtime, g, &run_options, &run, &err));
+    bool is_timed = executor != TG_EXECUTOR_STREAMS && tgi_offload_graph_time(run, &err) == 0;
+    for (uint32_t i = 0; i < N_WARM + n_runs; i++) {
+        uint64_t begin = bench_now_ns();
+        double ns = 0;
+        must(tg_run_execute(run, &err));
+        uint64_t end = bench_now_ns();
+        if (i == 0)
+            m.first_ms = (double)(end - begin) / 1e6;
+        if (i < N_WARM)
+            continue;
+        bench_sample_add(&wall, end - begin);
+        if (is_timed && tgi_offload_graph_elapsed(run, &ns, NULL) == 0)
+            bench_sample_add(&device, (uint64_t)ns);
+    }
+    m.executor = tg_run_executor(run, &why);
+    snprintf(m.why, sizeof m.why, "%s", why ? why : "");
+    tgi_offload_graph_stats(run, &m.stats);
+    m.wall_ns = (double)bench_sample_median(&wall);
+    m.device_ns = device.count ? (double)bench_sample_median(&device) : 0;
+    m.digest = digest_of(run, g);
+    tg_run_destroy(run);
+    tg_runtime_destroy(runtime);
+    return m;
+}
+
+static const char *name_of(enum tg_executor e)
+{
+    return e == TG_EXECUTOR_STREAMS ? "streams" : e == TG_EXECUTOR_GRAPH ? "graph" : "resident";
+}
+
+/* Returns false if the data differ. */
+static bool compare(const char *name, const struct tg_graph *g, uint32_t n_runs)
+{
+    static const enum tg_executor executors[] = {TG_EXECUTOR_STREAMS, TG_EXECUTOR_GRAPH, TG_EXECUTOR_RESIDENT};
+    uint64_t expected = 0;
+    bool is_good = true;
+    for (size_t i = 0; i < sizeof executors / sizeof *executors; i++) {
+        struct measured m = measure(g, executors[i], n_runs);
+        double n = g->n_tasks;
+        char inside[64] = "-", device[32] = "-";
+        if (i == 0)
+            expected = m.digest;
+        if (m.executor == TG_EXECUTOR_RESIDENT)
+            snprintf(inside, sizeof inside, "%llu in %u, %llu beside", (unsigned long long)m.stats.n_resident, m.stats.n_clusters,
+                     (unsigned long long)m.stats.n_nodes);
+        if (m.device_ns > 0)
+            snprintf(device, sizeof device, "%.1f", m.device_ns / n);
+        printf("%-24s %7u  %-8s %12s %12.1f %10.1f  %-26s %s%s%s\n", name, g->n_tasks, name_of(executors[i]), device,
+               m.wall_ns / n, m.first_ms, inside, m.digest == expected ? "same" : "OTHER BITS", m.why[0] ? "; " : "", m.why);
+        fflush(stdout);
+        is_good &= m.digest == expected;
+    }
+    return is_good;
+}
+
+static struct tg_graph *load(const char *path)
+{
+    struct tg_graph *g;
+    if (tg_graph_load(path, NULL, &g, &err) || tg_graph_freeze(g, &err))
+        bench_die("%s:%u:%u: %s", err.file, err.line, err.column, err.text);
+    return g;
+}
+
+static struct tg_graph *generate(const char *pattern, uint64_t n_tasks, uint64_t n_words, uint64_t width)
+{
+    struct tgi_gen_options o = {.pattern = pattern, .n_tasks = n_tasks, .payload = TGI_GEN_HASH, .bytes = 8 * n_words,
+                                .width = width};
+    char path[] = "/tmp/tgraph-bench-XXXXXX.json";
+    int fd = mkstemps(path, 5);
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
+    if (!f)
+        bench_die("cannot write %s", path);
+    must(tgi_gen_write(f, &o, &err));
+    if (fclose(f))
+        bench_die("cannot write %s", path);
+    struct tg_graph *g = load(path);
+    unlink(path);
+    return g;
+}
+
+int main(int argc, char **argv)
+{
+    struct bench_options o = bench_parse(argc, argv);
+    static const struct {
+        const char *pattern;
+        uint64_t width;
+    } shapes[] = {{"independent", 0}, {"chain", 1}, {"wavefront", 0}, {"stencil1d", 100}, {"random", 0}};
+    bool is_good = true;
+    printf("%-24s %7s  %-8s %12s %12s %10s  %-26s %s\n", "graph", "tasks", "executor", "device ns/t", "host ns/t", "first ms",
+           "resident", "data");
+    if (o.file) {
+        struct tg_graph *g = load(o.file);
+        const char *slash = strrchr(o.file, '/');
+        is_good = compare(slash ? slash + 1 : o.file, g, o.n_runs);
+        tg_graph_destroy(g);
+    }
+    for (size_t i = 0; !o.file && i < sizeof shapes / sizeof *shapes; i++) {
+        if (o.what && strcmp(o.what, shapes[i].pattern) != 0)
+            continue;
+        uint64_t n = o.n_tasks ? o.n_tasks : 10000;
+        struct tg_graph *g = generate(shapes[i].pattern, shapes[i].width == 1 && !o.n_tasks ? n / 10 : n, o.tile ? o.tile : 16,
+                                      shapes[i].width);
+        is_good &= compare(shapes[i].pattern, g, o.n_runs);
+        tg_graph_destroy(g);
+    }
+    return is_good ? 0 : 1;
+}

@@ -1,0 +1,371 @@
+/* See cluster.h. */
+#include "gpu/cluster.h"
+
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gpu/code.h"
+#include "gpu/module.h"
+#include "gpu/resident/module.h"
+#include "graph/dtype.h"
+#include "graph/error.h"
+#include "kernels/resident.h"
+
+enum { THREADS = 32 * TGI_RESIDENT_RUN_WARPS, ALIGN = 256 };
+
+struct tgi_cuda_resident {
+    struct {
+        CUmodule module;
+        CUfunction run;
+        struct tgi_resident_room room;
+    } on[TGI_MAX_DEVICES];
+};
+
+/* ---- Calls --------------------------------------------------------------------------------*/
+
+static bool call_of(const struct tgi_body_row *row, struct tgi_resident_call *call, const char **why_p)
+{
+    int body = row ? tgi_body_of(row, call->words, &call->cost_ns) : -1;
+    call->body = (uint32_t)body;
+    if (body < 0)
+        *why_p = row ? "its kernel has no resident variant for these sizes" : "its kernel has no resident variant";
+    return body >= 0;
+}
+
+static bool call_of_fill(const struct tgi_command *c, struct tgi_resident_call *call, const char **why_p)
+{
+    static const char *const symbols[] = {"tgk_fill_u8", "tgk_fill_u16", "tgk_fill_u32", "tgk_fill_u64", "tgk_fill_c128"};
+    uint32_t i = 0;
+    while ((size_t)1 << i < tg_dtype_size(c->fill.dtype))
+        i++;
+    call->n_words = 3;
+    call->words[0] = c->fill.n_elems;
+    call->words[1] = c->fill.dtype == TG_C64 ? c->fill.word & UINT32_MAX : c->fill.word; /* the real part */
+    call->words[2] = c->fill.address;
+    return call_of(tgi_body_row(symbols[i]), call, why_p);
+}
+
+static bool call_of_copy(const struct tgi_command *c, struct tgi_resident_call *call, const char **why_p)
+{
+    if (c->copy.from_node != c->copy.to_node || c->copy.to_node == TGI_HOST_NODE) {
+        *why_p = "it is a copy to or from elsewhere";
+        return false;
+    }
+    call->n_words = 3;
+    call->words[0] = c->copy.bytes;
+    call->words[1] = c->copy.from;
+    call->words[2] = c->copy.to;
+    return call_of(tgi_body_row("tgk_copy_u8"), call, why_p);
+}
+
+bool tgi_cuda_resident_call(struct tgi_devices *ds, const struct tgi_program *p, const struct tgi_command *c,
+                            struct tgi_resident_call *call, const char **why_p)
+{
+    (void)ds;
+    switch (c->kind) {
+    case TGI_COMMAND_LAUNCH:
+        call->n_words = c->launch.n_args;
+        if (c->launch.n_args > TGI_RESIDENT_MAX_WORDS) {
+            *why_p = "it has more arguments than a resident task";
+            return false;
+        }
+        memcpy(call->words, p->words + c->launch.first_arg, c->launch.n_args * sizeof *call->words);
+        return call_of(tgi_cuda_body(c->launch.code, &c->launch.shape), call, why_p);
+    case TGI_COMMAND_FILL:
+        return call_of_fill(c, call, why_p);
+    case TGI_COMMAND_COPY:
+        return call_of_copy(c, call, why_p);
+    default:
+        *why_p = "it is no kernel";
+        return false;
+    }
+}
+
+/* ---- The kernel ---------------------------------------------------------------------------*/
+
+static int load(struct tgi_cuda *cuda, uint32_t device, struct tgi_cuda_resident *r, struct tg_error *err)
+{
+    const void *image;
+    CUmodule module;
+    int rc = tgi_cuda_modules_resident(tgi_cuda_code_modules(cuda), &image, err);
+    if (rc == 0)
+        rc = TGI_CUDA_DO(cuda, err, cuModuleLoadData, (&module, image), "loading the resident executor on cuda:%u",
+                         cuda->base.ordinal[device]);
+    if (rc)
+        return rc;
+    CUresult answer = cuda->api->cuModuleGetFunction(&r->on[device].run, module, "tgk_resident_run");
+    if (answer == CUDA_ERROR_NOT_FOUND)
+        rc = tgi_error(err, TG_E_UNSUPPORTED, "the module of kernels has no resident executor");
+    else
+        rc = tgi_cuda_done(cuda, answer, "cuModuleGetFunction", err, "finding the resident executor on cuda:%u",
+                           cuda->base.ordinal[device]);
+    if (rc) {
+        r->on[device].run = NULL;
+        cuda->api->cuModuleUnload(module);
+        return rc;
+    }
+    r->on[device].module = module;
+    return 0;
+}
+
+/* A multiprocessor has one block, as its registers are enough for one, and all of its shared memory. */
+static int measure(struct tgi_cuda *cuda, uint32_t device, struct tgi_cuda_resident *r, struct tg_error *err)
+{
+    const struct tgi_cuda_device_info *info = cuda->device[device].info;
+    int most = info->shared_per_block_optin, fixed = 0, n_each = 0;
+    CUfunction f = r->on[device].run;
+    int rc = TGI_CUDA_DO(cuda, err, cuFuncGetAttribute, (&fixed, CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES, f),
+                         "looking at the resident executor");
+    if (rc == 0)
+        rc = TGI_CUDA_DO(cuda, err, cuFuncSetAttribute, (f, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, most - fixed),
+                         "asking cuda:%u for %d bytes of shared memory", cuda->base.ordinal[device], most - fixed);
+    if (rc == 0)
+        rc = TGI_CUDA_DO(cuda, err, cuOccupancyMaxActiveBlocksPerMultiprocessor, (&n_each, f, THREADS, (size_t)(most - fixed)),
+                         "asking how much of the resident executor fits on cuda:%u", cuda->base.ordinal[device]);
+    if (rc)
+        return rc;
+    if (n_each < 1)
+        return tgi_error(err, TG_E_UNSUPPORTED, "the resident executor does not fit on cuda:%u", cuda->base.ordinal[device]);
+    r->on[device].room = (struct tgi_resident_room){(uint32_t)info->n_sms, TGI_RESIDENT_RUN_WARPS, (uint32_t)(most - fixed)};
+    return 0;
+}
+
+static int open(struct tgi_cuda *cuda, uint32_t device, struct tg_error *err)
+{
+    if (!cuda->device[device].info->has_cooperative_launch)
+        return tgi_error(err, TG_E_UNSUPPORTED, "cuda:%u cannot hold all blocks of a kernel at once",
+                         cuda->base.ordinal[device]);
+    int rc = tgi_cuda_enter(cuda, device, err);
+    if (rc == 0 && !cuda->resident && !(cuda->resident = calloc(1, sizeof *cuda->resident)))
+        rc = tgi_error_memory(err, "loading the resident executor");
+    if (rc == 0 && !cuda->resident->on[device].module)
+        rc = load(cuda, device, cuda->resident, err);
+    if (rc == 0 && !cuda->resident->on[device].room.n_blocks)
+        rc = measure(cuda, device, cuda->resident, err);
+    return rc;
+}
+
+int tgi_cuda_resident_room(struct tgi_devices *ds, uint32_t device, struct tgi_resident_room *room_p, struct tg_error *err)
+{
+    struct tgi_cuda *cuda = tgi_cuda_of(ds);
+    int rc = open(cuda, device, err);
+    if (rc == 0)
+        *room_p = cuda->resident->on[device].room;
+    return rc;
+}
+
+void tgi_cuda_resident_close(struct tgi_cuda *cuda)
+{
+    for (uint32_t i = 0; cuda->resident && i < cuda->base.n_devices; i++)
+        if (cuda->resident->on[i].module) {
+            tgi_cuda_try_enter(cuda, i);
+            /* Fails only once the devices are lost: the module goes with the process then. */
+            cuda->api->cuModuleUnload(cuda->resident->on[i].module);
+        }
+    free(cuda->resident);
+    cuda->resident = NULL;
+}
+
+/* ---- Tables -------------------------------------------------------------------------------*/
+
+struct tgi_cuda_cluster {
+    struct tgi_cluster *cluster;
+    uint32_t device;
+    CUdeviceptr memory; /* all tables, those that workers write last */
+    uint64_t written_from, bytes;
+    CUdeviceptr control;
+    struct tgi_resident_view view;
+    void *args[1];
+    CUfunction f;
+};
+
+/* Gives each table its place; with memory 0, to learn how much there is. */
+static uint64_t lay_out(const struct tgi_cluster *cluster, CUdeviceptr memory, struct tgi_resident_view *v, uint64_t *written_from_p)
+{
+    const struct tgi_resident_program *p = cluster->program;
+    uint64_t at = memory;
+#define PLACE(field, n, size)                                          \
+    v->field = (void *)(uintptr_t)at;                                  \
+    at = (at + (uint64_t)(n) * (size) + ALIGN - 1) / ALIGN * ALIGN
+    PLACE(tasks, p->n_tasks, sizeof *p->tasks);
+    PLACE(first, p->n_workers + 1, sizeof *p->first);
+    PLACE(outs, p->n_outs, sizeof *p->outs);
+    PLACE(ins, p->n_ins, sizeof *p->ins);
+    PLACE(words, cluster->n_words, sizeof *cluster->words);
+    *written_from_p = at - memory;
+    PLACE(control, 1, sizeof *v->control);
+    PLACE(counters, p->n_counters, sizeof *v->counters);
+    PLACE(cells, p->n_cells, sizeof *v->cells);
+    PLACE(results, p->n_tasks, sizeof *v->results);
+    PLACE(progress, p->n_workers, sizeof *v->progress);
+#undef PLACE
+    return at - memory;
+}
+
+static int upload(struct tgi_cuda *cuda, const void *to, const void *from, uint64_t n, size_t size, struct tg_error *err)
+{
+    return n == 0 ? 0
+                  : TGI_CUDA_DO(cuda, err, cuMemcpyHtoD, ((CUdeviceptr)(uintptr_t)to, from, n * size),
+                                "bringing a resident program to a device");
+}
+
+/* In the stream of graphs, so that it comes before the next launch. */
+static int clear(struct tgi_cuda *cuda, const struct tgi_cuda_cluster *c, struct tg_error *err)
+{
+    return TGI_CUDA_DO(cuda, err, cuMemsetD8Async, (c->memory + c->written_from, 0, c->bytes - c->written_from,
+                                                    tgi_cuda_stream(cuda, tgi_lane_of(c->device, 0))),
+                       "clearing the tables of a resident program");
+}
+
+static int fill_tables(struct tgi_cuda *cuda, struct tgi_cuda_cluster *c, struct tg_error *err)
+{
+    const struct tgi_resident_program *p = c->cluster->program;
+    const struct tgi_resident_view *v = &c->view;
+    int rc = upload(cuda, v->tasks, p->tasks, p->n_tasks, sizeof *p->tasks, err);
+    rc = rc ? rc : upload(cuda, v->first, p->first, p->n_workers + 1u, sizeof *p->first, err);
+    rc = rc ? rc : upload(cuda, v->outs, p->outs, p->n_outs, sizeof *p->outs, err);
+    rc = rc ? rc : upload(cuda, v->ins, p->ins, p->n_ins, sizeof *p->ins, err);
+    rc = rc ? rc : upload(cuda, v->words, c->cluster->words, c->cluster->n_words, sizeof *c->cluster->words, err);
+    rc = rc ? rc : clear(cuda, c, err);
+    /* Graphs are launched in a stream of the first device, which another's does not follow. */
+    return rc ? rc
+              : TGI_CUDA_DO(cuda, err, cuStreamSynchronize, (tgi_cuda_stream(cuda, tgi_lane_of(c->device, 0))),
+                            "waiting for the tables of a resident program");
+}
+
+static uint32_t shared_bytes(const struct tgi_resident_program *p)
+{
+    return tgi_resident_shared_bytes(p->n_workers_each, p->n_shared_cells, p->n_shared_counters);
+}
+
+static int check_room(struct tgi_cuda *cuda, const struct tgi_cuda_cluster *c, struct tg_error *err)
+{
+    const struct tgi_resident_program *p = c->cluster->program;
+    const struct tgi_resident_room *room = &cuda->resident->on[c->device].room;
+    if (p->n_blocks <= room->n_blocks && p->n_workers_each == room->n_workers_each && shared_bytes(p) <= room->shared_bytes)
+        return 0;
+    return tgi_error(err, TG_E_UNSUPPORTED,
+                     "a resident program of %" PRIu32 " blocks with %" PRIu32 " bytes of shared memory does not fit on cuda:%u",
+                     p->n_blocks, shared_bytes(p), cuda->base.ordinal[c->device]);
+}
+
+/* Without room for tables there are other ways to execute the same. */
+static int reserve(struct tgi_cuda *cuda, struct tgi_cuda_cluster *c, struct tg_error *err)
+{
+    CUresult answer = cuda->api->cuMemAlloc(&c->memory, c->bytes);
+    if (answer == CUDA_ERROR_OUT_OF_MEMORY)
+        return tgi_error(err, TG_E_UNSUPPORTED, "cuda:%u has no room for the %" PRIu64 " bytes of a resident program's tables",
+                         cuda->base.ordinal[c->device], c->bytes);
+    return tgi_cuda_done(cuda, answer, "cuMemAlloc", err, "reserving %" PRIu64 " bytes for a resident program on cuda:%u", c->bytes,
+                         cuda->base.ordinal[c->device]);
+}
+
+int tgi_cuda_cluster_create(struct tgi_cuda *cuda, uint32_t device, struct tgi_cluster *cluster,
+                            struct tgi_cuda_cluster **cluster_p, struct tg_error *err)
+{
+    struct tgi_cuda_cluster *c = calloc(1, sizeof *c);
+    if (!c)
+        return tgi_error_memory(err, "bringing a resident program to a device");
+    c->device = device;
+    c->cluster = cluster;
+    tgi_cluster_retain(cluster);
+    int rc = open(cuda, device, err);
+    if (rc == 0)
+        rc = check_room(cuda, c, err);
+    c->bytes = lay_out(cluster, 0, &c->view, &c->written_from);
+    if (rc == 0)
+        rc = reserve(cuda, c, err);
+    if (rc == 0) {
+        lay_out(cluster, c->memory, &c->view, &c->written_from);
+        c->control = (CUdeviceptr)(uintptr_t)c->view.control;
+        c->f = cuda->resident->on[device].run;
+        c->view.limit_ns = cluster->limit_ns;
+        c->view.n_workers_each = cluster->program->n_workers_each;
+        c->view.n_shared_cells = cluster->program->n_shared_cells;
+        c->view.n_shared_counters = cluster->program->n_shared_counters;
+        c->args[0] = &c->view;
+        rc = fill_tables(cuda, c, err);
+    }
+    if (rc) {
+        tgi_cuda_cluster_destroy(cuda, c);
+        return rc;
+    }
+    *cluster_p = c;
+    return 0;
+}
+
+void tgi_cuda_cluster_destroy(struct tgi_cuda *cuda, struct tgi_cuda_cluster *c)
+{
+    if (!c)
+        return;
+    if (c->memory) {
+        tgi_cuda_try_enter(cuda, c->device);
+        cuda->api->cuMemFree(c->memory);
+    }
+    tgi_cluster_release(c->cluster);
+    free(c);
+}
+
+/* The kernel's registers see to it that no multiprocessor gets two blocks while another has none. */
+CUDA_KERNEL_NODE_PARAMS tgi_cuda_cluster_node(struct tgi_cuda_cluster *c)
+{
+    const struct tgi_resident_program *p = c->cluster->program;
+    return (CUDA_KERNEL_NODE_PARAMS){.func = c->f, .gridDimX = p->n_blocks, .gridDimY = 1, .gridDimZ = 1, .blockDimX = THREADS,
+                                     .blockDimY = 1, .blockDimZ = 1, .sharedMemBytes = shared_bytes(p),
+                                     .kernelParams = c->args};
+}
+
+/* ---- Failures -----------------------------------------------------------------------------*/
+
+static int tell_failure(const struct tgi_cuda_cluster *c, const struct tgi_resident_task *t, uint32_t code, struct tg_error *err)
+{
+    char text[256];
+    tgi_body_explain((enum tgi_body)TGI_CALL_BODY(t->in[0]), c->cluster->words + t->in[1], code, text, sizeof text);
+    return tgi_error(err, TG_E_TASK_FAILED, "%s", text);
+}
+
+static int tell(const struct tgi_cuda_cluster *c, const struct tgi_resident_control *control, uint64_t *owner_p,
+                struct tg_error *err)
+{
+    const struct tgi_resident_panic *panic = &control->panic;
+    uint32_t n = c->cluster->program->n_tasks;
+    /* Of one that waits too long and one that was still at work, the latter is the reason. */
+    uint32_t task = panic->code == TGI_PANIC_STUCK && control->cut ? control->cut - 1 : panic->task;
+    *owner_p = task < n ? c->cluster->owner[task] : UINT64_MAX;
+    if (panic->code == TGI_PANIC_TASK && task < n)
+        return tell_failure(c, &c->cluster->program->tasks[c->cluster->program->slot_of[task]], panic->detail, err);
+    if (control->cut)
+        return tgi_error(err, TG_E_TASK_TIMEOUT,
+                         "it was still at work after another task had waited for %" PRIu64 " ms in the same kernel, and was cut short",
+                         c->cluster->limit_ns / 1000000);
+    return tgi_error(err, TG_E_TASK_TIMEOUT,
+                     "it waited for %" PRIu64 " ms inside a kernel: counter %" PRIu32 " had %" PRIu32 " instead of %" PRIu32,
+                     c->cluster->limit_ns / 1000000, panic->wait, panic->seen, panic->wanted);
+}
+
+int tgi_cuda_cluster_fault(struct tgi_cuda *cuda, struct tgi_cuda_cluster *c, uint64_t *owner_p, struct tg_error *err)
+{
+    struct tgi_resident_control control;
+    int rc = tgi_cuda_enter(cuda, c->device, err);
+    if (rc == 0)
+        rc = TGI_CUDA_DO(cuda, err, cuMemcpyDtoH, (&control, c->control, sizeof control), "asking a resident program how it went");
+    if (rc || (control.panic.code == TGI_PANIC_NONE && !control.abort))
+        return rc;
+    rc = clear(cuda, c, err);
+    if (rc == 0)
+        rc = TGI_CUDA_DO(cuda, err, cuStreamSynchronize, (tgi_cuda_stream(cuda, tgi_lane_of(c->device, 0))),
+                         "clearing the tables of a resident program");
+    return rc || control.panic.code == TGI_PANIC_NONE ? rc : tell(c, &control, owner_p, err);
+}
+
+/* Not in a lane, where it would come after what it is to end. */
+int tgi_cuda_cluster_abort(struct tgi_cuda *cuda, struct tgi_cuda_cluster *c, struct tg_error *err)
+{
+    static const uint32_t yes = 1;
+    int rc = tgi_cuda_enter(cuda, c->device, err);
+    return rc ? rc
+              : TGI_CUDA_DO(cuda, err, cuMemcpyHtoD, (c->control + offsetof(struct tgi_resident_control, abort), &yes, sizeof yes),
+                            "telling a resident program to stop");
+}

@@ -1,0 +1,52 @@
+/* See cluster.h. */
+#include "mem/cluster.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void tgi_resident_program_destroy(struct tgi_resident_program *p)
+{
+    if (!p)
+        return;
+    free(p->tasks);
+    free(p->first);
+    free(p->outs);
+    free(p->ins);
+    free(p->args);
+    free(p->slot_of);
+    free(p);
+}
+
+struct tgi_cluster *tgi_cluster_new(void)
+{
+    struct tgi_cluster *c = calloc(1, sizeof *c);
+    if (c)
+        c->n_refs = 1;
+    return c;
+}
+
+void tgi_cluster_retain(struct tgi_cluster *c) { c->n_refs++; }
+
+void tgi_cluster_release(struct tgi_cluster *c)
+{
+    if (--c->n_refs)
+        return;
+    tgi_resident_program_destroy(c->program);
+    free(c->words);
+    free(c->owner);
+    free(c);
+}
+
+static bool are_same(const void *a, const void *b, size_t n, size_t size) { return n == 0 || memcmp(a, b, n * size) == 0; }
+
+bool tgi_cluster_is_same(const struct tgi_cluster *a, const struct tgi_cluster *b)
+{
+    const struct tgi_resident_program *p = a->program, *q = b->program;
+    return p->n_tasks == q->n_tasks && p->n_workers == q->n_workers && p->n_workers_each == q->n_workers_each &&
+           p->n_outs == q->n_outs && p->n_ins == q->n_ins && p->n_counters == q->n_counters && p->n_cells == q->n_cells &&
+           a->n_words == b->n_words && are_same(p->tasks, q->tasks, p->n_tasks, sizeof *p->tasks) &&
+           are_same(p->first, q->first, p->n_workers + 1u, sizeof *p->first) &&
+           are_same(p->outs, q->outs, p->n_outs, sizeof *p->outs) && are_same(p->ins, q->ins, p->n_ins, sizeof *p->ins) &&
+           are_same(a->words, b->words, a->n_words, sizeof *a->words) &&
+           are_same(a->owner, b->owner, p->n_tasks, sizeof *a->owner);
+}

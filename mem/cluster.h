@@ -1,0 +1,41 @@
+/* A cluster: commands of one device that have become the tasks of one resident program (resident_program.h), and one command
+ * of a program (program.h).  Read-only once made; shared by all commands that are it, one thread at a time. */
+#ifndef TGI_MEM_CLUSTER_H
+#define TGI_MEM_CLUSTER_H
+
+#include "graph/model.h"
+#include "mem/resident_program.h"
+
+/* What a command is as a task of a resident program; the backend says (struct tgi_device_ops, resident_call). */
+struct tgi_resident_call {
+    uint32_t body, n_words;
+    float cost_ns; /* roughly, by a warp */
+    uint64_t words[TGI_RESIDENT_MAX_WORDS];
+};
+
+/* What a device has for a resident program. */
+struct tgi_resident_room {
+    uint32_t n_blocks, n_workers_each; /* at most, all at once */
+    uint32_t shared_bytes;             /* of a block, for what tgi_resident_shared_bytes() counts */
+};
+
+struct tgi_cluster {
+    uint32_t n_refs;
+    struct tgi_resident_program *program; /* its tasks are CALLs, and EMPTY ones where several things are waited for */
+    uint64_t *words;
+    uint32_t n_words;
+    uint32_t n_calls;
+    uint64_t *owner;   /* by task: of the command that it was */
+    uint64_t limit_ns; /* of one wait */
+};
+
+/* Of nothing yet, with one reference; NULL: no memory. */
+struct tgi_cluster *tgi_cluster_new(void);
+void tgi_cluster_retain(struct tgi_cluster *cluster);
+void tgi_cluster_release(struct tgi_cluster *cluster);
+/* Whether two do the same, with the same data. */
+bool tgi_cluster_is_same(const struct tgi_cluster *a, const struct tgi_cluster *b);
+
+void tgi_resident_program_destroy(struct tgi_resident_program *program);
+
+#endif

@@ -1,0 +1,387 @@
+/* See resident_cluster.h.
+ *
+ * Every command gets a label: how often, on the way to it, something that was in a cluster was followed by something that is in
+ * none, or in one of another device.  Labels only grow along edges, and grow on leaving a cluster, so what has the same label
+ * on one device is convex, and clusters never wait for each other in a circle.  All of a label and a device goes
+ * together, connected or not: a cluster begins when everything is there that any of its tasks needs from outside, which
+ * costs the overlap of copies with the first tasks and saves kernels. */
+#include "sched/resident_cluster.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/error.h"
+#include "graph/vec.h"
+#include "sched/resident_plan.h"
+
+enum {
+    LEAST_CALLS = 2,        /* one alone is as well off as a node */
+    COARSE_NS = 100 * 1000, /* of a warp: longer ones have a whole device as nodes */
+    PATIENCE = 100          /* a wait may take as many times what the whole program is expected to take, */
+};
+static const uint64_t least_limit_ns = 10000000000u; /* and this in any case */
+
+struct clusters {
+    struct tgi_devices *ds;
+    const struct tgi_program *from;
+    struct tgi_program *to;
+    struct tgi_clustering *what;
+    struct tg_error *err;
+    uint8_t *is_in;   /* by command: it can be in a cluster */
+    float *cost_ns;   /* by command */
+    uint32_t *label;  /* by command */
+    uint32_t *order;  /* commands by label, those outside first */
+    uint32_t *new_id; /* by command: in `to` */
+    uint32_t *local;  /* by command: number in its cluster */
+    uint32_t *n_calls; /* by group; 0: its commands stay single */
+    uint32_t n_labels;
+    uint32_t *mark;   /* by command of `to`: 1 + the group that comes after it */
+    uint32_t *deps;   /* of a command at hand */
+    uint32_t cap_deps;
+};
+
+static uint32_t device_of(const struct tgi_command *c) { return tgi_lane_device(c->lane); }
+static uint32_t group_of(const struct clusters *k, uint32_t id)
+{
+    return k->label[id] * k->ds->n_devices + device_of(&k->from->commands[id]);
+}
+static bool is_clustered(const struct clusters *k, uint32_t id) { return k->is_in[id] && k->n_calls[group_of(k, id)]; }
+
+/* ---- Labels -------------------------------------------------------------------------------*/
+
+static bool can_be_in(struct clusters *k, uint32_t id)
+{
+    const struct tgi_command *c = &k->from->commands[id];
+    struct tgi_resident_call call;
+    const char *why = "it is no kernel";
+    if (c->kind == TGI_COMMAND_NOTHING)
+        return true;
+    bool can = k->ds->ops->resident_call(k->ds, k->from, c, &call, &why);
+    if (can && call.cost_ns > COARSE_NS) {
+        can = false;
+        why = "it is too long for a resident task";
+    }
+    if (can)
+        k->cost_ns[id] = call.cost_ns;
+    else if (k->what->left == TG_NONE && (c->kind == TGI_COMMAND_LAUNCH || c->kind == TGI_COMMAND_COLLECT)) {
+        k->what->left = id;
+        k->what->why = why;
+    }
+    return can;
+}
+
+static void label_all(struct clusters *k)
+{
+    for (uint32_t i = 0; i < k->from->n; i++) {
+        const struct tgi_command *c = &k->from->commands[i];
+        k->is_in[i] = can_be_in(k, i);
+        for (uint32_t d = 0; d < c->n_deps; d++) {
+            uint32_t dep = k->from->deps[c->first_dep + d];
+            bool stays = k->is_in[i] && device_of(c) == device_of(&k->from->commands[dep]);
+            uint32_t label = k->label[dep] + (k->is_in[dep] && !stays);
+            k->label[i] = label > k->label[i] ? label : k->label[i];
+        }
+        k->n_labels = k->label[i] >= k->n_labels ? k->label[i] + 1 : k->n_labels;
+    }
+}
+
+/* By label, those outside before those inside, which may come after them; else as they were. */
+static bool sort_by_label(struct clusters *k)
+{
+    uint32_t *at = calloc(2 * (size_t)k->n_labels + 2, sizeof *at);
+    if (!at)
+        return false;
+    for (uint32_t i = 0; i < k->from->n; i++)
+        at[2 * k->label[i] + k->is_in[i] + 1]++;
+    for (uint32_t r = 0; r < 2 * k->n_labels; r++)
+        at[r + 1] += at[r];
+    for (uint32_t i = 0; i < k->from->n; i++)
+        k->order[at[2 * k->label[i] + k->is_in[i]]++] = i;
+    free(at);
+    return true;
+}
+
+static bool count_calls(struct clusters *k)
+{
+    size_t n_groups = (size_t)k->n_labels * k->ds->n_devices;
+    k->n_calls = calloc(n_groups + 1, sizeof *k->n_calls);
+    for (uint32_t i = 0; k->n_calls && i < k->from->n; i++)
+        k->n_calls[group_of(k, i)] += k->is_in[i] && k->from->commands[i].kind != TGI_COMMAND_NOTHING;
+    for (size_t g = 0; k->n_calls && g < n_groups; g++) {
+        k->n_calls[g] = k->n_calls[g] < LEAST_CALLS ? 0 : k->n_calls[g];
+        k->what->n_clusters += k->n_calls[g] != 0;
+        k->what->n_calls += k->n_calls[g];
+    }
+    for (uint32_t i = 0; k->n_calls && i < k->from->n; i++)
+        k->what->n_left += k->from->commands[i].kind != TGI_COMMAND_NOTHING && !is_clustered(k, i);
+    return k->n_calls != NULL;
+}
+
+/* ---- One cluster --------------------------------------------------------------------------*/
+
+/* Its graph, for the planner. */
+struct inside {
+    struct tgi_resident_dag dag;
+    uint32_t *succ_at, *succ;
+    uint8_t *op;
+    uint64_t *arg;
+    float *cost_ns;
+    uint32_t *level, *n_at; /* n_at: tasks of each level */
+    uint32_t width;         /* of the widest level */
+};
+
+static void inside_fini(struct inside *in)
+{
+    free(in->succ_at);
+    free(in->succ);
+    free(in->op);
+    free(in->arg);
+    free(in->cost_ns);
+    free(in->level);
+    free(in->n_at);
+}
+
+static int no_memory(struct clusters *k) { return tgi_error_memory(k->err, "making a resident program"); }
+
+static bool is_member(const struct clusters *k, uint32_t id, uint32_t group) { return k->is_in[id] && group_of(k, id) == group; }
+
+/* Edges inside; levels come for nothing, as members are in order. */
+static void link_members(struct clusters *k, struct inside *in, const uint32_t *member, uint32_t n, uint32_t group)
+{
+    for (uint32_t pass = 0; pass < 2; pass++) {
+        for (uint32_t t = 0; t < n; t++) {
+            const struct tgi_command *c = &k->from->commands[member[t]];
+            for (uint32_t d = 0; d < c->n_deps; d++) {
+                uint32_t dep = k->from->deps[c->first_dep + d];
+                if (!is_member(k, dep, group))
+                    continue;
+                uint32_t from = k->local[dep];
+                if (pass == 0) {
+                    in->succ_at[from + 2]++;
+                    in->level[t] = in->level[from] + 1 > in->level[t] ? in->level[from] + 1 : in->level[t];
+                } else
+                    in->succ[in->succ_at[from + 1]++] = t;
+            }
+        }
+        for (uint32_t t = 0; pass == 0 && t < n; t++)
+            in->succ_at[t + 2] += in->succ_at[t + 1];
+    }
+    for (uint32_t t = 0; t < n; t++) {
+        uint32_t wide = ++in->n_at[in->level[t]];
+        in->width = wide > in->width ? wide : in->width;
+    }
+}
+
+/* What its tasks do; their words go into the cluster. */
+static bool fill_members(struct clusters *k, struct inside *in, const uint32_t *member, uint32_t n, struct tgi_cluster *cluster)
+{
+    uint32_t cap = 0;
+    for (uint32_t t = 0; t < n; t++) {
+        const struct tgi_command *c = &k->from->commands[member[t]];
+        struct tgi_resident_call call = {.n_words = 0};
+        const char *why;
+        cluster->owner[t] = c->owner;
+        in->op[t] = c->kind == TGI_COMMAND_NOTHING ? TGI_RESIDENT_EMPTY : TGI_RESIDENT_CALL;
+        in->cost_ns[t] = k->cost_ns[member[t]];
+        if (in->op[t] == TGI_RESIDENT_EMPTY || !k->ds->ops->resident_call(k->ds, k->from, c, &call, &why))
+            continue;
+        if (!tgi_vec_reserve(&cluster->words, &cap, (uint64_t)cluster->n_words + call.n_words + 1, sizeof *cluster->words))
+            return false;
+        memcpy(cluster->words + cluster->n_words, call.words, call.n_words * sizeof *call.words);
+        in->arg[t] = TGI_CALL(call.body, call.n_words, cluster->n_words);
+        cluster->n_words += call.n_words;
+        cluster->n_calls++;
+    }
+    return true;
+}
+
+static bool look_inside(struct clusters *k, struct inside *in, const uint32_t *member, uint32_t n, uint32_t group,
+                        struct tgi_cluster *cluster)
+{
+    uint32_t n_edges = 0;
+    for (uint32_t t = 0; t < n; t++) {
+        k->local[member[t]] = t;
+        n_edges += k->from->commands[member[t]].n_deps;
+    }
+    in->succ_at = calloc((size_t)n + 3, sizeof *in->succ_at);
+    in->succ = malloc(((size_t)n_edges + 1) * sizeof *in->succ);
+    in->op = malloc((size_t)n + 1);
+    in->arg = calloc((size_t)n + 1, sizeof *in->arg);
+    in->cost_ns = malloc(((size_t)n + 1) * sizeof *in->cost_ns);
+    in->level = calloc((size_t)n + 1, sizeof *in->level);
+    in->n_at = calloc((size_t)n + 1, sizeof *in->n_at);
+    cluster->owner = malloc(((size_t)n + 1) * sizeof *cluster->owner);
+    if (!in->succ_at || !in->succ || !in->op || !in->arg || !in->cost_ns || !in->level || !in->n_at || !cluster->owner)
+        return false;
+    link_members(k, in, member, n, group);
+    in->dag = (struct tgi_resident_dag){.n_tasks = n, .succ_at = in->succ_at, .succ = in->succ, .op = in->op,
+                                        .arg = in->arg, .cost_ns = in->cost_ns};
+    return fill_members(k, in, member, n, cluster);
+}
+
+/* $TGRAPH_RESIDENT_LIMIT_MS, else what nothing that goes on should take. */
+static uint64_t limit_of(const struct tgi_resident_program *p)
+{
+    const char *wish = getenv("TGRAPH_RESIDENT_LIMIT_MS");
+    long long ms = wish ? atoll(wish) : 0;
+    double long_ns = p->makespan_ns * PATIENCE;
+    if (ms > 0)
+        return (uint64_t)ms * 1000000;
+    return long_ns > (double)least_limit_ns ? (uint64_t)long_ns : least_limit_ns;
+}
+
+/* As many blocks as the widest level has use for. */
+static int plan(struct clusters *k, const struct inside *in, uint32_t device, struct tgi_cluster *cluster)
+{
+    static const struct tgi_resident_costs costs = TGI_RESIDENT_COSTS_INIT;
+    struct tgi_resident_room room;
+    int rc = k->ds->ops->resident_room(k->ds, device, &room, k->err);
+    if (rc)
+        return rc;
+    uint32_t n_blocks = (in->width + room.n_workers_each - 1) / room.n_workers_each;
+    struct tgi_resident_shape shape = {n_blocks < room.n_blocks ? n_blocks : room.n_blocks, room.n_workers_each,
+                                       room.shared_bytes, TGI_RESIDENT_WARP};
+    rc = tgi_resident_plan(&in->dag, &shape, &costs, &cluster->program, k->err);
+    if (rc == 0)
+        rc = tgi_resident_check(&in->dag, cluster->program, k->err);
+    if (rc == 0)
+        cluster->limit_ns = limit_of(cluster->program);
+    return rc;
+}
+
+/* The command that stands for the group, after all that its members come after. */
+static int add_cluster(struct clusters *k, const uint32_t *member, uint32_t n, uint32_t group, struct tgi_cluster *cluster)
+{
+    struct tgi_command c = {.kind = TGI_COMMAND_RESIDENT, .lane = k->from->commands[member[0]].lane, .owner = UINT64_MAX,
+                            .cluster = cluster};
+    uint32_t n_deps = 0, id;
+    for (uint32_t t = 0; t < n; t++) {
+        const struct tgi_command *m = &k->from->commands[member[t]];
+        for (uint32_t d = 0; d < m->n_deps; d++) {
+            uint32_t dep = k->from->deps[m->first_dep + d];
+            if (is_member(k, dep, group) || k->mark[k->new_id[dep]] == 1 + group)
+                continue;
+            if (!tgi_vec_reserve(&k->deps, &k->cap_deps, (uint64_t)n_deps + 1, sizeof *k->deps))
+                return no_memory(k);
+            k->mark[k->new_id[dep]] = 1 + group;
+            k->deps[n_deps++] = k->new_id[dep];
+        }
+    }
+    int rc = tgi_program_add(k->to, &c, k->deps, n_deps, &id, k->err);
+    for (uint32_t t = 0; rc == 0 && t < n; t++)
+        k->new_id[member[t]] = id;
+    return rc;
+}
+
+static int contract(struct clusters *k, const uint32_t *member, uint32_t n, uint32_t group)
+{
+    struct tgi_cluster *cluster = tgi_cluster_new();
+    struct inside in = {.width = 0};
+    if (!cluster)
+        return no_memory(k);
+    int rc = look_inside(k, &in, member, n, group, cluster) ? plan(k, &in, group % k->ds->n_devices, cluster) : no_memory(k);
+    inside_fini(&in);
+    if (rc == 0)
+        rc = add_cluster(k, member, n, group, cluster);
+    tgi_cluster_release(cluster);
+    return rc;
+}
+
+/* ---- All ----------------------------------------------------------------------------------*/
+
+static int add_single(struct clusters *k, uint32_t id, uint32_t serial)
+{
+    const struct tgi_command *c = &k->from->commands[id];
+    uint32_t n_deps = 0;
+    if (!tgi_vec_reserve(&k->deps, &k->cap_deps, (uint64_t)c->n_deps + 1, sizeof *k->deps))
+        return no_memory(k);
+    for (uint32_t d = 0; d < c->n_deps; d++) { /* several of them may be one by now */
+        uint32_t dep = k->new_id[k->from->deps[c->first_dep + d]];
+        if (k->mark[dep] != serial)
+            k->deps[n_deps++] = dep;
+        k->mark[dep] = serial;
+    }
+    return tgi_program_add(k->to, c, k->deps, n_deps, &k->new_id[id], k->err);
+}
+
+/* The members of a group at the beginning of the list, moved to a list of their own. */
+static uint32_t gather(const struct clusters *k, const uint32_t *from, uint32_t n, uint32_t *member)
+{
+    uint32_t group = group_of(k, from[0]), n_members = 0;
+    for (uint32_t i = 0; i < n && k->label[from[i]] == k->label[from[0]]; i++)
+        if (is_member(k, from[i], group))
+            member[n_members++] = from[i];
+    return n_members;
+}
+
+static int add_all(struct clusters *k)
+{
+    uint32_t n = k->from->n, serial = k->n_labels * k->ds->n_devices, first, *member = malloc(((size_t)n + 1) * sizeof *member);
+    int rc = member ? tgi_program_add_words(k->to, k->from->words, k->from->n_words, &first, k->err) : no_memory(k);
+    for (uint32_t i = 0; rc == 0 && i < n; i++) {
+        uint32_t id = k->order[i];
+        if (!is_clustered(k, id))
+            rc = add_single(k, id, ++serial);
+        else if (k->new_id[id] == TG_NONE)
+            rc = contract(k, member, gather(k, k->order + i, n - i, member), group_of(k, id));
+    }
+    free(member);
+    return rc;
+}
+
+static bool clusters_init(struct clusters *k)
+{
+    size_t n = (size_t)k->from->n + 1;
+    k->is_in = calloc(n, 1);
+    k->cost_ns = calloc(n, sizeof *k->cost_ns);
+    k->label = calloc(n, sizeof *k->label);
+    k->order = malloc(n * sizeof *k->order);
+    k->new_id = malloc(n * sizeof *k->new_id);
+    k->local = malloc(n * sizeof *k->local);
+    k->mark = calloc(n, sizeof *k->mark);
+    if (k->new_id)
+        memset(k->new_id, 0xff, n * sizeof *k->new_id); /* TG_NONE */
+    return k->is_in && k->cost_ns && k->label && k->order && k->new_id && k->local && k->mark;
+}
+
+static void clusters_fini(struct clusters *k)
+{
+    free(k->is_in);
+    free(k->cost_ns);
+    free(k->label);
+    free(k->order);
+    free(k->new_id);
+    free(k->local);
+    free(k->n_calls);
+    free(k->mark);
+    free(k->deps);
+}
+
+int tgi_resident_cluster(struct tgi_devices *ds, const struct tgi_program *from, struct tgi_program *to,
+                         struct tgi_clustering *what_p, struct tg_error *err)
+{
+    struct clusters k = {.ds = ds, .from = from, .to = to, .what = what_p, .err = err, .n_labels = 1};
+    *what_p = (struct tgi_clustering){.left = TG_NONE, .why = "there are not two tasks on a device that could be in one"};
+    for (uint32_t i = 0; i < from->n; i++)
+        if (from->commands[i].kind == TGI_COMMAND_DECIDE) {
+            what_p->left = i;
+            what_p->why = "a device decides about its rounds";
+            return 0;
+        }
+    if (!ds->ops->resident_call)
+        return tgi_error(err, TG_E_UNSUPPORTED, "there are no resident programs on such devices");
+    int rc = 0;
+    if (!clusters_init(&k))
+        rc = no_memory(&k);
+    else {
+        label_all(&k);
+        if (!sort_by_label(&k) || !count_calls(&k))
+            rc = no_memory(&k);
+    }
+    if (rc == 0 && what_p->n_clusters)
+        rc = add_all(&k);
+    clusters_fini(&k);
+    if (rc)
+        tgi_program_fini(to);
+    return rc;
+}

@@ -1,0 +1,209 @@
+/* The resident executor's kernel (gpu/resident/run.cu): the same text, each worker a thread, bodies by the functions that are
+ * registered for the kernels that they are variants of.
+ *
+ * The tables are found and checked through the view that the launch is given, as a GPU would find them.  The thread that
+ * executes the launch holds the driver's lock meanwhile, so workers have a lock of their own for asking where memory is.
+ * Workers give their processor away now and then before they tell others that a task is done. */
+#include "tests/standin/internal.h"
+
+#include <sched.h>
+
+#include "kernels/resident.h"
+#include "tests/standin/resident.h"
+
+static void wait_a_little(uint32_t worker);
+struct tgi_worker;
+struct tgi_resident_task;
+static uint32_t call_body(struct tgi_worker *w, const struct tgi_resident_task *t);
+#define TGI_PATIENCE                   2u /* a poll may give the processor away for milliseconds */
+#define TGI_DELAY(worker)              wait_a_little(worker)
+#define TGI_CALL_BODIES(w, task, word) ((void)(word), call_body(w, task))
+#include "gpu/resident/worker.h"
+
+/* One launch. */
+struct resident {
+    const struct standin_launch *launch;
+    struct tgi_resident_view v; /* addresses of the host */
+    uint32_t n_workers, n_tasks, epoch;
+    struct tgi_cell *shared_cells; /* of all blocks */
+    uint32_t *shared_counters;
+    uint64_t seed;
+    pthread_mutex_t lock; /* asking about memory */
+};
+struct worker_thread {
+    struct resident *r;
+    uint32_t id;
+    pthread_t thread;
+};
+
+static __thread struct resident *mine;
+static __thread uint64_t dice;
+
+static void wait_a_little(uint32_t worker)
+{
+    dice = dice * 6364136223846793005u + 1442695040888963407u + worker;
+    for (uint64_t n = dice >> 61; n > 5; n--)
+        sched_yield();
+}
+
+/* A spinning body looks at the abort word, as on a GPU. */
+static uint32_t call_body(struct tgi_worker *w, const struct tgi_resident_task *t)
+{
+    uint64_t words[TGI_RESIDENT_MAX_WORDS];
+    uint32_t body = TGI_CALL_BODY(t->in[0]), n = TGI_CALL_N_WORDS(t->in[0]);
+    const char *name = body < TGI_N_BODIES ? tgi_body_symbol((enum tgi_body)body) : NULL;
+    double us = 0;
+    memcpy(words, w->v->words + t->in[1], n * sizeof *words);
+    if (body == TGI_BODY_spin) {
+        memcpy(&us, words, sizeof us);
+        words[0] = 0;
+    }
+    int rc = name ? call_registered(name, mine->launch, words, n, &mine->lock) : -1;
+    if (us > 0)
+        tgi_body_burn(w, t, (uint64_t)(us * 1e3));
+    return rc < 0 ? UINT32_MAX : (uint32_t)rc;
+}
+
+static void *work(void *arg)
+{
+    const struct worker_thread *me = arg;
+    struct resident *r = mine = me->r;
+    uint32_t block = me->id / r->v.n_workers_each;
+    struct tgi_worker w = {.v = &r->v, .id = me->id, .epoch = r->epoch, .shared_epoch = 1};
+    w.shared_cells = r->shared_cells + (size_t)block * r->v.n_shared_cells;
+    w.shared_counters = r->shared_counters + (size_t)block * r->v.n_shared_counters;
+    w.is_failed = tgi_load_relaxed(&r->v.control->is_failed) != 0;
+    dice = r->seed + me->id;
+    tgi_warp_worker_run(&w, NULL);
+    return NULL;
+}
+
+/* ---- Tables -------------------------------------------------------------------------------*/
+
+/* How long the tables are that its descriptors name. */
+struct sizes {
+    size_t outs, ins, words, counters, cells;
+};
+
+static void raise_to(size_t *n, uint64_t least) { *n = *n > least ? *n : least; }
+
+static void look_at_word(struct sizes *s, uint32_t word)
+{
+    uint32_t kind = TGI_OUT_KIND(word);
+    if (kind == TGI_OUT_CELL)
+        raise_to(&s->cells, TGI_OUT_INDEX(word) + UINT64_C(1));
+    else if (kind == TGI_OUT_COUNTER || kind == TGI_OUT_LONE_COUNTER)
+        raise_to(&s->counters, TGI_OUT_INDEX(word) + UINT64_C(1));
+}
+
+static void look_at_task(struct sizes *s, const struct tgi_resident_task *t)
+{
+    if (TGI_HEAD_N_OUT(t->head) == TGI_HEAD_LIST)
+        raise_to(&s->outs, (uint64_t)t->out[0] + t->out[1]);
+    else
+        for (uint32_t k = 0; k < TGI_HEAD_N_OUT(t->head); k++)
+            look_at_word(s, t->out[k]);
+    if (TGI_HEAD_WAIT(t->head) == TGI_WAIT_COUNTER)
+        raise_to(&s->counters, t->wait + UINT64_C(1));
+    if (TGI_HEAD_WAIT(t->head) == TGI_WAIT_CELLS)
+        raise_to(&s->cells, (uint64_t)t->wait + t->n_wait);
+    if (TGI_HEAD_OP(t->head) == TGI_RESIDENT_CALL)
+        raise_to(&s->words, (uint64_t)t->in[1] + TGI_CALL_N_WORDS(t->in[0]));
+    else if (TGI_HEAD_N_IN(t->head) == TGI_HEAD_LIST)
+        raise_to(&s->ins, (uint64_t)t->in[0] + t->in[1]);
+}
+
+static bool find(const struct standin_launch *l, const void *field, size_t n, enum standin_param_kind kind, void *p)
+{
+    const void *given = *(const void *const *)field;
+    void *at = n ? standin_at(l, (CUdeviceptr)(uintptr_t)given, n, kind) : NULL;
+    memcpy(p, &at, sizeof at);
+    return at || !n;
+}
+
+static bool find_tables(struct resident *r, const struct tgi_resident_view *given)
+{
+    struct tgi_resident_view *v = &r->v;
+    struct sizes s = {0};
+    const struct standin_launch *l = r->launch;
+    *v = *given;
+    if (!find(l, &given->first, (r->n_workers + 1) * sizeof *v->first, STANDIN_IN, &v->first))
+        return false;
+    r->n_tasks = v->first[r->n_workers];
+    if (!find(l, &given->tasks, r->n_tasks * sizeof *v->tasks, STANDIN_IN, &v->tasks))
+        return false;
+    for (uint32_t i = 0; i < r->n_tasks; i++)
+        look_at_task(&s, &v->tasks[i]);
+    if (!find(l, &given->outs, s.outs * sizeof *v->outs, STANDIN_IN, &v->outs))
+        return false;
+    for (size_t i = 0; i < s.outs; i++)
+        look_at_word(&s, v->outs[i]);
+    return find(l, &given->ins, s.ins * sizeof *v->ins, STANDIN_IN, &v->ins) &&
+           find(l, &given->words, s.words * sizeof *v->words, STANDIN_IN, &v->words) &&
+           find(l, &given->counters, s.counters * sizeof *v->counters, STANDIN_INOUT, &v->counters) &&
+           find(l, &given->cells, s.cells * sizeof *v->cells, STANDIN_INOUT, &v->cells) &&
+           find(l, &given->results, r->n_tasks * sizeof *v->results, STANDIN_INOUT, &v->results) &&
+           find(l, &given->progress, r->n_workers * sizeof *v->progress, STANDIN_INOUT, &v->progress) &&
+           find(l, &given->control, sizeof *v->control, STANDIN_INOUT, &v->control);
+}
+
+/* ---- A launch -----------------------------------------------------------------------------*/
+
+static void run_workers(struct resident *r)
+{
+    struct worker_thread *all = calloc(r->n_workers, sizeof *all);
+    uint32_t n = 0;
+    for (uint32_t w = 0; all && w < r->n_workers; w++) {
+        if (r->v.first[w] == r->v.first[w + 1])
+            continue; /* it would only leave */
+        all[n] = (struct worker_thread){r, w, 0};
+        if (pthread_create(&all[n].thread, NULL, work, &all[n])) {
+            fprintf(stderr, "stand-in driver: no thread for a resident worker\n");
+            abort();
+        }
+        n++;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        pthread_join(all[i].thread, NULL);
+    free(all);
+}
+
+static int run(void **args, const void *launch)
+{
+    struct tgi_resident_view given;
+    struct resident r = {.launch = launch, .seed = draw(UINT64_MAX), .lock = PTHREAD_MUTEX_INITIALIZER};
+    uint32_t n_blocks = r.launch->grid[0];
+    memcpy(&given, args[0], sizeof given);
+    r.n_workers = n_blocks * given.n_workers_each;
+    if (!((const struct item *)r.launch->instance)->op.kernel.is_cooperative)
+        violation("tgk_resident_run is not launched so that all of its blocks are there at once");
+    if (r.launch->block[0] != 32 * given.n_workers_each ||
+        r.launch->shared_bytes < tgi_resident_shared_bytes(given.n_workers_each, given.n_shared_cells, given.n_shared_counters))
+        violation("tgk_resident_run is launched with too few threads or too little shared memory");
+    if (!find_tables(&r, &given))
+        return 0; /* a fault, which is noted */
+    size_t n_cells = (size_t)n_blocks * given.n_shared_cells, n_counters = (size_t)n_blocks * given.n_shared_counters;
+    r.shared_cells = aligned_alloc(sizeof *r.shared_cells, (n_cells + 1) * sizeof *r.shared_cells);
+    r.shared_counters = calloc(n_counters + 1, sizeof *r.shared_counters);
+    if (!r.shared_cells || !r.shared_counters)
+        abort();
+    memset(r.shared_cells, 0, (n_cells + 1) * sizeof *r.shared_cells);
+    r.epoch = given.epoch ? given.epoch : r.v.control->epoch + 1;
+    run_workers(&r);
+    if (!given.epoch)
+        r.v.control->epoch = r.epoch;
+    free(r.shared_cells);
+    free(r.shared_counters);
+    return 0;
+}
+
+void resident_register(FILE *image)
+{
+    static const struct standin_param params[] = {{sizeof(struct tgi_resident_view), STANDIN_VALUE}};
+    static const struct standin_kernel kernel = {"tgk_resident_run", run, 1, params, NULL, NULL};
+    if (standin_register_kernel(&kernel)) {
+        fprintf(stderr, "stand-in driver: cannot register kernel %s\n", kernel.name);
+        abort();
+    }
+    fprintf(image, "kernel %s registers=255 threads=%u\n", kernel.name, 32 * TGI_RESIDENT_RUN_WARPS);
+}

@@ -1,0 +1,393 @@
+/* Runs whose tasks are inside a resident kernel, on the stand-in driver: the same data as task by task, over and over; what cannot be
+ * inside beside it; and what goes wrong named by its task. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* before cmocka.h */
+#include <cmocka.h>
+
+#include "graph/error.h"
+#include "sched/offload_graph.h"
+#include "tests/device_graph.h"
+#include "tests/random_graph.h"
+
+enum { LIMIT_S = 300 };
+
+static const char buffers[] = "'A': {'dtype': 'u64', 'shape': [32], 'tiles': [6], 'init': {'iota': true}}";
+static const char tasks[] = "{'for': ['r in 0:3', 'i in 0:6'], 'id': 't[{r},{i}]', 'kernel': 'mix', "
+                            "'args': {'id': 'r*6+i', 'n': 32, 'out': 'A[i]', 'in0': 'A[(i+1)%6]', 'in1': 'A[(i+3)%6]'}}";
+
+static struct tg_runtime *open_runtime(void)
+{
+    struct tg_runtime_options ro = TG_RUNTIME_OPTIONS_INIT;
+    struct tg_runtime *rt;
+    struct tg_error err;
+    ro.n_workers = 2;
+    ro.is_unbound = true;
+    ro.devices = "cuda";
+    MUST(tg_runtime_create(&ro, &rt, &err));
+    return rt;
+}
+
+static struct tg_run *open_run(struct tg_runtime *rt, const struct tg_graph *g, bool keep_data)
+{
+    struct tg_run_options options = TG_RUN_OPTIONS_INIT;
+    struct tg_run *run;
+    struct tg_error err;
+    options.executor = TG_EXECUTOR_RESIDENT;
+    options.keep_data = keep_data;
+    MUST(tg_run_create(rt, g, &options, &run, &err));
+    return run;
+}
+
+static void close_all(struct tg_run *run, struct tg_runtime *rt, struct tg_graph *g)
+{
+    char text[4096];
+    tg_run_destroy(run);
+    tg_runtime_destroy(rt);
+    tg_graph_destroy(g);
+    if (standin.standin_violations(text, sizeof text))
+        fail_msg("seen: %s", text);
+    if (standin.standin_leaks(text, sizeof text))
+        fail_msg("left over: %s", text);
+}
+
+static void execute(struct tg_run *run)
+{
+    struct tg_error err;
+    const char *why;
+    MUST(tg_run_execute(run, &err));
+    if (tg_run_executor(run, &why) != TG_EXECUTOR_RESIDENT)
+        fail_msg("not resident: %s", why);
+    assert_null(why);
+}
+
+static void expect_data(struct tg_run *run, const struct tg_graph *g, const uint64_t *expected)
+{
+    uint64_t *have = calloc(device_words(g) + 1, sizeof *have);
+    assert_true(device_read(run, g, have));
+    assert_memory_equal(have, expected, device_words(g) * sizeof *have);
+    free(have);
+}
+
+/* Data goes on from start to start, so that one replay that is wrong spoils all that follow. */
+static void a_thousand_replays_are_as_many_sequential_runs(void **state)
+{
+    enum { N = 1000 };
+    uint64_t n = ROUNDS(N);
+    struct tg_graph *g = device_graph(buffers, "", tasks);
+    uint64_t *expected = device_expected(g, true, (int)n);
+    struct tgi_offload_graph_stats stats;
+    (void)state;
+    alarm(LIMIT_S);
+    device_reset(1, 5, true);
+    struct tg_runtime *rt = open_runtime();
+    struct tg_run *run = open_run(rt, g, true);
+    for (uint64_t i = 0; i < n; i++)
+        execute(run);
+    tgi_offload_graph_stats(run, &stats);
+    assert_int_equal(stats.n_clusters, 1);
+    assert_int_equal(stats.n_resident, 18);
+    assert_int_equal(stats.n_replayed, n);
+    assert_in_range(stats.n_recorded, 1, 2);
+    assert_int_equal(standin.standin_calls("cuGraphLaunch"), n);
+    assert_int_equal(standin.standin_calls("cuLaunchKernel"), 0);
+    expect_data(run, g, expected);
+    close_all(run, rt, g);
+    free(expected);
+    alarm(0);
+}
+
+/* Kernels of all kinds; layers that read layers before, copies, fills, sums. */
+static char *draw_tasks(struct dice *d, int n)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    for (int t = 0; t < n; t++) {
+        uint32_t to = roll(d, 8), a = roll(d, 8), b = roll(d, 8);
+        const char *comma = t ? ", " : "";
+        switch (roll(d, 7)) {
+        case 0:
+            fprintf(f, "%s{'id': 't%d', 'fill': 'A[%u]', 'value': %u}", comma, t, to, roll(d, 1000));
+            break;
+        case 1:
+            if (a == to)
+                a = (to + 1) % 8;
+            fprintf(f, "%s{'id': 't%d', 'copy': {'from': 'A[%u]', 'to': 'A[%u]'}}", comma, t, a, to);
+            break;
+        case 2:
+            fprintf(f, "%s{'id': 't%d', 'kernel': 'add', 'args': {'id': %d, 'n': 40, 'acc': 'A[%u]'}}", comma, t, t, to);
+            break;
+        case 3:
+            fprintf(f, "%s{'id': 't%d', 'kernel': 'hash', 'args': {'id': %d, 'n': 40, 'out': 'A[%u]'}}", comma, t, t, to);
+            break;
+        default:
+            while (a == to)
+                a = roll(d, 8);
+            while (b == to)
+                b = roll(d, 8);
+            fprintf(f, "%s{'id': 't%d', 'kernel': 'mix', 'args': {'id': %d, 'n': %u, 'out': 'A[%u]', 'in0': 'A[%u]', 'in2': 'A[%u]'}}",
+                    comma, t, t, 1 + roll(d, 40), to, a, b);
+        }
+    }
+    fclose(f);
+    return text;
+}
+
+static void random_graphs_equal_sequential_execution(void **state)
+{
+    uint64_t first = test_seed(1), n = ROUNDS(40);
+    uint64_t n_resident = 0;
+    (void)state;
+    for (uint64_t seed = first; seed < first + n; seed++) {
+        struct dice d = {mix64(seed)};
+        alarm(LIMIT_S);
+        char *text = draw_tasks(&d, 5 + (int)roll(&d, 150));
+        struct tg_graph *g = device_graph("'A': {'dtype': 'u64', 'shape': [40], 'tiles': [8], 'init': {'iota': true}}", "", text);
+        int n_starts = 1 + (int)roll(&d, 5);
+        bool keeps = roll(&d, 2);
+        uint64_t *expected = device_expected(g, keeps, n_starts);
+        struct tgi_offload_graph_stats stats;
+        device_reset(1 + (int)roll(&d, 3), seed, roll(&d, 2));
+        struct tg_runtime *rt = open_runtime();
+        struct tg_run *run = open_run(rt, g, keeps);
+        for (int i = 0; i < n_starts; i++)
+            execute(run);
+        tgi_offload_graph_stats(run, &stats);
+        n_resident += stats.n_resident;
+        expect_data(run, g, expected);
+        close_all(run, rt, g);
+        free(expected);
+        free(text);
+    }
+    alarm(0);
+    assert_true(n_resident > n * 5);
+}
+
+/* Two clusters with a scan between them, which has no resident variant as its sums have an order. */
+static void what_has_no_variant_is_a_node_between(void **state)
+{
+    static const char data[] = "'A': {'dtype': 'f64', 'shape': [16], 'tiles': [4], 'init': {'fill': 2}}, "
+                               "'M': {'dtype': 'f64', 'shape': [4, 4], 'tiles': [1], 'init': {'fill': 0}}";
+    static const char kernels[] = ", 'axpy': {'builtin': 'axpy'}, 'scan': {'builtin': 'scan'}";
+    static const char work[] =
+        "{'for': ['i in 0:4'], 'id': 'before[{i}]', 'kernel': 'scale', 'args': {'n': 16, 'a': 3, 'x': 'A[i]'}}, "
+        "{'id': 'through', 'kernel': 'scan', 'args': {'n': 16, 'x': 'A[0]', 'y': 'M[0]'}}, "
+        "{'for': ['i in 1:4'], 'id': 'after[{i}]', 'kernel': 'axpy', 'args': {'n': 16, 'a': 2, 'x': 'M[0]', 'y': 'A[i]'}}";
+    struct tg_graph *g = device_graph(data, kernels, work);
+    uint64_t *expected = device_expected(g, false, 1);
+    struct tgi_offload_graph_stats stats;
+    (void)state;
+    device_reset(1, 2, true);
+    struct tg_runtime *rt = open_runtime();
+    struct tg_run *run = open_run(rt, g, false);
+    for (int i = 0; i < 5; i++) {
+        execute(run);
+        expect_data(run, g, expected);
+    }
+    tgi_offload_graph_stats(run, &stats);
+    assert_int_equal(stats.n_clusters, 2);
+    close_all(run, rt, g);
+    free(expected);
+}
+
+static void what_cannot_be_resident_says_why(void **state)
+{
+    static const char more[] = "'A': {'dtype': 'u64', 'shape': [32], 'tiles': [6], 'init': {'iota': true}}, "
+                               "'F': {'dtype': 'f64', 'shape': [8], 'tiles': [1], 'init': {'fill': 0.5}}";
+    static const struct {
+        const char *tasks, *why;
+        enum tg_executor executor;
+    } cases[] = {
+        {"{'for': ['i in 0:4'], 'id': 't[{i}]', 'kernel': 'commute', 'args': {'id': 1, 'n': 32, 'acc': 'A[i]'}}, "
+         "{'id': 'host', 'on': 'cpu', 'kernel': 'mix', 'args': {'id': 1, 'n': 32, 'out': 'A[0]'}}",
+         "task \"host\": it runs on a CPU", TG_EXECUTOR_STREAMS},
+        {"{'id': 'alone', 'kernel': 'histogram', 'args': {'n': 8, 'bins': 4, 'lo': 0, 'hi': 1, 'x': 'F[0]', 'h': 'A[0]'}}",
+         "task \"alone\": its kernel has no resident variant", TG_EXECUTOR_GRAPH},
+        {"{'id': 'one', 'kernel': 'mix', 'args': {'id': 1, 'n': 32, 'out': 'A[0]'}}", "there are not two tasks", TG_EXECUTOR_GRAPH},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct tg_graph *g = device_graph(more, ", 'histogram': {'builtin': 'histogram'}", cases[i].tasks);
+        uint64_t *expected = device_expected(g, false, 1);
+        struct tg_error err;
+        const char *why;
+        device_reset(1, i, true);
+        struct tg_runtime *rt = open_runtime();
+        struct tg_run *run = open_run(rt, g, false);
+        for (int k = 0; k < 3; k++) {
+            MUST(tg_run_execute(run, &err));
+            assert_int_equal(tg_run_executor(run, &why), cases[i].executor);
+            assert_non_null(why);
+            if (!strstr(why, cases[i].why))
+                fail_msg("\"%s\" does not say \"%s\"", why, cases[i].why);
+            expect_data(run, g, expected);
+        }
+        close_all(run, rt, g);
+        free(expected);
+    }
+}
+
+/* Its tables may not fit beside the data: then it is as if it had not been asked for. */
+static void without_room_for_tables_the_run_goes_to_streams(void **state)
+{
+    struct tg_graph *g = device_graph(buffers, "", tasks);
+    uint64_t *expected = device_expected(g, false, 1);
+    struct tg_error err;
+    const char *why;
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        device_reset(1, (uint64_t)i, true);
+        struct tg_runtime *rt = open_runtime();
+        struct tg_run *run = open_run(rt, g, false);
+        standin.standin_fail("cuMemAlloc", 2, CUDA_ERROR_OUT_OF_MEMORY, STANDIN_ONCE); /* the first is the data's */
+        MUST(tg_run_execute(run, &err));
+        assert_int_equal(standin.standin_fail_hits(), 1);
+        assert_int_equal(tg_run_executor(run, &why), TG_EXECUTOR_STREAMS);
+        assert_non_null(strstr(why, "has no room for"));
+        expect_data(run, g, expected);
+        execute(run); /* another time there may be */
+        expect_data(run, g, expected);
+        close_all(run, rt, NULL);
+    }
+    tg_graph_destroy(g);
+    free(expected);
+}
+
+/* ---- What goes wrong ------------------------------------------------------------------------*/
+
+/* One worker spins for longer than another waits for it: the spinning task is named, and the next start is as ever. */
+static void a_task_that_takes_too_long_is_named(void **state)
+{
+    static const char data[] = "'A': {'dtype': 'u8', 'shape': [8], 'tiles': [7], 'init': {'fill': 1}}";
+    static const char kernels[] = ", 'spin': {'builtin': 'spin'}";
+    static const char work[] = "{'for': ['i in 0:1000'], 'id': 'slow[{i}]', 'kernel': 'spin', "
+                               "'args': {'us': 90, 'in0': 'A[0]', 'out0': 'A[0]', 'in_bytes0': 8, 'out_bytes0': 8}}, "
+                               "{'for': ['i in 1:7'], 'id': 'next[{i}]', 'kernel': 'spin', "
+                               "'args': {'us': 90, 'in0': 'A[0]', 'out0': 'A[i]', 'in_bytes0': 8, 'out_bytes0': 8}}";
+    struct tg_graph *g = device_graph(data, kernels, work);
+    struct tg_error err;
+    (void)state;
+    alarm(LIMIT_S);
+    for (int i = 0; i < 2; i++) {
+        const struct standin_options roomy = {1, 8 << 20, (uint64_t)i, true}; /* tables of 1,000 tasks have their size */
+        standin.standin_reset(&roomy);
+        setenv("TGRAPH_RESIDENT_LIMIT_MS", "10", 1);
+        struct tg_runtime *rt = open_runtime();
+        struct tg_run *run = open_run(rt, g, false);
+        int rc = tg_run_execute(run, &err);
+        unsetenv("TGRAPH_RESIDENT_LIMIT_MS");
+        if (rc != TG_E_TASK_TIMEOUT)
+            fail_msg("status %d: %s", rc, err.text);
+        assert_true(strncmp(err.task, "slow[", 5) == 0 || strncmp(err.task, "next[", 5) == 0);
+        close_all(run, rt, NULL);
+    }
+    tg_graph_destroy(g);
+    alarm(0);
+}
+
+/* Every call that brings a program to a device, failing once: that start fails with what the driver said, the next ones do not. */
+static void a_driver_that_refuses_fails_one_start(void **state)
+{
+    static const char *const calls[] = {"cuModuleLoadData", "cuModuleGetFunction", "cuFuncGetAttribute", "cuFuncSetAttribute",
+                                        "cuOccupancyMaxActiveBlocksPerMultiprocessor", "cuMemcpyHtoD", "cuMemsetD8Async",
+                                        "cuGraphKernelNodeSetAttribute"};
+    struct tg_graph *g = device_graph(buffers, "", tasks);
+    uint64_t *expected = device_expected(g, false, 1);
+    struct tg_error err;
+    (void)state;
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        device_reset(1, i, true);
+        struct tg_runtime *rt = open_runtime();
+        struct tg_run *run = open_run(rt, g, false);
+        standin.standin_fail(calls[i], 1, CUDA_ERROR_INVALID_VALUE, STANDIN_ONCE);
+        assert_int_equal(tg_run_execute(run, &err), TG_E_DRIVER);
+        assert_int_equal(standin.standin_fail_hits(), 1);
+        assert_non_null(strstr(err.text, calls[i]));
+        for (int k = 0; k < 3; k++)
+            execute(run);
+        expect_data(run, g, expected);
+        close_all(run, rt, NULL);
+    }
+    tg_graph_destroy(g);
+    free(expected);
+}
+
+/* What was inside with it is left out or done, nothing hangs, and the next start fails in the same way. */
+static void a_task_that_fails_is_named(void **state)
+{
+    static const char matrices[] = "'M': {'dtype': 'f64', 'shape': [4, 4], 'tiles': [8], 'init': {'fill': 0}}";
+    static const char factors[] = "{'id': 'good', 'kernel': 'fill', 'args': {'n': 16, 'value': 1, 'x': 'M[7]'}}, "
+                                  "{'for': ['i in 0:6'], 'id': 'factor[{i}]', 'kernel': 'potrf', 'args': {'n': 4, 'a': 'M[i]'}}, "
+                                  "{'for': ['i in 0:6'], 'id': 'after[{i}]', 'kernel': 'scale', 'args': {'n': 16, 'a': 2, 'x': 'M[i]'}}";
+    struct tg_graph *g = device_graph(matrices, ", 'potrf': {'builtin': 'potrf_lower'}, 'fill': {'builtin': 'fill'}", factors);
+    struct tg_error err;
+    (void)state;
+    alarm(LIMIT_S);
+    device_reset(1, 1, true);
+    struct tg_runtime *rt = open_runtime();
+    struct tg_run *run = open_run(rt, g, false);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(tg_run_execute(run, &err), TG_E_TASK_FAILED);
+        assert_int_equal(strncmp(err.task, "factor[", 7), 0);
+        assert_non_null(strstr(err.text, "pivot 1 of 4 is not positive: the matrix is not positive definite"));
+        assert_int_equal(tg_run_executor(run, NULL), TG_EXECUTOR_RESIDENT);
+    }
+    close_all(run, rt, g);
+    alarm(0);
+}
+
+/* The kernel is held back until the submitter has told it to stop: whatever it does then, the run ends as cancelled and the next
+ * one is as ever. */
+static void a_run_that_is_cancelled_ends_early(void **state)
+{
+    struct tg_graph *g = device_graph(buffers, "", tasks);
+    uint64_t *expected = device_expected(g, false, 1);
+    struct tg_error err;
+    (void)state;
+    alarm(LIMIT_S);
+    for (uint64_t seed = 0; seed < 5; seed++) {
+        device_reset(1, seed, true);
+        struct tg_runtime *rt = open_runtime();
+        struct tg_run *run = open_run(rt, g, false);
+        execute(run);
+        expect_data(run, g, expected);
+        standin.standin_hold("tgk_resident_run", true);
+        MUST(tg_run_start(run, &err));
+        while (standin.standin_calls("cuGraphLaunch") < 2)
+            usleep(100);
+        uint64_t n = standin.standin_calls("cuMemcpyHtoD");
+        tg_run_cancel(run);
+        while (standin.standin_calls("cuMemcpyHtoD") == n)
+            usleep(100);
+        standin.standin_hold("tgk_resident_run", false);
+        assert_int_equal(tg_run_wait(run, &err), TG_E_CANCELLED);
+        for (int i = 0; i < 3; i++) {
+            execute(run);
+            expect_data(run, g, expected);
+        }
+        close_all(run, rt, NULL);
+    }
+    tg_graph_destroy(g);
+    free(expected);
+    alarm(0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_thousand_replays_are_as_many_sequential_runs),
+        cmocka_unit_test(random_graphs_equal_sequential_execution),
+        cmocka_unit_test(what_has_no_variant_is_a_node_between),
+        cmocka_unit_test(what_cannot_be_resident_says_why),
+        cmocka_unit_test(without_room_for_tables_the_run_goes_to_streams),
+        cmocka_unit_test(a_driver_that_refuses_fails_one_start),
+        cmocka_unit_test(a_task_that_fails_is_named),
+        cmocka_unit_test(a_run_that_is_cancelled_ends_early),
+        cmocka_unit_test(a_task_that_takes_too_long_is_named),
+    };
+    return cmocka_run_group_tests(tests, device_group_load, device_group_unload);
+}
