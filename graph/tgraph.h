@@ -464,8 +464,10 @@ typedef void (*tg_run_fn)(void *user, struct tg_run *run, int status);
 
 enum tg_executor {
     TG_EXECUTOR_STREAMS, /* tasks on devices are enqueued one by one, with each start */
-    TG_EXECUTOR_GRAPH    /* a start is recorded and replayed as one CUDA graph, which later starts launch again; a run that
+    TG_EXECUTOR_GRAPH,   /* a start is recorded and replayed as one CUDA graph, which later starts launch again; a run that
                             this cannot be done with goes to streams, and tg_run_executor() says why */
+    TG_EXECUTOR_AUTO     /* streams at first, and a graph once it pays, by times measured in this run and in earlier ones and
+                            by n_starts_expected; tg_run_executor() says what was chosen and why */
 };
 
 struct tg_run_options {
@@ -486,9 +488,10 @@ struct tg_run_options {
                                NULL: tasks go to the owners of what they write, and idle devices take some over.  The
                                string need not last.  TG_E_UNSUPPORTED without devices, and for one task at a time */
     enum tg_executor executor; /* of tasks on devices */
+    uint64_t n_starts_expected; /* for TG_EXECUTOR_AUTO: how often the run will be started; 0: not known */
 };
 #define TG_RUN_OPTIONS_INIT \
-    {sizeof(struct tg_run_options), false, false, 0, false, false, 0, NULL, NULL, false, NULL, TG_EXECUTOR_STREAMS}
+    {sizeof(struct tg_run_options), false, false, 0, false, false, 0, NULL, NULL, false, NULL, TG_EXECUTOR_STREAMS, 0}
 
 /* Prepares a frozen graph for execution: resolves kernel variants (compiling C sources on first
  * use) and allocates buffers.  The graph and the runtime must outlive the run. */
@@ -527,7 +530,7 @@ struct tg_run_stats {
 };
 int tg_run_stats(const struct tg_run *run, struct tg_run_stats *stats_p, struct tg_error *err);
 /* What executed the last start, after wait.  *why_p, which may be NULL: why that is not what was asked for, as text that
- * lasts until the next start; NULL: it is. */
+ * lasts until the next start; NULL: it is.  Of TG_EXECUTOR_AUTO: why this was chosen, with the times. */
 enum tg_executor tg_run_executor(const struct tg_run *run, const char **why_p);
 /* State of a task after wait; for keep_going runs.  TG_TASK_WAITING while the run is under way. */
 enum tg_task_state tg_run_task_state(const struct tg_run *run, tg_task_id task);

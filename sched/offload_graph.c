@@ -6,11 +6,14 @@
 #include <string.h>
 
 #include "graph/error.h"
+#include "sched/replay_costs.h"
 
 /* Of a run: a first start, and what it settles into, with and without results that were looked at. */
 enum { MAX_GRAPHS = 4 };
 /* Starts that may be refused: the second is not the first one that calls a library, and what is short then stays short. */
 enum { MAX_REFUSALS = 2 };
+/* Graphs that a run settles into; what it makes after that it makes again and again, which its starts pay for. */
+enum { N_SETTLING = 2 };
 
 struct replay {
     struct tgi_captured recorded;
@@ -27,6 +30,11 @@ struct tgi_offload_graphs {
     struct replay *last;
     bool is_timed;
     struct tgi_event *from, *to; /* of the last replay, if it is; NULL: not made yet */
+    struct tgi_replay_choice choice; /* of TG_EXECUTOR_AUTO; its times are of all */
+    struct tgi_replay_time launch;   /* the host's part of a replay that needed nothing made */
+    uint64_t n_made, made_ns;        /* graphs made; what that took in this start */
+    uint64_t submitted_ns;           /* this start was all enqueued, of the run's clock */
+    char reason[384];                /* of the choice */
     struct tgi_offload_graph_stats stats;
 };
 
@@ -135,6 +143,27 @@ static void refuse(struct tg_run *run, struct tgi_offload_graphs *g, uint64_t ow
     g->n_refusals++;
 }
 
+static void note_cost(const struct tg_run *run, enum tgi_replay_cost cost, uint64_t n, double ns)
+{
+    const struct tgi_offload *o = run->runtime->offload;
+    tgi_replay_costs_note(o->history, o->devices->info[0].name, run->graph->n_tasks, cost, n, ns);
+}
+
+/* What this start has made, for those to come. */
+static void note_making(const struct tg_run *run, struct tgi_offload_graphs *g, const struct tgi_offload_graph_stats *before,
+                        uint64_t begin_ns)
+{
+    const struct tgi_offload_graph_stats *now = &g->stats;
+    note_cost(run, TGI_REPLAY_RECORD, now->n_commands, (double)now->record_ns);
+    if (now->n_updated > before->n_updated)
+        note_cost(run, TGI_REPLAY_UPDATE, now->n_commands, (double)now->update_ns);
+    if (now->n_instantiated > before->n_instantiated)
+        note_cost(run, TGI_REPLAY_INSTANTIATE, now->n_commands, (double)now->instantiate_ns);
+    g->choice.n_commands = now->n_commands;
+    g->n_made++;
+    g->made_ns = tgi_now_ns() - begin_ns;
+}
+
 /* A new graph for this start.  NULL: the run goes to streams (g->why says why), or has failed. */
 static struct replay *make(struct tg_run *run, struct tgi_offload_graphs *g, bool *has_failed_p)
 {
@@ -143,6 +172,7 @@ static struct replay *make(struct tg_run *run, struct tgi_offload_graphs *g, boo
     struct replay new = {0};
     struct tg_error err;
     uint32_t at = TG_NONE;
+    const struct tgi_offload_graph_stats before = g->stats;
     uint64_t begin = tgi_now_ns();
     int rc = tgi_offload_record(run, &new.recorded, &task, &err);
     bool is_recorded = rc == 0;
@@ -158,6 +188,7 @@ static struct replay *make(struct tg_run *run, struct tgi_offload_graphs *g, boo
         g->stats.n_edges = p->recorded.program.n_deps;
         for (uint32_t i = 0; i < p->recorded.program.n; i++)
             p->has_collectives |= p->recorded.program.commands[i].kind == TGI_COMMAND_COLLECT;
+        note_making(run, g, &before, begin);
         return p;
     }
     uint64_t owner = at != TG_NONE ? new.recorded.program.commands[at].owner : UINT64_MAX;
@@ -259,12 +290,17 @@ static void replay(struct tg_run *run, struct tgi_offload_graphs *g, struct repl
 
 static struct tgi_offload_graphs *graphs_of(struct tg_run *run)
 {
+    const struct tgi_offload *o = run->runtime->offload;
     struct tgi_offload_run *r = run->offload;
     if (r->graphs)
         return r->graphs;
     r->graphs = calloc(1, sizeof *r->graphs);
-    if (r->graphs)
-        r->graphs->why = tgi_offload_obstacle(run);
+    if (!r->graphs)
+        return NULL;
+    r->graphs->why = tgi_offload_obstacle(run);
+    r->graphs->choice.n_tasks = run->graph->n_tasks;
+    r->graphs->choice.n_expected = run->options.n_starts_expected;
+    tgi_replay_costs_read(o->history, o->devices->info[0].name, run->graph->n_tasks, &r->graphs->choice.costs);
     return r->graphs;
 }
 
@@ -272,7 +308,7 @@ bool tgi_offload_graph_begin(struct tg_run *run)
 {
     uint64_t begin = tgi_now_ns();
     bool has_failed = false;
-    if (run->options.executor != TG_EXECUTOR_GRAPH)
+    if (run->options.executor == TG_EXECUTOR_STREAMS)
         return false;
     struct tgi_offload_graphs *g = graphs_of(run);
     if (!g) {
@@ -281,6 +317,9 @@ bool tgi_offload_graph_begin(struct tg_run *run)
         return true;
     }
     g->was_used = false;
+    g->made_ns = 0;
+    if (run->options.executor == TG_EXECUTOR_AUTO && !tgi_replay_choose(&g->choice))
+        return false;
     if (g->n_refusals && g->n_refusals < MAX_REFUSALS) { /* once more */
         free(g->why);
         g->why = NULL;
@@ -301,15 +340,69 @@ bool tgi_offload_graph_begin(struct tg_run *run)
     return true;
 }
 
+/* ---- Times --------------------------------------------------------------------------------*/
+
+void tgi_offload_graph_submitted(struct tg_run *run)
+{
+    if (run->offload->graphs)
+        run->offload->graphs->submitted_ns = tgi_now_ns() - tgi_run_begin_ns(run);
+}
+
+/* A start that comes after a stream of the program's has waited for it, nobody knows how long; one that failed says nothing. */
+static void note_times(struct tg_run *run, struct tgi_offload_graphs *g)
+{
+    double ns = (double)(tgi_now_ns() - tgi_run_begin_ns(run));
+    bool is_whole = !run->offload->after, is_settling = g->n_made <= N_SETTLING;
+    /* relaxed: whoever has set it has done so before the run came to its end here, or it is too late to matter. */
+    if (atomic_load_explicit(&run->attention, memory_order_relaxed))
+        return;
+    if (!g->was_used) {
+        tgi_replay_time_add(&g->choice.submit, (double)g->submitted_ns);
+        if (is_whole)
+            tgi_replay_time_add(&g->choice.streams, ns);
+        return;
+    }
+    if (!g->made_ns)
+        tgi_replay_time_add(&g->launch, (double)g->stats.launch_ns);
+    if (is_settling)
+        g->choice.made_ns += (double)g->made_ns;
+    if (is_whole)
+        tgi_replay_time_add(&g->choice.replay, ns - (is_settling ? (double)g->made_ns : 0));
+}
+
+void tgi_offload_graph_ended(struct tg_run *run)
+{
+    struct tgi_offload_graphs *g = run->offload->graphs;
+    if (!g)
+        return;
+    note_times(run, g);
+    if (run->options.executor != TG_EXECUTOR_AUTO)
+        return;
+    if (g->why && g->choice.reason != TGI_REPLAY_SINGLE)
+        snprintf(g->reason, sizeof g->reason, "streams, as it cannot be a graph: %s", g->why);
+    else
+        tgi_replay_explain(&g->choice, g->reason, sizeof g->reason);
+}
+
 /* ---- Questions, life ----------------------------------------------------------------------*/
+
+static const char *why_not_as_asked(const struct tg_run *run, const struct tgi_offload_graphs *g)
+{
+    if (run->options.executor == TG_EXECUTOR_STREAMS)
+        return NULL;
+    if (!g)
+        return !run->has_started ? NULL : run->offload ? "tasks are executed one at a time" : "no task is on a device";
+    if (run->options.executor == TG_EXECUTOR_AUTO)
+        return g->reason;
+    return g->was_used ? NULL : g->why;
+}
 
 enum tg_executor tg_run_executor(const struct tg_run *run, const char **why_p)
 {
     const struct tgi_offload_graphs *g = run->offload ? run->offload->graphs : NULL;
-    bool was_graph = g && g->was_used;
     if (why_p)
-        *why_p = run->options.executor == TG_EXECUTOR_STREAMS || was_graph ? NULL : g ? g->why : "no task is on a device";
-    return was_graph ? TG_EXECUTOR_GRAPH : TG_EXECUTOR_STREAMS;
+        *why_p = why_not_as_asked(run, g);
+    return g && g->was_used ? TG_EXECUTOR_GRAPH : TG_EXECUTOR_STREAMS;
 }
 
 void tgi_offload_graph_stats(const struct tg_run *run, struct tgi_offload_graph_stats *stats_p)
@@ -366,6 +459,8 @@ void tgi_offload_graph_release(struct tg_run *run)
     for (uint32_t i = 0; i < MAX_GRAPHS; i++)
         if (g->replays[i].graph)
             replay_fini(run->runtime->offload, &g->replays[i]);
+    note_cost(run, TGI_REPLAY_LAUNCH, g->stats.n_commands, g->launch.ns);
+    note_cost(run, TGI_REPLAY_SUBMIT, run->graph->n_tasks, g->choice.submit.n > 1 ? g->choice.submit.ns : 0);
     struct tgi_devices *ds = run->runtime->offload->devices;
     ds->ops->event_destroy(ds, g->from);
     ds->ops->event_destroy(ds, g->to);

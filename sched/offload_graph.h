@@ -5,6 +5,8 @@
  * every start that begins with the same data in the same places, and the states of data it leads from and to are kept with it;
  * a run that is started again settles into one or two of them.  Where only addresses differ the graph is changed in place.
  *
+ * Whether a start is a graph at all may be left to replay_choice.h, by times that are taken here and kept with those of kernels.
+ *
  * What cannot be recorded goes to streams, and the run knows why: a task on a CPU, control tasks, a run whose tasks
  * are timed or executed one at a time, memory that is too short for the whole run.
  *
@@ -45,6 +47,9 @@ void tgi_captured_fini(struct tgi_captured *recorded);
 /* The submitter, as a run begins.  True: all of it is enqueued, or it has failed, and its end is under way.  False: it is to go to
  * streams, because nothing else was asked for or for a reason that tg_run_executor() tells. */
 bool tgi_offload_graph_begin(struct tg_run *run);
+/* All of a start is enqueued; it is over.  Of any run on devices: times are taken if it has graphs or may have. */
+void tgi_offload_graph_submitted(struct tg_run *run);
+void tgi_offload_graph_ended(struct tg_run *run);
 void tgi_offload_graph_release(struct tg_run *run);
 
 /* Numbers of all starts of the run so far. */

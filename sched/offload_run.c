@@ -526,6 +526,7 @@ static void end(struct tg_run *run)
     *at = run->offload->next;
     note_host_times(run);
     name_ways(run);
+    tgi_offload_graph_ended(run);
     tgi_offload_stream_end(run);
     tgi_replicas_stats(run->offload->replicas, &now);
     tgi_replicas_copies(run->offload->replicas, &run->offload->n_copies); /* who reads results makes more */
@@ -563,6 +564,7 @@ static void finish(void *arg)
     struct tgi_offload *o = run->runtime->offload;
     struct tgi_waits waits = {.n = 0};
     struct tg_error err;
+    tgi_offload_graph_submitted(run);
     int rc = o->is_dead ? 0 : tgi_replicas_to_host(run->offload->replicas, TG_NONE, TG_NONE, &waits, &err);
     if (rc) {
         tgi_offload_failed(o, &err);

@@ -86,6 +86,18 @@ want 0 run "$graphs/cholesky.json" --executor graph --record "$scratch/graph.tgr
 has out 'executor streams'
 has err 'not executed as a graph: times of single tasks are wanted'
 want 2 run "$saxpy" -D cpu --executor graph
+want 0 run "$graphs/cholesky.json" --executor auto
+has out 'executor streams'
+has out 'executor: streams, as one start was asked for'
+want 0 "$tgraph" --format json run "$graphs/cholesky.json" --save-dir "$scratch" --executor auto --repeat 4
+has out '"executor_reason": "'
+want 0 "$tgraph" -v run "$graphs/cholesky.json" --save-dir "$scratch" --executor auto --repeat 3 --record "$scratch/auto.tgr"
+has err 'executor: streams, as it cannot be a graph: times of single tasks are wanted'
+want 0 "$tgraph" bench "$graphs/cholesky.json" --runs 5 --matrix executor=cpu,streams,graph,auto
+has out ' graph  '
+has out 'executor auto: '
+want 0 run "$saxpy" -p N=1000 -D cpu --executor auto
+lacks out 'executor: '
 
 for spec in '' cpu: cpu:0 cpu:4097 cpu:x cpu:-1 cuda: cuda:x cuda:0, cuda:,0 cuda:32 cuda:-1 cuda:0.5 gpu cpucuda cuda+ +cuda \
     cuda:0+1 'cuda:0, 1' cpu+cpu:2 cuda+cuda:1 cuda:0,1,0; do

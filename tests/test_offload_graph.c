@@ -189,6 +189,66 @@ static void what_cannot_be_recorded_says_why(void **state)
     }
 }
 
+static struct tg_run *open_auto(struct tg_runtime *rt, const struct tg_graph *g, uint64_t n_starts)
+{
+    struct tg_run_options options = TG_RUN_OPTIONS_INIT;
+    struct tg_run *run;
+    struct tg_error err;
+    options.executor = TG_EXECUTOR_AUTO;
+    options.n_starts_expected = n_starts;
+    MUST(tg_run_create(rt, g, &options, &run, &err));
+    assert_int_equal(tg_run_executor(run, NULL), TG_EXECUTOR_STREAMS);
+    return run;
+}
+
+/* The policy has its own test; here: it is asked, told what happened, and what it says is done. */
+static void the_executor_is_chosen_by_the_number_of_starts(void **state)
+{
+    (void)state;
+    for (int is_many = 0; is_many < 2; is_many++) {
+        struct tg_graph *g = device_graph(buffers, "", tasks);
+        uint64_t *expected = device_expected(g, false, 1);
+        struct tgi_offload_graph_stats stats;
+        struct tg_error err;
+        const char *why;
+        device_reset(2, 3, true);
+        struct tg_runtime *rt = open_runtime(0);
+        struct tg_run *run = open_auto(rt, g, is_many ? 1000000 : 1);
+        for (int i = 0; i < N_STARTS; i++) {
+            MUST(tg_run_execute(run, &err));
+            bool is_graph = tg_run_executor(run, &why) == TG_EXECUTOR_GRAPH;
+            if (!is_many || i < 5) /* after that it is measured which of them is faster here */
+                assert_int_equal(is_graph, is_many && i >= 2);
+            assert_int_equal(strncmp(why, is_graph ? "graph" : "streams", is_graph ? 5 : 7), 0);
+            expect_data(run, g, expected);
+        }
+        assert_int_equal(strcmp(why, "streams, as one start was asked for") == 0, !is_many);
+        tgi_offload_graph_stats(run, &stats);
+        assert_int_equal(stats.n_recorded > 0, is_many);
+        close_all(run, rt, g);
+        free(expected);
+    }
+}
+
+static void a_choice_that_is_none_says_why(void **state)
+{
+    static const char on_cpu[] = "{'id': 'host', 'on': 'cpu', 'kernel': 'mix', 'args': {'id': 1, 'n': 32, 'out': 'A[0]'}}, "
+                                 "{'on': 'cuda', 'kernel': 'mix', 'args': {'id': 2, 'n': 32, 'out': 'A[1]', 'in0': 'A[0]'}}";
+    struct tg_graph *g = device_graph(buffers, "", on_cpu);
+    struct tg_error err;
+    const char *why;
+    (void)state;
+    device_reset(1, 3, true);
+    struct tg_runtime *rt = open_runtime(0);
+    struct tg_run *run = open_auto(rt, g, 1000000);
+    for (int i = 0; i < 5; i++) {
+        MUST(tg_run_execute(run, &err));
+        assert_int_equal(tg_run_executor(run, &why), TG_EXECUTOR_STREAMS);
+        assert_string_equal(why, "streams, as it cannot be a graph: task \"host\": it runs on a CPU");
+    }
+    close_all(run, rt, g);
+}
+
 /* ---- Failures -----------------------------------------------------------------------------*/
 
 static void a_graph_that_cannot_be_made_fails_one_start(void **state)
@@ -369,6 +429,8 @@ int main(void)
         cmocka_unit_test(results_that_are_looked_at_do_not_spoil_it),
         cmocka_unit_test(other_memory_is_bound_without_a_new_graph),
         cmocka_unit_test(what_cannot_be_recorded_says_why),
+        cmocka_unit_test(the_executor_is_chosen_by_the_number_of_starts),
+        cmocka_unit_test(a_choice_that_is_none_says_why),
         cmocka_unit_test(a_graph_that_cannot_be_made_fails_one_start),
         cmocka_unit_test(what_spoils_a_capture_is_tried_once_more),
         cmocka_unit_test(a_kernel_that_fails_names_its_task),
