@@ -241,6 +241,8 @@ void tgi_offload_run_begin_serial(struct tg_run *run);
 void tgi_offload_run_finish(struct tg_run *run);
 /* The submitter: one of the lanes that finish() waits for has come to its end. */
 void tgi_offload_lane_finished(struct tgi_offload *o, struct tg_run *run);
+/* The submitter: what a start finds, of data and times, is known; nothing is enqueued. */
+void tgi_offload_run_set_out(struct tg_run *run);
 /* The submitter: the run begins, whatever it was to wait for. */
 void tgi_offload_run_begin_now(struct tg_run *run);
 /* Makes a tile valid on the host and waits; false: it cannot be had any more. */

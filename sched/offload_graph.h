@@ -43,6 +43,16 @@ int tgi_offload_record(struct tg_run *run, struct tgi_captured *recorded, struct
                        struct tg_error *err);
 void tgi_captured_fini(struct tgi_captured *recorded);
 
+/* offload_preview.c */
+/* What a run that was never started would replay from its second start on, found without executing anything. */
+struct tgi_offload_preview {
+    struct tgi_captured recorded;
+    uint32_t *tile; /* by command, of copies and fills: whose memory it is, a number in the space; else TG_NONE */
+};
+/* TG_E_UNSUPPORTED: the run cannot be a graph, and err says why.  The run is of no other use after that but to be destroyed. */
+int tgi_offload_preview(struct tg_run *run, struct tgi_offload_preview *preview_p, struct tg_error *err);
+void tgi_offload_preview_fini(struct tgi_offload_preview *preview);
+
 /* offload_graph.c */
 /* The submitter, as a run begins.  True: all of it is enqueued, or it has failed, and its end is under way.  False: it is to go to
  * streams, because nothing else was asked for or for a reason that tg_run_executor() tells. */

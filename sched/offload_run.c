@@ -393,23 +393,29 @@ static void find_pageable(struct tg_run *run)
     tgi_replicas_stage(r->replicas, o->staging, r->is_pageable);
 }
 
-void tgi_offload_run_begin_now(struct tg_run *run)
+void tgi_offload_run_set_out(struct tg_run *run)
 {
     struct tgi_offload_run *r = run->offload;
-    struct tgi_offload *o = run->runtime->offload;
     find_written(run);
     find_pageable(run);
     memset(r->n_device_tasks, 0, sizeof r->n_device_tasks);
     r->n_stolen = r->timing_ns = 0;
     r->run = run;
-    r->next = o->active;
-    o->active = r;
     tgi_replicas_stats(r->replicas, &r->stats_before);
     tgi_replicas_log(r->replicas, run->spans != NULL);
     r->n_starts++;
     if (tgi_choices_begin(r->choices))
         tgi_placement_update(r->placement);
     r->has_last = false;
+}
+
+void tgi_offload_run_begin_now(struct tg_run *run)
+{
+    struct tgi_offload_run *r = run->offload;
+    struct tgi_offload *o = run->runtime->offload;
+    tgi_offload_run_set_out(run);
+    r->next = o->active;
+    o->active = r;
     tgi_offload_stream_take_tiles(run);
     take_bases(run);
     tgi_run_set_begin_ns(run, tgi_now_ns());

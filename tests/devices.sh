@@ -86,6 +86,20 @@ want 0 run "$graphs/cholesky.json" --executor graph --record "$scratch/graph.tgr
 has out 'executor streams'
 has err 'not executed as a graph: times of single tasks are wanted'
 want 2 run "$saxpy" -D cpu --executor graph
+want 0 "$tgraph" export "$graphs/cholesky.json" -p NT=4 --view cuda-graph -o "$scratch/cuda.dot"
+has cuda.dot 'tiled-cholesky as a CUDA graph: '
+has cuda.dot 'cuda:1, stand-in 1'
+has cuda.dot 'gemm[3,2,1]'
+want 0 "$tgraph" export "$graphs/cholesky.json" -p NT=4 --view cuda-graph -t json -D cuda:1
+is_json
+has out '"schema": "tgraph.cuda-graph/1"'
+lacks out 'cuda:0'
+command -v dot >/dev/null && want 0 "$tgraph" export "$graphs/cholesky.json" -p NT=3 --view cuda-graph -o "$scratch/cuda.svg"
+want 2 "$tgraph" export "$graphs/cholesky.json" --view cuda-graph -t mermaid
+want 2 "$tgraph" export "$graphs/cholesky.json" --view cuda-graph -D cpu
+want 1 "$tgraph" export "$graphs/collatz.json" --view cuda-graph
+has err 'it cannot be a graph: '
+want 4 no_driver "$tgraph" export "$graphs/cholesky.json" --view cuda-graph
 want 0 run "$graphs/cholesky.json" --executor auto
 has out 'executor streams'
 has out 'executor: streams, as one start was asked for'

@@ -189,6 +189,60 @@ static void what_cannot_be_recorded_says_why(void **state)
     }
 }
 
+/* But for their code, of which each run has its own. */
+static void expect_same_commands(const struct tgi_program *a, const struct tgi_program *b)
+{
+    assert_int_equal(a->n, b->n);
+    assert_int_equal(a->n_deps, b->n_deps);
+    assert_memory_equal(a->deps, b->deps, a->n_deps * sizeof *a->deps);
+    for (uint32_t i = 0; i < a->n; i++) {
+        const struct tgi_command *x = &a->commands[i], *y = &b->commands[i];
+        assert_int_equal(x->kind, y->kind);
+        assert_int_equal(x->lane, y->lane);
+        assert_int_equal(x->owner, y->owner);
+        assert_int_equal(x->n_deps, y->n_deps);
+    }
+}
+
+/* It is found without a kernel, a copy or a graph of the driver's. */
+static void a_preview_is_what_is_replayed(void **state)
+{
+    (void)state;
+    for (int n_devices = 1; n_devices <= 3; n_devices++) {
+        struct tg_graph *g = device_graph(buffers, "", tasks);
+        struct tgi_offload_preview preview;
+        struct tg_error err;
+        device_reset(n_devices, 5, true);
+        struct tg_runtime *rt = open_runtime(0);
+        struct tg_run *other = open_run(rt, g, false), *run = open_run(rt, g, false);
+        MUST(tgi_offload_preview(other, &preview, &err));
+        assert_int_equal(standin.standin_calls("cuLaunchKernel") + standin.standin_calls("cuGraphCreate") +
+                             standin.standin_calls("cuMemcpyHtoDAsync_v2"), 0);
+        for (uint32_t i = 0; i < preview.recorded.program.n; i++)
+            assert_int_equal(preview.tile[i] != TG_NONE, preview.recorded.program.commands[i].kind == TGI_COMMAND_COPY);
+        for (int i = 0; i < 4; i++)
+            execute(run);
+        expect_same_commands(&preview.recorded.program, tgi_offload_graph_program(run));
+        tgi_offload_preview_fini(&preview);
+        tg_run_destroy(other);
+        close_all(run, rt, g);
+    }
+}
+
+static void a_preview_of_what_is_no_graph_says_why(void **state)
+{
+    struct tg_graph *g = device_graph(buffers, "", tasks);
+    struct tgi_offload_preview preview;
+    struct tg_error err;
+    (void)state;
+    device_reset(1, 5, true);
+    struct tg_runtime *rt = open_runtime(3 * 256);
+    struct tg_run *run = open_run(rt, g, false);
+    assert_int_equal(tgi_offload_preview(run, &preview, &err), TG_E_UNSUPPORTED);
+    assert_string_equal(err.text, "it cannot be a graph: memory is too short for all of the run at once");
+    close_all(run, rt, g);
+}
+
 static struct tg_run *open_auto(struct tg_runtime *rt, const struct tg_graph *g, uint64_t n_starts)
 {
     struct tg_run_options options = TG_RUN_OPTIONS_INIT;
@@ -429,6 +483,8 @@ int main(void)
         cmocka_unit_test(results_that_are_looked_at_do_not_spoil_it),
         cmocka_unit_test(other_memory_is_bound_without_a_new_graph),
         cmocka_unit_test(what_cannot_be_recorded_says_why),
+        cmocka_unit_test(a_preview_is_what_is_replayed),
+        cmocka_unit_test(a_preview_of_what_is_no_graph_says_why),
         cmocka_unit_test(the_executor_is_chosen_by_the_number_of_starts),
         cmocka_unit_test(a_choice_that_is_none_says_why),
         cmocka_unit_test(a_graph_that_cannot_be_made_fails_one_start),

@@ -141,8 +141,9 @@ static const struct tgi_cli_option export_options[] = {
     OUTPUT("write to FILE; its extension decides the form unless --type does"),
     CHOICE("type", 't', "dot|svg|png|pdf|mermaid|json|jsonl|html|chrome|pftrace|csv",
      "form of the output; the last four are of records"),
-    CHOICE("view", 0, "auto|graph|types|gantt|schedule|devices|memory", "of a graph: every task, or a node for each kernel;"
-     " auto: types above --max-nodes.  Of a record: types or the last four; auto: gantt as svg, else schedule"),
+    CHOICE("view", 0, "auto|graph|types|cuda-graph|gantt|schedule|devices|memory", "of a graph: every task, a node for each"
+     " kernel, or the CUDA graph that a run on the devices here would replay; auto: types above --max-nodes.  Of a record: types or"
+     " the last four; auto: gantt as svg, else schedule"),
     CHOICE("group", 0, "none|kernel|prefix", "draw boxes around tasks of a kernel, or around a[..], b[..]"),
     RANGE("max-nodes", 0, "N", 1, 10000000, "aggregate graphs of more tasks; 1500 if not given, of"
      " schedules as dot 10000"),
@@ -331,6 +332,7 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      "tgraph export graph.json -o graph.svg --critical-path  # a picture\n"
      "tgraph export graph.json -t dot | dot -Tpdf > graph.pdf  # through dot by hand\n"
      "tgraph export big.json -o part.svg --focus 'gemm[5,4,3]' --hops 2  # around one task\n"
+     "tgraph export graph.json --view cuda-graph -o replayed.svg  # nodes and edges of a run as a CUDA graph\n"
      "tgraph export run.tgr -o schedule.svg  # what ran when and where\n"
      "tgraph export run.tgr -o run.pftrace  # the same for Perfetto",
      export_options, false},
