@@ -18,7 +18,7 @@ MEM_SRC := hostops.c order.c pool.c program.c recorder.c replica.c replica_block
            replica_piece.c replica_snapshot.c staging.c store.c
 SCHED_SRC := alike.c backend.c bounds.c calibrate.c calibrate_builtins.c calibrate_devices.c calibrate_kernels.c \
              calibrate_memory.c choice.c control.c cpu_module.c finite.c futex.c header_text.c history.c \
-             instance.c least_moved.c machine.c offload.c offload_balance.c offload_collective.c offload_graph.c \
+             instance.c least_moved.c machine.c offload.c offload_balance.c offload_collective.c offload_graph.c offload_insert.c \
              offload_policy.c offload_preview.c offload_recording.c offload_run.c offload_stream.c offload_submit.c parking.c \
              placement.c plan.c policy.c policy_list.c policy_steal.c process.c ready.c record.c replay_choice.c replay_costs.c resident_check.c \
              resident_dynamic.c resident_place.c resident_plan.c resolve.c run.c runtime.c sample.c seat.c \
@@ -49,7 +49,7 @@ TESTS := alloc block calibrate choice cli cpu_module dense deque diagnostic dot 
          graph history hostops import infer invalid json_tape kernels launch load load_memory machine npy \
          offload_graph offload_policy page parking path plan plan_corpus pool program program_picture recording recording_export \
          recording_plan replay_choice resident resident_dynamic results run run_children run_failures run_record sample schema \
-         seat offload offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
+         seat offload offload_balance offload_edges offload_faults offload_insert offload_refusals offload_runs offload_stream \
          staging standin standin_builtins standin_libs store timing topology verify write_json
 TEST_SCRIPTS := cli devices device_graphs examples fences install predict readme record stack
 

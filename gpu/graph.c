@@ -279,8 +279,9 @@ static int instantiate(struct tgi_cuda *cuda, struct tgi_device_graph *g, uint32
     return TGI_CUDA_DO(cuda, err, cuGraphUpload, (g->exec, tgi_cuda_stream(cuda, 0)), "uploading a graph of %u nodes", g->n);
 }
 
-int tgi_cuda_graph_create(struct tgi_devices *ds, const struct tgi_program *p, struct tgi_device_graph **graph_p,
-                          uint32_t *at_p, struct tg_error *err)
+/* Not instantiated yet. */
+static int build(struct tgi_devices *ds, const struct tgi_program *p, struct tgi_device_graph **graph_p, uint32_t *at_p,
+                 struct tg_error *err)
 {
     struct tgi_cuda *cuda = tgi_cuda_of(ds);
     struct tgi_device_graph *g = calloc(1, sizeof *g);
@@ -295,14 +296,45 @@ int tgi_cuda_graph_create(struct tgi_devices *ds, const struct tgi_program *p, s
     int rc = TGI_CUDA_DO(cuda, err, cuGraphCreate, (&g->graph, 0), "making a graph");
     if (rc == 0)
         rc = add_nodes(cuda, g, p, at_p, err);
-    if (rc == 0)
-        rc = instantiate(cuda, g, at_p, err);
     if (rc) {
         tgi_cuda_graph_destroy(ds, g);
         return rc;
     }
     *graph_p = g;
     return 0;
+}
+
+int tgi_cuda_graph_create(struct tgi_devices *ds, const struct tgi_program *p, struct tgi_device_graph **graph_p,
+                          uint32_t *at_p, struct tg_error *err)
+{
+    struct tgi_device_graph *g;
+    int rc = build(ds, p, &g, at_p, err);
+    if (rc)
+        return rc;
+    rc = instantiate(tgi_cuda_of(ds), g, at_p, err);
+    if (rc) {
+        tgi_cuda_graph_destroy(ds, g);
+        return rc;
+    }
+    *graph_p = g;
+    return 0;
+}
+
+int tgi_cuda_graph_insert(struct tgi_devices *ds, const struct tgi_program *p, void *graph, void *const *after, size_t n_after,
+                          void **node_p, uint32_t *at_p, struct tg_error *err)
+{
+    struct tgi_cuda *cuda = tgi_cuda_of(ds);
+    struct tgi_device_graph *g;
+    CUgraphNode node;
+    int rc = build(ds, p, &g, at_p, err);
+    if (rc)
+        return rc;
+    rc = TGI_CUDA_DO(cuda, err, cuGraphAddChildGraphNode, (&node, graph, (const CUgraphNode *)after, n_after, g->graph),
+                     "adding %u nodes to the program's graph", g->n);
+    if (rc == 0)
+        *node_p = node;
+    tgi_cuda_graph_destroy(ds, g); /* the node has a copy */
+    return rc;
 }
 
 void tgi_cuda_graph_destroy(struct tgi_devices *ds, struct tgi_device_graph *g)

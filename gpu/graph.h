@@ -17,5 +17,7 @@ void tgi_cuda_graph_destroy(struct tgi_devices *ds, struct tgi_device_graph *gra
 int tgi_cuda_graph_launch(struct tgi_devices *ds, struct tgi_device_graph *graph, uint32_t lane, struct tg_error *err);
 int tgi_cuda_graph_update(struct tgi_devices *ds, struct tgi_device_graph *graph, const struct tgi_program *from,
                           const struct tgi_program *to, uint32_t *at_p, struct tg_error *err);
+int tgi_cuda_graph_insert(struct tgi_devices *ds, const struct tgi_program *program, void *graph, void *const *after, size_t n_after,
+                          void **node_p, uint32_t *at_p, struct tg_error *err);
 
 #endif

@@ -576,6 +576,38 @@ int tg_run_wait_on(struct tg_run *run, uint32_t device, void *stream, struct tg_
 int tg_run_device_tile(struct tg_run *run, tg_buffer_id buffer, uint32_t tile, uint32_t device, enum tg_access access,
                        void *stream, uint64_t *address_p, struct tg_error *err);
 
+/* ---- Graphs of the program ----------------------------------------------------------------
+ *
+ * For programs that make CUDA graphs themselves.  A start of a run becomes one node of such a graph, a child graph, between
+ * nodes of the program's own that write and read tiles where they lie:
+ *
+ *     tg_run_device_tile(run, x, 0, 0, TG_OUT, stream, &x_at, &err);          where nodes of the program write x
+ *     tg_run_add_to_graph(run, graph, &writes_x, 1, &node, &err);
+ *     tg_run_device_tile(run, y, 0, 0, TG_IN, stream, &y_at, &err);           where they find y, after `node`
+ *     ... more nodes, cuGraphInstantiate(), cuGraphLaunch() as often as there is something to compute, cuStreamSynchronize() ...
+ *     tg_run_end_graphs(run, &err);
+ *
+ * Each launch does what a start does, but for the initialisation of tiles on the host.  What tasks write and the host has
+ * initialised begins with those contents again, buffers that are bound (tg_run_bind) with what the program has there by then,
+ * which may be new with each launch; and what lies on a device alone with what is there: what nodes of the program or the launch
+ * before have written.  Results that are due in bound memory are there when the node is done.
+ *
+ * Who owns what.  The graph, its instances and the node are the program's.  All that the node uses stays the run's: code, the memory
+ * of all its tiles, on the host and on devices, and the libraries' workspaces and communicators of the runtime, so run and
+ * runtime must outlive the last launch, and bound memory must stay.  Until tg_run_end_graphs() the run cannot be started or bound
+ * (TG_E_STATE), its memory on devices does not move, and tg_run_tile() gives the memory of bound buffers alone.  Two launches must
+ * not overlap, nor must one and another run of the runtime, which has one set of those workspaces. */
+
+/* Adds a start of the run to `graph`, a cudaGraph_t or CUgraph of the primary contexts, after `n_after` nodes of it; *node_p is the
+ * new node.  Waits until nothing of the run is under way.  The first start of a run calls libraries for the first time and
+ * moves what is constant to devices, so one start or two before this make a better node.  TG_E_UNSUPPORTED: the run cannot be a
+ * graph, err says why; TG_E_STATE: it is under way, or starts have not come to begin and end with data in the same
+ * places, which another one changes.  After an error `graph` is as it was. */
+int tg_run_add_to_graph(struct tg_run *run, void *graph, void *const *after, size_t n_after, void **node_p, struct tg_error *err);
+/* The program will launch no graph with this run's node any more, and none is executing.  Returns what a kernel of the run has
+ * failed with since, naming the task; the run can be started again either way. */
+int tg_run_end_graphs(struct tg_run *run, struct tg_error *err);
+
 /* ---- Inside a task ------------------------------------------------------------------------
  *
  * Functions that only a running task may call, with the context it was given. */

@@ -112,6 +112,23 @@ bool tgi_replicas_has_memory_of(const struct tgi_replicas *r, const struct tgi_r
     return true;
 }
 
+bool tgi_replicas_is_repeatable(const struct tgi_replicas *r, const struct tgi_replica_snapshot *before,
+                                const struct tgi_replica_snapshot *after)
+{
+    for (uint32_t i = 0; i < r->n_pieces; i++)
+        if (before->valid[i] & ~after->valid[i] & ~tgi_node_bit(TGI_HOST_NODE))
+            return false;
+    return true;
+}
+
+void tgi_replicas_keep(struct tgi_replicas *r, const struct tgi_replica_snapshot *s)
+{
+    for (uint32_t d = 0; d < r->devices->n_devices; d++)
+        for (uint32_t i = 0; i < r->n_blocks; i++)
+            if (s->address[(size_t)d * r->n_blocks + i])
+                r->device[d].blocks[i].is_lent = r->has_lent = true;
+}
+
 static void add_stats(struct tgi_replicas *r, const struct tgi_replica_stats *from, const struct tgi_replica_stats *to)
 {
     struct tgi_replica_stats *s = &r->stats;

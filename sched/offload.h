@@ -98,6 +98,8 @@ struct tgi_offload_run {
     struct tgi_waits lent;     /* copies for the program that may be under way */
     uint8_t *lent_tiles;       /* by tile: LENT_*, since the last start; NULL: none ever was */
     struct tgi_offload_graphs *graphs; /* NULL: none was asked for so far (offload_graph.h) */
+    struct tgi_insertion *insertion;   /* this start becomes a node of the program's graph (offload_insert.c); NULL: it is one */
+    struct tgi_inserted *inserted;     /* nodes that the program may launch; NULL: none */
 };
 /* Tiles whose address the program has. */
 enum { TGI_LENT_READ = 1, TGI_LENT_WRITTEN = 2 };

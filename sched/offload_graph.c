@@ -308,6 +308,11 @@ bool tgi_offload_graph_begin(struct tg_run *run)
 {
     uint64_t begin = tgi_now_ns();
     bool has_failed = false;
+    if (run->offload->insertion) {
+        tgi_offload_insert(run);
+        tgi_offload_run_finish(run);
+        return true;
+    }
     if (run->options.executor == TG_EXECUTOR_STREAMS)
         return false;
     struct tgi_offload_graphs *g = graphs_of(run);
@@ -373,7 +378,7 @@ static void note_times(struct tg_run *run, struct tgi_offload_graphs *g)
 void tgi_offload_graph_ended(struct tg_run *run)
 {
     struct tgi_offload_graphs *g = run->offload->graphs;
-    if (!g)
+    if (!g || run->offload->insertion)
         return;
     note_times(run, g);
     if (run->options.executor != TG_EXECUTOR_AUTO)
@@ -382,6 +387,12 @@ void tgi_offload_graph_ended(struct tg_run *run)
         snprintf(g->reason, sizeof g->reason, "streams, as it cannot be a graph: %s", g->why);
     else
         tgi_replay_explain(&g->choice, g->reason, sizeof g->reason);
+}
+
+void tgi_offload_graph_forget_last(struct tg_run *run)
+{
+    if (run->offload->graphs)
+        run->offload->graphs->last = NULL;
 }
 
 /* ---- Questions, life ----------------------------------------------------------------------*/

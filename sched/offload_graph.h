@@ -42,6 +42,8 @@ char *tgi_offload_obstacle(const struct tg_run *run);
 int tgi_offload_record(struct tg_run *run, struct tgi_captured *recorded, struct tgi_offload_task **at_p,
                        struct tg_error *err);
 void tgi_captured_fini(struct tgi_captured *recorded);
+/* The same, but that err says all: which task it failed at, and that the run cannot be a graph (TG_E_UNSUPPORTED) if memory is short. */
+int tgi_offload_record_named(struct tg_run *run, struct tgi_captured *recorded, struct tg_error *err);
 
 /* offload_preview.c */
 /* What a run that was never started would replay from its second start on, found without executing anything. */
@@ -53,6 +55,11 @@ struct tgi_offload_preview {
 int tgi_offload_preview(struct tg_run *run, struct tgi_offload_preview *preview_p, struct tg_error *err);
 void tgi_offload_preview_fini(struct tgi_offload_preview *preview);
 
+/* offload_insert.c: starts as nodes of the program's graphs */
+/* The submitter, as a run begins that is to be a node and no start. */
+void tgi_offload_insert(struct tg_run *run);
+void tgi_offload_insert_release(struct tg_run *run);
+
 /* offload_graph.c */
 /* The submitter, as a run begins.  True: all of it is enqueued, or it has failed, and its end is under way.  False: it is to go to
  * streams, because nothing else was asked for or for a reason that tg_run_executor() tells. */
@@ -61,6 +68,8 @@ bool tgi_offload_graph_begin(struct tg_run *run);
 void tgi_offload_graph_submitted(struct tg_run *run);
 void tgi_offload_graph_ended(struct tg_run *run);
 void tgi_offload_graph_release(struct tg_run *run);
+/* Data is where something else than a replay has brought it. */
+void tgi_offload_graph_forget_last(struct tg_run *run);
 
 /* Numbers of all starts of the run so far. */
 struct tgi_offload_graph_stats {

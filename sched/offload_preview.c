@@ -27,29 +27,13 @@ static void name_tiles(const struct tg_run *run, struct tgi_offload_preview *p)
     }
 }
 
-static int record(struct preview *v)
-{
-    struct tgi_offload_task *task = NULL;
-    char scratch[16];
-    struct tg_error why;
-    int rc = tgi_offload_record(v->run, &v->p->recorded, &task, &why);
-    if (rc == TG_E_NO_MEMORY && !task)
-        return tgi_error(v->err, TG_E_NO_MEMORY, "recording the run: %.400s", why.text);
-    if (rc == TG_E_NO_MEMORY)
-        return tgi_error(v->err, TG_E_UNSUPPORTED, "it cannot be a graph: memory is too short for all of the run at once");
-    if (rc && task)
-        return tgi_error(v->err, rc, "task \"%s\" cannot be in a graph: %.400s",
-                         tgi_graph_task_name(v->run->graph, tgi_offload_id(task), scratch), why.text);
-    return rc ? tgi_error(v->err, rc, "it cannot be a graph: %.400s", why.text) : 0;
-}
-
 /* As after the first start. */
 static void pretend(struct preview *v)
 {
     struct tgi_offload *o = v->run->runtime->offload;
     struct tgi_stamp stamps[TGI_MAX_DEVICES];
     for (uint32_t d = 0; d < o->devices->n_devices; d++)
-        stamps[d] = TGI_STAMP_NONE;
+        stamps[d] = tgi_order_tail(o->order, tgi_lane_of(d, 0));
     tgi_replicas_replayed(v->run->offload->replicas, v->p->recorded.before, v->p->recorded.after, stamps);
     tgi_captured_fini(&v->p->recorded);
     v->run->n_init_due = v->run->n_init_written;
@@ -61,11 +45,11 @@ static void preview(void *arg)
     struct preview *v = arg;
     v->run->n_init_due = v->run->n_init_all;
     tgi_offload_run_set_out(v->run);
-    v->rc = record(v);
+    v->rc = tgi_offload_record_named(v->run, &v->p->recorded, v->err);
     if (v->rc)
         return;
     pretend(v);
-    v->rc = record(v);
+    v->rc = tgi_offload_record_named(v->run, &v->p->recorded, v->err);
     if (v->rc)
         return;
     v->p->tile = malloc(((size_t)v->p->recorded.program.n + 1) * sizeof *v->p->tile);

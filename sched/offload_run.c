@@ -307,6 +307,7 @@ static void release(void *arg)
     struct tg_run *run = arg;
     struct tgi_offload *o = run->runtime->offload;
     tgi_offload_stream_release(run);
+    tgi_offload_insert_release(run);
     tgi_offload_graph_release(run);
     tgi_replicas_destroy(run->offload->replicas);
     for (uint32_t i = 0; i < o->devices->n_devices; i++)
