@@ -20,7 +20,7 @@ SCHED_SRC := alike.c backend.c bounds.c calibrate.c calibrate_builtins.c calibra
              calibrate_memory.c choice.c control.c cpu_module.c finite.c futex.c header_text.c history.c \
              instance.c least_moved.c machine.c offload.c offload_balance.c offload_collective.c offload_graph.c offload_insert.c \
              offload_policy.c offload_preview.c offload_recording.c offload_run.c offload_stream.c offload_submit.c parking.c \
-             placement.c plan.c policy.c policy_list.c policy_steal.c process.c ready.c record.c replay_choice.c replay_costs.c resident_check.c \
+             placement.c plan.c policy.c policy_list.c policy_steal.c process.c ready.c record.c replay_cache.c replay_choice.c replay_costs.c resident_check.c \
              resident_dynamic.c resident_place.c resident_plan.c resolve.c run.c runtime.c sample.c seat.c \
              serial.c share.c simulate.c spawn.c task.c timing.c topology.c urgency.c virtual_memory.c watchdog.c \
              worker.c workload.c

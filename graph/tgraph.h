@@ -489,9 +489,11 @@ struct tg_run_options {
                                string need not last.  TG_E_UNSUPPORTED without devices, and for one task at a time */
     enum tg_executor executor; /* of tasks on devices */
     uint64_t n_starts_expected; /* for TG_EXECUTOR_AUTO: how often the run will be started; 0: not known */
+    uint64_t graph_bytes;      /* most memory that the run's graphs may take, on the host and, as far as the driver tells, on
+                                  devices; those replayed longest ago go, but the last one stays.  0: no limit, eight of them */
 };
 #define TG_RUN_OPTIONS_INIT \
-    {sizeof(struct tg_run_options), false, false, 0, false, false, 0, NULL, NULL, false, NULL, TG_EXECUTOR_STREAMS, 0}
+    {sizeof(struct tg_run_options), false, false, 0, false, false, 0, NULL, NULL, false, NULL, TG_EXECUTOR_STREAMS, 0, 0}
 
 /* Prepares a frozen graph for execution: resolves kernel variants (compiling C sources on first
  * use) and allocates buffers.  The graph and the runtime must outlive the run. */

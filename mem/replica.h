@@ -117,6 +117,7 @@ void tgi_replicas_record_end(struct tgi_replicas *replicas);
 
 struct tgi_replica_snapshot;
 int tgi_replicas_save(const struct tgi_replicas *replicas, struct tgi_replica_snapshot **snapshot_p, struct tg_error *err);
+uint64_t tgi_replicas_snapshot_bytes(const struct tgi_replicas *replicas); /* that one takes */
 void tgi_replica_snapshot_destroy(struct tgi_replica_snapshot *snapshot); /* takes NULL */
 /* The same is valid in the same places; all that had memory then has it in the same place. */
 bool tgi_replicas_is_valid_as(const struct tgi_replicas *replicas, const struct tgi_replica_snapshot *snapshot);

@@ -68,6 +68,12 @@ void tgi_replica_snapshot_destroy(struct tgi_replica_snapshot *s)
     free(s);
 }
 
+uint64_t tgi_replicas_snapshot_bytes(const struct tgi_replicas *r)
+{
+    return sizeof(struct tgi_replica_snapshot) + r->n_pieces * sizeof(uint32_t) +
+           (uint64_t)r->devices->n_devices * r->n_blocks * sizeof(uint64_t) + r->space->n_tiles * sizeof(void *);
+}
+
 int tgi_replicas_save(const struct tgi_replicas *r, struct tgi_replica_snapshot **snapshot_p, struct tg_error *err)
 {
     struct tgi_replica_snapshot *s = calloc(1, sizeof *s);

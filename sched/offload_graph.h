@@ -77,6 +77,8 @@ struct tgi_offload_graph_stats {
     uint64_t record_ns, instantiate_ns, update_ns; /* of the last of each */
     uint64_t launch_ns;                            /* of the last start, all that was done until it was enqueued */
     uint32_t n_commands, n_edges;                  /* of the last graph */
+    uint32_t n_kept;                               /* graphs that are kept, what they take, and that had to go */
+    uint64_t kept_bytes, n_dropped;
 };
 void tgi_offload_graph_stats(const struct tg_run *run, struct tgi_offload_graph_stats *stats_p);
 /* Replays are timed on the device from now on; before the first start.  Then, after wait: what the last one took there, from

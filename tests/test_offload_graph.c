@@ -122,6 +122,67 @@ static void results_that_are_looked_at_do_not_spoil_it(void **state)
         free(expected[i]);
 }
 
+/* Starts that find results on the host and starts that do not take turns, which are two recordings or three. */
+static void what_graphs_take_is_limited(void **state)
+{
+    struct tg_graph *g = device_graph(buffers, "", tasks);
+    uint64_t *expected[N_STARTS];
+    (void)state;
+    for (int i = 0; i < N_STARTS; i++)
+        expected[i] = device_expected(g, true, i + 1);
+    for (int is_limited = 0; is_limited < 2; is_limited++) {
+        struct tg_run_options options = TG_RUN_OPTIONS_INIT;
+        struct tgi_offload_graph_stats stats;
+        struct tg_run *run;
+        struct tg_error err;
+        device_reset(2, 7, true);
+        struct tg_runtime *rt = open_runtime(0);
+        options.executor = TG_EXECUTOR_GRAPH;
+        options.keep_data = true;
+        options.graph_bytes = is_limited; /* one byte: the last one alone */
+        MUST(tg_run_create(rt, g, &options, &run, &err));
+        for (int i = 0; i < N_STARTS; i++) {
+            execute(run);
+            tgi_offload_graph_stats(run, &stats);
+            assert_true(!is_limited || stats.n_kept == 1);
+            if (i % 2)
+                expect_data(run, g, expected[i]);
+        }
+        assert_int_equal(stats.n_dropped + stats.n_kept, stats.n_instantiated);
+        assert_true(stats.kept_bytes > 1000 * stats.n_kept);
+        if (is_limited)
+            assert_in_range(stats.n_dropped, N_STARTS / 2, N_STARTS);
+        else
+            assert_int_equal(stats.n_dropped, 0);
+        close_all(run, rt, NULL);
+    }
+    for (int i = 0; i < N_STARTS; i++)
+        free(expected[i]);
+    tg_graph_destroy(g);
+}
+
+/* The kept ones make room. */
+static void memory_that_is_short_for_a_graph_is_taken_from_older_ones(void **state)
+{
+    struct tg_graph *g = device_graph(buffers, "", tasks);
+    uint64_t *expected = device_expected(g, true, 4);
+    struct tgi_offload_graph_stats stats;
+    (void)state;
+    device_reset(2, 7, true);
+    struct tg_runtime *rt = open_runtime(0);
+    struct tg_run *run = open_run(rt, g, true);
+    standin.standin_fail("cuGraphInstantiateWithParams", 2, CUDA_ERROR_OUT_OF_MEMORY, STANDIN_ONCE);
+    for (int i = 0; i < 4; i++)
+        execute(run);
+    assert_int_equal(standin.standin_fail_hits(), 1);
+    tgi_offload_graph_stats(run, &stats);
+    assert_int_equal(stats.n_instantiated, 2);
+    assert_int_equal(stats.n_kept, 1);
+    expect_data(run, g, expected);
+    close_all(run, rt, g);
+    free(expected);
+}
+
 /* The copies of a graph change their addresses in place; where the driver refuses that, it is made anew. */
 static void other_memory_is_bound_without_a_new_graph(void **state)
 {
@@ -481,6 +542,8 @@ int main(void)
     const struct CMUnitTest all[] = {
         cmocka_unit_test(a_run_settles_into_a_graph_or_two),
         cmocka_unit_test(results_that_are_looked_at_do_not_spoil_it),
+        cmocka_unit_test(what_graphs_take_is_limited),
+        cmocka_unit_test(memory_that_is_short_for_a_graph_is_taken_from_older_ones),
         cmocka_unit_test(other_memory_is_bound_without_a_new_graph),
         cmocka_unit_test(what_cannot_be_recorded_says_why),
         cmocka_unit_test(a_preview_is_what_is_replayed),
