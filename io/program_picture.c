@@ -22,7 +22,8 @@ static const char *kind_name(const struct tgi_command *c)
 
 static const char *lane_name(uint32_t lane, char *text)
 {
-    static const char *const copies[] = {"from the host", "to the host", "to a device", "to a device 2", "from the host 2", "to the host 2"};
+    static const char *const copies[] = {"from the host",  "to the host",     "to a device",
+                                         "to a device 2", "from the host 2", "to the host 2"};
     uint32_t which = lane % TGI_LANES_EACH;
     if (which < TGI_PLAIN_LANES)
         snprintf(text, NAME_SIZE, "stream %u", which);
