@@ -453,6 +453,7 @@ static const struct tgi_device_ops ops = {
     .graph_launch = tgi_cuda_graph_launch,
     .graph_update = tgi_cuda_graph_update,
     .graph_rounds = tgi_cuda_graph_rounds,
+    .graph_insert = tgi_cuda_graph_insert,
     .stream_record = stream_record,
     .stream_wait = stream_wait,
     .poll = tgi_cuda_poll,

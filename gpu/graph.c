@@ -205,7 +205,7 @@ static int instantiate(struct tgi_cuda_build *b, struct tg_error *err)
     return TGI_CUDA_DO(cuda, err, cuGraphUpload, (g->exec, tgi_cuda_stream(cuda, 0)), "uploading a graph of %u nodes", b->n_owned);
 }
 
-static int build(struct tgi_cuda_build *b, const struct tgi_program *p, struct tg_error *err)
+static int build_parts(struct tgi_cuda_build *b, const struct tgi_program *p, struct tg_error *err)
 {
     struct tgi_device_graph *g = b->g;
     int rc = TGI_CUDA_DO(b->cuda, err, cuGraphCreate, (&g->graph, 0), "making a graph");
@@ -214,38 +214,79 @@ static int build(struct tgi_cuda_build *b, const struct tgi_program *p, struct t
         rc = tgi_cuda_build_begin(b, &whole, err);
     if (rc == 0)
         rc = tgi_cuda_build_nodes(b, &whole, err);
-    if (rc == 0)
-        rc = tgi_cuda_build_end(b, &whole, err);
-    return rc ? rc : instantiate(b, err);
+    return rc ? rc : tgi_cuda_build_end(b, &whole, err);
+}
+
+/* Not instantiated yet.  b->owner: as after an error of tgi_cuda_build_nodes(). */
+static int build(struct tgi_cuda_build *b, const struct tgi_program *p, struct tg_error *err)
+{
+    struct tgi_device_graph *g = b->g = calloc(1, sizeof *g);
+    uint32_t n_clusters = 0;
+    for (uint32_t i = 0; i < p->n; i++)
+        n_clusters += p->commands[i].kind == TGI_COMMAND_RESIDENT;
+    if (!g || !(g->node = malloc(((size_t)p->n + 1) * sizeof *g->node)) ||
+        !(g->clusters = calloc((size_t)n_clusters + 1, sizeof *g->clusters)))
+        return no_memory(err);
+    g->n = p->n;
+    for (uint32_t i = 0; i < p->n; i++)
+        g->has_collectives |= p->commands[i].kind == TGI_COMMAND_COLLECT;
+    return build_parts(b, p, err);
+}
+
+static void build_fini(struct tgi_cuda_build *b)
+{
+    free(b->owned);
+    free(b->after);
 }
 
 int tgi_cuda_graph_create(struct tgi_devices *ds, const struct tgi_program *p, struct tgi_device_graph **graph_p,
                           uint64_t *owner_p, struct tg_error *err)
 {
-    struct tgi_device_graph *g = calloc(1, sizeof *g);
-    struct tgi_cuda_build b = {.cuda = tgi_cuda_of(ds), .g = g, .owner = UINT64_MAX};
-    uint32_t n_clusters = 0;
-    *owner_p = UINT64_MAX;
-    for (uint32_t i = 0; i < p->n; i++)
-        n_clusters += p->commands[i].kind == TGI_COMMAND_RESIDENT;
-    if (!g || !(g->node = malloc(((size_t)p->n + 1) * sizeof *g->node)) ||
-        !(g->clusters = calloc((size_t)n_clusters + 1, sizeof *g->clusters))) {
-        tgi_cuda_graph_destroy(ds, g);
-        return no_memory(err);
-    }
-    g->n = p->n;
-    for (uint32_t i = 0; i < p->n; i++)
-        g->has_collectives |= p->commands[i].kind == TGI_COMMAND_COLLECT;
+    struct tgi_cuda_build b = {.cuda = tgi_cuda_of(ds), .owner = UINT64_MAX};
     int rc = build(&b, p, err);
-    free(b.owned);
-    free(b.after);
-    if (rc) {
-        *owner_p = b.owner;
-        tgi_cuda_graph_destroy(ds, g);
-        return rc;
+    if (rc == 0)
+        rc = instantiate(&b, err);
+    build_fini(&b);
+    *owner_p = rc ? b.owner : UINT64_MAX;
+    if (rc)
+        tgi_cuda_graph_destroy(ds, b.g);
+    else
+        *graph_p = b.g;
+    return rc;
+}
+
+/* Their tables would be this graph's, which does not stay. */
+static int refuse_tables(const struct tgi_program *p, uint64_t *owner_p, struct tg_error *err)
+{
+    for (uint32_t i = 0; i < p->n; i++) {
+        *owner_p = p->commands[i].owner;
+        if (p->commands[i].kind == TGI_COMMAND_DECIDE)
+            return tgi_error(err, TG_E_UNSUPPORTED, "a device decides about its rounds, which a graph inside another cannot have");
+        if (p->commands[i].kind == TGI_COMMAND_RESIDENT)
+            return tgi_error(err, TG_E_UNSUPPORTED, "a graph inside another cannot have resident tasks");
     }
-    *graph_p = g;
+    *owner_p = UINT64_MAX;
     return 0;
+}
+
+int tgi_cuda_graph_insert(struct tgi_devices *ds, const struct tgi_program *p, void *graph, void *const *after, size_t n_after,
+                          void **node_p, uint64_t *owner_p, struct tg_error *err)
+{
+    struct tgi_cuda_build b = {.cuda = tgi_cuda_of(ds), .owner = UINT64_MAX};
+    CUgraphNode node;
+    int rc = refuse_tables(p, owner_p, err);
+    if (rc)
+        return rc;
+    rc = build(&b, p, err);
+    build_fini(&b);
+    *owner_p = rc ? b.owner : UINT64_MAX;
+    if (rc == 0)
+        rc = TGI_CUDA_DO(b.cuda, err, cuGraphAddChildGraphNode, (&node, graph, (const CUgraphNode *)after, n_after, b.g->graph),
+                         "adding %u nodes to the program's graph", b.g->n);
+    if (rc == 0)
+        *node_p = node;
+    tgi_cuda_graph_destroy(ds, b.g); /* the node has a copy */
+    return rc;
 }
 
 void tgi_cuda_graph_destroy(struct tgi_devices *ds, struct tgi_device_graph *g)

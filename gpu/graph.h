@@ -21,6 +21,8 @@ int tgi_cuda_graph_update(struct tgi_devices *ds, struct tgi_device_graph *graph
                           const struct tgi_program *to, uint64_t *owner_p, struct tg_error *err);
 const uint64_t *tgi_cuda_graph_rounds(struct tgi_device_graph *graph);
 
+int tgi_cuda_graph_insert(struct tgi_devices *ds, const struct tgi_program *program, void *graph, void *const *after, size_t n_after,
+                          void **node_p, uint64_t *owner_p, struct tg_error *err);
 int tgi_cuda_graph_fault(struct tgi_devices *ds, struct tgi_device_graph *graph, uint64_t *owner_p, struct tg_error *err);
 int tgi_cuda_graph_abort(struct tgi_devices *ds, struct tgi_device_graph *graph, struct tg_error *err);
 

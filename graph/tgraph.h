@@ -468,8 +468,10 @@ enum tg_executor {
     TG_EXECUTOR_STREAMS, /* tasks on devices are enqueued one by one, with each start */
     TG_EXECUTOR_GRAPH,   /* a start is recorded and replayed as one CUDA graph, which later starts launch again; a run that
                             this cannot be done with goes to streams, and tg_run_executor() says why */
-    TG_EXECUTOR_RESIDENT /* the same, and tasks that have a resident variant are executed inside one kernel, the others as
+    TG_EXECUTOR_RESIDENT, /* the same, and tasks that have a resident variant are executed inside one kernel, the others as
                             before; a run without such tasks is a graph, and tg_run_executor() says why */
+    TG_EXECUTOR_AUTO     /* streams at first, and a graph once it pays, by times measured in this run and in earlier ones and
+                            by n_starts_expected; tg_run_executor() says what was chosen and why */
 };
 
 struct tg_run_options {
@@ -490,9 +492,12 @@ struct tg_run_options {
                                NULL: tasks go to the owners of what they write, and idle devices take some over.  The
                                string need not last.  TG_E_UNSUPPORTED without devices, and for one task at a time */
     enum tg_executor executor; /* of tasks on devices */
+    uint64_t n_starts_expected; /* for TG_EXECUTOR_AUTO: how often the run will be started; 0: not known */
+    uint64_t graph_bytes;      /* most memory that the run's graphs may take, on the host and, as far as the driver tells, on
+                                  devices; those replayed longest ago go, but the last one stays.  0: no limit, eight of them */
 };
 #define TG_RUN_OPTIONS_INIT \
-    {sizeof(struct tg_run_options), false, false, 0, false, false, 0, NULL, NULL, false, NULL, TG_EXECUTOR_STREAMS}
+    {sizeof(struct tg_run_options), false, false, 0, false, false, 0, NULL, NULL, false, NULL, TG_EXECUTOR_STREAMS, 0, 0}
 
 /* Prepares a frozen graph for execution: resolves kernel variants (compiling C sources on first
  * use) and allocates buffers.  The graph and the runtime must outlive the run. */
@@ -531,7 +536,7 @@ struct tg_run_stats {
 };
 int tg_run_stats(const struct tg_run *run, struct tg_run_stats *stats_p, struct tg_error *err);
 /* What executed the last start, after wait.  *why_p, which may be NULL: why that is not what was asked for, as text that
- * lasts until the next start; NULL: it is. */
+ * lasts until the next start; NULL: it is.  Of TG_EXECUTOR_AUTO: why this was chosen, with the times. */
 enum tg_executor tg_run_executor(const struct tg_run *run, const char **why_p);
 /* State of a task after wait; for keep_going runs.  TG_TASK_WAITING while the run is under way. */
 enum tg_task_state tg_run_task_state(const struct tg_run *run, tg_task_id task);
@@ -576,6 +581,38 @@ int tg_run_wait_on(struct tg_run *run, uint32_t device, void *stream, struct tg_
  * there is none left.  TG_E_STATE while the run is under way and tg_run_wait_on() has not returned. */
 int tg_run_device_tile(struct tg_run *run, tg_buffer_id buffer, uint32_t tile, uint32_t device, enum tg_access access,
                        void *stream, uint64_t *address_p, struct tg_error *err);
+
+/* ---- Graphs of the program ----------------------------------------------------------------
+ *
+ * For programs that make CUDA graphs themselves.  A start of a run becomes one node of such a graph, a child graph, between
+ * nodes of the program's own that write and read tiles where they lie:
+ *
+ *     tg_run_device_tile(run, x, 0, 0, TG_OUT, stream, &x_at, &err);          where nodes of the program write x
+ *     tg_run_add_to_graph(run, graph, &writes_x, 1, &node, &err);
+ *     tg_run_device_tile(run, y, 0, 0, TG_IN, stream, &y_at, &err);           where they find y, after `node`
+ *     ... more nodes, cuGraphInstantiate(), cuGraphLaunch() as often as there is something to compute, cuStreamSynchronize() ...
+ *     tg_run_end_graphs(run, &err);
+ *
+ * Each launch does what a start does, but for the initialisation of tiles on the host.  What tasks write and the host has
+ * initialised begins with those contents again, buffers that are bound (tg_run_bind) with what the program has there by then,
+ * which may be new with each launch; and what lies on a device alone with what is there: what nodes of the program or the launch
+ * before have written.  Results that are due in bound memory are there when the node is done.
+ *
+ * Who owns what.  The graph, its instances and the node are the program's.  All that the node uses stays the run's: code, the memory
+ * of all its tiles, on the host and on devices, and the libraries' workspaces and communicators of the runtime, so run and
+ * runtime must outlive the last launch, and bound memory must stay.  Until tg_run_end_graphs() the run cannot be started or bound
+ * (TG_E_STATE), its memory on devices does not move, and tg_run_tile() gives the memory of bound buffers alone.  Two launches must
+ * not overlap, nor must one and another run of the runtime, which has one set of those workspaces. */
+
+/* Adds a start of the run to `graph`, a cudaGraph_t or CUgraph of the primary contexts, after `n_after` nodes of it; *node_p is the
+ * new node.  Waits until nothing of the run is under way.  The first start of a run calls libraries for the first time and
+ * moves what is constant to devices, so one start or two before this make a better node.  TG_E_UNSUPPORTED: the run cannot be a
+ * graph, err says why; TG_E_STATE: it is under way, or starts have not come to begin and end with data in the same
+ * places, which another one changes.  After an error `graph` is as it was. */
+int tg_run_add_to_graph(struct tg_run *run, void *graph, void *const *after, size_t n_after, void **node_p, struct tg_error *err);
+/* The program will launch no graph with this run's node any more, and none is executing.  Returns what a kernel of the run has
+ * failed with since, naming the task; the run can be started again either way. */
+int tg_run_end_graphs(struct tg_run *run, struct tg_error *err);
 
 /* ---- Inside a task ------------------------------------------------------------------------
  *

@@ -183,6 +183,11 @@ struct tgi_device_ops {
     int (*graph_fault)(struct tgi_devices *ds, struct tgi_device_graph *graph, uint64_t *owner_p, struct tg_error *err);
     int (*graph_abort)(struct tgi_devices *ds, struct tgi_device_graph *graph, struct tg_error *err);
 
+    /* Adds a program as one node to a graph of the program's own, a handle that the backend knows, after n_after of its nodes.
+     * NULL: that is not possible.  After an error that graph is as it was. */
+    int (*graph_insert)(struct tgi_devices *ds, const struct tgi_program *program, void *graph, void *const *after, size_t n_after,
+                        void **node_p, uint64_t *owner_p, struct tg_error *err);
+
     /* Streams of the program's own, on a device, as handles that the backend knows; the two enqueue nothing in lanes, and any
      * thread may call them.  TG_E_INVALID: the stream is not of this device.  NULL: there are no such streams. */
     int (*stream_record)(struct tgi_devices *ds, uint32_t device, void *stream, struct tgi_event *event, struct tg_error *err);

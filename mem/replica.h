@@ -120,10 +120,17 @@ void tgi_replicas_record_end(struct tgi_replicas *replicas);
 
 struct tgi_replica_snapshot;
 int tgi_replicas_save(const struct tgi_replicas *replicas, struct tgi_replica_snapshot **snapshot_p, struct tg_error *err);
+uint64_t tgi_replicas_snapshot_bytes(const struct tgi_replicas *replicas); /* that one takes */
 void tgi_replica_snapshot_destroy(struct tgi_replica_snapshot *snapshot); /* takes NULL */
 /* The same is valid in the same places; all that had memory then has it in the same place. */
 bool tgi_replicas_is_valid_as(const struct tgi_replicas *replicas, const struct tgi_replica_snapshot *snapshot);
 bool tgi_replicas_has_memory_of(const struct tgi_replicas *replicas, const struct tgi_replica_snapshot *snapshot);
+/* Whether what was recorded between the two can be brought about again and again: nothing is valid on a device before it that is
+ * not so after it. */
+bool tgi_replicas_is_repeatable(const struct tgi_replicas *replicas, const struct tgi_replica_snapshot *before,
+                                const struct tgi_replica_snapshot *after);
+/* The device memory that a snapshot has does not move until everything lent is taken back. */
+void tgi_replicas_keep(struct tgi_replicas *replicas, const struct tgi_replica_snapshot *snapshot);
 /* What was recorded since `before` will not happen. */
 void tgi_replicas_forget(struct tgi_replicas *replicas, const struct tgi_replica_snapshot *before);
 /* What a replay has to wait for that comes after something else than another replay. */

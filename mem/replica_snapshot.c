@@ -68,6 +68,12 @@ void tgi_replica_snapshot_destroy(struct tgi_replica_snapshot *s)
     free(s);
 }
 
+uint64_t tgi_replicas_snapshot_bytes(const struct tgi_replicas *r)
+{
+    return sizeof(struct tgi_replica_snapshot) + r->n_pieces * sizeof(uint32_t) +
+           (uint64_t)r->devices->n_devices * r->n_blocks * sizeof(uint64_t) + r->space->n_tiles * sizeof(void *);
+}
+
 int tgi_replicas_save(const struct tgi_replicas *r, struct tgi_replica_snapshot **snapshot_p, struct tg_error *err)
 {
     struct tgi_replica_snapshot *s = calloc(1, sizeof *s);
@@ -110,6 +116,23 @@ bool tgi_replicas_has_memory_of(const struct tgi_replicas *r, const struct tgi_r
                 return false;
         }
     return true;
+}
+
+bool tgi_replicas_is_repeatable(const struct tgi_replicas *r, const struct tgi_replica_snapshot *before,
+                                const struct tgi_replica_snapshot *after)
+{
+    for (uint32_t i = 0; i < r->n_pieces; i++)
+        if (before->valid[i] & ~after->valid[i] & ~tgi_node_bit(TGI_HOST_NODE))
+            return false;
+    return true;
+}
+
+void tgi_replicas_keep(struct tgi_replicas *r, const struct tgi_replica_snapshot *s)
+{
+    for (uint32_t d = 0; d < r->devices->n_devices; d++)
+        for (uint32_t i = 0; i < r->n_blocks; i++)
+            if (s->address[(size_t)d * r->n_blocks + i])
+                r->device[d].blocks[i].is_lent = r->has_lent = true;
 }
 
 static void add_stats(struct tgi_replicas *r, const struct tgi_replica_stats *from, const struct tgi_replica_stats *to)

@@ -99,6 +99,8 @@ struct tgi_offload_run {
     struct tgi_waits lent;     /* copies for the program that may be under way */
     uint8_t *lent_tiles;       /* by tile: LENT_*, since the last start; NULL: none ever was */
     struct tgi_offload_graphs *graphs; /* NULL: none was asked for so far (offload_graph.h) */
+    struct tgi_insertion *insertion;   /* this start becomes a node of the program's graph (offload_insert.c); NULL: it is one */
+    struct tgi_inserted *inserted;     /* nodes that the program may launch; NULL: none */
 };
 /* Tiles whose address the program has. */
 enum { TGI_LENT_READ = 1, TGI_LENT_WRITTEN = 2 };
@@ -266,6 +268,8 @@ void tgi_offload_run_begin_serial(struct tg_run *run);
 void tgi_offload_run_finish(struct tg_run *run);
 /* The submitter: one of the lanes that finish() waits for has come to its end. */
 void tgi_offload_lane_finished(struct tgi_offload *o, struct tg_run *run);
+/* The submitter: what a start finds, of data and times, is known; nothing is enqueued. */
+void tgi_offload_run_set_out(struct tg_run *run);
 /* The submitter: the run begins, whatever it was to wait for. */
 void tgi_offload_run_begin_now(struct tg_run *run);
 /* Makes a tile valid on the host and waits; false: it cannot be had any more. */

@@ -6,105 +6,76 @@
 #include <string.h>
 
 #include "graph/error.h"
+#include "sched/replay_cache.h"
+#include "sched/replay_costs.h"
 
-/* Of a run: a first start, and what it settles into, with and without results that were looked at. */
-enum { MAX_GRAPHS = 4 };
 /* Starts that may be refused: the second is not the first one that calls a library, and what is short then stays short. */
 enum { MAX_REFUSALS = 2 };
-
-struct replay {
-    struct tgi_captured recorded;
-    struct tgi_device_graph *graph; /* NULL: the place is free */
-    uint64_t last_used;
-    bool has_collectives;
-};
+/* Graphs that a run settles into; what it makes after that it makes again and again, which its starts pay for. */
+enum { N_SETTLING = 2 };
 
 struct tgi_offload_graphs {
     char *why;         /* it cannot be a graph, or this start could not; NULL: nothing is known against it */
     uint32_t n_refusals;
     bool was_used, was_stopped; /* of the last start */
-    struct replay replays[MAX_GRAPHS];
-    struct replay *last;
+    struct tgi_replay_cache cache;
+    struct tgi_replay *last;
     bool is_timed;
     struct tgi_event *from, *to; /* of the last replay, if it is; NULL: not made yet */
+    struct tgi_replay_choice choice; /* of TG_EXECUTOR_AUTO; its times are of all */
+    struct tgi_replay_time launch;   /* the host's part of a replay that needed nothing made */
+    uint64_t n_made, made_ns;        /* graphs made; what that took in this start */
+    uint64_t submitted_ns;           /* this start was all enqueued, of the run's clock */
+    char reason[384];                /* of the choice */
     struct tgi_offload_graph_stats stats;
 };
 
-static void replay_fini(struct tgi_offload *o, struct replay *p)
-{
-    o->devices->ops->graph_destroy(o->devices, p->graph);
-    tgi_captured_fini(&p->recorded);
-    memset(p, 0, sizeof *p);
-}
-
 /* ---- Graphs of a run ----------------------------------------------------------------------*/
 
-static bool fits(const struct tg_run *run, const struct replay *p)
-{
-    return p->graph && tgi_replicas_is_valid_as(run->offload->replicas, p->recorded.before) &&
-           tgi_replicas_has_memory_of(run->offload->replicas, p->recorded.after);
-}
-
-static struct replay *find(const struct tg_run *run, struct tgi_offload_graphs *g)
+static struct tgi_replay *find(const struct tg_run *run, struct tgi_offload_graphs *g)
 {
     if (g->last && tgi_replicas_is_as_replayed(run->offload->replicas))
         return g->last;
-    for (uint32_t i = 0; i < MAX_GRAPHS; i++)
-        if (fits(run, &g->replays[i]))
-            return &g->replays[i];
-    return NULL;
+    return tgi_replay_cache_find(&g->cache, run->offload->replicas);
 }
 
-/* One that is as the new one but for addresses and the like; NULL: none. */
-static struct replay *find_alike(struct tgi_offload_graphs *g, const struct tgi_program *program)
-{
-    for (uint32_t i = 0; i < MAX_GRAPHS; i++)
-        if (g->replays[i].graph && tgi_program_is_alike(&g->replays[i].recorded.program, program))
-            return &g->replays[i];
-    return NULL;
-}
-
-static struct replay *free_place(struct tgi_offload *o, struct tgi_offload_graphs *g)
-{
-    struct replay *oldest = &g->replays[0];
-    for (uint32_t i = 0; i < MAX_GRAPHS; i++)
-        if (g->replays[i].last_used < oldest->last_used)
-            oldest = &g->replays[i];
-    if (oldest->graph)
-        replay_fini(o, oldest);
-    return oldest;
-}
-
-/* The new one takes the old one's graph over; what is left in `old` is to be freed. */
-static int update(struct tgi_offload *o, struct tgi_offload_graphs *g, struct replay *old, struct replay *new, uint64_t *owner_p,
-                  struct tg_error *err)
+/* The new one takes the old one's graph over, and the old one is gone. */
+static int update(struct tgi_offload *o, struct tgi_offload_graphs *g, struct tgi_replay *old, struct tgi_replay *new,
+                  uint64_t *owner_p, struct tg_error *err)
 {
     uint64_t begin = tgi_now_ns();
     int rc = o->devices->ops->graph_update(o->devices, old->graph, &old->recorded.program, &new->recorded.program, owner_p, err);
     if (rc == 0) {
         new->graph = old->graph;
+        new->device_bytes = old->device_bytes;
         old->graph = NULL;
         g->stats.n_updated++;
         g->stats.update_ns = tgi_now_ns() - begin;
     }
-    replay_fini(o, old);
+    tgi_replay_cache_remove(&g->cache, old);
     return rc;
 }
 
-static int instantiate(struct tgi_offload *o, struct tgi_offload_graphs *g, struct replay *p, uint64_t *owner_p,
+static int instantiate(struct tgi_offload *o, struct tgi_offload_graphs *g, struct tgi_replay *p, uint64_t *owner_p,
                        struct tg_error *err)
 {
-    uint64_t begin = tgi_now_ns();
+    uint64_t free_bytes = tgi_replay_cache_free_bytes(&g->cache), begin = tgi_now_ns();
     int rc = o->devices->ops->graph_create(o->devices, &p->recorded.program, &p->graph, owner_p, err);
+    if (rc == TG_E_NO_MEMORY && g->cache.n) { /* what is kept may be in its way */
+        tgi_replay_cache_clear(&g->cache);
+        rc = o->devices->ops->graph_create(o->devices, &p->recorded.program, &p->graph, owner_p, err);
+    }
     g->stats.n_instantiated += rc == 0;
     g->stats.instantiate_ns = tgi_now_ns() - begin;
+    uint64_t left_bytes = tgi_replay_cache_free_bytes(&g->cache);
+    p->device_bytes = rc == 0 && left_bytes < free_bytes ? free_bytes - left_bytes : 0;
     return rc;
 }
 
-static int make_graph(struct tgi_offload *o, struct tgi_offload_graphs *g, struct replay *p, uint64_t *owner_p,
+static int make_graph(struct tgi_offload *o, struct tgi_offload_graphs *g, struct tgi_replay *p, uint64_t *owner_p,
                       struct tg_error *err)
 {
-    struct replay *alike = find_alike(g, &p->recorded.program);
+    struct tgi_replay *alike = tgi_replay_cache_find_alike(&g->cache, &p->recorded.program);
     int rc = alike ? update(o, g, alike, p, owner_p, err) : TG_E_UNSUPPORTED;
     /* Whatever the driver has against a change, a new graph may do. */
     return rc && !tgi_devices_are_lost(o->devices) ? instantiate(o, g, p, owner_p, err) : rc;
@@ -136,14 +107,36 @@ static void refuse(struct tg_run *run, struct tgi_offload_graphs *g, uint64_t ow
     g->n_refusals++;
 }
 
+static void note_cost(const struct tg_run *run, enum tgi_replay_cost cost, uint64_t n, double ns)
+{
+    const struct tgi_offload *o = run->runtime->offload;
+    tgi_replay_costs_note(o->history, o->devices->info[0].name, run->graph->n_tasks, cost, n, ns);
+}
+
+/* What this start has made, for those to come. */
+static void note_making(const struct tg_run *run, struct tgi_offload_graphs *g, const struct tgi_offload_graph_stats *before,
+                        uint64_t begin_ns)
+{
+    const struct tgi_offload_graph_stats *now = &g->stats;
+    note_cost(run, TGI_REPLAY_RECORD, now->n_commands, (double)now->record_ns);
+    if (now->n_updated > before->n_updated)
+        note_cost(run, TGI_REPLAY_UPDATE, now->n_commands, (double)now->update_ns);
+    if (now->n_instantiated > before->n_instantiated)
+        note_cost(run, TGI_REPLAY_INSTANTIATE, now->n_commands, (double)now->instantiate_ns);
+    g->choice.n_commands = now->n_commands;
+    g->n_made++;
+    g->made_ns = tgi_now_ns() - begin_ns;
+}
+
 /* A new graph for this start.  NULL: the run goes to streams (g->why says why), or has failed. */
-static struct replay *make(struct tg_run *run, struct tgi_offload_graphs *g, bool *has_failed_p)
+static struct tgi_replay *make(struct tg_run *run, struct tgi_offload_graphs *g, bool *has_failed_p)
 {
     struct tgi_offload *o = run->runtime->offload;
     struct tgi_offload_task *task = NULL;
-    struct replay new = {0};
+    struct tgi_replay new = {0};
     struct tg_error err;
     uint64_t owner = UINT64_MAX;
+    const struct tgi_offload_graph_stats before = g->stats;
     uint64_t begin = tgi_now_ns();
     int rc = tgi_offload_record(run, &new.recorded, &task, &err);
     bool is_recorded = rc == 0;
@@ -153,13 +146,13 @@ static struct replay *make(struct tg_run *run, struct tgi_offload_graphs *g, boo
     if (rc == 0)
         rc = make_graph(o, g, &new, &owner, &err);
     if (rc == 0) {
-        struct replay *p = free_place(o, g);
-        *p = new;
-        g->stats.n_commands = tgi_program_size(&p->recorded.program);
-        g->stats.n_edges = p->recorded.program.n_deps;
-        for (uint32_t i = 0; i < p->recorded.program.n; i++)
-            p->has_collectives |= p->recorded.program.commands[i].kind == TGI_COMMAND_COLLECT;
-        return p;
+        new.bytes = tgi_captured_bytes(&new.recorded, run->offload->replicas) + new.device_bytes;
+        for (uint32_t i = 0; i < new.recorded.program.n; i++)
+            new.has_collectives |= new.recorded.program.commands[i].kind == TGI_COMMAND_COLLECT;
+        g->stats.n_commands = tgi_program_size(&new.recorded.program);
+        g->stats.n_edges = new.recorded.program.n_deps;
+        note_making(run, g, &before, begin);
+        return tgi_replay_cache_add(&g->cache, &new);
     }
     owner = task && rc != TG_E_NO_MEMORY ? tgi_offload_owner(task) : owner; /* memory is short for all, not for this one */
     *has_failed_p = !may_stream(rc) || (is_recorded && rc == TG_E_NO_MEMORY);
@@ -167,7 +160,7 @@ static struct replay *make(struct tg_run *run, struct tgi_offload_graphs *g, boo
         fail(run, owner, &err);
     else
         refuse(run, g, owner, rc == TG_E_NO_MEMORY ? "memory is too short for all of the run at once" : err.text);
-    replay_fini(o, &new);
+    tgi_captured_fini(&new.recorded);
     return NULL;
 }
 
@@ -180,7 +173,7 @@ static int record_time(struct tg_run *run, struct tgi_event **event_p, struct tg
     return rc ? rc : o->devices->ops->record(o->devices, tgi_lane_of(0, 0), *event_p, err);
 }
 
-static int launch(struct tg_run *run, struct tgi_offload_graphs *g, struct replay *p, struct tg_error *err)
+static int launch(struct tg_run *run, struct tgi_offload_graphs *g, struct tgi_replay *p, struct tg_error *err)
 {
     struct tgi_offload *o = run->runtime->offload;
     int rc = g->is_timed ? record_time(run, &g->from, err) : 0;
@@ -189,7 +182,7 @@ static int launch(struct tg_run *run, struct tgi_offload_graphs *g, struct repla
     return rc || !g->is_timed ? rc : record_time(run, &g->to, err);
 }
 
-static int enqueue(struct tg_run *run, struct tgi_offload_graphs *g, struct replay *p, struct tg_error *err)
+static int enqueue(struct tg_run *run, struct tgi_offload_graphs *g, struct tgi_replay *p, struct tg_error *err)
 {
     struct tgi_offload *o = run->runtime->offload;
     struct tgi_stamp stamps[TGI_MAX_DEVICES];
@@ -231,7 +224,7 @@ static void expect_collective(struct tg_run *run, const struct tgi_program *p, c
     }
 }
 
-static void expect_collectives(struct tg_run *run, const struct replay *p)
+static void expect_collectives(struct tg_run *run, const struct tgi_replay *p)
 {
     struct tgi_stamp end = tgi_order_tail(run->runtime->offload->order, tgi_lane_of(0, 0));
     for (uint32_t i = 0; p->has_collectives && i < p->recorded.program.n; i++)
@@ -239,7 +232,7 @@ static void expect_collectives(struct tg_run *run, const struct replay *p)
             expect_collective(run, &p->recorded.program, &p->recorded.program.commands[i], end);
 }
 
-static void replay(struct tg_run *run, struct tgi_offload_graphs *g, struct replay *p)
+static void replay(struct tg_run *run, struct tgi_offload_graphs *g, struct tgi_replay *p)
 {
     struct tgi_offload *o = run->runtime->offload;
     struct tg_error err;
@@ -262,12 +255,19 @@ static void replay(struct tg_run *run, struct tgi_offload_graphs *g, struct repl
 
 static struct tgi_offload_graphs *graphs_of(struct tg_run *run)
 {
+    const struct tgi_offload *o = run->runtime->offload;
     struct tgi_offload_run *r = run->offload;
     if (r->graphs)
         return r->graphs;
     r->graphs = calloc(1, sizeof *r->graphs);
-    if (r->graphs)
-        r->graphs->why = tgi_offload_obstacle(run);
+    if (!r->graphs)
+        return NULL;
+    r->graphs->why = tgi_offload_obstacle(run);
+    r->graphs->cache.devices = o->devices;
+    r->graphs->cache.limit_bytes = run->options.graph_bytes;
+    r->graphs->choice.n_tasks = run->graph->n_tasks;
+    r->graphs->choice.n_expected = run->options.n_starts_expected;
+    tgi_replay_costs_read(o->history, o->devices->info[0].name, run->graph->n_tasks, &r->graphs->choice.costs);
     return r->graphs;
 }
 
@@ -275,6 +275,11 @@ bool tgi_offload_graph_begin(struct tg_run *run)
 {
     uint64_t begin = tgi_now_ns();
     bool has_failed = false;
+    if (run->offload->insertion) {
+        tgi_offload_insert(run);
+        tgi_offload_run_finish(run);
+        return true;
+    }
     if (run->options.executor == TG_EXECUTOR_STREAMS)
         return false;
     struct tgi_offload_graphs *g = graphs_of(run);
@@ -284,6 +289,9 @@ bool tgi_offload_graph_begin(struct tg_run *run)
         return true;
     }
     g->was_used = g->was_stopped = false;
+    g->made_ns = 0;
+    if (run->options.executor == TG_EXECUTOR_AUTO && !tgi_replay_choose(&g->choice))
+        return false;
     if (g->n_refusals && g->n_refusals < MAX_REFUSALS) { /* once more */
         free(g->why);
         g->why = NULL;
@@ -292,7 +300,7 @@ bool tgi_offload_graph_begin(struct tg_run *run)
     if (g->why || run->runtime->offload->is_dead ||
         atomic_load_explicit(&run->stop, memory_order_relaxed) != TGI_STOP_NO)
         return false;
-    struct replay *p = find(run, g);
+    struct tgi_replay *p = find(run, g);
     if (!p)
         p = make(run, g, &has_failed);
     if (!p && !has_failed)
@@ -329,24 +337,88 @@ void tgi_offload_graph_end(struct tg_run *run)
         count_rounds(run, &g->last->recorded.program, rounds);
 }
 
+/* ---- Times --------------------------------------------------------------------------------*/
+
+void tgi_offload_graph_submitted(struct tg_run *run)
+{
+    if (run->offload->graphs)
+        run->offload->graphs->submitted_ns = tgi_now_ns() - tgi_run_begin_ns(run);
+}
+
+/* A start that comes after a stream of the program's has waited for it, nobody knows how long; one that failed says nothing. */
+static void note_times(struct tg_run *run, struct tgi_offload_graphs *g)
+{
+    double ns = (double)(tgi_now_ns() - tgi_run_begin_ns(run));
+    bool is_whole = !run->offload->after, is_settling = g->n_made <= N_SETTLING;
+    /* relaxed: whoever has set it has done so before the run came to its end here, or it is too late to matter. */
+    if (atomic_load_explicit(&run->attention, memory_order_relaxed))
+        return;
+    if (!g->was_used) {
+        tgi_replay_time_add(&g->choice.submit, (double)g->submitted_ns);
+        if (is_whole)
+            tgi_replay_time_add(&g->choice.streams, ns);
+        return;
+    }
+    if (!g->made_ns)
+        tgi_replay_time_add(&g->launch, (double)g->stats.launch_ns);
+    if (is_settling)
+        g->choice.made_ns += (double)g->made_ns;
+    if (is_whole)
+        tgi_replay_time_add(&g->choice.replay, ns - (is_settling ? (double)g->made_ns : 0));
+}
+
+void tgi_offload_graph_ended(struct tg_run *run)
+{
+    struct tgi_offload_graphs *g = run->offload->graphs;
+    if (!g || run->offload->insertion)
+        return;
+    note_times(run, g);
+    if (run->options.executor != TG_EXECUTOR_AUTO)
+        return;
+    if (g->why && g->choice.reason != TGI_REPLAY_SINGLE)
+        snprintf(g->reason, sizeof g->reason, "streams, as it cannot be a graph: %s", g->why);
+    else
+        tgi_replay_explain(&g->choice, g->reason, sizeof g->reason);
+}
+
+void tgi_offload_graph_forget_last(struct tg_run *run)
+{
+    if (run->offload->graphs)
+        run->offload->graphs->last = NULL;
+}
+
 /* ---- Questions, life ----------------------------------------------------------------------*/
+
+static const char *why_not_as_asked(const struct tg_run *run, const struct tgi_offload_graphs *g)
+{
+    if (run->options.executor == TG_EXECUTOR_STREAMS)
+        return NULL;
+    if (!g)
+        return !run->has_started ? NULL : run->offload ? "tasks are executed one at a time" : "no task is on a device";
+    if (run->options.executor == TG_EXECUTOR_AUTO)
+        return g->reason;
+    return g->was_used && g->last ? g->last->recorded.not_resident : g->why;
+}
 
 enum tg_executor tg_run_executor(const struct tg_run *run, const char **why_p)
 {
     const struct tgi_offload_graphs *g = run->offload ? run->offload->graphs : NULL;
     const struct tgi_captured *last = g && g->was_used && g->last ? &g->last->recorded : NULL;
     if (why_p)
-        *why_p = run->options.executor == TG_EXECUTOR_STREAMS ? NULL
-                 : last                                       ? last->not_resident
-                 : g                                          ? g->why
-                                                              : "no task is on a device";
+        *why_p = why_not_as_asked(run, g);
     return !last ? TG_EXECUTOR_STREAMS : last->clustering.n_clusters ? TG_EXECUTOR_RESIDENT : TG_EXECUTOR_GRAPH;
 }
 
 void tgi_offload_graph_stats(const struct tg_run *run, struct tgi_offload_graph_stats *stats_p)
 {
     static const struct tgi_offload_graph_stats none;
-    *stats_p = run->offload && run->offload->graphs ? run->offload->graphs->stats : none;
+    const struct tgi_offload_graphs *g = run->offload ? run->offload->graphs : NULL;
+    *stats_p = g ? g->stats : none;
+    if (g) {
+        stats_p->n_kept = g->cache.n;
+        stats_p->kept_bytes = g->cache.bytes;
+        stats_p->n_dropped = g->cache.n_dropped;
+    }
 }
 
 int tgi_offload_graph_time(struct tg_run *run, struct tg_error *err)
@@ -423,9 +495,9 @@ void tgi_offload_graph_release(struct tg_run *run)
     struct tgi_offload_graphs *g = run->offload->graphs;
     if (!g)
         return;
-    for (uint32_t i = 0; i < MAX_GRAPHS; i++)
-        if (g->replays[i].graph)
-            replay_fini(run->runtime->offload, &g->replays[i]);
+    tgi_replay_cache_clear(&g->cache);
+    note_cost(run, TGI_REPLAY_LAUNCH, g->stats.n_commands, g->launch.ns);
+    note_cost(run, TGI_REPLAY_SUBMIT, run->graph->n_tasks, g->choice.submit.n > 1 ? g->choice.submit.ns : 0);
     struct tgi_devices *ds = run->runtime->offload->devices;
     ds->ops->event_destroy(ds, g->from);
     ds->ops->event_destroy(ds, g->to);

@@ -8,6 +8,8 @@
  * With the executor `resident` what can be in clusters (resident_cluster.h) is; where nothing can, the graph is as it would be
  * without, and the run knows why.
  *
+ * Whether a start is a graph at all may be left to replay_choice.h, by times that are taken here and kept with those of kernels.
+ *
  * What cannot be recorded goes to streams, and the run knows why: a task on a CPU, a body whose rounds a device would have to
  * decide about but cannot (offload_rounds.c), a run whose tasks are timed or executed one at a time, memory that is too short for
  * the whole run.
@@ -48,6 +50,23 @@ char *tgi_offload_obstacle(const struct tg_run *run);
 int tgi_offload_record(struct tg_run *run, struct tgi_captured *recorded, struct tgi_offload_task **at_p,
                        struct tg_error *err);
 void tgi_captured_fini(struct tgi_captured *recorded);
+/* The same, but that err says all: which task it failed at, and that the run cannot be a graph (TG_E_UNSUPPORTED) if memory is short. */
+int tgi_offload_record_named(struct tg_run *run, struct tgi_captured *recorded, struct tg_error *err);
+
+/* offload_preview.c */
+/* What a run that was never started would replay from its second start on, found without executing anything. */
+struct tgi_offload_preview {
+    struct tgi_captured recorded;
+    uint32_t *tile; /* by command, of copies and fills: whose memory it is, a number in the space; else TG_NONE */
+};
+/* TG_E_UNSUPPORTED: the run cannot be a graph, and err says why.  The run is of no other use after that but to be destroyed. */
+int tgi_offload_preview(struct tg_run *run, struct tgi_offload_preview *preview_p, struct tg_error *err);
+void tgi_offload_preview_fini(struct tgi_offload_preview *preview);
+
+/* offload_insert.c: starts as nodes of the program's graphs */
+/* The submitter, as a run begins that is to be a node and no start. */
+void tgi_offload_insert(struct tg_run *run);
+void tgi_offload_insert_release(struct tg_run *run);
 
 /* offload_rounds.c: the submitter */
 /* The first task that cannot be in a graph, for the caller to free; NULL: there is none. */
@@ -66,9 +85,14 @@ bool tgi_offload_graph_begin(struct tg_run *run);
 void tgi_offload_graph_stop(struct tgi_offload *o);
 /* As the run ends, all of it done: fails it if a resident task has. */
 void tgi_offload_graph_look(struct tg_run *run);
-void tgi_offload_graph_release(struct tg_run *run);
 /* The run is over: tasks of bodies that devices have decided about count as often as they were executed. */
 void tgi_offload_graph_end(struct tg_run *run);
+/* All of a start is enqueued; it is over.  Of any run on devices: times are taken if it has graphs or may have. */
+void tgi_offload_graph_submitted(struct tg_run *run);
+void tgi_offload_graph_ended(struct tg_run *run);
+void tgi_offload_graph_release(struct tg_run *run);
+/* Data is where something else than a replay has brought it. */
+void tgi_offload_graph_forget_last(struct tg_run *run);
 
 /* Numbers of all starts of the run so far. */
 struct tgi_offload_graph_stats {
@@ -78,6 +102,8 @@ struct tgi_offload_graph_stats {
     uint32_t n_commands, n_edges;                  /* of the last graph */
     uint32_t n_clusters;                           /* of the last start, with the commands that are in them, */
     uint64_t n_resident, n_nodes;                  /* and launches, fills and copies that are not */
+    uint32_t n_kept;                               /* graphs that are kept, what they take, and that had to go */
+    uint64_t kept_bytes, n_dropped;
 };
 void tgi_offload_graph_stats(const struct tg_run *run, struct tgi_offload_graph_stats *stats_p);
 /* Replays are timed on the device from now on; before the first start.  Then, after wait: what the last one took there, from

@@ -122,6 +122,22 @@ int tgi_offload_record(struct tg_run *run, struct tgi_captured *p, struct tgi_of
     return rc;
 }
 
+int tgi_offload_record_named(struct tg_run *run, struct tgi_captured *p, struct tg_error *err)
+{
+    struct tgi_offload_task *task = NULL;
+    char scratch[16];
+    struct tg_error why;
+    int rc = tgi_offload_record(run, p, &task, &why);
+    if (rc == TG_E_NO_MEMORY && !task)
+        return tgi_error(err, TG_E_NO_MEMORY, "recording the run: %.400s", why.text);
+    if (rc == TG_E_NO_MEMORY)
+        return tgi_error(err, TG_E_UNSUPPORTED, "it cannot be a graph: memory is too short for all of the run at once");
+    if (rc && task)
+        return tgi_error(err, rc, "task \"%s\" cannot be in a graph: %.400s",
+                         tgi_graph_task_name(run->graph, tgi_offload_id(task), scratch), why.text);
+    return rc ? tgi_error(err, rc, "it cannot be a graph: %.400s", why.text) : 0;
+}
+
 void tgi_captured_fini(struct tgi_captured *p)
 {
     tgi_program_fini(&p->program);

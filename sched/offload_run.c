@@ -308,6 +308,7 @@ static void release(void *arg)
     struct tg_run *run = arg;
     struct tgi_offload *o = run->runtime->offload;
     tgi_offload_stream_release(run);
+    tgi_offload_insert_release(run);
     tgi_offload_graph_release(run);
     tgi_replicas_destroy(run->offload->replicas);
     for (uint32_t i = 0; i < o->devices->n_devices; i++)
@@ -394,23 +395,29 @@ static void find_pageable(struct tg_run *run)
     tgi_replicas_stage(r->replicas, o->staging, r->is_pageable);
 }
 
-void tgi_offload_run_begin_now(struct tg_run *run)
+void tgi_offload_run_set_out(struct tg_run *run)
 {
     struct tgi_offload_run *r = run->offload;
-    struct tgi_offload *o = run->runtime->offload;
     find_written(run);
     find_pageable(run);
     memset(r->n_device_tasks, 0, sizeof r->n_device_tasks);
     r->n_stolen = r->timing_ns = 0;
     r->run = run;
-    r->next = o->active;
-    o->active = r;
     tgi_replicas_stats(r->replicas, &r->stats_before);
     tgi_replicas_log(r->replicas, run->spans != NULL);
     r->n_starts++;
     if (tgi_choices_begin(r->choices))
         tgi_placement_update(r->placement);
     r->has_last = false;
+}
+
+void tgi_offload_run_begin_now(struct tg_run *run)
+{
+    struct tgi_offload_run *r = run->offload;
+    struct tgi_offload *o = run->runtime->offload;
+    tgi_offload_run_set_out(run);
+    r->next = o->active;
+    o->active = r;
     tgi_offload_stream_take_tiles(run);
     take_bases(run);
     tgi_run_set_begin_ns(run, tgi_now_ns());
@@ -529,6 +536,7 @@ static void end(struct tg_run *run)
     *at = run->offload->next;
     note_host_times(run);
     name_ways(run);
+    tgi_offload_graph_ended(run);
     tgi_offload_stream_end(run);
     tgi_replicas_stats(run->offload->replicas, &now);
     tgi_replicas_copies(run->offload->replicas, &run->offload->n_copies); /* who reads results makes more */
@@ -566,6 +574,7 @@ static void finish(void *arg)
     struct tgi_offload *o = run->runtime->offload;
     struct tgi_waits waits = {.n = 0};
     struct tg_error err;
+    tgi_offload_graph_submitted(run);
     int rc = o->is_dead ? 0 : tgi_replicas_to_host(run->offload->replicas, TG_NONE, TG_NONE, &waits, &err);
     if (rc) {
         tgi_offload_failed(o, &err);

@@ -293,6 +293,20 @@ static bool is_in_run(const struct tgi_offload_run *r, struct tgi_stamp stamp)
     return false;
 }
 
+/* Nodes of the program's graphs leave a tile where they have it: a copy made now would be one of what is there now. */
+static int check_inserted(const struct ends *e)
+{
+    const uint64_t word = e->tile; /* all of it */
+    const uint8_t access = TG_IN;
+    const struct tgi_space *space = e->run->graph->space;
+    if (e->access != TG_IN)
+        return tgi_error(e->err, TG_E_STATE, "tiles that the program writes are asked for before the run is added to its graph");
+    if (tgi_replicas_missing(e->run->offload->replicas, &word, &access, 1, e->device + 1))
+        return tgi_error(e->err, TG_E_STATE, "the graph does not leave this tile of \"%s\" on that device",
+                         tgi_space_buffer_of(space, e->tile)->name);
+    return 0;
+}
+
 static void lend(void *arg)
 {
     struct ends *e = arg;
@@ -305,6 +319,8 @@ static void lend(void *arg)
         e->rc = o->lost.status;
     if (o->is_dead && e->err)
         *e->err = o->lost;
+    if (e->rc == 0 && r->inserted)
+        e->rc = check_inserted(e);
     if (e->rc == 0)
         e->rc = tgi_replicas_lend(r->replicas, e->tile, e->access, e->device, &e->address, &waits, e->err);
     struct tgi_waits later = {.n = 0};

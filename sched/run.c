@@ -238,6 +238,8 @@ int tgi_run_check_idle(const struct tg_run *run, struct tg_error *err)
     if (atomic_load_explicit(&((struct tg_run *)run)->state, memory_order_acquire) == TGI_RUN_ACTIVE ||
         !atomic_load_explicit(&((struct tg_run *)run)->is_settled, memory_order_acquire))
         return tgi_error(err, TG_E_STATE, "the run is under way");
+    if (run->offload && run->offload->inserted && !run->offload->insertion)
+        return tgi_error(err, TG_E_STATE, "the run is part of a graph of the program's, until tg_run_end_graphs()");
     return 0;
 }
 
@@ -485,6 +487,8 @@ void *tg_run_tile(const struct tg_run *run, tg_buffer_id buffer, uint32_t tile)
     if (buffer >= space->n_buffers || tile >= space->buffers[buffer].n_tiles)
         return NULL;
     void *address = run->store->tile[space->buffers[buffer].first_tile + tile];
+    if (run->offload && run->offload->inserted) /* what lies elsewhere is the graph's, as are the initial contents here */
+        return run->store->is_bound[buffer] ? address : NULL;
     /* After a time limit a device may still be at it, and would be waited for. */
     if (address && run->offload && run->has_started && tg_run_poll(run) && !is_settled(run))
         return NULL;

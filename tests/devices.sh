@@ -66,6 +66,32 @@ want 0 run "$graphs/cholesky.json" -D cuda:0 --executor resident
 has out 'executor graph'
 has err 'no task is resident, all are nodes of a graph: task "potrf[0]": its kernel has no resident variant for these sizes'
 want 2 run "$saxpy" -D cpu --executor resident
+want 0 "$tgraph" export "$graphs/cholesky.json" -p NT=4 --view cuda-graph -o "$scratch/cuda.dot"
+has cuda.dot 'tiled-cholesky as a CUDA graph: '
+has cuda.dot 'cuda:1, stand-in 1'
+has cuda.dot 'gemm[3,2,1]'
+want 0 "$tgraph" export "$graphs/cholesky.json" -p NT=4 --view cuda-graph -t json -D cuda:1
+is_json
+has out '"schema": "tgraph.cuda-graph/1"'
+lacks out 'cuda:0'
+command -v dot >/dev/null && want 0 "$tgraph" export "$graphs/cholesky.json" -p NT=3 --view cuda-graph -o "$scratch/cuda.svg"
+want 2 "$tgraph" export "$graphs/cholesky.json" --view cuda-graph -t mermaid
+want 2 "$tgraph" export "$graphs/cholesky.json" --view cuda-graph -D cpu
+want 1 "$tgraph" export "$graphs/collatz.json" --view cuda-graph
+has err 'it cannot be a graph: '
+want 4 no_driver "$tgraph" export "$graphs/cholesky.json" --view cuda-graph
+want 0 run "$graphs/cholesky.json" --executor auto
+has out 'executor streams'
+has out 'executor: streams, as one start was asked for'
+want 0 "$tgraph" --format json run "$graphs/cholesky.json" --save-dir "$scratch" --executor auto --repeat 4
+has out '"executor_reason": "'
+want 0 "$tgraph" -v run "$graphs/cholesky.json" --save-dir "$scratch" --executor auto --repeat 3 --record "$scratch/auto.tgr"
+has err 'executor: streams, as it cannot be a graph: times of single tasks are wanted'
+want 0 "$tgraph" bench "$graphs/cholesky.json" --runs 5 --matrix executor=cpu,streams,graph,auto
+has out ' graph  '
+has out 'executor auto: '
+want 0 run "$saxpy" -p N=1000 -D cpu --executor auto
+lacks out 'executor: '
 
 for spec in '' cpu: cpu:0 cpu:4097 cpu:x cpu:-1 cuda: cuda:x cuda:0, cuda:,0 cuda:32 cuda:-1 cuda:0.5 gpu cpucuda cuda+ +cuda \
     cuda:0+1 'cuda:0, 1' cpu+cpu:2 cuda+cuda:1 cuda:0,1,0; do

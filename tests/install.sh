@@ -33,6 +33,10 @@ cat "$stage/report"
 grep -qx "standin: 0 violations, 0 leaks" "$stage/report"
 service=$(TGRAPH_CUDA_DRIVER=$tests/libstandin-cuda.so TGRAPH_CUDA_KERNELS=$tests/standin-kernels.txt "$stage/service")
 [ "$service" = "10000 messages answered, 0 wrong" ]
+own=$(TGRAPH_CUDA_DRIVER=$tests/libstandin-cuda.so TGRAPH_CUDA_KERNELS=$tests/standin-kernels.txt \
+      TGRAPH_STANDIN_REPORT=$stage/report "$stage/own_graph")
+[ "$(echo "$own" | head -1)" = "960 tasks, the same results three times; the shortest of 20 starts:" ]
+grep -qx "standin: 0 violations, 0 leaks" "$stage/report"
 [ "$("$stage/hello")" = "2 + 40 = 42" ]
 
 # The same program from the static library.

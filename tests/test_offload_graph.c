@@ -112,6 +112,67 @@ static void results_that_are_looked_at_do_not_spoil_it(void **state)
         free(expected[i]);
 }
 
+/* Starts that find results on the host and starts that do not take turns, which are two recordings or three. */
+static void what_graphs_take_is_limited(void **state)
+{
+    struct tg_graph *g = device_graph(buffers, "", tasks);
+    uint64_t *expected[N_STARTS];
+    (void)state;
+    for (int i = 0; i < N_STARTS; i++)
+        expected[i] = device_expected(g, true, i + 1);
+    for (int is_limited = 0; is_limited < 2; is_limited++) {
+        struct tg_run_options options = TG_RUN_OPTIONS_INIT;
+        struct tgi_offload_graph_stats stats;
+        struct tg_run *run;
+        struct tg_error err;
+        device_reset(2, 7, true);
+        struct tg_runtime *rt = device_runtime("cuda", 0);
+        options.executor = TG_EXECUTOR_GRAPH;
+        options.keep_data = true;
+        options.graph_bytes = is_limited; /* one byte: the last one alone */
+        MUST(tg_run_create(rt, g, &options, &run, &err));
+        for (int i = 0; i < N_STARTS; i++) {
+            execute(run);
+            tgi_offload_graph_stats(run, &stats);
+            assert_true(!is_limited || stats.n_kept == 1);
+            if (i % 2)
+                expect_data(run, g, expected[i]);
+        }
+        assert_int_equal(stats.n_dropped + stats.n_kept, stats.n_instantiated);
+        assert_true(stats.kept_bytes > 1000 * stats.n_kept);
+        if (is_limited)
+            assert_in_range(stats.n_dropped, N_STARTS / 2, N_STARTS);
+        else
+            assert_int_equal(stats.n_dropped, 0);
+        close_all(run, rt, NULL);
+    }
+    for (int i = 0; i < N_STARTS; i++)
+        free(expected[i]);
+    tg_graph_destroy(g);
+}
+
+/* The kept ones make room. */
+static void memory_that_is_short_for_a_graph_is_taken_from_older_ones(void **state)
+{
+    struct tg_graph *g = device_graph(buffers, "", tasks);
+    uint64_t *expected = device_expected(g, true, 4);
+    struct tgi_offload_graph_stats stats;
+    (void)state;
+    device_reset(2, 7, true);
+    struct tg_runtime *rt = device_runtime("cuda", 0);
+    struct tg_run *run = open_run(rt, g, true);
+    standin.standin_fail("cuGraphInstantiateWithParams", 2, CUDA_ERROR_OUT_OF_MEMORY, STANDIN_ONCE);
+    for (int i = 0; i < 4; i++)
+        execute(run);
+    assert_int_equal(standin.standin_fail_hits(), 1);
+    tgi_offload_graph_stats(run, &stats);
+    assert_int_equal(stats.n_instantiated, 2);
+    assert_int_equal(stats.n_kept, 1);
+    expect_data(run, g, expected);
+    close_all(run, rt, g);
+    free(expected);
+}
+
 /* The copies of a graph change their addresses in place; where the driver refuses that, it is made anew. */
 static void other_memory_is_bound_without_a_new_graph(void **state)
 {
@@ -290,6 +351,120 @@ static void what_rounds_leave_goes_home_once(void **state)
         assert_in_range(stats.d2h_bytes, sizeof memory / 6, 2 * (sizeof memory / 6) - 1); /* and the record of faults */
         close_all(run, rt, g);
     }
+}
+
+/* But for their code, of which each run has its own. */
+static void expect_same_commands(const struct tgi_program *a, const struct tgi_program *b)
+{
+    assert_int_equal(a->n, b->n);
+    assert_int_equal(a->n_deps, b->n_deps);
+    assert_memory_equal(a->deps, b->deps, a->n_deps * sizeof *a->deps);
+    for (uint32_t i = 0; i < a->n; i++) {
+        const struct tgi_command *x = &a->commands[i], *y = &b->commands[i];
+        assert_int_equal(x->kind, y->kind);
+        assert_int_equal(x->lane, y->lane);
+        assert_int_equal(x->owner, y->owner);
+        assert_int_equal(x->n_deps, y->n_deps);
+    }
+}
+
+/* It is found without a kernel, a copy or a graph of the driver's. */
+static void a_preview_is_what_is_replayed(void **state)
+{
+    (void)state;
+    for (int n_devices = 1; n_devices <= 3; n_devices++) {
+        struct tg_graph *g = device_graph(buffers, "", tasks);
+        struct tgi_offload_preview preview;
+        struct tg_error err;
+        device_reset(n_devices, 5, true);
+        struct tg_runtime *rt = device_runtime("cuda", 0);
+        struct tg_run *other = open_run(rt, g, false), *run = open_run(rt, g, false);
+        MUST(tgi_offload_preview(other, &preview, &err));
+        assert_int_equal(standin.standin_calls("cuLaunchKernel") + standin.standin_calls("cuGraphCreate") +
+                             standin.standin_calls("cuMemcpyHtoDAsync_v2"), 0);
+        for (uint32_t i = 0; i < preview.recorded.program.n; i++)
+            assert_int_equal(preview.tile[i] != TG_NONE, preview.recorded.program.commands[i].kind == TGI_COMMAND_COPY);
+        for (int i = 0; i < 4; i++)
+            execute(run);
+        expect_same_commands(&preview.recorded.program, tgi_offload_graph_program(run));
+        tgi_offload_preview_fini(&preview);
+        tg_run_destroy(other);
+        close_all(run, rt, g);
+    }
+}
+
+static void a_preview_of_what_is_no_graph_says_why(void **state)
+{
+    struct tg_graph *g = device_graph(buffers, "", tasks);
+    struct tgi_offload_preview preview;
+    struct tg_error err;
+    (void)state;
+    device_reset(1, 5, true);
+    struct tg_runtime *rt = device_runtime("cuda", 3 * 256);
+    struct tg_run *run = open_run(rt, g, false);
+    assert_int_equal(tgi_offload_preview(run, &preview, &err), TG_E_UNSUPPORTED);
+    assert_string_equal(err.text, "it cannot be a graph: memory is too short for all of the run at once");
+    close_all(run, rt, g);
+}
+
+static struct tg_run *open_auto(struct tg_runtime *rt, const struct tg_graph *g, uint64_t n_starts)
+{
+    struct tg_run_options options = TG_RUN_OPTIONS_INIT;
+    struct tg_run *run;
+    struct tg_error err;
+    options.executor = TG_EXECUTOR_AUTO;
+    options.n_starts_expected = n_starts;
+    MUST(tg_run_create(rt, g, &options, &run, &err));
+    assert_int_equal(tg_run_executor(run, NULL), TG_EXECUTOR_STREAMS);
+    return run;
+}
+
+/* The policy has its own test; here: it is asked, told what happened, and what it says is done. */
+static void the_executor_is_chosen_by_the_number_of_starts(void **state)
+{
+    (void)state;
+    for (int is_many = 0; is_many < 2; is_many++) {
+        struct tg_graph *g = device_graph(buffers, "", tasks);
+        uint64_t *expected = device_expected(g, false, 1);
+        struct tgi_offload_graph_stats stats;
+        struct tg_error err;
+        const char *why;
+        device_reset(2, 3, true);
+        struct tg_runtime *rt = device_runtime("cuda", 0);
+        struct tg_run *run = open_auto(rt, g, is_many ? 1000000 : 1);
+        for (int i = 0; i < N_STARTS; i++) {
+            MUST(tg_run_execute(run, &err));
+            bool is_graph = tg_run_executor(run, &why) == TG_EXECUTOR_GRAPH;
+            if (!is_many || i < 5) /* after that it is measured which of them is faster here */
+                assert_int_equal(is_graph, is_many && i >= 2);
+            assert_int_equal(strncmp(why, is_graph ? "graph" : "streams", is_graph ? 5 : 7), 0);
+            expect_data(run, g, expected);
+        }
+        assert_int_equal(strcmp(why, "streams, as one start was asked for") == 0, !is_many);
+        tgi_offload_graph_stats(run, &stats);
+        assert_int_equal(stats.n_recorded > 0, is_many);
+        close_all(run, rt, g);
+        free(expected);
+    }
+}
+
+static void a_choice_that_is_none_says_why(void **state)
+{
+    static const char on_cpu[] = "{'id': 'host', 'on': 'cpu', 'kernel': 'mix', 'args': {'id': 1, 'n': 32, 'out': 'A[0]'}}, "
+                                 "{'on': 'cuda', 'kernel': 'mix', 'args': {'id': 2, 'n': 32, 'out': 'A[1]', 'in0': 'A[0]'}}";
+    struct tg_graph *g = device_graph(buffers, "", on_cpu);
+    struct tg_error err;
+    const char *why;
+    (void)state;
+    device_reset(1, 3, true);
+    struct tg_runtime *rt = device_runtime("cuda", 0);
+    struct tg_run *run = open_auto(rt, g, 1000000);
+    for (int i = 0; i < 5; i++) {
+        MUST(tg_run_execute(run, &err));
+        assert_int_equal(tg_run_executor(run, &why), TG_EXECUTOR_STREAMS);
+        assert_string_equal(why, "streams, as it cannot be a graph: task \"host\": it runs on a CPU");
+    }
+    close_all(run, rt, g);
 }
 
 /* ---- Failures -----------------------------------------------------------------------------*/
@@ -505,10 +680,16 @@ int main(void)
     const struct CMUnitTest all[] = {
         cmocka_unit_test(a_run_settles_into_a_graph_or_two),
         cmocka_unit_test(results_that_are_looked_at_do_not_spoil_it),
+        cmocka_unit_test(what_graphs_take_is_limited),
+        cmocka_unit_test(memory_that_is_short_for_a_graph_is_taken_from_older_ones),
         cmocka_unit_test(other_memory_is_bound_without_a_new_graph),
         cmocka_unit_test(what_cannot_be_recorded_says_why),
         cmocka_unit_test(rounds_are_part_of_the_graph),
         cmocka_unit_test(what_rounds_leave_goes_home_once),
+        cmocka_unit_test(a_preview_is_what_is_replayed),
+        cmocka_unit_test(a_preview_of_what_is_no_graph_says_why),
+        cmocka_unit_test(the_executor_is_chosen_by_the_number_of_starts),
+        cmocka_unit_test(a_choice_that_is_none_says_why),
         cmocka_unit_test(a_graph_that_cannot_be_made_fails_one_start),
         cmocka_unit_test(a_node_that_is_refused_names_its_task),
         cmocka_unit_test(what_spoils_a_capture_is_tried_once_more),

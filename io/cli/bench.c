@@ -30,6 +30,8 @@ struct measured {
     char *name;
     const char *value[N_DIMENSIONS];
     uint32_t n_workers, n_devices;
+    bool was_graph;             /* in the last run */
+    char *reason;               /* why, of executor auto; NULL: it is not */
     double *ns; /* in the order they ran */
     uint32_t n_runs;
     struct tgi_sample sample;
@@ -61,9 +63,9 @@ static int check_value(const struct job *job, enum dimension d, const char *valu
         return 0;
     }
     case EXECUTOR:
-        if (strcmp(value, "cpu") == 0 || strcmp(value, "streams") == 0)
+        if (strcmp(value, "cpu") == 0 || strcmp(value, "streams") == 0 || strcmp(value, "graph") == 0 || strcmp(value, "auto") == 0)
             return 0;
-        return tgi_cli_usage(job->cli, "--matrix: there is no executor \"%s\"; there is cpu and streams", value);
+        return tgi_cli_usage(job->cli, "--matrix: there is no executor \"%s\"; there is cpu, streams, graph and auto", value);
     default:
         if (strcmp(value, "steal") == 0)
             return 0;
@@ -122,13 +124,19 @@ static int read_options(struct job *job)
 
 /* ---- Runs ---------------------------------------------------------------------------------*/
 
+static enum tg_executor executor_to_ask_for(const struct measured *m)
+{
+    const char *name = m->value[EXECUTOR] ? m->value[EXECUTOR] : "streams";
+    return strcmp(name, "graph") == 0 ? TG_EXECUTOR_GRAPH : strcmp(name, "auto") == 0 ? TG_EXECUTOR_AUTO : TG_EXECUTOR_STREAMS;
+}
+
 /* Whether GPUs are to be used; what was asked for and is not there is an error of the runtime's. */
 static bool uses_cuda(const struct job *job, const struct measured *m, const struct tg_graph *graph)
 {
     char why[512];
     uint32_t n;
-    if (m->value[EXECUTOR])
-        return strcmp(m->value[EXECUTOR], "streams") == 0;
+    if (m->value[EXECUTOR] && strcmp(m->value[EXECUTOR], "auto") != 0)
+        return strcmp(m->value[EXECUTOR], "cpu") != 0;
     if (job->devices.is_given)
         return job->devices.has_cuda;
     return tgi_cuda_use_of(graph, why, sizeof(why)) != TGI_CUDA_USELESS && tgi_cuda_count(&n, NULL) == 0;
@@ -142,6 +150,8 @@ static int create(const struct job *job, struct measured *m, const struct tg_gra
     char devices[128];
     options.n_workers = m->value[WORKERS] ? (uint32_t)strtoul(m->value[WORKERS], NULL, 10) : job->devices.n_workers;
     options.on_thread = tgi_cli_prepare_thread;
+    run_options.executor = executor_to_ask_for(m);
+    run_options.n_starts_expected = (uint64_t)job->n_warmups + job->n_runs;
     if (uses_cuda(job, m, graph)) {
         tgi_device_choice_format(&job->devices, devices, sizeof(devices));
         options.devices = job->devices.has_cuda ? devices : "cuda";
@@ -189,6 +199,21 @@ static int run_all(const struct job *job, struct measured *m, struct tg_run *run
     return tgi_cli_signal() ? 0 : rc;
 }
 
+/* A graph that was asked for and is none is no measurement of a graph. */
+static void note_executor(const struct job *job, struct measured *m, const struct tg_run *run)
+{
+    const char *why;
+    m->was_graph = tg_run_executor(run, &why) == TG_EXECUTOR_GRAPH;
+    if (!why || !m->n_devices)
+        return;
+    if (executor_to_ask_for(m) == TG_EXECUTOR_GRAPH) {
+        tgi_cli_warn(job->cli, "%s: not executed as a graph: %s", m->file, why);
+    } else {
+        tgi_cli_detail(job->cli, "executor: %s", why);
+        m->reason = strdup(why); /* without memory nobody is told */
+    }
+}
+
 static int summarise(const struct job *job, struct measured *m)
 {
     double *sorted = malloc(((size_t)m->n_runs + 1) * sizeof(*sorted));
@@ -214,6 +239,8 @@ static int measure(struct job *job, const struct tg_graph *graph, struct measure
     int rc = create(job, m, graph, &rt, &run, &err);
     if (rc == 0)
         rc = run_all(job, m, run, &err);
+    if (rc == 0)
+        note_executor(job, m, run);
     tg_run_destroy(run);
     tg_runtime_destroy(rt);
     return rc ? tgi_cli_error(job->cli, &err) : summarise(job, m);
@@ -253,15 +280,17 @@ static int measure_matrix(struct job *job, const char *file, const struct tg_gra
 
 /* ---- Text ---------------------------------------------------------------------------------*/
 
-static const char *executor_of(const struct measured *m) { return m->n_devices ? "streams" : "cpu"; }
+static const char *executor_of(const struct measured *m) { return !m->n_devices ? "cpu" : m->was_graph ? "graph" : "streams"; }
 
 static void print_row(const struct measured *m)
 {
     char a[TGI_UNITS_SIZE], b[TGI_UNITS_SIZE], c[TGI_UNITS_SIZE], d[TGI_UNITS_SIZE];
     const struct tgi_sample *s = &m->sample;
+    char executor[16];
+    snprintf(executor, sizeof(executor), "%s%s", m->reason ? "auto: " : "", executor_of(m));
     printf("  ");
     tgi_utf8_print_column(stdout, m->name, 20, 20);
-    printf(" %7u  %-8s %-6s %5u %10s %10s %10s %10s %8u %8.3f\n", m->n_workers, executor_of(m), "steal", s->n,
+    printf(" %7u  %-13s %-6s %5u %10s %10s %10s %10s %8u %8.3f\n", m->n_workers, executor, "steal", s->n,
            tgi_format_time(s->median, a, sizeof(a)), tgi_format_time(tgi_sample_spread(s), b, sizeof(b)),
            tgi_format_time(s->least, c, sizeof(c)), tgi_format_time(s->most, d, sizeof(d)), s->n_outliers, m->against_first);
 }
@@ -269,13 +298,19 @@ static void print_row(const struct measured *m)
 static void print_text(const struct job *job)
 {
     uint32_t n_outliers = 0;
-    printf("  %-20s %7s  %-8s %-6s %5s %10s %10s %10s %10s %8s %8s\n", "graph", "workers", "executor", "policy", "runs",
+    printf("  %-20s %7s  %-13s %-6s %5s %10s %10s %10s %10s %8s %8s\n", "graph", "workers", "executor", "policy", "runs",
            "median", "IQR", "min", "max", "outliers", "to first");
     for (uint32_t i = 0; i < job->n; i++) {
         if (job->list[i].sample.n)
             print_row(&job->list[i]);
         n_outliers += job->list[i].sample.n_outliers;
     }
+    for (uint32_t i = 0; i < job->n; i++)
+        if (job->list[i].reason) {
+            printf("  ");
+            tgi_utf8_print(stdout, job->list[i].name);
+            printf(", executor auto: %s\n", job->list[i].reason);
+        }
     if (n_outliers)
         printf("  %u outlier%s set aside for median and IQR; min and max are of all runs\n", n_outliers, n_outliers == 1 ? "" : "s");
 }
@@ -290,6 +325,8 @@ static void put_entry(const struct measured *m, struct tgi_json *json)
     tgi_json_uint(json, "n_workers", m->n_workers);
     tgi_json_uint(json, "n_devices", m->n_devices);
     tgi_json_string(json, "executor", executor_of(m));
+    if (m->reason)
+        tgi_json_string(json, "executor_reason", m->reason);
     tgi_json_string(json, "policy", "steal");
     tgi_json_uint(json, "runs", m->sample.n);
     tgi_json_uint(json, "outliers", m->sample.n_outliers);
@@ -345,6 +382,7 @@ static void job_fini(struct job *job)
     tgi_output_abandon(&job->out);
     for (uint32_t i = 0; i < job->n; i++) {
         free(job->list[i].name);
+        free(job->list[i].reason);
         free(job->list[i].ns);
     }
     for (int d = 0; d < N_DIMENSIONS; d++)

@@ -172,7 +172,9 @@ int tgi_cli_export(struct tgi_cli *cli)
         return rc;
     job.graph = graph;
     uint8_t *shown = NULL;
-    if (strncmp(job.type, "json", 4) == 0) {
+    if (strcmp(tgi_cli_text(cli, "view", "auto"), "cuda-graph") == 0) {
+        rc = tgi_cli_export_program(cli, graph, job.type, job.path);
+    } else if (strncmp(job.type, "json", 4) == 0) {
         rc = write_graph_file(&job);
     } else {
         rc = apply_focus(&job, &shown);

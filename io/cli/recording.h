@@ -15,5 +15,7 @@ struct tgi_json;
 int tgi_cli_summarise_recording(const struct tgi_cli *cli, const char *path, const struct tgi_recording *r, struct tgi_json *json);
 /* `export` of a record: `type` is one of those that it offers, path NULL: stdout. */
 int tgi_cli_export_recording(const struct tgi_cli *cli, const char *type, const char *path);
+/* `export --view cuda-graph` of a frozen graph, which executes nothing of it; as above. */
+int tgi_cli_export_program(const struct tgi_cli *cli, const struct tg_graph *graph, const char *type, const char *path);
 
 #endif

@@ -117,13 +117,17 @@ static void set_options(struct job *job)
     job->options.seed = (uint64_t)tgi_cli_int(cli, "seed", 0);
     job->options.timeout_ns = tgi_cli_time_ns(cli, "timeout", 0);
     job->options.policy = policy_to_ask_for(job);
-    const char *executor = tgi_cli_text(cli, "executor", "auto");
-    job->options.executor = strcmp(executor, "graph") == 0      ? TG_EXECUTOR_GRAPH
+    const char *executor = tgi_cli_text(cli, "executor", "streams");
+    uint64_t n_starts = (uint64_t)(tgi_cli_int(cli, "warmup", 0) + tgi_cli_int(cli, "repeat", 1));
+    bool is_auto = strcmp(executor, "auto") == 0, is_small = job->graph->n_tasks <= MOST_RECORDED;
+    job->options.executor = is_auto                             ? TG_EXECUTOR_AUTO
+                            : strcmp(executor, "graph") == 0    ? TG_EXECUTOR_GRAPH
                             : strcmp(executor, "resident") == 0 ? TG_EXECUTOR_RESIDENT
                                                                 : TG_EXECUTOR_STREAMS;
-    bool is_graph = job->options.executor != TG_EXECUTOR_STREAMS, is_small = job->graph->n_tasks <= MOST_RECORDED;
+    bool may_be_graph = job->options.executor != TG_EXECUTOR_STREAMS && (!is_auto || n_starts > 1);
+    job->options.n_starts_expected = n_starts;
     /* A graph has no times of single tasks, so they are taken only where a file is to have them. */
-    job->options.is_recorded = is_small && (!is_graph || tgi_cli_has(cli, "record") || tgi_cli_has(cli, "gantt"));
+    job->options.is_recorded = is_small && (!may_be_graph || tgi_cli_has(cli, "record") || tgi_cli_has(cli, "gantt"));
     if (!is_small)
         tgi_cli_note(
             cli,
@@ -216,8 +220,18 @@ static void tell_executor(struct job *job)
 {
     const char *why = NULL;
     bool is_graph = tg_run_executor(job->run, &why) == TG_EXECUTOR_GRAPH;
-    if (why && job->status == 0)
+    if (why && job->status == 0 && job->options.executor != TG_EXECUTOR_AUTO)
         tgi_cli_warn(job->cli, "%s: %s", is_graph ? "no task is resident, all are nodes of a graph" : "not executed as a graph", why);
+    else if (why && job->n_devices)
+        tgi_cli_detail(job->cli, "executor: %s", why);
+}
+
+/* Why the executor was chosen; NULL: it was not, or there was nothing to choose. */
+static const char *executor_reason(const struct job *job)
+{
+    const char *why = NULL;
+    tg_run_executor(job->run, &why);
+    return job->n_devices && job->options.executor == TG_EXECUTOR_AUTO ? why : NULL;
 }
 
 /* Returns false when there is no point in a further run. */
@@ -422,6 +436,8 @@ static void print_text(const struct job *job, const struct tgi_report *report, u
     printf(", policy %s, executor %s%s\n", policy_name(job), executor_name(job), job->options.check_finite       ? ", one task at a time"
            : job->options.is_deterministic ? ", deterministic"
                                            : "");
+    if (executor_reason(job))
+        printf("  executor: %s\n", executor_reason(job));
     if (strcmp(outcome(job), "ok") != 0)
         print_counts(job, report);
     tgi_report_print(report, median_ns, (uint32_t)tgi_cli_int(job->cli, "top", TOP_KERNELS), stdout);
@@ -488,6 +504,8 @@ static void print_json(const struct job *job, const struct tgi_report *report, u
     tgi_json_string(&json, "policy", policy_name(job));
     tgi_json_string(&json, "executor", executor_name(job));
     put_resident(job, &json);
+    if (executor_reason(job))
+        tgi_json_string(&json, "executor_reason", executor_reason(job));
     tgi_json_bool(&json, "is_deterministic", job->options.is_deterministic);
     if (job->options.is_deterministic)
         tgi_json_uint(&json, "seed", job->options.seed);

@@ -62,7 +62,8 @@ static const struct tgi_cli_option run_options[] = {
     SWITCH("simulate", 0, "execute nothing: say what a virtual clock makes of it, on --machine or this machine"),
     VALUE("machine", 0, FILE, "FILE", "what calibrate has measured here: the summary says what a plan predicted; of"
      " --simulate: any machine"),
-    {"executor", 0, TGI_CLI_TEXT, "NAME", "what executes the graph", "auto|cpu|streams|graph|resident", 0, 0, false},
+    {"executor", 0, TGI_CLI_TEXT, "NAME", "what executes the graph; auto: streams or graph by measured times and the number"
+     " of runs; cpu or streams if not given", "auto|cpu|streams|graph|resident", 0, 0, false},
     SWITCH("keep-going", 'k', "after a failure, still run what does not depend on it"),
     VALUE("timeout", 0, TIME, "TIME", "stop a run that takes longer; 0: never"),
     SWITCH("check-nan", 0, "one task at a time, and fail the first one that writes NaN or infinity"),
@@ -101,8 +102,8 @@ static const struct tgi_cli_option bench_options[] = {
     RANGE("runs", 0, "N", 1, 1000000, "measured runs of each configuration; 10 if not given"),
     RANGE("warmup", 0, "N", 0, 1000000, "runs before that; 1 if not given"),
     VALUE("time", 0, TIME, "TIME", "begin no further run of a configuration after TIME, if there have been three"),
-    LIST("matrix", 0, TEXT, "KEY=V,..", "run every combination: workers=1,2,4 executor=cpu,streams policy=steal, each with a --matrix"
-     " of its own"),
+    LIST("matrix", 0, TEXT, "KEY=V,..", "run every combination: workers=1,2,4 executor=cpu,streams,graph,auto"
+     " policy=steal, each with a --matrix of its own"),
     VALUE("export-json", 0, FILE, "FILE", "write all of it, every run's time included, as JSON"),
     MAX_FILE,
     PLUGINS,
@@ -151,8 +152,9 @@ static const struct tgi_cli_option export_options[] = {
     OUTPUT("write to FILE; its extension decides the form unless --type does"),
     CHOICE("type", 't', "dot|svg|png|pdf|mermaid|json|jsonl|html|chrome|pftrace|csv",
      "form of the output; the last four are of records"),
-    CHOICE("view", 0, "auto|graph|types|gantt|schedule|devices|memory", "of a graph: every task, or a node for each kernel;"
-     " auto: types above --max-nodes.  Of a record: types or the last four; auto: gantt as svg, else schedule"),
+    CHOICE("view", 0, "auto|graph|types|cuda-graph|gantt|schedule|devices|memory", "of a graph: every task, a node for each"
+     " kernel, or the CUDA graph that a run on the devices here would replay; auto: types above --max-nodes.  Of a record: types or"
+     " the last four; auto: gantt as svg, else schedule"),
     CHOICE("group", 0, "none|kernel|prefix", "draw boxes around tasks of a kernel, or around a[..], b[..]"),
     RANGE("max-nodes", 0, "N", 1, 10000000, "aggregate graphs of more tasks; 1500 if not given, of"
      " schedules as dot 10000"),
@@ -341,6 +343,7 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      "tgraph export graph.json -o graph.svg --critical-path  # a picture\n"
      "tgraph export graph.json -t dot | dot -Tpdf > graph.pdf  # through dot by hand\n"
      "tgraph export big.json -o part.svg --focus 'gemm[5,4,3]' --hops 2  # around one task\n"
+     "tgraph export graph.json --view cuda-graph -o replayed.svg  # nodes and edges of a run as a CUDA graph\n"
      "tgraph export run.tgr -o schedule.svg  # what ran when and where\n"
      "tgraph export run.tgr -o run.pftrace  # the same for Perfetto",
      export_options, false},

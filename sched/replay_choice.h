@@ -1,0 +1,75 @@
+/* Whether the next start of a run goes to streams or is replayed as a graph (offload_graph.h), if the run leaves that open.
+ *
+ * Making a graph costs once and saves with every start after that.  How many starts there will be is known, or it is not:
+ *
+ *   known    the graph is made as soon as the starts that are left save more than it costs;
+ *   unknown  once the starts so far would have saved as much as it costs, as who rents skis buys them when rent has
+ *            come to their price: that is at most twice of what knowing would have cost.
+ *
+ * Before both were seen, a replay saves at most what the host takes to enqueue a start on streams less what it takes to launch a
+ * graph.  After that, it saves what was measured, and a graph that turns out slower is given up.  The first start always goes
+ * to streams: its data are not where later starts find them, so that its graph would be good for it alone.
+ *
+ * Knows no device and no clock: who uses it notes times.  One thread at a time. */
+#ifndef TGI_SCHED_REPLAY_CHOICE_H
+#define TGI_SCHED_REPLAY_CHOICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What this machine took before, of runs of about this size (replay_costs.h); 0: nothing was measured. */
+enum tgi_replay_cost {
+    TGI_REPLAY_RECORD,      /* a command */
+    TGI_REPLAY_INSTANTIATE, /* a command */
+    TGI_REPLAY_UPDATE,      /* a graph that is changed in place, a command of it */
+    TGI_REPLAY_LAUNCH,      /* the host's part of a replay, a command */
+    TGI_REPLAY_SUBMIT,      /* the host's part of a start on streams, a task */
+    TGI_N_REPLAY_COSTS
+};
+struct tgi_replay_costs {
+    double ns[TGI_N_REPLAY_COSTS];
+};
+/* Of a command whose making nobody has measured yet; summaries say where it was used. */
+#define TGI_REPLAY_ASSUMED_NS 8000.0
+
+/* A time that is seen again and again; the first is left out of it once there is another, as it is when all is cold. */
+struct tgi_replay_time {
+    double ns; /* smoothed; 0: none was seen */
+    uint32_t n;
+};
+void tgi_replay_time_add(struct tgi_replay_time *time, double ns);
+
+enum tgi_replay_reason {
+    TGI_REPLAY_SINGLE,   /* streams: no other start will come */
+    TGI_REPLAY_FIRST,    /* streams: it is the first one */
+    TGI_REPLAY_UNKNOWN,  /* streams: what they take is still to be seen */
+    TGI_REPLAY_DEAR,     /* streams: a graph would not pay, or not yet */
+    TGI_REPLAY_PAYS,     /* graph */
+    TGI_REPLAY_FASTER,   /* graph: both were measured */
+    TGI_REPLAY_SLOWER    /* streams: both were measured */
+};
+
+struct tgi_replay_choice {
+    struct tgi_replay_costs costs;
+    uint64_t n_expected;  /* starts that were asked for; 0: unknown */
+    uint64_t n_tasks;
+    uint64_t n_commands;  /* of a graph; 0: none was recorded yet */
+    uint64_t n_starts;    /* begun */
+    uint64_t n_on_streams;
+    struct tgi_replay_time submit, streams; /* a start on streams: the host's part, all of it */
+    struct tgi_replay_time replay;          /* a replayed one, all of it */
+    double made_ns;       /* what making graphs took that is not in `replay` */
+    bool has_graph;
+    /* the last decision */
+    enum tgi_replay_reason reason;
+    double saved_ns, make_ns; /* a start, at most; what making was expected to take */
+    uint64_t n_before;        /* starts before it; of PAYS: before the first that was to be a graph */
+};
+
+/* Begins a start.  True: as a graph. */
+bool tgi_replay_choose(struct tgi_replay_choice *choice);
+/* Why the last one was chosen, with the numbers, in one line. */
+void tgi_replay_explain(const struct tgi_replay_choice *choice, char *text, size_t size);
+
+#endif
