@@ -16,8 +16,8 @@ GRAPH_SRC := arena.c args.c block.c body.c cost.c cycle.c dtype.c error.c expr.c
              kernel_cache.c names.c op.c place.c race.c scalar.c sha256.c space.c task.c
 MEM_SRC := hostops.c order.c pool.c program.c recorder.c replica.c replica_block.c replica_copy.c replica_evict.c \
            replica_piece.c replica_snapshot.c staging.c store.c
-SCHED_SRC := alike.c backend.c bounds.c calibrate.c calibrate_builtins.c calibrate_devices.c calibrate_kernels.c \
-             calibrate_memory.c choice.c control.c cpu_module.c finite.c futex.c header_text.c history.c \
+SCHED_SRC := agenda.c alike.c backend.c bounds.c calibrate.c calibrate_builtins.c calibrate_devices.c calibrate_kernels.c \
+             calibrate_memory.c choice.c control.c cpu_module.c finite.c futex.c guide.c header_text.c history.c \
              instance.c least_moved.c machine.c offload.c offload_balance.c offload_collective.c offload_graph.c \
              offload_policy.c offload_recording.c offload_run.c offload_stream.c offload_submit.c parking.c \
              placement.c plan.c policy.c policy_list.c policy_steal.c process.c ready.c record.c resident_check.c \
@@ -37,15 +37,15 @@ IO_SRC := counter_chart.c critical_path.c diagnostic.c dot.c fmt.c foreign.c gan
           json_tree.c json_value.c layout.c lint.c machine_json.c mermaid.c npy.c output.c page.c palette.c \
           path.c plan_json.c recording.c recording_chrome.c recording_counters.c recording_dot.c recording_file.c \
           recording_html.c recording_memory.c recording_names.c recording_paths.c recording_perfetto.c \
-          recording_plan.c recording_rows.c recording_table.c recording_views.c report.c results.c schedule.c \
-          schema.c source.c steps.c templates.c text.c units.c utf8.c verify.c workflow.c workflow_order.c \
+          recording_plan.c recording_rows.c recording_table.c recording_views.c report.c results.c saved_plan.c saved_plan_record.c \
+          schedule.c schema.c source.c steps.c templates.c text.c units.c utf8.c verify.c workflow.c workflow_order.c \
           workflow_write.c write_json.c
 CLI_SRC := bench.c cache.c calibrate.c check.c completion.c crash.c device_choice.c devices.c diff.c diff_graph.c \
            doctor.c expand.c explain.c explanations.c export.c export_recording.c fmt.c gen.c help.c import.c \
            init.c interrupt.c load.c machine_choice.c main.c message.c options.c plan.c progress.c recording.c \
            report.c results.c run.c schema.c simulate.c table.c why.c
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
-TESTS := alloc block calibrate choice cli cpu_module dense deque diagnostic dot driver examples expr fmt gen \
+TESTS := agenda alloc block calibrate choice cli cpu_module dense deque diagnostic dot driver examples expr fmt gen \
          graph history hostops import infer invalid json_tape kernels launch load load_memory machine npy \
          offload_graph offload_policy page parking path plan plan_corpus pool program recording recording_export \
          recording_plan resident resident_dynamic results run run_children run_failures run_record sample schema \

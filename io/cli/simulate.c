@@ -16,7 +16,7 @@
 /* What only a run that computes something can do. */
 static int check_options(const struct tgi_cli *cli)
 {
-    static const char *const real[] = {"verify", "compare", "check-nan", "deterministic", "repeat", "warmup"};
+    static const char *const real[] = {"plan", "verify", "compare", "check-nan", "deterministic", "repeat", "warmup"};
     for (size_t i = 0; i < sizeof(real) / sizeof(*real); i++)
         if (tgi_cli_has(cli, real[i]))
             return tgi_cli_usage(cli, "--%s does not go with --simulate, which computes nothing", real[i]);
@@ -155,8 +155,8 @@ int tgi_cli_simulate(const struct tgi_cli *cli, const struct tg_graph *graph, co
 
 /* ---- Beside a run -------------------------------------------------------------------------*/
 
-static int predict_on(const struct tgi_cli *cli, const struct tg_graph *graph, const struct tgi_machine *m, double *ns_p,
-                      struct tg_error *err)
+static int predict_on(const struct tgi_cli *cli, const struct tg_graph *graph, const struct tgi_machine *m, const char *policy,
+                      double *ns_p, struct tg_error *err)
 {
     struct tgi_workload *w;
     struct tgi_plan *plan;
@@ -170,7 +170,7 @@ static int predict_on(const struct tgi_cli *cli, const struct tg_graph *graph, c
                      tgi_format_count(n_unknown ? n_unknown : w->n_bodies, a, sizeof(a)),
                      (n_unknown ? n_unknown : w->n_bodies) == 1 ? "" : "s");
     } else {
-        rc = tgi_plan_create(w, &tgi_policy_steal, &plan, err);
+        rc = tgi_plan_create(w, tgi_policy_find(policy ? policy : "steal"), &plan, err);
         if (rc == 0) {
             *ns_p = plan->makespan_ns;
             tgi_plan_destroy(plan);
@@ -180,18 +180,16 @@ static int predict_on(const struct tgi_cli *cli, const struct tg_graph *graph, c
     return rc;
 }
 
-int tgi_cli_predict(const struct tgi_cli *cli, const struct tg_graph *graph, uint32_t n_workers, uint32_t n_gpus, double *ns_p)
+int tgi_cli_predict(const struct tgi_cli *cli, const struct tg_graph *graph, const struct tgi_machine *machine, const char *policy,
+                    uint32_t n_workers, uint32_t n_gpus, double *ns_p)
 {
     struct tgi_machine_change change = {n_gpus, 1, 1, n_workers};
-    struct tgi_machine whole, m;
+    struct tgi_machine m;
     struct tg_error err;
     *ns_p = 0;
-    if (tgi_cli_measured_machine(tgi_cli_text(cli, "machine", NULL), &whole, &err))
-        return tgi_cli_error(cli, &err);
-    int rc = tgi_machine_change(&whole, &change, &m, &err);
-    tgi_machine_fini(&whole);
+    int rc = tgi_machine_change(machine, &change, &m, &err);
     if (rc == 0) {
-        rc = predict_on(cli, graph, &m, ns_p, &err);
+        rc = predict_on(cli, graph, &m, policy, ns_p, &err);
         tgi_machine_fini(&m);
     }
     return rc ? tgi_cli_error(cli, &err) : 0;

@@ -48,6 +48,7 @@ static const struct tgi_cli_option run_options[] = {
      "sequential", 0, 0, false},
     {"policy", 0, TGI_CLI_TEXT, "NAME", "who decides what runs on which device; heft and bandwidth plan ahead",
      "auto|eager|steal|heft|bandwidth", 0, 0, false},
+    VALUE("plan", 0, FILE, "FILE", "follow the plan that plan -o wrote for this graph"),
     SWITCH("simulate", 0, "execute nothing: say what a virtual clock makes of it, on --machine or this machine"),
     VALUE("machine", 0, FILE, "FILE", "what calibrate has measured here: the summary says what a plan predicted; of"
      " --simulate: any machine"),
@@ -262,6 +263,7 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      "tgraph run graph.json --gantt schedule.svg  # draw what ran when and where\n"
      "tgraph run graph.json --record run.tgr  # keep it, for report, why, diff and export\n"
      "tgraph run graph.json --machine machine.json  # and what a plan says\n"
+     "tgraph run graph.json --plan plan.json  # what plan -o has written\n"
      "tgraph run graph.json --simulate --policy heft --record virtual.tgr  # without executing it",
      run_options, false},
     {"plan", tgi_cli_plan, "FILE", NULL, 1, 1, "schedule a graph without executing it",
