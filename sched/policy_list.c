@@ -242,9 +242,10 @@ static struct offer make_offer(const struct planner *p, uint32_t task, uint32_t 
         from += eviction_ns(p, task, memory);
     o.start = find_start(&p->processors[device], from, ns);
     o.end = o.start + ns;
-    if (p->is_aware && limit > 0 && p->w->traffic[task] > 0) {
+    double traffic = tgi_workload_traffic(p->w, task, device);
+    if (p->is_aware && limit > 0 && traffic > 0) {
         double turn = p->served[memory] > o.start && p->n_lanes[memory] > 1 ? p->served[memory] : o.start;
-        o.served = turn + p->w->traffic[task] / limit;
+        o.served = turn + traffic / limit;
         o.end = o.served > o.end ? o.served : o.end;
     }
     o.score = o.end + (p->table ? p->table[(size_t)task * p->m->n_devices + device] : 0);

@@ -333,14 +333,14 @@ has out ', policy heft, executor cpu'
 # A plan for these devices is followed; one for more of them is not.
 small="$graphs/cholesky.json -p NT=6 -p B=16"
 # shellcheck disable=SC2086
-want 0 plan $small --gpus 2 --policy heft -o "$scratch/plan.json"
+want 0 "$tgraph" plan $small --gpus 2 --policy heft -o "$scratch/plan.json"
 # shellcheck disable=SC2086
 want 0 run $small -D cuda+cpu:2 --plan "$scratch/plan.json" --compare sequential --record "$scratch/plan.tgr"
 has out ', policy plan, executor streams'
 has out 'plan predicted'
-want 0 diff "$scratch/plan.json" "$scratch/plan.tgr" --threshold 100000%
+want 0 "$tgraph" diff "$scratch/plan.json" "$scratch/plan.tgr" --threshold 100000%
 # shellcheck disable=SC2086
-want 0 plan $small --gpus 4 --policy steal -o "$scratch/plan.json"
+want 0 "$tgraph" plan $small --gpus 4 --policy steal -o "$scratch/plan.json"
 # shellcheck disable=SC2086
 want 4 run $small -D cuda:0 --plan "$scratch/plan.json"
 has err 'which this run does not have'
