@@ -18,7 +18,7 @@ MEM_SRC := hostops.c order.c pool.c program.c recorder.c replica.c replica_block
            replica_piece.c replica_snapshot.c staging.c store.c
 SCHED_SRC := agenda.c alike.c backend.c bounds.c calibrate.c calibrate_builtins.c calibrate_devices.c calibrate_kernels.c \
              calibrate_memory.c choice.c control.c cpu_module.c finite.c futex.c guide.c header_text.c history.c \
-             instance.c least_moved.c machine.c offload.c offload_balance.c offload_collective.c offload_graph.c \
+             instance.c least_moved.c machine.c offer.c offload.c offload_balance.c offload_collective.c offload_graph.c \
              offload_policy.c offload_recording.c offload_run.c offload_stream.c offload_submit.c parking.c \
              placement.c plan.c policy.c policy_list.c policy_steal.c process.c ready.c record.c resident_check.c \
              resident_dynamic.c resident_place.c resident_plan.c resolve.c run.c runtime.c sample.c seat.c \
@@ -36,7 +36,7 @@ IO_SRC := counter_chart.c critical_path.c diagnostic.c dot.c fmt.c foreign.c gan
           json_pool.c json_reference.c json_report.c json_scope.c json_stream.c json_tape.c json_task.c \
           json_tree.c json_value.c layout.c lint.c machine_json.c mermaid.c npy.c output.c page.c palette.c \
           path.c plan_json.c recording.c recording_chrome.c recording_counters.c recording_dot.c recording_file.c \
-          recording_html.c recording_memory.c recording_names.c recording_paths.c recording_perfetto.c \
+          recording_html.c recording_memory.c recording_names.c recording_offers.c recording_paths.c recording_perfetto.c \
           recording_plan.c recording_rows.c recording_table.c recording_views.c report.c results.c saved_plan.c saved_plan_record.c \
           schedule.c schema.c source.c steps.c templates.c text.c units.c utf8.c verify.c workflow.c workflow_order.c \
           workflow_write.c write_json.c

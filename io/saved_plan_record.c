@@ -184,10 +184,11 @@ static bool allocate(struct taking *k)
     r->buffers = calloc(1, sizeof(*r->buffers));
     r->steals = calloc(1, sizeof(*r->steals));
     r->places = calloc(1, sizeof(*r->places));
+    r->offers = calloc(1, sizeof(*r->offers));
     r->memory = calloc(1, sizeof(*r->memory));
     k->number = calloc((size_t)k->n_lanes + 1, sizeof(*k->number));
     return r->strings && r->devices && r->lanes && r->parts && r->tasks && r->preds && r->kernels && r->transfers && r->buffers &&
-           r->steals && r->places && r->memory && k->number;
+           r->steals && r->places && r->offers && r->memory && k->number;
 }
 
 static bool take(struct taking *k)

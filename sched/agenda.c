@@ -14,6 +14,8 @@ struct tgi_agenda {
     struct tgi_machine machine;
     struct tgi_workload *workload;
     struct tgi_assignment assignment; /* of a plan; device NULL: none */
+    const char *chosen;               /* whose plan it is, and which of them; NULL: none of ours */
+    uint32_t variant;
     uint32_t *device_of;              /* by worker */
     uint8_t *via;
 };
@@ -82,6 +84,8 @@ static int take_plan(struct tgi_agenda *a, const struct tgi_policy_ops *ops, str
         memcpy(a->assignment.device, plan->device, plan->n_tasks * sizeof *plan->device);
         memcpy(a->assignment.order, plan->start, plan->n_tasks * sizeof *plan->start);
         a->assignment.makespan_ns = plan->makespan_ns;
+        a->chosen = plan->chosen;
+        a->variant = plan->variant;
     }
     tgi_plan_destroy(plan);
     return rc;
@@ -161,6 +165,17 @@ void tgi_agenda_destroy(struct tgi_agenda *a)
 }
 
 const uint8_t *tgi_agenda_via(const struct tgi_agenda *a) { return a->via; }
+
+int tgi_agenda_explain(const struct tgi_agenda *a, struct tgi_offers *offers_p, struct tg_error *err)
+{
+    struct tgi_offers offers = {0};
+    int rc = a->chosen ? tgi_plan_explain(a->workload, a->chosen, a->variant, &offers, err) : 0;
+    for (uint32_t i = 0; rc == 0 && i < offers.n; i++)
+        offers.list[i].device = 0;
+    if (rc == 0)
+        *offers_p = offers;
+    return rc;
+}
 
 /* ---- Deciding -----------------------------------------------------------------------------*/
 

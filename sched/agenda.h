@@ -24,6 +24,9 @@ void tgi_agenda_destroy(struct tgi_agenda *agenda);
 /* By task: all 0, as none passes through a thread of its own. */
 const uint8_t *tgi_agenda_via(const struct tgi_agenda *agenda);
 
+/* What tasks of the plan had to choose from, nodes being 0, that of CPUs; none without a plan of its own. */
+int tgi_agenda_explain(const struct tgi_agenda *agenda, struct tgi_offers *offers_p, struct tg_error *err);
+
 /* Any worker, or whoever starts the run.  A task is ready; its ticket is published after this. */
 void tgi_agenda_push(struct tgi_agenda *agenda, uint32_t task);
 /* What a ticket is worth to this worker. */

@@ -249,6 +249,8 @@ static int follow(struct tgi_offload_policy *p, const struct tgi_policy_ops *ops
         memcpy(p->assignment.device, plan->device, p->workload->n_tasks * sizeof *plan->device);
         memcpy(p->assignment.order, plan->start, p->workload->n_tasks * sizeof *plan->start);
         p->assignment.makespan_ns = plan->makespan_ns;
+        p->chosen = plan->chosen;
+        p->variant = plan->variant;
         p->ops = &tgi_policy_followed;
         rc = tgi_followed_create(p->workload, &p->assignment, view, &p->policy, err);
     }
@@ -313,6 +315,14 @@ void tgi_offload_policy_destroy(struct tgi_offload_policy *p)
 uint32_t tgi_offload_policy_planned(const struct tgi_offload_policy *p, uint32_t task)
 {
     return p->assignment.device && is_policys(p->run->graph, task) ? p->assignment.device[task] : TG_NONE;
+}
+
+int tgi_offload_policy_explain(const struct tgi_offload_policy *p, struct tgi_offers *offers_p, struct tg_error *err)
+{
+    if (p->chosen)
+        return tgi_plan_explain(p->workload, p->chosen, p->variant, offers_p, err);
+    *offers_p = (struct tgi_offers){0};
+    return 0;
 }
 
 /* ---- Deciding -----------------------------------------------------------------------------*/

@@ -44,6 +44,7 @@ struct planner {
     double *lane_space;
     double *in_free, *out_free, *served, *held; /* by memory: ports, controller, bytes */
     uint32_t *n_lanes;      /* by memory: of all devices that work from it */
+    struct tgi_offers *offers; /* NULL: nobody wants to know */
 };
 
 /* ---- Ranks --------------------------------------------------------------------------------*/
@@ -174,7 +175,7 @@ static bool look_ahead(struct planner *p)
 
 struct offer {
     uint32_t device;
-    double start, end, score;
+    double from, start, end, score; /* from: data are there */
     double in_free, served;
 };
 
@@ -240,6 +241,7 @@ static struct offer make_offer(const struct planner *p, uint32_t task, uint32_t 
     double limit = p->m->memories[memory].bytes_per_ns;
     if (p->is_aware)
         from += eviction_ns(p, task, memory);
+    o.from = from;
     o.start = find_start(&p->processors[device], from, ns);
     o.end = o.start + ns;
     double traffic = tgi_workload_traffic(p->w, task, device);
@@ -252,6 +254,43 @@ static struct offer make_offer(const struct planner *p, uint32_t task, uint32_t 
     return o;
 }
 
+/* Smaller is better; the first of equal ones. */
+static bool is_better(const struct offer *a, const struct offer *b)
+{
+    return a->score < b->score || (a->score == b->score && a->end < b->end);
+}
+
+static struct tgi_offer told(const struct planner *p, uint32_t task, const struct offer *o)
+{
+    double ns = tgi_workload_ns(p->w, task, o->device), ready = p->ready[task];
+    double contention = o->end - o->start - ns, after = o->score - o->end;
+    return (struct tgi_offer){task, o->device, ready, o->from > ready ? o->from - ready : 0, o->start - o->from, ns,
+                              contention > 0 ? contention : 0, after > 0 ? after : 0};
+}
+
+/* The one that was taken, then the best of the others. */
+static void tell_offers(struct planner *p, uint32_t task, uint32_t taken)
+{
+    struct offer best[TGI_OFFERS_EACH];
+    uint32_t n = 1;
+    best[0] = make_offer(p, task, taken);
+    for (uint32_t d = 0; d < p->m->n_devices; d++) {
+        if (d == taken || !tgi_workload_allows(p->w, task, d))
+            continue;
+        struct offer o = make_offer(p, task, d);
+        uint32_t i = n < TGI_OFFERS_EACH ? n++ : n;
+        if (i == n && !is_better(&o, &best[--i]))
+            continue;
+        for (; i > 1 && is_better(&o, &best[i - 1]); i--)
+            best[i] = best[i - 1];
+        best[i] = o;
+    }
+    if (!tgi_offers_reserve(p->offers, n))
+        return;
+    for (uint32_t i = 0; i < n; i++)
+        p->offers->list[p->offers->n++] = told(p, task, &best[i]);
+}
+
 static struct offer best_offer(const struct planner *p, uint32_t task)
 {
     struct offer best = {.device = TG_NONE};
@@ -259,7 +298,7 @@ static struct offer best_offer(const struct planner *p, uint32_t task)
         if (!tgi_workload_allows(p->w, task, d))
             continue;
         struct offer o = make_offer(p, task, d);
-        if (best.device == TG_NONE || o.score < best.score || (o.score == best.score && o.end < best.end))
+        if (best.device == TG_NONE || is_better(&o, &best))
             best = o;
     }
     return best;
@@ -339,6 +378,8 @@ static void place(struct planner *p, uint32_t task, struct tgi_assignment *a)
     const struct tg_graph *g = p->w->graph;
     struct offer o = best_offer(p, task);
     uint32_t memory = p->m->devices[o.device].memory;
+    if (p->offers)
+        tell_offers(p, task, o.device);
     settle_copies(p, task, &o);
     settle_writes(p, task, &o);
     occupy(&p->processors[o.device], p->m->devices[o.device].n_lanes, o.start, o.end);
@@ -406,9 +447,9 @@ static bool planner_init(struct planner *p, const struct tgi_workload *w)
 }
 
 static int make_plan(const struct tgi_workload *w, bool is_aware, bool looks_ahead, struct tgi_assignment *a,
-                     struct tg_error *err)
+                     struct tgi_offers *offers, struct tg_error *err)
 {
-    struct planner p = {.w = w, .m = w->machine, .is_aware = is_aware};
+    struct planner p = {.w = w, .m = w->machine, .is_aware = is_aware, .offers = offers};
     a->makespan_ns = 0;
     bool is_done = planner_init(&p, w);
     if (is_done) {
@@ -419,19 +460,45 @@ static int make_plan(const struct tgi_workload *w, bool is_aware, bool looks_ahe
     for (uint32_t i = 0; is_done && i < w->n_tasks; i++)
         place(&p, p.sequence[i], a);
     planner_fini(&p);
+    is_done = is_done && (!offers || !offers->is_out_of_memory);
     return is_done ? 0 : tgi_error_memory(err, "planning");
 }
 
 static int heft_plan(const struct tgi_workload *w, uint32_t variant, struct tgi_assignment *a, struct tg_error *err)
 {
-    return variant ? TG_E_LIMIT : make_plan(w, false, false, a, err);
+    return variant ? TG_E_LIMIT : make_plan(w, false, false, a, NULL, err);
+}
+
+static int bandwidth_variant(const struct tgi_workload *w, uint32_t variant, struct tgi_assignment *a, struct tgi_offers *offers,
+                             struct tg_error *err)
+{
+    return make_plan(w, variant < 2, variant == 0 && w->machine->n_devices <= MAX_LOOK_AHEAD, a, offers, err);
 }
 
 static int bandwidth_plan(const struct tgi_workload *w, uint32_t variant, struct tgi_assignment *a, struct tg_error *err)
 {
-    if (variant > 2)
-        return TG_E_LIMIT;
-    return make_plan(w, variant < 2, variant == 0 && w->machine->n_devices <= MAX_LOOK_AHEAD, a, err);
+    return variant > 2 ? TG_E_LIMIT : bandwidth_variant(w, variant, a, NULL, err);
+}
+
+static int heft_explain(const struct tgi_workload *w, uint32_t variant, struct tgi_offers *offers, struct tg_error *err)
+{
+    struct tgi_assignment a;
+    (void)variant;
+    int rc = tgi_assignment_init(&a, w->n_tasks, err);
+    if (rc == 0)
+        rc = make_plan(w, false, false, &a, offers, err);
+    tgi_assignment_fini(&a);
+    return rc;
+}
+
+static int bandwidth_explain(const struct tgi_workload *w, uint32_t variant, struct tgi_offers *offers, struct tg_error *err)
+{
+    struct tgi_assignment a;
+    int rc = tgi_assignment_init(&a, w->n_tasks, err);
+    if (rc == 0)
+        rc = bandwidth_variant(w, variant, &a, offers, err);
+    tgi_assignment_fini(&a);
+    return rc;
 }
 
 static const char *const heft_rivals[] = {"eager", NULL};
@@ -439,8 +506,8 @@ static const char *const bandwidth_rivals[] = {"eager", "steal", NULL};
 
 const struct tgi_policy_ops tgi_policy_heft = {
     .size = sizeof(struct tgi_policy_ops), .name = "heft", .brief = "by upward rank to where it is done first",
-    .plan = heft_plan, .rivals = heft_rivals};
+    .plan = heft_plan, .explain = heft_explain, .rivals = heft_rivals};
 const struct tgi_policy_ops tgi_policy_bandwidth = {
     .size = sizeof(struct tgi_policy_ops), .name = "bandwidth",
     .brief = "the same, with the contention of links and memories, capacity and look-ahead",
-    .plan = bandwidth_plan, .rivals = bandwidth_rivals};
+    .plan = bandwidth_plan, .explain = bandwidth_explain, .rivals = bandwidth_rivals};

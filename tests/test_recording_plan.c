@@ -177,6 +177,47 @@ static void a_plan_that_is_written_has_every_task(void **state)
     unmake(&k);
 }
 
+/* Machine: a CPU of three lanes and two other devices; the offers of a task stand together, the one it took first. */
+static void a_record_of_a_plan_tells_what_tasks_had_to_choose_from(void **state)
+{
+    (void)state;
+    static const char *const policies[] = {"heft", "bandwidth"};
+    for (int i = 0; i < 2; i++) {
+        struct made k;
+        struct tgi_offers offers;
+        struct tg_error err;
+        make(&k, true, policies[i]);
+        MUST(tgi_plan_explain(k.w, policies[i], 0, &offers, &err));
+        assert_int_equal(offers.n, 3 * k.g->n_tasks);
+        for (uint32_t o = 0; o < offers.n; o++) {
+            const struct tgi_offer *x = &offers.list[o], *taken = &offers.list[o - o % 3];
+            assert_true(x->move_ns >= 0 && x->wait_ns >= 0 && x->contention_ns >= 0 && x->after_ns >= 0);
+            assert_true(fabs(x->work_ns - tgi_workload_ns(k.w, x->task, x->device)) < 1e-6);
+            assert_int_equal(x->task, taken->task);
+            assert_true(tgi_offer_ns(taken) + taken->after_ns <= tgi_offer_ns(x) + x->after_ns + 1e-3);
+            assert_true(x == taken || x->device != taken->device);
+        }
+        uint32_t n_other = 0, n, chosen_plans = strcmp(k.plan->chosen, policies[i]) == 0;
+        for (uint32_t t = 0; t < k.r.n_tasks && chosen_plans; t++) {
+            const struct tgi_recording_offer *o = tgi_recording_offers(&k.r, t, &n);
+            assert_int_equal(n, 3);
+            assert_true(o[0].task == t && o[0].node <= 2);
+            uint32_t device = k.r.lanes[k.r.tasks[t].lane].device;
+            assert_int_equal(o[0].node, device == TG_NONE ? 0 : device + 1); /* the plan was followed */
+            n_other += o[0].node != 0;
+        }
+        assert_true(!chosen_plans || n_other > 0);
+        tgi_offers_fini(&offers);
+        unmake(&k);
+    }
+    struct made k;
+    uint32_t n;
+    make(&k, true, "steal"); /* which decides as it goes */
+    tgi_recording_offers(&k.r, 0, &n);
+    assert_int_equal(n, 0);
+    unmake(&k);
+}
+
 /* ---- Plans that are read back ---------------------------------------------------------------*/
 
 static char *text_of_plan(const struct made *k)
@@ -330,6 +371,7 @@ int main(void)
         cmocka_unit_test(other_devices_have_streams_and_bytes),
         cmocka_unit_test(a_record_of_a_plan_is_a_file_like_any_other),
         cmocka_unit_test(a_plan_that_is_written_has_every_task),
+        cmocka_unit_test(a_record_of_a_plan_tells_what_tasks_had_to_choose_from),
         cmocka_unit_test(a_plan_is_read_back_as_it_was_written),
         cmocka_unit_test(a_saved_plan_is_a_record_like_that_of_the_simulated_run),
         cmocka_unit_test(plans_that_contradict_themselves_are_refused),
