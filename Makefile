@@ -20,7 +20,7 @@ SCHED_SRC := agenda.c alike.c backend.c bounds.c calibrate.c calibrate_builtins.
              calibrate_memory.c choice.c control.c cpu_module.c finite.c futex.c guide.c header_text.c history.c \
              instance.c least_moved.c machine.c offer.c offload.c offload_balance.c offload_collective.c offload_graph.c \
              offload_policy.c offload_recording.c offload_run.c offload_stream.c offload_submit.c parking.c \
-             placement.c plan.c policy.c policy_list.c policy_steal.c process.c ready.c record.c resident_check.c \
+             placement.c plan.c policy.c policy_list.c policy_mix.c policy_steal.c process.c ready.c record.c resident_check.c \
              resident_dynamic.c resident_place.c resident_plan.c resolve.c run.c runtime.c sample.c seat.c \
              serial.c share.c simulate.c spawn.c task.c timing.c topology.c urgency.c virtual_memory.c watchdog.c \
              worker.c workload.c
@@ -40,7 +40,7 @@ IO_SRC := counter_chart.c critical_path.c diagnostic.c dot.c fmt.c foreign.c gan
           recording_plan.c recording_rows.c recording_table.c recording_views.c report.c results.c saved_plan.c saved_plan_record.c \
           schedule.c schema.c source.c steps.c templates.c text.c units.c utf8.c verify.c workflow.c workflow_order.c \
           workflow_write.c write_json.c
-CLI_SRC := bench.c cache.c calibrate.c check.c completion.c crash.c device_choice.c devices.c diff.c diff_graph.c \
+CLI_SRC := bench.c cache.c calibrate.c check.c completion.c crash.c device_choice.c devices.c devices_matrix.c diff.c diff_graph.c \
            doctor.c expand.c explain.c explanations.c export.c export_recording.c fmt.c gen.c help.c import.c \
            init.c interrupt.c load.c machine_choice.c main.c message.c options.c plan.c progress.c recording.c \
            report.c results.c run.c schema.c simulate.c table.c why.c

@@ -8,15 +8,16 @@
  * there is not made again; tiles that do not fit cost a copy to memory 0; and a device is preferred if
  * what follows is done early from there, by the optimistic cost table of Arabnejad and Barbosa, "List scheduling
  * algorithm for heterogeneous systems by an optimistic cost table" (2014).  It offers its plan with and without
- * that look-ahead, and the one of `heft`. */
+ * that look-ahead, the one of `heft`, and where lanes share a memory one that mixes tasks (policy_mix.h). */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "graph/error.h"
-#include "sched/policy.h"
+#include "sched/policy_mix.h"
+#include "sched/simulate.h"
 
-enum { MAX_GAPS = 64, MAX_LOOK_AHEAD = 64 };
+enum { MAX_GAPS = 64, MAX_LOOK_AHEAD = 64, MIXED = 3 };
 
 struct gap {
     double from, to;
@@ -475,9 +476,25 @@ static int bandwidth_variant(const struct tgi_workload *w, uint32_t variant, str
     return make_plan(w, variant < 2, variant == 0 && w->machine->n_devices <= MAX_LOOK_AHEAD, a, offers, err);
 }
 
+/* By what a policy that decides as it goes comes to against the virtual clock. */
+static int mixed_plan(const struct tgi_workload *w, struct tgi_assignment *a, struct tg_error *err)
+{
+    struct tgi_plan *plan;
+    int rc = tgi_simulate(w, &tgi_policy_mix, NULL, &plan, err);
+    if (rc)
+        return rc;
+    memcpy(a->device, plan->device, w->n_tasks * sizeof *a->device);
+    memcpy(a->order, plan->start, w->n_tasks * sizeof *a->order);
+    a->makespan_ns = plan->makespan_ns;
+    tgi_plan_destroy(plan);
+    return 0;
+}
+
 static int bandwidth_plan(const struct tgi_workload *w, uint32_t variant, struct tgi_assignment *a, struct tg_error *err)
 {
-    return variant > 2 ? TG_E_LIMIT : bandwidth_variant(w, variant, a, NULL, err);
+    if (variant == MIXED && tgi_policy_mix_is_of_use(w))
+        return mixed_plan(w, a, err);
+    return variant >= MIXED ? TG_E_LIMIT : bandwidth_variant(w, variant, a, NULL, err);
 }
 
 static int heft_explain(const struct tgi_workload *w, uint32_t variant, struct tgi_offers *offers, struct tg_error *err)
@@ -491,9 +508,12 @@ static int heft_explain(const struct tgi_workload *w, uint32_t variant, struct t
     return rc;
 }
 
+/* Of a mixed plan there is nothing to tell: it did not compare devices. */
 static int bandwidth_explain(const struct tgi_workload *w, uint32_t variant, struct tgi_offers *offers, struct tg_error *err)
 {
     struct tgi_assignment a;
+    if (variant == MIXED)
+        return 0;
     int rc = tgi_assignment_init(&a, w->n_tasks, err);
     if (rc == 0)
         rc = bandwidth_variant(w, variant, &a, offers, err);

@@ -194,6 +194,12 @@ is_json "$scratch/bench.json"
 want 0 --format json bench $small --time 1ms --runs 1000000
 is_json "$scratch/out"
 has out '"command": "bench"'
+# shellcheck disable=SC2086
+want 0 bench $small --runs 3 --matrix policy=auto,eager,steal,heft,bandwidth --machine "$machine" --matrix executor=cpu
+[ "$(grep -c tiled-cholesky "$scratch/out")" = 5 ] || complain 'five policies are not five lines'
+has out 'bandwidth'
+# shellcheck disable=SC2086
+want 1 bench $small --machine "$scratch/foreign.json"
 export TGRAPH_CUDA_DRIVER=$scratch/no-driver
 # shellcheck disable=SC2086
 want 4 bench $small --matrix executor=streams

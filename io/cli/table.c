@@ -91,8 +91,9 @@ static const struct tgi_cli_option bench_options[] = {
     RANGE("runs", 0, "N", 1, 1000000, "measured runs of each configuration; 10 if not given"),
     RANGE("warmup", 0, "N", 0, 1000000, "runs before that; 1 if not given"),
     VALUE("time", 0, TIME, "TIME", "begin no further run of a configuration after TIME, if there have been three"),
-    LIST("matrix", 0, TEXT, "KEY=V,..", "run every combination: workers=1,2,4 executor=cpu,streams policy=steal, each with a --matrix"
-     " of its own"),
+    LIST("matrix", 0, TEXT, "KEY=V,..", "run every combination: workers=1,2,4 executor=cpu,streams policy=steal,heft, each with a"
+     " --matrix of its own"),
+    VALUE("machine", 0, FILE, "FILE", "what calibrate has measured here, for policies that plan ahead on CPUs"),
     VALUE("export-json", 0, FILE, "FILE", "write all of it, every run's time included, as JSON"),
     MAX_FILE,
     PLUGINS,
@@ -199,6 +200,9 @@ static const struct tgi_cli_option init_options[] = {
 static const struct tgi_cli_option devices_options[] = {
     SWITCH("tree", 0, "draw packages, NUMA nodes, caches and cores"),
     VALUE("topology", 0, TEXT, "DESC", "a hwloc description or XML file instead of this machine"),
+    SWITCH("matrix", 0, "measure bandwidth and latency between memories, and within each"),
+    VALUE("machine", 0, FILE, "FILE", "of --matrix: what a machine file says, instead of measuring"),
+    OUTPUT("write the machine file that plan and run take; without --matrix with rough figures, and without kernels"),
     END
 };
 
@@ -372,7 +376,8 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      "Prints what this process may use: packages, NUMA nodes, caches, cores and hardware threads; CUDA devices with"
      " compute capability, multiprocessors, memory and NUMA node, and how they reach each other: directly over NVLink"
      " or PCIe, or, where it says none, through the host.",
-     "tgraph devices --tree  # drawn as a tree",
+     "tgraph devices --tree  # drawn as a tree\n"
+     "tgraph devices --matrix -o machine.json  # measured, and kept",
      devices_options, false},
     {"doctor", tgi_cli_doctor, "", NULL, 0, 0, "test whether this environment is fit",
      "Tries what tgraph relies on: the compiler, the cache folder, binding threads to cores, BLAS, Graphviz,"
