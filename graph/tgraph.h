@@ -490,7 +490,8 @@ struct tg_run_options {
                                one task at a time, on devices as well, and what it wrote is looked at on the host */
     const char *policy;     /* who decides what runs on which device: "eager", "steal", "heft", "bandwidth" (sched/policy.h);
                                NULL: tasks go to the owners of what they write, and idle devices take some over.  The
-                               string need not last.  TG_E_UNSUPPORTED without devices, and for one task at a time */
+                               string need not last.  On CPUs alone it decides which ready task is next.  TG_E_UNSUPPORTED for
+                               one task at a time */
     enum tg_executor executor; /* of tasks on devices */
     uint64_t n_starts_expected; /* for TG_EXECUTOR_AUTO: how often the run will be started; 0: not known */
     uint64_t graph_bytes;      /* most memory that the run's graphs may take, on the host and, as far as the driver tells, on

@@ -359,6 +359,20 @@ static bool take_places(struct taking *k)
     return has_memory;
 }
 
+static int take_offers(struct taking *k, struct tg_error *err)
+{
+    uint32_t node_of[UINT8_MAX + 1];
+    struct tgi_offers offers;
+    int rc = k->what->run ? tgi_run_offers(k->what->run, &offers, err) : 0;
+    if (rc || !k->what->run)
+        return rc;
+    for (uint32_t i = 0; i <= UINT8_MAX; i++)
+        node_of[i] = i;
+    rc = offers.n ? tgi_recording_take_offers(&k->r, &offers, node_of, err) : 0;
+    tgi_offers_fini(&offers);
+    return rc;
+}
+
 static int allocate(struct taking *k, struct tg_error *err)
 {
     struct tgi_recording *r = &k->r;
@@ -379,10 +393,11 @@ static int allocate(struct taking *k, struct tg_error *err)
     r->lanes = calloc(r->n_lanes + 1, sizeof(*r->lanes));
     r->n_transfers = k->what->run ? tgi_run_n_copies(k->what->run) : 0;
     r->transfers = calloc(r->n_transfers + 1, sizeof(*r->transfers));
+    r->offers = calloc(1, sizeof(*r->offers));
     k->first = calloc(r->n_parts + 1, sizeof(*k->first));
     k->n_rounds_of = calloc(n + 1, sizeof(*k->n_rounds_of));
     if (!tgi_vec_reserve(&r->strings, &k->cap_strings, 4096, 1) || !r->tasks || !r->parts || !r->kernels || !r->buffers ||
-        !r->devices || !r->lanes || !r->transfers || !k->first || !k->n_rounds_of)
+        !r->devices || !r->lanes || !r->transfers || !r->offers || !k->first || !k->n_rounds_of)
         return tgi_error_memory(err, "the record of a run");
     r->strings[0] = '\0';
     k->n_strings = 1;
@@ -410,7 +425,8 @@ static int take(struct taking *k, struct tg_error *err)
     if (!take_steals(k) || !take_places(k))
         return tgi_error_memory(err, "the record of a run");
     k->r.n_strings = k->n_strings;
-    return tgi_recording_take_memory(&k->schedule, k->what->run, k->what->n_workers, &k->r, err);
+    rc = take_offers(k, err);
+    return rc ? rc : tgi_recording_take_memory(&k->schedule, k->what->run, k->what->n_workers, &k->r, err);
 }
 
 int tgi_recording_create(const struct tgi_recorded *what, struct tgi_recording *recording_p, struct tg_error *err)
@@ -449,6 +465,7 @@ void tgi_recording_fini(struct tgi_recording *r)
     free(r->buffers);
     free(r->steals);
     free(r->places);
+    free(r->offers);
     free(r->memory);
     *r = (struct tgi_recording){.strings = NULL};
 }

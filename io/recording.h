@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "graph/model.h"
+#include "sched/offer.h"
 #include "sched/record.h"
 
 enum tgi_recording_lane_kind { TGI_LANE_WORKER, TGI_LANE_STREAM };
@@ -79,6 +80,11 @@ struct tgi_recording_place {
     double busy_ns, move_ns; /* terms of the estimate; 0 where something else decided */
     uint32_t task, node, reason, reserved; /* reason: enum tgi_weighing (sched/record.h) */
 };
+/* What a task of a plan could choose from, as the plan had it (sched/offer.h): what it took first. */
+struct tgi_recording_offer {
+    double ready_ns, move_ns, wait_ns, work_ns, contention_ns, after_ns;
+    uint32_t task, node; /* a node is as in transfers */
+};
 /* Memory of a node that tiles took: at most `bytes` from at_ns until the next; by node, then time.  On the host tiles count
  * from the first task of a worker's that touches them to the last. */
 struct tgi_recording_memory {
@@ -99,9 +105,10 @@ struct tgi_recording {
     struct tgi_recording_buffer *buffers;
     struct tgi_recording_steal *steals;   /* by task, ascending */
     struct tgi_recording_place *places;   /* by task, ascending */
+    struct tgi_recording_offer *offers;   /* by task, ascending */
     struct tgi_recording_memory *memory;
     uint64_t n_strings, n_kernels, n_devices, n_lanes, n_parts, n_tasks, n_preds, n_transfers, n_buffers, n_steals, n_places,
-        n_memory;
+        n_offers, n_memory;
     /* Of a file that was cut: how many tasks it should have; else n_tasks. */
     uint64_t n_tasks_expected;
     bool is_cut;
@@ -119,6 +126,9 @@ struct tgi_recorded {
 };
 int tgi_recording_create(const struct tgi_recorded *what, struct tgi_recording *recording_p, struct tg_error *err);
 void tgi_recording_fini(struct tgi_recording *recording);
+/* Adds offers; node_of: by their device. */
+int tgi_recording_take_offers(struct tgi_recording *recording, const struct tgi_offers *offers, const uint32_t *node_of,
+                              struct tg_error *err);
 
 /* ---- Files --------------------------------------------------------------------------------*/
 
@@ -162,6 +172,8 @@ const char *tgi_recording_fill(const struct tgi_recording *r, uint32_t kernel);
 bool tgi_recording_victim(const struct tgi_recording *r, uint32_t task, uint32_t *victim_p);
 /* The places of a task, in the order of the record; *n_p 0: none are known. */
 const struct tgi_recording_place *tgi_recording_places(const struct tgi_recording *r, uint32_t task, uint32_t *n_p);
+/* The offers of a task; *n_p 0: none are known. */
+const struct tgi_recording_offer *tgi_recording_offers(const struct tgi_recording *r, uint32_t task, uint32_t *n_p);
 /* "where what it writes lives" */
 const char *tgi_recording_reason(uint32_t reason);
 /* The task of that name, or "#17" for task 17; TG_NONE, then close_p (if not NULL) gets the task whose name is

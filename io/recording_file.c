@@ -76,6 +76,9 @@ static const struct field buffer_fields[] = {B(tile_bytes), B(name), B(n_tiles)}
 static const struct field steal_fields[] = {S(task), S(victim)};
 #define W(f) FIELD(tgi_recording_place, f)
 static const struct field place_fields[] = {W(busy_ns), W(move_ns), W(task), W(node), W(reason)};
+#define O(f) FIELD(tgi_recording_offer, f)
+static const struct field offer_fields[] = {O(ready_ns), O(move_ns), O(wait_ns), O(work_ns), O(contention_ns), O(after_ns), O(task),
+                                            O(node)};
 #define M(f) FIELD(tgi_recording_memory, f)
 static const struct field memory_fields[] = {M(at_ns), M(bytes), M(node)};
 
@@ -87,9 +90,9 @@ static_assert(sizeof(struct tgi_recording_lane) == 32 && sizeof(struct tgi_recor
 static_assert(sizeof(struct tgi_recording_task) == 7 * 8 + 7 * 4 + 4, "");
 static_assert(sizeof(struct tgi_recording_transfer) == 48 && sizeof(struct tgi_recording_buffer) == 16, "");
 static_assert(sizeof(struct tgi_recording_steal) == 8 && sizeof(struct tgi_recording_place) == 32, "");
-static_assert(sizeof(struct tgi_recording_memory) == 24, "");
+static_assert(sizeof(struct tgi_recording_memory) == 24 && sizeof(struct tgi_recording_offer) == 56, "");
 
-enum section_id { STRINGS, HEAD, KERNELS, DEVICES, LANES, BUFFERS, PARTS, TASKS, PREDS, TRANSFERS, STEALS, PLACES, MEMORY,
+enum section_id { STRINGS, HEAD, KERNELS, DEVICES, LANES, BUFFERS, PARTS, TASKS, PREDS, TRANSFERS, STEALS, PLACES, OFFERS, MEMORY,
                   N_SECTIONS };
 static const struct section {
     const char *name;
@@ -114,6 +117,7 @@ static const struct section {
     SECTION(TRANSFERS, "transfers", struct tgi_recording_transfer, transfer_fields, transfers, 1 << 26),
     SECTION(STEALS, "steals", struct tgi_recording_steal, steal_fields, steals, 1 << 26),
     SECTION(PLACES, "places", struct tgi_recording_place, place_fields, places, 1 << 28),
+    SECTION(OFFERS, "offers", struct tgi_recording_offer, offer_fields, offers, 1 << 28),
     SECTION(MEMORY, "memory", struct tgi_recording_memory, memory_fields, memory, 1 << 24),
 };
 
@@ -402,6 +406,15 @@ static bool check_choices(const struct tgi_recording *r)
         if (p->task >= r->n_tasks || p->node == 0 || p->node > r->n_devices || (i > 0 && p->task < p[-1].task) ||
             !(p->busy_ns >= 0 && p->busy_ns < 0x1p62) || !(p->move_ns >= 0 && p->move_ns < 0x1p62))
             return false;
+    }
+    for (uint64_t i = 0; i < r->n_offers; i++) {
+        const struct tgi_recording_offer *o = &r->offers[i];
+        const double terms[] = {o->ready_ns, o->move_ns, o->wait_ns, o->work_ns, o->contention_ns, o->after_ns};
+        if (o->task >= r->n_tasks || o->node > r->n_devices || (i > 0 && o->task < o[-1].task))
+            return false;
+        for (size_t k = 0; k < sizeof(terms) / sizeof(*terms); k++)
+            if (!(terms[k] >= 0 && terms[k] < 0x1p62))
+                return false;
     }
     for (uint64_t i = 0; i < r->n_memory; i++) {
         const struct tgi_recording_memory *m = &r->memory[i];

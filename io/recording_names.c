@@ -101,6 +101,21 @@ const struct tgi_recording_place *tgi_recording_places(const struct tgi_recordin
     return r->places + low;
 }
 
+const struct tgi_recording_offer *tgi_recording_offers(const struct tgi_recording *r, uint32_t task, uint32_t *n_p)
+{
+    uint64_t low = 0, high = r->n_offers;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (r->offers[middle].task < task)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (*n_p = 0; low + *n_p < r->n_offers && r->offers[low + *n_p].task == task;)
+        ++*n_p;
+    return r->offers + low;
+}
+
 const char *tgi_recording_reason(uint32_t reason)
 {
     switch (reason) {

@@ -138,6 +138,22 @@ static bool take_head(const struct taking *k, struct tgi_recording *r)
     return true;
 }
 
+/* Nodes of a record: the host for CPUs, then the devices. */
+static int explain(const struct taking *k, struct tgi_recording *r, struct tg_error *err)
+{
+    uint32_t n = k->w->machine->n_devices, *node_of = malloc(n * sizeof(*node_of));
+    struct tgi_offers offers = {0};
+    int rc = node_of ? tgi_plan_explain(k->w, k->plan->chosen, k->plan->variant, &offers, err)
+                     : tgi_error_memory(err, "the record of a simulated run");
+    for (uint32_t d = 0; rc == 0 && d < n; d++)
+        node_of[d] = k->number[d] == TG_NONE ? 0 : k->number[d] + 1;
+    if (rc == 0 && offers.n)
+        rc = tgi_recording_take_offers(r, &offers, node_of, err);
+    tgi_offers_fini(&offers);
+    free(node_of);
+    return rc;
+}
+
 int tgi_recording_of_plan(const struct tgi_workload *w, const struct tgi_plan *plan, struct tgi_recording *recording_p,
                           struct tg_error *err)
 {
@@ -150,6 +166,8 @@ int tgi_recording_of_plan(const struct tgi_workload *w, const struct tgi_plan *p
                                     .makespan_ns = (uint64_t)llround(plan->makespan_ns), .outcome = TGI_RECORDING_SIMULATED};
         rc = tgi_recording_create(&what, &r, err);
     }
+    if (rc == 0 && (rc = explain(&k, &r, err)))
+        tgi_recording_fini(&r);
     if (rc == 0 && !take_head(&k, &r)) {
         tgi_recording_fini(&r);
         rc = tgi_error_memory(err, "the record of a simulated run");

@@ -307,7 +307,7 @@ static int memory_of(const struct tgi_workload *w, double *memory_p, struct tg_e
     if (!is_counted)
         return tgi_error_memory(err, "planning");
     for (uint32_t t = 0; t < w->n_tasks; t++)
-        bytes[mask_of(w, t)] += w->traffic[t];
+        bytes[mask_of(w, t)] += tgi_workload_least_traffic(w, t);
     for (uint32_t mask = 1; mask < n_masks; mask++) {
         double sum = 0, rate = memory_rate(w->machine, mask, is_counted);
         for (uint32_t part = mask; part; part = (part - 1) & mask)

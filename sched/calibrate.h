@@ -13,7 +13,8 @@
  *   within it, each byte counted twice.  Launches: many kernels that do nothing, back to back; the longer of the host's and
  *   the device's time for one.
  * - Kernels: the tasks of a graph, by kernel and sizes of arguments, from recorded runs: on one worker (a task that nothing
- *   disturbs), on all workers (how much they slow each other down), and, one task at a time, on devices.  The graph's data are what
+ *   disturbs), on all workers (how much they slow each other down), on devices one task at a time, and on devices as runs do (how
+ *   much of a device a task leaves to those in other lanes).  The graph's data are what
  *   they are in a run, so caches are as warm as they will be.
  *
  * One thread at a time; nothing else should be at work on the machine. */

@@ -448,7 +448,7 @@ static int describe(struct bench *b, struct tg_error *err)
     int rc = tgi_machine_add_class(m, &class, err);
     for (uint32_t d = 0; rc == 0 && d < b->ds->n_devices; d++) {
         struct tgi_machine_memory memory = {.bytes = b->ds->info[d].memory_bytes, .root = TG_NONE};
-        struct tgi_machine_device device = {"", m->n_classes - 1, m->n_memories, 1};
+        struct tgi_machine_device device = {"", m->n_classes - 1, m->n_memories, TGI_COMPUTE_LANES};
         snprintf(memory.name, sizeof memory.name, "%s:%u", b->ds->ops->kind, b->ds->ordinal[d]);
         memcpy(device.name, memory.name, sizeof device.name);
         rc = tgi_machine_add_memory(m, &memory, err);

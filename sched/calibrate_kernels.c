@@ -1,5 +1,10 @@
 /* Times of kernels, from recorded runs of graphs.
  *
+ * A device beside CPUs executes tasks of several lanes at once, as far as one leaves room for others.  How far is seen from ordinary
+ * runs: a task takes longer there, and how many were at work at a time follows from the sum of all durations and from how long the
+ * device was busy.  With all lanes at work it would take longer in proportion.  One task at a time is timed with the host's time to
+ * launch what it consists of, which others hide; where a task is done sooner among others that is what it takes.
+ *
  * Tasks of one kind are those of one operation with arguments of the same sizes.  Each kind keeps as many durations as fit; of
  * more, every second one is dropped whenever there is no room, so that what is kept comes from all of a long run. */
 #include <inttypes.h>
@@ -9,6 +14,7 @@
 #include <string.h>
 
 #include "graph/error.h"
+#include "mem/device.h"
 #include "sched/calibrate.h"
 #include "sched/runtime.h"
 #include "sched/sample.h"
@@ -18,7 +24,7 @@
 enum { MOST_KEPT = 1024, MOST_KINDS = 1024 };
 #define QUICK_NS 50000000u
 #define FULL_NS 400000000u
-enum phase { ALONE, TOGETHER, ON_DEVICES, N_PHASES };
+enum phase { ALONE, TOGETHER, ON_DEVICES, DEVICES_TOGETHER, N_PHASES };
 
 struct durations {
     double *ns;
@@ -34,6 +40,7 @@ struct kind {
 
 struct kinds {
     struct kind *list;
+    double device_ns, busy_ns; /* of tasks on devices that are beside others: all durations; while there was any */
     uint32_t n, n_room, last; /* last: found, as neighbours are often alike */
     bool is_out_of_memory, is_full;
 };
@@ -105,15 +112,45 @@ static void kinds_fini(struct kinds *kinds)
 
 /* ---- Runs ---------------------------------------------------------------------------------*/
 
-/* What ran on a CPU while devices were measured counts only if CPUs are not measured by themselves. */
+static int compare_starts(const void *left, const void *right)
+{
+    const struct tgi_span *a = left, *b = right;
+    return a->start_ns < b->start_ns ? -1 : a->start_ns > b->start_ns;
+}
+
+/* How many tasks were at work on a device at a time, over its lanes. */
+static bool note_overlap(struct kinds *kinds, const struct tg_graph *g, const struct tgi_span *spans, uint32_t n_workers,
+                         uint32_t device)
+{
+    struct tgi_span *own = malloc(((size_t)g->n_tasks + 1) * sizeof *own);
+    uint32_t n = 0;
+    uint64_t until = 0;
+    if (!own)
+        return false;
+    for (uint32_t t = 0; t < g->n_tasks; t++)
+        if (spans[t].end_ns && spans[t].worker >= n_workers && (spans[t].worker - n_workers) / TGI_COMPUTE_LANES == device)
+            own[n++] = spans[t];
+    qsort(own, n, sizeof *own, compare_starts);
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t from = own[i].start_ns > until ? own[i].start_ns : until;
+        kinds->device_ns += (double)(own[i].end_ns - own[i].start_ns);
+        kinds->busy_ns += own[i].end_ns > from ? (double)(own[i].end_ns - from) : 0;
+        until = own[i].end_ns > until ? own[i].end_ns : until;
+    }
+    free(own);
+    return true;
+}
+
+/* What ran on a CPU while devices were measured counts only if CPUs are not measured by themselves, and one at a time. */
 static bool take_spans(const struct tgi_calibration *c, struct kinds *kinds, const struct tg_graph *g, const struct tgi_span *spans,
                        enum phase phase, uint32_t n_workers)
 {
     for (uint32_t t = 0; t < g->n_tasks; t++) {
         const struct tgi_span *s = &spans[t];
         enum tgi_op_kind what = tgi_graph_op(g, t)->kind;
-        bool is_on_device = s->worker >= n_workers, is_aside = phase == ON_DEVICES && !is_on_device;
-        if (s->end_ns == 0 || what == TGI_OP_BARRIER || what >= TGI_OP_REPEAT || (is_aside && !c->only_devices))
+        bool is_on_device = s->worker >= n_workers, is_aside = phase >= ON_DEVICES && !is_on_device;
+        if (s->end_ns == 0 || what == TGI_OP_BARRIER || what >= TGI_OP_REPEAT ||
+            (is_aside && (!c->only_devices || phase != ON_DEVICES)))
             continue;
         struct kind *k = kind_of(kinds, g, t);
         if (k && !keep(&k->durations[is_aside ? ALONE : phase], (double)(s->end_ns - s->start_ns)))
@@ -127,12 +164,15 @@ static int take_run(const struct tgi_calibration *c, struct kinds *kinds, struct
 {
     const struct tgi_span *spans = tgi_run_spans(run);
     bool is_taken = spans && take_spans(c, kinds, g, spans, phase, n_workers);
+    for (uint32_t d = 0; is_taken && phase == DEVICES_TOGETHER && d < tgi_run_n_devices(run); d++)
+        is_taken = note_overlap(kinds, g, spans, n_workers, d);
     for (const struct tgi_round *r = tgi_run_rounds(run)->first; is_taken && r; r = r->next)
         is_taken = take_spans(c, kinds, r->graph, r->spans, phase, n_workers);
     return is_taken ? 0 : tgi_error_memory(err, "the times of a graph's tasks");
 }
 
-static const char *const phase_names[] = {"one worker", "all workers", "devices, one task at a time"};
+static const char *const phase_names[] = {"one worker", "all workers", "devices, one task at a time",
+                                          "devices"};
 
 static int run_phase(const struct tgi_calibration *c, const struct tg_graph *g, enum phase phase, struct kinds *kinds,
                      uint32_t *n_workers_p, struct tg_error *err)
@@ -144,7 +184,7 @@ static int run_phase(const struct tgi_calibration *c, const struct tg_graph *g, 
     uint32_t least = c->is_quick ? 2 : 5, most = c->is_quick ? 20 : 100;
     uint64_t enough_ns = c->is_quick ? QUICK_NS : FULL_NS, begin_ns = 0;
     ro.n_workers = phase == TOGETHER ? c->n_workers : 1;
-    ro.devices = phase == ON_DEVICES ? c->devices : NULL;
+    ro.devices = phase >= ON_DEVICES ? c->devices : NULL;
     o.is_recorded = true;
     o.check_finite = phase == ON_DEVICES;
     tgi_calibrate_step(c, "kernels of %s on %s", g->name && g->name[0] ? g->name : "the graph", phase_names[phase]);
@@ -180,8 +220,21 @@ static int put_time(struct tgi_machine *m, const struct tgi_machine_time *time, 
     return tgi_machine_add_time(m, time, err);
 }
 
-static int add_kind(const struct tg_graph *g, struct kind *k, uint32_t class, uint32_t n_together, struct tgi_machine *m,
-                    struct tg_error *err)
+/* n_at_once: tasks that were at work on a device on average, of those that ran beside each other. */
+static void take_device(struct kind *k, double n_at_once, struct tgi_machine_time *time)
+{
+    struct tgi_sample sample;
+    if (k->durations[DEVICES_TOGETHER].n == 0)
+        return;
+    tgi_sample_of(k->durations[DEVICES_TOGETHER].ns, k->durations[DEVICES_TOGETHER].n, &sample);
+    time->median_ns = sample.median < time->median_ns ? sample.median : time->median_ns;
+    double together = sample.median * TGI_COMPUTE_LANES / (n_at_once > 1 ? n_at_once : 1);
+    time->together_ns = together > time->median_ns ? together : time->median_ns;
+    time->n_together = TGI_COMPUTE_LANES;
+}
+
+static int add_kind(const struct tg_graph *g, struct kind *k, uint32_t class, uint32_t n_together, double n_at_once,
+                    struct tgi_machine *m, struct tg_error *err)
 {
     bool is_cpu = m->classes[class].kind == TGI_DEVICE_CPU;
     struct durations *d = &k->durations[is_cpu ? ALONE : ON_DEVICES];
@@ -201,6 +254,8 @@ static int add_kind(const struct tg_graph *g, struct kind *k, uint32_t class, ui
         time.together_ns = sample.median;
         time.n_together = n_together;
     }
+    if (!is_cpu)
+        take_device(k, n_at_once, &time);
     return put_time(m, &time, err);
 }
 
@@ -223,12 +278,15 @@ int tgi_calibrate_graph(const struct tgi_calibration *c, const struct tg_graph *
         rc = run_phase(c, g, TOGETHER, &kinds, &n_together, err);
     if (rc == 0 && c->devices)
         rc = run_phase(c, g, ON_DEVICES, &kinds, &n_device, err);
+    if (rc == 0 && c->devices)
+        rc = run_phase(c, g, DEVICES_TOGETHER, &kinds, &n_device, err);
+    double n_at_once = kinds.busy_ns > 0 ? kinds.device_ns / kinds.busy_ns : 1;
     if (kinds.is_full)
         tgi_calibrate_step(c, "%d kinds of tasks, told apart by kernel and arguments; there are more, which are left out",
                            MOST_KINDS);
     for (uint32_t i = 0; rc == 0 && i < kinds.n; i++)
         for (uint32_t class = 0; rc == 0 && class < m->n_classes; class++)
-            rc = add_kind(g, &kinds.list[i], class, sharers(m, n_together), m, err);
+            rc = add_kind(g, &kinds.list[i], class, sharers(m, n_together), n_at_once, m, err);
     kinds_fini(&kinds);
     return rc;
 }

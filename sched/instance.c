@@ -5,6 +5,7 @@
 #include "graph/block.h"
 #include "graph/error.h"
 #include "graph/gate.h"
+#include "sched/agenda.h"
 #include "sched/offload.h"
 
 /* Beyond this many roots a source hands them out; fewer go straight to the worker's deque. */
@@ -290,6 +291,8 @@ void tgi_instance_start(struct tg_runtime *rt, struct tgi_worker *w, struct tgi_
 {
     atomic_store_explicit(&in->n_left, in->n_units, memory_order_relaxed); /* published with the roots */
     uint32_t n_offloaded = in->offload ? in->offload->n_roots : 0;
+    for (uint32_t i = 0; in->agenda && i < in->n_roots; i++)
+        tgi_agenda_push(in->agenda, in->roots ? in->roots[i] : i);
     if (in->n_roots || !n_offloaded)
         start_roots(rt, w, in);
     /* Until the last of them is out the instance cannot be over. */

@@ -8,6 +8,7 @@
 
 #include "graph/error.h"
 #include "sched/choice.h"
+#include "sched/guide.h"
 #include "sched/placement.h"
 
 /* Rough, where nothing was measured: a core, its share of memory, links. */
@@ -204,17 +205,36 @@ static uint32_t home(void *user, uint32_t task)
 int tgi_offload_policy_find(const struct tg_run *run, const struct tgi_policy_ops **ops_p, struct tg_error *err)
 {
     const char *name = run->options.policy;
-    *ops_p = name ? tgi_policy_find(name) : NULL;
+    bool has_plan = run->guide && run->guide->plan;
+    *ops_p = name ? tgi_policy_find(name) : has_plan ? &tgi_policy_followed : NULL;
+    if (!name && has_plan && run->needs_serial)
+        return tgi_error(err, TG_E_UNSUPPORTED, "a plan cannot be followed where one task runs at a time");
     if (!name)
         return 0;
     if (!*ops_p)
         return tgi_error(err, TG_E_BAD_VALUE, "there is no policy \"%s\"; there are eager, steal, heft and bandwidth", name);
     if (run->needs_serial)
         return tgi_error(err, TG_E_UNSUPPORTED, "policy \"%s\" has nothing to decide where one task runs at a time", name);
-    if (!run->offload)
-        return tgi_error(err, TG_E_UNSUPPORTED, "policy \"%s\" decides between devices and CPUs, and this run has CPUs alone",
-                         name);
     return 0;
+}
+
+/* "cuda:1" is the device of that number, if it is the runtime's; CPUs are one device, whatever they are called. */
+static uint32_t find_device(void *user, const char *name)
+{
+    const struct tgi_offload_policy *p = user;
+    if (strcmp(name, "cpu") == 0 || strncmp(name, "cpu:", 4) == 0)
+        return 0;
+    for (uint32_t d = 1; d < p->machine.n_devices; d++)
+        if (strcmp(p->machine.devices[d].name, name) == 0)
+            return d;
+    return TG_NONE;
+}
+
+/* The plan that the run is guided by. */
+static int follow_guide(struct tgi_offload_policy *p, const struct tgi_policy_view *view, struct tg_error *err)
+{
+    int rc = tgi_guide_assign(p->run->guide->plan, p->workload, find_device, p, &p->assignment, err);
+    return rc ? rc : tgi_followed_create(p->workload, &p->assignment, view, &p->policy, err);
 }
 
 static int follow(struct tgi_offload_policy *p, const struct tgi_policy_ops *ops, const struct tgi_policy_view *view,
@@ -229,6 +249,8 @@ static int follow(struct tgi_offload_policy *p, const struct tgi_policy_ops *ops
         memcpy(p->assignment.device, plan->device, p->workload->n_tasks * sizeof *plan->device);
         memcpy(p->assignment.order, plan->start, p->workload->n_tasks * sizeof *plan->start);
         p->assignment.makespan_ns = plan->makespan_ns;
+        p->chosen = plan->chosen;
+        p->variant = plan->variant;
         p->ops = &tgi_policy_followed;
         rc = tgi_followed_create(p->workload, &p->assignment, view, &p->policy, err);
     }
@@ -265,7 +287,9 @@ int tgi_offload_policy_create(struct tg_run *run, const struct tgi_policy_ops *o
     if (rc == 0)
         rc = describe_workload(p, err);
     if (rc == 0)
-        rc = ops->plan ? follow(p, ops, &view, err) : ops->create(p->workload, &view, &p->policy, err);
+        rc = ops == &tgi_policy_followed ? follow_guide(p, &view, err)
+             : ops->plan                 ? follow(p, ops, &view, err)
+                                         : ops->create(p->workload, &view, &p->policy, err);
     if (rc) {
         p->policy = NULL; /* a policy that was not created has gone */
         tgi_offload_policy_destroy(p);
@@ -291,6 +315,14 @@ void tgi_offload_policy_destroy(struct tgi_offload_policy *p)
 uint32_t tgi_offload_policy_planned(const struct tgi_offload_policy *p, uint32_t task)
 {
     return p->assignment.device && is_policys(p->run->graph, task) ? p->assignment.device[task] : TG_NONE;
+}
+
+int tgi_offload_policy_explain(const struct tgi_offload_policy *p, struct tgi_offers *offers_p, struct tg_error *err)
+{
+    if (p->chosen)
+        return tgi_plan_explain(p->workload, p->chosen, p->variant, offers_p, err);
+    *offers_p = (struct tgi_offers){0};
+    return 0;
 }
 
 /* ---- Deciding -----------------------------------------------------------------------------*/

@@ -22,6 +22,8 @@ struct tgi_offload_policy {
     struct tgi_machine machine;
     struct tgi_workload *workload;
     struct tgi_assignment assignment; /* of a plan; device NULL: none */
+    const char *chosen;               /* whose plan it is, and which of them; NULL: none of ours */
+    uint32_t variant;
     uint8_t *via;                     /* by task of any graph of the run: all 1 */
     uint32_t n_ready;                 /* pushed and not taken */
     /* Tasks that workers have and have not done.  The submitter counts up, whoever is done with one counts down, both
@@ -38,6 +40,9 @@ int tgi_offload_policy_create(struct tg_run *run, const struct tgi_policy_ops *o
 void tgi_offload_policy_destroy(struct tgi_offload_policy *policy);
 /* Where a plan puts a task, as a node; TG_NONE: nothing is planned. */
 uint32_t tgi_offload_policy_planned(const struct tgi_offload_policy *policy, uint32_t task);
+
+/* What tasks of the plan had to choose from, devices being nodes; none without a plan of its own. */
+int tgi_offload_policy_explain(const struct tgi_offload_policy *policy, struct tgi_offers *offers_p, struct tg_error *err);
 
 /* A task is ready; false: it is not the policy's. */
 bool tgi_offload_policy_push(struct tgi_offload *o, struct tgi_offload_task *task);

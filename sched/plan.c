@@ -54,9 +54,10 @@ int tgi_plan_follow(const struct tgi_workload *w, const struct tgi_assignment *a
 /* ---- The best of several ------------------------------------------------------------------*/
 
 /* The earlier one where two are as good. */
-static void keep_better(struct tgi_plan **best, struct tgi_plan *plan, const char *chosen)
+static void keep_better(struct tgi_plan **best, struct tgi_plan *plan, const char *chosen, uint32_t variant)
 {
     plan->chosen = chosen;
+    plan->variant = variant;
     if (!*best || plan->makespan_ns < (*best)->makespan_ns) {
         tgi_plan_destroy(*best);
         *best = plan;
@@ -78,7 +79,7 @@ static int try_plans(const struct tgi_workload *w, const struct tgi_policy_ops *
         if (rc == 0)
             rc = tgi_simulate(w, NULL, &a, &plan, err);
         if (rc == 0)
-            keep_better(best, plan, ops->name);
+            keep_better(best, plan, ops->name, variant);
     }
     tgi_assignment_fini(&a);
     return rc == TG_E_LIMIT ? 0 : rc;
@@ -92,7 +93,7 @@ static int try_policy(const struct tgi_workload *w, const struct tgi_policy_ops 
         return try_plans(w, ops, best, err);
     int rc = tgi_simulate(w, ops, NULL, &plan, err);
     if (rc == 0)
-        keep_better(best, plan, ops->name);
+        keep_better(best, plan, ops->name, 0);
     return rc;
 }
 
@@ -110,6 +111,19 @@ int tgi_plan_create(const struct tgi_workload *w, const struct tgi_policy_ops *o
     best->policy = ops->name;
     *plan_p = best;
     return 0;
+}
+
+int tgi_plan_explain(const struct tgi_workload *w, const char *chosen, uint32_t variant, struct tgi_offers *offers_p,
+                     struct tg_error *err)
+{
+    const struct tgi_policy_ops *ops = tgi_policy_find(chosen);
+    struct tgi_offers offers = {0};
+    int rc = ops && ops->explain ? ops->explain(w, variant, &offers, err) : 0;
+    if (rc)
+        tgi_offers_fini(&offers);
+    else
+        *offers_p = offers;
+    return rc;
 }
 
 /* ---- Checking -----------------------------------------------------------------------------*/

@@ -7,6 +7,7 @@
 struct tgi_plan {
     const char *policy;  /* that was asked for */
     const char *chosen;  /* whose schedule it is */
+    uint32_t variant;    /* which of the chosen policy's plans; 0 for one that has none */
     uint32_t n_tasks, n_devices, n_memories;
     uint32_t *device;    /* by task */
     double *start, *end; /* by task, ns */
@@ -21,6 +22,9 @@ struct tgi_plan {
 /* Runs a policy; the plan of a policy that plans ahead is the best of those it has to offer, its rivals included. */
 int tgi_plan_create(const struct tgi_workload *w, const struct tgi_policy_ops *ops, struct tgi_plan **plan_p,
                     struct tg_error *err);
+/* What the tasks of a plan had to choose from; none where the chosen policy decides as it goes.  offers_p is initialised on 0 only. */
+int tgi_plan_explain(const struct tgi_workload *w, const char *chosen, uint32_t variant, struct tgi_offers *offers_p,
+                     struct tg_error *err);
 /* Follows an assignment. */
 int tgi_plan_follow(const struct tgi_workload *w, const struct tgi_assignment *a, struct tgi_plan **plan_p,
                     struct tg_error *err);

@@ -11,6 +11,7 @@
 #ifndef TGI_SCHED_POLICY_H
 #define TGI_SCHED_POLICY_H
 
+#include "sched/offer.h"
 #include "sched/workload.h"
 
 /* What a policy may ask whoever executes. */
@@ -46,6 +47,8 @@ struct tgi_policy_ops {
     /* Plans ahead.  NULL: decides as it goes; otherwise the slots above but name are not used: the plan is
      * followed.  `variant` counts the plans it has to offer, TG_E_LIMIT after the last. */
     int (*plan)(const struct tgi_workload *w, uint32_t variant, struct tgi_assignment *a, struct tg_error *err);
+    /* The same plan once more, with what every task had to choose from.  NULL: there is nothing to tell. */
+    int (*explain)(const struct tgi_workload *w, uint32_t variant, struct tgi_offers *offers, struct tg_error *err);
     /* Policies whose schedule is taken instead where the simulator finds it shorter than all of the plans; ends
      * with NULL.  NULL: none. */
     const char *const *rivals;

@@ -8,15 +8,16 @@
  * there is not made again; tiles that do not fit cost a copy to memory 0; and a device is preferred if
  * what follows is done early from there, by the optimistic cost table of Arabnejad and Barbosa, "List scheduling
  * algorithm for heterogeneous systems by an optimistic cost table" (2014).  It offers its plan with and without
- * that look-ahead, and the one of `heft`. */
+ * that look-ahead, the one of `heft`, and where lanes share a memory one that mixes tasks (policy_mix.h). */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "graph/error.h"
-#include "sched/policy.h"
+#include "sched/policy_mix.h"
+#include "sched/simulate.h"
 
-enum { MAX_GAPS = 64, MAX_LOOK_AHEAD = 64 };
+enum { MAX_GAPS = 64, MAX_LOOK_AHEAD = 64, MIXED = 3 };
 
 struct gap {
     double from, to;
@@ -44,6 +45,7 @@ struct planner {
     double *lane_space;
     double *in_free, *out_free, *served, *held; /* by memory: ports, controller, bytes */
     uint32_t *n_lanes;      /* by memory: of all devices that work from it */
+    struct tgi_offers *offers; /* NULL: nobody wants to know */
 };
 
 /* ---- Ranks --------------------------------------------------------------------------------*/
@@ -174,7 +176,7 @@ static bool look_ahead(struct planner *p)
 
 struct offer {
     uint32_t device;
-    double start, end, score;
+    double from, start, end, score; /* from: data are there */
     double in_free, served;
 };
 
@@ -240,15 +242,54 @@ static struct offer make_offer(const struct planner *p, uint32_t task, uint32_t 
     double limit = p->m->memories[memory].bytes_per_ns;
     if (p->is_aware)
         from += eviction_ns(p, task, memory);
+    o.from = from;
     o.start = find_start(&p->processors[device], from, ns);
     o.end = o.start + ns;
-    if (p->is_aware && limit > 0 && p->w->traffic[task] > 0) {
+    double traffic = tgi_workload_traffic(p->w, task, device);
+    if (p->is_aware && limit > 0 && traffic > 0) {
         double turn = p->served[memory] > o.start && p->n_lanes[memory] > 1 ? p->served[memory] : o.start;
-        o.served = turn + p->w->traffic[task] / limit;
+        o.served = turn + traffic / limit;
         o.end = o.served > o.end ? o.served : o.end;
     }
     o.score = o.end + (p->table ? p->table[(size_t)task * p->m->n_devices + device] : 0);
     return o;
+}
+
+/* Smaller is better; the first of equal ones. */
+static bool is_better(const struct offer *a, const struct offer *b)
+{
+    return a->score < b->score || (a->score == b->score && a->end < b->end);
+}
+
+static struct tgi_offer told(const struct planner *p, uint32_t task, const struct offer *o)
+{
+    double ns = tgi_workload_ns(p->w, task, o->device), ready = p->ready[task];
+    double contention = o->end - o->start - ns, after = o->score - o->end;
+    return (struct tgi_offer){task, o->device, ready, o->from > ready ? o->from - ready : 0, o->start - o->from, ns,
+                              contention > 0 ? contention : 0, after > 0 ? after : 0};
+}
+
+/* The one that was taken, then the best of the others. */
+static void tell_offers(struct planner *p, uint32_t task, uint32_t taken)
+{
+    struct offer best[TGI_OFFERS_EACH];
+    uint32_t n = 1;
+    best[0] = make_offer(p, task, taken);
+    for (uint32_t d = 0; d < p->m->n_devices; d++) {
+        if (d == taken || !tgi_workload_allows(p->w, task, d))
+            continue;
+        struct offer o = make_offer(p, task, d);
+        uint32_t i = n < TGI_OFFERS_EACH ? n++ : n;
+        if (i == n && !is_better(&o, &best[--i]))
+            continue;
+        for (; i > 1 && is_better(&o, &best[i - 1]); i--)
+            best[i] = best[i - 1];
+        best[i] = o;
+    }
+    if (!tgi_offers_reserve(p->offers, n))
+        return;
+    for (uint32_t i = 0; i < n; i++)
+        p->offers->list[p->offers->n++] = told(p, task, &best[i]);
 }
 
 static struct offer best_offer(const struct planner *p, uint32_t task)
@@ -258,7 +299,7 @@ static struct offer best_offer(const struct planner *p, uint32_t task)
         if (!tgi_workload_allows(p->w, task, d))
             continue;
         struct offer o = make_offer(p, task, d);
-        if (best.device == TG_NONE || o.score < best.score || (o.score == best.score && o.end < best.end))
+        if (best.device == TG_NONE || is_better(&o, &best))
             best = o;
     }
     return best;
@@ -338,6 +379,8 @@ static void place(struct planner *p, uint32_t task, struct tgi_assignment *a)
     const struct tg_graph *g = p->w->graph;
     struct offer o = best_offer(p, task);
     uint32_t memory = p->m->devices[o.device].memory;
+    if (p->offers)
+        tell_offers(p, task, o.device);
     settle_copies(p, task, &o);
     settle_writes(p, task, &o);
     occupy(&p->processors[o.device], p->m->devices[o.device].n_lanes, o.start, o.end);
@@ -405,9 +448,9 @@ static bool planner_init(struct planner *p, const struct tgi_workload *w)
 }
 
 static int make_plan(const struct tgi_workload *w, bool is_aware, bool looks_ahead, struct tgi_assignment *a,
-                     struct tg_error *err)
+                     struct tgi_offers *offers, struct tg_error *err)
 {
-    struct planner p = {.w = w, .m = w->machine, .is_aware = is_aware};
+    struct planner p = {.w = w, .m = w->machine, .is_aware = is_aware, .offers = offers};
     a->makespan_ns = 0;
     bool is_done = planner_init(&p, w);
     if (is_done) {
@@ -418,19 +461,64 @@ static int make_plan(const struct tgi_workload *w, bool is_aware, bool looks_ahe
     for (uint32_t i = 0; is_done && i < w->n_tasks; i++)
         place(&p, p.sequence[i], a);
     planner_fini(&p);
+    is_done = is_done && (!offers || !offers->is_out_of_memory);
     return is_done ? 0 : tgi_error_memory(err, "planning");
 }
 
 static int heft_plan(const struct tgi_workload *w, uint32_t variant, struct tgi_assignment *a, struct tg_error *err)
 {
-    return variant ? TG_E_LIMIT : make_plan(w, false, false, a, err);
+    return variant ? TG_E_LIMIT : make_plan(w, false, false, a, NULL, err);
+}
+
+static int bandwidth_variant(const struct tgi_workload *w, uint32_t variant, struct tgi_assignment *a, struct tgi_offers *offers,
+                             struct tg_error *err)
+{
+    return make_plan(w, variant < 2, variant == 0 && w->machine->n_devices <= MAX_LOOK_AHEAD, a, offers, err);
+}
+
+/* By what a policy that decides as it goes comes to against the virtual clock. */
+static int mixed_plan(const struct tgi_workload *w, struct tgi_assignment *a, struct tg_error *err)
+{
+    struct tgi_plan *plan;
+    int rc = tgi_simulate(w, &tgi_policy_mix, NULL, &plan, err);
+    if (rc)
+        return rc;
+    memcpy(a->device, plan->device, w->n_tasks * sizeof *a->device);
+    memcpy(a->order, plan->start, w->n_tasks * sizeof *a->order);
+    a->makespan_ns = plan->makespan_ns;
+    tgi_plan_destroy(plan);
+    return 0;
 }
 
 static int bandwidth_plan(const struct tgi_workload *w, uint32_t variant, struct tgi_assignment *a, struct tg_error *err)
 {
-    if (variant > 2)
-        return TG_E_LIMIT;
-    return make_plan(w, variant < 2, variant == 0 && w->machine->n_devices <= MAX_LOOK_AHEAD, a, err);
+    if (variant == MIXED && tgi_policy_mix_is_of_use(w))
+        return mixed_plan(w, a, err);
+    return variant >= MIXED ? TG_E_LIMIT : bandwidth_variant(w, variant, a, NULL, err);
+}
+
+static int heft_explain(const struct tgi_workload *w, uint32_t variant, struct tgi_offers *offers, struct tg_error *err)
+{
+    struct tgi_assignment a;
+    (void)variant;
+    int rc = tgi_assignment_init(&a, w->n_tasks, err);
+    if (rc == 0)
+        rc = make_plan(w, false, false, &a, offers, err);
+    tgi_assignment_fini(&a);
+    return rc;
+}
+
+/* Of a mixed plan there is nothing to tell: it did not compare devices. */
+static int bandwidth_explain(const struct tgi_workload *w, uint32_t variant, struct tgi_offers *offers, struct tg_error *err)
+{
+    struct tgi_assignment a;
+    if (variant == MIXED)
+        return 0;
+    int rc = tgi_assignment_init(&a, w->n_tasks, err);
+    if (rc == 0)
+        rc = bandwidth_variant(w, variant, &a, offers, err);
+    tgi_assignment_fini(&a);
+    return rc;
 }
 
 static const char *const heft_rivals[] = {"eager", NULL};
@@ -438,8 +526,8 @@ static const char *const bandwidth_rivals[] = {"eager", "steal", NULL};
 
 const struct tgi_policy_ops tgi_policy_heft = {
     .size = sizeof(struct tgi_policy_ops), .name = "heft", .brief = "by upward rank to where it is done first",
-    .plan = heft_plan, .rivals = heft_rivals};
+    .plan = heft_plan, .explain = heft_explain, .rivals = heft_rivals};
 const struct tgi_policy_ops tgi_policy_bandwidth = {
     .size = sizeof(struct tgi_policy_ops), .name = "bandwidth",
     .brief = "the same, with the contention of links and memories, capacity and look-ahead",
-    .plan = bandwidth_plan, .rivals = bandwidth_rivals};
+    .plan = bandwidth_plan, .explain = bandwidth_explain, .rivals = bandwidth_rivals};

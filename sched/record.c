@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "sched/agenda.h"
 #include "sched/least_moved.h"
 #include "sched/history.h"
 #include "sched/offload.h"
+#include "sched/offload_policy.h"
 #include "sched/placement.h"
 
 enum { ROUND_COUNTS_AS = 4 }; /* tasks, for what a round itself takes */
@@ -177,7 +179,19 @@ void tgi_run_usage(const struct tg_run *run, uint32_t i, struct tgi_run_usage *u
 const struct tgi_weighed *tgi_run_weighed(const struct tg_run *run, const struct tg_graph *graph, uint32_t *n_p)
 {
     *n_p = 0;
+    if (run->offload && run->offload->policy && graph == run->graph)
+        return NULL;
     return run->offload && run->spans ? tgi_placement_weighed(run->offload->placement, graph, n_p) : NULL;
+}
+
+int tgi_run_offers(const struct tg_run *run, struct tgi_offers *offers_p, struct tg_error *err)
+{
+    if (run->agenda)
+        return tgi_agenda_explain(run->agenda, offers_p, err);
+    if (run->offload && run->offload->policy)
+        return tgi_offload_policy_explain(run->offload->policy, offers_p, err);
+    *offers_p = (struct tgi_offers){0};
+    return 0;
 }
 
 void tgi_runtime_progress(const struct tg_runtime *rt, uint64_t *n_tasks_p, uint64_t *busy_ns_p)

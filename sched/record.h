@@ -107,8 +107,13 @@ struct tgi_weighed {
     uint16_t reason;         /* enum tgi_weighing; of those that lost always the estimate */
     double busy_ns, move_ns; /* the terms of an estimate: work placed there before, copies of what it reads; else 0 */
 };
-/* By task in the order of placement, of each the device that won first.  graph: the run's or a body.  NULL: there are none. */
+/* By task in the order of placement, of each the device that won first.  graph: the run's or a body.  NULL: there are none, or a policy
+ * decided instead. */
 const struct tgi_weighed *tgi_run_weighed(const struct tg_run *run, const struct tg_graph *graph, uint32_t *n_p);
+/* What the tasks of a plan that the run made had to choose from, `device` being 0 for the host, 1 + device; none for other runs.  It
+ * takes as long as planning did.  offers_p is initialised on 0 only. */
+struct tgi_offers;
+int tgi_run_offers(const struct tg_run *run, struct tgi_offers *offers_p, struct tg_error *err);
 /* The device on which a span's worker is, with its lane there; TG_NONE: it is a CPU worker. */
 uint32_t tgi_run_device_of(const struct tg_run *run, uint32_t worker, uint32_t *lane_p);
 /* Tasks that the runtime's workers have finished or skipped, or submitted to devices, so far, and the time they spent in those of

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "graph/error.h"
+#include "sched/agenda.h"
 #include "sched/futex.h"
 #include "sched/offload.h"
 #include "sched/seat.h"
@@ -137,6 +138,8 @@ static int run_prepare(struct tg_run *run, struct tg_error *err)
         rc = tgi_instance_create(run, g, &run->main, err);
     if (rc == 0)
         rc = tgi_slot_take(rt, &run->init, err);
+    if (rc == 0 && !run->offload)
+        rc = tgi_agenda_create(run, &run->agenda, err);
     if (rc)
         return rc;
     run->worker_stats = calloc(rt->n_workers, sizeof *run->worker_stats);
@@ -145,13 +148,22 @@ static int run_prepare(struct tg_run *run, struct tg_error *err)
     if (!run->worker_stats || (run->options.is_recorded && !run->spans))
         return tgi_error_memory(err, "preparing a run");
     run->main->spans = run->spans;
-    run->main->is_special = run->offload && run->offload->policy; /* which asks what workers are done with */
+    run->main->is_special = run->agenda || (run->offload && run->offload->policy); /* which asks what workers are done with */
+    run->main->agenda = run->agenda;
+    if (run->agenda)
+        run->main->via = tgi_agenda_via(run->agenda);
     run->main->on_done = main_done;
     return 0;
 }
 
 int tg_run_create(struct tg_runtime *runtime, const struct tg_graph *graph, const struct tg_run_options *options,
                   struct tg_run **run_p, struct tg_error *err)
+{
+    return tgi_run_create_guided(runtime, graph, options, NULL, run_p, err);
+}
+
+int tgi_run_create_guided(struct tg_runtime *runtime, const struct tg_graph *graph, const struct tg_run_options *options,
+                          const struct tgi_guide *guide, struct tg_run **run_p, struct tg_error *err)
 {
     static const struct tg_run_options defaults = TG_RUN_OPTIONS_INIT;
     int rc = options ? tgi_error_check_size(err, "struct tg_run_options", options->size, sizeof *options) : 0;
@@ -177,7 +189,9 @@ int tg_run_create(struct tg_runtime *runtime, const struct tg_graph *graph, cons
     atomic_init(&run->is_settled, 1);
     atomic_init(&run->submission, TGI_SUBMITTED);
     pthread_mutex_init(&run->lock, NULL);
+    run->guide = guide;
     rc = run_prepare(run, err);
+    run->guide = NULL;
     if (rc) {
         tg_run_destroy(run);
         return rc;
@@ -223,6 +237,7 @@ void tg_run_destroy(struct tg_run *run)
     if (run->init.slot != TG_NONE)
         tgi_slot_give(run->runtime, &run->init);
     tgi_offload_run_release(run);
+    tgi_agenda_destroy(run->agenda);
     tgi_run_unresolve(run);
     tgi_store_destroy(run->store);
     pthread_mutex_destroy(&run->lock);

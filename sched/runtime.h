@@ -41,6 +41,8 @@ struct tgi_worker;
 struct tgi_offload; /* offload.h: execution on devices */
 struct tgi_offload_run;
 struct tgi_offload_instance;
+struct tgi_agenda; /* agenda.h: a policy between workers */
+struct tgi_guide;  /* guide.h: what a run is to follow */
 
 /* ---- A running task, as its kernel sees it ------------------------------------------------*/
 
@@ -134,6 +136,8 @@ struct tgi_instance {
     /* With devices; NULL without.  By task: it passes through the submitter when it is ready. */
     const uint8_t *via;
     struct tgi_offload_instance *offload;
+    /* A policy decides which ready task is next, and items are tickets; NULL without.  Then `via` is all 0, and is_special. */
+    struct tgi_agenda *agenda;
     struct tgi_instance *next_waiting; /* for a source */
     /* a body: the task it belongs to */
     struct tgi_instance *parent;
@@ -161,6 +165,8 @@ struct tg_run {
     struct tgi_cpu_module **modules;
     uint32_t n_modules;
     struct tgi_offload_run *offload; /* NULL: on CPUs alone */
+    struct tgi_agenda *agenda;       /* of its graph; NULL: none, or devices take part */
+    const struct tgi_guide *guide;   /* while it is created; NULL: none */
     struct tgi_instance *main;
     struct tgi_instance init; /* loop over tiles to initialise */
     struct tgi_init_item {

@@ -148,7 +148,7 @@ static void start(struct tgi_virtual *v, uint32_t device, uint32_t task)
 {
     struct tgi_virtual_device *d = &v->devices[device];
     uint32_t lane = v->free_lanes[d->first_lane + --d->n_free];
-    double ns = tgi_workload_ns(v->w, task, device), traffic = v->w->traffic[task];
+    double ns = tgi_workload_ns(v->w, task, device), traffic = tgi_workload_traffic(v->w, task, device);
     double limit = v->memories[d->memory].bytes_per_ns;
     if (limit > 0 && traffic / limit > ns)
         ns = traffic / limit;

@@ -6,6 +6,7 @@
  * reaches everybody in a logarithmic number of steps. */
 #include <time.h>
 
+#include "sched/agenda.h"
 #include "sched/offload.h"
 
 enum {
@@ -137,9 +138,13 @@ static inline bool is_ready_after(struct tgi_instance *in, uint32_t pred, uint32
 static inline __attribute__((always_inline)) bool keep_or_push(struct tgi_worker *w, struct tgi_instance *in,
                                                                uint32_t ready, uint32_t *keep)
 {
-    if (__builtin_expect(in->via != NULL, 0) && in->via[ready]) {
-        tgi_offload_push(w, in, ready, false);
-        return false;
+    if (__builtin_expect(in->via != NULL, 0)) {
+        if (in->via[ready]) {
+            tgi_offload_push(w, in, ready, false);
+            return false;
+        }
+        if (in->agenda)
+            tgi_agenda_push(in->agenda, ready); /* and from here on it is a ticket */
     }
     if (*keep == TG_NONE) {
         *keep = ready;
@@ -298,6 +303,8 @@ static inline __attribute__((always_inline)) void execute_chain(struct tgi_worke
         /* relaxed: whoever must see that a predecessor failed sees it through the counters. */
         if (__builtin_expect(in->is_special || (node->op & ~TGI_NODE_OP) || !call->fn ||
                              atomic_load_explicit(&in->run->attention, memory_order_relaxed), 0)) {
+            if (in->agenda && !has_locks)
+                task = tgi_agenda_take(in->agenda, w->index);
             is_done = tgi_task_execute(w, in, task, has_locks);
             has_locks = false;
         } else {
@@ -489,7 +496,7 @@ static void record_steal(const struct tgi_worker *w, uint64_t item)
 {
     uint32_t kind = item & 3;
     struct tgi_instance *in = kind == TGI_ITEM_TASK || kind == TGI_ITEM_LOCKED ? instance_of(w->runtime, item) : NULL;
-    if (in && in->spans) /* then there are no chunks */
+    if (in && in->spans && !in->agenda) /* then there are no chunks, and it is not a ticket */
         in->spans[item >> 32].victim = (uint16_t)(1 + w->robbed);
 }
 

@@ -138,6 +138,7 @@ struct pricing {
     struct tgi_timing *timing;
     double memory[TGI_MACHINE_CLASSES]; /* bytes per ns of a device's memory; 0: no limit */
     double lane[TGI_MACHINE_CLASSES];   /* what one lane gets of it at most; 0: no limit */
+    bool is_shared[TGI_MACHINE_CLASSES]; /* a device other than a CPU with several lanes */
 };
 
 static bool pricing_init(struct pricing *p, struct tgi_workload *w)
@@ -149,6 +150,7 @@ static bool pricing_init(struct pricing *p, struct tgi_workload *w)
         double here = m->memories[m->devices[d].memory].bytes_per_ns, lane = m->classes[c].lane_bytes_per_ns;
         p->memory[c] = p->memory[c] > here ? p->memory[c] : here;
         p->lane[c] = lane > 0 && (here <= 0 || lane < here) ? lane : p->memory[c];
+        p->is_shared[c] |= m->classes[c].kind != TGI_DEVICE_CPU && m->devices[d].n_lanes > 1;
     }
     return p->timing != NULL;
 }
@@ -164,7 +166,7 @@ static double traffic_of(double ns, double slower, double bytes_per_ns, uint32_t
 }
 
 static enum tgi_timing_found measured(const struct pricing *p, uint32_t task, const struct tgi_cost *cost, float *ns,
-                                      double *traffic)
+                                      float *traffic)
 {
     struct tgi_workload *w = p->w;
     uint32_t op = w->graph->nodes[task].op & TGI_NODE_OP;
@@ -184,11 +186,16 @@ static enum tgi_timing_found measured(const struct pricing *p, uint32_t task, co
         if (found == TGI_TIMING_NONE)
             continue;
         ns[c] = (float)(timed.ns + (class->kind == TGI_DEVICE_CPU ? class->launch_ns : 0));
-        if (class->kind == TGI_DEVICE_CPU && p->memory[c] > 0)
-            *traffic = traffic_of(ns[c], timed.slower, p->memory[c], timed.n_together, *traffic);
+        bool is_known = class->kind == TGI_DEVICE_CPU || timed.n_together > 1;
+        if (is_known && p->memory[c] > 0)
+            traffic[c] = (float)traffic_of(ns[c], timed.slower, p->memory[c], timed.n_together, traffic[c]);
+        else if (p->is_shared[c])
+            traffic[c] = (float)(ns[c] * p->memory[c]);
     }
     return worst;
 }
+
+static bool is_move(const struct tgi_op *op) { return op->kind == TGI_OP_COPY || op->kind == TGI_OP_FILL; }
 
 static double argument_bytes(const struct tgi_workload *w, uint32_t task)
 {
@@ -244,7 +251,7 @@ static void price(struct pricing *p, uint32_t task)
 {
     struct tgi_workload *w = p->w;
     const struct tgi_op *op = tgi_graph_op(w->graph, task);
-    float *ns = w->ns + (size_t)task * w->n_classes;
+    float *ns = w->ns + (size_t)task * w->n_classes, *moved = w->traffic + (size_t)task * w->n_classes;
     struct tgi_cost cost = cost_of(w, task);
     bool has_roofline = !isnan(cost.flops) || !isnan(cost.bytes), has_us = !isnan(cost.us) && cost.us >= 0;
     double traffic = !isnan(cost.bytes) ? cost.bytes : has_us ? 0 : argument_bytes(w, task);
@@ -257,8 +264,13 @@ static void price(struct pricing *p, uint32_t task)
         double longer = has_us ? cost.us * 1e3 : compute > memory ? compute : memory;
         bool is_possible = runs_on(op, class->kind) && !(is_for_device && class->kind == TGI_DEVICE_CPU);
         ns[c] = is_possible ? (float)(longer + (op->kind == TGI_OP_BARRIER ? 0 : class->launch_ns)) : INFINITY;
+        moved[c] = op->kind == TGI_OP_BARRIER || !is_possible ? 0 : (float)traffic;
+        if (is_possible && p->is_shared[c] && !is_move(op) && op->kind != TGI_OP_BARRIER)
+            moved[c] = (float)(ns[c] * p->memory[c]);
     }
-    enum tgi_timing_found found = op->kind == TGI_OP_BARRIER ? TGI_TIMING_NONE : measured(p, task, &cost, ns, &traffic);
+    enum tgi_timing_found found = op->kind == TGI_OP_BARRIER ? TGI_TIMING_NONE : measured(p, task, &cost, ns, moved);
+    if (found == TGI_TIMING_NONE && is_move(op) && !has_us && !w->machine->is_rough)
+        found = TGI_TIMING_FITTED;
     if (op->kind == TGI_OP_BARRIER)
         w->n_free++;
     else if (found != TGI_TIMING_NONE)
@@ -267,7 +279,8 @@ static void price(struct pricing *p, uint32_t task)
         w->n_declared++;
     else
         *(has_roofline ? &w->n_roofline : &w->n_sized) += 1;
-    w->traffic[task] = op->kind == TGI_OP_BARRIER ? 0 : (float)traffic;
+    if (found == TGI_TIMING_NONE && op->kind != TGI_OP_BARRIER && w->first_unknown == TG_NONE)
+        w->first_unknown = task;
 }
 
 /* ---- Where tasks may run ------------------------------------------------------------------*/
@@ -286,6 +299,15 @@ double tgi_workload_least_ns(const struct tgi_workload *w, uint32_t task)
     for (uint32_t c = 0; c < w->n_classes; c++)
         least = ns[c] < least ? ns[c] : least;
     return least;
+}
+
+double tgi_workload_least_traffic(const struct tgi_workload *w, uint32_t task)
+{
+    double least = INFINITY;
+    size_t at = (size_t)task * w->n_classes;
+    for (uint32_t c = 0; c < w->n_classes; c++)
+        least = !isinf(w->ns[at + c]) && w->traffic[at + c] < least ? w->traffic[at + c] : least;
+    return isinf(least) ? 0 : least;
 }
 
 /* Classes without a device of the machine, or without one that the task is limited to, do not count. */
@@ -347,9 +369,9 @@ static int create(const struct tg_graph *g, const struct tgi_machine *machine, b
     if (!w)
         return tgi_error_memory(err, "planning");
     *w = (struct tgi_workload){.graph = g, .machine = machine, .n_tasks = g->n_tasks, .n_tiles = g->space->n_tiles,
-                               .n_classes = machine->n_classes, .is_as_run = is_as_run};
+                               .n_classes = machine->n_classes, .is_as_run = is_as_run, .first_unknown = TG_NONE};
     w->ns = malloc(((size_t)g->n_tasks * w->n_classes + 1) * sizeof *w->ns);
-    w->traffic = malloc(((size_t)g->n_tasks + 1) * sizeof *w->traffic);
+    w->traffic = malloc(((size_t)g->n_tasks * w->n_classes + 1) * sizeof *w->traffic);
     int rc = w->ns && w->traffic && list_uses(w) && find_writers(w) ? 0 : tgi_error_memory(err, "planning");
     if (rc == 0)
         rc = price_all(w, err);

@@ -5,7 +5,10 @@
  * declared `us`; a roofline of declared operations and bytes; a roofline of the bytes of the arguments.
  *
  * Bytes through memory of a measured kernel follow from how much longer it takes where every lane is at it: it takes
- * that long if all lanes share the memory's bandwidth. */
+ * that long if all lanes share the memory's bandwidth.  What lanes of a GPU share is rather its multiprocessors, but the
+ * arithmetic is the same; a task of which it was not measured takes all of a GPU.
+ *
+ * Copies and fills do nothing but move their arguments: where memory was measured, so are they. */
 #ifndef TGI_SCHED_WORKLOAD_H
 #define TGI_SCHED_WORKLOAD_H
 
@@ -22,12 +25,13 @@ struct tgi_workload {
     const struct tgi_machine *machine;
     uint32_t n_tasks, n_tiles, n_classes;
     float *ns;           /* by task * n_classes + class, undisturbed; INFINITY: the class cannot run it */
-    float *traffic;      /* by task: bytes through memory */
+    float *traffic;      /* by task * n_classes + class: bytes through memory */
     uint32_t *uses_at;   /* by task, n_tasks + 1 */
     struct tgi_use *uses;
     uint64_t *tile_bytes;
     tgi_place *only;     /* by task: devices it is limited to, 0: none in particular; NULL: no task is */
     uint64_t n_measured, n_fitted, n_declared, n_roofline, n_sized, n_free; /* tasks whose time came from what */
+    uint32_t first_unknown; /* the first task whose time was not measured, between measured ones or free; TG_NONE: none */
     bool is_as_run;
     uint64_t n_bodies;   /* control tasks, whose bodies count as one task on a CPU lane */
 };
@@ -51,6 +55,13 @@ static inline double tgi_workload_ns(const struct tgi_workload *w, uint32_t task
 {
     return w->ns[(size_t)task * w->n_classes + w->machine->devices[device].class];
 }
+/* Bytes that a task moves through the device's memory. */
+static inline double tgi_workload_traffic(const struct tgi_workload *w, uint32_t task, uint32_t device)
+{
+    return w->traffic[(size_t)task * w->n_classes + w->machine->devices[device].class];
+}
+/* The least on any class that can run it. */
+double tgi_workload_least_traffic(const struct tgi_workload *w, uint32_t task);
 bool tgi_workload_allows(const struct tgi_workload *w, uint32_t task, uint32_t device);
 /* The shortest time on any device that may run it. */
 double tgi_workload_least_ns(const struct tgi_workload *w, uint32_t task);

@@ -68,7 +68,8 @@ want 4 no_driver "$TGRAPH" run "$graph" --executor streams
 want 4 no_driver "$TGRAPH" run "$graph" --executor graph
 want 4 no_driver "$TGRAPH" run "$graph" --executor resident
 want 1 "$TGRAPH" run "$graph" --executor mixed
-want 1 "$TGRAPH" run "$graph" --policy heft
+want 0 "$TGRAPH" run "$graph" -D cpu:2 --policy heft --compare sequential
+has out ', policy heft, executor cpu'
 
 # ---- plan -----------------------------------------------------------------------------------
 want 0 "$TGRAPH" plan "$graph" --policy eager,steal,heft,bandwidth --gpus 2 --save-machine "$scratch/machine.json"

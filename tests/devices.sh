@@ -334,12 +334,55 @@ is_json
 has out '"policy": "heft"'
 want 0 run "$graphs/cholesky.json" -p NT=4 -p B=8 -D cpu --policy steal
 has out ', policy steal, executor cpu'
-want 1 run "$graphs/cholesky.json" -p NT=4 -p B=8 -D cpu --policy heft
-has err 'this run has CPUs alone'
+want 0 run "$graphs/cholesky.json" -p NT=4 -p B=8 -D cpu --policy heft
+has out ', policy heft, executor cpu'
+# A plan for these devices is followed; one for more of them is not.
+small="$graphs/cholesky.json -p NT=6 -p B=16"
+# shellcheck disable=SC2086
+want 0 "$tgraph" plan $small --gpus 2 --policy heft -o "$scratch/plan.json"
+# Whatever it makes of tasks this small, some are to be on each device.
+sed -i 's/"device": "cpu:0", "kernel": "gemm"/"device": "cuda:0", "kernel": "gemm"/; s/"device": "cpu:0", "kernel": "syrk"/"device": "cuda:1", "kernel": "syrk"/' "$scratch/plan.json"
+# shellcheck disable=SC2086
+want 0 run $small -D cuda+cpu:2 --plan "$scratch/plan.json" --compare sequential --record "$scratch/plan.tgr"
+has out ', policy plan, executor streams'
+has out 'plan predicted'
+want 0 "$tgraph" diff "$scratch/plan.json" "$scratch/plan.tgr" --threshold 100000%
+sed -i 's/cuda:1/cuda:6/g' "$scratch/plan.json"
+# shellcheck disable=SC2086
+want 4 run $small -D cuda:0 --plan "$scratch/plan.json"
+has err 'which this run does not have'
 want 1 run "$graphs/cholesky.json" -p NT=4 -p B=8 -D cuda --policy heft --check-nan
 has err 'one task runs at a time'
 want 2 run "$graphs/cholesky.json" --policy hefd
 has err 'there are auto, eager, steal, heft and bandwidth'
+
+# ---- machine files ----------------------------------------------------------------------------
+want 0 "$tgraph" devices --matrix -o "$scratch/machine.json"
+has out 'GB/s from'
+has out 'cuda:1'
+want 0 "$tgraph" devices --matrix --machine "$scratch/machine.json"
+lacks out 'rough'
+want 0 "$tgraph" --format json devices --matrix --machine "$scratch/machine.json"
+is_json
+[ "$(grep -c '"latency_ns"' "$scratch/out")" = 9 ] || complain 'three memories are not nine pairs'
+# shellcheck disable=SC2086
+want 0 "$tgraph" plan $small --machine "$scratch/machine.json"
+lacks out 'rough'
+want 0 "$tgraph" devices -o "$scratch/rough.json"
+grep -q '"is_rough": true' "$scratch/rough.json" || complain 'what was not measured is not called rough'
+want 2 "$tgraph" devices --matrix -o -
+want 2 "$tgraph" devices --matrix --tree
+want 2 "$tgraph" devices --machine "$scratch/machine.json"
+want 3 "$tgraph" devices --matrix --machine "$scratch/none.json"
+want 4 "$tgraph" devices --matrix -o "$scratch/no/such/folder.json"
+# Graphs with copies are predicted on devices as well.
+for graph in "bench/graphs/heat.json -p NX=64 -p NY=64 -p STEPS=4" "$graphs/transformer.json -p T=64 -p D=64"; do
+    # shellcheck disable=SC2086
+    want 0 "$tgraph" -q calibrate --quick -D cuda --kernels $graph -o "$scratch/machine.json"
+    # shellcheck disable=SC2086
+    want 0 run $graph -D cuda --machine "$scratch/machine.json"
+    has out 'plan predicted'
+done
 
 # ---- times of kernels -----------------------------------------------------------------------
 # What one run has measured, the next one places by; the cache lists it and forgets it.

@@ -117,6 +117,41 @@ is_json "$scratch/plan.json"
 grep -qF '"schema": "tgraph.plan/1"' "$scratch/plan.json" || complain 'the plan does not say what it is'
 [ "$(grep -c '"device": "cpu:0"' "$scratch/plan.json")" = 20 ] || complain 'the plan does not have a line for each task'
 # shellcheck disable=SC2086
+want 0 run $small --plan "$scratch/plan.json" --compare sequential --record "$scratch/followed.tgr"
+has out ', policy plan, executor cpu'
+has out 'plan predicted'
+# shellcheck disable=SC2086
+want 0 plan $small --machine "$machine" --policy steal -o "$scratch/other.json"
+want 0 diff "$scratch/plan.json" "$scratch/other.json" --threshold 100000% --fail-on slower
+want 0 diff "$scratch/plan.json" "$scratch/followed.tgr" --threshold 100000%
+want 0 report "$scratch/plan.json"
+has out ': planned, 20 tasks on 2 workers'
+want 0 why "$scratch/plan.json" 'gemm[3,2,1]'
+has out 'slack'
+for type in svg dot html csv; do
+    want 0 export "$scratch/plan.json" -t $type -o "$scratch/picture.$type"
+done
+# Of another graph, of none, for devices that are not here, and beside what also decides.
+want 1 run "$graphs/cholesky.json" -p NT=5 -p B=16 --plan "$scratch/plan.json"
+has err 'of another graph: it has 20 tasks'
+want 1 run $small --plan "$graphs/saxpy.json"
+has err 'this is no plan'
+sed 's/"task": "gemm\[3,2,1\]"/"task": "gemm[3,2,2]"/' "$scratch/plan.json" >"$scratch/renamed.json"
+# shellcheck disable=SC2086
+want 1 run $small --plan "$scratch/renamed.json"
+has err '"gemm[3,2,2]", and the graph'
+sed 's/cpu:0/cuda:5/g' "$scratch/plan.json" >"$scratch/elsewhere.json"
+# shellcheck disable=SC2086
+want 4 run $small --plan "$scratch/elsewhere.json"
+has err 'cuda:5, which this run does not have'
+# shellcheck disable=SC2086
+want 2 run $small --plan "$scratch/plan.json" --policy heft
+# shellcheck disable=SC2086
+want 1 run $small --plan "$scratch/plan.json" --deterministic
+# shellcheck disable=SC2086
+want 2 run $small --plan "$scratch/plan.json" --simulate
+want 3 run $small --plan "$scratch/none.json"
+# shellcheck disable=SC2086
 want 0 plan $small -o -
 is_json "$scratch/out"
 # shellcheck disable=SC2086
@@ -139,6 +174,12 @@ is_json "$scratch/bench.json"
 want 0 --format json bench $small --time 1ms --runs 1000000
 is_json "$scratch/out"
 has out '"command": "bench"'
+# shellcheck disable=SC2086
+want 0 bench $small --runs 3 --matrix policy=auto,eager,steal,heft,bandwidth --machine "$machine" --matrix executor=cpu
+[ "$(grep -c tiled-cholesky "$scratch/out")" = 5 ] || complain 'five policies are not five lines'
+has out 'bandwidth'
+# shellcheck disable=SC2086
+want 1 bench $small --machine "$scratch/foreign.json"
 export TGRAPH_CUDA_DRIVER=$scratch/no-driver
 # shellcheck disable=SC2086
 want 4 bench $small --matrix executor=streams

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "sched/calibrate.h"
+#include "mem/device.h"
 #include "tests/device_graph.h"
 
 enum { LIMIT_S = 120 };
@@ -220,7 +221,11 @@ static void kernels_run_on_devices_as_well(void **state)
     assert_string_equal(m.devices[1].name, "cuda:1");
     assert_true(time_of(&m, "builtin hash_inout", "cpu", "256B")->n_samples >= 8);
     assert_true(time_of(&m, "builtin hash_inout", "cuda", "256B")->n_samples >= 8);
-    assert_true(time_of(&m, "builtin hash_inout", "cuda", "256B")->together_ns == 0);
+    /* Four tasks that do not depend on each other: how much of the device one leaves to others is known. */
+    const struct tgi_machine_time *beside = time_of(&m, "builtin hash_inout", "cuda", "256B");
+    assert_int_equal(beside->n_together, TGI_COMPUTE_LANES);
+    assert_int_equal(m.devices[1].n_lanes, TGI_COMPUTE_LANES);
+    assert_true(beside->together_ns >= beside->median_ns && beside->median_ns > 0);
     tgi_machine_fini(&m);
     /* With devices alone, CPUs are left out. */
     c.only_devices = true;

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "sched/choice.h"
+#include "sched/guide.h"
 #include "sched/offload_policy.h"
 #include "tests/device_graph.h"
 #include "tests/must.h"
@@ -168,8 +169,41 @@ static void what_cannot_be_decided_is_refused(void **state)
     assert_non_null(strstr(err.text, "one task runs at a time"));
     close_all();
     open_chains(2, 2, ", 'on': 'cpu'", 1, 51);
-    assert_int_equal(create("heft", &run), TG_E_UNSUPPORTED);
-    assert_non_null(strstr(err.text, "CPUs alone"));
+    MUST(create("heft", &run)); /* between workers */
+    assert_null(run->offload);
+    tg_run_destroy(run);
+    close_all();
+}
+
+/* Task by task to the other device than the one before, wherever its data are. */
+static void a_plan_that_was_made_before_is_followed(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"cuda:0", "cuda:1", "cuda:7"};
+    static uint32_t device[256];
+    static double start[256];
+    struct tg_run_options options = TG_RUN_OPTIONS_INIT;
+    struct tg_run *run;
+    open_chains(2, 6, "", 4, 52);
+    uint32_t n = graph->n_tasks;
+    assert_true(n <= 256);
+    for (uint32_t t = 0; t < n; t++) {
+        device[t] = t % 2;
+        start[t] = t;
+    }
+    struct tgi_guide_plan plan = {n, 3, names, device, start, n};
+    struct tgi_guide guide = {NULL, &plan};
+    MUST(tgi_run_create_guided(rt, graph, &options, &guide, &run, &err));
+    for (uint32_t t = 0; t < n; t++)
+        assert_int_equal(tgi_offload_policy_planned(run->offload->policy, t), 1 + t % 2);
+    for (int i = 0; i < 2; i++) {
+        MUST(tg_run_execute(run, &err));
+        expect_right(run);
+    }
+    tg_run_destroy(run);
+    device[n / 2] = 2;
+    assert_int_equal(tgi_run_create_guided(rt, graph, &options, &guide, &run, &err), TG_E_NO_DEVICE);
+    assert_non_null(strstr(err.text, "on cuda:7, which this run does not have"));
     close_all();
 }
 
@@ -208,6 +242,7 @@ int main(void)
         cmocka_unit_test(a_plan_keeps_to_where_tasks_may_run),
         cmocka_unit_test(plans_go_by_measured_times),
         cmocka_unit_test(what_cannot_be_decided_is_refused),
+        cmocka_unit_test(a_plan_that_was_made_before_is_followed),
         cmocka_unit_test(what_is_not_the_policys_finds_its_data),
     };
     return cmocka_run_group_tests(tests, device_group_load, device_group_unload);

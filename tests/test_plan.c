@@ -427,6 +427,39 @@ static void no_schedule_of_all_beats_the_bounds(void **state)
     assert_true(tightest > 0.8); /* and they say something */
 }
 
+/* Two lanes that share a memory: tasks that ask for all of it, then as many that ask for none.  Two of the first kind at a time take
+ * twice as long, so the shortest schedule has one of each at a time. */
+static void memory_bound_tasks_run_beside_others_under_bandwidth(void **state)
+{
+    (void)state;
+    enum { N = 20 };
+    struct tg_graph *g = plan_graph();
+    struct tgi_machine m = {.name = "shared"};
+    struct tg_error err;
+    tg_kernel_id kernel = plan_kernel_of(g, "k", 1, 0);
+    double makespan[3];
+    for (uint32_t i = 0; i < 2 * N; i++) {
+        tg_buffer_id b = plan_buffer(g, i, 8);
+        plan_task(g, kernel, 1, &b, i < N ? 1 : 10000, i < N ? 10000 : 1, NAN);
+    }
+    MUST(tg_graph_freeze(g, &err));
+    plan_add_devices(&m, "cpu", 1, 2, 1, 1);
+    MUST(tgi_machine_finish(&m, &err));
+    struct tgi_workload *w = workload_of(g, &m);
+    static const char *const policies[] = {"eager", "heft", "bandwidth"};
+    for (int i = 0; i < 3; i++) {
+        struct tgi_plan *plan = plan_of(w, policies[i]);
+        assert_true(tgi_plan_is_valid(w, plan));
+        makespan[i] = plan->makespan_ns;
+        tgi_plan_destroy(plan);
+    }
+    assert_true(makespan[0] > 1.15 * makespan[2] && makespan[1] > 1.15 * makespan[2]);
+    assert_true(makespan[2] < 1.1 * N * 10000); /* which no schedule beats by much */
+    tgi_workload_destroy(w);
+    tgi_machine_fini(&m);
+    tg_graph_destroy(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -442,6 +475,7 @@ int main(void)
         cmocka_unit_test(area_of_known_programs),
         cmocka_unit_test(area_reaches_the_optimum_of_random_programs),
         cmocka_unit_test(no_schedule_of_all_beats_the_bounds),
+        cmocka_unit_test(memory_bound_tasks_run_beside_others_under_bandwidth),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -86,6 +86,7 @@ static void assert_same(const struct tgi_recording *a, const struct tgi_recordin
     SAME(buffers);
     SAME(steals);
     SAME(places);
+    SAME(offers);
     SAME(memory);
 #undef SAME
 }
@@ -309,7 +310,14 @@ static void references_out_of_the_record_are_refused(void **state)
     WRONG(r.places[0].node, 0);
     WRONG(r.places[0].busy_ns, -1);
     WRONG(r.places[0].move_ns, NAN);
-    r.n_places = r.n_devices = 0;
+    r.n_places = 0;
+    r.offers[0] = (struct tgi_recording_offer){1, 2, 3, 4, 5, 6, 3, 1};
+    r.n_offers = 1;
+    WRONG(r.offers[0].task, (uint32_t)r.n_tasks);
+    WRONG(r.offers[0].node, 2);
+    WRONG(r.offers[0].wait_ns, -1);
+    WRONG(r.offers[0].after_ns, NAN);
+    r.n_offers = r.n_devices = 0;
     WRONG(r.strings[r.n_strings - 1], 'x');
     WRONG(r.strings[0], 'x');
 #undef WRONG

@@ -187,6 +187,36 @@ static void runs_put_on_devices_what_they_can_do(void **state)
     tg_graph_destroy(g);
 }
 
+/* Three tasks of 1000 ns on a device with six lanes: all at once if they leave room for each other, else one after the other. */
+static void lanes_of_a_device_are_of_use_to_tasks_that_leave_room(void **state)
+{
+    (void)state;
+    static const struct {
+        double together_ns, makespan_ns;
+        uint32_t n_together;
+    } cases[] = {{1000, 1000, 6}, {6000, 3000, 6}, {3000, 1500, 6}, {0, 3000, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct tg_graph *g = axpys();
+        struct tgi_machine m;
+        struct tgi_workload *w;
+        struct tg_error err;
+        two_lanes(&m);
+        plan_add_devices(&m, "cuda", 1, 6, 100, 1000);
+        m.classes[1].kind = TGI_DEVICE_CUDA;
+        struct tgi_machine_time time = {.kernel = "builtin axpy f64", .arguments = "*", .class = 1, .median_ns = 1000, .n_samples = 1,
+                                        .together_ns = cases[i].together_ns, .n_together = cases[i].n_together};
+        MUST(tgi_machine_add_time(&m, &time, &err));
+        plan_join(&m, 0, 1e9, TGI_SHARE_NONE);
+        MUST(tgi_workload_create_as_run(g, &m, &w, &err));
+        struct tgi_plan *plan = plan_of(w, "eager");
+        assert_true(fabs(plan->makespan_ns - cases[i].makespan_ns) < 5);
+        tgi_plan_destroy(plan);
+        tgi_workload_destroy(w);
+        tgi_machine_fini(&m);
+        tg_graph_destroy(g);
+    }
+}
+
 /* A copy of two rows of a thousand, between tiles of 8 MB. */
 static void a_part_of_a_tile_moves_no_more_than_the_part(void **state)
 {
@@ -215,6 +245,7 @@ static void a_part_of_a_tile_moves_no_more_than_the_part(void **state)
     finish(&m);
     struct tgi_workload *w = workload_of(g, &m);
     assert_true(w->traffic[0] == 2 * 2 * 8000);
+    assert_int_equal(w->n_fitted, 1); /* the machine's memory is not a guess, and a copy does nothing else */
     assert_true(fabs(w->ns[0] - 3200) < 0.1);
     tgi_workload_destroy(w);
     tgi_machine_fini(&m);
@@ -229,6 +260,7 @@ int main(void)
         cmocka_unit_test(beyond_measured_sizes_the_rate_of_the_last_one_holds),
         cmocka_unit_test(the_graphs_own_name_counts_before_the_built_in),
         cmocka_unit_test(runs_put_on_devices_what_they_can_do),
+        cmocka_unit_test(lanes_of_a_device_are_of_use_to_tasks_that_leave_room),
         cmocka_unit_test(a_part_of_a_tile_moves_no_more_than_the_part),
         cmocka_unit_test(what_slows_down_together_does_so_in_plans),
     };

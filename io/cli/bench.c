@@ -5,10 +5,12 @@
 #include "io/cli/cli.h"
 #include "io/cli/crash.h"
 #include "io/cli/device_choice.h"
+#include "io/cli/machine_choice.h"
 #include "io/json_out.h"
 #include "io/output.h"
 #include "io/units.h"
 #include "io/utf8.h"
+#include "sched/guide.h"
 #include "sched/runtime.h"
 #include "sched/sample.h"
 
@@ -48,6 +50,7 @@ struct job {
     uint32_t n, n_room;
     uint32_t first;   /* of the file that is being measured */
     struct tgi_output out;
+    struct tgi_machine machine; /* of --machine, for policies that plan; n_devices 0: none */
 };
 
 /* ---- What is asked for --------------------------------------------------------------------*/
@@ -67,9 +70,9 @@ static int check_value(const struct job *job, enum dimension d, const char *valu
             return 0;
         return tgi_cli_usage(job->cli, "--matrix: there is no executor \"%s\"; there is cpu, streams, graph and auto", value);
     default:
-        if (strcmp(value, "steal") == 0)
+        if (strcmp(value, "auto") == 0 || tgi_policy_find(value))
             return 0;
-        return tgi_cli_usage(job->cli, "--matrix: there is no policy \"%s\" for runs; there is steal", value);
+        return tgi_cli_usage(job->cli, "--matrix: there is no policy \"%s\"; there are auto, eager, steal, heft and bandwidth", value);
     }
 }
 
@@ -119,6 +122,8 @@ static int read_options(struct job *job)
     job->n_runs = (uint32_t)tgi_cli_int(cli, "runs", RUNS);
     job->n_warmups = (uint32_t)tgi_cli_int(cli, "warmup", 1);
     job->time_ns = tgi_cli_time_ns(cli, "time", 0);
+    if (tgi_cli_has(cli, "machine") && tgi_cli_measured_machine(tgi_cli_text(cli, "machine", NULL), &job->machine, &err))
+        return tgi_cli_error(cli, &err);
     return out && tgi_output_open(&job->out, out, &err) ? tgi_cli_error(cli, &err) : 0;
 }
 
@@ -142,12 +147,21 @@ static bool uses_cuda(const struct job *job, const struct measured *m, const str
     return tgi_cuda_use_of(graph, why, sizeof(why)) != TGI_CUDA_USELESS && tgi_cuda_count(&n, NULL) == 0;
 }
 
+/* Workers alone steal from each other, whatever decides between devices. */
+static const char *policy_to_ask_for(const struct measured *m, bool has_cuda)
+{
+    const char *policy = m->value[POLICY] ? m->value[POLICY] : "auto";
+    return strcmp(policy, "auto") == 0 || (strcmp(policy, "steal") == 0 && !has_cuda) ? NULL : policy;
+}
+
 static int create(const struct job *job, struct measured *m, const struct tg_graph *graph, struct tg_runtime **rt_p,
                   struct tg_run **run_p, struct tg_error *err)
 {
     struct tg_runtime_options options = TG_RUNTIME_OPTIONS_INIT;
     struct tg_run_options run_options = TG_RUN_OPTIONS_INIT;
+    const struct tgi_guide guide = {job->machine.n_devices ? &job->machine : NULL, NULL};
     char devices[128];
+    run_options.policy = policy_to_ask_for(m, uses_cuda(job, m, graph));
     options.n_workers = m->value[WORKERS] ? (uint32_t)strtoul(m->value[WORKERS], NULL, 10) : job->devices.n_workers;
     options.on_thread = tgi_cli_prepare_thread;
     run_options.executor = executor_to_ask_for(m);
@@ -158,7 +172,7 @@ static int create(const struct job *job, struct measured *m, const struct tg_gra
     }
     int rc = tgi_cli_runtime_create(&options, rt_p, err);
     if (rc == 0)
-        rc = tg_run_create(*rt_p, graph, &run_options, run_p, err);
+        rc = tgi_run_create_guided(*rt_p, graph, &run_options, &guide, run_p, err);
     if (rc)
         return rc;
     m->n_workers = tg_runtime_n_workers(*rt_p);
@@ -280,6 +294,12 @@ static int measure_matrix(struct job *job, const char *file, const struct tg_gra
 
 /* ---- Text ---------------------------------------------------------------------------------*/
 
+static const char *policy_of(const struct measured *m)
+{
+    const char *policy = m->value[POLICY] ? m->value[POLICY] : "auto";
+    return strcmp(policy, "auto") == 0 && !m->n_devices ? "steal" : policy;
+}
+
 static const char *executor_of(const struct measured *m) { return !m->n_devices ? "cpu" : m->was_graph ? "graph" : "streams"; }
 
 static void print_row(const struct measured *m)
@@ -290,7 +310,7 @@ static void print_row(const struct measured *m)
     snprintf(executor, sizeof(executor), "%s%s", m->reason ? "auto: " : "", executor_of(m));
     printf("  ");
     tgi_utf8_print_column(stdout, m->name, 20, 20);
-    printf(" %7u  %-13s %-6s %5u %10s %10s %10s %10s %8u %8.3f\n", m->n_workers, executor, "steal", s->n,
+    printf(" %7u  %-13s %-9s %5u %10s %10s %10s %10s %8u %8.3f\n", m->n_workers, executor, policy_of(m), s->n,
            tgi_format_time(s->median, a, sizeof(a)), tgi_format_time(tgi_sample_spread(s), b, sizeof(b)),
            tgi_format_time(s->least, c, sizeof(c)), tgi_format_time(s->most, d, sizeof(d)), s->n_outliers, m->against_first);
 }
@@ -298,7 +318,7 @@ static void print_row(const struct measured *m)
 static void print_text(const struct job *job)
 {
     uint32_t n_outliers = 0;
-    printf("  %-20s %7s  %-13s %-6s %5s %10s %10s %10s %10s %8s %8s\n", "graph", "workers", "executor", "policy", "runs",
+    printf("  %-20s %7s  %-13s %-9s %5s %10s %10s %10s %10s %8s %8s\n", "graph", "workers", "executor", "policy", "runs",
            "median", "IQR", "min", "max", "outliers", "to first");
     for (uint32_t i = 0; i < job->n; i++) {
         if (job->list[i].sample.n)
@@ -327,7 +347,7 @@ static void put_entry(const struct measured *m, struct tgi_json *json)
     tgi_json_string(json, "executor", executor_of(m));
     if (m->reason)
         tgi_json_string(json, "executor_reason", m->reason);
-    tgi_json_string(json, "policy", "steal");
+    tgi_json_string(json, "policy", policy_of(m));
     tgi_json_uint(json, "runs", m->sample.n);
     tgi_json_uint(json, "outliers", m->sample.n_outliers);
     tgi_json_double(json, "median_ns", m->sample.median);
@@ -388,6 +408,7 @@ static void job_fini(struct job *job)
     for (int d = 0; d < N_DIMENSIONS; d++)
         free(job->matrix.text[d]);
     free(job->list);
+    tgi_machine_fini(&job->machine);
 }
 
 int tgi_cli_bench(struct tgi_cli *cli)

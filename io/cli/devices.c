@@ -1,5 +1,5 @@
 /* tgraph devices: what graphs can run on here. */
-#include "io/cli/cli.h"
+#include "io/cli/devices.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -221,6 +221,13 @@ int tgi_cli_devices(struct tgi_cli *cli)
     struct tgi_topology *topology;
     struct tg_error err;
     int rc = 0;
+    bool needs_machine = tgi_cli_has(cli, "matrix") || tgi_cli_has(cli, "output");
+    if (needs_machine && (tgi_cli_has(cli, "topology") || tgi_cli_has(cli, "tree")))
+        return tgi_cli_usage(cli, "--matrix and -o are of this machine or of --machine, without --topology and --tree");
+    if (tgi_cli_has(cli, "machine") && !needs_machine)
+        return tgi_cli_usage(cli, "--machine goes with --matrix");
+    if (needs_machine)
+        return tgi_cli_devices_machine(cli);
     if (tgi_topology_open(tgi_cli_text(cli, "topology", NULL), &topology, &err))
         return tgi_cli_error(cli, &err);
     if (cli->format == TGI_FORMAT_TEXT && tgi_cli_has(cli, "tree")) {

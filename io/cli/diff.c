@@ -332,7 +332,7 @@ int tgi_cli_diff(struct tgi_cli *cli)
     int rc = tgi_cli_percent(cli, "threshold", 3, &job.threshold);
     if (rc)
         return rc;
-    bool has_a = tgi_recording_is_one(cli->operands[0]), has_b = tgi_recording_is_one(cli->operands[1]);
+    bool has_a = tgi_cli_is_recording(cli->operands[0]), has_b = tgi_cli_is_recording(cli->operands[1]);
     if (has_a && has_b)
         return diff_records(&job);
     if (has_a != has_b)

@@ -160,7 +160,7 @@ int tgi_cli_export(struct tgi_cli *cli)
                         : strcmp(group, "prefix") == 0 ? TGI_GROUP_PREFIX : TGI_GROUP_NONE;
     job.picture.marks_critical = tgi_cli_has(cli, "critical-path");
 
-    if (tgi_recording_is_one(cli->operands[0]))
+    if (tgi_cli_is_recording(cli->operands[0]))
         return tgi_cli_export_recording(cli, job.type, job.path);
     if (strcmp(job.type, "chrome") == 0 || strcmp(job.type, "pftrace") == 0 || strcmp(job.type, "csv") == 0 ||
         strcmp(job.type, "html") == 0)

@@ -153,8 +153,11 @@ static int save_plan(const struct job *job, struct tg_error *err)
     int rc = path ? tgi_output_open(&out, path, err) : 0;
     if (rc || !path)
         return rc;
-    tgi_plan_write(c->workload, best_plan(job, c), &c->bounds, out.file);
-    return tgi_output_finish(&out, err);
+    rc = tgi_plan_write(c->workload, best_plan(job, c), &c->bounds, out.file, err);
+    if (rc == 0)
+        rc = tgi_output_finish(&out, err);
+    tgi_output_abandon(&out);
+    return rc;
 }
 
 static double efficiency(const struct machine_case *c, const struct tgi_plan *plan)

@@ -2,8 +2,24 @@
 
 #include <time.h>
 
+#include "io/saved_plan.h"
 #include "io/units.h"
 #include "io/utf8.h"
+
+bool tgi_cli_is_recording(const char *path) { return tgi_recording_is_one(path) || tgi_saved_plan_is_one(path); }
+
+static int read_either(const char *path, struct tgi_recording *r_p, struct tg_error *err)
+{
+    struct tgi_saved_plan plan;
+    if (!tgi_saved_plan_is_one(path))
+        return tgi_recording_read(path, r_p, err);
+    int rc = tgi_saved_plan_read(&plan, path, err);
+    if (rc)
+        return rc;
+    rc = tgi_saved_plan_record(&plan, r_p, err);
+    tgi_saved_plan_fini(&plan);
+    return rc;
+}
 
 int tgi_cli_read_recording(const struct tgi_cli *cli, const char *path, struct tgi_recording *r_p,
                            struct tgi_recording_paths *paths_p)
@@ -11,7 +27,7 @@ int tgi_cli_read_recording(const struct tgi_cli *cli, const char *path, struct t
     struct tgi_recording r;
     struct tg_error err;
     char have[TGI_UNITS_SIZE], all[TGI_UNITS_SIZE];
-    if (tgi_recording_read(path, &r, &err))
+    if (read_either(path, &r, &err))
         return tgi_cli_error(cli, &err);
     if (tgi_recording_paths_create(&r, paths_p, &err)) {
         tgi_recording_fini(&r);
@@ -40,7 +56,7 @@ void tgi_cli_print_recording(const struct tgi_recording *r)
         printf("%u device%s + ", (unsigned)r->n_devices, r->n_devices == 1 ? "" : "s");
     printf("%u worker%s, policy ", h->n_workers, h->n_workers == 1 ? "" : "s");
     tgi_utf8_print(stdout, tgi_recording_string(r, h->policy));
-    if (gmtime_r(&began, &utc) && strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S UTC", &utc) > 0)
+    if (began && gmtime_r(&began, &utc) && strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S UTC", &utc) > 0)
         printf(", %s", when);
     if (machine[0]) {
         printf(" on ");

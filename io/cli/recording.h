@@ -5,7 +5,9 @@
 #include "io/cli/cli.h"
 #include "io/recording.h"
 
-/* Reads a record and says in a line if it was cut off.  An exit code; both are written on 0 only. */
+/* Whether the file is a record, or a saved plan, which reads like one. */
+bool tgi_cli_is_recording(const char *path);
+/* Reads either and says in a line if a record was cut off.  An exit code; both are written on 0 only. */
 int tgi_cli_read_recording(const struct tgi_cli *cli, const char *path, struct tgi_recording *r_p,
                            struct tgi_recording_paths *paths_p);
 /* "wavefront: ok, 1,023 tasks on 2 workers, policy steal, 2026-11-26 20:53:01 UTC on host" */

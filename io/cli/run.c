@@ -7,6 +7,7 @@
 #include "graph/error.h"
 #include "io/cli/crash.h"
 #include "io/cli/device_choice.h"
+#include "io/cli/machine_choice.h"
 #include "io/cli/progress.h"
 #include "io/cli/results.h"
 #include "io/cli/simulate.h"
@@ -15,6 +16,7 @@
 #include "io/output.h"
 #include "io/recording.h"
 #include "io/report.h"
+#include "io/saved_plan.h"
 #include "io/units.h"
 #include "io/utf8.h"
 #include "sched/offload_graph.h"
@@ -37,7 +39,9 @@ struct job {
     struct tg_error err;
     struct tgi_cli_results results;
     struct tgi_output gantt, record; /* file NULL: none is asked for */
-    double predicted_ns;    /* with --machine; 0: not known */
+    double predicted_ns;    /* with --machine or --plan; 0: not known */
+    struct tgi_saved_plan plan; /* to follow; name NULL: none */
+    struct tgi_machine machine; /* of --machine; n_devices 0: none */
 };
 
 /* ---- Options ------------------------------------------------------------------------------*/
@@ -83,6 +87,8 @@ static int check_choices(const struct tgi_cli *cli)
     const char *policy = tgi_cli_text(cli, "policy", "auto");
     if (strcmp(policy, "auto") != 0 && !tgi_policy_find(policy))
         return tgi_cli_usage(cli, "there is no policy \"%s\"; there are auto, eager, steal, heft and bandwidth", policy);
+    if (tgi_cli_has(cli, "plan") && tgi_cli_has(cli, "policy"))
+        return tgi_cli_usage(cli, "--plan and --policy both decide what runs where");
     const char *gantt = tgi_cli_text(cli, "gantt", "-"), *dot = strrchr(gantt, '.');
     bool is_special = strcmp(gantt, "-") == 0 || strncmp(gantt, "/dev/", 5) == 0;
     if (!is_special && (!dot || strcmp(dot, ".svg") != 0))
@@ -104,7 +110,7 @@ static const char *policy_to_ask_for(const struct job *job)
 
 static const char *policy_name(const struct job *job)
 {
-    return job->options.policy ? job->options.policy : job->n_devices ? "auto" : "steal";
+    return job->plan.name ? "plan" : job->options.policy ? job->options.policy : job->n_devices ? "auto" : "steal";
 }
 
 static void set_options(struct job *job)
@@ -174,11 +180,18 @@ static int create_runtime(struct job *job)
     return tgi_cli_runtime_create(&options, &job->runtime, &job->err);
 }
 
+static int create_guided(struct job *job)
+{
+    struct tgi_guide_plan plan = tgi_saved_plan_guide(&job->plan);
+    struct tgi_guide guide = {job->machine.n_devices ? &job->machine : NULL, job->plan.name ? &plan : NULL};
+    return tgi_run_create_guided(job->runtime, job->graph, &job->options, &guide, &job->run, &job->err);
+}
+
 static int create_run_on(struct job *job)
 {
     int rc = create_runtime(job);
     if (rc == 0)
-        rc = tg_run_create(job->runtime, job->graph, &job->options, &job->run, &job->err);
+        rc = create_guided(job);
     if (rc) {
         tg_runtime_destroy(job->runtime);
         job->runtime = NULL;
@@ -558,11 +571,36 @@ static int use_results(struct job *job)
     return rc > worst ? rc : worst;
 }
 
+/* What the run is to follow or to be compared with. */
+static int read_guide(struct job *job)
+{
+    const char *plan = tgi_cli_text(job->cli, "plan", NULL), *machine = tgi_cli_text(job->cli, "machine", NULL);
+    struct tg_error err;
+    int rc = plan ? tgi_saved_plan_read(&job->plan, plan, &err) : 0;
+    if (rc == 0 && plan)
+        rc = tgi_saved_plan_check(&job->plan, job->graph, &err);
+    if (rc == 0 && machine)
+        rc = tgi_cli_measured_machine(machine, &job->machine, &err);
+    return rc ? tgi_cli_error(job->cli, &err) : 0;
+}
+
+static int predict(struct job *job)
+{
+    if (job->plan.name)
+        job->predicted_ns = job->plan.makespan_ns;
+    else if (job->machine.n_devices)
+        return tgi_cli_predict(job->cli, job->graph, &job->machine, job->options.policy, job->n_workers, job->n_devices,
+                               &job->predicted_ns);
+    return 0;
+}
+
 static int run_graph(struct job *job)
 {
-    int rc = create_run(job);
-    if (rc == 0 && tgi_cli_has(job->cli, "machine"))
-        rc = tgi_cli_predict(job->cli, job->graph, job->n_workers, job->n_devices, &job->predicted_ns);
+    int rc = read_guide(job);
+    if (rc == 0)
+        rc = create_run(job);
+    if (rc == 0)
+        rc = predict(job);
     if (rc == 0)
         rc = open_output(job, "gantt", &job->gantt);
     if (rc == 0)
@@ -607,6 +645,8 @@ int tgi_cli_run(struct tgi_cli *cli)
     tg_runtime_destroy(job.runtime);
     tg_graph_destroy(graph);
     tgi_cli_results_fini(&job.results);
+    tgi_saved_plan_fini(&job.plan);
+    tgi_machine_fini(&job.machine);
     free(job.makespans_ns);
     return rc;
 }

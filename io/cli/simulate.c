@@ -16,7 +16,7 @@
 /* What only a run that computes something can do. */
 static int check_options(const struct tgi_cli *cli)
 {
-    static const char *const real[] = {"verify", "compare", "check-nan", "deterministic", "repeat", "warmup"};
+    static const char *const real[] = {"plan", "verify", "compare", "check-nan", "deterministic", "repeat", "warmup"};
     for (size_t i = 0; i < sizeof(real) / sizeof(*real); i++)
         if (tgi_cli_has(cli, real[i]))
             return tgi_cli_usage(cli, "--%s does not go with --simulate, which computes nothing", real[i]);
@@ -155,8 +155,30 @@ int tgi_cli_simulate(const struct tgi_cli *cli, const struct tg_graph *graph, co
 
 /* ---- Beside a run -------------------------------------------------------------------------*/
 
-static int predict_on(const struct tgi_cli *cli, const struct tg_graph *graph, const struct tgi_machine *m, double *ns_p,
-                      struct tg_error *err)
+static bool has_devices(const struct tgi_machine *m)
+{
+    for (uint32_t d = 0; d < m->n_devices; d++)
+        if (m->classes[m->devices[d].class].kind != TGI_DEVICE_CPU)
+            return true;
+    return false;
+}
+
+/* What runs submit to devices they submit long before it can start, and copies begin when they are submitted: as those of a plan
+ * do, whose devices and order are known from the start.  *plan_p is replaced. */
+static int submit_ahead(const struct tgi_workload *w, struct tgi_plan **plan_p, struct tg_error *err)
+{
+    struct tgi_assignment a = {(*plan_p)->device, (*plan_p)->start, (*plan_p)->makespan_ns};
+    struct tgi_plan *plan;
+    int rc = tgi_plan_follow(w, &a, &plan, err);
+    tgi_plan_destroy(*plan_p);
+    *plan_p = NULL;
+    if (rc == 0)
+        *plan_p = plan;
+    return rc;
+}
+
+static int predict_on(const struct tgi_cli *cli, const struct tg_graph *graph, const struct tgi_machine *m, const char *policy,
+                      double *ns_p, struct tg_error *err)
 {
     struct tgi_workload *w;
     struct tgi_plan *plan;
@@ -166,11 +188,15 @@ static int predict_on(const struct tgi_cli *cli, const struct tg_graph *graph, c
         return rc;
     uint64_t n_unknown = w->n_declared + w->n_roofline + w->n_sized;
     if (n_unknown || w->n_bodies) {
-        tgi_cli_note(cli, "no prediction: the machine file has no times for %s task%s of this graph",
+        char scratch[16];
+        tgi_cli_note(cli, "no prediction: the machine file has no times for %s task%s of this graph%s%s",
                      tgi_format_count(n_unknown ? n_unknown : w->n_bodies, a, sizeof(a)),
-                     (n_unknown ? n_unknown : w->n_bodies) == 1 ? "" : "s");
+                     (n_unknown ? n_unknown : w->n_bodies) == 1 ? "" : "s", n_unknown ? ", the first of which is " : "",
+                     n_unknown ? tgi_graph_task_name(graph, w->first_unknown, scratch) : "");
     } else {
-        rc = tgi_plan_create(w, &tgi_policy_steal, &plan, err);
+        rc = tgi_plan_create(w, tgi_policy_find(policy ? policy : "steal"), &plan, err);
+        if (rc == 0 && has_devices(m))
+            rc = submit_ahead(w, &plan, err);
         if (rc == 0) {
             *ns_p = plan->makespan_ns;
             tgi_plan_destroy(plan);
@@ -180,18 +206,16 @@ static int predict_on(const struct tgi_cli *cli, const struct tg_graph *graph, c
     return rc;
 }
 
-int tgi_cli_predict(const struct tgi_cli *cli, const struct tg_graph *graph, uint32_t n_workers, uint32_t n_gpus, double *ns_p)
+int tgi_cli_predict(const struct tgi_cli *cli, const struct tg_graph *graph, const struct tgi_machine *machine, const char *policy,
+                    uint32_t n_workers, uint32_t n_gpus, double *ns_p)
 {
     struct tgi_machine_change change = {n_gpus, 1, 1, n_workers};
-    struct tgi_machine whole, m;
+    struct tgi_machine m;
     struct tg_error err;
     *ns_p = 0;
-    if (tgi_cli_measured_machine(tgi_cli_text(cli, "machine", NULL), &whole, &err))
-        return tgi_cli_error(cli, &err);
-    int rc = tgi_machine_change(&whole, &change, &m, &err);
-    tgi_machine_fini(&whole);
+    int rc = tgi_machine_change(machine, &change, &m, &err);
     if (rc == 0) {
-        rc = predict_on(cli, graph, &m, ns_p, &err);
+        rc = predict_on(cli, graph, &m, policy, ns_p, &err);
         tgi_machine_fini(&m);
     }
     return rc ? tgi_cli_error(cli, &err) : 0;

@@ -59,6 +59,7 @@ static const struct tgi_cli_option run_options[] = {
      "sequential", 0, 0, false},
     {"policy", 0, TGI_CLI_TEXT, "NAME", "who decides what runs on which device; heft and bandwidth plan ahead",
      "auto|eager|steal|heft|bandwidth", 0, 0, false},
+    VALUE("plan", 0, FILE, "FILE", "follow the plan that plan -o wrote for this graph"),
     SWITCH("simulate", 0, "execute nothing: say what a virtual clock makes of it, on --machine or this machine"),
     VALUE("machine", 0, FILE, "FILE", "what calibrate has measured here: the summary says what a plan predicted; of"
      " --simulate: any machine"),
@@ -103,7 +104,8 @@ static const struct tgi_cli_option bench_options[] = {
     RANGE("warmup", 0, "N", 0, 1000000, "runs before that; 1 if not given"),
     VALUE("time", 0, TIME, "TIME", "begin no further run of a configuration after TIME, if there have been three"),
     LIST("matrix", 0, TEXT, "KEY=V,..", "run every combination: workers=1,2,4 executor=cpu,streams,graph,auto"
-     " policy=steal, each with a --matrix of its own"),
+     " policy=steal,heft, each with a --matrix of its own"),
+    VALUE("machine", 0, FILE, "FILE", "what calibrate has measured here, for policies that plan ahead on CPUs"),
     VALUE("export-json", 0, FILE, "FILE", "write all of it, every run's time included, as JSON"),
     MAX_FILE,
     PLUGINS,
@@ -211,6 +213,9 @@ static const struct tgi_cli_option init_options[] = {
 static const struct tgi_cli_option devices_options[] = {
     SWITCH("tree", 0, "draw packages, NUMA nodes, caches and cores"),
     VALUE("topology", 0, TEXT, "DESC", "a hwloc description or XML file instead of this machine"),
+    SWITCH("matrix", 0, "measure bandwidth and latency between memories, and within each"),
+    VALUE("machine", 0, FILE, "FILE", "of --matrix: what a machine file says, instead of measuring"),
+    OUTPUT("write the machine file that plan and run take; without --matrix with rough figures, and without kernels"),
     END
 };
 
@@ -275,6 +280,7 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      "tgraph run graph.json --gantt schedule.svg  # draw what ran when and where\n"
      "tgraph run graph.json --record run.tgr  # keep it, for report, why, diff and export\n"
      "tgraph run graph.json --machine machine.json  # and what a plan says\n"
+     "tgraph run graph.json --plan plan.json  # what plan -o has written\n"
      "tgraph run graph.json --simulate --policy heft --record virtual.tgr  # without executing it",
      run_options, false},
     {"plan", tgi_cli_plan, "FILE", NULL, 1, 1, "schedule a graph without executing it",
@@ -393,7 +399,8 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      "Prints what this process may use: packages, NUMA nodes, caches, cores and hardware threads; CUDA devices with"
      " compute capability, multiprocessors, memory and NUMA node, and how they reach each other: directly over NVLink"
      " or PCIe, or, where it says none, through the host.",
-     "tgraph devices --tree  # drawn as a tree",
+     "tgraph devices --tree  # drawn as a tree\n"
+     "tgraph devices --matrix -o machine.json  # measured, and kept",
      devices_options, false},
     {"doctor", tgi_cli_doctor, "", NULL, 0, 0, "test whether this environment is fit",
      "Tries what tgraph relies on: the compiler, the cache folder, binding threads to cores, BLAS, Graphviz,"

@@ -187,6 +187,40 @@ static void print_places(const struct job *job, uint32_t t)
     printf(" took it over, having run dry\n");
 }
 
+/* The terms that are nothing are left out, but for the work. */
+static void print_offer(const struct job *job, const char *title, const struct tgi_recording_offer *o, double least_ns)
+{
+    const struct {
+        double ns;
+        const char *what;
+    } terms[] = {{o->move_ns, "until its data are there"}, {o->wait_ns, "waiting for a lane"}, {o->work_ns, "of work"},
+                 {o->contention_ns, "of contention for memory"}};
+    char node[64], text[TGI_UNITS_SIZE];
+    double ns = o->move_ns + o->wait_ns + o->work_ns + o->contention_ns;
+    printf("  %-8s %9s   on ", title, tgi_format_time(ns, text, sizeof(text)));
+    tgi_utf8_print(stdout, o->node ? tgi_recording_node_name(&job->r, o->node, node, sizeof(node)) : "CPUs");
+    putchar(':');
+    for (size_t i = 0, n = 0; i < sizeof(terms) / sizeof(*terms); i++)
+        if (terms[i].ns > 0 || i == 2)
+            printf("%s %s %s", n++ ? " +" : "", tgi_format_time(terms[i].ns, text, sizeof(text)), terms[i].what);
+    if (o->after_ns > 0)
+        printf("; %s follow", tgi_format_time(o->after_ns, text, sizeof(text)));
+    if (ns + o->after_ns > least_ns)
+        printf("; later by %s", tgi_format_time(ns + o->after_ns - least_ns, text, sizeof(text)));
+    putchar('\n');
+}
+
+static void print_offers(const struct job *job, uint32_t t)
+{
+    uint32_t n;
+    const struct tgi_recording_offer *offers = tgi_recording_offers(&job->r, t, &n);
+    for (uint32_t i = 0; i < n; i++) {
+        const struct tgi_recording_offer *o = &offers[0];
+        double least_ns = o->move_ns + o->wait_ns + o->work_ns + o->contention_ns + o->after_ns;
+        print_offer(job, i ? "rejected" : "planned", &offers[i], least_ns);
+    }
+}
+
 static void print_copies(const struct job *job, uint32_t t)
 {
     const struct tgi_recording *r = &job->r;
@@ -270,6 +304,7 @@ static void print_text(const struct job *job, uint32_t t)
         print_start(job, t);
         print_stolen(job, t);
         print_places(job, t);
+        print_offers(job, t);
         print_copies(job, t);
         print_end(job, t);
         print_slack(job, t);
@@ -343,6 +378,29 @@ static void put_places(const struct job *job, struct tgi_json *json, uint32_t t)
     tgi_json_end(json);
 }
 
+static void put_offers(const struct job *job, struct tgi_json *json, uint32_t t)
+{
+    uint32_t n;
+    const struct tgi_recording_offer *offers = tgi_recording_offers(&job->r, t, &n);
+    char node[64];
+    tgi_json_array(json, "candidates"); /* of a plan; the first is the one it took */
+    for (uint32_t i = 0; i < n; i++) {
+        const struct tgi_recording_offer *o = &offers[i];
+        tgi_json_flat_object(json, NULL);
+        tgi_json_string(json, "device", tgi_recording_node_name(&job->r, o->node, node, sizeof(node)));
+        tgi_json_bool(json, "is_taken", i == 0);
+        tgi_json_double(json, "ready_ns", o->ready_ns);
+        tgi_json_double(json, "transfer_ns", o->move_ns);
+        tgi_json_double(json, "wait_ns", o->wait_ns);
+        tgi_json_double(json, "execution_ns", o->work_ns);
+        tgi_json_double(json, "contention_ns", o->contention_ns);
+        tgi_json_double(json, "after_ns", o->after_ns);
+        tgi_json_double(json, "end_ns", o->ready_ns + o->move_ns + o->wait_ns + o->work_ns + o->contention_ns);
+        tgi_json_end(json);
+    }
+    tgi_json_end(json);
+}
+
 static void put_victim(const struct job *job, struct tgi_json *json, uint32_t t)
 {
     uint32_t victim;
@@ -368,6 +426,7 @@ static void print_json(const struct job *job, uint32_t t)
     tgi_json_uint(&json, "critical_path_ns", job->paths.critical_ns);
     put_copies(job, &json, t);
     put_places(job, &json, t);
+    put_offers(job, &json, t);
     if (tgi_cli_has(job->cli, "chain")) {
         uint32_t n = 0;
         tgi_json_array(&json, "chain");
