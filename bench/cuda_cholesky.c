@@ -127,7 +127,7 @@ static double measure_tgraph(struct size *size, const struct bench_options *o)
                  bench_cholesky_flops(size->nt * size->b) / (double)bench_sample_median(&sample) / 1e3);
     printf("# %s%s:", what, is_graph ? ", as a graph" : "");
     for (uint32_t i = 0; i < graph->space->n_ops; i++)
-        if (tgi_run_device_text(run, i))
+        if (tgi_run_device_text(run, i) && *tgi_run_device_text(run, i))
             printf(" %s by %s;", graph->space->ops[i].name, tgi_run_device_text(run, i));
     printf("\n");
     const double *last = tg_run_tile(run, a, size->nt * size->nt - 1);

@@ -16,7 +16,7 @@ mkdir -p $bundle/bench
 cp $build/tgraph $build/tests/cuda/run_kernels tests/cuda/run.sh $bundle/
 cp $(printf "$build/bench/%s " $benches) $build/bench/libnull-cuda.so $bundle/bench/
 cp -r examples/graphs $bundle/graphs
-cp bench/cuda.sh bench/table.sh $bundle/
+cp bench/cuda.sh bench/table.sh bench/median.awk $bundle/
 mkdir $bundle/predict
 cp -r bench/predict.sh bench/graphs $bundle/predict/
 # What the programs load, but for the C library and the driver; they look in the bundle first (run.sh).
