@@ -26,7 +26,7 @@ struct way {
     uint32_t entry, alone; /* in the history: beside others, and where the device did nothing else */
     uint32_t n_issued, n_back; /* of this run, to be tried: tasks, and times of them */
     uint32_t n_executed, n_noted; /* of this start */
-    bool has_run;
+    uint32_t has_run;             /* a bit for each device */
 };
 
 /* One class on devices of one name. */
@@ -130,7 +130,8 @@ static uint32_t untried(const struct tgi_choices *c, struct choice *x)
     for (uint32_t i = 0; !x->is_settled && x->n_ways > 1 && i < x->n_ways; i++) {
         uint32_t n;
         double ns = median_of(c, x->ways[i].alone, &n);
-        if (n >= N_TRIED || x->ways[i].n_issued > N_TRIED || (n > 0 && ns > HOPELESS * x->best_ns))
+        uint32_t n_first = (uint32_t)__builtin_popcount(x->ways[i].has_run); /* which do not count */
+        if (n >= N_TRIED || x->ways[i].n_issued > N_TRIED + n_first || (n > 0 && ns > HOPELESS * x->best_ns))
             continue;
         if (x->ways[i].n_issued == x->ways[i].n_back)
             return i;
@@ -168,7 +169,7 @@ static void list_ways(struct tgi_choices *c, uint32_t class, uint32_t device)
     x->n_ways = c->devices->ops->ways ? c->devices->ops->ways(c->devices, code, args, ids) : 1;
     for (uint32_t i = 0; i < x->n_ways; i++)
         x->ways[i] = (struct way){ids[i], device_entry(c, class, device, ids[i], false),
-                                  x->n_ways > 1 ? device_entry(c, class, device, ids[i], true) : TG_NONE, 0, 0, 0, 0, false};
+                                  x->n_ways > 1 ? device_entry(c, class, device, ids[i], true) : TG_NONE, 0, 0, 0, 0, 0};
     decide(c, x);
 }
 
@@ -313,9 +314,9 @@ void tgi_choices_note(struct tgi_choices *c, uint32_t class, uint32_t device, ui
         struct way *w = &x->ways[i];
         if (w->id != way || (!was_alone && w->n_noted++ >= N_NOTED))
             continue;
-        /* The first one may have loaded code; it counts only where there is no other. */
-        bool counts = w->has_run || c->alikes->classes[class].n_tasks < 3;
-        w->has_run = true;
+        /* The first one on a device may have loaded code; it counts only where there is no other. */
+        bool counts = w->has_run >> device & 1 || c->alikes->classes[class].n_tasks < 3;
+        w->has_run |= 1u << device;
         w->n_back += was_alone;
         if (counts)
             tgi_history_note(c->history, was_alone ? w->alone : w->entry, ns);
