@@ -214,9 +214,11 @@ static int read_home(struct tgi_reader *r, uint32_t node, struct tg_buffer_spec 
         spec->home = text;
         return tgi_place_parse(text, &place, &err) != 0 ? tgi_report_error(r, node, &err) : 0;
     }
+    const char *end = strchr(text, '}');
     push_indices(r, spec->n_tile_dims);
     rc = tgi_pattern_compile(r, &r->scratch, node, &pattern);
-    if (rc == 0 && (pattern.n_parts == 0 || strchr(text, '}')[1] != '\0' ||
+    /* Two braces stand for one, which is none of an expression. */
+    if (rc == 0 && (pattern.n_parts == 0 || text[kind + 1] == '{' || end == NULL || end[1] != '\0' ||
                     !((kind == 5 && memcmp(text, "cuda:", 5) == 0) || (kind == 7 && memcmp(text, "cyclic:", 7) == 0))))
         rc = tgi_report(r, node, NULL, TG_E_BAD_VALUE,
                         "\"%.100s\" is not a home; one that is computed looks like cuda:{i} or cyclic:{i+j}", text);

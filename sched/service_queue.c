@@ -276,7 +276,7 @@ static int call(struct tg_service *s, const struct parcel *m, uint64_t timeout_n
                 struct tg_error *err)
 {
     uint64_t ticket;
-    size_t n_bytes;
+    size_t n_bytes = 0;
     pthread_mutex_lock(&s->lock);
     int rc = tgi_service_check_locked(s, "call", TGI_STATE(ACTIVE), err);
     if (rc == 0)
