@@ -10,7 +10,7 @@
 #include "gpu/driver.h"
 #include "graph/error.h"
 #include "sched/offload_graph.h"
-#include "tests/device_graph.h"
+#include "tests/device_run.h"
 #include "tests/random_graph.h"
 
 enum { LIMIT_S = 120, N_STARTS = 20 };
@@ -21,25 +21,7 @@ static const char tasks[] = "{'for': ['r in 0:3', 'i in 0:6'], 'id': 't[{r},{i}]
 
 static struct tg_run *open_run(struct tg_runtime *rt, const struct tg_graph *g, bool keep_data)
 {
-    struct tg_run_options options = TG_RUN_OPTIONS_INIT;
-    struct tg_run *run;
-    struct tg_error err;
-    options.executor = TG_EXECUTOR_GRAPH;
-    options.keep_data = keep_data;
-    MUST(tg_run_create(rt, g, &options, &run, &err));
-    return run;
-}
-
-static void close_all(struct tg_run *run, struct tg_runtime *rt, struct tg_graph *g)
-{
-    char text[4096];
-    tg_run_destroy(run);
-    tg_runtime_destroy(rt);
-    tg_graph_destroy(g);
-    if (standin.standin_violations(text, sizeof text))
-        fail_msg("seen: %s", text);
-    if (standin.standin_leaks(text, sizeof text))
-        fail_msg("left over: %s", text);
+    return device_open_run(rt, g, TG_EXECUTOR_GRAPH, keep_data);
 }
 
 static void execute(struct tg_run *run)
@@ -82,7 +64,7 @@ static void a_run_settles_into_a_graph_or_two(void **state)
             assert_int_equal(standin.standin_calls("cuGraphLaunch"), N_STARTS);
             assert_int_equal(standin.standin_calls("cuLaunchKernel"), 0);
             expect_data(run, g, expected);
-            close_all(run, rt, g);
+            device_close_all(run, rt, g);
             free(expected);
         }
     alarm(0);
@@ -107,7 +89,7 @@ static void results_that_are_looked_at_do_not_spoil_it(void **state)
     }
     tgi_offload_graph_stats(run, &stats);
     assert_in_range(stats.n_recorded, 2, 3);
-    close_all(run, rt, g);
+    device_close_all(run, rt, g);
     for (int i = 0; i < N_STARTS; i++)
         free(expected[i]);
 }
@@ -144,7 +126,7 @@ static void what_graphs_take_is_limited(void **state)
             assert_in_range(stats.n_dropped, N_STARTS / 2, N_STARTS);
         else
             assert_int_equal(stats.n_dropped, 0);
-        close_all(run, rt, NULL);
+        device_close_all(run, rt, NULL);
     }
     for (int i = 0; i < N_STARTS; i++)
         free(expected[i]);
@@ -169,7 +151,7 @@ static void memory_that_is_short_for_a_graph_is_taken_from_older_ones(void **sta
     assert_int_equal(stats.n_instantiated, 2);
     assert_int_equal(stats.n_kept, 1);
     expect_data(run, g, expected);
-    close_all(run, rt, g);
+    device_close_all(run, rt, g);
     free(expected);
 }
 
@@ -205,7 +187,7 @@ static void other_memory_is_bound_without_a_new_graph(void **state)
         assert_int_equal(stats.n_instantiated, 1 + is_refused);
         assert_int_equal(stats.n_updated, N_STARTS - 1 - is_refused);
         assert_int_equal(stats.n_recorded, N_STARTS);
-        close_all(run, rt, g);
+        device_close_all(run, rt, g);
         free(expected);
     }
 }
@@ -244,7 +226,7 @@ static void what_cannot_be_recorded_says_why(void **state)
                 fail_msg("\"%s\" does not say \"%s\"", why, cases[i].why);
             expect_data(run, g, expected);
         }
-        close_all(run, rt, g);
+        device_close_all(run, rt, g);
         free(expected);
     }
 }
@@ -322,7 +304,7 @@ static void rounds_are_part_of_the_graph(void **state)
             }
             if (seed <= 2 && !keeps)
                 expect_counts_of_streams(rt, g, run);
-            close_all(run, rt, g);
+            device_close_all(run, rt, g);
             for (int k = 0; k < 4; k++)
                 free(expected[k]);
         }
@@ -349,7 +331,7 @@ static void what_rounds_leave_goes_home_once(void **state)
         MUST(tg_run_execute(run, &err));
         standin.standin_stats(&stats);
         assert_in_range(stats.d2h_bytes, sizeof memory / 6, 2 * (sizeof memory / 6) - 1); /* and the record of faults */
-        close_all(run, rt, g);
+        device_close_all(run, rt, g);
     }
 }
 
@@ -389,7 +371,7 @@ static void a_preview_is_what_is_replayed(void **state)
         expect_same_commands(&preview.recorded.program, tgi_offload_graph_program(run));
         tgi_offload_preview_fini(&preview);
         tg_run_destroy(other);
-        close_all(run, rt, g);
+        device_close_all(run, rt, g);
     }
 }
 
@@ -404,7 +386,7 @@ static void a_preview_of_what_is_no_graph_says_why(void **state)
     struct tg_run *run = open_run(rt, g, false);
     assert_int_equal(tgi_offload_preview(run, &preview, &err), TG_E_UNSUPPORTED);
     assert_string_equal(err.text, "it cannot be a graph: memory is too short for all of the run at once");
-    close_all(run, rt, g);
+    device_close_all(run, rt, g);
 }
 
 static struct tg_run *open_auto(struct tg_runtime *rt, const struct tg_graph *g, uint64_t n_starts)
@@ -443,7 +425,7 @@ static void the_executor_is_chosen_by_the_number_of_starts(void **state)
         assert_int_equal(strcmp(why, "streams, as one start was asked for") == 0, !is_many);
         tgi_offload_graph_stats(run, &stats);
         assert_int_equal(stats.n_recorded > 0, is_many);
-        close_all(run, rt, g);
+        device_close_all(run, rt, g);
         free(expected);
     }
 }
@@ -464,7 +446,7 @@ static void a_choice_that_is_none_says_why(void **state)
         assert_int_equal(tg_run_executor(run, &why), TG_EXECUTOR_STREAMS);
         assert_string_equal(why, "streams, as it cannot be a graph: task \"host\": it runs on a CPU");
     }
-    close_all(run, rt, g);
+    device_close_all(run, rt, g);
 }
 
 /* ---- Failures -----------------------------------------------------------------------------*/
@@ -498,7 +480,7 @@ static void a_graph_that_cannot_be_made_fails_one_start(void **state)
         for (int k = 0; k < 3; k++)
             execute(run);
         expect_data(run, g, expected);
-        close_all(run, rt, g);
+        device_close_all(run, rt, g);
         free(expected);
     }
 }
@@ -533,7 +515,7 @@ static void a_node_that_is_refused_names_its_task(void **state)
         assert_string_equal(err.task, cases[i].task);
         execute(run);
         expect_most(run, g, expected, 2 * 32);
-        close_all(run, rt, g);
+        device_close_all(run, rt, g);
         free(expected);
     }
 }
@@ -570,7 +552,7 @@ static void what_spoils_a_capture_is_tried_once_more(void **state)
             assert_int_equal(why != NULL, i >= 2);
             expect_data(run, g, expected);
         }
-        close_all(run, rt, g);
+        device_close_all(run, rt, g);
         free(expected);
     }
 }
@@ -590,7 +572,7 @@ static void a_kernel_that_fails_names_its_task(void **state)
         assert_int_equal(strncmp(err.task, "factor[", 7), 0);
         assert_true(strstr(err.text, "not positive definite") != NULL);
     }
-    close_all(run, rt, g);
+    device_close_all(run, rt, g);
 }
 
 /* ---- Together -----------------------------------------------------------------------------*/
@@ -625,7 +607,7 @@ static void graphs_and_streams_share_devices(void **state)
         }
         for (int i = 1; i < N_RUNS; i++)
             tg_run_destroy(runs[i]);
-        close_all(runs[0], rt, NULL);
+        device_close_all(runs[0], rt, NULL);
     }
     alarm(0);
     tg_graph_destroy(g);
@@ -671,7 +653,7 @@ static void a_graph_comes_after_a_stream_and_before_it(void **state)
     api->cuStreamDestroy(stream);
     api->cuDevicePrimaryCtxRelease(0);
     tgi_cuda_release();
-    close_all(NULL, NULL, g);
+    device_close_all(NULL, NULL, g);
     free(expected);
 }
 

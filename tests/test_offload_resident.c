@@ -10,7 +10,7 @@
 
 #include "graph/error.h"
 #include "sched/offload_graph.h"
-#include "tests/device_graph.h"
+#include "tests/device_run.h"
 #include "tests/random_graph.h"
 
 enum { LIMIT_S = 300 };
@@ -33,25 +33,7 @@ static struct tg_runtime *open_runtime(void)
 
 static struct tg_run *open_run(struct tg_runtime *rt, const struct tg_graph *g, bool keep_data)
 {
-    struct tg_run_options options = TG_RUN_OPTIONS_INIT;
-    struct tg_run *run;
-    struct tg_error err;
-    options.executor = TG_EXECUTOR_RESIDENT;
-    options.keep_data = keep_data;
-    MUST(tg_run_create(rt, g, &options, &run, &err));
-    return run;
-}
-
-static void close_all(struct tg_run *run, struct tg_runtime *rt, struct tg_graph *g)
-{
-    char text[4096];
-    tg_run_destroy(run);
-    tg_runtime_destroy(rt);
-    tg_graph_destroy(g);
-    if (standin.standin_violations(text, sizeof text))
-        fail_msg("seen: %s", text);
-    if (standin.standin_leaks(text, sizeof text))
-        fail_msg("left over: %s", text);
+    return device_open_run(rt, g, TG_EXECUTOR_RESIDENT, keep_data);
 }
 
 static void execute(struct tg_run *run)
@@ -95,7 +77,7 @@ static void a_thousand_replays_are_as_many_sequential_runs(void **state)
     assert_int_equal(standin.standin_calls("cuGraphLaunch"), n);
     assert_int_equal(standin.standin_calls("cuLaunchKernel"), 0);
     expect_data(run, g, expected);
-    close_all(run, rt, g);
+    device_close_all(run, rt, g);
     free(expected);
     alarm(0);
 }
@@ -159,7 +141,7 @@ static void random_graphs_equal_sequential_execution(void **state)
         tgi_offload_graph_stats(run, &stats);
         n_resident += stats.n_resident;
         expect_data(run, g, expected);
-        close_all(run, rt, g);
+        device_close_all(run, rt, g);
         free(expected);
         free(text);
     }
@@ -190,7 +172,7 @@ static void what_has_no_variant_is_a_node_between(void **state)
     }
     tgi_offload_graph_stats(run, &stats);
     assert_int_equal(stats.n_clusters, 2);
-    close_all(run, rt, g);
+    device_close_all(run, rt, g);
     free(expected);
 }
 
@@ -226,7 +208,7 @@ static void what_cannot_be_resident_says_why(void **state)
                 fail_msg("\"%s\" does not say \"%s\"", why, cases[i].why);
             expect_data(run, g, expected);
         }
-        close_all(run, rt, g);
+        device_close_all(run, rt, g);
         free(expected);
     }
 }
@@ -251,7 +233,7 @@ static void without_room_for_tables_the_run_goes_to_streams(void **state)
         expect_data(run, g, expected);
         execute(run); /* another time there may be */
         expect_data(run, g, expected);
-        close_all(run, rt, NULL);
+        device_close_all(run, rt, NULL);
     }
     tg_graph_destroy(g);
     free(expected);
@@ -283,7 +265,7 @@ static void a_task_that_takes_too_long_is_named(void **state)
         if (rc != TG_E_TASK_TIMEOUT)
             fail_msg("status %d: %s", rc, err.text);
         assert_true(strncmp(err.task, "slow[", 5) == 0 || strncmp(err.task, "next[", 5) == 0);
-        close_all(run, rt, NULL);
+        device_close_all(run, rt, NULL);
     }
     tg_graph_destroy(g);
     alarm(0);
@@ -310,7 +292,7 @@ static void a_driver_that_refuses_fails_one_start(void **state)
         for (int k = 0; k < 3; k++)
             execute(run);
         expect_data(run, g, expected);
-        close_all(run, rt, NULL);
+        device_close_all(run, rt, NULL);
     }
     tg_graph_destroy(g);
     free(expected);
@@ -336,7 +318,7 @@ static void a_task_that_fails_is_named(void **state)
         assert_non_null(strstr(err.text, "pivot 1 of 4 is not positive: the matrix is not positive definite"));
         assert_int_equal(tg_run_executor(run, NULL), TG_EXECUTOR_RESIDENT);
     }
-    close_all(run, rt, g);
+    device_close_all(run, rt, g);
     alarm(0);
 }
 
@@ -369,7 +351,7 @@ static void a_run_that_is_cancelled_ends_early(void **state)
             execute(run);
             expect_data(run, g, expected);
         }
-        close_all(run, rt, NULL);
+        device_close_all(run, rt, NULL);
     }
     tg_graph_destroy(g);
     free(expected);

@@ -1,0 +1,32 @@
+/* Runs of device_graph.h's graphs with an executor, opened and closed with nothing left over.  Include cmocka.h first. */
+#ifndef TEST_DEVICE_RUN_H
+#define TEST_DEVICE_RUN_H
+
+#include "tests/device_graph.h"
+#include "tests/random_graph.h"
+
+static inline struct tg_run *device_open_run(struct tg_runtime *rt, const struct tg_graph *g, enum tg_executor executor,
+                                             bool keep_data)
+{
+    struct tg_run_options options = TG_RUN_OPTIONS_INIT;
+    struct tg_run *run;
+    struct tg_error err;
+    options.executor = executor;
+    options.keep_data = keep_data;
+    MUST(tg_run_create(rt, g, &options, &run, &err));
+    return run;
+}
+
+static inline void device_close_all(struct tg_run *run, struct tg_runtime *rt, struct tg_graph *g)
+{
+    char text[4096];
+    tg_run_destroy(run);
+    tg_runtime_destroy(rt);
+    tg_graph_destroy(g);
+    if (standin.standin_violations(text, sizeof text))
+        fail_msg("seen: %s", text);
+    if (standin.standin_leaks(text, sizeof text))
+        fail_msg("left over: %s", text);
+}
+
+#endif
