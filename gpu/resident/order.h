@@ -14,6 +14,7 @@
 #ifdef __CUDACC__
 
 #define TGI_FN static __device__ __forceinline__
+#define TGI_FN_APART static __device__ __noinline__ /* off the way that matters: a call, so that it is there once */
 #define TGI_LANES 32u
 #define TGI_DELAY(worker)
 
@@ -29,6 +30,13 @@ TGI_FN uint64_t tgi_warp_sum(uint64_t x, uint32_t n)
 {
     for (uint32_t d = n > 16 ? 16 : n > 8 ? 8 : n > 4 ? 4 : n > 2 ? 2 : n > 1; d; d >>= 1)
         x += __shfl_down_sync(~0u, (unsigned long long)x, d);
+    return x;
+}
+/* The same in each of lanes 0 .. n - 1; lanes from n on bring zero, and the last of them have nothing of use. */
+TGI_FN uint64_t tgi_warp_total(uint64_t x, uint32_t n)
+{
+    for (uint32_t d = 1; d < n; d <<= 1)
+        x += __shfl_xor_sync(~0u, (unsigned long long)x, (int)d);
     return x;
 }
 
@@ -147,6 +155,7 @@ TGI_FN void tgi_shared_cell_store(struct tgi_cell *c, uint64_t data, uint64_t ta
 #include <time.h>
 
 #define TGI_FN static inline
+#define TGI_FN_APART static inline
 #define TGI_LANES 1u
 #ifndef TGI_DELAY
 #define TGI_DELAY(worker)
@@ -179,6 +188,7 @@ TGI_FN uint64_t tgi_warp_sum(uint64_t x, uint32_t n)
     (void)n;
     return x;
 }
+TGI_FN uint64_t tgi_warp_total(uint64_t x, uint32_t n) { return tgi_warp_sum(x, n); }
 
 TGI_FN uint64_t tgi_now_ns(void)
 {
@@ -222,4 +232,10 @@ TGI_FN void tgi_shared_cell_load(const struct tgi_cell *c, uint64_t *data, uint6
 TGI_FN void tgi_shared_cell_store(struct tgi_cell *c, uint64_t data, uint64_t tail) { tgi_cell_store(c, data, tail); }
 
 #endif
+
+TGI_FN uint64_t tgi_warp_word(uint64_t x, uint32_t lane)
+{
+    return (uint64_t)tgi_warp_get((uint32_t)(x >> 32), lane) << 32 | tgi_warp_get((uint32_t)x, lane);
+}
+
 #endif

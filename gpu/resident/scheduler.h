@@ -339,7 +339,7 @@ TGI_FN void tgi_branch(struct tgi_runner *r, uint32_t task, uint32_t key, uint32
         struct tgi_resident_panic what = {TGI_PANIC_ROOM, task, r->w.id, task, 0, i, r->p->made_capacity, 0};
         r->n_finished += 2; /* which nobody will find */
         r->w.is_failed = true;
-        tgi_panic(&r->w, &what);
+        tgi_panic(r->w.v, &what);
         tgi_store_relaxed(&r->w.v->control->is_failed, 1);
         return;
     }
