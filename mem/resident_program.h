@@ -90,13 +90,27 @@ struct tgi_resident_task {
 #define TGI_HEAD_N_IN(head)  ((head) >> 14 & 3u) /* 3: a list */
 #define TGI_HEAD_LIST        3u
 #define TGI_HEAD_PREVIOUS    (1u << 16) /* the task before it in its worker is a predecessor; its result is at hand */
+#define TGI_HEAD_WAY(head)   ((head) >> 17 & 7u) /* enum tgi_resident_way */
+#define TGI_HEAD_WAY_AT      17
+
+/* Ways through the worker, of tasks a warp wide; mem/resident_way.h says which. */
+enum tgi_resident_way {
+    TGI_WAY_LONG,   /* any task */
+    TGI_WAY_PLAIN,  /* waits for nobody, tells nobody */
+    TGI_WAY_SHORT,  /* a word from two cells at most, to two successors at most */
+    TGI_WAY_RELAY,  /* the same from one cell or two, to cells */
+    TGI_WAY_GATHER, /* a word, or a spin, from up to as many cells as there are lanes, to cells */
+    TGI_WAY_LINE,   /* a line, from two lines at most, to two successors at most */
+    TGI_WAY_CALL    /* a body on words */
+};
 
 enum tgi_resident_out {
     TGI_OUT_COUNTER,        /* add one */
     TGI_OUT_LONE_COUNTER,   /* store the epoch: there is no other producer */
     TGI_OUT_SHARED_COUNTER, /* add one */
     TGI_OUT_CELL,
-    TGI_OUT_SHARED_CELL
+    TGI_OUT_SHARED_CELL,
+    TGI_OUT_NOBODY /* in no table: a lane that tells nobody */
 };
 #define TGI_OUT(kind, index) ((uint32_t)(kind) << 29 | (index))
 #define TGI_OUT_KIND(word)   ((word) >> 29)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "graph/error.h"
+#include "mem/resident_way.h"
 #include "sched/resident_plan.h"
 
 struct check {
@@ -362,6 +363,9 @@ static int check_all(struct check *c, uint32_t *n_preds)
         rc = check_wait(c, s);
     for (uint32_t i = 0; i < c->dag->succ_at[c->dag->n_tasks]; i++)
         n_preds[c->dag->succ[i]]++;
+    for (uint32_t s = 0; !rc && s < c->p->n_tasks; s++)
+        if (TGI_HEAD_WAY(c->p->tasks[s].head) != tgi_resident_way(&c->p->tasks[s], c->p->outs))
+            rc = refuse(c, c->p->tasks[s].id, "goes a way that is not its own");
     if (!rc)
         rc = check_data(c, n_preds);
     return rc ? rc : check_order(c, n_preds);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "graph/error.h"
+#include "mem/resident_way.h"
 #include "sched/resident_place.h"
 
 enum { MAX_WORKERS_EACH = 32, COUNTER_SHARE = 8 }; /* one part in so many of shared memory is for counters */
@@ -228,6 +229,8 @@ static bool make_tables(struct build *b, const uint32_t *order)
         return false;
     for (uint32_t slot = 0; slot < p->n_tasks; slot++)
         fill_in(b, slot);
+    for (uint32_t slot = 0; slot < p->n_tasks; slot++)
+        p->tasks[slot].head |= (uint32_t)tgi_resident_way(&p->tasks[slot], p->outs) << TGI_HEAD_WAY_AT;
     return true;
 }
 

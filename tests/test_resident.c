@@ -328,8 +328,8 @@ static void any_changed_word_is_refused(void **state)
                            (i >= 4 && i < 6 && i - 4 < TGI_HEAD_N_OUT(t->head)) || (i == 6 && TGI_HEAD_N_IN(t->head));
             if (!is_used)
                 continue;
-            static const uint32_t head_bits[] = {0, 8, 9, 10, 12, 13, 14, 15, 16};
-            *word[i] ^= i == 0 ? 1u << head_bits[roll(&dice, 9)] : 1u + roll(&dice, 3);
+            static const uint32_t head_bits[] = {0, 8, 9, 10, 12, 13, 14, 15, 16, 17, 18, 19};
+            *word[i] ^= i == 0 ? 1u << head_bits[roll(&dice, 12)] : 1u + roll(&dice, 3);
             if (tgi_resident_check(&d.dag, p, &err) == 0)
                 fail_msg("word %u of task %u is %u instead of %u, and nobody minds", i, was.id, *word[i],
                          ((uint32_t *)&was)[i]);

@@ -2,7 +2,8 @@
  *
  * A small op's result is a word: a function of its predecessors' results, in whatever order, of its id and of the
  * epoch.  tgi_body_take() says what a predecessor's result contributes, tgi_body_result() makes the word
- * of the sum, so that contributions can be added up where they arrive, lane by lane. */
+ * of the sum, so that contributions can be added up where they arrive, lane by lane; in two steps if what comes before the
+ * wait is to be done by then. */
 #ifndef TGI_GPU_RESIDENT_BODY_H
 #define TGI_GPU_RESIDENT_BODY_H
 
@@ -22,11 +23,19 @@ TGI_FN uint64_t tgi_body_take(uint32_t op, uint64_t result) { return tgi_body_mi
 
 TGI_FN uint64_t tgi_body_seed(uint32_t id, uint32_t epoch) { return (uint64_t)epoch << 32 | id; }
 
-/* `word`: of a line, else 0. */
-TGI_FN uint64_t tgi_body_result(uint32_t op, uint64_t sum, uint32_t id, uint32_t epoch, uint32_t word)
+/* What of a result is known before predecessors are; `word`: of a line, else 0. */
+TGI_FN uint64_t tgi_body_base(uint32_t op, uint32_t id, uint32_t epoch, uint32_t word)
 {
     uint64_t seed = tgi_body_seed(id, epoch) ^ (uint64_t)word << 60;
-    return tgi_body_mixes(op) ? tgi_mix(tgi_mix(seed) + sum) : TGI_RESIDENT_HAS_INPUTS(op) ? sum + seed : 0;
+    return tgi_body_mixes(op) ? tgi_mix(seed) : TGI_RESIDENT_HAS_INPUTS(op) ? seed : 0;
+}
+TGI_FN uint64_t tgi_body_end(uint32_t op, uint64_t base, uint64_t sum)
+{
+    return tgi_body_mixes(op) ? tgi_mix(base + sum) : TGI_RESIDENT_HAS_INPUTS(op) ? base + sum : 0;
+}
+TGI_FN uint64_t tgi_body_result(uint32_t op, uint64_t sum, uint32_t id, uint32_t epoch, uint32_t word)
+{
+    return tgi_body_end(op, tgi_body_base(op, id, epoch, word), sum);
 }
 
 /* Word i of a line, from word i of every predecessor's line, or from its result if it leaves none. */
@@ -64,17 +73,21 @@ TGI_FN void tgi_body_copy(const struct tgi_resident_copy *c)
         to[i] = from[i];
 }
 
-/* The abort word takes as long to come as a short task, so it is looked at now and then. */
+/* The abort word takes as long to come as a short task, so it is looked at now and then.  So does the clock if everybody reads
+ * it all the time: half of what is left passes by the multiprocessor's own counter, until little is left. */
 #define TGI_SPIN_LOOK_NS 4000u
 /* False: it was cut short. */
 TGI_FN bool tgi_body_spin(struct tgi_worker *w, uint64_t ns)
 {
     uint64_t since = tgi_now_ns(), now = since, looked = since;
-    for (; now - since < ns && !w->is_over; now = tgi_now_ns())
+    for (; now - since < ns && !w->is_over; now = tgi_now_ns()) {
+        uint64_t half = (ns - (now - since)) / 2;
+        tgi_idle(half < TGI_SPIN_LOOK_NS ? (uint32_t)half : TGI_SPIN_LOOK_NS);
         if (now - looked >= TGI_SPIN_LOOK_NS) {
             looked = now;
             w->is_over = tgi_load_relaxed(&w->v->control->abort) != 0;
         }
+    }
     return now - since >= ns;
 }
 
@@ -90,7 +103,7 @@ TGI_FN void tgi_body_fail(struct tgi_worker *w, const struct tgi_resident_task *
     struct tgi_resident_panic what = {TGI_PANIC_TASK, t->id, w->id, slot, 0, 0, 0, code};
     w->is_failed = true;
     if (tgi_lane() == 0) {
-        tgi_panic(w, &what);
+        tgi_panic(w->v, &what);
         tgi_store_relaxed(&w->v->control->is_failed, 1);
     }
 }

@@ -36,19 +36,37 @@ struct tgi_patience {
 };
 
 /* The first to come writes the record; its code last, with release, for whoever reads while the kernel runs. */
-TGI_FN void tgi_panic(const struct tgi_worker *w, const struct tgi_resident_panic *what)
+TGI_FN void tgi_panic(const struct tgi_resident_view *v, const struct tgi_resident_panic *what)
 {
-    struct tgi_resident_panic *p = &w->v->control->panic;
-    if (tgi_exchange(&w->v->control->is_claimed, 1))
+    struct tgi_resident_panic *p = &v->control->panic;
+    if (tgi_exchange(&v->control->is_claimed, 1))
         return;
     tgi_store_relaxed(&p->task, what->task);
-    tgi_store_relaxed(&p->worker, w->id);
+    tgi_store_relaxed(&p->worker, what->worker);
     tgi_store_relaxed(&p->slot, what->slot);
     tgi_store_relaxed(&p->wait, what->wait);
     tgi_store_relaxed(&p->seen, what->seen);
     tgi_store_relaxed(&p->wanted, what->wanted);
     tgi_store_relaxed(&p->detail, what->detail);
     tgi_store_release(&p->code, what->code);
+}
+
+enum { TGI_LOOK_FAILED = 1, TGI_LOOK_OVER = 2 };
+
+/* Looks at the clock and at what others have said; TGI_LOOK_*.  Apart, and by value, so that a poll stays short and the worker in
+ * registers. */
+TGI_FN_APART uint32_t tgi_wait_look(const struct tgi_resident_view *v, uint64_t since_ns, uint32_t task, uint32_t worker,
+                                    uint32_t slot, uint32_t wait, uint32_t seen, uint32_t wanted)
+{
+    uint32_t looks = tgi_load_relaxed(&v->control->is_failed) ? TGI_LOOK_FAILED : 0;
+    if (tgi_load_relaxed(&v->control->abort))
+        return looks | TGI_LOOK_OVER;
+    if (tgi_now_ns() - since_ns <= v->limit_ns)
+        return looks;
+    struct tgi_resident_panic what = {TGI_PANIC_STUCK, task, worker, slot, wait, seen, wanted, 0};
+    tgi_panic(v, &what);
+    tgi_store_relaxed(&v->control->abort, 1);
+    return looks | TGI_LOOK_OVER;
 }
 
 /* False: no longer. */
@@ -59,19 +77,11 @@ TGI_FN bool tgi_wait_longer(struct tgi_worker *w, struct tgi_patience *p, const 
         tgi_pause();
         return true;
     }
-    uint64_t now = tgi_now_ns();
     if (p->since_ns == 0)
-        p->since_ns = now;
-    if (tgi_load_relaxed(&w->v->control->is_failed))
-        w->is_failed = true;
-    if (tgi_load_relaxed(&w->v->control->abort))
-        w->is_over = true;
-    else if (now - p->since_ns > w->v->limit_ns) {
-        struct tgi_resident_panic what = {TGI_PANIC_STUCK, t->id, w->id, slot, wait, seen, wanted, 0};
-        tgi_panic(w, &what);
-        tgi_store_relaxed(&w->v->control->abort, 1);
-        w->is_over = true;
-    }
+        p->since_ns = tgi_now_ns();
+    uint32_t looks = tgi_wait_look(w->v, p->since_ns, t->id, w->id, slot, wait, seen, wanted);
+    w->is_failed |= (looks & TGI_LOOK_FAILED) != 0;
+    w->is_over |= (looks & TGI_LOOK_OVER) != 0;
     return !w->is_over;
 }
 
@@ -105,11 +115,11 @@ TGI_FN bool tgi_cell_is_there(struct tgi_worker *w, uint64_t tail, uint32_t *see
     return true;
 }
 
-TGI_FN bool tgi_cell_try(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t k, uint64_t *data_p,
-                         uint32_t *seen_p)
+TGI_FN bool tgi_cell_try(struct tgi_worker *w, const struct tgi_resident_task *t, bool is_shared, uint32_t k,
+                         uint64_t *data_p, uint32_t *seen_p)
 {
     uint64_t tail;
-    if (TGI_HEAD_WAIT(t->head) == TGI_WAIT_SHARED_CELLS)
+    if (is_shared)
         tgi_shared_cell_load(&w->shared_cells[t->wait + k], data_p, &tail);
     else
         tgi_cell_load(&w->v->cells[t->wait + k], data_p, &tail);
@@ -117,11 +127,11 @@ TGI_FN bool tgi_cell_try(struct tgi_worker *w, const struct tgi_resident_task *t
 }
 
 /* The first two cells, with both loads on their way at once.  *late_p and *seen_p: one that is not there. */
-TGI_FN bool tgi_two_cells_try(struct tgi_worker *w, const struct tgi_resident_task *t, uint64_t data[2], uint32_t *late_p,
-                              uint32_t *seen_p)
+TGI_FN bool tgi_two_cells_try(struct tgi_worker *w, const struct tgi_resident_task *t, bool is_shared, uint64_t data[2],
+                              uint32_t *late_p, uint32_t *seen_p)
 {
     uint64_t tail[2];
-    if (TGI_HEAD_WAIT(t->head) == TGI_WAIT_SHARED_CELLS) {
+    if (is_shared) {
         tgi_shared_cell_load(&w->shared_cells[t->wait], &data[0], &tail[0]);
         tgi_shared_cell_load(&w->shared_cells[t->wait + 1], &data[1], &tail[1]);
     } else {
@@ -136,12 +146,13 @@ TGI_FN bool tgi_two_cells_try(struct tgi_worker *w, const struct tgi_resident_ta
 }
 
 /* Lane k waits for cell k; what was in it. */
-TGI_FN uint64_t tgi_wait_cell(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot, uint32_t k)
+TGI_FN uint64_t tgi_wait_cell(struct tgi_worker *w, const struct tgi_resident_task *t, bool is_shared, uint32_t slot,
+                              uint32_t k)
 {
     struct tgi_patience patience = {0, 0};
     uint64_t data = 0;
     uint32_t seen;
-    while (!tgi_cell_try(w, t, k, &data, &seen) &&
+    while (!tgi_cell_try(w, t, is_shared, k, &data, &seen) &&
            tgi_wait_longer(w, &patience, t, slot, t->wait + k, seen, w->epoch))
         ;
     return data;
@@ -167,22 +178,24 @@ TGI_FN uint32_t tgi_in_word(const struct tgi_worker *w, const struct tgi_residen
 }
 
 /* One successor, by one lane.  The releases make visible what the whole warp has written, as it has met in
- * tgi_warp_sync() before; they pair with the acquires of tgi_wait_counter(). */
-TGI_FN void tgi_tell(const struct tgi_worker *w, uint32_t word, uint64_t result)
+ * tgi_warp_sync() before; they pair with the acquires of tgi_wait_counter().  One condition after the other, most of one
+ * instruction: branches within branches cost more than what they would save. */
+TGI_FN void tgi_tell(const struct tgi_worker *w, uint32_t word, bool is_teller, uint64_t result)
 {
-    uint32_t i = TGI_OUT_INDEX(word);
+    uint32_t i = TGI_OUT_INDEX(word), kind = is_teller ? TGI_OUT_KIND(word) : TGI_OUT_NOBODY;
     uint64_t tail = (uint64_t)w->epoch << 32 | (w->is_failed || w->is_over);
-    /* Cells first: they are the ones in a hurry. */
-    if (TGI_OUT_KIND(word) == TGI_OUT_CELL)
+    if (kind == TGI_OUT_CELL)
         tgi_cell_store(&w->v->cells[i], result, tail);
-    else if (TGI_OUT_KIND(word) == TGI_OUT_SHARED_CELL)
+    if (kind == TGI_OUT_SHARED_CELL)
         tgi_shared_cell_store(&w->shared_cells[i], result, tail);
-    else if (TGI_OUT_KIND(word) == TGI_OUT_COUNTER)
-        tgi_add_release(&w->v->counters[i], 1);
-    else if (TGI_OUT_KIND(word) == TGI_OUT_LONE_COUNTER)
-        tgi_store_release(&w->v->counters[i], w->epoch);
-    else
-        tgi_shared_add_release(&w->shared_counters[i], 1);
+    if (kind < TGI_OUT_CELL) {
+        if (kind == TGI_OUT_LONE_COUNTER)
+            tgi_store_release(&w->v->counters[i], w->epoch);
+        if (kind == TGI_OUT_COUNTER)
+            tgi_add_release(&w->v->counters[i], 1);
+        if (kind == TGI_OUT_SHARED_COUNTER)
+            tgi_shared_add_release(&w->shared_counters[i], 1);
+    }
 }
 
 #endif

@@ -14,6 +14,7 @@
 #ifdef __CUDACC__
 
 #define TGI_FN static __device__ __forceinline__
+#define TGI_FN_APART static __device__ __noinline__ /* off the way that matters: a call, so that it is there once */
 #define TGI_LANES 32u
 #define TGI_DELAY(worker)
 
@@ -31,6 +32,13 @@ TGI_FN uint64_t tgi_warp_sum(uint64_t x, uint32_t n)
         x += __shfl_down_sync(~0u, (unsigned long long)x, d);
     return x;
 }
+/* The same in each of lanes 0 .. n - 1; lanes from n on bring zero, and the last of them have nothing of use. */
+TGI_FN uint64_t tgi_warp_total(uint64_t x, uint32_t n)
+{
+    for (uint32_t d = 1; d < n; d <<= 1)
+        x += __shfl_xor_sync(~0u, (unsigned long long)x, (int)d);
+    return x;
+}
 
 TGI_FN uint64_t tgi_now_ns(void)
 {
@@ -39,6 +47,13 @@ TGI_FN uint64_t tgi_now_ns(void)
     return t;
 }
 TGI_FN void tgi_pause(void) {}
+/* At most so long: a cycle is less than a nanosecond. */
+TGI_FN void tgi_idle(uint32_t ns)
+{
+    uint32_t since = (uint32_t)clock64();
+    while (ns > 64 && (uint32_t)clock64() - since < ns)
+        ;
+}
 
 TGI_FN uint32_t tgi_load_relaxed(const uint32_t *p)
 {
@@ -147,6 +162,7 @@ TGI_FN void tgi_shared_cell_store(struct tgi_cell *c, uint64_t data, uint64_t ta
 #include <time.h>
 
 #define TGI_FN static inline
+#define TGI_FN_APART static inline
 #define TGI_LANES 1u
 #ifndef TGI_DELAY
 #define TGI_DELAY(worker)
@@ -179,6 +195,7 @@ TGI_FN uint64_t tgi_warp_sum(uint64_t x, uint32_t n)
     (void)n;
     return x;
 }
+TGI_FN uint64_t tgi_warp_total(uint64_t x, uint32_t n) { return tgi_warp_sum(x, n); }
 
 TGI_FN uint64_t tgi_now_ns(void)
 {
@@ -188,6 +205,7 @@ TGI_FN uint64_t tgi_now_ns(void)
 }
 /* Workers may outnumber processors by far. */
 TGI_FN void tgi_pause(void) { sched_yield(); }
+TGI_FN void tgi_idle(uint32_t ns) { (void)ns; }
 
 TGI_FN uint32_t tgi_load_relaxed(const uint32_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
 TGI_FN uint32_t tgi_load_acquire(const uint32_t *p) { return __atomic_load_n(p, TGI_ACQUIRE); }
@@ -222,4 +240,10 @@ TGI_FN void tgi_shared_cell_load(const struct tgi_cell *c, uint64_t *data, uint6
 TGI_FN void tgi_shared_cell_store(struct tgi_cell *c, uint64_t data, uint64_t tail) { tgi_cell_store(c, data, tail); }
 
 #endif
+
+TGI_FN uint64_t tgi_warp_word(uint64_t x, uint32_t lane)
+{
+    return (uint64_t)tgi_warp_get((uint32_t)(x >> 32), lane) << 32 | tgi_warp_get((uint32_t)x, lane);
+}
+
 #endif

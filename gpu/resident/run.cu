@@ -11,12 +11,13 @@
 #include "kernels/resident/moves.cuh"
 #include "kernels/resident/dense.cuh"
 
+#define TGI_CALL_STAGE stage_word
 #define TGI_CALL_BODIES call_body
 
 struct tgi_worker;
 struct tgi_resident_task;
-static __device__ __forceinline__ unsigned call_body(struct tgi_worker *w, const struct tgi_resident_task *t,
-                                                     unsigned long mine);
+static __device__ __forceinline__ void stage_word(const struct tgi_worker *w, uint64_t word);
+static __device__ __forceinline__ unsigned call_body(struct tgi_worker *w, const struct tgi_resident_task *t);
 #include "gpu/resident/worker.h"
 
 enum { WARPS = TGI_RESIDENT_RUN_WARPS };
@@ -34,15 +35,19 @@ static __device__ __noinline__ unsigned call_apart(uint32_t body, const uint64_t
     return 0;
 }
 
-/* Lane by lane the words go to shared memory, where every lane reads them. */
-static __device__ __forceinline__ unsigned call_body(struct tgi_worker *w, const struct tgi_resident_task *t,
-                                                     unsigned long mine)
+/* Of the task at hand of each warp, where every lane reads them. */
+static __shared__ uint64_t words[WARPS][TGI_RESIDENT_MAX_WORDS];
+
+static __device__ __forceinline__ void stage_word(const struct tgi_worker *w, uint64_t word)
 {
-    __shared__ uint64_t words[WARPS][TGI_RESIDENT_MAX_WORDS];
-    uint64_t *a = words[threadIdx.x / 32];
+    (void)w;
+    words[threadIdx.x / 32][tgi_lane()] = word;
+}
+
+static __device__ __forceinline__ unsigned call_body(struct tgi_worker *w, const struct tgi_resident_task *t)
+{
+    const uint64_t *a = words[threadIdx.x / 32];
     uint32_t body = TGI_CALL_BODY(t->in[0]);
-    a[tgi_lane()] = mine;
-    tgi_warp_sync();
     switch (body) {
 #define body_spin(a) (warp::move_for_spin(a), tgi_body_burn(w, t, warp::ns_of_spin(a)), 0u)
         TGI_BODIES_NEAR(BODY)

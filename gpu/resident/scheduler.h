@@ -67,24 +67,25 @@ TGI_FN uint32_t tgi_draw(struct tgi_runner *r, uint32_t n)
 
 TGI_FN void tgi_put(struct tgi_runner *r, uint32_t task, uint32_t class_)
 {
-    if (tgi_ring_put(tgi_local_ring(r, r->rank, class_), tgi_local_slots(r, r->rank, class_), r->p->local_capacity, task) ||
-        tgi_ring_put(tgi_far_ring(r, r->w.id, class_), tgi_far_slots(r, r->w.id, class_), r->p->ring_capacity, task))
+    if (tgi_ring_put(tgi_local_ring(r, r->rank, class_), true, tgi_local_slots(r, r->rank, class_), r->p->local_capacity,
+                     task) ||
+        tgi_ring_put(tgi_far_ring(r, r->w.id, class_), false, tgi_far_slots(r, r->w.id, class_), r->p->ring_capacity, task))
         return;
     r->p->next[task] = r->list;
     r->list = task;
 }
 
 /* From a ring to the own one of the class, all but the first. */
-TGI_FN uint32_t tgi_take(struct tgi_runner *r, struct tgi_ring *from, const uint32_t *slots, uint32_t capacity,
-                         uint32_t class_, uint32_t n)
+TGI_FN uint32_t tgi_take(struct tgi_runner *r, struct tgi_ring *from, bool is_near, const uint32_t *slots,
+                         uint32_t capacity, uint32_t class_, uint32_t n)
 {
     struct tgi_ring *own = tgi_local_ring(r, r->rank, class_);
-    uint64_t ends = tgi_ends_load(own);
+    uint64_t ends = tgi_ends_load(own, true);
     uint32_t room = r->p->local_capacity - TGI_RING_SIZE(ends), task = TGI_NO_TASK;
-    uint32_t n_taken = tgi_ring_take(from, slots, capacity, n < room + 1 ? n : room + 1, &task,
+    uint32_t n_taken = tgi_ring_take(from, is_near, slots, capacity, n < room + 1 ? n : room + 1, &task,
                                      tgi_local_slots(r, r->rank, class_), TGI_RING_TAIL(ends), r->p->local_capacity);
     if (n_taken > 1)
-        tgi_ring_publish(own, n_taken - 1);
+        tgi_ring_publish(own, true, n_taken - 1);
     return task;
 }
 
@@ -93,7 +94,7 @@ TGI_FN uint32_t tgi_take_local(struct tgi_runner *r, uint32_t rank, uint32_t n)
     uint32_t task = TGI_NO_TASK;
     for (uint32_t c = TGI_RESIDENT_CLASSES; c-- > 0 && task == TGI_NO_TASK;)
         if (TGI_RING_SIZE(tgi_ends_hint(tgi_local_ring(r, rank, c))))
-            task = tgi_take(r, tgi_local_ring(r, rank, c), tgi_local_slots(r, rank, c), r->p->local_capacity, c, n);
+            task = tgi_take(r, tgi_local_ring(r, rank, c), true, tgi_local_slots(r, rank, c), r->p->local_capacity, c, n);
     return task;
 }
 TGI_FN uint32_t tgi_take_far(struct tgi_runner *r, uint32_t worker)
@@ -101,7 +102,7 @@ TGI_FN uint32_t tgi_take_far(struct tgi_runner *r, uint32_t worker)
     uint32_t task = TGI_NO_TASK;
     for (uint32_t c = TGI_RESIDENT_CLASSES; c-- > 0 && task == TGI_NO_TASK;)
         if (TGI_RING_SIZE(tgi_ends_hint(tgi_far_ring(r, worker, c))))
-            task = tgi_take(r, tgi_far_ring(r, worker, c), tgi_far_slots(r, worker, c), r->p->ring_capacity, c,
+            task = tgi_take(r, tgi_far_ring(r, worker, c), false, tgi_far_slots(r, worker, c), r->p->ring_capacity, c,
                             TGI_RESIDENT_STEAL);
     return task;
 }
@@ -339,7 +340,7 @@ TGI_FN void tgi_branch(struct tgi_runner *r, uint32_t task, uint32_t key, uint32
         struct tgi_resident_panic what = {TGI_PANIC_ROOM, task, r->w.id, task, 0, i, r->p->made_capacity, 0};
         r->n_finished += 2; /* which nobody will find */
         r->w.is_failed = true;
-        tgi_panic(&r->w, &what);
+        tgi_panic(r->w.v, &what);
         tgi_store_relaxed(&r->w.v->control->is_failed, 1);
         return;
     }

@@ -6,10 +6,13 @@
  *
  * The way of a task that is one warp wide: successors' words are loaded before the wait, so that they come for nothing;
  * lane k looks at the k-th cell; contributions are added across lanes, lane 0 makes the result, lane k tells the k-th
- * successor.  What most fine tasks are has a shorter way.
+ * successor.  What most fine tasks are has a shorter way (mem/resident_way.h), compiled apart: what counts between the word that
+ * arrives and the word that leaves is not so much how many instructions there are as how many branches, and how far
+ * apart they lie, as they have to be fetched again each time.
  *
- * Who includes this and has bodies for CALLs defines TGI_CALL_BODIES(w, task, word), `word` being the lane's word of the
- * task's: what a body says it failed with, the same in all lanes; 0: all is well. */
+ * Who includes this and has bodies for CALLs defines TGI_CALL_STAGE(w, word), which is given each lane's word of the task's
+ * before the wait and keeps it where all lanes find it, and TGI_CALL_BODIES(w, task): what a body says it failed with, the same
+ * in all lanes; 0: all is well. */
 #ifndef TGI_GPU_RESIDENT_WORKER_H
 #define TGI_GPU_RESIDENT_WORKER_H
 
@@ -24,7 +27,7 @@ TGI_FN uint64_t tgi_warp_wait(struct tgi_worker *w, const struct tgi_resident_ta
     uint64_t sum = 0;
     if (kind >= TGI_WAIT_CELLS) {
         for (uint32_t k = tgi_lane(); k < t->n_wait; k += TGI_LANES)
-            sum += tgi_body_take(op, tgi_wait_cell(w, t, slot, k));
+            sum += tgi_body_take(op, tgi_wait_cell(w, t, kind == TGI_WAIT_SHARED_CELLS, slot, k));
         tgi_warp_sync();
     } else if (kind != TGI_WAIT_NONE) {
         tgi_wait_counter(w, t, slot);
@@ -51,82 +54,204 @@ TGI_FN uint64_t tgi_warp_small(struct tgi_worker *w, const struct tgi_resident_t
 
 /* What the cells of a task with one or two contribute.  All lanes look at the same ones, at both in each poll, as the second
  * is there as late as the first. */
-TGI_FN uint64_t tgi_warp_cells(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot)
+TGI_FN uint64_t tgi_warp_cells(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t op, bool is_shared,
+                               uint32_t slot)
 {
-    uint32_t op = TGI_HEAD_OP(t->head), late, seen;
+    uint32_t late, seen;
     uint64_t data[2];
     struct tgi_patience patience = {0, 0};
     if (t->n_wait == 1)
-        return tgi_body_take(op, tgi_wait_cell(w, t, slot, 0));
-    while (!tgi_two_cells_try(w, t, data, &late, &seen) &&
+        return tgi_body_take(op, tgi_wait_cell(w, t, is_shared, slot, 0));
+    while (!tgi_two_cells_try(w, t, is_shared, data, &late, &seen) &&
            tgi_wait_longer(w, &patience, t, slot, t->wait + late, seen, w->epoch))
         ;
     return tgi_body_take(op, data[0]) + tgi_body_take(op, data[1]);
 }
 
+/* The shortest way, of small ops that wait for one cell or two and whose successors, two at most, wait for cells.  All lanes
+ * do the same, looking at the same cells, so that no word has to go from lane to lane; `op` and `is_shared` are known where
+ * this is compiled.  Between the word that arrives and the word that leaves there is nothing but the body, and hardly a branch: on
+ * an H100 each costs ten nanoseconds and more.  Cells carry the result, so it need not be in memory before.  False: leave. */
+TGI_FN bool tgi_warp_relay(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t op, bool is_shared, uint32_t slot)
+{
+    uint32_t n_out = TGI_HEAD_N_OUT(t->head), lane = tgi_lane(), word = lane ? t->out[1] : t->out[0];
+    bool tells_far = lane < n_out && TGI_OUT_KIND(word) == TGI_OUT_CELL, tells_near = lane < n_out && !tells_far;
+    struct tgi_cell *far = &w->v->cells[TGI_OUT_INDEX(word)], *near = &w->shared_cells[TGI_OUT_INDEX(word)];
+    uint64_t base = tgi_body_base(op, t->id, w->epoch, 0), tail = (uint64_t)w->epoch << 32;
+    uint64_t sum = t->head & TGI_HEAD_PREVIOUS ? tgi_body_take(op, w->previous) : 0;
+    sum += tgi_warp_cells(w, t, op, is_shared, slot);
+    uint64_t result = tgi_body_end(op, base, sum);
+    tail |= w->is_failed || w->is_over;
+    TGI_DELAY(w->id);
+    if (tells_far)
+        tgi_cell_store(far, result, tail);
+    if (tells_near)
+        tgi_shared_cell_store(near, result, tail);
+    for (uint32_t k = TGI_LANES; k < n_out; k += TGI_LANES) /* on the CPU */
+        tgi_tell(w, t->out[k], true, result);
+    w->previous = result;
+    if (lane == 0)
+        w->v->results[slot] = result;
+    return !tgi_warp_any(w->is_over);
+}
+
+/* The cells of a task with more of them, one in each lane, all looked at until the last is there. */
+TGI_FN uint64_t tgi_warp_gathered(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t op, bool is_shared,
+                                  uint32_t slot)
+{
+    uint32_t lane = tgi_lane(), mine = lane < t->n_wait ? lane : 0, seen;
+    uint64_t data = 0, sum = 0;
+    struct tgi_patience patience = {0, 0};
+    if (TGI_LANES == 1) {
+        for (uint32_t k = 0; k < t->n_wait; k++)
+            sum += tgi_body_take(op, tgi_wait_cell(w, t, is_shared, slot, k));
+        return sum;
+    }
+    for (;;) {
+        bool is_there = tgi_cell_try(w, t, is_shared, mine, &data, &seen);
+        if (!tgi_warp_any(!is_there && !w->is_over))
+            return lane < t->n_wait ? tgi_body_take(op, data) : 0;
+        if (!is_there)
+            tgi_wait_longer(w, &patience, t, slot, t->wait + mine, seen, w->epoch);
+    }
+}
+
+/* Words and spins that wait for cells and tell cells, any number of either.  False: leave. */
+TGI_FN bool tgi_warp_gather(struct tgi_worker *w, const struct tgi_resident_task *t, bool is_shared, uint32_t slot)
+{
+    uint32_t op = TGI_HEAD_OP(t->head), lane = tgi_lane(), n_in = TGI_HEAD_N_IN(t->head), n_out = tgi_n_out(t);
+    uint32_t word = tgi_out_word(w, t, lane < n_out ? lane : 0), n = n_in > t->n_wait ? n_in : t->n_wait;
+    bool tells_far = lane < n_out && TGI_OUT_KIND(word) == TGI_OUT_CELL, tells_near = lane < n_out && !tells_far;
+    struct tgi_cell *far = &w->v->cells[TGI_OUT_INDEX(word)], *near = &w->shared_cells[TGI_OUT_INDEX(word)];
+    uint64_t base = tgi_body_base(op, t->id, w->epoch, 0), tail = (uint64_t)w->epoch << 32, sum = 0, ns = 0;
+    n = n > n_out ? n : n_out < TGI_LANES ? n_out : TGI_LANES; /* lanes that have to know the sum */
+    if (op == TGI_RESIDENT_SPIN)
+        ns = w->v->args[slot];
+    if (n_in) {
+        tgi_warp_sync(); /* lane 0 has written what other lanes read now */
+        for (uint32_t k = lane; k < n_in; k += TGI_LANES)
+            sum += tgi_body_take(op, w->v->results[TGI_IN_SLOT(k ? t->in[1] : t->in[0])]);
+    }
+    sum = tgi_warp_total(sum + tgi_warp_gathered(w, t, op, is_shared, slot), n);
+    if (t->head & TGI_HEAD_PREVIOUS)
+        sum += tgi_body_take(op, w->previous);
+    w->is_failed = tgi_warp_any(w->is_failed);
+    if (op == TGI_RESIDENT_SPIN && !w->is_failed)
+        tgi_body_spin(w, ns);
+    uint64_t result = tgi_body_end(op, base, sum);
+    tail |= w->is_failed || w->is_over;
+    TGI_DELAY(w->id);
+    if (tells_far)
+        tgi_cell_store(far, result, tail);
+    if (tells_near)
+        tgi_shared_cell_store(near, result, tail);
+    for (uint32_t k = lane + TGI_LANES; k < n_out; k += TGI_LANES)
+        tgi_tell(w, tgi_out_word(w, t, k), true, result);
+    if (lane == 0)
+        w->v->results[slot] = result;
+    w->previous = tgi_warp_first(result);
+    return !tgi_warp_any(w->is_over);
+}
+
 /* The short way, of small ops whose predecessors' results are at hand but for two cells at most, with up to two
- * successors.  All lanes do the same, looking at the same cells, so that no word has to go from lane to lane; between the
- * word that arrives and the word that leaves there is nothing but the body.  False: leave. */
+ * successors.  False: leave. */
 TGI_FN bool tgi_warp_short(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot)
 {
     uint32_t op = TGI_HEAD_OP(t->head), n_out = TGI_HEAD_N_OUT(t->head), lane = tgi_lane();
-    uint64_t sum = t->n_wait ? tgi_warp_cells(w, t, slot) : 0;
+    uint64_t sum = t->n_wait ? tgi_warp_cells(w, t, op, TGI_HEAD_WAIT(t->head) == TGI_WAIT_SHARED_CELLS, slot) : 0;
     if (t->head & TGI_HEAD_PREVIOUS)
         sum += tgi_body_take(op, w->previous);
     uint64_t result = w->previous = tgi_body_result(op, sum, t->id, w->epoch, 0);
     if (lane == 0)
         w->v->results[slot] = result;
     TGI_DELAY(w->id);
-    if (n_out > 1)
-        tgi_warp_sync(); /* for lane 1's releases */
-    if (lane < n_out)
-        tgi_tell(w, lane ? t->out[1] : t->out[0], result);
-    if (TGI_LANES == 1 && n_out == 2)
-        tgi_tell(w, t->out[1], result);
+    tgi_warp_sync(); /* for releases of lane 1, and of what other lanes have written */
+    tgi_tell(w, lane ? t->out[1] : t->out[0], lane < n_out, result);
+    for (uint32_t k = TGI_LANES; k < n_out; k += TGI_LANES) /* on the CPU */
+        tgi_tell(w, t->out[k], true, result);
     return !t->n_wait || !tgi_warp_any(w->is_over);
 }
 
-TGI_FN bool tgi_is_short(const struct tgi_resident_task *t)
+/* The results of a run of tasks that need those before them, from what each lane knows of its own: one after the other, in
+ * all lanes alike.  `linked`: the tasks that need it; `op`: HASH if any task is one, known where this is compiled. */
+TGI_FN uint64_t tgi_warp_links(struct tgi_worker *w, uint32_t op, uint32_t mine, uint64_t base, uint32_t n_run, uint32_t linked)
 {
-    uint32_t wait = TGI_HEAD_WAIT(t->head);
-    return TGI_HEAD_OP(t->head) <= TGI_RESIDENT_HASH && TGI_HEAD_N_IN(t->head) == 0 &&
-           TGI_HEAD_N_OUT(t->head) != TGI_HEAD_LIST && t->n_wait <= 2 &&
-           (wait == TGI_WAIT_NONE || wait >= TGI_WAIT_CELLS);
+    uint64_t previous = w->previous, result = 0;
+    for (uint32_t k = 0; k < n_run; k++) {
+        uint64_t link = linked >> k & 1 ? previous : 0, here = tgi_warp_word(base, k);
+        if (op != TGI_RESIDENT_HASH)
+            previous = here + link;
+        else {
+            uint32_t one = tgi_warp_get(mine, k);
+            previous = tgi_body_end(one, here, linked >> k & 1 ? tgi_body_take(one, previous) : 0);
+        }
+        result = k == tgi_lane() ? previous : result;
+    }
+    return result;
 }
 
-/* Nothing to wait for, to fetch or to tell: chains within a worker, and tasks without edges. */
-TGI_FN bool tgi_is_plain(uint32_t head)
-{
-    return TGI_HEAD_OP(head) <= TGI_RESIDENT_HASH && !(TGI_HEAD_WAIT(head) | TGI_HEAD_N_OUT(head) | TGI_HEAD_N_IN(head));
-}
-
-/* The plain tasks of the batch from the i-th on, which is one; the first that is not.  Two words of a descriptor are all
- * they need, and the next ones come while a task is executed; only a hash branches.  Nobody waits here, so nobody looks
- * whether to leave: the next task that waits does. */
+/* The plain tasks of the batch from the i-th on, which is one, to the first that is not.  Lane k has the k-th of them; if none
+ * needs the one before, all results are made at once.  Nobody waits here, so nobody looks whether to leave: the next task that
+ * waits does. */
 TGI_FN uint32_t tgi_warp_plain(struct tgi_worker *w, const struct tgi_resident_task *batch, uint32_t i, uint32_t n,
                                uint32_t slot)
 {
-    uint32_t next_head = batch[i].head, next_id = batch[i].id, epoch = w->epoch;
-    uint64_t previous = w->previous, *result = w->v->results + slot + i;
-    bool is_first = tgi_lane() == 0;
-    do {
-        uint32_t head = next_head, id = next_id, next = i + 1 < n ? i + 1 : i;
-        next_head = batch[next].head;
-        next_id = batch[next].id;
-        uint64_t sum = head & TGI_HEAD_PREVIOUS ? previous : 0;
-        if (TGI_HEAD_OP(head) != TGI_RESIDENT_HASH)
-            previous = TGI_HEAD_OP(head) == TGI_RESIDENT_ADD ? tgi_body_result(TGI_RESIDENT_ADD, sum, id, epoch, 0) : 0;
-        else {
-            sum = head & TGI_HEAD_PREVIOUS ? tgi_body_take(TGI_RESIDENT_HASH, previous) : 0;
-            previous = tgi_body_result(TGI_RESIDENT_HASH, sum, id, epoch, 0);
+    uint32_t lane = tgi_lane(), mine = i + lane < n ? i + lane : i;
+    uint32_t head = batch[mine].head, id = batch[mine].id, op = TGI_HEAD_OP(head);
+    uint32_t others = tgi_warp_ballot(i + lane >= n || TGI_HEAD_WAY(head) != TGI_WAY_PLAIN);
+    uint32_t n_run = others ? tgi_lowest(others) : TGI_LANES;
+    uint32_t linked = tgi_warp_ballot((head & TGI_HEAD_PREVIOUS) != 0 && op != TGI_RESIDENT_EMPTY) & ((2u << (n_run - 1)) - 1);
+    uint64_t base = tgi_body_base(op, id, w->epoch, 0), result;
+    if (!linked)
+        result = tgi_body_end(op, base, 0);
+    else if (tgi_warp_any(op == TGI_RESIDENT_HASH))
+        result = tgi_warp_links(w, TGI_RESIDENT_HASH, op, base, n_run, linked);
+    else
+        result = tgi_warp_links(w, TGI_RESIDENT_ADD, op, base, n_run, linked);
+    if (lane < n_run)
+        w->v->results[slot + mine] = result;
+    TGI_DELAY(w->id);
+    w->previous = tgi_warp_word(result, n_run - 1);
+    tgi_warp_sync(); /* a release of any lane's covers what all have written */
+    return i + n_run;
+}
+
+/* Where the k-th input lies: a line, or a word that stands for all words of one. */
+TGI_FN const uint64_t *tgi_line_input(const struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t k, uint32_t i)
+{
+    uint32_t in = k ? t->in[1] : t->in[0];
+    return in & TGI_IN_LINE ? &w->v->lines[(uint64_t)TGI_IN_SLOT(in) * TGI_RESIDENT_LINE_WORDS + i]
+                            : &w->v->results[TGI_IN_SLOT(in)];
+}
+
+/* Lines with up to two predecessors and successors: all that can be is done before the wait.  `op` is known where this is
+ * compiled.  False: leave. */
+TGI_FN bool tgi_warp_line(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t op, uint32_t slot)
+{
+    uint32_t lane = tgi_lane(), n_out = TGI_HEAD_N_OUT(t->head), n_in = TGI_HEAD_N_IN(t->head), at = lane % TGI_RESIDENT_LINE_WORDS;
+    const uint64_t *one = tgi_line_input(w, t, 0, at), *two = tgi_line_input(w, t, 1, at);
+    uint64_t base = tgi_body_base(op, t->id, w->epoch, at), result = 0;
+    tgi_wait_counter(w, t, slot);
+    w->is_failed = tgi_warp_any(w->is_failed);
+    if (!w->is_failed) {
+        if (TGI_LANES == 1)
+            result = tgi_body_line(w, t, slot);
+        else if (lane < TGI_RESIDENT_LINE_WORDS) {
+            uint64_t sum = n_in > 0 ? tgi_body_take(op, *one) : 0;
+            sum += n_in > 1 ? tgi_body_take(op, *two) : 0;
+            result = tgi_body_end(op, base, sum);
+            w->v->lines[(uint64_t)slot * TGI_RESIDENT_LINE_WORDS + lane] = result;
         }
-        if (is_first)
-            *result = previous;
-        TGI_DELAY(w->id);
-        result++;
-    } while (++i < n && tgi_is_plain(next_head));
-    w->previous = previous;
-    return i;
+    }
+    if (lane == 0)
+        w->v->results[slot] = result;
+    TGI_DELAY(w->id);
+    tgi_warp_sync();
+    tgi_tell(w, lane ? t->out[1] : t->out[0], lane < n_out, result);
+    for (uint32_t k = TGI_LANES; k < n_out; k += TGI_LANES) /* on the CPU */
+        tgi_tell(w, t->out[k], true, result);
+    w->previous = tgi_warp_first(result);
+    return !tgi_warp_any(w->is_over);
 }
 
 /* Any task.  False: leave. */
@@ -150,10 +275,9 @@ TGI_FN bool tgi_warp_long(struct tgi_worker *w, const struct tgi_resident_task *
     if (!has_line)
         result = tgi_warp_first(result);
     tgi_warp_sync();
-    if (lane < n_out)
-        tgi_tell(w, word, result);
+    tgi_tell(w, word, lane < n_out, result);
     for (uint32_t k = lane + TGI_LANES; k < n_out; k += TGI_LANES)
-        tgi_tell(w, tgi_out_word(w, t, k), result);
+        tgi_tell(w, tgi_out_word(w, t, k), true, result);
     w->previous = has_line ? tgi_warp_first(result) : result;
     return !(t->n_wait || op == TGI_RESIDENT_SPIN) || !tgi_warp_any(w->is_over);
 }
@@ -164,32 +288,49 @@ TGI_FN bool tgi_warp_call(struct tgi_worker *w, const struct tgi_resident_task *
 {
     uint32_t n_out = tgi_n_out(t), n_words = TGI_CALL_N_WORDS(t->in[0]), lane = tgi_lane(), code = 0;
     uint32_t word = lane < n_out ? tgi_out_word(w, t, lane) : 0;
-    uint64_t mine = lane < n_words ? w->v->words[t->in[1] + lane] : 0;
+    TGI_CALL_STAGE(w, lane < n_words ? w->v->words[t->in[1] + lane] : 0);
     if (t->n_wait) {
         tgi_wait_counter(w, t, slot);
-        w->is_failed = tgi_warp_any(w->is_failed);
-        w->is_over = tgi_warp_any(w->is_over);
-    } else
-        tgi_warp_sync(); /* the task before has written what other lanes read now */
-    if (!w->is_failed && !w->is_over && (code = TGI_CALL_BODIES(w, t, mine)) != 0)
+        if (tgi_warp_any(w->is_failed || w->is_over)) {
+            w->is_failed = tgi_warp_any(w->is_failed);
+            w->is_over = tgi_warp_any(w->is_over);
+        }
+    }
+    tgi_warp_sync(); /* the words, and what the task before has written, are there for other lanes */
+    if (!w->is_failed && !w->is_over && (code = TGI_CALL_BODIES(w, t)) != 0)
         tgi_body_fail(w, t, slot, code);
     TGI_DELAY(w->id);
     tgi_warp_sync();
-    if (lane < n_out)
-        tgi_tell(w, word, 0);
+    tgi_tell(w, word, lane < n_out, 0);
     for (uint32_t k = lane + TGI_LANES; k < n_out; k += TGI_LANES)
-        tgi_tell(w, tgi_out_word(w, t, k), 0);
+        tgi_tell(w, tgi_out_word(w, t, k), true, 0);
     return !tgi_warp_any(w->is_over);
 }
 #endif
 
 TGI_FN bool tgi_warp_task(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot)
 {
+    bool is_shared = TGI_HEAD_WAIT(t->head) == TGI_WAIT_SHARED_CELLS;
+    switch (TGI_HEAD_WAY(t->head)) {
+    case TGI_WAY_RELAY:
+        if (TGI_HEAD_OP(t->head) == TGI_RESIDENT_ADD)
+            return is_shared ? tgi_warp_relay(w, t, TGI_RESIDENT_ADD, true, slot)
+                             : tgi_warp_relay(w, t, TGI_RESIDENT_ADD, false, slot);
+        return is_shared ? tgi_warp_relay(w, t, TGI_RESIDENT_HASH, true, slot)
+                         : tgi_warp_relay(w, t, TGI_RESIDENT_HASH, false, slot);
+    case TGI_WAY_GATHER:
+        return is_shared ? tgi_warp_gather(w, t, true, slot) : tgi_warp_gather(w, t, false, slot);
+    case TGI_WAY_LINE:
+        return TGI_HEAD_OP(t->head) == TGI_RESIDENT_ADD_LINE ? tgi_warp_line(w, t, TGI_RESIDENT_ADD_LINE, slot)
+                                                             : tgi_warp_line(w, t, TGI_RESIDENT_HASH_LINE, slot);
+    case TGI_WAY_SHORT:
+        return tgi_warp_short(w, t, slot);
 #ifdef TGI_CALL_BODIES
-    if (TGI_HEAD_OP(t->head) == TGI_RESIDENT_CALL)
+    case TGI_WAY_CALL:
         return tgi_warp_call(w, t, slot);
 #endif
-    return tgi_is_short(t) ? tgi_warp_short(w, t, slot) : tgi_warp_long(w, t, slot);
+    }
+    return tgi_warp_long(w, t, slot);
 }
 
 /* The worker's descriptors are brought to shared memory, a batch at a time; the next one is on its way while one is
@@ -244,7 +385,7 @@ TGI_FN void tgi_warp_worker_run(struct tgi_worker *w, struct tgi_resident_task *
             coming = tgi_fetch(w, stage + room, slot + n, end);
         struct tgi_resident_task next = batch[0];
         for (uint32_t i = 0; i < n;) {
-            if (tgi_is_plain(next.head))
+            if (TGI_HEAD_WAY(next.head) == TGI_WAY_PLAIN)
                 i = tgi_warp_plain(w, batch, i, n, slot);
             else {
                 struct tgi_resident_task t = next;
@@ -280,7 +421,7 @@ TGI_FN bool tgi_thread_try(struct tgi_worker *w, const struct tgi_resident_task 
         break;
     default:
         for (uint32_t k = 0; k < t->n_wait; k++) {
-            if (!tgi_cell_try(w, t, k, &data, seen_p))
+            if (!tgi_cell_try(w, t, TGI_HEAD_WAIT(t->head) == TGI_WAIT_SHARED_CELLS, k, &data, seen_p))
                 return false;
             sum += tgi_body_take(op, data);
         }
@@ -298,7 +439,7 @@ TGI_FN void tgi_thread_task(struct tgi_worker *w, const struct tgi_resident_task
     w->v->results[slot] = result;
     TGI_DELAY(w->id);
     for (uint32_t k = 0; k < n_out; k++)
-        tgi_tell(w, tgi_out_word(w, t, k), result);
+        tgi_tell(w, tgi_out_word(w, t, k), true, result);
 }
 
 /* Lane i has the i-th task of the batch, and the only lane of a CPU has them all.  No lane waits for another, so tasks of

@@ -40,11 +40,6 @@ TGI_FN uint32_t tgi_warp_max(uint32_t x) { return __reduce_max_sync(~0u, x); }
 TGI_FN uint32_t tgi_warp_max(uint32_t x) { return x; }
 #endif
 
-TGI_FN uint64_t tgi_warp_word(uint64_t x, uint32_t lane)
-{
-    return (uint64_t)tgi_warp_get((uint32_t)(x >> 32), lane) << 32 | tgi_warp_get((uint32_t)x, lane);
-}
-
 TGI_FN void tgi_copy_words(uint64_t *to, const uint64_t *from, uint32_t n)
 {
     for (uint32_t i = tgi_lane(); i < n; i += TGI_LANES)

@@ -17,7 +17,8 @@ struct tgi_resident_task;
 static uint32_t call_body(struct tgi_worker *w, const struct tgi_resident_task *t);
 #define TGI_PATIENCE                   2u /* a poll may give the processor away for milliseconds */
 #define TGI_DELAY(worker)              wait_a_little(worker)
-#define TGI_CALL_BODIES(w, task, word) ((void)(word), call_body(w, task))
+#define TGI_CALL_STAGE(w, word) ((void)(w), (void)(word))
+#define TGI_CALL_BODIES(w, task) call_body(w, task)
 #include "gpu/resident/worker.h"
 
 /* One launch. */
