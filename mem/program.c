@@ -366,7 +366,7 @@ static bool are_bodies_alike(const struct tgi_program *a, const struct tgi_progr
 static bool is_alike(const struct tgi_program *p, const struct tgi_program *q, const struct tgi_command *a,
                      const struct tgi_command *b)
 {
-    if (a->kind != b->kind || a->lane != b->lane || a->n_deps != b->n_deps || a->owner != b->owner ||
+    if (a->kind != b->kind || a->lane != b->lane || a->n_deps != b->n_deps || a->owner != b->owner || !a->step != !b->step ||
         (a->n_deps && memcmp(p->deps + a->first_dep, q->deps + b->first_dep, a->n_deps * sizeof *p->deps)))
         return false;
     switch (a->kind) {
