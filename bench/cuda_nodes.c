@@ -1,6 +1,7 @@
 /* What nodes of a CUDA graph cost, by hand: to instantiate by how many edges they have and how large the graph is, and to time.
  *
  * --what edges: random graphs of so many predecessors a node, as they are and laid into 128 chains.
+ * --what widths: the one of four predecessors in fewer chains, which has fewer edges.
  * --what cuts: one random graph as several that are launched one after the other, whose edges between parts are thereby implied.
  * --what stamps: how finely the device's clocks tell time, and what it costs to time every node: by event record nodes, and by
  * kernels of one thread that read %globaltimer.
@@ -267,6 +268,38 @@ static void measure_edges(const struct kernels *k, CUstream stream, uint32_t n, 
         }
 }
 
+/* The first graph of a process takes longer than those after it. */
+static void warm_up(const struct kernels *k, CUstream stream, uint32_t n)
+{
+    struct bench_shape s = make_random(n, 4);
+    struct tgi_program p = program_of(&s, WIDTH);
+    struct timed t = make(k, &p, 1, NO_STAMPS, stream);
+    struct figures f = replay(&t, stream, 1);
+    char what[64];
+    snprintf(what, sizeof what, "random %u, the process's first", n);
+    report(what, "in 128 chains", &t, &f);
+    drop(&t);
+    tgi_program_fini(&p);
+    bench_shape_free(&s);
+}
+
+static void measure_widths(const struct kernels *k, CUstream stream, uint32_t n, uint32_t n_runs)
+{
+    struct bench_shape s = make_random(n, 4);
+    for (uint32_t width = 8; width <= 2 * WIDTH; width *= 2) {
+        struct tgi_program p = program_of(&s, width);
+        struct timed t = make(k, &p, 1, NO_STAMPS, stream);
+        struct figures f = replay(&t, stream, n_runs);
+        char what[64], system[32];
+        snprintf(what, sizeof what, "random %u, 4 before: %.2f edges a node", n, (double)p.n_deps / p.n);
+        snprintf(system, sizeof system, "in %u chains", width);
+        report(what, system, &t, &f);
+        drop(&t);
+        tgi_program_fini(&p);
+    }
+    bench_shape_free(&s);
+}
+
 static void measure_cuts(const struct kernels *k, CUstream stream, uint32_t n, uint32_t n_runs)
 {
     struct bench_shape s = make_random(n, 4);
@@ -353,12 +386,13 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*measure)(const struct kernels *k, CUstream stream, uint32_t n, uint32_t n_runs);
-    } all[] = {{"edges", measure_edges}, {"cuts", measure_cuts}, {"stamps", measure_stamps}};
+    } all[] = {{"edges", measure_edges}, {"widths", measure_widths}, {"cuts", measure_cuts}, {"stamps", measure_stamps}};
     struct bench_options o = bench_parse(argc, argv);
     CUstream stream;
     bare_open(0);
     struct kernels k = kernels_load();
     DO(cuStreamCreate, (&stream, CU_STREAM_NON_BLOCKING));
+    warm_up(&k, stream, o.n_tasks ? o.n_tasks : 10000);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (!o.what || strcmp(o.what, all[i].name) == 0)
             all[i].measure(&k, stream, o.n_tasks ? o.n_tasks : 10000, o.n_runs);
