@@ -20,6 +20,15 @@ static CUdeviceptr stamp_at(const struct tgi_cuda_stamps *s, uint32_t i) { retur
 
 /* ---- Making -------------------------------------------------------------------------------*/
 
+/* What stamps need of a device is the first command's that has some. */
+static uint64_t first_owner(const struct tgi_program *p, uint32_t device)
+{
+    uint32_t i = 0;
+    while (!p->commands[i].step || tgi_lane_device(p->commands[i].lane) != device)
+        i++;
+    return p->commands[i].owner;
+}
+
 /* Room on each device for what its commands are to tell. */
 int tgi_cuda_build_stamps(struct tgi_cuda_build *b, const struct tgi_program *p, struct tg_error *err)
 {
@@ -37,6 +46,7 @@ int tgi_cuda_build_stamps(struct tgi_cuda_build *b, const struct tgi_program *p,
         size_t bytes = ((size_t)s->n + 1) * sizeof *s->host;
         if (s->n == 0)
             continue;
+        b->owner = first_owner(p, d);
         if (!(s->host = calloc(1, bytes)))
             return tgi_error_memory(err, "making a graph");
         int rc = tgi_cuda_stamp_function(cuda, d, &s->kernel, err);

@@ -78,7 +78,8 @@ static void record_rounds(struct taking *k)
 int tgi_replay_times_begin(struct tg_run *run, const struct tgi_program *p, struct tgi_device_graph *graph,
                            struct tgi_replay_clocks *clocks_p, struct tg_error *err)
 {
-    struct tgi_devices *ds = run->runtime->offload->devices;
+    struct tgi_offload *o = run->runtime->offload;
+    struct tgi_devices *ds = o->devices;
     uint64_t begin = tgi_now_ns(), device_ns, host_ns;
     uint32_t has_steps = 0;
     int rc = 0;
@@ -88,6 +89,7 @@ int tgi_replay_times_begin(struct tg_run *run, const struct tgi_program *p, stru
         if (!(has_steps >> d & 1))
             continue;
         rc = ds->ops->graph_clock(ds, graph, d, &device_ns, &host_ns, err);
+        tgi_order_append(o->order, tgi_lane_of(d, 0)); /* after an error it may still be under way, and has to be waited for */
         if (rc == 0)
             clocks_p->zero_ns[d] = (int64_t)device_ns - (int64_t)(host_ns - tgi_run_begin_ns(run));
     }

@@ -242,7 +242,7 @@ static void a_time_that_cannot_be_taken_fails_one_start(void **state)
         uint64_t nth;
         const char *task; /* which it names */
     } failures[] = {
-        {"cuGraphAddKernelNode", 1, "only"}, {"cuGraphAddKernelNode", 3, "only"}, {"cuMemAlloc_v2", 2, ""}, {"cuMemcpyDtoH_v2", 1, ""},
+        {"cuGraphAddKernelNode", 1, "only"}, {"cuGraphAddKernelNode", 3, "only"}, {"cuMemAlloc_v2", 2, "only"}, {"cuMemcpyDtoH_v2", 1, ""},
         {"cuMemcpyDtoH_v2", 4, ""}, {"cuLaunchKernel", 2, ""},
     };
     (void)state;
