@@ -22,7 +22,7 @@ SCHED_SRC := agenda.c alike.c backend.c bounds.c calibrate.c calibrate_builtins.
              offload_collective.c offload_graph.c offload_insert.c offload_policy.c offload_preview.c \
              offload_recording.c offload_rounds.c offload_run.c offload_stream.c offload_submit.c \
              offload_submitter.c parking.c placement.c plan.c policy.c policy_list.c policy_mix.c policy_steal.c \
-             process.c ready.c record.c replay_cache.c replay_choice.c replay_costs.c resident_check.c \
+             process.c ready.c record.c replay_cache.c replay_choice.c replay_costs.c replay_times.c resident_check.c \
              resident_cluster.c resident_dynamic.c resident_place.c resident_plan.c resolve.c run.c runtime.c \
              sample.c seat.c serial.c service.c service_queue.c service_tables.c share.c simulate.c spawn.c \
              task.c timing.c topology.c urgency.c virtual_memory.c watchdog.c worker.c workload.c
@@ -55,7 +55,7 @@ TESTS := agenda alloc block calibrate choice cli cpu_module dense deque diagnost
          kernel_cache kernels kernels_elements kernels_fields launch library_channel library_gang library_memory \
          library_report load load_memory machine npy offload_graph offload_insert offload_policy offload_resident \
          page parking path plan plan_corpus pool process program program_picture recording recording_export \
-         recording_plan replay_choice resident resident_cluster resident_dynamic results run run_children \
+         recording_plan replay_choice replay_times resident resident_cluster resident_dynamic results run run_children \
          run_failures run_record sample schema seat offload offload_balance offload_edges offload_faults \
          offload_refusals offload_runs offload_stream offload_submitter service service_faults service_ring \
          sha256 staging standin standin_builtins standin_graphs standin_memory standin_nccl standin_nvrtc \
@@ -64,7 +64,7 @@ TEST_SCRIPTS := cli devices device_graphs examples fences install predict readme
 
 # What talks to the CUDA driver; needs no toolkit.
 GPU_HOST_SRC := blas.c blas_call.c cluster.c code.c collective.c decide.c device.c driver.c graph.c \
-                graph_capture.c graph_decide.c library/fatbin.c module.c nvrtc.c nvtx.c resident/fatbin.c stay.c
+                graph_capture.c graph_decide.c graph_time.c library/fatbin.c module.c nvrtc.c nvtx.c resident/fatbin.c stay.c
 # Device code of the resident executor, a module of its own.
 RESIDENT_SRC := dynamic.cu probe.cu static.cu
 # The same for graphs, with bodies of the built-in kernels.
@@ -345,7 +345,7 @@ $(B)/tests/standin-kernels.txt: $(B)/tests/write_kernels $(STANDIN)
 
 CXX ?= g++
 CLANG ?= clang
-BENCH_TGRAPH := cuda_graphs cuda_rounds library overhead resident resident_run service taskbench cholesky load \
+BENCH_TGRAPH := cuda_graphs cuda_nodes cuda_rounds library overhead resident resident_run service taskbench cholesky load \
                 plan record streams copies pool start cuda_cholesky cuda_tiles wakeups
 BENCH_COMMON := $(addprefix $(B)/bench/,shape.o pattern.o tiles.o sample.o metg.o)
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "gpu/blas.h"
+#include "gpu/decide.h"
 #include "gpu/module.h"
 #include "gpu/nvrtc.h"
 #include "graph/error.h"
@@ -619,7 +620,12 @@ CUfunction tgi_cuda_single_launch(const struct tgi_code *code, const struct tgi_
 
 int tgi_cuda_decide_function(struct tgi_cuda *cuda, uint32_t device, CUfunction *function_p, struct tg_error *err)
 {
-    return tgi_cuda_modules_decide(cuda, cuda->code->modules, device, function_p, err);
+    return tgi_cuda_modules_in_graphs(cuda, cuda->code->modules, device, TGI_DECIDE_KERNEL, function_p, err);
+}
+
+int tgi_cuda_stamp_function(struct tgi_cuda *cuda, uint32_t device, CUfunction *function_p, struct tg_error *err)
+{
+    return tgi_cuda_modules_in_graphs(cuda, cuda->code->modules, device, TGI_STAMP_KERNEL, function_p, err);
 }
 
 const struct tgi_body_row *tgi_cuda_body(const struct tgi_code *code, const struct tgi_shape *s)

@@ -32,8 +32,9 @@ int tgi_cuda_launch(struct tgi_devices *ds, uint32_t lane, struct tgi_code *code
 bool tgi_cuda_shares_lane(struct tgi_devices *ds, const struct tgi_code *code, const struct tgi_shape *shape);
 /* The function, where a launch is one of it and needs nothing but dimensions and arguments; NULL: it is more than that. */
 CUfunction tgi_cuda_single_launch(const struct tgi_code *code, const struct tgi_shape *shape, uint32_t device);
-/* The kernel of decide.h on a device; TG_E_UNSUPPORTED: the driver or this build has none. */
+/* The kernels of decide.h on a device; TG_E_UNSUPPORTED: the driver or this build has none. */
 int tgi_cuda_decide_function(struct tgi_cuda *cuda, uint32_t device, CUfunction *function_p, struct tg_error *err);
+int tgi_cuda_stamp_function(struct tgi_cuda *cuda, uint32_t device, CUfunction *function_p, struct tg_error *err);
 /* The resident variant (kernels/resident.h) of a built-in kernel that is launched, or that could do what a library is called for;
  * NULL: there is none. */
 struct tgi_body_row;

@@ -1,5 +1,5 @@
-/* What decides in CUDA graphs: sets the condition of a body, and of the other one.  A module of its own, which is loaded
- * when it is needed: drivers before CUDA 12.3 know no conditions. */
+/* What decides in CUDA graphs, which sets the condition of a body, and of the other one, and what tells the time there.  A module of
+ * its own, which is loaded when it is needed: drivers before CUDA 12.3 know no conditions. */
 #include "gpu/decide.h"
 
 extern "C" __global__ void tgi_decide(tgi_decision d)
@@ -19,4 +19,11 @@ extern "C" __global__ void tgi_decide(tgi_decision d)
     cudaGraphSetConditional(d.condition, holds);
     if (d.has_other)
         cudaGraphSetConditional(d.other, !holds);
+}
+
+extern "C" __global__ void tgi_stamp(uint64_t *to)
+{
+    uint64_t now;
+    asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now));
+    *to = now;
 }

@@ -1,4 +1,5 @@
-/* What decides about the bodies of a graph: a kernel of one thread, before the first round and at the end of each. */
+/* What decides about the bodies of a graph: a kernel of one thread, before the first round and at the end of each.  In the same module:
+ * what tells when the commands of a graph were executed, which has one argument, where 8 bytes go. */
 #ifndef TGI_GPU_DECIDE_H
 #define TGI_GPU_DECIDE_H
 
@@ -6,6 +7,7 @@
 #include <stdint.h>
 
 #define TGI_DECIDE_KERNEL "tgi_decide"
+#define TGI_STAMP_KERNEL "tgi_stamp"
 
 /* On the device, for each decision. */
 struct tgi_decided {

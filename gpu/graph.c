@@ -104,7 +104,7 @@ static int add_captured(struct tgi_cuda_build *b, struct tgi_cuda_part *part, ui
     int rc = tgi_cuda_graph_capture(b->cuda, part->p, c, n->args, &child, err);
     if (rc)
         return rc;
-    rc = TGI_CUDA_DO(b->cuda, err, cuGraphAddChildGraphNode, (&part->node[id], part->graph, b->after, c->n_deps, child),
+    rc = TGI_CUDA_DO(b->cuda, err, cuGraphAddChildGraphNode, (&part->node[id], part->graph, b->after, b->n_after, child),
                      "adding what was captured to a graph");
     b->cuda->api->cuGraphDestroy(child); /* the node has a copy */
     return rc;
@@ -121,46 +121,58 @@ static int add_cluster(struct tgi_cuda_build *b, struct tgi_cuda_part *part, uin
     if (rc)
         return rc;
     CUDA_KERNEL_NODE_PARAMS params = tgi_cuda_cluster_node(g->clusters[g->n_clusters++]);
-    rc = TGI_CUDA_DO(cuda, err, cuGraphAddKernelNode, (&part->node[id], part->graph, b->after, c->n_deps, &params),
+    rc = TGI_CUDA_DO(cuda, err, cuGraphAddKernelNode, (&part->node[id], part->graph, b->after, b->n_after, &params),
                      "adding a resident program to a graph");
     return rc ? rc
               : TGI_CUDA_DO(cuda, err, cuGraphKernelNodeSetAttribute, (part->node[id], CU_LAUNCH_ATTRIBUTE_COOPERATIVE, &value),
                             "having all blocks of a resident program at once");
 }
 
-static int add_node(struct tgi_cuda_build *b, struct tgi_cuda_part *part, uint32_t id, struct tg_error *err)
+/* After b->after. */
+static int add_plain(struct tgi_cuda_build *b, struct tgi_cuda_part *part, uint32_t id, struct node *n, struct tg_error *err)
 {
     struct tgi_cuda *cuda = b->cuda;
     const struct tgi_command *c = &part->p->commands[id];
     CUgraphNode *node = &part->node[id];
-    struct node n;
-    int rc = describe(cuda, part->p, id, &n, err);
-    if (rc)
-        return rc;
-    if (!tgi_vec_reserve(&b->after, &b->cap_after, (uint64_t)c->n_deps + 2, sizeof *b->after))
-        return no_memory(err);
-    for (uint32_t i = 0; i < c->n_deps; i++)
-        b->after[i] = part->node[part->p->deps[c->first_dep + i]];
-    if (n.is_captured)
-        return add_captured(b, part, id, &n, err);
+    if (n->is_captured)
+        return add_captured(b, part, id, n, err);
     switch (c->kind) {
     case TGI_COMMAND_LAUNCH:
-        return TGI_CUDA_DO(cuda, err, cuGraphAddKernelNode, (node, part->graph, b->after, c->n_deps, &n.kernel),
+        return TGI_CUDA_DO(cuda, err, cuGraphAddKernelNode, (node, part->graph, b->after, b->n_after, &n->kernel),
                            "adding a kernel to a graph");
     case TGI_COMMAND_COPY:
-        return TGI_CUDA_DO(cuda, err, cuGraphAddMemcpyNode, (node, part->graph, b->after, c->n_deps, &n.copy, n.ctx),
+        return TGI_CUDA_DO(cuda, err, cuGraphAddMemcpyNode, (node, part->graph, b->after, b->n_after, &n->copy, n->ctx),
                            "adding a copy to a graph");
     case TGI_COMMAND_RESIDENT:
         return add_cluster(b, part, id, err);
     case TGI_COMMAND_FILL:
-        return TGI_CUDA_DO(cuda, err, cuGraphAddMemsetNode, (node, part->graph, b->after, c->n_deps, &n.set, n.ctx),
+        return TGI_CUDA_DO(cuda, err, cuGraphAddMemsetNode, (node, part->graph, b->after, b->n_after, &n->set, n->ctx),
                            "adding a fill to a graph");
     case TGI_COMMAND_DECIDE:
-        return tgi_cuda_build_decision(b, part, id, n.ctx, err);
+        return tgi_cuda_build_decision(b, part, id, n->ctx, err);
     default:
-        return TGI_CUDA_DO(cuda, err, cuGraphAddEmptyNode, (node, part->graph, b->after, c->n_deps),
+        return TGI_CUDA_DO(cuda, err, cuGraphAddEmptyNode, (node, part->graph, b->after, b->n_after),
                            "adding a point to a graph");
     }
+}
+
+static int add_node(struct tgi_cuda_build *b, struct tgi_cuda_part *part, uint32_t id, struct tg_error *err)
+{
+    const struct tgi_command *c = &part->p->commands[id];
+    struct node n;
+    int rc = describe(b->cuda, part->p, id, &n, err);
+    if (rc)
+        return rc;
+    if (!tgi_vec_reserve(&b->after, &b->cap_after, (uint64_t)c->n_deps + 2, sizeof *b->after))
+        return no_memory(err);
+    for (b->n_after = 0; b->n_after < c->n_deps; b->n_after++)
+        b->after[b->n_after] = part->node[part->p->deps[c->first_dep + b->n_after]];
+    if (!c->step)
+        return add_plain(b, part, id, &n, err);
+    rc = tgi_cuda_build_time_begin(b, part, id, err);
+    if (rc == 0)
+        rc = add_plain(b, part, id, &n, err);
+    return rc ? rc : tgi_cuda_build_time_end(b, part, id, err);
 }
 
 int tgi_cuda_build_nodes(struct tgi_cuda_build *b, struct tgi_cuda_part *part, struct tg_error *err)
@@ -210,6 +222,8 @@ static int build_parts(struct tgi_cuda_build *b, const struct tgi_program *p, st
     struct tgi_device_graph *g = b->g;
     int rc = TGI_CUDA_DO(b->cuda, err, cuGraphCreate, (&g->graph, 0), "making a graph");
     struct tgi_cuda_part whole = {p, g->graph, g->node};
+    if (rc == 0)
+        rc = tgi_cuda_build_stamps(b, p, err);
     if (rc == 0)
         rc = tgi_cuda_build_begin(b, &whole, err);
     if (rc == 0)
@@ -299,6 +313,7 @@ void tgi_cuda_graph_destroy(struct tgi_devices *ds, struct tgi_device_graph *g)
         api->cuGraphExecDestroy(g->exec);
     if (g->graph)
         api->cuGraphDestroy(g->graph);
+    tgi_cuda_graph_forget_times(cuda, g);
     tgi_cuda_graph_forget(cuda, g);
     for (uint32_t i = 0; i < g->n_clusters; i++)
         tgi_cuda_cluster_destroy(cuda, g->clusters[i]);
@@ -323,6 +338,7 @@ int tgi_cuda_graph_launch(struct tgi_devices *ds, struct tgi_device_graph *g, ui
 static int update_node(struct tgi_cuda *cuda, struct tgi_device_graph *g, const struct tgi_program *p, uint32_t id,
                        struct tg_error *err)
 {
+    CUgraphNode node = p->commands[id].step ? g->timed[id].node : g->node[id];
     struct node n;
     if (p->commands[id].kind == TGI_COMMAND_DECIDE)
         return tgi_error(err, TG_E_UNSUPPORTED, "what a device decides about cannot be changed in place");
@@ -333,13 +349,13 @@ static int update_node(struct tgi_cuda *cuda, struct tgi_device_graph *g, const 
         return tgi_error(err, TG_E_UNSUPPORTED, "what was captured cannot be changed in place");
     switch (p->commands[id].kind) {
     case TGI_COMMAND_LAUNCH:
-        return TGI_CUDA_DO(cuda, err, cuGraphExecKernelNodeSetParams, (g->exec, g->node[id], &n.kernel),
+        return TGI_CUDA_DO(cuda, err, cuGraphExecKernelNodeSetParams, (g->exec, node, &n.kernel),
                            "changing a kernel of a graph");
     case TGI_COMMAND_COPY:
-        return TGI_CUDA_DO(cuda, err, cuGraphExecMemcpyNodeSetParams, (g->exec, g->node[id], &n.copy, n.ctx),
+        return TGI_CUDA_DO(cuda, err, cuGraphExecMemcpyNodeSetParams, (g->exec, node, &n.copy, n.ctx),
                            "changing a copy of a graph");
     default:
-        return TGI_CUDA_DO(cuda, err, cuGraphExecMemsetNodeSetParams, (g->exec, g->node[id], &n.set, n.ctx),
+        return TGI_CUDA_DO(cuda, err, cuGraphExecMemsetNodeSetParams, (g->exec, node, &n.set, n.ctx),
                            "changing a fill of a graph");
     }
 }

@@ -20,6 +20,10 @@ int tgi_cuda_graph_launch(struct tgi_devices *ds, struct tgi_device_graph *graph
 int tgi_cuda_graph_update(struct tgi_devices *ds, struct tgi_device_graph *graph, const struct tgi_program *from,
                           const struct tgi_program *to, uint64_t *owner_p, struct tg_error *err);
 const uint64_t *tgi_cuda_graph_rounds(struct tgi_device_graph *graph);
+int tgi_cuda_graph_times(struct tgi_devices *ds, struct tgi_device_graph *graph, const struct tgi_program *program,
+                         const uint64_t **ns_p, struct tg_error *err);
+int tgi_cuda_graph_clock(struct tgi_devices *ds, struct tgi_device_graph *graph, uint32_t device, uint64_t *device_ns_p,
+                         uint64_t *host_ns_p, struct tg_error *err);
 
 int tgi_cuda_graph_insert(struct tgi_devices *ds, const struct tgi_program *program, void *graph, void *const *after, size_t n_after,
                           void **node_p, uint64_t *owner_p, struct tg_error *err);

@@ -1,7 +1,7 @@
 /* CUDA graphs from within: what the files gpu/graph*.c share.
  *
  * graph.c makes nodes of commands and graphs of those, graph_decide.c what a device decides about, graph_capture.c what only a
- * capture can tell. */
+ * capture can tell, graph_time.c what tells the time. */
 #ifndef TGI_GPU_GRAPH_BUILD_H
 #define TGI_GPU_GRAPH_BUILD_H
 
@@ -15,11 +15,28 @@ struct tgi_cuda_kept {
     struct tgi_decided *host;
 };
 
+/* What commands of a device tell about when they are executed, and where its clock can be looked at. */
+struct tgi_cuda_stamps {
+    CUfunction kernel;
+    CUdeviceptr at;  /* n + 1 numbers; 0: no command of the device is timed */
+    uint64_t *host;  /* the same, as they were read last */
+    uint32_t n, n_used;
+};
+
+/* A command between two kernels that look at the clock. */
+struct tgi_cuda_timed {
+    CUgraphNode node;
+    uint32_t slot; /* of its device's stamps: two */
+};
+
 struct tgi_device_graph {
     CUgraph graph;     /* kept for its nodes, which updates name */
     CUgraphExec exec;
-    CUgraphNode *node; /* by command */
+    CUgraphNode *node; /* by command; of one that is timed what others come after */
     uint32_t n;
+    struct tgi_cuda_timed *timed; /* by command; NULL: none is timed */
+    struct tgi_cuda_stamps stamps[TGI_MAX_DEVICES];
+    uint64_t *times;   /* as graph_times tells */
     bool has_collectives;
     struct tgi_cuda_cluster **clusters; /* resident programs (cluster.h) */
     uint32_t n_clusters;
@@ -38,7 +55,7 @@ struct tgi_cuda_build {
     } * owned; /* all nodes */
     uint32_t n_owned, cap_owned;
     CUgraphNode *after; /* of the node at hand */
-    uint32_t cap_after;
+    uint32_t cap_after, n_after;
     uint64_t owner;     /* of the command at hand; UINT64_MAX: none */
     uint32_t n_decided; /* decisions so far */
     uint32_t devices;   /* that have some: a bit each */
@@ -57,6 +74,15 @@ struct tgi_cuda_part {
 int tgi_cuda_build_note(struct tgi_cuda_build *b, CUgraphNode node, struct tg_error *err);
 /* After an error b->owner is whose command it was. */
 int tgi_cuda_build_nodes(struct tgi_cuda_build *b, struct tgi_cuda_part *part, struct tg_error *err);
+
+/* graph_time.c */
+/* Before all other nodes; nothing where nothing is timed. */
+int tgi_cuda_build_stamps(struct tgi_cuda_build *b, const struct tgi_program *whole, struct tg_error *err);
+/* Before the node of a command that is timed is added, and after that: the nodes around it, of which b->after becomes the first, and
+ * part->node[id] the last.  The command's device is current afterwards. */
+int tgi_cuda_build_time_begin(struct tgi_cuda_build *b, struct tgi_cuda_part *part, uint32_t id, struct tg_error *err);
+int tgi_cuda_build_time_end(struct tgi_cuda_build *b, struct tgi_cuda_part *part, uint32_t id, struct tg_error *err);
+void tgi_cuda_graph_forget_times(struct tgi_cuda *cuda, struct tgi_device_graph *graph);
 
 /* graph_decide.c */
 /* b->after has what the command comes after, and room for one more. */

@@ -29,7 +29,7 @@ struct tgi_cuda_modules {
     void *file;           /* of $TGRAPH_CUDA_KERNELS; NULL: not read */
     CUmodule builtin[TGI_MAX_DEVICES];
     CUdeviceptr fault[TGI_MAX_DEVICES];
-    CUmodule decide[TGI_MAX_DEVICES];
+    CUmodule graphs[TGI_MAX_DEVICES]; /* decide.cu */
     struct tgi_cuda_image *images;
     uint64_t clock;
 };
@@ -68,7 +68,7 @@ void tgi_cuda_modules_destroy(struct tgi_cuda *cuda, struct tgi_cuda_modules *m)
         return;
     for (uint32_t i = 0; i < TGI_MAX_DEVICES; i++) {
         unload(cuda, i, m->builtin[i]);
-        unload(cuda, i, m->decide[i]);
+        unload(cuda, i, m->graphs[i]);
     }
     while (m->images) {
         struct tgi_cuda_image *next = m->images->next;
@@ -167,30 +167,29 @@ int tgi_cuda_modules_builtin(struct tgi_cuda *cuda, struct tgi_cuda_modules *m, 
     return rc;
 }
 
-static int load_decide_locked(struct tgi_cuda *cuda, struct tgi_cuda_modules *m, uint32_t device, struct tg_error *err)
+static int load_graphs_locked(struct tgi_cuda *cuda, struct tgi_cuda_modules *m, uint32_t device, struct tg_error *err)
 {
     const void *image;
     int rc = find_image_of(m, tgi_decide_fatbin, &image, err);
     if (rc == TG_E_NO_VARIANT)
-        return tgi_error(err, TG_E_UNSUPPORTED, "this build has no kernel that decides in graphs (it was made without nvcc)");
+        return tgi_error(err, TG_E_UNSUPPORTED, "this build has no kernels that decide and tell the time in graphs (it was made without nvcc)");
     if (rc == 0)
         rc = tgi_cuda_enter(cuda, device, err);
     return rc ? rc
-              : TGI_CUDA_DO(cuda, err, cuModuleLoadData, (&m->decide[device], image),
-                            "loading the kernel that decides in graphs on cuda:%u", cuda->base.ordinal[device]);
+              : TGI_CUDA_DO(cuda, err, cuModuleLoadData, (&m->graphs[device], image),
+                            "loading the kernels that decide and tell the time in graphs on cuda:%u", cuda->base.ordinal[device]);
 }
 
-int tgi_cuda_modules_decide(struct tgi_cuda *cuda, struct tgi_cuda_modules *m, uint32_t device, CUfunction *function_p,
-                            struct tg_error *err)
+int tgi_cuda_modules_in_graphs(struct tgi_cuda *cuda, struct tgi_cuda_modules *m, uint32_t device, const char *kernel,
+                               CUfunction *function_p, struct tg_error *err)
 {
     if (!cuda->api->cuGraphConditionalHandleCreate || !cuda->api->cuGraphAddNode)
-        return tgi_error(err, TG_E_UNSUPPORTED, "this driver is older than CUDA 12.3, whose graphs cannot decide");
+        return tgi_error(err, TG_E_UNSUPPORTED, "this driver is older than CUDA 12.3, whose graphs cannot decide or tell the time");
     pthread_mutex_lock(&m->lock);
-    int rc = m->decide[device] ? 0 : load_decide_locked(cuda, m, device, err);
-    CUmodule module = m->decide[device];
+    int rc = m->graphs[device] ? 0 : load_graphs_locked(cuda, m, device, err);
+    CUmodule module = m->graphs[device];
     pthread_mutex_unlock(&m->lock);
-    return rc ? rc : TGI_CUDA_DO(cuda, err, cuModuleGetFunction, (function_p, module, TGI_DECIDE_KERNEL),
-                                 "finding the kernel that decides in graphs");
+    return rc ? rc : TGI_CUDA_DO(cuda, err, cuModuleGetFunction, (function_p, module, kernel), "finding kernel \"%s\"", kernel);
 }
 
 CUdeviceptr tgi_cuda_modules_fault(const struct tgi_cuda_modules *m, uint32_t device) { return m->fault[device]; }

@@ -17,10 +17,10 @@ void tgi_cuda_modules_destroy(struct tgi_cuda *cuda, struct tgi_cuda_modules *mo
  * loads, else what is embedded.  TG_E_NO_VARIANT: neither is there. */
 int tgi_cuda_modules_builtin(struct tgi_cuda *cuda, struct tgi_cuda_modules *modules, uint32_t device, CUmodule *module_p,
                              struct tg_error *err);
-/* The kernel that decides in graphs (decide.h), of $TGRAPH_CUDA_KERNELS or of a module of its own.  TG_E_UNSUPPORTED: the driver
- * knows no conditions. */
-int tgi_cuda_modules_decide(struct tgi_cuda *cuda, struct tgi_cuda_modules *modules, uint32_t device, CUfunction *function_p,
-                            struct tg_error *err);
+/* A kernel that decides or tells the time in graphs (decide.h), of $TGRAPH_CUDA_KERNELS or of a module of its own.  TG_E_UNSUPPORTED:
+ * the driver knows no conditions, without which that module cannot be loaded. */
+int tgi_cuda_modules_in_graphs(struct tgi_cuda *cuda, struct tgi_cuda_modules *modules, uint32_t device, const char *kernel,
+                               CUfunction *function_p, struct tg_error *err);
 /* Where the resident executor's kernel for graphs is: in the same file, else embedded.  TG_E_UNSUPPORTED: neither. */
 int tgi_cuda_modules_resident(struct tgi_cuda_modules *modules, const void **image_p, struct tg_error *err);
 /* Whether either is. */

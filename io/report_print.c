@@ -131,7 +131,11 @@ static void print_devices(const struct tgi_report *r, FILE *to)
     if (m->spilled_bytes)
         fprintf(to, "; %s for want of device memory", tgi_format_bytes((double)m->spilled_bytes, spilled, sizeof(spilled)));
     fputc('\n', to);
-    if (tgi_run_recording_ns(r->run))
+    enum tg_executor executor = tg_run_executor(r->run, NULL);
+    if (tgi_run_recording_ns(r->run) && executor != TG_EXECUTOR_STREAMS)
+        fprintf(to, "  each task was timed by two more nodes of the graph, which slow it down; reading them took %s\n",
+                tgi_format_time((double)tgi_run_recording_ns(r->run), all, sizeof(all)));
+    else if (tgi_run_recording_ns(r->run))
         fprintf(to, "  recording when tasks ran there took %s of the thread that submits to them\n",
                 tgi_format_time((double)tgi_run_recording_ns(r->run), all, sizeof(all)));
 }

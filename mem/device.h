@@ -166,6 +166,15 @@ struct tgi_device_ops {
     int (*graph_update)(struct tgi_devices *ds, struct tgi_device_graph *graph, const struct tgi_program *from,
                         const struct tgi_program *to, uint64_t *owner_p, struct tg_error *err);
 
+    /* When the commands that are timed (step), of which there are some, were executed by the last launch, which is over, of the
+     * program that the graph has been made of or changed to last: two numbers for each command, begin and end by the clock of its device,
+     * in nanoseconds; 0: it is not timed.  They are good until the next call.  clock: what the clock of a device with such commands says, and
+     * the host's, CLOCK_MONOTONIC, at that time; waits for the device's first lane.  Both NULL: commands cannot be timed. */
+    int (*graph_times)(struct tgi_devices *ds, struct tgi_device_graph *graph, const struct tgi_program *program, const uint64_t **ns_p,
+                       struct tg_error *err);
+    int (*graph_clock)(struct tgi_devices *ds, struct tgi_device_graph *graph, uint32_t device, uint64_t *device_ns_p,
+                       uint64_t *host_ns_p, struct tg_error *err);
+
     /* How often each body was executed by the last launch, which is over: two numbers for each command that decides, its
      * body's and its other one's; a command comes before those of its bodies.  They are good until the next call.  NULL: nothing is
      * decided. */

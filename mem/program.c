@@ -92,16 +92,17 @@ static int compare_ids(const void *a, const void *b)
 }
 
 /* What is left of the dependencies goes behind the others, in ascending order. */
-static bool add_deps(struct tgi_program *p, const uint32_t *deps, uint32_t n_deps, uint32_t *n_left_p)
+static bool add_deps(struct tgi_program *p, const uint32_t *deps, uint32_t n_deps, bool is_searched, uint32_t *n_left_p)
 {
     uint32_t n = 0, *to;
     if (!tgi_vec_reserve(&p->deps, &p->cap_deps, (uint64_t)p->n_deps + n_deps, sizeof *p->deps))
         return false;
-    if (n_deps > 1 && !search(p, deps, n_deps))
+    is_searched = is_searched && n_deps > 1;
+    if (is_searched && !search(p, deps, n_deps))
         return false;
     to = n_deps ? p->deps + p->n_deps : NULL;
     for (uint32_t i = 0; i < n_deps; i++)
-        if (n_deps == 1 || !(mark_of(p, deps[i]) & SEEN))
+        if (!is_searched || !(mark_of(p, deps[i]) & SEEN))
             to[n++] = deps[i];
     if (n > 1)
         qsort(to, n, sizeof *to, compare_ids);
@@ -129,12 +130,12 @@ static uint32_t level_after(const struct tgi_program *p, const uint32_t *deps, u
     return level;
 }
 
-int tgi_program_add(struct tgi_program *p, const struct tgi_command *command, const uint32_t *deps, uint32_t n_deps,
-                    uint32_t *id_p, struct tg_error *err)
+static int add(struct tgi_program *p, const struct tgi_command *command, const uint32_t *deps, uint32_t n_deps, bool is_searched,
+               uint32_t *id_p, struct tg_error *err)
 {
     uint32_t n_left = 0;
     if (!tgi_vec_reserve(&p->commands, &p->cap, (uint64_t)p->n + 1, sizeof *p->commands) || !reserve_marks(p) ||
-        !add_deps(p, deps, n_deps, &n_left))
+        !add_deps(p, deps, n_deps, is_searched, &n_left))
         return no_memory(err);
     struct tgi_command *c = &p->commands[p->n];
     *c = *command;
@@ -146,6 +147,12 @@ int tgi_program_add(struct tgi_program *p, const struct tgi_command *command, co
         tgi_cluster_retain(c->cluster);
     *id_p = p->n++;
     return 0;
+}
+
+int tgi_program_add(struct tgi_program *p, const struct tgi_command *command, const uint32_t *deps, uint32_t n_deps,
+                    uint32_t *id_p, struct tg_error *err)
+{
+    return add(p, command, deps, n_deps, true, id_p, err);
 }
 
 int tgi_program_add_words(struct tgi_program *p, const uint64_t *words, uint32_t n, uint32_t *first_p, struct tg_error *err)
@@ -163,7 +170,10 @@ int tgi_program_add_words(struct tgi_program *p, const uint64_t *words, uint32_t
  *
  * Commands of a side, the launches of a device or all else that it does, are laid into chains, each of which is in order.  A
  * command goes on with the chain that ends in one it comes after anyway, else it begins one, and where there are
- * as many as may be it goes on with the one that has been at rest longest, which is the only order that is added. */
+ * as many as may be it goes on with the one that has been at rest longest, which is the only order that is added.
+ *
+ * Which of its dependencies are implied the chains tell by themselves.  Searching once more would leave out at most three in a
+ * hundred of what they keep of random graphs, and searches are what recording such a graph spends most time on. */
 
 struct chain {
     uint32_t tail, level; /* its last command, and that one's level */
@@ -300,7 +310,7 @@ static int narrow_one(struct narrow *w, uint32_t old, struct tg_error *err)
     uint32_t n = gather_deps(w, c, chain);
     int rc = copy_command(w, c, &copy, err);
     if (rc == 0)
-        rc = tgi_program_add(w->to, &copy, w->deps, n, &id, err);
+        rc = add(w->to, &copy, w->deps, n, false, &id, err);
     if (rc == 0)
         extend(w, chain, id, n);
     else if (c->kind == TGI_COMMAND_DECIDE) {
@@ -366,7 +376,7 @@ static bool are_bodies_alike(const struct tgi_program *a, const struct tgi_progr
 static bool is_alike(const struct tgi_program *p, const struct tgi_program *q, const struct tgi_command *a,
                      const struct tgi_command *b)
 {
-    if (a->kind != b->kind || a->lane != b->lane || a->n_deps != b->n_deps || a->owner != b->owner ||
+    if (a->kind != b->kind || a->lane != b->lane || a->n_deps != b->n_deps || a->owner != b->owner || !a->step != !b->step ||
         (a->n_deps && memcmp(p->deps + a->first_dep, q->deps + b->first_dep, a->n_deps * sizeof *p->deps)))
         return false;
     switch (a->kind) {

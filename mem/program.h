@@ -27,6 +27,7 @@ struct tgi_command {
     uint32_t first_dep, n_deps;
     uint32_t level;            /* commands on the longest way to it */
     uint64_t owner;            /* what it is for, a number of the recorder's user; UINT64_MAX: nobody's */
+    uint32_t step;             /* it is timed (graph_times of device.h): a number of the recorder's user; 0: it is not */
     union {
         struct {
             struct tgi_code *code;

@@ -50,7 +50,7 @@ struct tgi_recorder {
     uint32_t cap_deps, cap_stack;
     uint32_t last_collective; /* a point; TG_NONE: there was none */
     uint64_t owner, n_used;
-    uint32_t n_args;
+    uint32_t n_args, step;
     int rc; /* TG_E_NO_MEMORY: something was left out */
 };
 
@@ -168,6 +168,7 @@ static int add(struct tgi_recorder *r, uint32_t lane, struct tgi_command *c, uin
 {
     uint32_t id;
     c->owner = r->owner;
+    c->step = c->kind == TGI_COMMAND_NOTHING ? 0 : r->step;
     int rc = r->rc ? no_memory(err) : tgi_program_add(r->program, c, r->deps, n_deps, &id, err);
     if (rc)
         return rc;
@@ -428,6 +429,8 @@ void tgi_recorder_set_owner(struct tgi_recorder *r, uint64_t owner, uint32_t n_a
     r->owner = owner;
     r->n_args = n_args;
 }
+
+void tgi_recorder_set_step(struct tgi_recorder *r, uint32_t step) { r->step = step; }
 
 int tgi_recorder_create(struct tgi_devices *devices, struct tgi_program *program, struct tgi_recorder **recorder_p,
                         struct tg_error *err)

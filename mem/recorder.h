@@ -26,6 +26,8 @@ void tgi_recorder_destroy(struct tgi_recorder *recorder);
 struct tgi_devices *tgi_recorder_devices(struct tgi_recorder *recorder);
 /* What comes is for `owner`; a launch has n_args arguments. */
 void tgi_recorder_set_owner(struct tgi_recorder *recorder, uint64_t owner, uint32_t n_args);
+/* What comes is timed, or with 0 is not; points never are. */
+void tgi_recorder_set_step(struct tgi_recorder *recorder, uint32_t step);
 
 /* Bodies of a command that decides.  Between begin and end commands go into a program of their own; what stamps from outside
  * stand for counts as done there, so that whoever decides comes after all of it, and inside copies are those of one device.  Stamps

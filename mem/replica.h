@@ -165,6 +165,10 @@ void tgi_replicas_log(struct tgi_replicas *replicas, bool is_wanted);
 void tgi_replicas_copies_for(struct tgi_replicas *replicas, uint64_t owner);
 /* In the order they were enqueued; what there was no memory for is missing. */
 const struct tgi_copy *tgi_replicas_copies(const struct tgi_replicas *replicas, uint32_t *n_p);
+/* Those of a recording, between its end and tgi_replicas_forget(), which takes them off the list; the caller frees them.  Then, as
+ * it is replayed: they are made once more. */
+int tgi_replicas_keep_copies(const struct tgi_replicas *replicas, struct tgi_copy **copies_p, uint32_t *n_p, struct tg_error *err);
+void tgi_replicas_log_again(struct tgi_replicas *replicas, const struct tgi_copy *copies, uint32_t n);
 const struct tgi_usage *tgi_replicas_usages(const struct tgi_replicas *replicas, uint32_t *n_p);
 void tgi_replicas_stats(const struct tgi_replicas *replicas, struct tgi_replica_stats *stats_p);
 /* The pieces that an argument stands for, their numbers below n_pieces, and what each has of bytes. */

@@ -1,8 +1,11 @@
 /* Copies between memories: from where, on which lane, after what. */
 #include "mem/replica_state.h"
 
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
+#include "graph/error.h"
 #include "graph/vec.h"
 
 /* The lane that moves data from one node to another.  Two lanes take turns, so that what follows one copy, an event, does not
@@ -231,6 +234,27 @@ const struct tgi_usage *tgi_replicas_usages(const struct tgi_replicas *r, uint32
 {
     *n_p = r->n_usages;
     return r->usages;
+}
+
+int tgi_replicas_keep_copies(const struct tgi_replicas *r, struct tgi_copy **copies_p, uint32_t *n_p, struct tg_error *err)
+{
+    uint32_t n = r->n_copies - r->n_live_copies;
+    struct tgi_copy *copies = malloc(((size_t)n + 1) * sizeof *copies);
+    if (!copies)
+        return tgi_error_memory(err, "recording a run");
+    if (n)
+        memcpy(copies, r->copies + r->n_live_copies, n * sizeof *copies);
+    *copies_p = copies;
+    *n_p = n;
+    return 0;
+}
+
+void tgi_replicas_log_again(struct tgi_replicas *r, const struct tgi_copy *copies, uint32_t n)
+{
+    if (n == 0 || !r->is_logged || !tgi_vec_reserve(&r->copies, &r->cap_copies, (uint64_t)r->n_copies + n, sizeof *r->copies))
+        return;
+    memcpy(r->copies + r->n_copies, copies, n * sizeof *copies);
+    r->n_copies += n;
 }
 
 void tgi_replicas_copies_for(struct tgi_replicas *r, uint64_t owner) { r->owner = owner; }

@@ -38,6 +38,7 @@ int tgi_replicas_record(struct tgi_replicas *r, struct tgi_devices *devices, str
     r->live_order = r->order;
     r->devices = devices;
     r->order = order;
+    r->n_live_copies = r->n_copies;
     r->replayed = NULL; /* a new snapshot may lie where an old one was */
     return 0;
 }
@@ -153,6 +154,7 @@ void tgi_replicas_forget(struct tgi_replicas *r, const struct tgi_replica_snapsh
     for (uint32_t i = 0; i < r->n_pieces; i++)
         r->pieces[i].valid = before->valid[i];
     r->stats = before->stats;
+    r->n_copies = r->n_live_copies;
 }
 
 static void add_pending(struct tgi_replicas *r, struct tgi_stamp stamp, struct tgi_waits *waits)

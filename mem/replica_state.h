@@ -71,6 +71,7 @@ struct tgi_replicas {
     uint64_t owner;          /* of the copies to come */
     struct tgi_copy *copies; /* since is_logged was set */
     uint32_t n_copies, cap_copies;
+    uint32_t n_live_copies; /* of these, when the recording began */
     struct tgi_usage *usages; /* the same */
     uint32_t n_usages, cap_usages;
 };

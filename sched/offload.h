@@ -83,6 +83,7 @@ struct tgi_offload_run {
     int64_t base_ns[TGI_MAX_DEVICES]; /* the run's clock then */
     uint64_t n_device_tasks[TGI_MAX_DEVICES];
     uint64_t timing_ns;        /* the submitter has spent on events for times */
+    uint32_t n_shown_lanes;    /* of each device, in spans of the last start */
     uint64_t n_stolen;         /* of these: by another device than the one they were placed on */
     uint32_t n_copies;         /* between memories, of a recorded run that is over */
     uint32_t n_starts;         /* the first one finds nothing on devices */
@@ -217,6 +218,9 @@ void *tgi_offload_main(void *arg);
 bool tgi_offload_sit_down(struct tgi_offload *o);
 void tgi_offload_stay(struct tgi_offload *o, const struct tg_run *run);
 void tgi_offload_stand_up(struct tgi_offload *o);
+
+/* A device was at a recorded task, by tgi_now_ns(). */
+void tgi_offload_note_busy(struct tgi_offload *o, uint32_t device, uint64_t start_ns, uint64_t end_ns);
 
 /* offload_balance.c: the submitter */
 /* After a look at the lanes. */

@@ -20,6 +20,7 @@ struct tgi_offload_graphs {
     bool was_used, was_stopped; /* of the last start */
     struct tgi_replay_cache cache;
     struct tgi_replay *last;
+    struct tgi_replay_clocks clocks; /* of the last replay, if the run is recorded */
     bool is_timed;
     struct tgi_event *from, *to; /* of the last replay, if it is; NULL: not made yet */
     struct tgi_replay_choice choice; /* of TG_EXECUTOR_AUTO; its times are of all */
@@ -110,6 +111,8 @@ static void refuse(struct tg_run *run, struct tgi_offload_graphs *g, uint64_t ow
 static void note_cost(const struct tg_run *run, enum tgi_replay_cost cost, uint64_t n, double ns)
 {
     const struct tgi_offload *o = run->runtime->offload;
+    if (run->spans) /* what times its tasks is in it */
+        return;
     tgi_replay_costs_note(o->history, o->devices->info[0].name, run->graph->n_tasks, cost, n, ns);
 }
 
@@ -176,7 +179,9 @@ static int record_time(struct tg_run *run, struct tgi_event **event_p, struct tg
 static int launch(struct tg_run *run, struct tgi_offload_graphs *g, struct tgi_replay *p, struct tg_error *err)
 {
     struct tgi_offload *o = run->runtime->offload;
-    int rc = g->is_timed ? record_time(run, &g->from, err) : 0;
+    int rc = run->spans ? tgi_replay_times_begin(run, &p->recorded.program, p->graph, &g->clocks, err) : 0;
+    if (rc == 0 && g->is_timed)
+        rc = record_time(run, &g->from, err);
     if (rc == 0)
         rc = o->devices->ops->graph_launch(o->devices, p->graph, tgi_lane_of(0, 0), err);
     return rc || !g->is_timed ? rc : record_time(run, &g->to, err);
@@ -251,6 +256,7 @@ static void replay(struct tg_run *run, struct tgi_offload_graphs *g, struct tgi_
     g->stats.n_clusters = p->recorded.clustering.n_clusters;
     g->stats.n_resident = p->recorded.clustering.n_calls;
     g->stats.n_nodes = p->recorded.clustering.n_left;
+    tgi_replicas_log_again(run->offload->replicas, p->recorded.times.copies, p->recorded.times.n_copies);
 }
 
 static struct tgi_offload_graphs *graphs_of(struct tg_run *run)
@@ -328,13 +334,25 @@ static const uint64_t *count_rounds(struct tg_run *run, const struct tgi_program
     return rounds;
 }
 
+/* A time that cannot be taken fails the run: it was asked for. */
+static void take_times(struct tg_run *run, const struct tgi_replay *p)
+{
+    struct tg_error err;
+    if (tgi_replay_times_take(run, &p->recorded.times, &run->offload->graphs->clocks, &p->recorded.program, p->graph, &err))
+        fail(run, UINT64_MAX, &err);
+}
+
 void tgi_offload_graph_end(struct tg_run *run)
 {
     const struct tgi_offload_graphs *g = run->offload->graphs;
     struct tgi_offload *o = run->runtime->offload;
-    const uint64_t *rounds = g && g->was_used && g->last && !o->is_dead ? o->devices->ops->graph_rounds(g->last->graph) : NULL;
+    if (!g || !g->was_used || !g->last || o->is_dead)
+        return;
+    const uint64_t *rounds = o->devices->ops->graph_rounds(g->last->graph);
     if (rounds)
         count_rounds(run, &g->last->recorded.program, rounds);
+    if (run->spans)
+        take_times(run, g->last);
 }
 
 /* ---- Times --------------------------------------------------------------------------------*/

@@ -11,8 +11,11 @@
  * Whether a start is a graph at all may be left to replay_choice.h, by times that are taken here and kept with those of kernels.
  *
  * What cannot be recorded goes to streams, and the run knows why: a task on a CPU, a body whose rounds a device would have to
- * decide about but cannot (offload_rounds.c), a run whose tasks are timed or executed one at a time, memory that is too short for
+ * decide about but cannot (offload_rounds.c), a run whose tasks are executed one at a time, memory that is too short for
  * the whole run.
+ *
+ * The graph of a run that is to have a record tells when its tasks ran (replay_times.h), which costs the device two nodes for each.
+ * Rounds that a device decides about are not timed, so such a run goes to streams, as does one that may choose.
  *
  * A collective that hangs is given up as in streams; its time begins with the graph's, as nobody sees it begin. */
 #ifndef TGI_SCHED_OFFLOAD_GRAPH_H
@@ -20,6 +23,7 @@
 
 #include "mem/program.h"
 #include "sched/offload.h"
+#include "sched/replay_times.h"
 #include "sched/resident_cluster.h"
 
 /* Of a run; created with the first start that wants it. */
@@ -31,6 +35,8 @@ struct tgi_capture {
     struct tg_error err;      /* status 0: all is well so far */
     struct tgi_offload_task *task; /* at which it came up */
     uint64_t n_tasks;         /* recorded so far, without bodies that a device decides about */
+    struct tgi_replay_times *times; /* where the steps of a run that is recorded are kept; NULL: it is not */
+    uint32_t round, step;     /* then: of the task at hand */
 };
 
 /* What came of it. */
@@ -38,6 +44,7 @@ struct tgi_captured {
     struct tgi_program program;
     struct tgi_replica_snapshot *before, *after; /* the states of data that it leads from and to */
     uint64_t n_tasks, n_device_tasks[TGI_MAX_DEVICES]; /* without bodies that a device decides about */
+    struct tgi_replay_times times;
     struct tgi_clustering clustering; /* with the resident executor */
     char *not_resident;               /* why nothing is; NULL: something is, or was not to be */
 };
@@ -85,7 +92,8 @@ bool tgi_offload_graph_begin(struct tg_run *run);
 void tgi_offload_graph_stop(struct tgi_offload *o);
 /* As the run ends, all of it done: fails it if a resident task has. */
 void tgi_offload_graph_look(struct tg_run *run);
-/* The run is over: tasks of bodies that devices have decided about count as often as they were executed. */
+/* The run is over: tasks of bodies that devices have decided about count as often as they were executed, and a record gets the
+ * times of all. */
 void tgi_offload_graph_end(struct tg_run *run);
 /* All of a start is enqueued; it is over.  Of any run on devices: times are taken if it has graphs or may have. */
 void tgi_offload_graph_submitted(struct tg_run *run);

@@ -137,6 +137,8 @@ static int check(const struct tg_run *run, struct tg_error *err)
         return tgi_error(err, TG_E_UNSUPPORTED, "the run cannot be a graph: no task is on a device");
     if (!run->runtime->offload->devices->ops->graph_insert)
         return tgi_error(err, TG_E_UNSUPPORTED, "%s devices have no graphs of the program's", run->runtime->offload->devices->ops->kind);
+    if (run->spans)
+        return tgi_error(err, TG_E_UNSUPPORTED, "the run cannot be a graph of the program's: times of single tasks are wanted");
     char *why = tgi_offload_obstacle(run);
     if (!why)
         return 0;

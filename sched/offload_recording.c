@@ -20,7 +20,7 @@ char *tgi_offload_obstacle(const struct tg_run *run)
         return strdup("a policy decides while it runs");
     if (run->needs_serial)
         return strdup("tasks are executed one at a time");
-    if (run->spans)
+    if (run->spans && (run->options.executor == TG_EXECUTOR_AUTO || !o->devices->ops->graph_times))
         return strdup("times of single tasks are wanted");
     if (run->has_deadlines)
         return strdup("a task has a time limit of its own");
@@ -36,6 +36,7 @@ static void record_all(struct tgi_offload *o, struct tgi_instance *in)
     if (tgi_offload_record_tasks(o, in, &rec->err) == 0)
         rec->task = NULL;
     tgi_recorder_set_owner(rec->recorder, UINT64_MAX, 0);
+    tgi_replicas_copies_for(in->run->offload->replicas, UINT64_MAX);
     /* What is due in the program's own memory when the run ends. */
     if (rec->err.status == 0)
         tgi_replicas_to_host(in->run->offload->replicas, TG_NONE, TG_NONE, &ignored, &rec->err);
@@ -68,6 +69,8 @@ static int record_with(struct tg_run *run, struct tgi_capture *rec, struct tgi_c
         }
         if (rc == 0)
             rc = tgi_replicas_save(r->replicas, &p->after, err);
+        if (rc == 0 && rec->times)
+            rc = tgi_replicas_keep_copies(r->replicas, &p->times.copies, &p->times.n_copies, err);
         if (p->before)
             tgi_replicas_forget(r->replicas, p->before);
     }
@@ -85,6 +88,8 @@ static int make_clusters(struct tg_run *run, struct tgi_program *program, struct
     char scratch[16];
     if (run->options.executor != TG_EXECUTOR_RESIDENT)
         return 0;
+    if (run->spans)
+        return (p->not_resident = strdup("times of single tasks are wanted")) ? 0 : tgi_error_memory(err, "recording a run");
     int rc = tgi_resident_cluster(run->runtime->offload->devices, program, &clustered, c, err);
     if (rc && rc != TG_E_UNSUPPORTED)
         return rc;
@@ -105,7 +110,7 @@ static int make_clusters(struct tg_run *run, struct tgi_program *program, struct
 int tgi_offload_record(struct tg_run *run, struct tgi_captured *p, struct tgi_offload_task **at_p, struct tg_error *err)
 {
     struct tgi_offload *o = run->runtime->offload;
-    struct tgi_capture rec = {0};
+    struct tgi_capture rec = {.times = run->spans ? &p->times : NULL};
     struct tgi_program program = {0};
     int rc = tgi_recorder_create(o->devices, &program, &rec.recorder, err);
     if (rc == 0)
@@ -141,6 +146,7 @@ int tgi_offload_record_named(struct tg_run *run, struct tgi_captured *p, struct 
 void tgi_captured_fini(struct tgi_captured *p)
 {
     tgi_program_fini(&p->program);
+    tgi_replay_times_fini(&p->times);
     free(p->not_resident);
     tgi_replica_snapshot_destroy(p->before);
     tgi_replica_snapshot_destroy(p->after);

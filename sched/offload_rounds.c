@@ -71,6 +71,13 @@ static const char *forbids(const struct tg_graph *g, uint32_t task, uint32_t whe
     return *node == where ? NULL : "it is on another device than the rest of its rounds, which a device decides about";
 }
 
+/* Whether a control task has rounds that a device would decide about. */
+static bool is_decided(const struct tgi_op *op)
+{
+    bool is_empty = op->body->n_tasks == 0 && !(op->body_else && op->body_else->n_tasks);
+    return !is_empty && !(op->kind == TGI_OP_WHILE && op->count == 0) && !is_written_out(op);
+}
+
 /* The first obstacle in a graph and its bodies, for the caller to free; NULL: there is none. */
 static char *look(const struct tg_run *run, const struct tg_graph *g, uint32_t *node)
 {
@@ -83,6 +90,10 @@ static char *look(const struct tg_run *run, const struct tg_graph *g, uint32_t *
         const struct tgi_op *op = tgi_graph_op(g, t);
         uint32_t own = TGI_HOST_NODE, *inner = node || is_written_out(op) ? node : &own;
         if (is_control(op)) {
+            if (run->spans && is_decided(op) &&
+                asprintf(&text, "task \"%s\": a device decides about its rounds, and times of single tasks are wanted",
+                         tgi_graph_task_name(g, t, scratch)) >= 0)
+                continue;
             text = look(run, op->body, inner);
             if (!text)
                 text = look(run, op->body_else, inner);
@@ -171,14 +182,19 @@ static int join(struct tgi_offload *o, struct tgi_waits *waits, struct tgi_stamp
 }
 
 /* All tasks of a body, after the gate; *stamp_p: the end of all of them. */
-static int record_round(struct tgi_offload *o, struct tgi_instance *body, struct tgi_stamp gate, struct tgi_stamp *stamp_p,
-                        struct tg_error *err)
+static int record_round(struct tgi_offload *o, struct tgi_instance *body, uint64_t number, struct tgi_stamp gate,
+                        struct tgi_stamp *stamp_p, struct tg_error *err)
 {
     const struct tg_graph *g = body->graph;
+    struct tgi_capture *rec = o->recording;
     struct tgi_waits waits = {.n = 0};
+    uint32_t outer = rec->round;
+    if (rec->times && !(rec->round = tgi_replay_times_begin_round(rec->times, body, outer, number)))
+        return tgi_error_memory(err, "recording a run");
     body->offload->gate = gate;
     int rc = tgi_offload_record_tasks(o, body, err);
     body->offload->gate = TGI_STAMP_NONE;
+    rec->round = outer;
     if (rc)
         return rc;
     for (uint32_t t = 0; t < g->n_tasks; t++)
@@ -197,7 +213,7 @@ static int record_rounds(struct tgi_offload *o, struct tgi_offload_task *t, stru
     if (rc == 0)
         rc = join(o, waits, stamp_p, err);
     for (uint64_t i = 0; rc == 0 && i < n_rounds; i++)
-        rc = record_round(o, body, *stamp_p, stamp_p, err);
+        rc = record_round(o, body, i, *stamp_p, stamp_p, err);
     return rc;
 }
 
@@ -345,18 +361,30 @@ static int record_here(struct tgi_offload *o, struct tgi_offload_task *t, struct
     const struct tg_graph *g = t->instance->graph;
     const struct tgi_op *op = tgi_graph_op(g, tgi_offload_id(t));
     struct tgi_waits waits = {.n = 0};
-    bool is_empty = is_control(op) && op->body->n_tasks == 0 && !(op->body_else && op->body_else->n_tasks);
     int rc;
     tgi_offload_wait_for_preds(o, t, &waits);
     tgi_recorder_set_owner(o->recording->recorder, tgi_offload_owner(t), 0);
-    if (op->kind == TGI_OP_BARRIER || is_empty || (op->kind == TGI_OP_WHILE && op->count == 0))
-        rc = join(o, &waits, &t->stamp, err);
-    else if (is_written_out(op))
+    if (is_control(op) && is_decided(op))
+        rc = record_decision(o, t, &waits, &t->stamp, err);
+    else if (op->kind == TGI_OP_REPEAT)
         rc = record_rounds(o, t, &waits, &t->stamp, err);
     else
-        rc = record_decision(o, t, &waits, &t->stamp, err);
+        rc = join(o, &waits, &t->stamp, err);
     t->n_later = g->nodes[tgi_offload_id(t) + 1].succ - g->nodes[tgi_offload_id(t)].succ;
     return rc;
+}
+
+/* Its step in what is timed; without memory the task fails. */
+static bool keep_step(struct tgi_offload *o, struct tgi_offload_task *t)
+{
+    struct tgi_capture *rec = o->recording;
+    struct tg_error err;
+    rec->step = rec->times ? tgi_replay_times_add(rec->times, t->instance, tgi_offload_id(t), rec->round) : 0;
+    if (!rec->times || rec->step)
+        return true;
+    tgi_error_memory(&err, "recording a run");
+    tgi_offload_fail_task(o, t, &err);
+    return false;
 }
 
 static void record_task(struct tgi_offload *o, struct tgi_offload_task *t)
@@ -364,10 +392,16 @@ static void record_task(struct tgi_offload *o, struct tgi_offload_task *t)
     const struct tgi_op *op = tgi_graph_op(t->instance->graph, tgi_offload_id(t));
     struct tg_error err;
     o->recording->n_tasks++;
-    if (!is_control(op) && !(op->kind == TGI_OP_BARRIER && t->node == TGI_HOST_NODE))
-        tgi_offload_submit(o, t);
-    else if (record_here(o, t, &err) && o->recording->err.status == 0) /* else a task of its body has said more */
+    if (!is_control(op) && !(op->kind == TGI_OP_BARRIER && t->node == TGI_HOST_NODE)) {
+        if (keep_step(o, t))
+            tgi_offload_submit(o, t);
+        return;
+    }
+    int rc = record_here(o, t, &err);
+    if (rc && o->recording->err.status == 0) /* else a task of its body has said more */
         tgi_offload_fail_task(o, t, &err);
+    if (rc == 0)
+        keep_step(o, t); /* after its rounds */
 }
 
 int tgi_offload_record_tasks(struct tgi_offload *o, struct tgi_instance *in, struct tg_error *err)

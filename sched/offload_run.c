@@ -402,6 +402,7 @@ void tgi_offload_run_set_out(struct tg_run *run)
     find_pageable(run);
     memset(r->n_device_tasks, 0, sizeof r->n_device_tasks);
     r->n_stolen = r->timing_ns = 0;
+    r->n_shown_lanes = TGI_COMPUTE_LANES;
     r->run = run;
     tgi_replicas_stats(r->replicas, &r->stats_before);
     tgi_replicas_log(r->replicas, run->spans != NULL);

@@ -245,6 +245,13 @@ static void watch_span(struct tgi_offload *o, struct tgi_watch *span, struct tgi
     tgi_offload_fail_task(o, span->task, &err);
 }
 
+/* Of a run that is recorded as a graph: what comes is the task's own work, or no longer. */
+static void time_commands(struct tgi_offload *o, bool is_own)
+{
+    if (o->recording)
+        tgi_recorder_set_step(o->recording->recorder, is_own ? o->recording->step : 0);
+}
+
 /* What a task took tells about others, and which way it should go. */
 static void note_time(const struct tgi_offload_task *t, bool was_alone, double ns)
 {
@@ -268,8 +275,9 @@ static void take_time(struct tgi_offload *o, struct tgi_watch *w)
     o->devices->ops->event_destroy(o->devices, w->to);
 }
 
-static void note_busy(struct tgi_seen_busy *seen, uint64_t start_ns, uint64_t end_ns)
+void tgi_offload_note_busy(struct tgi_offload *o, uint32_t device, uint64_t start_ns, uint64_t end_ns)
 {
+    struct tgi_seen_busy *seen = &o->seen_busy[device];
     uint64_t from_ns = start_ns > seen->until_ns ? start_ns : seen->until_ns;
     if (end_ns <= from_ns)
         return;
@@ -296,11 +304,11 @@ static void take_span(struct tgi_offload *o, struct tgi_watch *w)
         span->end_ns = (uint64_t)(zero + end > 0 ? zero + end : 0);
         if (span->end_ns <= span->start_ns)
             span->end_ns = span->start_ns + 1; /* a zero length would mean that it never ran */
-        span->worker = o->runtime->n_workers + device * TGI_COMPUTE_LANES + lane % TGI_LANES_EACH;
+        span->worker = o->runtime->n_workers + device * run->n_shown_lanes + lane % TGI_LANES_EACH;
         span->attempts = 1;
         note_time(w->task, w->was_alone, end - begin);
         uint64_t begin_ns = tgi_run_begin_ns(in->run);
-        note_busy(&o->seen_busy[device], begin_ns + span->start_ns, begin_ns + span->end_ns);
+        tgi_offload_note_busy(o, device, begin_ns + span->start_ns, begin_ns + span->end_ns);
     }
     o->devices->ops->event_destroy(o->devices, w->from);
     o->devices->ops->event_destroy(o->devices, w->to);
@@ -396,7 +404,7 @@ static int enqueue(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi
                            : tgi_choices_take(in->run->offload->choices, class, t->node - 1u, &timing);
     /* Always in one lane: a library's first call in a lane prepares what it needs there, and would be timed with it. */
     uint32_t lane = timing == TGI_TIMED_ALONE ? tgi_lane_of(t->node - 1u, 0) : choose_lane(o, in, task, t->node - 1u);
-    bool has_times = timing != TGI_NOT_TIMED || in->spans;
+    bool has_times = timing != TGI_NOT_TIMED || (in->spans && !o->recording);
     struct tgi_watch span = {.kind = in->spans ? TGI_WATCH_SPAN : TGI_WATCH_TIME, .task = t, .was_alone = timing == TGI_TIMED_ALONE};
     waits.n = 0;
     if (timing == TGI_TIMED_ALONE)
@@ -409,10 +417,12 @@ static int enqueue(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi
         rc = seal_tail(o, lane, err);
     if (rc == 0 && has_times)
         rc = timed_event(o, in->run->offload, lane, &span.from, err);
+    time_commands(o, true);
     if (rc == 0 && op->kind == TGI_OP_KERNEL)
         rc = launch(o, t, way, lane, operands, err);
     else if (rc == 0 && op->kind == TGI_OP_FILL && (rc = fill(o, t, lane, operands, err)))
         leave_part(o, in->run, lane, operands, n);
+    time_commands(o, false);
     if (rc) {
         if (span.from)
             o->devices->ops->event_destroy(o->devices, span.from);
@@ -440,7 +450,9 @@ static int enqueue_copy(struct tgi_offload *o, struct tgi_offload_task *t, struc
     bool is_enqueued;
     waits.n = 0;
     tgi_offload_wait_for_preds(o, t, &waits);
+    time_commands(o, true);
     int rc = tgi_replicas_copy(in->run->offload->replicas, &operands[0], &operands[1], lane, &waits, &is_enqueued, &stamp, err);
+    time_commands(o, false);
     if (rc)
         return rc;
     enqueued(o, t, operands, 1, stamp);
@@ -476,8 +488,10 @@ static int enqueue_collective(struct tgi_offload *o, struct tgi_offload_task *t,
     for (uint32_t i = 0; is_ready && i < n; i++)
         tgi_waits_add(o->order, &before, tgi_order_tail(o->order, lanes[i]));
     struct tgi_devices *ds = target(o);
+    time_commands(o, true);
     if (is_ready)
         rc = ds->ops->collect(ds, op, b->dtype, n_elems, n, tiles, lanes, err);
+    time_commands(o, false);
     /* Each rank has its tile once its own lane has come to here; the task is done where lane 0 knows all of them. */
     for (uint32_t i = n; is_ready && i-- > 0;) {
         struct tgi_stamp own = tgi_order_append(o->order, lanes[i]);
@@ -541,12 +555,12 @@ static int prepare_cpu(struct tgi_offload *o, struct tgi_offload_task *t, struct
 
 /* ---- Submitting ---------------------------------------------------------------------------*/
 
-/* Part and task as in a record; what is not in one has no owner.  Of a recording the part is the graph or a body. */
+/* Part and task as in a record; what is not in one has no owner. */
 static uint64_t owner_of(const struct tgi_offload *o, const struct tgi_offload_task *t)
 {
     const struct tgi_instance *in = t->instance;
     if (o->recording)
-        return tgi_offload_owner(t);
+        return (uint64_t)o->recording->round << 32 | tgi_offload_id(t);
     if (in->parent && !in->round)
         return UINT64_MAX;
     return (uint64_t)(in->parent ? in->round->index + 1 : 0) << 32 | tgi_offload_id(t);
@@ -558,7 +572,7 @@ static int dispatch(struct tgi_offload *o, struct tgi_offload_task *t, struct tg
     const struct tgi_op *op = tgi_graph_op(t->instance->graph, task);
     tgi_replicas_copies_for(t->instance->run->offload->replicas, owner_of(o, t));
     if (o->recording)
-        tgi_recorder_set_owner(o->recording->recorder, owner_of(o, t), n);
+        tgi_recorder_set_owner(o->recording->recorder, tgi_offload_owner(t), n);
     if (t->node == TGI_HOST_NODE)
         return prepare_cpu(o, t, operands, n, err);
     switch (op->kind) {

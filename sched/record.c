@@ -107,9 +107,11 @@ uint32_t tgi_run_device_of(const struct tg_run *run, uint32_t worker, uint32_t *
     uint32_t n = run->runtime->n_workers;
     if (worker < n)
         return TG_NONE;
-    *lane_p = (worker - n) % TGI_COMPUTE_LANES;
-    return (worker - n) / TGI_COMPUTE_LANES;
+    *lane_p = (worker - n) % tgi_run_n_lanes(run);
+    return (worker - n) / tgi_run_n_lanes(run);
 }
+
+uint32_t tgi_run_n_lanes(const struct tg_run *run) { return run->offload->n_shown_lanes; }
 
 void tgi_run_moved(const struct tg_run *run, struct tgi_run_moved *moved_p)
 {

@@ -88,5 +88,6 @@ uint64_t tgi_captured_bytes(const struct tgi_captured *p, const struct tgi_repli
 {
     const struct tgi_program *q = &p->program;
     return q->cap * sizeof *q->commands + q->cap_deps * sizeof *q->deps + q->cap_words * sizeof *q->words +
-           q->cap_mark * sizeof *q->mark + q->cap_queue * sizeof *q->queue + 2 * tgi_replicas_snapshot_bytes(replicas);
+           q->cap_mark * sizeof *q->mark + q->cap_queue * sizeof *q->queue +
+           p->times.cap * sizeof *p->times.steps + p->times.n_copies * sizeof *p->times.copies + 2 * tgi_replicas_snapshot_bytes(replicas);
 }

@@ -52,8 +52,15 @@ lacks err 'not executed as a graph'
 want 0 "$tgraph" --format json run "$graphs/cholesky.json" --save-dir "$scratch" --executor graph
 has out '"executor": "graph"'
 want 0 run "$graphs/cholesky.json" --executor graph --record "$scratch/graph.tgr"
-has out 'executor streams'
-has err 'not executed as a graph: times of single tasks are wanted'
+has out 'executor graph'
+has out 'each task was timed by two more nodes of the graph'
+lacks err 'not executed as a graph'
+want 0 "$tgraph" report "$scratch/graph.tgr"
+has out 'gemm '
+want 0 "$tgraph" why "$scratch/graph.tgr" 'potrf[3]'
+has out 'slack '
+want 0 "$tgraph" export "$scratch/graph.tgr" --view gantt -o "$scratch/graph.svg"
+want 0 "$tgraph" report "$scratch/graph.tgr" --html "$scratch/graph.html"
 want 2 run "$saxpy" -D cpu --executor graph
 want 0 run "$graphs/matmul.json" -D cuda:0 --executor resident --repeat 3
 has out 'executor resident'

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/mman.h>
 /* before cmocka.h */
 #include <cmocka.h>
 
@@ -190,6 +191,36 @@ static void other_memory_is_bound_without_a_new_graph(void **state)
         device_close_all(run, rt, g);
         free(expected);
     }
+}
+
+/* Whatever was recorded with it is not replayed, also where the driver refuses to change a graph and another one has to be made. */
+static void memory_that_the_program_has_freed_is_left_alone(void **state)
+{
+    enum { BYTES = 6 * 32 * sizeof(uint64_t) };
+    struct tg_graph *g = device_graph(buffers, "", tasks);
+    uint64_t *expected = device_expected(g, false, 1);
+    (void)state;
+    for (int is_refused = 0; is_refused < 2; is_refused++) {
+        struct tg_error err;
+        device_reset(2, 3, true);
+        struct tg_runtime *rt = device_runtime("cuda", 0);
+        struct tg_run *run = open_run(rt, g, false);
+        for (int i = 0; i < 6; i++) {
+            uint64_t *at = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            assert_true(at != MAP_FAILED);
+            for (uint64_t k = 0; k < BYTES / sizeof *at; k++)
+                at[k] = k;
+            MUST(tg_run_bind(run, 0, at, &err));
+            if (is_refused)
+                standin.standin_fail("cuGraphExecMemcpyNodeSetParams", 1, CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE, STANDIN_ONCE);
+            execute(run);
+            assert_memory_equal(at, expected, BYTES);
+            assert_int_equal(mprotect(at, BYTES, PROT_NONE), 0); /* and stays so: its address is nobody else's */
+        }
+        device_close_all(run, rt, NULL);
+    }
+    tg_graph_destroy(g);
+    free(expected);
 }
 
 static void what_cannot_be_recorded_says_why(void **state)
@@ -665,6 +696,7 @@ int main(void)
         cmocka_unit_test(what_graphs_take_is_limited),
         cmocka_unit_test(memory_that_is_short_for_a_graph_is_taken_from_older_ones),
         cmocka_unit_test(other_memory_is_bound_without_a_new_graph),
+        cmocka_unit_test(memory_that_the_program_has_freed_is_left_alone),
         cmocka_unit_test(what_cannot_be_recorded_says_why),
         cmocka_unit_test(rounds_are_part_of_the_graph),
         cmocka_unit_test(what_rounds_leave_goes_home_once),

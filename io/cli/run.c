@@ -132,7 +132,7 @@ static void set_options(struct job *job)
                                                                 : TG_EXECUTOR_STREAMS;
     bool may_be_graph = job->options.executor != TG_EXECUTOR_STREAMS && (!is_auto || n_starts > 1);
     job->options.n_starts_expected = n_starts;
-    /* A graph has no times of single tasks, so they are taken only where a file is to have them. */
+    /* Times of single tasks make a graph slower, so they are taken only where a file is to have them. */
     job->options.is_recorded = is_small && (!may_be_graph || tgi_cli_has(cli, "record") || tgi_cli_has(cli, "gantt"));
     if (!is_small)
         tgi_cli_note(

@@ -145,7 +145,16 @@ static size_t extent(void **args, unsigned param, void *user)
                                                              : (size_t)n * e->elem_bytes[param];
 }
 
-/* As gpu/decide.cu. */
+/* As gpu/decide.cu, both. */
+static int tell_time(void **args, const void *launch)
+{
+    uint64_t *to = standin_at(launch, *(CUdeviceptr *)args[0], sizeof *to, STANDIN_OUT);
+    if (!to)
+        return CUDA_ERROR_ILLEGAL_ADDRESS;
+    *to = (uint64_t)(1e3 * state.clock_us);
+    return CUDA_SUCCESS;
+}
+
 static int decide(void **args, const void *launch)
 {
     const tgi_decision *d = args[0];
@@ -257,6 +266,10 @@ __attribute__((constructor)) static void register_builtins(void)
     const struct standin_kernel kernel = {TGI_DECIDE_KERNEL, decide, 1, &decision, NULL, NULL};
     check(standin_register_kernel(&kernel) == 0, kernel.name);
     fprintf(text, "kernel %s threads=1\n", kernel.name);
+    static const struct standin_param place = {sizeof(CUdeviceptr), STANDIN_VALUE};
+    const struct standin_kernel stamp = {TGI_STAMP_KERNEL, tell_time, 1, &place, NULL, NULL};
+    check(standin_register_kernel(&stamp) == 0, stamp.name);
+    fprintf(text, "kernel %s threads=1\n", stamp.name);
     check(standin_register_kernel(&standin_service) == 0, standin_service.name);
     fprintf(text, "kernel %s threads=1024\n", standin_service.name);
     resident_register(text);
