@@ -35,7 +35,8 @@ has err '"code": "TG0004"'
 want 2 "$TGRAPH" --error-format short rnu
 [ "$(wc -l <"$scratch/err")" = 1 ] || complain "a short message is more than a line"
 want 2 "$TGRAPH" explain TG9999
-want 2 "$TGRAPH" help nosuch
+want 2 "$TGRAPH" help rum
+has err 'did you mean "run"?'
 
 # ---- a graph, and what can be wrong with it -------------------------------------------------
 graph=$here/examples/graphs/saxpy.json
@@ -274,6 +275,36 @@ wait $!
 [ $? = 130 ] || complain "a second Ctrl-C does not give 130"
 # The thread sanitizer holds signals back while it cannot see that a thread waits.
 [ "${SAN:-}" = thread ] || [ $((($(date +%s%N) - begin) / 1000000)) -lt 2000 ] || complain 'a second Ctrl-C does not end the program at once'
+
+# ---- one document, whatever happens ----------------------------------------------------------
+document() { # CODE TEXT ARGUMENTS..
+    local code=$1 text=$2
+    shift 2
+    want "$code" "$TGRAPH" --format json "$@"
+    is_json
+    has out "$text"
+}
+cp "$graph" "$scratch/laid.json" && "$TGRAPH" fmt -i "$scratch/laid.json"
+echo '{"tgraph":"1.0","tasks":[]}' >"$scratch/unlaid.json"
+document 0 '"command": "version"' --version
+document 0 '"name": "keep-going"' run --help
+document 0 '"name": "export"' help
+document 0 '"name": "hello"' init --list
+document 0 '"files": ["hello.json", "README.md"]' init "$scratch/made"
+document 1 '"code": "TG0002"' init "$scratch/made"
+document 0 '"was_canonical": true' fmt --check "$scratch/laid.json"
+document 1 '"was_canonical": false' fmt --check "$scratch/laid.json" "$scratch/unlaid.json"
+document 0 "\"output\": \"$scratch/chain.json\"" gen chain -o "$scratch/chain.json"
+document 0 '"ok": true' export "$scratch/chain.json" -o "$scratch/chain.dot"
+document 2 '"text": "unknown option --fo"' run --fo
+document 2 '"code": "TG0004"' runn
+document 3 '"file": "nosuch.json"' run nosuch.json
+document 1 '"line": 1' run "$scratch/wrong.json"
+document 3 '"exit_code": 3' expand --stats "$scratch/broken.json"
+[ "$("$TGRAPH" --format json schema | grep -c tgraph.report)" = 0 ] || complain 'data is followed by a document'
+want 0 "$TGRAPH" --error-format json run "$scratch/chain.json" --verify
+is_json "$scratch/err"
+has err '"severity": "warning"'
 
 # ---- completion -----------------------------------------------------------------------------
 complete_bash() { # WORDS..: what bash offers for the last word

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "graph/model.h"
-#include "io/json_out.h"
+#include "io/cli/document.h"
 #include "io/lint.h"
 #include "sched/cpu_module.h"
 
@@ -152,9 +152,7 @@ int tgi_cli_check(struct tgi_cli *cli)
     if (worst)
         return worst;
     if (wants_json) {
-        tgi_json_object(&json, NULL);
-        tgi_json_string(&json, "schema", "tgraph.report/1");
-        tgi_json_string(&json, "command", "check");
+        json = tgi_cli_document(stdout, TGI_REPORT_SCHEMA, "check");
         tgi_json_array(&json, "files");
     }
     for (uint32_t i = 0; i < cli->n_operands; i++) {

@@ -130,6 +130,8 @@ int tgi_cli_error(const struct tgi_cli *cli, const struct tg_error *err);
 int tgi_cli_fail(const struct tgi_cli *cli, int status, const char *format, ...) TG_PRINTF(3, 4);
 /* A usage error: prints the message and where to find help; returns 2. */
 int tgi_cli_usage(const struct tgi_cli *cli, const char *format, ...) TG_PRINTF(2, 3);
+/* The same for a name that is no command, with the closest one that is. */
+int tgi_cli_unknown_command(const struct tgi_cli *cli, const char *name);
 /* Remarks.  note is silent under -q; detail speaks only under -v. */
 void tgi_cli_warn(const struct tgi_cli *cli, const char *format, ...) TG_PRINTF(2, 3);
 void tgi_cli_note(const struct tgi_cli *cli, const char *format, ...) TG_PRINTF(2, 3);
@@ -160,6 +162,7 @@ int tgi_cli_runtime_create(const struct tg_runtime_options *options, struct tg_r
 
 void tgi_cli_print_overview(FILE *to);                  /* `tgraph` alone */
 void tgi_cli_print_help(FILE *to, const struct tgi_cli_command *command); /* NULL: all commands */
+void tgi_cli_print_help_json(const struct tgi_cli_command *command);      /* the same as a document, on stdout */
 void tgi_cli_print_man(FILE *to, const struct tgi_cli_command *command);  /* NULL: tgraph(1) */
 int tgi_cli_print_completion(FILE *to, const char *shell); /* TG_E_BAD_VALUE for an unknown shell */
 

@@ -388,10 +388,12 @@ int tgi_cli_help(struct tgi_cli *cli)
     if (cli->n_operands > 0) {
         command = tgi_cli_find(cli->operands[0]);
         if (!command)
-            return tgi_cli_usage(cli, "unknown command \"%s\"", cli->operands[0]);
+            return tgi_cli_unknown_command(cli, cli->operands[0]);
     }
     if (tgi_cli_has(cli, "man"))
         tgi_cli_print_man(stdout, command);
+    else if (cli->format == TGI_FORMAT_JSON)
+        tgi_cli_print_help_json(command);
     else
         tgi_cli_print_help(stdout, command);
     return TGI_EXIT_OK;

@@ -276,7 +276,7 @@ static int parse_short(struct tgi_cli *cli, int argc, char **argv, int *i_p)
     return 0;
 }
 
-static int unknown_command(const struct tgi_cli *cli, const char *name)
+int tgi_cli_unknown_command(const struct tgi_cli *cli, const char *name)
 {
     const char *names[MAX_SUGGESTIONS];
     size_t n = 0;
@@ -310,7 +310,7 @@ int tgi_cli_parse(struct tgi_cli *cli, int argc, char **argv)
             if (!cli->command) {
                 cli->command = tgi_cli_find(word);
                 if (!cli->command)
-                    return unknown_command(cli, word);
+                    return tgi_cli_unknown_command(cli, word);
             } else {
                 cli->operand_space[cli->n_operands++] = word;
             }

@@ -28,7 +28,7 @@ const struct tgi_cli_option tgi_cli_globals[] = {
     SWITCH("version", 0, "print the version and exit"),
     SWITCH("quiet", 'q', "print errors only"),
     SWITCH("verbose", 'v', "say more about what is being done"),
-    CHOICE("format", 0, "text|json", "form of what goes to stdout; json is one document"),
+    CHOICE("format", 0, "text|json", "form of what goes to stdout; json is one document, also of what fails; graphs and pictures stay what they are"),
     CHOICE("error-format", 0, "full|short|json", "form of errors and warnings on stderr"),
     CHOICE("color", 0, "auto|always|never", "colours; auto: on terminals, unless NO_COLOR is set"),
     CHOICE("progress", 0, "auto|bar|plain|json|none", "how far a run of more than half a second is, on stderr;"
