@@ -306,6 +306,41 @@ want 0 "$TGRAPH" --error-format json run "$scratch/chain.json" --verify
 is_json "$scratch/err"
 has err '"severity": "warning"'
 
+# ---- what is set once: command line, then environment, then file ----------------------------
+mkdir -p "$XDG_CONFIG_HOME/tgraph"
+config=$XDG_CONFIG_HOME/tgraph/config.json
+workers() { # N COMMAND..
+    local n=$1
+    shift
+    want 0 "$@"
+    has out "on $n worker"
+}
+echo '{ "devices": "cpu:1", "mem": 67108864 }' >"$config"
+workers 1 env -u TGRAPH_DEVICES "$TGRAPH" run "$scratch/chain.json"
+workers 3 env TGRAPH_DEVICES=cpu:3 "$TGRAPH" run "$scratch/chain.json"
+workers 2 env TGRAPH_DEVICES=cpu:3 "$TGRAPH" run "$scratch/chain.json" -D cpu:2
+want 4 "$TGRAPH" -C "$scratch" run "$graph" -p N=100M
+has err '67108864'
+want 0 "$TGRAPH" schema
+want 2 env TGRAPH_MEM=lots "$TGRAPH" run "$scratch/chain.json"
+has err 'TGRAPH_MEM: "lots" is not a size'
+want 3 env TGRAPH_ERROR_FORMAT=json "$TGRAPH" run nosuch.json
+is_json "$scratch/err"
+echo '{ "devises": "cpu:1" }' >"$config"
+want 2 "$TGRAPH" check "$graph"
+has err 'did you mean "devices"?'
+has err "$config:1:14"
+want 0 "$TGRAPH" run --help
+echo '{ "mem": "much" }' >"$config"
+want 2 "$TGRAPH" run "$scratch/chain.json"
+has err "$config:1:10: \"mem\": \"much\" is not a size"
+want 0 "$TGRAPH" check "$graph"
+echo '{ "mem": true }' >"$config"
+want 2 "$TGRAPH" check "$graph"
+echo '{ "mem":' >"$config"
+want 3 "$TGRAPH" check "$graph"
+rm "$config"
+
 # ---- completion -----------------------------------------------------------------------------
 complete_bash() { # WORDS..: what bash offers for the last word
     bash -c 'source <("$0" completion bash); COMP_WORDS=(tgraph "$@"); COMP_CWORD=$#; _tgraph; printf "%s\n" "${COMPREPLY[@]}"' \

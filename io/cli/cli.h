@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 
+#include "graph/arena.h"
 #include "graph/tgraph.h"
 #include "io/diagnostic.h"
 
@@ -78,6 +79,7 @@ enum tgi_cli_format { TGI_FORMAT_TEXT, TGI_FORMAT_JSON };
 struct tgi_cli_value {
     const struct tgi_cli_option *option;
     const char *text;
+    const char *source; /* where it was given, unless on the command line: "TGRAPH_MEM"; else NULL */
     union {
         int64_t i;
         uint64_t u;
@@ -97,12 +99,15 @@ struct tgi_cli {
     struct tgi_cli_value *values;
     uint32_t n_values;
     const char **operand_space;
+    struct tgi_arena texts; /* of values from elsewhere */
 };
 
 /* All take the long name; naming an option that the command's table entry lacks aborts in debug
  * builds.  Where an option that is no list was given several times, the last one counts. */
 bool tgi_cli_has(const struct tgi_cli *cli, const char *name);
 const char *tgi_cli_text(const struct tgi_cli *cli, const char *name, const char *fallback);
+/* How messages call it: "--mem", "TGRAPH_MEM". */
+const char *tgi_cli_source(const struct tgi_cli *cli, const char *name, const char *on_command_line);
 int64_t tgi_cli_int(const struct tgi_cli *cli, const char *name, int64_t fallback);
 double tgi_cli_float(const struct tgi_cli *cli, const char *name, double fallback);
 uint64_t tgi_cli_bytes(const struct tgi_cli *cli, const char *name, uint64_t fallback);

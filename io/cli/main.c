@@ -11,6 +11,7 @@
 #include "io/cli/crash.h"
 #include "io/cli/document.h"
 #include "io/cli/interrupt.h"
+#include "io/cli/preferences.h"
 #include "io/cli/progress.h"
 #include "io/output.h"
 
@@ -50,6 +51,8 @@ static const char *look_ahead(const char *option, int argc, char **argv)
 static void apply_formats(struct tgi_cli *cli, int argc, char **argv)
 {
     const char *errors = look_ahead("--error-format", argc, argv), *data = look_ahead("--format", argc, argv);
+    if (!errors)
+        errors = getenv("TGRAPH_ERROR_FORMAT");
     if (errors)
         cli->error_format = error_format(errors);
     if (data && strcmp(data, "json") == 0)
@@ -58,6 +61,7 @@ static void apply_formats(struct tgi_cli *cli, int argc, char **argv)
 
 static void apply_globals(struct tgi_cli *cli)
 {
+    cli->error_format = error_format(tgi_cli_text(cli, "error-format", "full"));
     const char *color = tgi_cli_text(cli, "color", "auto");
     cli->color_out = wants_color(color, stdout);
     cli->color_err = wants_color(color, stderr);
@@ -162,6 +166,9 @@ int main(int argc, char **argv)
     cli.color_err = wants_color("auto", stderr);
     apply_formats(&cli, argc, argv);
     int rc = tgi_cli_parse(&cli, argc, argv);
+    /* Whoever needs help may need it with these. */
+    if (rc == 0 && !tgi_cli_has(&cli, "help") && !tgi_cli_has(&cli, "version"))
+        rc = tgi_cli_add_preferences(&cli);
     if (rc == 0) {
         apply_globals(&cli);
         rc = dispatch(&cli);
