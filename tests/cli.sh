@@ -35,6 +35,15 @@ has err '"code": "TG0004"'
 want 2 "$TGRAPH" --error-format short rnu
 [ "$(wc -l <"$scratch/err")" = 1 ] || complain "a short message is more than a line"
 want 2 "$TGRAPH" explain TG9999
+echo '{ "tgraph": "1.0", "params": { "N": "foo(1)+1", "M": "ndev(gpu)", "K": "sizeof(f31)" }, "tasks": [] }' >"$scratch/names.json"
+want 1 "$TGRAPH" check "$scratch/names.json"
+has err 'unknown function "foo"; there is min'
+has err 'unknown kind of device "gpu"; there is cuda and cpu'
+has err 'unknown data type "f31"; there is f16'
+want 1 "$TGRAPH" run "$here/examples/graphs/saxpy.json" -p M=1
+has err 'help: there is N'
+want 1 "$TGRAPH" run "$here/examples/graphs/saxpy.json" -p N=1e6
+has err 'write 1000000'
 want 2 "$TGRAPH" help rum
 has err 'did you mean "run"?'
 
@@ -58,6 +67,12 @@ want 0 "$TGRAPH" check "$scratch/unused.json"
 has err 'parameter "M" is not used'
 grep -q '"N"' <(grep warning "$scratch/err") && complain 'a parameter that another uses is reported'
 want 1 "$TGRAPH" check "$scratch/unused.json" --werror
+echo '{ "tgraph": "1.0", "buffers": { "x": { "dtype": "f64", "shape": ["1<<28", 4096] } }, "tasks": [ { "fill": "x", "value": 1 } ] }' \
+    >"$scratch/huge.json"
+want 0 "$TGRAPH" check "$scratch/huge.json"
+has err 'the buffers need 8.00 TiB'
+want 0 "$TGRAPH" check "$scratch/huge.json" -W no-capacity
+is_empty err
 want 3 "$TGRAPH" check "$scratch/broken.json"
 has err 'TG0101'
 want 3 "$TGRAPH" run "$scratch/nosuch.json"
@@ -275,6 +290,32 @@ wait $!
 [ $? = 130 ] || complain "a second Ctrl-C does not give 130"
 # The thread sanitizer holds signals back while it cannot see that a thread waits.
 [ "${SAN:-}" = thread ] || [ $((($(date +%s%N) - begin) / 1000000)) -lt 2000 ] || complain 'a second Ctrl-C does not end the program at once'
+
+# ---- the first Ctrl-C says what happens, on terminals ---------------------------------------
+if command -v python3 >/dev/null; then
+    python3 - "$TGRAPH" "$spin" >"$scratch/out" 2>&1 <<'END' || complain "a first Ctrl-C on a terminal: $(tail -c 300 "$scratch/out")"
+import os, pty, sys
+child, terminal = pty.fork()
+if child == 0:
+    os.execv(sys.argv[1], [sys.argv[1], "run", sys.argv[2], "-D", "cpu:1"])
+text = b""
+is_sent = False
+while True:
+    try:
+        got = os.read(terminal, 4096)
+    except OSError: # the other end is closed
+        break
+    if not got:
+        break
+    text += got
+    if not is_sent and b"tasks/s" not in text and b"[" in text: # the bar is there, so the run is
+        os.write(terminal, b"\x03")
+        is_sent = True
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+print(text.decode(errors="replace"))
+sys.exit(not (is_sent and code == 130 and b"once more leaves now" in text and b"interrupted" in text))
+END
+fi
 
 # ---- one document, whatever happens ----------------------------------------------------------
 document() { # CODE TEXT ARGUMENTS..

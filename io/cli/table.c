@@ -131,7 +131,7 @@ static const struct tgi_cli_option check_options[] = {
     SWITCH("compile", 0, "also compile the kernels that are given as C source"),
     SWITCH("werror", 0, "treat warnings as errors"),
     {"warn", 'W', TGI_CLI_TEXT, "NAME", "switch a warning on, or off as no-NAME",
-     "all|none|unused|uninitialised|redundant|no-unused|no-uninitialised|no-redundant", 0, 0, true},
+     "all|none|unused|uninitialised|redundant|capacity|no-unused|no-uninitialised|no-redundant|no-capacity", 0, 0, true},
     MAX_FILE,
     PLUGINS,
     END
@@ -326,7 +326,8 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      " explicit dependencies, reads of buffers that nothing has written.  Warns of what is declared and never"
      " used.\n\n"
      "Warnings: unused (buffers and kernels that no task uses, parameters that nothing uses), uninitialised"
-     " (reads of buffers that nothing has written), redundant (control edges that others imply; off unless switched on).",
+     " (reads of buffers that nothing has written), capacity (buffers that do not fit into this machine's"
+     " memory), redundant (control edges that others imply; off unless switched on).",
      "tgraph check *.json  # every graph here\n"
      "tgraph check graph.json --compile --werror  # as strict as it gets",
      check_options, false},
