@@ -129,6 +129,14 @@ has out '"schema": "tgraph.report/1"'
 has out '"makespan_ns"'
 want 0 "$TGRAPH" -C "$scratch" -q run "$graph"
 is_empty out
+cat >"$scratch/retry.json" <<'END'
+{ "tgraph": "1.0", "buffers": { "x": { "dtype": "i32", "shape": [1], "init": "zero" } },
+  "kernels": { "k": { "params": [ { "name": "x", "type": "i32*", "access": "inout" } ],
+    "variants": [ { "on": "cpu", "c": "static int n; int k(void **a, const struct tg_context *c) { (void)c; ++**(int **)a[0]; return ++n < 3; }" } ] } },
+  "tasks": [ { "kernel": "k", "args": { "x": "x" }, "retries": 3 } ], "checks": [ { "buffer": "x", "equals": 1 } ] }
+END
+want 0 "$TGRAPH" run "$scratch/retry.json" --verify
+has out '2 failed attempts'
 want 0 "$TGRAPH" -C "$scratch" run "$graph" --save-dir "$scratch" --gantt "$scratch/gantt.svg"
 grep -q '</svg>' "$scratch/gantt.svg" || complain 'no schedule was drawn'
 "$TGRAPH" -C "$scratch" run - <"$graph" >"$scratch/out" 2>&1 || complain 'a graph on standard input does not run'

@@ -453,6 +453,9 @@ static void print_text(const struct job *job, const struct tgi_report *report, u
         printf("  executor: %s\n", executor_reason(job));
     if (strcmp(outcome(job), "ok") != 0)
         print_counts(job, report);
+    if (report->stats.n_retried)
+        printf("  %-13s %s failed attempt%s, as \"retries\" allows\n", "repeated", tgi_format_count(report->stats.n_retried, a, sizeof(a)),
+               report->stats.n_retried == 1 ? "" : "s");
     tgi_report_print(report, median_ns, (uint32_t)tgi_cli_int(job->cli, "top", TOP_KERNELS), stdout);
     if (job->n_measured > 1)
         printf("  runs: %u, makespan %s to %s, median %s; the tables are of the last\n", job->n_measured,
