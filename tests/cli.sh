@@ -232,6 +232,8 @@ for type in dot mermaid json jsonl; do
     want 0 "$TGRAPH" export "$here/examples/graphs/cholesky.json" -t $type --critical-path
 done
 want 1 "$TGRAPH" export "$graph" --focus nosuch
+want 1 "$TGRAPH" export "$here/examples/graphs/cholesky.json" --focus 'trsm[7,33]'
+has err 'did you mean "trsm[7,3]"?'
 want 2 "$TGRAPH" export "$graph" -o "$scratch/picture.bmp"
 if command -v dot >/dev/null; then
     want 0 "$TGRAPH" export "$here/examples/graphs/cholesky.json" -p NT=20 -o "$scratch/g.svg"
