@@ -45,9 +45,9 @@ IO_SRC := counter_chart.c critical_path.c diagnostic.c dot.c fmt.c foreign.c gan
           text.c units.c utf8.c verify.c workflow.c workflow_order.c workflow_write.c write_buffer.c write_json.c \
           write_task.c
 CLI_SRC := bench.c cache.c calibrate.c check.c completion.c crash.c device_choice.c devices.c devices_matrix.c \
-           diff.c diff_graph.c doctor.c expand.c explain.c explanations.c export.c export_program.c \
-           export_recording.c fmt.c gen.c help.c import.c init.c interrupt.c load.c machine_choice.c main.c \
-           message.c options.c plan.c progress.c recording.c report.c results.c run.c schema.c serve.c simulate.c \
+           diff.c diff_graph.c doctor.c document.c expand.c explain.c explanations.c export.c export_program.c \
+           export_recording.c fmt.c gen.c help.c help_json.c import.c init.c interrupt.c load.c machine_choice.c main.c \
+           message.c options.c plan.c preferences.c progress.c recording.c report.c results.c run.c schema.c serve.c simulate.c \
            table.c why.c
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
 TESTS := agenda alloc block calibrate choice cli cpu_module dense deque diagnostic dot driver examples \

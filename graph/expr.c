@@ -310,7 +310,7 @@ static int parse_sizeof(struct parser *p)
     for (int t = 0; t < TG_N_DTYPES; t++)
         if (is_word(word, length, tg_dtype_name((enum tg_dtype)t)))
             return emit_int(p, (int64_t)tg_dtype_size((enum tg_dtype)t), begin, length);
-    return tgi_expr_report(p->err, TG_E_UNKNOWN_NAME, begin, length, "unknown data type \"%.*s\"",
+    return tgi_expr_report(p->err, TG_E_UNKNOWN_NAME, begin, length, "unknown data type \"%.*s\"; there is f16, bf16, f32, f64, i8 to i64, u8 to u64, c64 and c128",
                   length > 40 ? 40 : (int)length, word);
 }
 
@@ -323,7 +323,7 @@ static int parse_ndev(struct parser *p)
     const char *word = p->text + begin;
     int64_t n = p->scope->n_devices != NULL ? p->scope->n_devices(p->scope->user, word, length) : -1;
     if (n < 0)
-        return tgi_expr_report(p->err, TG_E_UNKNOWN_NAME, begin, length, "unknown kind of device \"%.*s\"",
+        return tgi_expr_report(p->err, TG_E_UNKNOWN_NAME, begin, length, "unknown kind of device \"%.*s\"; there is cuda and cpu",
                       length > 40 ? 40 : (int)length, word);
     return emit_int(p, n, begin, length);
 }
@@ -346,8 +346,8 @@ static int parse_name(struct parser *p)
             return parse_sizeof(p);
         if (is_word(name, length, "ndev"))
             return parse_ndev(p);
-        return tgi_expr_report(p->err, TG_E_UNKNOWN_NAME, begin, length, "unknown function \"%.*s\"",
-                      length > 80 ? 80 : (int)length, name);
+        return tgi_expr_report(p->err, TG_E_UNKNOWN_NAME, begin, length, "unknown function \"%.*s\"; there is min, max, abs, ceildiv, floordiv, log2, sizeof and ndev",
+                      length > 40 ? 40 : (int)length, name);
     }
 
     struct tgi_expr_name found = {TGI_NAME_UNKNOWN, 0, 0, 0};

@@ -118,15 +118,17 @@ static int buffer_measure(struct tgi_buffer *b, const struct tg_buffer_spec *spe
         rc = check_extents(spec->name, "tiles", spec->tiles, spec->n_tile_dims, 1, err);
     if (rc)
         return rc;
-    uint64_t n_tiles, all;
+    uint64_t n_tiles = 0, all;
     b->n_dims = spec->n_dims;
     b->n_tile_dims = spec->n_tile_dims;
     memcpy(b->shape, spec->shape, sizeof b->shape);
     memcpy(b->tiles, spec->tiles, sizeof b->tiles);
-    if (!multiply(spec->shape, spec->n_dims, &b->tile_elems) || !multiply(spec->tiles, spec->n_tile_dims, &n_tiles) ||
+    if (!multiply(spec->tiles, spec->n_tile_dims, &n_tiles) || n_tiles >= TG_NONE)
+        return tgi_error(err, TG_E_SIZE_OVERFLOW, "buffer \"%s\" has too many tiles; at most %u are allowed", spec->name, TG_NONE - 1);
+    if (!multiply(spec->shape, spec->n_dims, &b->tile_elems) ||
         __builtin_mul_overflow(b->tile_elems, tg_dtype_size(spec->dtype), &b->tile_bytes) ||
-        __builtin_mul_overflow(b->tile_bytes, n_tiles, &all) || all > INT64_MAX || n_tiles >= TG_NONE)
-        return tgi_error(err, TG_E_SIZE_OVERFLOW, "buffer \"%s\": its size overflows", spec->name);
+        __builtin_mul_overflow(b->tile_bytes, n_tiles, &all) || all > INT64_MAX)
+        return tgi_error(err, TG_E_SIZE_OVERFLOW, "buffer \"%s\" has more than 2^63 bytes", spec->name);
     b->n_tiles = (uint32_t)n_tiles;
     b->row_bytes = spec->n_dims && spec->shape[0] ? b->tile_bytes / (uint64_t)spec->shape[0] : b->tile_bytes;
     b->n_present = b->n_tiles;

@@ -11,10 +11,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "graph/model.h"
 #include "io/json_out.h"
 
 #define WINDOW      100 /* characters of a source line that are shown */
 #define MAX_SUGGEST 64  /* longer names are not compared */
+#define MOST_COMPARED 100000 /* tasks */
 
 /* ---- Text that is safe to print -----------------------------------------------------------*/
 
@@ -353,4 +355,18 @@ const char *tgi_suggest(const char *name, const char *const *names, size_t n)
         }
     }
     return best;
+}
+
+const char *tgi_suggest_task(const struct tg_graph *g, const char *name)
+{
+    uint32_t n = 0, n_max = g->n_tasks < MOST_COMPARED ? g->n_tasks : MOST_COMPARED;
+    const char **names = g->names_at != NULL ? malloc(n_max * sizeof *names) : NULL;
+    if (names == NULL)
+        return NULL;
+    for (uint32_t t = 0; t < n_max; t++)
+        if (g->names_at[t] != TG_NONE)
+            names[n++] = g->names_text + g->names_at[t];
+    const char *found = tgi_suggest(name, names, n);
+    free(names);
+    return found;
 }

@@ -27,5 +27,7 @@ void tgi_error_print(FILE *to, const struct tg_error *err, enum tgi_diagnostic_f
 
 /* The name in `names` closest to `name` by edit distance, if close enough to be a typo; else NULL. */
 const char *tgi_suggest(const char *name, const char *const *names, size_t n);
+/* The same among the names of a graph's tasks; also NULL without memory. */
+const char *tgi_suggest_task(const struct tg_graph *g, const char *name);
 
 #endif

@@ -300,7 +300,7 @@ static int report_buffer(struct tgi_reader *r, uint32_t name_node, bool is_key, 
 {
     struct tgi_remark remark = {.is_key = is_key};
     if (err->status == TG_E_SIZE_OVERFLOW || err->status == TG_E_SHAPE_MISMATCH)
-        return tgi_report_error(r, v[B_SHAPE], err);
+        return tgi_report_error(r, strstr(err->text, "tiles") && v[B_TILES] != TGI_TAPE_ABSENT ? v[B_TILES] : v[B_SHAPE], err);
     return tgi_report(r, name_node, &remark, err->status, "%s", err->text);
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "graph/vec.h"
+#include "io/diagnostic.h"
 
 /* ---- What tasks have in common ------------------------------------------------------------*/
 
@@ -160,16 +161,11 @@ static int eval_after(struct tgi_reader *r, const struct tgi_template *t, struct
 
 static const char *suggest_task(const struct tg_graph *g, const char *name, char *help, size_t size)
 {
-    uint32_t n = 0, n_max = g->n_tasks < 100000 ? g->n_tasks : 100000;
-    const char **names = g->names_at != NULL ? malloc(n_max * sizeof *names) : NULL;
-    if (names == NULL)
+    const char *found = tgi_suggest_task(g, name);
+    if (found == NULL)
         return NULL;
-    for (uint32_t t = 0; t < n_max; t++)
-        if (g->names_at[t] != TG_NONE)
-            names[n++] = g->names_text + g->names_at[t];
-    const char *found = tgi_did_you_mean_list(names, n, name, help, size);
-    free(names);
-    return found;
+    snprintf(help, size, "did you mean \"%s\"?", found);
+    return help;
 }
 
 static int report_edge(struct tgi_reader *r, const struct tgi_pending_edge *edge, const char *help,

@@ -275,6 +275,7 @@ int tgi_report_position(struct tgi_reader *r, uint32_t line, uint32_t column, ui
 int tgi_report_error(struct tgi_reader *r, uint32_t node, const struct tg_error *err);
 int tgi_report_memory(struct tgi_reader *r);
 /* Writes `did you mean "x"?` for a name of the index, or nothing; returns text or NULL. */
+/* The closest name, else all of them if they are few, else NULL. */
 const char *tgi_did_you_mean(const struct tgi_name_index *index, const char *name, char *text, size_t size);
 /* The same for buffers and kernels, with the line of the definition. */
 const char *tgi_did_you_mean_defined(struct tgi_reader *r, const struct tgi_name_index *index,

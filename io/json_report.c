@@ -205,11 +205,22 @@ static const char *closest(const struct tgi_name_index *index, const char *name)
     return found;
 }
 
+/* A few names are worth telling all. */
+static const char *tell_all(const struct tgi_name_index *index, char *text, size_t size)
+{
+    size_t used = 0;
+    if (index->n_entries == 0 || index->n_entries > 8)
+        return NULL;
+    for (uint32_t k = 0; k < index->n_entries && used < size; k++)
+        used += (size_t)snprintf(text + used, size - used, "%s%s", k > 0 ? ", " : "there is ", index->entries[k].name);
+    return text;
+}
+
 const char *tgi_did_you_mean(const struct tgi_name_index *index, const char *name, char *text, size_t size)
 {
     const char *found = closest(index, name);
     if (found == NULL)
-        return NULL;
+        return tell_all(index, text, size);
     snprintf(text, size, "did you mean \"%s\"?", found);
     return text;
 }
@@ -221,7 +232,7 @@ const char *tgi_did_you_mean_defined(struct tgi_reader *r, const struct tgi_name
     const char *found = closest(index, name);
     uint32_t line = 0, column;
     if (found == NULL)
-        return NULL;
+        return tell_all(index, text, size);
     uint32_t id = tgi_name_index_find(index, found, strlen(found));
     if (id != TGI_NAME_BROKEN)
         tgi_space_locate(space, index == &r->kernels ? space->ops[id].site : space->buffers[id].site, &line,

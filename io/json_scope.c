@@ -88,16 +88,15 @@ static const char *suggest_name(struct tgi_reader *r, const char *text, const st
         return NULL;
     memcpy(name, text + err->offset, err->length);
     name[err->length] = '\0';
-    const char *found = tgi_did_you_mean(&r->params, name, help, size);
-    if (found != NULL)
-        return found;
     for (uint32_t k = 0; k < r->n_vars; k++)
         if (r->vars[k].length < sizeof copies[k]) {
             memcpy(copies[k], r->vars[k].name, r->vars[k].length);
             copies[k][r->vars[k].length] = '\0';
             names[n++] = copies[k];
         }
-    return tgi_did_you_mean_list(names, n, name, help, size);
+    const char *found = tgi_did_you_mean_list(names, n, name, help, size);
+    bool may_be_param = strncmp(err->text, "unknown name", 12) == 0;
+    return found != NULL || !may_be_param ? found : tgi_did_you_mean(&r->params, name, help, size);
 }
 
 static int report_expr(struct tgi_reader *r, uint32_t node, uint32_t offset, const char *text,
@@ -199,7 +198,8 @@ int tgi_number_compile(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_
 
 static int not_an_integer(struct tgi_reader *r, const struct tgi_number *number)
 {
-    struct tgi_remark remark = {.offset = number->offset, .length = number->length};
+    struct tgi_remark remark = {.offset = number->offset, .length = number->length,
+                                .help = "1e6 and 2.0 are floating-point; write 1000000, or -p N=1M on the command line"};
     return tgi_report(r, number->node, &remark, TG_E_EXPR_VALUE,
                       "floating-point number where an integer is needed");
 }
@@ -313,8 +313,8 @@ static int override_value(struct tgi_reader *r, const char *name, const char *te
         tgi_expr_destroy(expr);
     }
     if (rc != 0)
-        return tgi_report_position(r, 0, 0, 0, NULL, rc, "-p %s=%s: %s at character %u", name, text, err.text,
-                                   err.offset + 1);
+        return tgi_report_position(r, 0, 0, 0, NULL, rc, "-p %s=%s, character %u: %s", name, text, err.offset + 1,
+                                   err.text);
     return 0;
 }
 

@@ -51,7 +51,7 @@ static int unexpected(struct parser *p, const char *expected)
         return fail_at(p, TG_E_JSON_SYNTAX, p->at, 1, "NUL byte in the text");
     if (c == 0xef && p->at == p->tape->text)
         return fail_at(p, TG_E_JSON_SYNTAX, p->at, 1,
-                       "the text starts with a byte order mark or another non-JSON character");
+                       "the text starts with a byte order mark or another non-JSON character; save it as UTF-8 without one");
     if (c < 0x20 || c >= 0x7f)
         return fail_at(p, TG_E_JSON_SYNTAX, p->at, 1, "expected %s, found byte 0x%02x", expected, c);
     if (c == '/' && (p->at[1] == '/' || p->at[1] == '*'))

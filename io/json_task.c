@@ -401,6 +401,8 @@ static int compile_verb(struct tgi_reader *r, struct tgi_json_pool *pool, const 
 
 /* ---- Templates ----------------------------------------------------------------------------*/
 
+/* A group around tasks with mistakes is kept (*task_p) beside the error: expanding the others tells what is wrong with
+ * them.  Nothing of it is seen, as loading fails. */
 static int compile_task(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node,
                         struct tgi_template *parent, struct tgi_subgraph *owner, struct tgi_template **task_p)
 {
@@ -421,13 +423,13 @@ static int compile_task(struct tgi_reader *r, struct tgi_json_pool *pool, uint32
         rc = tgi_compile_loops(r, pool, v[T_FOR], t);
     if (rc == 0)
         rc = compile_common(r, pool, v, t);
+    bool is_group = rc == 0 && t->verb == TGI_VERB_FOR;
     if (rc == 0)
         rc = compile_verb(r, pool, v, t);
     r->n_vars = n_vars;
-    if (rc != 0)
-        return rc;
-    *task_p = t;
-    return 0;
+    if (rc == 0 || is_group)
+        *task_p = t;
+    return rc;
 }
 
 int tgi_compile_tasks(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t node, const char *what,
@@ -442,9 +444,8 @@ int tgi_compile_tasks(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t
     for (uint32_t left = tgi_tape_count(&r->tape, node); left > 0 && !tgi_reader_is_done(r); left--) {
         struct tgi_template *t = NULL;
         int rc = compile_task(r, pool, item, parent, owner, &t);
-        if (rc != 0) {
-            result = rc;
-        } else {
+        result = rc != 0 ? rc : result;
+        if (t != NULL) {
             *last = t;
             last = &t->next;
         }
@@ -456,11 +457,11 @@ int tgi_compile_tasks(struct tgi_reader *r, struct tgi_json_pool *pool, uint32_t
 int tgi_read_task(struct tgi_reader *r, uint32_t node)
 {
     struct tgi_template *t = NULL;
-    int rc = compile_task(r, &r->scratch, node, NULL, NULL, &t);
-    if (rc == 0)
-        rc = tgi_expand(r, t);
+    int rc = compile_task(r, &r->scratch, node, NULL, NULL, &t), expanded = 0;
+    if (t != NULL && !tgi_reader_is_done(r))
+        expanded = tgi_expand(r, t);
     tgi_json_pool_reset(&r->scratch);
-    return rc;
+    return rc != 0 ? rc : expanded;
 }
 
 int tgi_read_tasks(struct tgi_reader *r, uint32_t node)

@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "graph/error.h"
+#include "io/units.h"
+#include "mem/store.h"
 
 #define MOST_A_KIND 20
 
@@ -180,6 +182,29 @@ static int lint_uninitialised(struct linter *l, struct tg_error *err)
     return 0;
 }
 
+/* ---- Capacity -----------------------------------------------------------------------------*/
+
+/* The largest one is named. */
+static void lint_capacity(struct linter *l)
+{
+    const struct tgi_space *space = l->g->space;
+    const struct tgi_buffer *largest = NULL;
+    double bytes = 0, most = 0; /* doubles do not overflow */
+    for (uint32_t i = 0; i < space->n_buffers; i++) {
+        double own = (double)space->buffers[i].tile_bytes * space->buffers[i].n_present;
+        bytes += own;
+        if (!largest || own > most) {
+            largest = &space->buffers[i];
+            most = own;
+        }
+    }
+    char all[TGI_UNITS_SIZE], here[TGI_UNITS_SIZE], one[TGI_UNITS_SIZE];
+    if (bytes > (double)tgi_machine_bytes())
+        find(l, TG_E_NO_MEMORY, largest->site, NULL, "the buffers need %s, and this machine has %s; the largest is \"%s\" with %s",
+             tgi_format_bytes(bytes, all, sizeof(all)), tgi_format_bytes((double)tgi_machine_bytes(), here, sizeof(here)),
+             largest->name, tgi_format_bytes(most, one, sizeof(one)));
+}
+
 /* ---- Redundant ----------------------------------------------------------------------------*/
 
 /* A declared edge that freezing removed is one that others imply. */
@@ -211,6 +236,8 @@ int tgi_lint_run(const struct tg_graph *g, unsigned kinds, tg_diagnostic_fn on_d
         rc = lint_unused(&l, err);
     if (rc == 0 && (kinds & TGI_LINT_UNINITIALISED))
         rc = lint_uninitialised(&l, err);
+    if (rc == 0 && (kinds & TGI_LINT_CAPACITY))
+        lint_capacity(&l);
     if (rc == 0 && (kinds & TGI_LINT_REDUNDANT))
         lint_redundant(&l);
     if (rc == 0)

@@ -95,7 +95,7 @@ static void unmap_block(struct tgi_devices *devices, struct tgi_block *block)
 }
 
 /* The system hands out more than it has and kills the process later: refuse before that. */
-static uint64_t machine_bytes(void)
+uint64_t tgi_machine_bytes(void)
 {
     struct sysinfo info;
     if (sysinfo(&info) != 0)
@@ -107,7 +107,7 @@ static uint64_t machine_bytes(void)
 static int measure(const struct tgi_space *space, uint64_t limit_bytes, uint64_t *total_p,
                    size_t *pool_bytes_p, struct tg_error *err)
 {
-    uint64_t machine = machine_bytes(), total = 0;
+    uint64_t machine = tgi_machine_bytes(), total = 0;
     size_t pool = POOL_ALIGN;
     for (uint32_t i = 0; i < space->n_buffers; i++) {
         const struct tgi_buffer *b = &space->buffers[i];

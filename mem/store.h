@@ -18,6 +18,8 @@ struct tgi_store {
     struct tgi_devices *devices; /* that the store's memory is pinned for; NULL: none */
 };
 
+/* What this machine has, swap included. */
+uint64_t tgi_machine_bytes(void);
 /* Maps memory for every buffer the program did not provide; contents are undefined, nothing is
  * touched.  The tiles of a buffer that exist lie one after the other, in the program's memory as in
  * the store's own; absent ones take no room.  The first is aligned to 64 bytes, to a page from

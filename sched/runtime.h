@@ -224,6 +224,9 @@ struct tgi_worker {
     /* Finished sinks not yet counted in their instance's n_left. */
     struct tgi_instance *batch;
     uint32_t n_batch;
+    /* Predecessors of a gate, finished here and not yet counted down (worker.c); 0: none. */
+    uint32_t n_held, held_gate;
+    struct tgi_instance *held;
     bool is_serial;             /* in a deterministic run: children run at once, here */
     uint32_t robbed;            /* out of whose deque the last item was stolen; n_workers: the submitter's */
     uint64_t random;

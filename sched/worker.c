@@ -169,6 +169,12 @@ static bool has_more_urgent(const struct tgi_worker *w, uint32_t class)
     return false;
 }
 
+/* Counting down a gate.  Its predecessors end on all workers at about the same time, and if each of them counted, the
+ * counter's cache line would go from worker to worker with every one.  So a worker holds back what it has to count for as
+ * long as the next thing it executes is a predecessor of the same gate: the gate waits for that one anyway, so nothing
+ * starts later.  Before it executes anything else, looks for work elsewhere or leaves, it counts all at once
+ * (tests/model/gate.pml).  Only tasks whose one successor is the gate are held: they leave no task to go on with. */
+
 /* The last predecessor of a gate has finished: all members are ready at once.  Returns the task to go on
  * with, which is `keep` or one of them; the others are pushed, those of all chunks but the first as
  * chunks.  Not inlined, so that tasks without gates have the registers. */
@@ -184,6 +190,53 @@ static __attribute__((noinline)) uint32_t open_gate(struct tgi_worker *w, struct
     for (; member < end; member++)
         keep_or_push(w, in, in->succ[member], &keep);
     return keep;
+}
+
+/* Counts down what is held.  The instance may be gone afterwards, unless this opened the gate; then all members are pushed. */
+static __attribute__((noinline)) void count_held(struct tgi_worker *w)
+{
+    struct tgi_instance *in = w->held;
+    uint32_t gate = w->held_gate, n = w->n_held;
+    w->n_held = 0; /* pushing may execute, and hold */
+    /* acq_rel: as in count_down(), for n predecessors. */
+    if (atomic_fetch_sub_explicit(&in->left[gate], n, memory_order_acq_rel) != n)
+        return;
+    atomic_store_explicit(&in->left[gate], in->nodes[gate].n_preds, memory_order_relaxed); /* refill */
+    uint32_t keep = open_gate(w, in, gate, TG_NONE, false);
+    if (keep != TG_NONE)
+        tgi_worker_push(w, in, keep, TGI_ITEM_TASK);
+    tgi_worker_wake(w->runtime);
+}
+
+static inline bool has_one_successor(const struct tgi_instance *in, uint32_t task, uint32_t successor)
+{
+    uint32_t i = in->nodes[task].succ;
+    return in->nodes[task + 1].succ == i + 1 && in->succ[i] == successor;
+}
+
+/* Before a task is executed. */
+static __attribute__((noinline)) void count_held_for_others(struct tgi_worker *w, const struct tgi_instance *in, uint32_t task)
+{
+    if (w->held != in || !has_one_successor(in, task, w->held_gate))
+        count_held(w);
+}
+
+/* The predecessor of a gate is done.  Returns the task to go on with, `keep` or a member. */
+static __attribute__((noinline)) uint32_t pass_gate(struct tgi_worker *w, struct tgi_instance *in, uint32_t pred, uint32_t gate,
+                                                    uint32_t keep, bool is_alone, bool *has_pushed_p)
+{
+    if (!is_alone && in->nodes[gate].n_preds < TGI_WIDE_PREDS && has_one_successor(in, pred, gate)) {
+        if (w->n_held && (w->held != in || w->held_gate != gate))
+            count_held(w);
+        w->held = in;
+        w->held_gate = gate;
+        w->n_held++;
+        return keep;
+    }
+    if (!is_ready_after(in, pred, gate, is_alone))
+        return keep;
+    *has_pushed_p = true;
+    return open_gate(w, in, gate, keep, is_alone);
 }
 
 /* A chunk was taken, most often by a thief: its members are pushed here, but for the one to go on with. */
@@ -212,14 +265,10 @@ static inline __attribute__((always_inline)) uint32_t release(struct tgi_worker 
     }
     for (; i < end; i++) {
         uint32_t s = in->succ[i];
-        if (!is_ready_after(in, task, s, is_alone))
-            continue;
-        if (__builtin_expect(s < n_tasks, 1)) {
+        if (__builtin_expect(s >= n_tasks, 0))
+            keep = pass_gate(w, in, task, s, keep, is_alone, &has_pushed);
+        else if (is_ready_after(in, task, s, is_alone))
             has_pushed |= keep_or_push(w, in, s, &keep);
-            continue;
-        }
-        keep = open_gate(w, in, s, keep, is_alone);
-        has_pushed = true;
     }
     if (has_pushed && !is_alone)
         tgi_worker_wake(w->runtime);
@@ -237,6 +286,8 @@ void tgi_worker_complete(struct tgi_worker *w, struct tgi_instance *in, uint32_t
         tgi_worker_push(w, in, keep, TGI_ITEM_TASK);
         tgi_worker_wake(w->runtime);
     }
+    if (w->n_held) /* the caller does what it likes next */
+        count_held(w);
 }
 
 /* ---- Executing tasks ----------------------------------------------------------------------*/
@@ -296,6 +347,8 @@ static inline __attribute__((always_inline)) void execute_chain(struct tgi_worke
         tgi_worker_flush(w);
     if (__builtin_expect(task >= in->n_tasks, 0))
         task = open_chunk(w, in, task);
+    if (__builtin_expect(w->n_held != 0, 0))
+        count_held_for_others(w, in, task);
     while (task != TG_NONE) {
         const struct tgi_node *node = &in->nodes[task];
         const struct tgi_call *call = &calls[node->op & TGI_NODE_OP];
@@ -336,9 +389,13 @@ static inline __attribute__((always_inline)) void execute_item(struct tgi_worker
         execute_chain(w, instance_of(w->runtime, item), (uint32_t)(item >> 32), true, is_alone);
         break;
     case TGI_ITEM_JOB:
+        if (w->n_held)
+            count_held(w);
         tgi_job_execute(w, (struct tg_job *)(uintptr_t)item);
         break;
     case TGI_ITEM_CHILD:
+        if (w->n_held)
+            count_held(w);
         tgi_child_execute(w, (struct tgi_child *)(uintptr_t)(item & ~(uint64_t)3));
         break;
     }
@@ -357,6 +414,8 @@ void tgi_worker_execute_item(struct tgi_worker *w, uint64_t item)
     w->context.family = NULL;
     w->running = &w->context;
     execute_item(w, item, false);
+    if (w->n_held)
+        count_held(w);
     w->running = running;
     w->context = outer;
 }
@@ -536,13 +595,17 @@ static inline __attribute__((always_inline)) void worker_loop(struct tgi_worker 
             if (until && is_over(rt, until)) {
                 /* What is left belongs to other runs: tasks, which can be stolen, and counts, which
                  * cannot. */
+                if (w->n_held)
+                    count_held(w);
                 while (w->batch)
                     tgi_worker_flush(w);
                 return;
             }
             continue;
         }
-        if (w->batch)
+        if (w->n_held)
+            count_held(w);
+        else if (w->batch)
             tgi_worker_flush(w);
         else if (is_over(rt, until))
             return;

@@ -35,7 +35,17 @@ has err '"code": "TG0004"'
 want 2 "$TGRAPH" --error-format short rnu
 [ "$(wc -l <"$scratch/err")" = 1 ] || complain "a short message is more than a line"
 want 2 "$TGRAPH" explain TG9999
-want 2 "$TGRAPH" help nosuch
+echo '{ "tgraph": "1.0", "params": { "N": "foo(1)+1", "M": "ndev(gpu)", "K": "sizeof(f31)" }, "tasks": [] }' >"$scratch/names.json"
+want 1 "$TGRAPH" check "$scratch/names.json"
+has err 'unknown function "foo"; there is min'
+has err 'unknown kind of device "gpu"; there is cuda and cpu'
+has err 'unknown data type "f31"; there is f16'
+want 1 "$TGRAPH" run "$here/examples/graphs/saxpy.json" -p M=1
+has err 'help: there is N'
+want 1 "$TGRAPH" run "$here/examples/graphs/saxpy.json" -p N=1e6
+has err 'write 1000000'
+want 2 "$TGRAPH" help rum
+has err 'did you mean "run"?'
 
 # ---- a graph, and what can be wrong with it -------------------------------------------------
 graph=$here/examples/graphs/saxpy.json
@@ -57,6 +67,12 @@ want 0 "$TGRAPH" check "$scratch/unused.json"
 has err 'parameter "M" is not used'
 grep -q '"N"' <(grep warning "$scratch/err") && complain 'a parameter that another uses is reported'
 want 1 "$TGRAPH" check "$scratch/unused.json" --werror
+echo '{ "tgraph": "1.0", "buffers": { "x": { "dtype": "f64", "shape": ["1<<28", 4096] } }, "tasks": [ { "fill": "x", "value": 1 } ] }' \
+    >"$scratch/huge.json"
+want 0 "$TGRAPH" check "$scratch/huge.json"
+has err 'the buffers need 8.00 TiB'
+want 0 "$TGRAPH" check "$scratch/huge.json" -W no-capacity
+is_empty err
 want 3 "$TGRAPH" check "$scratch/broken.json"
 has err 'TG0101'
 want 3 "$TGRAPH" run "$scratch/nosuch.json"
@@ -113,6 +129,14 @@ has out '"schema": "tgraph.report/1"'
 has out '"makespan_ns"'
 want 0 "$TGRAPH" -C "$scratch" -q run "$graph"
 is_empty out
+cat >"$scratch/retry.json" <<'END'
+{ "tgraph": "1.0", "buffers": { "x": { "dtype": "i32", "shape": [1], "init": "zero" } },
+  "kernels": { "k": { "params": [ { "name": "x", "type": "i32*", "access": "inout" } ],
+    "variants": [ { "on": "cpu", "c": "static int n; int k(void **a, const struct tg_context *c) { (void)c; ++**(int **)a[0]; return ++n < 3; }" } ] } },
+  "tasks": [ { "kernel": "k", "args": { "x": "x" }, "retries": 3 } ], "checks": [ { "buffer": "x", "equals": 1 } ] }
+END
+want 0 "$TGRAPH" run "$scratch/retry.json" --verify
+has out '2 failed attempts'
 want 0 "$TGRAPH" -C "$scratch" run "$graph" --save-dir "$scratch" --gantt "$scratch/gantt.svg"
 grep -q '</svg>' "$scratch/gantt.svg" || complain 'no schedule was drawn'
 "$TGRAPH" -C "$scratch" run - <"$graph" >"$scratch/out" 2>&1 || complain 'a graph on standard input does not run'
@@ -208,6 +232,8 @@ for type in dot mermaid json jsonl; do
     want 0 "$TGRAPH" export "$here/examples/graphs/cholesky.json" -t $type --critical-path
 done
 want 1 "$TGRAPH" export "$graph" --focus nosuch
+want 1 "$TGRAPH" export "$here/examples/graphs/cholesky.json" --focus 'trsm[7,33]'
+has err 'did you mean "trsm[7,3]"?'
 want 2 "$TGRAPH" export "$graph" -o "$scratch/picture.bmp"
 if command -v dot >/dev/null; then
     want 0 "$TGRAPH" export "$here/examples/graphs/cholesky.json" -p NT=20 -o "$scratch/g.svg"
@@ -274,6 +300,97 @@ wait $!
 [ $? = 130 ] || complain "a second Ctrl-C does not give 130"
 # The thread sanitizer holds signals back while it cannot see that a thread waits.
 [ "${SAN:-}" = thread ] || [ $((($(date +%s%N) - begin) / 1000000)) -lt 2000 ] || complain 'a second Ctrl-C does not end the program at once'
+
+# ---- the first Ctrl-C says what happens, on terminals ---------------------------------------
+if command -v python3 >/dev/null; then
+    python3 - "$TGRAPH" "$spin" >"$scratch/out" 2>&1 <<'END' || complain "a first Ctrl-C on a terminal: $(tail -c 300 "$scratch/out")"
+import os, pty, sys
+child, terminal = pty.fork()
+if child == 0:
+    os.execv(sys.argv[1], [sys.argv[1], "run", sys.argv[2], "-D", "cpu:1"])
+text = b""
+is_sent = False
+while True:
+    try:
+        got = os.read(terminal, 4096)
+    except OSError: # the other end is closed
+        break
+    if not got:
+        break
+    text += got
+    if not is_sent and b"tasks/s" not in text and b"[" in text: # the bar is there, so the run is
+        os.write(terminal, b"\x03")
+        is_sent = True
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+print(text.decode(errors="replace"))
+sys.exit(not (is_sent and code == 130 and b"once more leaves now" in text and b"interrupted" in text))
+END
+fi
+
+# ---- one document, whatever happens ----------------------------------------------------------
+document() { # CODE TEXT ARGUMENTS..
+    local code=$1 text=$2
+    shift 2
+    want "$code" "$TGRAPH" --format json "$@"
+    is_json
+    has out "$text"
+}
+cp "$graph" "$scratch/laid.json" && "$TGRAPH" fmt -i "$scratch/laid.json"
+echo '{"tgraph":"1.0","tasks":[]}' >"$scratch/unlaid.json"
+document 0 '"command": "version"' --version
+document 0 '"name": "keep-going"' run --help
+document 0 '"name": "export"' help
+document 0 '"name": "hello"' init --list
+document 0 '"files": ["hello.json", "README.md"]' init "$scratch/made"
+document 1 '"code": "TG0002"' init "$scratch/made"
+document 0 '"was_canonical": true' fmt --check "$scratch/laid.json"
+document 1 '"was_canonical": false' fmt --check "$scratch/laid.json" "$scratch/unlaid.json"
+document 0 "\"output\": \"$scratch/chain.json\"" gen chain -o "$scratch/chain.json"
+document 0 '"ok": true' export "$scratch/chain.json" -o "$scratch/chain.dot"
+document 2 '"text": "unknown option --fo"' run --fo
+document 2 '"code": "TG0004"' runn
+document 3 '"file": "nosuch.json"' run nosuch.json
+document 1 '"line": 1' run "$scratch/wrong.json"
+document 3 '"exit_code": 3' expand --stats "$scratch/broken.json"
+[ "$("$TGRAPH" --format json schema | grep -c tgraph.report)" = 0 ] || complain 'data is followed by a document'
+want 0 "$TGRAPH" --error-format json run "$scratch/chain.json" --verify
+is_json "$scratch/err"
+has err '"severity": "warning"'
+
+# ---- what is set once: command line, then environment, then file ----------------------------
+mkdir -p "$XDG_CONFIG_HOME/tgraph"
+config=$XDG_CONFIG_HOME/tgraph/config.json
+workers() { # N COMMAND..
+    local n=$1
+    shift
+    want 0 "$@"
+    has out "on $n worker"
+}
+echo '{ "devices": "cpu:1", "mem": 67108864 }' >"$config"
+workers 1 env -u TGRAPH_DEVICES "$TGRAPH" run "$scratch/chain.json"
+workers 3 env TGRAPH_DEVICES=cpu:3 "$TGRAPH" run "$scratch/chain.json"
+workers 2 env TGRAPH_DEVICES=cpu:3 "$TGRAPH" run "$scratch/chain.json" -D cpu:2
+want 4 "$TGRAPH" -C "$scratch" run "$graph" -p N=100M
+has err '67108864'
+want 0 "$TGRAPH" schema
+want 2 env TGRAPH_MEM=lots "$TGRAPH" run "$scratch/chain.json"
+has err 'TGRAPH_MEM: "lots" is not a size'
+want 3 env TGRAPH_ERROR_FORMAT=json "$TGRAPH" run nosuch.json
+is_json "$scratch/err"
+echo '{ "devises": "cpu:1" }' >"$config"
+want 2 "$TGRAPH" check "$graph"
+has err 'did you mean "devices"?'
+has err "$config:1:14"
+want 0 "$TGRAPH" run --help
+echo '{ "mem": "much" }' >"$config"
+want 2 "$TGRAPH" run "$scratch/chain.json"
+has err "$config:1:10: \"mem\": \"much\" is not a size"
+want 0 "$TGRAPH" check "$graph"
+echo '{ "mem": true }' >"$config"
+want 2 "$TGRAPH" check "$graph"
+echo '{ "mem":' >"$config"
+want 3 "$TGRAPH" check "$graph"
+rm "$config"
 
 # ---- completion -----------------------------------------------------------------------------
 complete_bash() { # WORDS..: what bash offers for the last word

@@ -5,6 +5,7 @@ failed=0
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 export TGRAPH_CACHE_DIR=$scratch/cache
+export XDG_CONFIG_HOME=$scratch/config # nobody's own
 
 complain() {
     echo "$*"

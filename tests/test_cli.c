@@ -13,6 +13,7 @@
 
 #include "io/cli/explain.h"
 #include "io/cli/options.h"
+#include "io/cli/preferences.h"
 
 /* ---- Suffixes -----------------------------------------------------------------------------*/
 
@@ -353,6 +354,34 @@ static void completions_offer_every_command_and_option(void **state)
     assert_int_equal(tgi_cli_print_completion(stdout, "tcsh"), TG_E_BAD_VALUE);
 }
 
+/* ---- Preferences --------------------------------------------------------------------------*/
+
+static bool some_command_has(const char *name)
+{
+    for (const struct tgi_cli_command *c = tgi_cli_commands; c->name; c++)
+        if (tgi_cli_find_option(c, name))
+            return true;
+    return false;
+}
+
+static void help_names_every_preference(void **state)
+{
+    char *help = text_of(tgi_cli_print_help, NULL);
+    const char *files = strstr(help, "config.json");
+    uint32_t n = 0;
+    (void)state;
+    assert_non_null(files);
+    for (; tgi_preferences[n]; n++) {
+        char variable[TGI_VARIABLE_SIZE];
+        tgi_preference_variable(tgi_preferences[n], variable, sizeof(variable));
+        assert_true(some_command_has(tgi_preferences[n]));
+        assert_non_null(strstr(help, variable));
+        assert_non_null(strstr(files, tgi_preferences[n]));
+    }
+    assert_true(n <= TGI_MAX_PREFERENCES);
+    free(help);
+}
+
 /* ---- Explanations -------------------------------------------------------------------------*/
 
 static void every_status_is_explained(void **state)
@@ -392,6 +421,7 @@ int main(void)
         cmocka_unit_test(help_shows_every_command_and_option),
         cmocka_unit_test(manual_pages_show_every_command_and_option),
         cmocka_unit_test(completions_offer_every_command_and_option),
+        cmocka_unit_test(help_names_every_preference),
         cmocka_unit_test(every_status_is_explained),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -433,6 +433,72 @@ static void layers_behind_gates_run_one_after_the_other(void **state)
     tg_graph_destroy(g);
 }
 
+enum { N_BEFORE_GATE = 64, LONG_TASK = 7 };
+static _Atomic uint32_t n_behind_gate, n_gave_up;
+
+static int count_behind_gate(void **args, const struct tg_context *ctx)
+{
+    (void)args, (void)ctx;
+    atomic_fetch_add(&n_behind_gate, 1);
+    return 0;
+}
+static int wait_for_gate(void **args, const struct tg_context *ctx)
+{
+    (void)args, (void)ctx;
+    uint64_t until = now_ns() + 5000000000u;
+    while (atomic_load(&n_behind_gate) == 0 && now_ns() < until)
+        sched_yield();
+    if (atomic_load(&n_behind_gate) == 0)
+        atomic_fetch_add(&n_gave_up, 1);
+    return 0;
+}
+
+/* The first worker to come gets eight roots, of which the last, no predecessor of the gate, takes as long as the gate is shut:
+ * what the worker holds back of the seven before it has to be counted by then. */
+static void a_long_task_keeps_no_gate_shut(void **state)
+{
+    (void)state;
+    struct tg_graph *g = graph_new();
+    struct tg_task_spec task = TG_TASK_SPEC_INIT;
+    tg_kernel_id before = add_kernel(g, "before", nothing, TG_SCALAR), behind, waits;
+    struct tg_kernel_spec kernel = TG_KERNEL_SPEC_INIT;
+    kernel.name = "behind";
+    kernel.cpu = count_behind_gate;
+    MUST(tg_graph_add_kernel(g, &kernel, &behind, &err));
+    kernel.name = "waits";
+    kernel.cpu = wait_for_gate;
+    MUST(tg_graph_add_kernel(g, &kernel, &waits, &err));
+    tg_task_id after[N_BEFORE_GATE];
+    uint32_t n = 0;
+    for (uint32_t i = 0; i <= N_BEFORE_GATE; i++) {
+        task.kernel = waits;
+        if (i == LONG_TASK)
+            MUST(tg_graph_add_task(g, &task, NULL, &err));
+        else
+            after[n++] = add_task(g, before, 0, -1, 0);
+    }
+    task.kernel = behind;
+    task.after = after;
+    task.n_after = n;
+    for (uint32_t i = 0; i < 4; i++)
+        MUST(tg_graph_add_task(g, &task, NULL, &err));
+    MUST(tg_graph_freeze(g, &err));
+    assert_non_null(g->gated);
+    for (uint32_t n_workers = 2; n_workers <= 4; n_workers++) {
+        struct tg_runtime *rt = runtime_of(n_workers);
+        struct tg_run *run = run_new(rt, g, NULL);
+        for (uint32_t round = 0; round < 50; round++) {
+            atomic_store(&n_behind_gate, 0);
+            MUST(tg_run_execute(run, &err));
+            assert_int_equal(atomic_load(&n_gave_up), 0);
+            assert_int_equal(atomic_load(&n_behind_gate), 4);
+        }
+        tg_run_destroy(run);
+        tg_runtime_destroy(rt);
+    }
+    tg_graph_destroy(g);
+}
+
 static void a_layer_of_wide_joins_is_prepared_in_linear_time(void **state)
 {
     (void)state;
@@ -571,6 +637,7 @@ int main(void)
         cmocka_unit_test(an_empty_graph_and_a_single_task_run),
         cmocka_unit_test(wide_joins_and_forks_run_every_task_once),
         cmocka_unit_test(layers_behind_gates_run_one_after_the_other),
+        cmocka_unit_test(a_long_task_keeps_no_gate_shut),
         cmocka_unit_test(a_layer_of_wide_joins_is_prepared_in_linear_time),
         cmocka_unit_test(with_one_worker_the_highest_class_among_ready_tasks_runs_first),
         cmocka_unit_test(a_million_task_chain_runs_in_a_stack_of_64_kib),

@@ -5,8 +5,8 @@
 #include "io/cli/cli.h"
 #include "io/cli/crash.h"
 #include "io/cli/device_choice.h"
+#include "io/cli/document.h"
 #include "io/cli/machine_choice.h"
-#include "io/json_out.h"
 #include "io/output.h"
 #include "io/units.h"
 #include "io/utf8.h"
@@ -364,10 +364,7 @@ static void put_entry(const struct measured *m, struct tgi_json *json)
 
 static void put_json(const struct job *job, FILE *to)
 {
-    struct tgi_json json = tgi_json_begin(to, TGI_JSON_PRETTY);
-    tgi_json_object(&json, NULL);
-    tgi_json_string(&json, "schema", "tgraph.report/1");
-    tgi_json_string(&json, "command", "bench");
+    struct tgi_json json = tgi_cli_document(to, TGI_REPORT_SCHEMA, "bench");
     tgi_json_string(&json, "version", TG_VERSION_STRING);
     tgi_json_array(&json, "results");
     for (uint32_t i = 0; i < job->n; i++)

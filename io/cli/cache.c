@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "io/json_out.h"
+#include "io/cli/document.h"
 #include "io/units.h"
 #include "io/utf8.h"
 #include "graph/kernel_cache.h"
@@ -126,9 +126,7 @@ int tgi_cli_cache(struct tgi_cli *cli)
     struct tgi_json json = tgi_json_begin(stdout, TGI_JSON_PRETTY);
     if (cli->format == TGI_FORMAT_JSON) {
         walk.json = &json;
-        tgi_json_object(&json, NULL);
-        tgi_json_string(&json, "schema", "tgraph.report/1");
-        tgi_json_string(&json, "command", "cache");
+        json = tgi_cli_document(stdout, TGI_REPORT_SCHEMA, "cache");
         tgi_json_string(&json, "folder", path);
         tgi_json_array(&json, walk.removes ? "removed" : "entries");
     }

@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/cli/document.h"
 #include "io/cli/machine_choice.h"
-#include "io/json_out.h"
 #include "io/machine_json.h"
 #include "io/output.h"
 #include "io/units.h"
@@ -217,10 +217,7 @@ static void put_machine(const struct job *job, struct tgi_json *json)
 
 static void put_json(const struct job *job)
 {
-    struct tgi_json json = tgi_json_begin(stdout, TGI_JSON_PRETTY);
-    tgi_json_object(&json, NULL);
-    tgi_json_string(&json, "schema", "tgraph.report/1");
-    tgi_json_string(&json, "command", "calibrate");
+    struct tgi_json json = tgi_cli_document(stdout, TGI_REPORT_SCHEMA, "calibrate");
     tgi_json_bool(&json, "is_quick", job->how.is_quick);
     put_machine(job, &json);
     if (tgi_cli_has(job->cli, "check"))

@@ -5,11 +5,11 @@
 #include <string.h>
 
 #include "graph/model.h"
-#include "io/json_out.h"
+#include "io/cli/document.h"
 #include "io/lint.h"
 #include "sched/cpu_module.h"
 
-#define DEFAULT_LINTS (TGI_LINT_UNUSED | TGI_LINT_UNINITIALISED)
+#define DEFAULT_LINTS (TGI_LINT_UNUSED | TGI_LINT_UNINITIALISED | TGI_LINT_CAPACITY)
 
 struct checker {
     const struct tgi_cli *cli;
@@ -21,10 +21,11 @@ struct checker {
 static const struct {
     const char *name;
     unsigned lints;
-} lint_names[] = {{"all", TGI_LINT_UNUSED | TGI_LINT_UNINITIALISED | TGI_LINT_REDUNDANT},
+} lint_names[] = {{"all", DEFAULT_LINTS | TGI_LINT_REDUNDANT},
                   {"unused", TGI_LINT_UNUSED},
                   {"uninitialised", TGI_LINT_UNINITIALISED},
-                  {"redundant", TGI_LINT_REDUNDANT}};
+                  {"redundant", TGI_LINT_REDUNDANT},
+                  {"capacity", TGI_LINT_CAPACITY}};
 
 /* -W NAME adds, -W no-NAME and -W none take away, in the order given. */
 static int choose_lints(struct checker *c)
@@ -44,7 +45,7 @@ static int choose_lints(struct checker *c)
         }
         if (!lints)
             return tgi_cli_usage(
-                c->cli, "there is no warning \"%s\"; there is unused, uninitialised, redundant, all", name);
+                c->cli, "there is no warning \"%s\"; there is unused, uninitialised, redundant, capacity, all", name);
         c->lints = removes ? c->lints & ~lints : c->lints | lints;
     }
     return 0;
@@ -152,9 +153,7 @@ int tgi_cli_check(struct tgi_cli *cli)
     if (worst)
         return worst;
     if (wants_json) {
-        tgi_json_object(&json, NULL);
-        tgi_json_string(&json, "schema", "tgraph.report/1");
-        tgi_json_string(&json, "command", "check");
+        json = tgi_cli_document(stdout, TGI_REPORT_SCHEMA, "check");
         tgi_json_array(&json, "files");
     }
     for (uint32_t i = 0; i < cli->n_operands; i++) {

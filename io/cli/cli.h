@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 
+#include "graph/arena.h"
 #include "graph/tgraph.h"
 #include "io/diagnostic.h"
 
@@ -78,6 +79,7 @@ enum tgi_cli_format { TGI_FORMAT_TEXT, TGI_FORMAT_JSON };
 struct tgi_cli_value {
     const struct tgi_cli_option *option;
     const char *text;
+    const char *source; /* where it was given, unless on the command line: "TGRAPH_MEM"; else NULL */
     union {
         int64_t i;
         uint64_t u;
@@ -97,12 +99,15 @@ struct tgi_cli {
     struct tgi_cli_value *values;
     uint32_t n_values;
     const char **operand_space;
+    struct tgi_arena texts; /* of values from elsewhere */
 };
 
 /* All take the long name; naming an option that the command's table entry lacks aborts in debug
  * builds.  Where an option that is no list was given several times, the last one counts. */
 bool tgi_cli_has(const struct tgi_cli *cli, const char *name);
 const char *tgi_cli_text(const struct tgi_cli *cli, const char *name, const char *fallback);
+/* How messages call it: "--mem", "TGRAPH_MEM". */
+const char *tgi_cli_source(const struct tgi_cli *cli, const char *name, const char *on_command_line);
 int64_t tgi_cli_int(const struct tgi_cli *cli, const char *name, int64_t fallback);
 double tgi_cli_float(const struct tgi_cli *cli, const char *name, double fallback);
 uint64_t tgi_cli_bytes(const struct tgi_cli *cli, const char *name, uint64_t fallback);
@@ -130,6 +135,8 @@ int tgi_cli_error(const struct tgi_cli *cli, const struct tg_error *err);
 int tgi_cli_fail(const struct tgi_cli *cli, int status, const char *format, ...) TG_PRINTF(3, 4);
 /* A usage error: prints the message and where to find help; returns 2. */
 int tgi_cli_usage(const struct tgi_cli *cli, const char *format, ...) TG_PRINTF(2, 3);
+/* The same for a name that is no command, with the closest one that is. */
+int tgi_cli_unknown_command(const struct tgi_cli *cli, const char *name);
 /* Remarks.  note is silent under -q; detail speaks only under -v. */
 void tgi_cli_warn(const struct tgi_cli *cli, const char *format, ...) TG_PRINTF(2, 3);
 void tgi_cli_note(const struct tgi_cli *cli, const char *format, ...) TG_PRINTF(2, 3);
@@ -160,6 +167,7 @@ int tgi_cli_runtime_create(const struct tg_runtime_options *options, struct tg_r
 
 void tgi_cli_print_overview(FILE *to);                  /* `tgraph` alone */
 void tgi_cli_print_help(FILE *to, const struct tgi_cli_command *command); /* NULL: all commands */
+void tgi_cli_print_help_json(const struct tgi_cli_command *command);      /* the same as a document, on stdout */
 void tgi_cli_print_man(FILE *to, const struct tgi_cli_command *command);  /* NULL: tgraph(1) */
 int tgi_cli_print_completion(FILE *to, const char *shell); /* TG_E_BAD_VALUE for an unknown shell */
 

@@ -12,7 +12,7 @@
 
 struct reading {
     const struct tgi_cli *cli;
-    const char *source, *text; /* "-D", and what it says */
+    const char *source, *text; /* "-D", and what it says; NULL: nothing */
     struct tgi_device_choice choice;
 };
 
@@ -84,9 +84,8 @@ static int read_part(struct reading *r, const char *part, size_t length)
 
 int tgi_device_choice_read(const struct tgi_cli *cli, struct tgi_device_choice *choice_p)
 {
-    const char *option = tgi_cli_text(cli, "devices", NULL), *variable = getenv("TGRAPH_DEVICES");
-    struct reading r = {.cli = cli, .source = option ? "-D" : "TGRAPH_DEVICES", .text = option ? option : variable};
-    if (option || (variable && *variable)) {
+    struct reading r = {.cli = cli, .source = tgi_cli_source(cli, "devices", "-D"), .text = tgi_cli_text(cli, "devices", NULL)};
+    if (r.text) {
         r.choice.is_given = true;
         for (const char *part = r.text;; part++) {
             size_t length = strcspn(part, "+");

@@ -1,4 +1,4 @@
-/* Which devices a command uses: what -D or $TGRAPH_DEVICES asks for, else what is here and of use. */
+/* Which devices a command uses: what -D or a preference asks for, else what is here and of use. */
 #ifndef TGI_IO_CLI_DEVICE_CHOICE_H
 #define TGI_IO_CLI_DEVICE_CHOICE_H
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "gpu/driver.h"
-#include "io/json_out.h"
+#include "io/cli/document.h"
 #include "io/units.h"
 #include "io/utf8.h"
 #include "sched/topology.h"
@@ -202,10 +202,7 @@ static void show(const struct tgi_cli *cli, const struct tgi_topology *t)
     struct cuda cuda;
     find_cuda(&cuda, !tgi_cli_has(cli, "topology"));
     if (cli->format == TGI_FORMAT_JSON) {
-        struct tgi_json json = tgi_json_begin(stdout, TGI_JSON_PRETTY);
-        tgi_json_object(&json, NULL);
-        tgi_json_string(&json, "schema", "tgraph.report/1");
-        tgi_json_string(&json, "command", "devices");
+        struct tgi_json json = tgi_cli_document(stdout, TGI_REPORT_SCHEMA, "devices");
         put_json(t, &json);
         put_cuda(&cuda, &json);
         tgi_json_end(&json);

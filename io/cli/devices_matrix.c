@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/cli/document.h"
 #include "io/cli/machine_choice.h"
-#include "io/json_out.h"
 #include "io/machine_json.h"
 #include "io/output.h"
 #include "io/units.h"
@@ -89,10 +89,7 @@ static void print_matrix(const struct tgi_machine *m)
 
 static void print_json(const struct tgi_machine *m)
 {
-    struct tgi_json json = tgi_json_begin(stdout, TGI_JSON_PRETTY);
-    tgi_json_object(&json, NULL);
-    tgi_json_string(&json, "schema", "tgraph.report/1");
-    tgi_json_string(&json, "command", "devices");
+    struct tgi_json json = tgi_cli_document(stdout, TGI_REPORT_SCHEMA, "devices");
     tgi_json_string(&json, "machine", m->name);
     tgi_json_bool(&json, "is_rough", m->is_rough);
     tgi_json_array(&json, "matrix");

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/cli/document.h"
 #include "io/cli/recording.h"
-#include "io/json_out.h"
 #include "io/recording_table.h"
 #include "io/units.h"
 #include "io/utf8.h"
@@ -235,11 +235,9 @@ static void put_kernel(struct tgi_json *json, const char *name, const struct tgi
 
 static void print_json(const struct job *job, bool is_slower)
 {
-    struct tgi_json json = tgi_json_begin(stdout, TGI_JSON_PRETTY);
+    struct tgi_json json = tgi_cli_document(stdout, "tgraph.diff/1", NULL);
     uint32_t top = (uint32_t)tgi_cli_int(job->cli, "top", TGI_DIFF_TOP);
     char name[TGI_RECORDING_NAME_SIZE];
-    tgi_json_object(&json, NULL);
-    tgi_json_string(&json, "schema", "tgraph.diff/1");
     tgi_json_string(&json, "kind", "records");
     tgi_json_double(&json, "threshold", job->threshold);
     tgi_json_bool(&json, "is_slower", is_slower);

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "graph/model.h"
-#include "io/json_out.h"
+#include "io/cli/document.h"
 #include "io/units.h"
 #include "io/utf8.h"
 
@@ -198,9 +198,7 @@ static void put_list(const struct job *job, struct tgi_json *json, const char *k
 
 static void print_json(const struct job *job, bool is_changed)
 {
-    struct tgi_json json = tgi_json_begin(stdout, TGI_JSON_PRETTY);
-    tgi_json_object(&json, NULL);
-    tgi_json_string(&json, "schema", "tgraph.diff/1");
+    struct tgi_json json = tgi_cli_document(stdout, "tgraph.diff/1", NULL);
     tgi_json_string(&json, "kind", "graphs");
     tgi_json_bool(&json, "is_changed", is_changed);
     put_list(job, &json, "tasks", &job->tasks, true);

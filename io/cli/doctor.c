@@ -14,7 +14,7 @@
 #include "gpu/module.h"
 #include "gpu/nvrtc.h"
 #include "graph/model.h"
-#include "io/json_out.h"
+#include "io/cli/document.h"
 #include "io/units.h"
 #include "kernels/blas.h"
 #include "graph/kernel_cache.h"
@@ -294,9 +294,7 @@ int tgi_cli_doctor(struct tgi_cli *cli)
     bool wants_json = cli->format == TGI_FORMAT_JSON;
     enum verdict worst = VERDICT_OK;
     if (wants_json) {
-        tgi_json_object(&json, NULL);
-        tgi_json_string(&json, "schema", "tgraph.report/1");
-        tgi_json_string(&json, "command", "doctor");
+        json = tgi_cli_document(stdout, TGI_REPORT_SCHEMA, "doctor");
         tgi_json_array(&json, "findings");
     }
     for (size_t i = 0; i < sizeof(trials) / sizeof(*trials); i++) {

@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "graph/model.h"
+#include "io/cli/document.h"
 #include "io/critical_path.h"
 #include "io/dot.h"
-#include "io/json_out.h"
 #include "io/output.h"
 #include "io/palette.h"
 #include "io/units.h"
@@ -114,10 +114,7 @@ static void print_text(const struct stats *s, const struct tg_graph *g)
 
 static void print_json(const struct stats *s, const struct tg_graph *g, const char *path)
 {
-    struct tgi_json json = tgi_json_begin(stdout, TGI_JSON_PRETTY);
-    tgi_json_object(&json, NULL);
-    tgi_json_string(&json, "schema", "tgraph.report/1");
-    tgi_json_string(&json, "command", "expand");
+    struct tgi_json json = tgi_cli_document(stdout, TGI_REPORT_SCHEMA, "expand");
     tgi_json_string(&json, "file", path);
     tgi_json_string(&json, "name", g->name);
     tgi_json_uint(&json, "tasks", s->graph.n_tasks);

@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/cli/cli.h"
-#include "io/json_out.h"
+#include "io/cli/document.h"
 
 #define WIDTH 88
 
@@ -111,10 +110,7 @@ int tgi_cli_explain(struct tgi_cli *cli)
                                  cli->operands[i]);
     }
     if (cli->format == TGI_FORMAT_JSON) {
-        struct tgi_json json = tgi_json_begin(stdout, TGI_JSON_PRETTY);
-        tgi_json_object(&json, NULL);
-        tgi_json_string(&json, "schema", "tgraph.report/1");
-        tgi_json_string(&json, "command", "explain");
+        struct tgi_json json = tgi_cli_document(stdout, TGI_REPORT_SCHEMA, "explain");
         tgi_json_array(&json, "codes");
         if (lists) {
             for (const struct tgi_explanation *e = tgi_explanations; e->status; e++)

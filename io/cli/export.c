@@ -91,8 +91,11 @@ static int apply_focus(struct job *job, uint8_t **shown_p)
         if (end != name + 1 && *end == '\0' && number < job->graph->n_tasks)
             task = (tg_task_id)number;
     }
+    const char *close = task == TG_NONE ? tgi_suggest_task(job->graph, name) : NULL;
+    if (close)
+        return tgi_cli_fail(cli, TG_E_UNKNOWN_TASK, "there is no task \"%.200s\"; did you mean \"%.200s\"?", name, close);
     if (task == TG_NONE)
-        return tgi_cli_fail(cli, TG_E_UNKNOWN_TASK, "there is no task \"%s\"", name);
+        return tgi_cli_fail(cli, TG_E_UNKNOWN_TASK, "there is no task \"%.200s\"; #0 is the first, whatever its name", name);
     uint32_t hops = (uint32_t)tgi_cli_int(cli, "hops", 2);
     if (tgi_picture_focus(job->graph, task, hops, shown_p, &err))
         return tgi_cli_error(cli, &err);

@@ -25,7 +25,8 @@ static const struct remark exit_codes[] = {
 static const struct remark environment[] = {
     {"TGRAPH_CACHE_DIR", "folder of compiled kernels and of their times; else $XDG_CACHE_HOME/tgraph, else ~/.cache/tgraph"},
     {"CC", "compiler for kernels given as C source; cc if not set"},
-    {"TGRAPH_DEVICES", "devices to use where -D does not say, in its form"},
+    {"TGRAPH_COLOR", "as --color, where that is not given; TGRAPH_DEVICE_MEM, TGRAPH_DEVICES, TGRAPH_ERROR_FORMAT, TGRAPH_MAX_FILE,"
+     " TGRAPH_MEM and TGRAPH_PROGRESS likewise"},
     {"TGRAPH_BLAS", "BLAS for CPUs: off, or a library; off also keeps GPU kernels from cuBLAS and cuSOLVER"},
     {"TGRAPH_HISTORY", "off: times of kernels that earlier runs have measured are not used, and none are kept"},
     {"TGRAPH_RESIDENT_LIMIT_MS", "with run --executor resident: how long a task may wait for another inside a kernel"},
@@ -35,6 +36,12 @@ static const struct remark environment[] = {
     {"TGRAPH_NVRTC", "the NVRTC library; TGRAPH_CUBLAS, TGRAPH_CUSOLVER and TGRAPH_NCCL likewise"},
     {"TGRAPH_NVTX", "1: name tasks on GPUs for profilers through libnvToolsExt.so.1; those that set NVTX_INJECTION64_PATH need nothing"},
     {"NO_COLOR", "if not empty, no colours unless --color always"},
+    {NULL, NULL}
+};
+
+static const struct remark files[] = {
+    {"config.json", "in $XDG_CONFIG_HOME/tgraph, else ~/.config/tgraph: what neither the command line nor the environment says, as in"
+     " {\"devices\": \"cpu:4\", \"color\": \"never\"}; color, device-mem, devices, error-format, max-file, mem or progress"},
     {NULL, NULL}
 };
 
@@ -217,6 +224,7 @@ void tgi_cli_print_help(FILE *to, const struct tgi_cli_command *command)
     print_options(to, "options of every command", tgi_cli_globals);
     print_remarks(to, "exit codes", exit_codes);
     print_remarks(to, "environment", environment);
+    print_remarks(to, "files", files);
     fprintf(to, "\ntgraph COMMAND --help tells about a command.\n");
 }
 
@@ -319,6 +327,7 @@ static void man_program(FILE *to)
     man_options(to, "OPTIONS OF EVERY COMMAND", tgi_cli_globals);
     man_remarks(to, "EXIT STATUS", exit_codes);
     man_remarks(to, "ENVIRONMENT", environment);
+    man_remarks(to, "FILES", files);
 }
 
 void tgi_cli_print_man(FILE *to, const struct tgi_cli_command *c)
@@ -388,10 +397,12 @@ int tgi_cli_help(struct tgi_cli *cli)
     if (cli->n_operands > 0) {
         command = tgi_cli_find(cli->operands[0]);
         if (!command)
-            return tgi_cli_usage(cli, "unknown command \"%s\"", cli->operands[0]);
+            return tgi_cli_unknown_command(cli, cli->operands[0]);
     }
     if (tgi_cli_has(cli, "man"))
         tgi_cli_print_man(stdout, command);
+    else if (cli->format == TGI_FORMAT_JSON)
+        tgi_cli_print_help_json(command);
     else
         tgi_cli_print_help(stdout, command);
     return TGI_EXIT_OK;

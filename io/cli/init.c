@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/cli/document.h"
 #include "io/path.h"
 #include "io/templates.h"
 
@@ -12,8 +13,21 @@ static int list(const struct tgi_cli *cli)
 {
     if (cli->n_operands > 0 || tgi_cli_has(cli, "template"))
         return tgi_cli_usage(cli, "--list takes nothing else");
-    for (const struct tgi_template *t = tgi_templates; t->name; t++)
-        printf("%-10s %s\n", t->name, t->brief);
+    if (cli->format == TGI_FORMAT_TEXT) {
+        for (const struct tgi_template *t = tgi_templates; t->name; t++)
+            printf("%-10s %s\n", t->name, t->brief);
+        return TGI_EXIT_OK;
+    }
+    struct tgi_json json = tgi_cli_document(stdout, TGI_REPORT_SCHEMA, "init");
+    tgi_json_array(&json, "templates");
+    for (const struct tgi_template *t = tgi_templates; t->name; t++) {
+        tgi_json_flat_object(&json, NULL);
+        tgi_json_string(&json, "name", t->name);
+        tgi_json_string(&json, "brief", t->brief);
+        tgi_json_end(&json);
+    }
+    tgi_json_end(&json);
+    tgi_json_end(&json);
     return TGI_EXIT_OK;
 }
 
@@ -49,12 +63,29 @@ static void quote(const char *text, char *quoted, size_t size)
     quoted[n] = '\0';
 }
 
+static void print_json(const struct tgi_template *t, const char *folder)
+{
+    struct tgi_json json = tgi_cli_document(stdout, TGI_REPORT_SCHEMA, "init");
+    tgi_json_string(&json, "template", t->name);
+    tgi_json_string(&json, "folder", folder);
+    tgi_json_flat_array(&json, "files");
+    for (const struct tgi_template_file *file = t->files; file->name; file++)
+        tgi_json_string(&json, NULL, file->name);
+    tgi_json_end(&json);
+    tgi_json_string(&json, "next", t->next);
+    tgi_json_end(&json);
+}
+
 static int write_template(const struct tgi_cli *cli, const struct tgi_template *t, const char *folder)
 {
     struct tg_error err;
     char quoted[4 * PATH_MAX];
     if (tgi_template_write(t, folder, &err) != TG_OK)
         return tgi_cli_error(cli, &err);
+    if (cli->format == TGI_FORMAT_JSON) {
+        print_json(t, folder);
+        return TGI_EXIT_OK;
+    }
     for (const struct tgi_template_file *file = t->files; file->name; file++)
         tgi_cli_note(cli, "wrote %s/%s", folder, file->name);
     quote(folder, quoted, sizeof(quoted));

@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <unistd.h>
 
@@ -21,6 +22,17 @@ static _Atomic(struct tg_run *) watched; /* written by the main thread; read by 
 static atomic_int n_handlers;            /* handlers between reading `watched` and using it */
 static atomic_int seen;                  /* written by the first handler; 0: none */
 
+static bool has_terminal;                /* written before the handler is installed */
+
+/* Running tasks may take long, and nothing else would be seen to happen. */
+static void tell(void)
+{
+    static const char text[] = "stopping when the running tasks have ended; once more leaves now\n";
+    tgi_cli_progress_erase();
+    if (has_terminal)
+        (void)!write(STDERR_FILENO, text, sizeof(text) - 1);
+}
+
 static void on_signal(int number)
 {
     /* seq_cst on the count, on `watched` here and in tgi_cli_watch(): forbids that the handler
@@ -30,6 +42,7 @@ static void on_signal(int number)
     int none = 0;
     if (run && atomic_compare_exchange_strong(&seen, &none, number)) {
         tg_run_cancel(run);
+        tell();
         atomic_fetch_sub(&n_handlers, 1);
         return;
     }
@@ -46,6 +59,7 @@ static void on_signal(int number)
 void tgi_cli_install_signals(void)
 {
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    has_terminal = isatty(STDERR_FILENO);
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);

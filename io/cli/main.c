@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #include "io/cli/crash.h"
+#include "io/cli/document.h"
 #include "io/cli/interrupt.h"
+#include "io/cli/preferences.h"
 #include "io/cli/progress.h"
 #include "io/output.h"
 
@@ -29,23 +31,37 @@ static enum tgi_diagnostic_format error_format(const char *text)
     return strcmp(text, "json") == 0 ? TGI_DIAGNOSTIC_JSON : TGI_DIAGNOSTIC_FULL;
 }
 
-/* Errors of parsing itself are reported in the form asked for, so that is looked up before. */
-static void apply_error_format(struct tgi_cli *cli, int argc, char **argv)
+/* What comes last for an option of this name, "--" included, before anything is parsed; NULL: nothing. */
+static const char *look_ahead(const char *option, int argc, char **argv)
 {
-    static const char option[] = "--error-format";
+    const char *found = NULL;
+    size_t length = strlen(option);
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
-        if (strncmp(argv[i], option, sizeof(option) - 1) != 0)
+        if (strncmp(argv[i], option, length) != 0)
             continue;
-        const char *rest = argv[i] + sizeof(option) - 1;
-        if (*rest == '=')
-            cli->error_format = error_format(rest + 1);
-        else if (*rest == '\0' && i + 1 < argc)
-            cli->error_format = error_format(argv[i + 1]);
+        if (argv[i][length] == '=')
+            found = argv[i] + length + 1;
+        else if (argv[i][length] == '\0' && i + 1 < argc)
+            found = argv[i + 1];
     }
+    return found;
+}
+
+/* Errors of parsing itself are reported in the forms asked for, so these are looked up before. */
+static void apply_formats(struct tgi_cli *cli, int argc, char **argv)
+{
+    const char *errors = look_ahead("--error-format", argc, argv), *data = look_ahead("--format", argc, argv);
+    if (!errors)
+        errors = getenv("TGRAPH_ERROR_FORMAT");
+    if (errors)
+        cli->error_format = error_format(errors);
+    if (data && strcmp(data, "json") == 0)
+        cli->format = TGI_FORMAT_JSON;
 }
 
 static void apply_globals(struct tgi_cli *cli)
 {
+    cli->error_format = error_format(tgi_cli_text(cli, "error-format", "full"));
     const char *color = tgi_cli_text(cli, "color", "auto");
     cli->color_out = wants_color(color, stdout);
     cli->color_err = wants_color(color, stderr);
@@ -55,10 +71,26 @@ static void apply_globals(struct tgi_cli *cli)
     cli->is_verbose = tgi_cli_has(cli, "verbose");
 }
 
+static void print_version(const struct tgi_cli *cli)
+{
+    if (cli->format == TGI_FORMAT_TEXT) {
+        printf("tgraph %s\n", TG_VERSION_STRING);
+        return;
+    }
+    struct tgi_json json = tgi_cli_document(stdout, TGI_REPORT_SCHEMA, "version");
+    tgi_json_string(&json, "version", TG_VERSION_STRING);
+    tgi_json_end(&json);
+}
+
 static int dispatch(struct tgi_cli *cli)
 {
+    bool is_json = cli->format == TGI_FORMAT_JSON;
     if (tgi_cli_has(cli, "version")) {
-        printf("tgraph %s\n", TG_VERSION_STRING);
+        print_version(cli);
+        return TGI_EXIT_OK;
+    }
+    if (is_json && (tgi_cli_has(cli, "help") || !cli->command)) {
+        tgi_cli_print_help_json(cli->command);
         return TGI_EXIT_OK;
     }
     if (tgi_cli_has(cli, "help")) {
@@ -132,12 +164,16 @@ int main(int argc, char **argv)
     struct tgi_cli cli = {.error_format = TGI_DIAGNOSTIC_FULL};
     tgi_cli_install_signals();
     cli.color_err = wants_color("auto", stderr);
-    apply_error_format(&cli, argc, argv);
+    apply_formats(&cli, argc, argv);
     int rc = tgi_cli_parse(&cli, argc, argv);
+    /* Whoever needs help may need it with these. */
+    if (rc == 0 && !tgi_cli_has(&cli, "help") && !tgi_cli_has(&cli, "version"))
+        rc = tgi_cli_add_preferences(&cli);
     if (rc == 0) {
         apply_globals(&cli);
         rc = dispatch(&cli);
     }
+    tgi_cli_document_finish(&cli, rc);
     rc = close_stdout(&cli, rc);
     tgi_cli_fini(&cli);
     is_finished = true;

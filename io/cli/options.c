@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/cli/preferences.h"
+
 #define MAX_SUGGESTIONS 96
 
 /* ---- Suffixes -----------------------------------------------------------------------------*/
@@ -130,6 +132,11 @@ static const struct tgi_cli_option *find_long(const struct tgi_cli_command *comm
     return option ? option : find_in(tgi_cli_globals, name, length);
 }
 
+const struct tgi_cli_option *tgi_cli_find_option(const struct tgi_cli_command *command, const char *name)
+{
+    return find_long(command, name, strlen(name));
+}
+
 static int unknown_long(const struct tgi_cli *cli, const char *name, size_t length)
 {
     const char *names[MAX_SUGGESTIONS];
@@ -161,15 +168,17 @@ static bool is_choice(const char *choices, const char *text)
     return false;
 }
 
-static int bad_value(const struct tgi_cli *cli, const struct tgi_cli_option *o, const char *text,
-                     const char *expected)
+static int bad_value(const struct tgi_cli *cli, const struct tgi_cli_value *value, const char *expected)
 {
-    return tgi_cli_usage(cli, "--%s: \"%s\" is not %s", o->name, text, expected);
+    const char *source = value->source;
+    return tgi_cli_usage(cli, "%s%s: \"%s\" is not %s", source ? "" : "--", source ? source : value->option->name,
+                         value->text, expected);
 }
 
-static int convert(const struct tgi_cli *cli, const struct tgi_cli_option *o, const char *text,
-                   struct tgi_cli_value *value)
+static int convert(const struct tgi_cli *cli, struct tgi_cli_value *value)
 {
+    const struct tgi_cli_option *o = value->option;
+    const char *text = value->text;
     char expected[256];
     switch (o->type) {
     case TGI_CLI_SWITCH:
@@ -178,54 +187,59 @@ static int convert(const struct tgi_cli *cli, const struct tgi_cli_option *o, co
     case TGI_CLI_INT: {
         int64_t max = o->max == 0 ? INT64_MAX : o->max;
         if (!tgi_cli_parse_int(text, &value->number.i))
-            return bad_value(cli, o, text, "a whole number (such as 12, 64k or 1M)");
+            return bad_value(cli, value, "a whole number (such as 12, 64k or 1M)");
         if (value->number.i < o->min || value->number.i > max) {
             snprintf(expected, sizeof(expected), "between %lld and %lld", (long long)o->min, (long long)max);
-            return bad_value(cli, o, text, expected);
+            return bad_value(cli, value, expected);
         }
         break;
     }
     case TGI_CLI_FLOAT:
         if (!tgi_cli_parse_float(text, &value->number.f))
-            return bad_value(cli, o, text, "a number from 0 on");
+            return bad_value(cli, value, "a number from 0 on");
         break;
     case TGI_CLI_BYTES:
         if (!tgi_cli_parse_bytes(text, &value->number.u))
-            return bad_value(cli, o, text, "a size (such as 4GiB, 512MB or 4096)");
+            return bad_value(cli, value, "a size (such as 4GiB, 512MB or 4096)");
         break;
     case TGI_CLI_TIME:
         if (!tgi_cli_parse_time(text, &value->number.u))
-            return bad_value(cli, o, text, "a time (such as 30s, 250ms or 2min)");
+            return bad_value(cli, value, "a time (such as 30s, 250ms or 2min)");
         break;
     case TGI_CLI_CHOICE:
         if (!is_choice(o->choices, text)) {
             snprintf(expected, sizeof(expected), "one of %s", o->choices);
-            return bad_value(cli, o, text, expected);
+            return bad_value(cli, value, expected);
         }
         break;
     case TGI_CLI_ASSIGN: {
         const char *equals = strchr(text, '=');
         if (!equals || equals == text || equals[1] == '\0')
-            return bad_value(cli, o, text, "of the form NAME=EXPR");
+            return bad_value(cli, value, "of the form NAME=EXPR");
         break;
     }
     case TGI_CLI_FILE:
     case TGI_CLI_FOLDER:
         if (text[0] == '\0')
-            return bad_value(cli, o, text, "a path");
+            return bad_value(cli, value, "a path");
         break;
     }
     return 0;
 }
 
-static int add_value(struct tgi_cli *cli, const struct tgi_cli_option *option, const char *text)
+int tgi_cli_add_value(struct tgi_cli *cli, const struct tgi_cli_option *option, const char *text, const char *source)
 {
     struct tgi_cli_value *value = &cli->values[cli->n_values];
-    *value = (struct tgi_cli_value){option, text, {0}};
-    int rc = text ? convert(cli, option, text, value) : 0;
+    *value = (struct tgi_cli_value){option, text, source, {0}};
+    int rc = text ? convert(cli, value) : 0;
     if (rc == 0)
         cli->n_values++;
     return rc;
+}
+
+static int add_value(struct tgi_cli *cli, const struct tgi_cli_option *option, const char *text)
+{
+    return tgi_cli_add_value(cli, option, text, NULL);
 }
 
 /* ---- The command line ---------------------------------------------------------------------*/
@@ -276,7 +290,7 @@ static int parse_short(struct tgi_cli *cli, int argc, char **argv, int *i_p)
     return 0;
 }
 
-static int unknown_command(const struct tgi_cli *cli, const char *name)
+int tgi_cli_unknown_command(const struct tgi_cli *cli, const char *name)
 {
     const char *names[MAX_SUGGESTIONS];
     size_t n = 0;
@@ -293,7 +307,7 @@ static int unknown_command(const struct tgi_cli *cli, const char *name)
 int tgi_cli_parse(struct tgi_cli *cli, int argc, char **argv)
 {
     /* Every letter of a cluster such as -qvq is a value. */
-    size_t n_values = 1;
+    size_t n_values = 1 + TGI_MAX_PREFERENCES;
     for (int i = 1; i < argc; i++)
         n_values += argv[i][0] == '-' ? strlen(argv[i]) : 1;
     cli->values = calloc(n_values, sizeof(*cli->values));
@@ -310,7 +324,7 @@ int tgi_cli_parse(struct tgi_cli *cli, int argc, char **argv)
             if (!cli->command) {
                 cli->command = tgi_cli_find(word);
                 if (!cli->command)
-                    return unknown_command(cli, word);
+                    return tgi_cli_unknown_command(cli, word);
             } else {
                 cli->operand_space[cli->n_operands++] = word;
             }
@@ -342,6 +356,7 @@ void tgi_cli_fini(struct tgi_cli *cli)
 {
     free(cli->values);
     free(cli->operand_space);
+    tgi_arena_fini(&cli->texts);
 }
 
 /* ---- Questions ----------------------------------------------------------------------------*/
@@ -365,6 +380,12 @@ const char *tgi_cli_text(const struct tgi_cli *cli, const char *name, const char
 {
     const struct tgi_cli_value *value = last_value(cli, name);
     return value ? value->text : fallback;
+}
+
+const char *tgi_cli_source(const struct tgi_cli *cli, const char *name, const char *on_command_line)
+{
+    const struct tgi_cli_value *value = last_value(cli, name);
+    return value && value->source ? value->source : on_command_line;
 }
 
 int64_t tgi_cli_int(const struct tgi_cli *cli, const char *name, int64_t fallback)

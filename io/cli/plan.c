@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/cli/document.h"
 #include "io/cli/machine_choice.h"
 #include "io/cli/simulate.h"
-#include "io/json_out.h"
 #include "io/machine_json.h"
 #include "io/output.h"
 #include "io/plan_json.h"
@@ -420,10 +420,7 @@ static void put_case(const struct job *job, const struct machine_case *c, struct
 
 static void put_json(const struct job *job)
 {
-    struct tgi_json json = tgi_json_begin(stdout, TGI_JSON_PRETTY);
-    tgi_json_object(&json, NULL);
-    tgi_json_string(&json, "schema", "tgraph.report/1");
-    tgi_json_string(&json, "command", "plan");
+    struct tgi_json json = tgi_cli_document(stdout, TGI_REPORT_SCHEMA, "plan");
     tgi_json_string(&json, "file", job->cli->operands[0]);
     tgi_json_string(&json, "name", job->graph->name);
     tgi_json_uint(&json, "n_tasks", job->graph->n_tasks);

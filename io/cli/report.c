@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/cli/document.h"
 #include "io/cli/recording.h"
-#include "io/json_out.h"
 #include "io/output.h"
 #include "io/recording_export.h"
 #include "io/recording_table.h"
@@ -399,9 +399,7 @@ int tgi_cli_report(struct tgi_cli *cli)
     if (worst || page)
         return worst ? worst : make_page(cli, page);
     if (is_json) {
-        tgi_json_object(&json, NULL);
-        tgi_json_string(&json, "schema", "tgraph.report/1");
-        tgi_json_string(&json, "command", "report");
+        json = tgi_cli_document(stdout, TGI_REPORT_SCHEMA, "report");
         tgi_json_array(&json, "records");
     }
     for (uint32_t i = 0; i < cli->n_operands; i++) {

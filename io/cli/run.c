@@ -7,12 +7,12 @@
 #include "graph/error.h"
 #include "io/cli/crash.h"
 #include "io/cli/device_choice.h"
+#include "io/cli/document.h"
 #include "io/cli/machine_choice.h"
 #include "io/cli/progress.h"
 #include "io/cli/results.h"
 #include "io/cli/simulate.h"
 #include "io/gantt.h"
-#include "io/json_out.h"
 #include "io/output.h"
 #include "io/recording.h"
 #include "io/report.h"
@@ -453,6 +453,9 @@ static void print_text(const struct job *job, const struct tgi_report *report, u
         printf("  executor: %s\n", executor_reason(job));
     if (strcmp(outcome(job), "ok") != 0)
         print_counts(job, report);
+    if (report->stats.n_retried)
+        printf("  %-13s %s failed attempt%s, as \"retries\" allows\n", "repeated", tgi_format_count(report->stats.n_retried, a, sizeof(a)),
+               report->stats.n_retried == 1 ? "" : "s");
     tgi_report_print(report, median_ns, (uint32_t)tgi_cli_int(job->cli, "top", TOP_KERNELS), stdout);
     if (job->n_measured > 1)
         printf("  runs: %u, makespan %s to %s, median %s; the tables are of the last\n", job->n_measured,
@@ -493,10 +496,7 @@ static void put_times(const struct job *job, struct tgi_json *json)
 
 static void print_json(const struct job *job, const struct tgi_report *report, uint64_t median_ns)
 {
-    struct tgi_json json = tgi_json_begin(stdout, TGI_JSON_PRETTY);
-    tgi_json_object(&json, NULL);
-    tgi_json_string(&json, "schema", "tgraph.report/1");
-    tgi_json_string(&json, "command", "run");
+    struct tgi_json json = tgi_cli_document(stdout, TGI_REPORT_SCHEMA, "run");
     tgi_json_string(&json, "file", job->cli->operands[0]);
     tgi_json_string(&json, "name", job->graph->name);
     tgi_json_string(&json, "outcome", outcome(job));

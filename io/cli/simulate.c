@@ -2,10 +2,10 @@
 
 #include <string.h>
 
+#include "io/cli/document.h"
 #include "io/cli/machine_choice.h"
 #include "io/cli/recording.h"
 #include "io/gantt.h"
-#include "io/json_out.h"
 #include "io/output.h"
 #include "io/recording_plan.h"
 #include "io/units.h"
@@ -88,9 +88,7 @@ static int summarise(const struct tgi_cli *cli, const struct tgi_workload *w, co
     if (cli->is_quiet && !is_json)
         return 0;
     if (is_json) {
-        tgi_json_object(&json, NULL);
-        tgi_json_string(&json, "schema", "tgraph.report/1");
-        tgi_json_string(&json, "command", "run");
+        json = tgi_cli_document(stdout, TGI_REPORT_SCHEMA, "run");
         tgi_json_bool(&json, "is_simulated", true);
         tgi_json_string(&json, "schedule_of", plan->chosen);
         tgi_json_bool(&json, "is_rough", w->machine->is_rough);

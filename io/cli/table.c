@@ -28,7 +28,7 @@ const struct tgi_cli_option tgi_cli_globals[] = {
     SWITCH("version", 0, "print the version and exit"),
     SWITCH("quiet", 'q', "print errors only"),
     SWITCH("verbose", 'v', "say more about what is being done"),
-    CHOICE("format", 0, "text|json", "form of what goes to stdout; json is one document"),
+    CHOICE("format", 0, "text|json", "form of what goes to stdout; json is one document, also of what fails; graphs and pictures stay what they are"),
     CHOICE("error-format", 0, "full|short|json", "form of errors and warnings on stderr"),
     CHOICE("color", 0, "auto|always|never", "colours; auto: on terminals, unless NO_COLOR is set"),
     CHOICE("progress", 0, "auto|bar|plain|json|none", "how far a run of more than half a second is, on stderr;"
@@ -131,7 +131,7 @@ static const struct tgi_cli_option check_options[] = {
     SWITCH("compile", 0, "also compile the kernels that are given as C source"),
     SWITCH("werror", 0, "treat warnings as errors"),
     {"warn", 'W', TGI_CLI_TEXT, "NAME", "switch a warning on, or off as no-NAME",
-     "all|none|unused|uninitialised|redundant|no-unused|no-uninitialised|no-redundant", 0, 0, true},
+     "all|none|unused|uninitialised|redundant|capacity|no-unused|no-uninitialised|no-redundant|no-capacity", 0, 0, true},
     MAX_FILE,
     PLUGINS,
     END
@@ -263,7 +263,8 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      "\n\n"
      "-D chooses the devices: cpu, cpu:N, cuda, cuda:0,1 or one of each, as in cuda:0,1+cpu:8.  A task that both can"
      " execute runs on a GPU; what only CPUs can do runs there, with cuda alone as well.  Without -D the environment"
-     " variable TGRAPH_DEVICES decides, and without that all GPUs are used if any task can run on one, else CPUs.\n\n"
+     " variable TGRAPH_DEVICES decides, then \"devices\" of the configuration file, and without both all GPUs are used if any"
+     " task can run on one, else CPUs.\n\n"
      "--check-nan executes one task at a time, in program order, on the same devices, and looks at what it wrote on the"
      " host before the next one starts: it names the first task whose output is not finite, and takes as long as all"
      " tasks one after the other, with a copy to the host of everything that is written on a device.\n\n"
@@ -325,7 +326,8 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      " explicit dependencies, reads of buffers that nothing has written.  Warns of what is declared and never"
      " used.\n\n"
      "Warnings: unused (buffers and kernels that no task uses, parameters that nothing uses), uninitialised"
-     " (reads of buffers that nothing has written), redundant (control edges that others imply; off unless switched on).",
+     " (reads of buffers that nothing has written), capacity (buffers that do not fit into this machine's"
+     " memory), redundant (control edges that others imply; off unless switched on).",
      "tgraph check *.json  # every graph here\n"
      "tgraph check graph.json --compile --werror  # as strict as it gets",
      check_options, false},

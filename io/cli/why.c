@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/cli/document.h"
 #include "io/cli/recording.h"
-#include "io/json_out.h"
 #include "io/recording_table.h"
 #include "io/units.h"
 #include "io/utf8.h"
@@ -412,10 +412,8 @@ static void put_victim(const struct job *job, struct tgi_json *json, uint32_t t)
 
 static void print_json(const struct job *job, uint32_t t)
 {
-    struct tgi_json json = tgi_json_begin(stdout, TGI_JSON_PRETTY);
+    struct tgi_json json = tgi_cli_document(stdout, "tgraph.why/1", NULL);
     struct queue q = look_at_lane(&job->r, t);
-    tgi_json_object(&json, NULL);
-    tgi_json_string(&json, "schema", "tgraph.why/1");
     put_task(job, &json, t);
     tgi_json_uint(&json, "n_preds", job->r.tasks[t].n_preds);
     tgi_json_uint(&json, "attempts", job->r.tasks[t].attempts);
