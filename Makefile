@@ -55,7 +55,7 @@ TESTS := agenda alloc block calibrate choice cli cpu_module dense deque diagnost
          kernel_cache kernels kernels_elements kernels_fields launch library_channel library_gang library_memory \
          library_report load load_memory machine npy offload_graph offload_insert offload_policy offload_resident \
          page parking path plan plan_corpus pool process program program_picture recording recording_export \
-         recording_plan replay_choice resident resident_cluster resident_dynamic results run run_children \
+         recording_plan replay_choice resident resident_cluster resident_dynamic resident_user results run run_children \
          run_failures run_record sample schema seat offload offload_balance offload_edges offload_faults \
          offload_refusals offload_runs offload_stream offload_submitter service service_faults service_ring \
          sha256 staging standin standin_builtins standin_graphs standin_memory standin_nccl standin_nvrtc \
@@ -63,8 +63,9 @@ TESTS := agenda alloc block calibrate choice cli cpu_module dense deque diagnost
 TEST_SCRIPTS := cli devices device_graphs examples fences install predict readme record serve stack
 
 # What talks to the CUDA driver; needs no toolkit.
-GPU_HOST_SRC := blas.c blas_call.c cluster.c code.c collective.c decide.c device.c driver.c graph.c \
-                graph_capture.c graph_decide.c library/fatbin.c module.c nvrtc.c nvtx.c resident/fatbin.c stay.c
+GPU_HOST_SRC := blas.c blas_call.c bodies.c cluster.c code.c collective.c decide.c device.c driver.c executor.c graph.c \
+                graph_capture.c graph_decide.c library/fatbin.c module.c nvrtc.c nvtx.c resident/fatbin.c resident/text.c \
+                stay.c
 # Device code of the resident executor, a module of its own.
 RESIDENT_SRC := dynamic.cu probe.cu static.cu
 # The same for graphs, with bodies of the built-in kernels.
@@ -244,7 +245,7 @@ $(RESIDENT_FATBIN): $(B)/resident.cu $(RESIDENT_SRC:%=gpu/resident/%) $(SERVICE_
 	    $(foreach a,$(ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
 	    -gencode arch=compute_$(PTX_ARCH),code=compute_$(PTX_ARCH) -o $@ $<
 
-$(RESIDENT_RUN_FATBIN): $(RESIDENT_RUN_SRC:%=gpu/resident/%) $(wildcard gpu/resident/*.h mem/resident_*.h kernels/*.cuh kernels/resident/*.cuh) kernels/resident.h
+$(RESIDENT_RUN_FATBIN): $(RESIDENT_RUN_SRC:%=gpu/resident/%) $(wildcard gpu/resident/*.h gpu/resident/*.cuh mem/resident_*.h kernels/*.cuh kernels/resident/*.cuh) kernels/resident.h
 	@$(if $(Q),echo "  NVCC    $@")
 	$(Q)$(NVCC) -std=c++17 -O3 -I. -fatbin --threads 0 \
 	    $(foreach a,$(ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
@@ -277,10 +278,12 @@ $(B)/tests/cuda/run_kernels: $(B)/tests/cuda/run_kernels.o $(STATIC)
 -include $(B)/tests/cuda/run_kernels.d
 endif
 
-# These embed files (io/file_text.h), which the compiler's dependencies do not tell.
+# These embed files (graph/file_text.h), which the compiler's dependencies do not tell.
 $(B)/io/schema.o: io/schema.json
 $(B)/io/page.o: $(wildcard io/html/*)
 $(B)/io/templates.o: $(wildcard io/templates/*/*)
+$(B)/gpu/resident/text.o: $(wildcard gpu/resident/*.h gpu/resident/*.cuh kernels/*.cuh kernels/resident/*.cuh) \
+                          mem/resident_program.h kernels/resident.h graph/tgraph_resident.h
 
 $(STATIC): $(LIB_OBJ)
 	@$(if $(Q),echo "  AR      $@")
@@ -319,7 +322,7 @@ $(STANDIN): $(STANDIN_OBJ) $(STANDIN_KERNELS_OBJ) tests/standin/exports.map
 	    $(STANDIN_KERNELS_OBJ) -ldl -lm -lpthread
 
 # Stand-ins for NVRTC, NCCL and a profiler (tests/standin/nvrtc.h, nccl.h, nvtx.c).
-$(B)/tests/standin/nvrtc_compile.o: tests/standin/standin_prelude.hpp
+$(B)/tests/standin/nvrtc_compile.o: tests/standin/standin_prelude.hpp tests/standin/standin_resident.hpp
 $(B)/tests/libstandin-nvrtc.so: $(STANDIN_NVRTC_SRC:%.c=$(B)/tests/standin/%.o)
 	@$(if $(Q),echo "  LINK    $@")
 	$(Q)$(LINK) -shared -Wl,-z,defs -o $@ $(filter %.o,$^) -ldl
@@ -439,7 +442,7 @@ bench:
 SUBCOMMANDS := run plan bench calibrate check expand export gen import fmt init serve devices doctor explain report why diff schema cache \
                completion
 root := $(DESTDIR)
-INSTALLED := $(bindir)/tgraph $(includedir)/tgraph.h $(includedir)/tgraph_service.h $(libdir)/libtgraph.a $(libdir)/libtgraph.so \
+INSTALLED := $(bindir)/tgraph $(includedir)/tgraph.h $(includedir)/tgraph_service.h $(includedir)/tgraph_resident.h $(libdir)/libtgraph.a $(libdir)/libtgraph.so \
              $(libdir)/libtgraph.so.$(SOVERSION) $(libdir)/pkgconfig/tgraph.pc \
              $(datadir)/man/man1/tgraph.1 $(SUBCOMMANDS:%=$(datadir)/man/man1/tgraph-%.1) \
              $(datadir)/bash-completion/completions/tgraph $(datadir)/zsh/site-functions/_tgraph \
@@ -449,7 +452,7 @@ install: all
 	@echo "installing to $(root)$(PREFIX)"
 	$(Q)install -d $(sort $(dir $(INSTALLED:%=$(root)%)))
 	$(Q)install -m 755 $(B)/tgraph $(root)$(bindir)/
-	$(Q)install -m 644 graph/tgraph.h graph/tgraph_service.h $(root)$(includedir)/
+	$(Q)install -m 644 graph/tgraph.h graph/tgraph_service.h graph/tgraph_resident.h $(root)$(includedir)/
 	$(Q)install -m 644 $(B)/libtgraph.a $(root)$(libdir)/
 	$(Q)install -m 755 $(B)/libtgraph.so.$(SOVERSION) $(root)$(libdir)/
 	$(Q)ln -sf libtgraph.so.$(SOVERSION) $(root)$(libdir)/libtgraph.so

@@ -9,6 +9,7 @@
 #include <sched.h>
 
 #include "kernels/resident.h"
+#include "tests/standin/object.h"
 #include "tests/standin/resident.h"
 
 static void wait_a_little(uint32_t worker);
@@ -58,7 +59,15 @@ static uint32_t call_body(struct tgi_worker *w, const struct tgi_resident_task *
         memcpy(&us, words, sizeof us);
         words[0] = 0;
     }
-    int rc = name ? call_registered(name, mine->launch, words, n, &mine->lock) : -1;
+    int rc = -1;
+    if (name)
+        rc = call_registered(name, mine->launch, words, n, &mine->lock);
+    else {
+        char own[32];
+        CUmodule module = ((const struct item *)mine->launch->instance)->op.kernel.function->module;
+        snprintf(own, sizeof own, STANDIN_BODY "%u", body);
+        rc = call_of_module(module, own, mine->launch, words, n, &mine->lock);
+    }
     if (us > 0)
         tgi_body_burn(w, t, (uint64_t)(us * 1e3));
     return rc < 0 ? UINT32_MAX : (uint32_t)rc;
