@@ -21,7 +21,7 @@ SCHED_SRC := agenda.c alike.c backend.c bounds.c calibrate.c calibrate_builtins.
              header_text.c history.c instance.c least_moved.c machine.c offer.c offload.c offload_balance.c \
              offload_collective.c offload_graph.c offload_insert.c offload_policy.c offload_preview.c \
              offload_recording.c offload_rounds.c offload_run.c offload_stream.c offload_submit.c \
-             offload_submitter.c parking.c placement.c plan.c policy.c policy_list.c policy_mix.c policy_steal.c \
+             offload_submitter.c offload_times.c parking.c placement.c plan.c policy.c policy_list.c policy_mix.c policy_steal.c \
              process.c ready.c record.c replay_cache.c replay_choice.c replay_costs.c resident_check.c \
              resident_cluster.c resident_dynamic.c resident_place.c resident_plan.c resolve.c run.c runtime.c \
              sample.c seat.c serial.c service.c service_queue.c service_tables.c share.c simulate.c spawn.c \
@@ -57,7 +57,7 @@ TESTS := agenda alloc block calibrate choice cli cpu_module dense deque diagnost
          page parking path plan plan_corpus pool process program program_picture recording recording_export \
          recording_plan replay_choice resident resident_cluster resident_dynamic resident_user results run run_children \
          run_failures run_record sample schema seat offload offload_balance offload_edges offload_faults \
-         offload_refusals offload_runs offload_stream offload_submitter service service_faults service_ring \
+         offload_refusals offload_runs offload_stream offload_submitter offload_times service service_faults service_ring \
          sha256 staging standin standin_builtins standin_graphs standin_memory standin_nccl standin_nvrtc \
          standin_order store timing topology verify write_json
 TEST_SCRIPTS := cli devices device_graphs examples fences install predict readme record serve stack

@@ -1,6 +1,6 @@
 /* Graphs of fine tasks as runs: the same JSON graph by streams, as a CUDA graph and with its tasks inside a resident kernel, side by
  * side, with the same data at the end, bit for bit; resident twice, with the embedded kernel and with one that NVRTC makes for what
- * the graph uses.
+ * the graph uses, and once more while times of all tasks are noted.
  *
  *     resident_run [--file GRAPH.json] [--what PATTERN] [--tasks N] [--tile WORDS] [--runs N]
  *
@@ -59,7 +59,7 @@ static void note_kernel(const struct tgi_program *p, struct measured *m)
         }
 }
 
-static struct measured measure(const struct tg_graph *g, enum tg_executor executor, uint32_t n_runs)
+static struct measured measure(const struct tg_graph *g, enum tg_executor executor, bool is_recorded, uint32_t n_runs)
 {
     struct tg_runtime_options options = TG_RUNTIME_OPTIONS_INIT;
     struct tg_run_options run_options = TG_RUN_OPTIONS_INIT;
@@ -72,6 +72,7 @@ static struct measured measure(const struct tg_graph *g, enum tg_executor execut
     options.devices = "cuda:0";
     run_options.keep_data = true;
     run_options.executor = executor;
+    run_options.is_recorded = is_recorded;
     must(tg_runtime_create(&options, &runtime, &err));
     must(tg_run_create(runtime, g, &run_options, &run, &err));
     bool is_timed = executor != TG_EXECUTOR_STREAMS && tgi_offload_graph_time(run, &err) == 0;
@@ -112,12 +113,14 @@ static bool compare(const char *name, const struct tg_graph *g, uint32_t n_runs)
     static const struct {
         enum tg_executor executor;
         const char *kernel; /* of TGRAPH_RESIDENT_KERNEL */
-    } ways[] = {{TG_EXECUTOR_STREAMS, ""}, {TG_EXECUTOR_GRAPH, ""}, {TG_EXECUTOR_RESIDENT, "embedded"}, {TG_EXECUTOR_RESIDENT, ""}};
+        bool is_recorded;
+    } ways[] = {{TG_EXECUTOR_STREAMS, "", false}, {TG_EXECUTOR_GRAPH, "", false}, {TG_EXECUTOR_RESIDENT, "embedded", false},
+                {TG_EXECUTOR_RESIDENT, "", false}, {TG_EXECUTOR_RESIDENT, "", true}};
     uint64_t expected = 0;
     bool is_good = true;
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
         setenv("TGRAPH_RESIDENT_KERNEL", ways[i].kernel, 1);
-        struct measured m = measure(g, ways[i].executor, n_runs);
+        struct measured m = measure(g, ways[i].executor, ways[i].is_recorded, n_runs);
         double n = g->n_tasks;
         char inside[64] = "-", device[32] = "-";
         if (i == 0)

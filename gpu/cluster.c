@@ -114,7 +114,10 @@ static uint64_t lay_out(const struct tgi_cluster *cluster, CUdeviceptr memory, s
     PLACE(cells, p->n_cells, sizeof *v->cells);
     PLACE(results, p->n_tasks, sizeof *v->results);
     PLACE(progress, p->n_workers, sizeof *v->progress);
+    PLACE(times, cluster->is_timed ? p->n_tasks : 0, 2 * sizeof *v->times);
 #undef PLACE
+    if (!cluster->is_timed)
+        v->times = NULL;
     return at - memory;
 }
 
@@ -278,6 +281,20 @@ int tgi_cuda_cluster_fault(struct tgi_cuda *cuda, struct tgi_cuda_cluster *c, ui
         rc = TGI_CUDA_DO(cuda, err, cuStreamSynchronize, (tgi_cuda_stream(cuda, tgi_lane_of(c->device, 0))),
                          "clearing the tables of a resident program");
     return rc || control.panic.code == TGI_PANIC_NONE ? rc : tell(c, &control, owner_p, err);
+}
+
+bool tgi_cuda_cluster_is(const struct tgi_cuda_cluster *c, const struct tgi_cluster *other)
+{
+    return c->cluster == other || tgi_cluster_is_same(c->cluster, other);
+}
+
+int tgi_cuda_cluster_times(struct tgi_cuda *cuda, struct tgi_cuda_cluster *c, uint64_t *times_p, struct tg_error *err)
+{
+    size_t bytes = 2 * sizeof *times_p * c->cluster->program->n_tasks;
+    int rc = tgi_cuda_enter(cuda, c->device, err);
+    return rc ? rc
+              : TGI_CUDA_DO(cuda, err, cuMemcpyDtoH, (times_p, (CUdeviceptr)(uintptr_t)c->view.times, bytes),
+                            "asking a resident program when its tasks ran");
 }
 
 /* Not in a lane, where it would come after what it is to end. */

@@ -21,6 +21,10 @@ void tgi_cuda_cluster_destroy(struct tgi_cuda *cuda, struct tgi_cuda_cluster *cl
 CUDA_KERNEL_NODE_PARAMS tgi_cuda_cluster_node(struct tgi_cuda_cluster *cluster);
 /* What has gone wrong since the last call, as graph_fault of struct tgi_device_ops. */
 int tgi_cuda_cluster_fault(struct tgi_cuda *cuda, struct tgi_cuda_cluster *cluster, uint64_t *owner_p, struct tg_error *err);
+/* Whether it is this one, or one that does the same. */
+bool tgi_cuda_cluster_is(const struct tgi_cuda_cluster *cluster, const struct tgi_cluster *other);
+/* As graph_times of struct tgi_device_ops. */
+int tgi_cuda_cluster_times(struct tgi_cuda *cuda, struct tgi_cuda_cluster *cluster, uint64_t *times_p, struct tg_error *err);
 /* Its workers leave at their next wait. */
 int tgi_cuda_cluster_abort(struct tgi_cuda *cuda, struct tgi_cuda_cluster *cluster, struct tg_error *err);
 

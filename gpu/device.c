@@ -449,6 +449,7 @@ static const struct tgi_device_ops ops = {
     .resident_room = tgi_cuda_resident_room,
     .graph_fault = tgi_cuda_graph_fault,
     .graph_abort = tgi_cuda_graph_abort,
+    .graph_times = tgi_cuda_graph_times,
     .graph_create = tgi_cuda_graph_create,
     .graph_destroy = tgi_cuda_graph_destroy,
     .graph_launch = tgi_cuda_graph_launch,

@@ -28,6 +28,7 @@ struct kernel {
 struct generated {
     struct generated *next;
     uint32_t *bodies, n_bodies; /* ascending */
+    bool is_timed;
     int cc_major, cc_minor;
     unsigned char *image;
     char *symbol;
@@ -169,7 +170,7 @@ static void put_users(FILE *f, struct tgi_cuda_bodies *all, const uint32_t *bodi
 }
 
 /* The numbers of users' bodies are not the same in every process, so they are in the text, and with it in the key. */
-static char *text_of(struct tgi_cuda_bodies *all, const uint32_t *bodies, uint32_t n)
+static char *text_of(struct tgi_cuda_bodies *all, const uint32_t *bodies, uint32_t n, bool is_timed)
 {
     static const char *const files[] = {"elements", "hash", "stencil", "reduce", "rows", "spin", "moves", "dense"};
     char *text = NULL;
@@ -183,6 +184,8 @@ static char *text_of(struct tgi_cuda_bodies *all, const uint32_t *bodies, uint32
     put_list(f, "TGI_RUN_NEAR", bodies, n, 0, N_NEAR);
     put_list(f, "TGI_RUN_APART", bodies, n, N_NEAR, TGI_N_BODIES);
     put_users(f, all, bodies, n);
+    if (is_timed)
+        fprintf(f, "#define TGI_TIMES(view) true\n");
     fprintf(f, "#include \"gpu/resident/run.cuh\"\n");
     if (fclose(f)) {
         free(text);
@@ -235,11 +238,11 @@ static int bodies_of(const struct tgi_cluster *cluster, uint32_t **bodies_p, uin
     return 0;
 }
 
-static struct generated *find(const struct tgi_cuda_resident *r, const uint32_t *bodies, uint32_t n,
+static struct generated *find(const struct tgi_cuda_resident *r, const uint32_t *bodies, uint32_t n, bool is_timed,
                               const struct tgi_cuda_device_info *info)
 {
     struct generated *g = r->generated;
-    while (g && (g->n_bodies != n || memcmp(g->bodies, bodies, n * sizeof *bodies) || g->cc_major != info->cc_major ||
+    while (g && (g->is_timed != is_timed || g->n_bodies != n || memcmp(g->bodies, bodies, n * sizeof *bodies) || g->cc_major != info->cc_major ||
                  g->cc_minor != info->cc_minor))
         g = g->next;
     return g;
@@ -255,7 +258,7 @@ static int compile(struct tgi_cuda *cuda, const struct tgi_cuda_device_info *inf
     int rc = options_of(all, g->bodies, g->n_bodies, &source.options, err);
     if (rc)
         return rc;
-    char *text = text_of(all, g->bodies, g->n_bodies);
+    char *text = text_of(all, g->bodies, g->n_bodies, g->is_timed);
     if (!text)
         return tgi_error_memory(err, "generating a resident executor");
     source.text = text;
@@ -276,11 +279,11 @@ static void generated_destroy(struct generated *g)
 }
 
 /* Takes the list of bodies. */
-static int generate(struct tgi_cuda *cuda, uint32_t device, uint32_t *bodies, uint32_t n, struct generated **generated_p,
+static int generate(struct tgi_cuda *cuda, uint32_t device, uint32_t *bodies, uint32_t n, bool is_timed, struct generated **generated_p,
                     struct tg_error *err)
 {
     const struct tgi_cuda_device_info *info = cuda->device[device].info;
-    struct generated *g = find(cuda->resident, bodies, n, info);
+    struct generated *g = find(cuda->resident, bodies, n, is_timed, info);
     if (g) {
         free(bodies);
         *generated_p = g;
@@ -290,7 +293,7 @@ static int generate(struct tgi_cuda *cuda, uint32_t device, uint32_t *bodies, ui
         free(bodies);
         return tgi_error_memory(err, "generating a resident executor");
     }
-    *g = (struct generated){.bodies = bodies, .n_bodies = n, .cc_major = info->cc_major, .cc_minor = info->cc_minor};
+    *g = (struct generated){.bodies = bodies, .n_bodies = n, .is_timed = is_timed, .cc_major = info->cc_major, .cc_minor = info->cc_minor};
     int rc = compile(cuda, info, g, err);
     if (rc) {
         generated_destroy(g);
@@ -301,10 +304,11 @@ static int generate(struct tgi_cuda *cuda, uint32_t device, uint32_t *bodies, ui
     return 0;
 }
 
-static int open_generated(struct tgi_cuda *cuda, uint32_t device, uint32_t *bodies, uint32_t n, struct kernel **kernel_p, struct tg_error *err)
+static int open_generated(struct tgi_cuda *cuda, uint32_t device, uint32_t *bodies, uint32_t n, bool is_timed, struct kernel **kernel_p,
+                          struct tg_error *err)
 {
     struct generated *g = NULL;
-    int rc = generate(cuda, device, bodies, n, &g, err);
+    int rc = generate(cuda, device, bodies, n, is_timed, &g, err);
     if (rc)
         return rc;
     struct kernel *k = *kernel_p = &g->on[device];
@@ -340,18 +344,23 @@ int tgi_cuda_executor_find(struct tgi_cuda *cuda, uint32_t device, struct tgi_cl
         rc = bodies_of(cluster, &bodies, &n, err);
     if (rc)
         return rc;
-    bool has_users = n && bodies[n - 1] >= TGI_N_BODIES;
+    /* What the embedded kernel has not. */
+    bool has_users = n && bodies[n - 1] >= TGI_N_BODIES, must_generate = has_users || cluster->is_timed;
     char *no_compiler = cuda->resident->no_compiler;
-    if (has_users || (!wants_embedded() && !no_compiler[0])) {
-        rc = open_generated(cuda, device, bodies, n, &k, &why);
+    if (must_generate || (!wants_embedded() && !no_compiler[0])) {
+        rc = open_generated(cuda, device, bodies, n, cluster->is_timed, &k, &why);
         if (rc == 0) {
-            snprintf(cluster->kernel, sizeof cluster->kernel, "generated for %u bod%s, %d registers", n, n == 1 ? "y" : "ies", k->registers);
+            snprintf(cluster->kernel, sizeof cluster->kernel, "generated for %u bod%s%s, %d registers", n, n == 1 ? "y" : "ies",
+                     cluster->is_timed ? " and times" : "", k->registers);
             describe(cuda, device, k, e);
             return 0;
         }
         /* A compiler that is not there, or too old for the sources, is no loss where the embedded kernel has all the bodies. */
-        if (has_users || (rc != TG_E_NO_LIBRARY && rc != TG_E_COMPILE))
-            return tgi_error(err, rc == TG_E_NO_LIBRARY ? TG_E_UNSUPPORTED : rc, "%s", why.text);
+        bool lacks_compiler = rc == TG_E_NO_LIBRARY || (rc == TG_E_COMPILE && !has_users);
+        if (lacks_compiler && must_generate)
+            return tgi_error(err, TG_E_UNSUPPORTED, "%s%.400s", has_users ? "" : "the embedded resident kernel notes no times: ", why.text);
+        if (!lacks_compiler)
+            return tgi_error(err, rc, "%s", why.text);
         snprintf(no_compiler, sizeof cuda->resident->no_compiler, "%.199s", why.text);
     } else
         free(bodies);

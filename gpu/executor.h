@@ -1,13 +1,13 @@
 /* The kernel that runs clusters (gpu/resident/run.cuh), on the devices that need it.
  *
  * There are two.  The embedded one has every built-in body (kernels/resident.h), so it needs as many registers as the greediest of
- * them.  A generated one has the bodies that a cluster uses, users' functions among them: one text, compiled by NVRTC in about a
- * second and kept on disk like other kernels, and in memory until the devices are closed.  One text is enough: bodies are sources
+ * them.  A generated one has the bodies that a cluster uses, users' functions among them: one text, compiled by NVRTC in about
+ * half a second and kept on disk like other kernels, and in memory until the devices are closed.  One text is enough: bodies are sources
  * that are included, so the compiler sees all of it at once, and linking intermediate code by nvJitLink would give the same code for
  * another library to be installed.
  *
  * A cluster gets a generated one if NVRTC is there.  It gets the embedded one otherwise, or if $TGRAPH_RESIDENT_KERNEL is
- * "embedded", and that cannot be if it has users' functions.
+ * "embedded", and that cannot be if it has users' functions or notes times.
  *
  * The thread that submits calls all but the last. */
 #ifndef TGI_GPU_EXECUTOR_H

@@ -383,3 +383,12 @@ int tgi_cuda_graph_abort(struct tgi_devices *ds, struct tgi_device_graph *g, str
         rc = tgi_cuda_cluster_abort(tgi_cuda_of(ds), g->clusters[i], err);
     return rc;
 }
+
+int tgi_cuda_graph_times(struct tgi_devices *ds, struct tgi_device_graph *g, const struct tgi_cluster *cluster, uint64_t *times_p,
+                         struct tg_error *err)
+{
+    for (uint32_t i = 0; i < g->n_clusters; i++)
+        if (tgi_cuda_cluster_is(g->clusters[i], cluster))
+            return tgi_cuda_cluster_times(tgi_cuda_of(ds), g->clusters[i], times_p, err);
+    return tgi_error(err, TG_E_STATE, "a graph has lost a resident program");
+}

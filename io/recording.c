@@ -384,7 +384,7 @@ static int allocate(struct taking *k, struct tg_error *err)
     r->n_kernels = k->palette.n_kinds;
     r->n_buffers = k->what->graph->space->n_buffers;
     r->n_devices = k->what->run ? tgi_run_n_devices(k->what->run) : 0;
-    r->n_lanes = k->what->n_workers + r->n_devices * TGI_COMPUTE_LANES;
+    r->n_lanes = k->what->run ? tgi_run_n_lanes(k->what->run) : k->what->n_workers;
     r->tasks = calloc(n + 1, sizeof(*r->tasks));
     r->parts = calloc(r->n_parts + 1, sizeof(*r->parts));
     r->kernels = calloc(r->n_kernels + 1, sizeof(*r->kernels));

@@ -27,6 +27,7 @@ struct tgi_cluster {
     uint32_t n_calls;
     uint64_t *owner;   /* by task: of the command that it was */
     uint64_t limit_ns; /* of one wait */
+    bool is_timed;     /* its workers note when each task began and ended; before it is brought to a device */
     char kernel[256];  /* what executes it, for people: by the backend, when it is brought to a device */
 };
 

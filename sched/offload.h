@@ -81,6 +81,7 @@ struct tgi_offload_run {
     uint32_t n_finishing;      /* lanes that have not come to the end */
     struct tgi_event *base[TGI_MAX_DEVICES]; /* of a recorded run: time zero of each device */
     int64_t base_ns[TGI_MAX_DEVICES]; /* the run's clock then */
+    uint32_t n_resident_lanes; /* of each device, after those of streams: workers inside kernels, of which times are known */
     uint64_t n_device_tasks[TGI_MAX_DEVICES];
     uint64_t timing_ns;        /* the submitter has spent on events for times */
     uint64_t n_stolen;         /* of these: by another device than the one they were placed on */

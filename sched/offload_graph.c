@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "graph/error.h"
+#include "sched/offload_times.h"
 #include "sched/replay_cache.h"
 #include "sched/replay_costs.h"
 
@@ -263,6 +264,7 @@ static struct tgi_offload_graphs *graphs_of(struct tg_run *run)
     if (!r->graphs)
         return NULL;
     r->graphs->why = tgi_offload_obstacle(run);
+    r->graphs->is_timed = run->spans != NULL;
     r->graphs->cache.devices = o->devices;
     r->graphs->cache.limit_bytes = run->options.graph_bytes;
     r->graphs->choice.n_tasks = run->graph->n_tasks;
@@ -476,6 +478,16 @@ void tgi_offload_graph_stop(struct tgi_offload *o)
     }
 }
 
+/* The graph's end on the clock of the first device, in whose stream it is launched, as for spans of tasks in streams. */
+static int take_times(struct tg_run *run, const struct tgi_offload_graphs *g, struct tg_error *err)
+{
+    struct tgi_devices *ds = run->runtime->offload->devices;
+    double ns;
+    int rc = ds->ops->elapsed(ds, run->offload->base[0], g->to, &ns, err);
+    ns += (double)run->offload->base_ns[0];
+    return rc ? rc : tgi_offload_times_take(run, &g->last->recorded.program, g->last->graph, ns > 0 ? (uint64_t)ns : 0, err);
+}
+
 void tgi_offload_graph_look(struct tg_run *run)
 {
     const struct tgi_offload_graphs *g = run->offload->graphs;
@@ -484,6 +496,8 @@ void tgi_offload_graph_look(struct tg_run *run)
     uint64_t owner = UINT64_MAX;
     if (!g || !g->was_used || !g->last || !g->last->recorded.clustering.n_clusters || run->runtime->offload->is_dead)
         return;
+    if (run->spans && !g->was_stopped && take_times(run, g, &err))
+        fail(run, UINT64_MAX, &err);
     if (ds->ops->graph_fault(ds, g->last->graph, &owner, &err))
         fail(run, owner, &err);
     if (g->was_stopped) /* which of them were left out nobody knows */

@@ -6,6 +6,7 @@
 #include "graph/error.h"
 #include "mem/recorder.h"
 #include "sched/offload_graph.h"
+#include "sched/offload_times.h"
 
 /* Launches of a device side by side: as many as it executes at a time.  The driver's time for more grows with their square
  * (bench/cuda_graphs --what widths). */
@@ -20,7 +21,7 @@ char *tgi_offload_obstacle(const struct tg_run *run)
         return strdup("a policy decides while it runs");
     if (run->needs_serial)
         return strdup("tasks are executed one at a time");
-    if (run->spans)
+    if (run->spans && run->options.executor != TG_EXECUTOR_RESIDENT)
         return strdup("times of single tasks are wanted");
     if (run->has_deadlines)
         return strdup("a task has a time limit of its own");
@@ -91,8 +92,10 @@ static int make_clusters(struct tg_run *run, struct tgi_program *program, struct
     if (rc == 0 && c->n_clusters) {
         tgi_program_fini(program);
         *program = clustered;
-        return 0;
+        return run->spans ? tgi_offload_times_want(run, program, err) : 0;
     }
+    if (rc == 0 && run->spans)
+        return tgi_offload_times_want(run, program, err); /* for the reason */
     uint64_t owner = rc == 0 && c->left != TG_NONE ? program->commands[c->left].owner : UINT64_MAX;
     bool has_task = owner < run->graph->n_tasks;
     int n = asprintf(&p->not_resident, "%s%s%s%s", has_task ? "task \"" : "",

@@ -396,7 +396,7 @@ static int enqueue(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi
                            : tgi_choices_take(in->run->offload->choices, class, t->node - 1u, &timing);
     /* Always in one lane: a library's first call in a lane prepares what it needs there, and would be timed with it. */
     uint32_t lane = timing == TGI_TIMED_ALONE ? tgi_lane_of(t->node - 1u, 0) : choose_lane(o, in, task, t->node - 1u);
-    bool has_times = timing != TGI_NOT_TIMED || in->spans;
+    bool has_times = timing != TGI_NOT_TIMED || (in->spans && !o->recording);
     struct tgi_watch span = {.kind = in->spans ? TGI_WATCH_SPAN : TGI_WATCH_TIME, .task = t, .was_alone = timing == TGI_TIMED_ALONE};
     waits.n = 0;
     if (timing == TGI_TIMED_ALONE)

@@ -104,11 +104,22 @@ void tgi_run_device(const struct tg_run *run, uint32_t i, struct tgi_run_device 
 
 uint32_t tgi_run_device_of(const struct tg_run *run, uint32_t worker, uint32_t *lane_p)
 {
-    uint32_t n = run->runtime->n_workers;
+    uint32_t n = run->runtime->n_workers, n_streams = tgi_run_n_devices(run) * TGI_COMPUTE_LANES;
     if (worker < n)
         return TG_NONE;
-    *lane_p = (worker - n) % TGI_COMPUTE_LANES;
-    return (worker - n) / TGI_COMPUTE_LANES;
+    worker -= n;
+    if (worker < n_streams) {
+        *lane_p = worker % TGI_COMPUTE_LANES;
+        return worker / TGI_COMPUTE_LANES;
+    }
+    *lane_p = TGI_COMPUTE_LANES + (worker - n_streams) % run->offload->n_resident_lanes;
+    return (worker - n_streams) / run->offload->n_resident_lanes;
+}
+
+uint32_t tgi_run_n_lanes(const struct tg_run *run)
+{
+    uint32_t n_each = run->offload ? TGI_COMPUTE_LANES + run->offload->n_resident_lanes : 0;
+    return run->runtime->n_workers + tgi_run_n_devices(run) * n_each;
 }
 
 void tgi_run_moved(const struct tg_run *run, struct tgi_run_moved *moved_p)

@@ -115,7 +115,10 @@ const struct tgi_weighed *tgi_run_weighed(const struct tg_run *run, const struct
 struct tgi_offers;
 int tgi_run_offers(const struct tg_run *run, struct tgi_offers *offers_p, struct tg_error *err);
 /* The device on which a span's worker is, with its lane there; TG_NONE: it is a CPU worker. */
+/* Lanes beyond TGI_COMPUTE_LANES are the workers of resident kernels, of runs whose tasks were inside one. */
 uint32_t tgi_run_device_of(const struct tg_run *run, uint32_t worker, uint32_t *lane_p);
+/* How many numbers of workers there are: those of CPUs and lanes of all devices. */
+uint32_t tgi_run_n_lanes(const struct tg_run *run);
 /* Tasks that the runtime's workers have finished or skipped, or submitted to devices, so far, and the time they spent in those of
  * recorded runs.  Any thread may ask at any time. */
 void tgi_runtime_progress(const struct tg_runtime *runtime, uint64_t *n_tasks_p, uint64_t *busy_ns_p);

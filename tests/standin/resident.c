@@ -16,6 +16,7 @@ static void wait_a_little(uint32_t worker);
 struct tgi_worker;
 struct tgi_resident_task;
 static uint32_t call_body(struct tgi_worker *w, const struct tgi_resident_task *t);
+#define TGI_TIMES(view)                ((view)->times != NULL)
 #define TGI_PATIENCE                   2u /* a poll may give the processor away for milliseconds */
 #define TGI_DELAY(worker)              wait_a_little(worker)
 #define TGI_CALL_BODIES(w, task, word) ((void)(word), call_body(w, task))
@@ -152,6 +153,7 @@ static bool find_tables(struct resident *r, const struct tgi_resident_view *give
            find(l, &given->counters, s.counters * sizeof *v->counters, STANDIN_INOUT, &v->counters) &&
            find(l, &given->cells, s.cells * sizeof *v->cells, STANDIN_INOUT, &v->cells) &&
            find(l, &given->results, r->n_tasks * sizeof *v->results, STANDIN_INOUT, &v->results) &&
+           (!given->times || find(l, &given->times, 2 * r->n_tasks * sizeof *v->times, STANDIN_INOUT, &v->times)) &&
            find(l, &given->progress, r->n_workers * sizeof *v->progress, STANDIN_INOUT, &v->progress) &&
            find(l, &given->control, sizeof *v->control, STANDIN_INOUT, &v->control);
 }
