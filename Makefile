@@ -21,11 +21,12 @@ SCHED_SRC := agenda.c alike.c backend.c bounds.c calibrate.c calibrate_builtins.
              header_text.c history.c instance.c least_moved.c machine.c offer.c offload.c offload_balance.c \
              offload_collective.c offload_graph.c offload_insert.c offload_policy.c offload_preview.c \
              offload_recording.c offload_rounds.c offload_run.c offload_stream.c offload_submit.c \
-             offload_submitter.c parking.c placement.c plan.c policy.c policy_list.c policy_mix.c policy_steal.c \
-             process.c ready.c record.c replay_cache.c replay_choice.c replay_costs.c replay_times.c resident_check.c \
-             resident_cluster.c resident_dynamic.c resident_place.c resident_plan.c resolve.c run.c runtime.c \
-             sample.c seat.c serial.c service.c service_queue.c service_tables.c share.c simulate.c spawn.c \
-             task.c timing.c topology.c urgency.c virtual_memory.c watchdog.c worker.c workload.c
+             offload_submitter.c offload_times.c parking.c placement.c plan.c policy.c policy_list.c policy_mix.c \
+             policy_steal.c process.c ready.c record.c replay_cache.c replay_choice.c replay_costs.c \
+             replay_times.c resident_check.c resident_cluster.c resident_dynamic.c resident_place.c \
+             resident_plan.c resolve.c run.c runtime.c sample.c seat.c serial.c service.c service_queue.c \
+             service_tables.c share.c simulate.c spawn.c task.c timing.c topology.c urgency.c virtual_memory.c \
+             watchdog.c worker.c workload.c
 KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c fatbin.c fft.c fill.c gemm.c \
                hash.c histogram.c is_above.c launch.c layer.c matvec.c reduce.c resident.c scan.c spin.c \
                stencil.c syrk.c transpose.c trsm.c
@@ -46,25 +47,27 @@ IO_SRC := counter_chart.c critical_path.c diagnostic.c dot.c fmt.c foreign.c gan
           write_task.c
 CLI_SRC := bench.c cache.c calibrate.c check.c completion.c crash.c device_choice.c devices.c devices_matrix.c \
            diff.c diff_graph.c doctor.c document.c expand.c explain.c explanations.c export.c export_program.c \
-           export_recording.c fmt.c gen.c help.c help_json.c import.c init.c interrupt.c load.c machine_choice.c main.c \
-           message.c options.c plan.c preferences.c progress.c recording.c report.c results.c run.c schema.c serve.c simulate.c \
-           table.c why.c
+           export_recording.c fmt.c gen.c help.c help_json.c import.c init.c interrupt.c load.c machine_choice.c \
+           main.c message.c options.c plan.c preferences.c progress.c recording.c report.c results.c run.c \
+           schema.c serve.c simulate.c table.c why.c
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
 TESTS := agenda alloc block calibrate choice cli cpu_module dense deque diagnostic dot driver examples \
          examples_graph expr fmt gen graph graph_refusals history hostops import infer invalid json_tape \
          kernel_cache kernels kernels_elements kernels_fields launch library_channel library_gang library_memory \
          library_report load load_memory machine npy offload_graph offload_insert offload_policy offload_resident \
-         page parking path plan plan_corpus pool process program program_picture recording recording_export \
-         recording_plan replay_choice replay_times resident resident_cluster resident_dynamic results run run_children \
-         run_failures run_record sample schema seat offload offload_balance offload_edges offload_faults \
-         offload_refusals offload_runs offload_stream offload_submitter service service_faults service_ring \
-         sha256 staging standin standin_builtins standin_graphs standin_memory standin_nccl standin_nvrtc \
-         standin_order store timing topology verify write_json
+         offload_times page parking path plan plan_corpus pool process program program_picture recording \
+         recording_export recording_plan replay_choice replay_times resident resident_cluster resident_dynamic \
+         resident_user results run run_children run_failures run_record sample schema seat offload \
+         offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
+         offload_submitter service service_faults service_ring sha256 staging standin standin_builtins \
+         standin_graphs standin_memory standin_nccl standin_nvrtc standin_order store timing topology verify \
+         write_json
 TEST_SCRIPTS := cli devices device_graphs examples fences install predict readme record serve stack
 
 # What talks to the CUDA driver; needs no toolkit.
-GPU_HOST_SRC := blas.c blas_call.c cluster.c code.c collective.c decide.c device.c driver.c graph.c \
-                graph_capture.c graph_decide.c graph_time.c library/fatbin.c module.c nvrtc.c nvtx.c resident/fatbin.c stay.c
+GPU_HOST_SRC := blas.c blas_call.c bodies.c cluster.c code.c collective.c decide.c device.c driver.c executor.c \
+                graph.c graph_capture.c graph_decide.c graph_time.c library/fatbin.c module.c nvrtc.c nvtx.c \
+                resident/fatbin.c resident/text.c stay.c
 # Device code of the resident executor, a module of its own.
 RESIDENT_SRC := dynamic.cu probe.cu static.cu
 # The same for graphs, with bodies of the built-in kernels.
@@ -244,7 +247,7 @@ $(RESIDENT_FATBIN): $(B)/resident.cu $(RESIDENT_SRC:%=gpu/resident/%) $(SERVICE_
 	    $(foreach a,$(ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
 	    -gencode arch=compute_$(PTX_ARCH),code=compute_$(PTX_ARCH) -o $@ $<
 
-$(RESIDENT_RUN_FATBIN): $(RESIDENT_RUN_SRC:%=gpu/resident/%) $(wildcard gpu/resident/*.h mem/resident_*.h kernels/*.cuh kernels/resident/*.cuh) kernels/resident.h
+$(RESIDENT_RUN_FATBIN): $(RESIDENT_RUN_SRC:%=gpu/resident/%) $(wildcard gpu/resident/*.h gpu/resident/*.cuh mem/resident_*.h kernels/*.cuh kernels/resident/*.cuh) kernels/resident.h
 	@$(if $(Q),echo "  NVCC    $@")
 	$(Q)$(NVCC) -std=c++17 -O3 -I. -fatbin --threads 0 \
 	    $(foreach a,$(ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
@@ -277,10 +280,12 @@ $(B)/tests/cuda/run_kernels: $(B)/tests/cuda/run_kernels.o $(STATIC)
 -include $(B)/tests/cuda/run_kernels.d
 endif
 
-# These embed files (io/file_text.h), which the compiler's dependencies do not tell.
+# These embed files (graph/file_text.h), which the compiler's dependencies do not tell.
 $(B)/io/schema.o: io/schema.json
 $(B)/io/page.o: $(wildcard io/html/*)
 $(B)/io/templates.o: $(wildcard io/templates/*/*)
+$(B)/gpu/resident/text.o: $(wildcard gpu/resident/*.h gpu/resident/*.cuh kernels/*.cuh kernels/resident/*.cuh) \
+                          mem/resident_program.h kernels/resident.h graph/tgraph_resident.h
 
 $(STATIC): $(LIB_OBJ)
 	@$(if $(Q),echo "  AR      $@")
@@ -319,7 +324,7 @@ $(STANDIN): $(STANDIN_OBJ) $(STANDIN_KERNELS_OBJ) tests/standin/exports.map
 	    $(STANDIN_KERNELS_OBJ) -ldl -lm -lpthread
 
 # Stand-ins for NVRTC, NCCL and a profiler (tests/standin/nvrtc.h, nccl.h, nvtx.c).
-$(B)/tests/standin/nvrtc_compile.o: tests/standin/standin_prelude.hpp
+$(B)/tests/standin/nvrtc_compile.o: tests/standin/standin_prelude.hpp tests/standin/standin_resident.hpp
 $(B)/tests/libstandin-nvrtc.so: $(STANDIN_NVRTC_SRC:%.c=$(B)/tests/standin/%.o)
 	@$(if $(Q),echo "  LINK    $@")
 	$(Q)$(LINK) -shared -Wl,-z,defs -o $@ $(filter %.o,$^) -ldl
@@ -345,8 +350,8 @@ $(B)/tests/standin-kernels.txt: $(B)/tests/write_kernels $(STANDIN)
 
 CXX ?= g++
 CLANG ?= clang
-BENCH_TGRAPH := cuda_graphs cuda_nodes cuda_rounds library overhead resident resident_run service taskbench cholesky load \
-                plan record streams copies pool start cuda_cholesky cuda_tiles wakeups
+BENCH_TGRAPH := cuda_graphs cuda_nodes cuda_rounds library overhead resident resident_run service taskbench \
+                cholesky load plan record streams copies pool start cuda_cholesky cuda_tiles wakeups
 BENCH_COMMON := $(addprefix $(B)/bench/,shape.o pattern.o tiles.o sample.o metg.o)
 
 $(BENCH_TGRAPH:%=$(B)/bench/%): $(B)/bench/%: $(B)/bench/%.o $(BENCH_COMMON) $(STATIC)
@@ -439,7 +444,7 @@ bench:
 SUBCOMMANDS := run plan bench calibrate check expand export gen import fmt init serve devices doctor explain report why diff schema cache \
                completion
 root := $(DESTDIR)
-INSTALLED := $(bindir)/tgraph $(includedir)/tgraph.h $(includedir)/tgraph_service.h $(libdir)/libtgraph.a $(libdir)/libtgraph.so \
+INSTALLED := $(bindir)/tgraph $(includedir)/tgraph.h $(includedir)/tgraph_service.h $(includedir)/tgraph_resident.h $(libdir)/libtgraph.a $(libdir)/libtgraph.so \
              $(libdir)/libtgraph.so.$(SOVERSION) $(libdir)/pkgconfig/tgraph.pc \
              $(datadir)/man/man1/tgraph.1 $(SUBCOMMANDS:%=$(datadir)/man/man1/tgraph-%.1) \
              $(datadir)/bash-completion/completions/tgraph $(datadir)/zsh/site-functions/_tgraph \
@@ -449,7 +454,7 @@ install: all
 	@echo "installing to $(root)$(PREFIX)"
 	$(Q)install -d $(sort $(dir $(INSTALLED:%=$(root)%)))
 	$(Q)install -m 755 $(B)/tgraph $(root)$(bindir)/
-	$(Q)install -m 644 graph/tgraph.h graph/tgraph_service.h $(root)$(includedir)/
+	$(Q)install -m 644 graph/tgraph.h graph/tgraph_service.h graph/tgraph_resident.h $(root)$(includedir)/
 	$(Q)install -m 644 $(B)/libtgraph.a $(root)$(libdir)/
 	$(Q)install -m 755 $(B)/libtgraph.so.$(SOVERSION) $(root)$(libdir)/
 	$(Q)ln -sf libtgraph.so.$(SOVERSION) $(root)$(libdir)/libtgraph.so

@@ -1,5 +1,6 @@
 /* Graphs of fine tasks as runs: the same JSON graph by streams, as a CUDA graph and with its tasks inside a resident kernel, side by
- * side, with the same data at the end, bit for bit.
+ * side, with the same data at the end, bit for bit; resident twice, with the embedded kernel and with one that NVRTC makes for what
+ * the graph uses, and once more while times of all tasks are noted.
  *
  *     resident_run [--file GRAPH.json] [--what PATTERN] [--tasks N] [--tile WORDS] [--runs N]
  *
@@ -33,7 +34,7 @@ struct measured {
     uint64_t digest;
     struct tgi_offload_graph_stats stats;
     enum tg_executor executor;
-    char why[256];
+    char why[256];    /* it was not the executor that was asked for; or of what the first cluster's kernel is made */
 };
 
 /* Of all data, word by word. */
@@ -49,7 +50,16 @@ static uint64_t digest_of(const struct tg_run *run, const struct tg_graph *g)
     return h;
 }
 
-static struct measured measure(const struct tg_graph *g, enum tg_executor executor, uint32_t n_runs)
+static void note_kernel(const struct tgi_program *p, struct measured *m)
+{
+    for (uint32_t i = 0; p && i < p->n; i++)
+        if (p->commands[i].kind == TGI_COMMAND_RESIDENT) {
+            snprintf(m->why, sizeof m->why, "%s", p->commands[i].cluster->kernel);
+            return;
+        }
+}
+
+static struct measured measure(const struct tg_graph *g, enum tg_executor executor, bool is_recorded, uint32_t n_runs)
 {
     struct tg_runtime_options options = TG_RUNTIME_OPTIONS_INIT;
     struct tg_run_options run_options = TG_RUN_OPTIONS_INIT;
@@ -62,6 +72,7 @@ static struct measured measure(const struct tg_graph *g, enum tg_executor execut
     options.devices = "cuda:0";
     run_options.keep_data = true;
     run_options.executor = executor;
+    run_options.is_recorded = is_recorded;
     must(tg_runtime_create(&options, &runtime, &err));
     must(tg_run_create(runtime, g, &run_options, &run, &err));
     bool is_timed = executor != TG_EXECUTOR_STREAMS && tgi_offload_graph_time(run, &err) == 0;
@@ -80,6 +91,8 @@ static struct measured measure(const struct tg_graph *g, enum tg_executor execut
     }
     m.executor = tg_run_executor(run, &why);
     snprintf(m.why, sizeof m.why, "%s", why ? why : "");
+    if (m.executor == TG_EXECUTOR_RESIDENT)
+        note_kernel(tgi_offload_graph_program(run), &m);
     tgi_offload_graph_stats(run, &m.stats);
     m.wall_ns = (double)bench_sample_median(&wall);
     m.device_ns = device.count ? (double)bench_sample_median(&device) : 0;
@@ -97,11 +110,17 @@ static const char *name_of(enum tg_executor e)
 /* Returns false if the data differ. */
 static bool compare(const char *name, const struct tg_graph *g, uint32_t n_runs)
 {
-    static const enum tg_executor executors[] = {TG_EXECUTOR_STREAMS, TG_EXECUTOR_GRAPH, TG_EXECUTOR_RESIDENT};
+    static const struct {
+        enum tg_executor executor;
+        const char *kernel; /* of TGRAPH_RESIDENT_KERNEL */
+        bool is_recorded;
+    } ways[] = {{TG_EXECUTOR_STREAMS, "", false}, {TG_EXECUTOR_GRAPH, "", false}, {TG_EXECUTOR_RESIDENT, "embedded", false},
+                {TG_EXECUTOR_RESIDENT, "", false}, {TG_EXECUTOR_RESIDENT, "", true}};
     uint64_t expected = 0;
     bool is_good = true;
-    for (size_t i = 0; i < sizeof executors / sizeof *executors; i++) {
-        struct measured m = measure(g, executors[i], n_runs);
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        setenv("TGRAPH_RESIDENT_KERNEL", ways[i].kernel, 1);
+        struct measured m = measure(g, ways[i].executor, ways[i].is_recorded, n_runs);
         double n = g->n_tasks;
         char inside[64] = "-", device[32] = "-";
         if (i == 0)
@@ -111,7 +130,7 @@ static bool compare(const char *name, const struct tg_graph *g, uint32_t n_runs)
                      (unsigned long long)m.stats.n_nodes);
         if (m.device_ns > 0)
             snprintf(device, sizeof device, "%.1f", m.device_ns / n);
-        printf("%-24s %7u  %-8s %12s %12.1f %10.1f  %-26s %s%s%s\n", name, g->n_tasks, name_of(executors[i]), device,
+        printf("%-24s %7u  %-8s %12s %12.1f %10.1f  %-26s %s%s%s\n", name, g->n_tasks, name_of(ways[i].executor), device,
                m.wall_ns / n, m.first_ms, inside, m.digest == expected ? "same" : "OTHER BITS", m.why[0] ? "; " : "", m.why);
         fflush(stdout);
         is_good &= m.digest == expected;

@@ -6,22 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gpu/bodies.h"
 #include "gpu/code.h"
-#include "gpu/module.h"
-#include "gpu/resident/module.h"
+#include "gpu/executor.h"
 #include "graph/dtype.h"
 #include "graph/error.h"
 #include "kernels/resident.h"
 
 enum { THREADS = 32 * TGI_RESIDENT_RUN_WARPS, ALIGN = 256 };
-
-struct tgi_cuda_resident {
-    struct {
-        CUmodule module;
-        CUfunction run;
-        struct tgi_resident_room room;
-    } on[TGI_MAX_DEVICES];
-};
 
 /* ---- Calls --------------------------------------------------------------------------------*/
 
@@ -72,6 +64,8 @@ bool tgi_cuda_resident_call(struct tgi_devices *ds, const struct tgi_program *p,
             return false;
         }
         memcpy(call->words, p->words + c->launch.first_arg, c->launch.n_args * sizeof *call->words);
+        if (tgi_cuda_user_body(c->launch.code, call->words, &call->body, &call->cost_ns, why_p))
+            return !*why_p;
         return call_of(tgi_cuda_body(c->launch.code, &c->launch.shape), call, why_p);
     case TGI_COMMAND_FILL:
         return call_of_fill(c, call, why_p);
@@ -83,89 +77,9 @@ bool tgi_cuda_resident_call(struct tgi_devices *ds, const struct tgi_program *p,
     }
 }
 
-/* ---- The kernel ---------------------------------------------------------------------------*/
-
-static int load(struct tgi_cuda *cuda, uint32_t device, struct tgi_cuda_resident *r, struct tg_error *err)
-{
-    const void *image;
-    CUmodule module;
-    int rc = tgi_cuda_modules_resident(tgi_cuda_code_modules(cuda), &image, err);
-    if (rc == 0)
-        rc = TGI_CUDA_DO(cuda, err, cuModuleLoadData, (&module, image), "loading the resident executor on cuda:%u",
-                         cuda->base.ordinal[device]);
-    if (rc)
-        return rc;
-    CUresult answer = cuda->api->cuModuleGetFunction(&r->on[device].run, module, "tgk_resident_run");
-    if (answer == CUDA_ERROR_NOT_FOUND)
-        rc = tgi_error(err, TG_E_UNSUPPORTED, "the module of kernels has no resident executor");
-    else
-        rc = tgi_cuda_done(cuda, answer, "cuModuleGetFunction", err, "finding the resident executor on cuda:%u",
-                           cuda->base.ordinal[device]);
-    if (rc) {
-        r->on[device].run = NULL;
-        cuda->api->cuModuleUnload(module);
-        return rc;
-    }
-    r->on[device].module = module;
-    return 0;
-}
-
-/* A multiprocessor has one block, as its registers are enough for one, and all of its shared memory. */
-static int measure(struct tgi_cuda *cuda, uint32_t device, struct tgi_cuda_resident *r, struct tg_error *err)
-{
-    const struct tgi_cuda_device_info *info = cuda->device[device].info;
-    int most = info->shared_per_block_optin, fixed = 0, n_each = 0;
-    CUfunction f = r->on[device].run;
-    int rc = TGI_CUDA_DO(cuda, err, cuFuncGetAttribute, (&fixed, CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES, f),
-                         "looking at the resident executor");
-    if (rc == 0)
-        rc = TGI_CUDA_DO(cuda, err, cuFuncSetAttribute, (f, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, most - fixed),
-                         "asking cuda:%u for %d bytes of shared memory", cuda->base.ordinal[device], most - fixed);
-    if (rc == 0)
-        rc = TGI_CUDA_DO(cuda, err, cuOccupancyMaxActiveBlocksPerMultiprocessor, (&n_each, f, THREADS, (size_t)(most - fixed)),
-                         "asking how much of the resident executor fits on cuda:%u", cuda->base.ordinal[device]);
-    if (rc)
-        return rc;
-    if (n_each < 1)
-        return tgi_error(err, TG_E_UNSUPPORTED, "the resident executor does not fit on cuda:%u", cuda->base.ordinal[device]);
-    r->on[device].room = (struct tgi_resident_room){(uint32_t)info->n_sms, TGI_RESIDENT_RUN_WARPS, (uint32_t)(most - fixed)};
-    return 0;
-}
-
-static int open(struct tgi_cuda *cuda, uint32_t device, struct tg_error *err)
-{
-    if (!cuda->device[device].info->has_cooperative_launch)
-        return tgi_error(err, TG_E_UNSUPPORTED, "cuda:%u cannot hold all blocks of a kernel at once",
-                         cuda->base.ordinal[device]);
-    int rc = tgi_cuda_enter(cuda, device, err);
-    if (rc == 0 && !cuda->resident && !(cuda->resident = calloc(1, sizeof *cuda->resident)))
-        rc = tgi_error_memory(err, "loading the resident executor");
-    if (rc == 0 && !cuda->resident->on[device].module)
-        rc = load(cuda, device, cuda->resident, err);
-    if (rc == 0 && !cuda->resident->on[device].room.n_blocks)
-        rc = measure(cuda, device, cuda->resident, err);
-    return rc;
-}
-
 int tgi_cuda_resident_room(struct tgi_devices *ds, uint32_t device, struct tgi_resident_room *room_p, struct tg_error *err)
 {
-    struct tgi_cuda *cuda = tgi_cuda_of(ds);
-    int rc = open(cuda, device, err);
-    if (rc == 0)
-        *room_p = cuda->resident->on[device].room;
-    return rc;
-}
-
-void tgi_cuda_resident_close(struct tgi_cuda *cuda)
-{
-    for (uint32_t i = 0; cuda->resident && i < cuda->base.n_devices; i++)
-        if (cuda->resident->on[i].module) {
-            tgi_cuda_try_enter(cuda, i);
-            /* Fails only once the devices are lost: the module goes with the process then. */
-            cuda->api->cuModuleUnload(cuda->resident->on[i].module);
-        }
-    free(cuda->resident);
-    cuda->resident = NULL;
+    return tgi_cuda_executor_room(tgi_cuda_of(ds), device, room_p, err);
 }
 
 /* ---- Tables -------------------------------------------------------------------------------*/
@@ -178,7 +92,7 @@ struct tgi_cuda_cluster {
     CUdeviceptr control;
     struct tgi_resident_view view;
     void *args[1];
-    CUfunction f;
+    struct tgi_cuda_executor executor;
 };
 
 /* Gives each table its place; with memory 0, to learn how much there is. */
@@ -200,7 +114,10 @@ static uint64_t lay_out(const struct tgi_cluster *cluster, CUdeviceptr memory, s
     PLACE(cells, p->n_cells, sizeof *v->cells);
     PLACE(results, p->n_tasks, sizeof *v->results);
     PLACE(progress, p->n_workers, sizeof *v->progress);
+    PLACE(times, cluster->is_timed ? p->n_tasks : 0, 2 * sizeof *v->times);
 #undef PLACE
+    if (!cluster->is_timed)
+        v->times = NULL;
     return at - memory;
 }
 
@@ -243,8 +160,11 @@ static uint32_t shared_bytes(const struct tgi_resident_program *p)
 static int check_room(struct tgi_cuda *cuda, const struct tgi_cuda_cluster *c, struct tg_error *err)
 {
     const struct tgi_resident_program *p = c->cluster->program;
-    const struct tgi_resident_room *room = &cuda->resident->on[c->device].room;
-    if (p->n_blocks <= room->n_blocks && p->n_workers_each == room->n_workers_each && shared_bytes(p) <= room->shared_bytes)
+    struct tgi_resident_room room;
+    int rc = tgi_cuda_executor_room(cuda, c->device, &room, err);
+    if (rc)
+        return rc;
+    if (p->n_blocks <= room.n_blocks && p->n_workers_each == room.n_workers_each && shared_bytes(p) <= room.shared_bytes)
         return 0;
     return tgi_error(err, TG_E_UNSUPPORTED,
                      "a resident program of %" PRIu32 " blocks with %" PRIu32 " bytes of shared memory does not fit on cuda:%u",
@@ -271,16 +191,15 @@ int tgi_cuda_cluster_create(struct tgi_cuda *cuda, uint32_t device, struct tgi_c
     c->device = device;
     c->cluster = cluster;
     tgi_cluster_retain(cluster);
-    int rc = open(cuda, device, err);
+    int rc = check_room(cuda, c, err);
     if (rc == 0)
-        rc = check_room(cuda, c, err);
+        rc = tgi_cuda_executor_find(cuda, device, cluster, &c->executor, err);
     c->bytes = lay_out(cluster, 0, &c->view, &c->written_from);
     if (rc == 0)
         rc = reserve(cuda, c, err);
     if (rc == 0) {
         lay_out(cluster, c->memory, &c->view, &c->written_from);
         c->control = (CUdeviceptr)(uintptr_t)c->view.control;
-        c->f = cuda->resident->on[device].run;
         c->view.limit_ns = cluster->limit_ns;
         c->view.n_workers_each = cluster->program->n_workers_each;
         c->view.n_shared_cells = cluster->program->n_shared_cells;
@@ -308,12 +227,13 @@ void tgi_cuda_cluster_destroy(struct tgi_cuda *cuda, struct tgi_cuda_cluster *c)
     free(c);
 }
 
-/* The kernel's registers see to it that no multiprocessor gets two blocks while another has none. */
 CUDA_KERNEL_NODE_PARAMS tgi_cuda_cluster_node(struct tgi_cuda_cluster *c)
 {
     const struct tgi_resident_program *p = c->cluster->program;
-    return (CUDA_KERNEL_NODE_PARAMS){.func = c->f, .gridDimX = p->n_blocks, .gridDimY = 1, .gridDimZ = 1, .blockDimX = THREADS,
-                                     .blockDimY = 1, .blockDimZ = 1, .sharedMemBytes = shared_bytes(p),
+    uint32_t shared = shared_bytes(p);
+    shared = shared > c->executor.least_shared_bytes ? shared : c->executor.least_shared_bytes;
+    return (CUDA_KERNEL_NODE_PARAMS){.func = c->executor.run, .gridDimX = p->n_blocks, .gridDimY = 1, .gridDimZ = 1, .blockDimX = THREADS,
+                                     .blockDimY = 1, .blockDimZ = 1, .sharedMemBytes = shared,
                                      .kernelParams = c->args};
 }
 
@@ -322,7 +242,10 @@ CUDA_KERNEL_NODE_PARAMS tgi_cuda_cluster_node(struct tgi_cuda_cluster *c)
 static int tell_failure(const struct tgi_cuda_cluster *c, const struct tgi_resident_task *t, uint32_t code, struct tg_error *err)
 {
     char text[256];
-    tgi_body_explain((enum tgi_body)TGI_CALL_BODY(t->in[0]), c->cluster->words + t->in[1], code, text, sizeof text);
+    uint32_t body = TGI_CALL_BODY(t->in[0]);
+    if (body >= TGI_N_BODIES)
+        return tgi_error(err, TG_E_TASK_FAILED, "its resident function returned %" PRIu32, code);
+    tgi_body_explain((enum tgi_body)body, c->cluster->words + t->in[1], code, text, sizeof text);
     return tgi_error(err, TG_E_TASK_FAILED, "%s", text);
 }
 
@@ -358,6 +281,20 @@ int tgi_cuda_cluster_fault(struct tgi_cuda *cuda, struct tgi_cuda_cluster *c, ui
         rc = TGI_CUDA_DO(cuda, err, cuStreamSynchronize, (tgi_cuda_stream(cuda, tgi_lane_of(c->device, 0))),
                          "clearing the tables of a resident program");
     return rc || control.panic.code == TGI_PANIC_NONE ? rc : tell(c, &control, owner_p, err);
+}
+
+bool tgi_cuda_cluster_is(const struct tgi_cuda_cluster *c, const struct tgi_cluster *other)
+{
+    return c->cluster == other || tgi_cluster_is_same(c->cluster, other);
+}
+
+int tgi_cuda_cluster_times(struct tgi_cuda *cuda, struct tgi_cuda_cluster *c, uint64_t *times_p, struct tg_error *err)
+{
+    size_t bytes = 2 * sizeof *times_p * c->cluster->program->n_tasks;
+    int rc = tgi_cuda_enter(cuda, c->device, err);
+    return rc ? rc
+              : TGI_CUDA_DO(cuda, err, cuMemcpyDtoH, (times_p, (CUdeviceptr)(uintptr_t)c->view.times, bytes),
+                            "asking a resident program when its tasks ran");
 }
 
 /* Not in a lane, where it would come after what it is to end. */

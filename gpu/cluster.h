@@ -1,8 +1,5 @@
 /* Clusters (mem/cluster.h) on CUDA devices: what commands are as tasks of one, and one brought to a device, where a node of a graph
- * runs it as a kernel that has its blocks there all at once.
- *
- * The kernel is in a module of its own, embedded like the built-in kernels'; where $TGRAPH_CUDA_KERNELS names a file it is looked
- * for there. */
+ * runs it as a kernel (executor.h) that has its blocks there all at once. */
 #ifndef TGI_GPU_CLUSTER_H
 #define TGI_GPU_CLUSTER_H
 
@@ -14,9 +11,6 @@ bool tgi_cuda_resident_call(struct tgi_devices *ds, const struct tgi_program *pr
                             struct tgi_resident_call *call_p, const char **why_p);
 int tgi_cuda_resident_room(struct tgi_devices *ds, uint32_t device, struct tgi_resident_room *room_p, struct tg_error *err);
 
-struct tgi_cuda_resident; /* the module, on the devices that need it; NULL: on none yet */
-void tgi_cuda_resident_close(struct tgi_cuda *cuda);
-
 /* A cluster's tables on a device, all zero where workers write.  TG_E_UNSUPPORTED: its blocks cannot be there all at once. */
 struct tgi_cuda_cluster;
 int tgi_cuda_cluster_create(struct tgi_cuda *cuda, uint32_t device, struct tgi_cluster *cluster,
@@ -27,6 +21,10 @@ void tgi_cuda_cluster_destroy(struct tgi_cuda *cuda, struct tgi_cuda_cluster *cl
 CUDA_KERNEL_NODE_PARAMS tgi_cuda_cluster_node(struct tgi_cuda_cluster *cluster);
 /* What has gone wrong since the last call, as graph_fault of struct tgi_device_ops. */
 int tgi_cuda_cluster_fault(struct tgi_cuda *cuda, struct tgi_cuda_cluster *cluster, uint64_t *owner_p, struct tg_error *err);
+/* Whether it is this one, or one that does the same. */
+bool tgi_cuda_cluster_is(const struct tgi_cuda_cluster *cluster, const struct tgi_cluster *other);
+/* As graph_times of struct tgi_device_ops. */
+int tgi_cuda_cluster_times(struct tgi_cuda *cuda, struct tgi_cuda_cluster *cluster, uint64_t *times_p, struct tg_error *err);
 /* Its workers leave at their next wait. */
 int tgi_cuda_cluster_abort(struct tgi_cuda *cuda, struct tgi_cuda_cluster *cluster, struct tg_error *err);
 

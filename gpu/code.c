@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "gpu/blas.h"
+#include "gpu/bodies.h"
 #include "gpu/decide.h"
 #include "gpu/module.h"
 #include "gpu/nvrtc.h"
@@ -20,11 +21,13 @@
 #include "kernels/fault.h"
 #include "kernels/launch.h"
 #include "kernels/resident.h"
+#include "mem/resident_program.h"
 
 enum { DEFAULT_SHARED = 48 << 10, MAX_IMAGE = 256 << 20 };
 
 struct tgi_cuda_code_table {
     struct tgi_cuda_modules *modules;
+    struct tgi_cuda_bodies *bodies;
     struct tgi_cuda_code_stats stats;
 };
 
@@ -47,6 +50,8 @@ struct tgi_code {
     const char *name; /* the kernel's, of the graph */
     const struct tgi_op *op;
     uint64_t ints;    /* bit i: parameter i is an integer, which expressions may name */
+    uint32_t resident;          /* the number of its resident function (bodies.h); 0: it has none that can be used, */
+    const char *no_resident;    /* and why, where the graph names one; a constant */
     uint32_t n_ways;
     struct way ways[TGI_MAX_WAYS]; /* as the graph names them; a library's call stands after the built-in kernel it is for */
 };
@@ -59,6 +64,10 @@ int tgi_cuda_code_table_create(struct tgi_cuda *cuda, struct tgi_cuda_code_table
     if (!t)
         return tgi_error_memory(err, "keeping kernels");
     int rc = tgi_cuda_modules_create(cuda, &t->modules, err);
+    if (rc == 0 && !(t->bodies = tgi_cuda_bodies_new())) {
+        tgi_cuda_modules_destroy(cuda, t->modules);
+        rc = tgi_error_memory(err, "keeping kernels");
+    }
     if (rc) {
         free(t);
         return rc;
@@ -72,10 +81,17 @@ void tgi_cuda_code_table_destroy(struct tgi_cuda *cuda, struct tgi_cuda_code_tab
     if (!t)
         return;
     tgi_cuda_modules_destroy(cuda, t->modules);
+    tgi_cuda_bodies_destroy(t->bodies);
     free(t);
 }
 
 struct tgi_cuda_modules *tgi_cuda_code_modules(const struct tgi_cuda *cuda) { return cuda->code->modules; }
+struct tgi_cuda_bodies *tgi_cuda_code_bodies(const struct tgi_cuda *cuda) { return cuda->code->bodies; }
+
+void tgi_cuda_code_count(struct tgi_cuda *cuda, bool is_cached)
+{
+    *(is_cached ? &cuda->code->stats.n_cached : &cuda->code->stats.n_compiled) += 1;
+}
 
 void tgi_cuda_code_stats(const struct tgi_cuda *cuda, struct tgi_cuda_code_stats *stats_p)
 {
@@ -241,12 +257,13 @@ static int compile(struct tgi_cuda *cuda, const struct tgi_code *code, const str
 {
     const struct tgi_cuda_device_info *info = cuda->device[device].info;
     const struct tgi_variant *v = way->variant;
-    struct tgi_nvrtc_source source = {code->name, v->text, v->options, v->entry ? v->entry : code->name,
-                                      info->cc_major, info->cc_minor, cuda->api->version};
+    struct tgi_nvrtc_source source = {.kernel = code->name, .text = v->text, .options = v->options,
+                                      .entry = v->entry ? v->entry : code->name, .cc_major = info->cc_major,
+                                      .cc_minor = info->cc_minor, .driver_version = cuda->api->version};
     bool is_cached = false;
     int rc = tgi_nvrtc_compile(&source, bytes_p, n_p, symbol_p, &is_cached, err);
     if (rc == 0)
-        *(is_cached ? &cuda->code->stats.n_cached : &cuda->code->stats.n_compiled) += 1;
+        tgi_cuda_code_count(cuda, is_cached);
     return rc;
 }
 
@@ -321,6 +338,57 @@ static int resolve_user(struct tgi_cuda *cuda, struct tgi_code *code, const stru
     free(bytes);
     free(symbol);
     return rc;
+}
+
+/* ---- Resident functions -------------------------------------------------------------------*/
+
+/* One that cannot be compiled is an error, as with any source; where there is no compiler the kernel is launched as ever. */
+static int resolve_resident(struct tgi_cuda *cuda, struct tgi_code *code, const struct tgi_variant *v, const struct tgi_space *space,
+                            struct tg_error *err)
+{
+    const struct tgi_cuda_device_info *info = cuda->device[0].info;
+    struct tgi_nvrtc_source target = {.cc_major = info->cc_major, .cc_minor = info->cc_minor, .driver_version = cuda->api->version};
+    bool is_cached = false;
+    if (v->form == TGI_VARIANT_BUILTIN) {
+        code->no_resident = "a resident variant is given as source";
+        return 0;
+    }
+    if (v->width && strcmp(v->width, "warp") != 0) {
+        code->no_resident = "resident functions are a warp wide";
+        return 0;
+    }
+    if (code->op->n_params > TGI_RESIDENT_MAX_WORDS) {
+        code->no_resident = "it has more arguments than a resident task";
+        return 0;
+    }
+    int rc = tgi_cuda_bodies_add(cuda->code->bodies, code->op, v, &target, &code->resident, &is_cached, err);
+    if (rc == 0)
+        tgi_cuda_code_count(cuda, is_cached);
+    else if (rc == TG_E_NO_LIBRARY) {
+        code->no_resident = "compiling its resident function needs NVRTC";
+        return 0;
+    } else
+        tgi_variant_set_position(space, v, err);
+    return rc;
+}
+
+static int resolve_residents(struct tgi_cuda *cuda, struct tgi_code *code, const struct tgi_op *owner, const struct tgi_space *space,
+                             struct tg_error *err)
+{
+    for (uint32_t i = 0; i < owner->n_variants; i++)
+        if (owner->variants[i].on == TGI_DEVICE_RESIDENT)
+            return resolve_resident(cuda, code, &owner->variants[i], space, err);
+    return 0;
+}
+
+bool tgi_cuda_user_body(const struct tgi_code *code, const uint64_t *words, uint32_t *body_p, float *cost_ns_p, const char **why_p)
+{
+    if (!code->resident && !code->no_resident)
+        return false;
+    *why_p = code->no_resident;
+    *body_p = code->resident;
+    *cost_ns_p = tgi_cuda_body_cost(code->op, words);
+    return true;
 }
 
 /* ---- Resolving ----------------------------------------------------------------------------*/
@@ -408,6 +476,8 @@ int tgi_cuda_resolve(struct tgi_devices *ds, const struct tg_graph *graph, uint3
         if (op->params[i].access == TG_SCALAR)
             code->ints |= (uint64_t)1 << i;
     int rc = resolve_variants(cuda, code, owner, v, space, err);
+    if (rc == 0)
+        rc = resolve_residents(cuda, code, owner, space, err);
     if (rc == 0 && !(*text_p = strdup(usual_text(code))))
         rc = tgi_error_memory(err, "finding a kernel");
     if (rc) {

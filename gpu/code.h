@@ -39,6 +39,9 @@ int tgi_cuda_stamp_function(struct tgi_cuda *cuda, uint32_t device, CUfunction *
  * NULL: there is none. */
 struct tgi_body_row;
 const struct tgi_body_row *tgi_cuda_body(const struct tgi_code *code, const struct tgi_shape *shape);
+/* The same for a kernel with a resident variant of the user's: false, it has none.  *why_p: NULL, or why it cannot be used, a constant. */
+bool tgi_cuda_user_body(const struct tgi_code *code, const uint64_t *words, uint32_t *body_p, float *cost_ns_p, const char **why_p);
+struct tgi_cuda_bodies *tgi_cuda_code_bodies(const struct tgi_cuda *cuda); /* bodies.h */
 int tgi_cuda_fault(struct tgi_devices *ds, uint32_t device, uint64_t *address_p, uint32_t *n_p, char *text, size_t size,
                    struct tg_error *err);
 
@@ -47,5 +50,7 @@ struct tgi_cuda_code_stats {
     uint64_t n_compiled, n_cached;
 };
 void tgi_cuda_code_stats(const struct tgi_cuda *cuda, struct tgi_cuda_code_stats *stats_p);
+/* One more. */
+void tgi_cuda_code_count(struct tgi_cuda *cuda, bool is_cached);
 
 #endif

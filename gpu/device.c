@@ -14,6 +14,7 @@
 #include "gpu/cluster.h"
 #include "gpu/code.h"
 #include "gpu/collective.h"
+#include "gpu/executor.h"
 #include "gpu/graph.h"
 #include "gpu/nvtx.h"
 #include "gpu/stay.h"
@@ -397,7 +398,7 @@ static void close_devices(struct tgi_devices *ds)
         tgi_cuda_collective_close(cuda);
     if (cuda->blas)
         tgi_cuda_blas_close(cuda);
-    tgi_cuda_resident_close(cuda);
+    tgi_cuda_executor_close(cuda);
     tgi_cuda_code_table_destroy(cuda, cuda->code);
     if (is_attached)
         detach(ds);
@@ -448,6 +449,7 @@ static const struct tgi_device_ops ops = {
     .resident_room = tgi_cuda_resident_room,
     .graph_fault = tgi_cuda_graph_fault,
     .graph_abort = tgi_cuda_graph_abort,
+    .cluster_times = tgi_cuda_graph_cluster_times,
     .graph_create = tgi_cuda_graph_create,
     .graph_destroy = tgi_cuda_graph_destroy,
     .graph_launch = tgi_cuda_graph_launch,

@@ -13,7 +13,7 @@
 struct tgi_cuda_code_table; /* code.h */
 struct tgi_cuda_blas;       /* blas.h */
 struct tgi_cuda_collective; /* collective.h */
-struct tgi_cuda_resident;   /* cluster.h */
+struct tgi_cuda_resident;   /* executor.h */
 
 struct tgi_cuda_device {
     const struct tgi_cuda_device_info *info;

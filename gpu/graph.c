@@ -2,6 +2,7 @@
 #include "gpu/graph.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "gpu/cluster.h"
 #include "gpu/code.h"
@@ -365,6 +366,9 @@ int tgi_cuda_graph_update(struct tgi_devices *ds, struct tgi_device_graph *g, co
 {
     int rc = 0;
     *owner_p = UINT64_MAX;
+    for (uint32_t i = 0; i < to->n; i++)
+        if (to->commands[i].kind == TGI_COMMAND_RESIDENT && to->commands[i].cluster != from->commands[i].cluster)
+            strcpy(to->commands[i].cluster->kernel, from->commands[i].cluster->kernel); /* it stays the one on the device */
     for (uint32_t i = 0; rc == 0 && i < to->n; i++)
         if (!tgi_command_is_same(from, to, i) && (rc = update_node(tgi_cuda_of(ds), g, to, i, err)))
             *owner_p = to->commands[i].owner;
@@ -394,4 +398,13 @@ int tgi_cuda_graph_abort(struct tgi_devices *ds, struct tgi_device_graph *g, str
     for (uint32_t i = 0; rc == 0 && i < g->n_clusters; i++)
         rc = tgi_cuda_cluster_abort(tgi_cuda_of(ds), g->clusters[i], err);
     return rc;
+}
+
+int tgi_cuda_graph_cluster_times(struct tgi_devices *ds, struct tgi_device_graph *g, const struct tgi_cluster *cluster,
+                                 uint64_t *times_p, struct tg_error *err)
+{
+    for (uint32_t i = 0; i < g->n_clusters; i++)
+        if (tgi_cuda_cluster_is(g->clusters[i], cluster))
+            return tgi_cuda_cluster_times(tgi_cuda_of(ds), g->clusters[i], times_p, err);
+    return tgi_error(err, TG_E_STATE, "a graph has lost a resident program");
 }

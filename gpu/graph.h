@@ -29,6 +29,8 @@ int tgi_cuda_graph_insert(struct tgi_devices *ds, const struct tgi_program *prog
                           void **node_p, uint64_t *owner_p, struct tg_error *err);
 int tgi_cuda_graph_fault(struct tgi_devices *ds, struct tgi_device_graph *graph, uint64_t *owner_p, struct tg_error *err);
 int tgi_cuda_graph_abort(struct tgi_devices *ds, struct tgi_device_graph *graph, struct tg_error *err);
+int tgi_cuda_graph_cluster_times(struct tgi_devices *ds, struct tgi_device_graph *graph, const struct tgi_cluster *cluster,
+                                 uint64_t *times_p, struct tg_error *err);
 
 /* graph_capture.c: what a command consists of; the caller destroys it.  args: of a launch. */
 int tgi_cuda_graph_capture(struct tgi_cuda *cuda, const struct tgi_program *program, const struct tgi_command *command,

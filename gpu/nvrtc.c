@@ -1,6 +1,7 @@
 /* See nvrtc.h.  The library's interface is declared here; its types are pointers and ints. */
 #include "gpu/nvrtc.h"
 
+#include <assert.h>
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -34,7 +35,7 @@ static struct {
 } nvrtc;
 static pthread_mutex_t load_lock = PTHREAD_MUTEX_INITIALIZER;
 
-enum { MAX_OPTIONS = 32, MAX_IMAGE = 256 << 20 };
+enum { MAX_OPTIONS = 32, MAX_HEADERS = 32, MAX_IMAGE = 256 << 20 };
 
 /* ---- The library --------------------------------------------------------------------------*/
 
@@ -152,6 +153,10 @@ static void make_key(const struct tgi_nvrtc_source *s, const struct options *o, 
     add_text(&sha, versions);
     add_text(&sha, s->entry);
     add_text(&sha, s->text);
+    for (int i = 0; i < s->n_headers; i++) {
+        add_text(&sha, s->headers[i].name);
+        add_text(&sha, s->headers[i].text);
+    }
     for (int i = 0; i < o->n; i++)
         add_text(&sha, o->list[i]);
     tgi_sha256_finish(&sha, key);
@@ -249,7 +254,13 @@ static int compile(const struct tgi_nvrtc_source *s, const struct options *o, un
                    char **symbol_p, struct tg_error *err)
 {
     program p = NULL;
-    int rc = check(nvrtc.CreateProgram(&p, s->text, "kernel.cu", 0, NULL, NULL), "CreateProgram", s->kernel, err);
+    const char *texts[MAX_HEADERS], *names[MAX_HEADERS];
+    assert(s->n_headers <= MAX_HEADERS);
+    for (int i = 0; i < s->n_headers; i++) {
+        texts[i] = s->headers[i].text;
+        names[i] = s->headers[i].name;
+    }
+    int rc = check(nvrtc.CreateProgram(&p, s->text, "kernel.cu", s->n_headers, texts, names), "CreateProgram", s->kernel, err);
     if (rc)
         return rc;
     rc = build(s, o, p, image_p, bytes_p, symbol_p, err);

@@ -7,6 +7,11 @@
 
 #include "graph/tgraph.h"
 
+/* What a text may include, by the name between the quotes or brackets. */
+struct tgi_nvrtc_header {
+    const char *name, *text;
+};
+
 struct tgi_nvrtc_source {
     const char *kernel;  /* the graph's name of it, for messages */
     const char *text;
@@ -14,6 +19,8 @@ struct tgi_nvrtc_source {
     const char *entry;   /* as written in the source, extern "C" or a C++ name */
     int cc_major, cc_minor;
     int driver_version;
+    const struct tgi_nvrtc_header *headers; /* n_headers of them; they belong to the key */
+    int n_headers;
 };
 
 /* An image for cuModuleLoadData() and the name the kernel has in it; the caller frees both.  TG_E_NO_LIBRARY;

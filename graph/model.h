@@ -335,6 +335,8 @@ struct tgi_cost {
     double flops, bytes, us;
 };
 struct tgi_cost tgi_graph_cost(const struct tg_graph *g, uint32_t task);
+/* By the expressions of a kernel, for the words of its parameters; those of tiles do not matter. */
+struct tgi_cost tgi_op_cost(const struct tgi_op *op, const uint64_t *words);
 
 /* ---- For the reader of files --------------------------------------------------------------*/
 

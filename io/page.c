@@ -1,7 +1,7 @@
 #include "io/page.h"
 
 #include "graph/sha256.h"
-#include "io/file_text.h"
+#include "graph/file_text.h"
 
 TGI_FILE_TEXT(tgi_page_body, "io/html/report.html");
 TGI_FILE_TEXT(tgi_page_style, "io/html/report.css");

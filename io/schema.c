@@ -1,5 +1,5 @@
 #include "io/schema.h"
 
-#include "io/file_text.h"
+#include "graph/file_text.h"
 
 TGI_FILE_TEXT(tgi_schema_text, "io/schema.json");

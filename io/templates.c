@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "graph/error.h"
-#include "io/file_text.h"
+#include "graph/file_text.h"
 
 /* The files themselves are in io/templates/, where they can be read, run and tested. */
 TGI_FILE_TEXT(tgi_template_hello_json, "io/templates/hello/hello.json");

@@ -1,5 +1,5 @@
 /* A cluster: commands of one device that have become the tasks of one resident program (resident_program.h), and one command
- * of a program (program.h).  Read-only once made; shared by all commands that are it, one thread at a time. */
+ * of a program (program.h).  Read-only once made, but for `kernel`; shared by all commands that are it, one thread at a time. */
 #ifndef TGI_MEM_CLUSTER_H
 #define TGI_MEM_CLUSTER_H
 
@@ -27,6 +27,8 @@ struct tgi_cluster {
     uint32_t n_calls;
     uint64_t *owner;   /* by task: of the command that it was */
     uint64_t limit_ns; /* of one wait */
+    bool is_timed;     /* its workers note when each task began and ended; before it is brought to a device */
+    char kernel[256];  /* what executes it, for people: by the backend, when it is brought to a device */
 };
 
 /* Of nothing yet, with one reference; NULL: no memory. */

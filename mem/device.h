@@ -43,7 +43,8 @@ struct tgi_code;  /* what an operation runs on these devices */
 struct tgi_program;      /* program.h */
 struct tgi_stay_ops;     /* stay.h */
 struct tgi_command;
-struct tgi_resident_call; /* cluster.h */
+struct tgi_cluster; /* cluster.h */
+struct tgi_resident_call;
 struct tgi_resident_room;
 struct tgi_device_graph; /* a program as the backend replays it */
 
@@ -180,17 +181,21 @@ struct tgi_device_ops {
      * decided. */
     const uint64_t *(*graph_rounds)(struct tgi_device_graph *graph);
 
-    /* Clusters (cluster.h) in programs.  All four or none; NULL: there are no resident programs on such devices.
+    /* Clusters (cluster.h) in programs.  All five or none; NULL: there are no resident programs on such devices.
      * call: what a launch, a fill or a copy within a device is as a task of one; false, and *why_p, a constant: it cannot be.
      * room: what there is for one on a device; TG_E_UNSUPPORTED says why there is nothing.
      * fault: once a launch of a graph is done, what has gone wrong in a cluster of it, TG_E_TASK_FAILED or TG_E_TASK_TIMEOUT with
      * the owner of the command that the task was; 0: nothing.  The next launch begins as if nothing had.
-     * abort: tasks of clusters that are under way leave at their next wait; fault has to be called before the next launch. */
+     * abort: tasks of clusters that are under way leave at their next wait; fault has to be called before the next launch.
+     * times: of a timed cluster of it after a launch, by slot when its task began and ended, on the device's clock in nanoseconds; 0: it
+     * did not. */
     bool (*resident_call)(struct tgi_devices *ds, const struct tgi_program *program, const struct tgi_command *command,
                           struct tgi_resident_call *call_p, const char **why_p);
     int (*resident_room)(struct tgi_devices *ds, uint32_t device, struct tgi_resident_room *room_p, struct tg_error *err);
     int (*graph_fault)(struct tgi_devices *ds, struct tgi_device_graph *graph, uint64_t *owner_p, struct tg_error *err);
     int (*graph_abort)(struct tgi_devices *ds, struct tgi_device_graph *graph, struct tg_error *err);
+    int (*cluster_times)(struct tgi_devices *ds, struct tgi_device_graph *graph, const struct tgi_cluster *cluster,
+                         uint64_t *times_p, struct tg_error *err);
 
     /* Adds a program as one node to a graph of the program's own, a handle that the backend knows, after n_after of its nodes.
      * NULL: that is not possible.  After an error that graph is as it was. */

@@ -187,6 +187,7 @@ struct tgi_resident_view {
     struct tgi_cell *cells;
     uint64_t *results; /* by slot */
     uint64_t *lines;   /* TGI_RESIDENT_LINE_WORDS for each slot; NULL: no task leaves one */
+    uint64_t *times;    /* by slot, when a CALL's body began and when it ended, on the device's clock in nanoseconds; NULL: not noted */
     uint32_t *progress; /* by worker, slots done in this epoch: by that worker, relaxed, for whoever watches */
     struct tgi_resident_control *control;
     uint64_t limit_ns; /* of one wait */

@@ -90,8 +90,8 @@ static void walk_control(struct walk *w, const struct tg_graph *g, uint32_t task
 /* Where a task ran, which is where it was placed unless another device has taken it. */
 static uint32_t node_of(const struct walk *w, const struct tgi_span *span, uint32_t placed)
 {
-    uint32_t lane, device = tgi_run_device_of(w->run, span->worker, &lane);
-    return placed == TGI_HOST_NODE || device == TG_NONE ? placed : device + 1;
+    uint32_t lane, device = placed == TGI_HOST_NODE ? TG_NONE : tgi_run_device_of(w->run, span->worker, &lane);
+    return device == TG_NONE ? placed : device + 1;
 }
 
 static void walk_graph(struct walk *w, const struct tg_graph *g, const struct tgi_round *round)

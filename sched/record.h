@@ -114,9 +114,11 @@ const struct tgi_weighed *tgi_run_weighed(const struct tg_run *run, const struct
  * takes as long as planning did.  offers_p is initialised on 0 only. */
 struct tgi_offers;
 int tgi_run_offers(const struct tg_run *run, struct tgi_offers *offers_p, struct tg_error *err);
-/* The device on which a span's worker is, with its lane there; TG_NONE: it is a CPU worker. */
+/* The device on which a span's worker is, with its lane there; TG_NONE: it is a CPU worker.  Of a run whose tasks were inside resident
+ * kernels, lanes from TGI_COMPUTE_LANES on are the workers of these. */
 uint32_t tgi_run_device_of(const struct tg_run *run, uint32_t worker, uint32_t *lane_p);
-/* Lanes that each device has in spans: its streams, or as many tasks of a graph as were executed at a time. */
+/* Lanes that each device has in spans: its streams; or as many tasks of a graph as were executed at a time; or its streams and the
+ * workers of resident kernels. */
 uint32_t tgi_run_n_lanes(const struct tg_run *run);
 /* Tasks that the runtime's workers have finished or skipped, or submitted to devices, so far, and the time they spent in those of
  * recorded runs.  Any thread may ask at any time. */

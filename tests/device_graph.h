@@ -46,6 +46,7 @@ static inline bool device_load(void)
     setenv("TGRAPH_CUDA_DRIVER", path, 1);
     setenv("TGRAPH_CACHE_DIR", device_folder, 1);
     setenv("TGRAPH_BLAS", "off", 1);
+    setenv("TGRAPH_RESIDENT_KERNEL", "embedded", 1); /* compiling one for each set of bodies takes seconds; test_resident_user.c */
     setenv("TGRAPH_HISTORY", "off", 1); /* no test depends on what another one has measured */
     char *end = strrchr(path, '/');
     *end = '\0';

@@ -420,4 +420,28 @@ has out ' had no measured time before this run'
 want 0 "$tgraph" cache clear
 [ -z "$(ls -A "$TGRAPH_CACHE_DIR/history")" ] || complain 'cache clear leaves times of kernels'
 
+# ---- users' resident functions ----------------------------------------------------------------
+own_graph() { # STATEMENT
+    cat <<END
+{ "tgraph": "1.0", "buffers": { "A": { "dtype": "u32", "shape": [64], "tiles": [8], "init": { "iota": true } } },
+  "kernels": { "twice": { "params": [ { "name": "n", "type": "i32" }, { "name": "x", "type": "u32*", "access": "inout" } ], "variants": [
+    { "on": "cpu", "c": "int twice(void **a, const void *c) { for (int i = 0; i < *(int *)a[0]; i++) (*(unsigned **)a[1])[i] *= 2; return 0 & !c; }" },
+    { "on": "cuda", "code": "extern \"C\" __global__ void twice(int n, unsigned *x) { for (int i = threadIdx.x; i < n; i += blockDim.x) x[i] *= 2; }",
+      "grid": [1], "block": [32] },
+    { "on": "resident", "code": [ "void twice(int n, unsigned *x)", "{", "for (int i = tg_lane(); i < n; i += TG_LANES)", "$1", "}" ] } ] } },
+  "tasks": [ { "for": ["r in 0:4", "i in 0:8"], "id": "t[{r},{i}]", "kernel": "twice", "args": { "n": 64, "x": "A[i]" } } ] }
+END
+}
+own_graph 'x[i] *= 2;' >"$scratch/own.json"
+want 0 "$tgraph" check --compile "$scratch/own.json"
+want 0 run "$scratch/own.json" -D cuda:0 --executor resident --compare sequential -v
+has out 'resident: 32 commands in 1 kernel'
+has out 'kernel of 32 tasks: generated for 1 body, 64 registers'
+own_graph 'x[i] *= two;' >"$scratch/own.json"
+want 1 "$tgraph" check --compile "$scratch/own.json"
+has err "'two' was not declared in this scope"
+has err 'own.json:6:'
+want 0 env TGRAPH_NVRTC=/nonexistent.so "$tgraph" check --compile "$scratch/own.json"
+has err 'its source for GPUs was not compiled'
+
 exit $failed

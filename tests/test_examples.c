@@ -143,6 +143,7 @@ static int load(void **state)
         setenv(files[i][0], file, 1);
     }
     setenv("TGRAPH_BLAS", "off", 1);
+    setenv("TGRAPH_RESIDENT_KERNEL", "embedded", 1);
     setenv("TGRAPH_CACHE_DIR", cache, 1);
     return 0;
 }

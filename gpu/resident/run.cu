@@ -1,6 +1,5 @@
-/* The kernel that runs clusters of a graph's tasks (mem/cluster.h): one cooperative launch is one epoch, which it counts itself.
- *
- * Eight warps a block, so that bodies have up to 255 registers.  Bodies are a switch over the list of kernels/resident.h. */
+/* The embedded kernel for clusters: every body of kernels/resident.h.  Where NVRTC is there, one that is generated for what a graph
+ * uses takes its place. */
 #include "kernels/resident.h"
 #include "kernels/resident/elements.cuh"
 #include "kernels/resident/hash.cuh"
@@ -11,78 +10,7 @@
 #include "kernels/resident/moves.cuh"
 #include "kernels/resident/dense.cuh"
 
-#define TGI_CALL_STAGE stage_word
-#define TGI_CALL_BODIES call_body
-
-struct tgi_worker;
-struct tgi_resident_task;
-static __device__ __forceinline__ void stage_word(const struct tgi_worker *w, uint64_t word);
-static __device__ __forceinline__ unsigned call_body(struct tgi_worker *w, const struct tgi_resident_task *t);
-#include "gpu/resident/worker.h"
-
-enum { WARPS = TGI_RESIDENT_RUN_WARPS };
-
-#define BODY(name)          \
-    case TGI_BODY_##name:   \
-        return body_##name(a);
-
-/* One call, so that what the worker keeps in registers is saved in one place, and only on this way. */
-static __device__ __noinline__ unsigned call_apart(uint32_t body, const uint64_t *a)
-{
-    switch (body) {
-        TGI_BODIES_APART(BODY)
-    }
-    return 0;
-}
-
-/* Of the task at hand of each warp, where every lane reads them. */
-static __shared__ uint64_t words[WARPS][TGI_RESIDENT_MAX_WORDS];
-
-static __device__ __forceinline__ void stage_word(const struct tgi_worker *w, uint64_t word)
-{
-    (void)w;
-    words[threadIdx.x / 32][tgi_lane()] = word;
-}
-
-static __device__ __forceinline__ unsigned call_body(struct tgi_worker *w, const struct tgi_resident_task *t)
-{
-    const uint64_t *a = words[threadIdx.x / 32];
-    uint32_t body = TGI_CALL_BODY(t->in[0]);
-    switch (body) {
-#define body_spin(a) (warp::move_for_spin(a), tgi_body_burn(w, t, warp::ns_of_spin(a)), 0u)
-        TGI_BODIES_NEAR(BODY)
-#undef body_spin
-    }
-    return call_apart(body, a);
-}
-#undef BODY
-
-extern __shared__ __align__(16) char tgk_resident_shared[];
-
-/* After all others of its launch, so that the next one finds its epoch. */
-static __device__ __forceinline__ void leave(struct tgi_resident_control *c, uint32_t epoch)
-{
-    __syncthreads();
-    if (threadIdx.x || tgi_fetch_add_acq_rel(&c->n_left, 1) != gridDim.x - 1)
-        return;
-    tgi_store_relaxed(&c->n_left, 0);
-    tgi_store_relaxed(&c->epoch, epoch);
-}
-
-extern "C" __global__ void __launch_bounds__(32 * WARPS, 1)
-    tgk_resident_run(const __grid_constant__ struct tgi_resident_view v)
-{
-    struct tgi_resident_task *tasks = (struct tgi_resident_task *)tgk_resident_shared;
-    uint32_t warp = threadIdx.x / 32, epoch = tgi_load_relaxed(&v.control->epoch) + 1;
-    struct tgi_cell *cells = (struct tgi_cell *)(tasks + 2 * TGI_RESIDENT_BATCH * WARPS);
-    uint32_t *counters = (uint32_t *)(cells + v.n_shared_cells);
-    for (uint32_t i = threadIdx.x; i < v.n_shared_cells; i += blockDim.x)
-        cells[i].data = cells[i].tail = 0;
-    for (uint32_t i = threadIdx.x; i < v.n_shared_counters; i += blockDim.x)
-        counters[i] = 0;
-    __syncthreads();
-    struct tgi_worker w = {&v, cells, counters, blockIdx.x * WARPS + warp, epoch, 1, 0, false, false};
-    w.is_failed = tgi_load_relaxed(&v.control->is_failed) != 0;
-    tgi_warp_worker_run(&w, tasks + 2 * TGI_RESIDENT_BATCH * warp);
-    leave(v.control, epoch);
-}
+#define TGI_RUN_NEAR     TGI_BODIES_NEAR
+#define TGI_RUN_APART    TGI_BODIES_APART
+#define TGI_RUN_USERS(X) /* none that were known when it was compiled */
+#include "gpu/resident/run.cuh"

@@ -12,11 +12,15 @@
  *
  * Who includes this and has bodies for CALLs defines TGI_CALL_STAGE(w, word), which is given each lane's word of the task's
  * before the wait and keeps it where all lanes find it, and TGI_CALL_BODIES(w, task): what a body says it failed with, the same
- * in all lanes; 0: all is well. */
+ * in all lanes; 0: all is well.  TGI_TIMES(view) says whether it notes when each of them began and ended. */
 #ifndef TGI_GPU_RESIDENT_WORKER_H
 #define TGI_GPU_RESIDENT_WORKER_H
 
 #include "gpu/resident/body.h"
+
+#ifndef TGI_TIMES
+#define TGI_TIMES(view) false
+#endif
 
 /* ---- A warp wide ----------------------------------------------------------------------------*/
 
@@ -282,13 +286,23 @@ TGI_FN bool tgi_warp_long(struct tgi_worker *w, const struct tgi_resident_task *
     return !(t->n_wait || op == TGI_RESIDENT_SPIN) || !tgi_warp_any(w->is_over);
 }
 
-/* A body on words, where there are bodies.  Words and successors are fetched before the wait. */
 #ifdef TGI_CALL_BODIES
-TGI_FN bool tgi_warp_call(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot)
+/* The lane's word of a CALL's. */
+TGI_FN uint64_t tgi_call_word(const struct tgi_worker *w, const struct tgi_resident_task *t)
 {
-    uint32_t n_out = tgi_n_out(t), n_words = TGI_CALL_N_WORDS(t->in[0]), lane = tgi_lane(), code = 0;
+    uint32_t lane = tgi_lane();
+    return TGI_HEAD_OP(t->head) == TGI_RESIDENT_CALL && lane < TGI_CALL_N_WORDS(t->in[0]) ? w->v->words[t->in[1] + lane] : 0;
+}
+
+#define TGI_CALL_WORD(w, task) tgi_call_word(w, task)
+
+/* A body on words.  They were fetched while the task before was executed; successors are fetched before the wait. */
+TGI_FN bool tgi_warp_call(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot, uint64_t mine)
+{
+    uint32_t n_out = tgi_n_out(t), lane = tgi_lane(), code = 0;
     uint32_t word = lane < n_out ? tgi_out_word(w, t, lane) : 0;
-    TGI_CALL_STAGE(w, lane < n_words ? w->v->words[t->in[1] + lane] : 0);
+    uint64_t begin_ns = 0;
+    TGI_CALL_STAGE(w, mine);
     if (t->n_wait) {
         tgi_wait_counter(w, t, slot);
         if (tgi_warp_any(w->is_failed || w->is_over)) {
@@ -297,8 +311,14 @@ TGI_FN bool tgi_warp_call(struct tgi_worker *w, const struct tgi_resident_task *
         }
     }
     tgi_warp_sync(); /* the words, and what the task before has written, are there for other lanes */
+    if (TGI_TIMES(w->v))
+        begin_ns = tgi_now_ns();
     if (!w->is_failed && !w->is_over && (code = TGI_CALL_BODIES(w, t)) != 0)
         tgi_body_fail(w, t, slot, code);
+    if (TGI_TIMES(w->v) && lane == 0) {
+        w->v->times[2 * (uint64_t)slot] = begin_ns;
+        w->v->times[2 * (uint64_t)slot + 1] = tgi_now_ns();
+    }
     TGI_DELAY(w->id);
     tgi_warp_sync();
     tgi_tell(w, word, lane < n_out, 0);
@@ -306,9 +326,12 @@ TGI_FN bool tgi_warp_call(struct tgi_worker *w, const struct tgi_resident_task *
         tgi_tell(w, tgi_out_word(w, t, k), true, 0);
     return !tgi_warp_any(w->is_over);
 }
+#else
+#define TGI_CALL_WORD(w, task) 0
 #endif
 
-TGI_FN bool tgi_warp_task(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot)
+/* mine: TGI_CALL_WORD() of it. */
+TGI_FN bool tgi_warp_task(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot, uint64_t mine)
 {
     bool is_shared = TGI_HEAD_WAIT(t->head) == TGI_WAIT_SHARED_CELLS;
     switch (TGI_HEAD_WAY(t->head)) {
@@ -327,9 +350,10 @@ TGI_FN bool tgi_warp_task(struct tgi_worker *w, const struct tgi_resident_task *
         return tgi_warp_short(w, t, slot);
 #ifdef TGI_CALL_BODIES
     case TGI_WAY_CALL:
-        return tgi_warp_call(w, t, slot);
+        return tgi_warp_call(w, t, slot, mine);
 #endif
     }
+    (void)mine;
     return tgi_warp_long(w, t, slot);
 }
 
@@ -384,18 +408,23 @@ TGI_FN void tgi_warp_worker_run(struct tgi_worker *w, struct tgi_resident_task *
         if (slot + n < end)
             coming = tgi_fetch(w, stage + room, slot + n, end);
         struct tgi_resident_task next = batch[0];
+        uint64_t next_word = TGI_CALL_WORD(w, &next);
         for (uint32_t i = 0; i < n;) {
             if (TGI_HEAD_WAY(next.head) == TGI_WAY_PLAIN)
                 i = tgi_warp_plain(w, batch, i, n, slot);
             else {
                 struct tgi_resident_task t = next;
+                uint64_t word = next_word;
                 next = batch[i + 1 < n ? i + 1 : i];
-                if (!tgi_warp_task(w, &t, slot + i++))
+                next_word = TGI_CALL_WORD(w, &next);
+                if (!tgi_warp_task(w, &t, slot + i++, word))
                     return;
                 continue;
             }
-            if (i < n)
+            if (i < n) {
                 next = batch[i];
+                next_word = TGI_CALL_WORD(w, &next);
+            }
         }
         tgi_batch_done(w, slot + n - begin);
     }

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gpu/bodies.h"
+#include "gpu/driver.h"
 #include "graph/model.h"
 #include "io/cli/document.h"
 #include "io/lint.h"
@@ -61,18 +63,70 @@ static void on_finding(void *user, const struct tg_diagnostic *diagnostic)
         tgi_cli_on_diagnostic((void *)c->cli, &d);
 }
 
+/* The first GPU, or where there is none the oldest that is used for all that the program can do. */
+static void find_target(struct tgi_nvrtc_source *target)
+{
+    const struct tgi_cuda_api *api;
+    struct tgi_cuda_machine machine;
+    target->cc_major = 9;
+    target->cc_minor = 0;
+    if (tgi_cuda_retain(&api, NULL))
+        return;
+    target->driver_version = api->version;
+    if (tgi_cuda_machine_init(api, &machine, NULL) == 0) {
+        if (machine.n_devices) {
+            target->cc_major = machine.device[0].cc_major;
+            target->cc_minor = machine.device[0].cc_minor;
+        }
+        tgi_cuda_machine_fini(&machine);
+    }
+    tgi_cuda_release();
+}
+
+static int compile_for_gpu(const struct tgi_op *op, const struct tgi_variant *v, struct tg_error *err)
+{
+    struct tgi_nvrtc_source target = {.kernel = op->name, .text = v->text, .options = v->options,
+                                      .entry = v->entry ? v->entry : op->name};
+    unsigned char *image;
+    bool is_cached;
+    char *symbol;
+    size_t n;
+    find_target(&target);
+    if (v->on == TGI_DEVICE_RESIDENT)
+        return tgi_cuda_body_check(op, v, &target, &is_cached, err);
+    int rc = tgi_nvrtc_compile(&target, &image, &n, &symbol, &is_cached, err);
+    if (rc == 0) {
+        free(image);
+        free(symbol);
+    }
+    return rc;
+}
+
+static int compile_for_cpu(struct checker *c, const struct tgi_op *op, const struct tgi_variant *v, struct tg_error *err)
+{
+    struct tgi_cpu_module *module;
+    tg_cpu_fn fn;
+    char *log = NULL;
+    int rc = tgi_cpu_module_compile(op->name, v, &module, &fn, &log, err);
+    if (rc == 0)
+        tgi_cpu_module_close(module);
+    else if (log && c->cli->is_verbose)
+        fprintf(stderr, "%s\n", log);
+    free(log);
+    return rc;
+}
+
 static int compile_variant(struct checker *c, const struct tgi_space *space, const struct tgi_op *op,
                            const struct tgi_variant *variant)
 {
-    struct tgi_cpu_module *module;
     struct tg_error err;
-    tg_cpu_fn fn;
-    char *log = NULL;
-    int rc = tgi_cpu_module_compile(op->name, variant, &module, &fn, &log, &err);
+    int rc = variant->on == TGI_DEVICE_CPU ? compile_for_cpu(c, op, variant, &err) : compile_for_gpu(op, variant, &err);
     if (rc == 0) {
-        tgi_cpu_module_close(module);
-        free(log);
         tgi_cli_detail(c->cli, "kernel \"%s\" compiles", op->name);
+        return 0;
+    }
+    if (rc == TG_E_NO_LIBRARY && variant->on != TGI_DEVICE_CPU) {
+        tgi_cli_warn(c->cli, "kernel \"%s\": its source for GPUs was not compiled: %s", op->name, err.text);
         return 0;
     }
     struct tg_diagnostic d = {.status = err.status, .message = err.text, .file = space->file};
@@ -89,23 +143,24 @@ static int compile_variant(struct checker *c, const struct tgi_space *space, con
         }
     }
     tgi_cli_on_diagnostic((void *)c->cli, &d);
-    if (log && c->cli->is_verbose)
-        fprintf(stderr, "%s\n", log);
-    free(log);
     return tg_status_exit_code(rc);
+}
+
+/* A resident function is called with arguments of known sizes: of a generic kernel it is compiled for each type that is used. */
+static bool is_compiled(const struct tgi_op *op, const struct tgi_variant *v)
+{
+    return v->form == TGI_VARIANT_SOURCE && (v->on == TGI_DEVICE_RESIDENT ? !op->is_generic : op->generic == TG_NONE);
 }
 
 static int compile_kernels(struct checker *c, const struct tg_graph *g)
 {
     int worst = 0;
     for (uint32_t i = 0; i < g->space->n_ops; i++) {
-        const struct tgi_op *op = &g->space->ops[i];
-        if (op->kind != TGI_OP_KERNEL || op->generic != TG_NONE)
-            continue;
-        for (uint32_t v = 0; v < op->n_variants; v++) {
-            if (op->variants[v].form != TGI_VARIANT_SOURCE || op->variants[v].on != TGI_DEVICE_CPU)
+        const struct tgi_op *op = &g->space->ops[i], *owner = op->generic == TG_NONE ? op : &g->space->ops[op->generic];
+        for (uint32_t v = 0; op->kind == TGI_OP_KERNEL && v < owner->n_variants; v++) {
+            if (!is_compiled(op, &owner->variants[v]))
                 continue;
-            int rc = compile_variant(c, g->space, op, &op->variants[v]);
+            int rc = compile_variant(c, g->space, op, &owner->variants[v]);
             c->n_errors += rc != 0;
             worst = rc > worst ? rc : worst;
         }

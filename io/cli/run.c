@@ -433,6 +433,10 @@ static void print_resident(const struct job *job)
     printf("  resident: %s command%s in %u kernel%s, %s as node%s of the graph\n", tgi_format_count(s.n_resident, a, sizeof(a)),
            s.n_resident == 1 ? "" : "s", s.n_clusters, s.n_clusters == 1 ? "" : "s", tgi_format_count(s.n_nodes, b, sizeof(b)),
            s.n_nodes == 1 ? "" : "s");
+    const struct tgi_program *p = tgi_offload_graph_program(job->run);
+    for (uint32_t i = 0; p && job->cli->is_verbose && i < p->n; i++)
+        if (p->commands[i].kind == TGI_COMMAND_RESIDENT)
+            printf("  kernel of %u tasks: %s\n", p->commands[i].cluster->n_calls, p->commands[i].cluster->kernel);
 }
 
 static void print_text(const struct job *job, const struct tgi_report *report, uint64_t median_ns)

@@ -641,10 +641,9 @@ void execute_kernel(struct item *item)
               k->name, op->device, result);
 }
 
-int call_registered(const char *name, const struct standin_launch *within, const uint64_t *words, unsigned n_words,
-                    pthread_mutex_t *lock)
+static int call_kernel(const struct standin_kernel *k, const struct standin_launch *within, const uint64_t *words, unsigned n_words,
+                       pthread_mutex_t *lock)
 {
-    const struct standin_kernel *k = find_kernel(name);
     if (!k || k->n_params != n_words)
         return -1;
     struct standin_launch l = *within;
@@ -658,6 +657,21 @@ int call_registered(const char *name, const struct standin_launch *within, const
     bool is_good = translate(k, &l, raw, args, pointers);
     pthread_mutex_unlock(lock);
     return is_good ? k->fn(args, &l) : -1;
+}
+
+int call_registered(const char *name, const struct standin_launch *within, const uint64_t *words, unsigned n_words,
+                    pthread_mutex_t *lock)
+{
+    return call_kernel(find_kernel(name), within, words, n_words, lock);
+}
+
+int call_of_module(CUmodule m, const char *name, const struct standin_launch *within, const uint64_t *words, unsigned n_words,
+                   pthread_mutex_t *lock)
+{
+    for (size_t i = 0; i < m->n_functions; i++)
+        if (strcmp(m->name[i], name) == 0)
+            return call_kernel(m->function[i]->kernel, within, words, n_words, lock);
+    return -1;
 }
 
 void standin_watch_kernels(void (*fn)(void *user, const char *kernel, void **args), void *user)

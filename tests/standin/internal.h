@@ -266,6 +266,9 @@ void execute_kernel(struct item *item);
  * held while its pointers are looked at, since threads of that launch may do the same.  0, what it failed with, or negative. */
 int call_registered(const char *name, const struct standin_launch *within, const uint64_t *words, unsigned n_words,
                     pthread_mutex_t *lock);
+/* The same for what a module has by that name. */
+int call_of_module(CUmodule module, const char *name, const struct standin_launch *within, const uint64_t *words, unsigned n_words,
+                   pthread_mutex_t *lock);
 bool is_held(const struct op *op);
 void code_reset(void);
 

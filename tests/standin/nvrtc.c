@@ -258,6 +258,9 @@ static nvrtcResult take_options(nvrtcProgram p, int n, const char *const *given,
     static const char *const fixed[] = {"-D__CUDACC__=1", "-D__CUDACC_RTC__=1", "-D__CUDACC_VER_MAJOR__=13",
                                         "-D__CUDACC_VER_MINOR__=0"};
     bool has_arch = false;
+    for (size_t i = 0; i < p->include_names.n; i++) /* a thread stands for a warp */
+        if (strcmp(p->include_names.text[i], "tgraph_resident.h") == 0 && !names_add(options, "-DTG_LANES=1", 12))
+            return NVRTC_ERROR_OUT_OF_MEMORY;
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
         if (!names_add(options, fixed[i], strlen(fixed[i])))
             return NVRTC_ERROR_OUT_OF_MEMORY;
@@ -293,7 +296,9 @@ nvrtcResult nvrtcCompileProgram(nvrtcProgram p, int n, const char *const *given)
     if (fail && *fail)
         return (nvrtcResult)atoi(fail);
     for (size_t i = 0; i < p->expressions.n; i++)
-        if (!names_add(&p->kernels, p->expressions.text[i], strlen(p->expressions.text[i])))
+        if (strcmp(p->expressions.text[i], "tgk_resident_run") == 0)
+            p->is_resident = true;
+        else if (!names_add(&p->kernels, p->expressions.text[i], strlen(p->expressions.text[i])))
             return NVRTC_ERROR_OUT_OF_MEMORY;
     nvrtcResult rc = take_options(p, n, given, &options);
     if (rc == NVRTC_SUCCESS)
@@ -390,6 +395,10 @@ nvrtcResult nvrtcGetLoweredName(nvrtcProgram p, const char *expression, const ch
         return NVRTC_ERROR_INVALID_INPUT;
     if (!p->image)
         return NVRTC_ERROR_NO_LOWERED_NAMES_BEFORE_COMPILATION;
+    if (p->is_resident && strcmp(expression, "tgk_resident_run") == 0) {
+        *lowered_name = "tgk_resident_run"; /* the driver has it */
+        return NVRTC_SUCCESS;
+    }
     for (size_t i = 0; i < p->expressions.n && i < p->lowered.n; i++)
         if (strcmp(p->expressions.text[i], expression) == 0) {
             *lowered_name = p->lowered.text[i];

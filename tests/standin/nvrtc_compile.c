@@ -23,6 +23,19 @@ __asm__(".pushsection .rodata\n"
         ".popsection\n");
 extern const char prelude[] __attribute__((visibility("hidden")));
 
+/* What stands for the kernel of resident programs, and for the built-in bodies, which the driver has by itself. */
+__asm__(".pushsection .rodata\n"
+        "resident:\n"
+        ".incbin \"tests/standin/standin_resident.hpp\"\n"
+        ".byte 0\n"
+        ".popsection\n");
+extern const char resident[] __attribute__((visibility("hidden")));
+
+static const char *text_of_header(const char *name, const char *text)
+{
+    return strcmp(name, "gpu/resident/run.cuh") == 0 ? resident : strncmp(name, "kernels/", 8) == 0 ? "" : text;
+}
+
 struct work {
     nvrtcProgram program;
     char folder[64];
@@ -105,7 +118,7 @@ static bool write_source(const struct work *w)
     fprintf(file, "\n%s\n", w->program->source);
     bool is_good = fclose(file) == 0;
     for (size_t i = 0; i < w->program->headers.n; i++)
-        is_good &= write_header(w, w->program->include_names.text[i], w->program->headers.text[i]);
+        is_good &= write_header(w, w->program->include_names.text[i], text_of_header(w->program->include_names.text[i], w->program->headers.text[i]));
     return is_good;
 }
 
@@ -125,9 +138,14 @@ static bool write_unit(struct work *w)
                 "extern const standin_code_entry standin_code[] = {\n",
                 unit, w->kernels->n, w->has_barriers);
         for (size_t i = 0; i < w->kernels->n; i++) {
-            fprintf(file, "standin_kernel<&%s>::entry(", w->kernels->text[i]);
-            write_quoted(file, w->kernels->text[i]);
-            fprintf(file, "),\n");
+            const char *name = w->kernels->text[i], *function = strchr(name, '='); /* of a body */
+            if (function)
+                fprintf(file, "standin_resident<&%s>::entry(\"%.*s\"),\n", function + 1, (int)(function - name), name);
+            else {
+                fprintf(file, "standin_kernel<&%s>::entry(", name);
+                write_quoted(file, name);
+                fprintf(file, "),\n");
+            }
         }
         fprintf(file, "{}};\n}\n");
     }
@@ -250,7 +268,7 @@ static bool find_lowered(struct work *w, void *handle)
     bool is_good = code != NULL;
     for (size_t i = 0; is_good && i < w->kernels->n; i++) {
         Dl_info info;
-        bool is_named = dladdr(code[i].address, &info) && info.dli_saddr == code[i].address && info.dli_sname;
+        bool is_named = !strchr(w->kernels->text[i], '=') && dladdr(code[i].address, &info) && info.dli_saddr == code[i].address && info.dli_sname;
         const char *name = is_named ? info.dli_sname : code[i].expression;
         is_good = names_add(&w->program->lowered, name, strlen(name));
     }
@@ -275,6 +293,8 @@ static bool make_image(struct work *w, const char *object)
         fputc('\n', image);
         for (size_t i = 0; i < w->program->lowered.n; i++)
             fprintf(image, "kernel %s\n", w->program->lowered.text[i]);
+        if (w->program->is_resident)
+            fprintf(image, "kernel tgk_resident_run registers=64 threads=256\n");
     }
     free(bytes);
     return image && fclose(image) == 0;

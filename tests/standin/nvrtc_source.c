@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tests/standin/nvrtc_internal.h"
+#include "tests/standin/object.h"
 
 enum { MAX_DEPTH = 256 };
 
@@ -123,6 +124,18 @@ static const char *dynamic_shared(struct scan *s, const char *at)
     return bracket + strcspn(bracket, "]") + 1;
 }
 
+/* standin_body NUMBER FUNCTION; (standin_resident.hpp): `at` is behind the word. */
+static const char *resident_body(struct scan *s, const char *at)
+{
+    char number[16], function[512], text[600];
+    if (sscanf(at, " %15[0-9] %511[^ ;]", number, function) == 2) {
+        int n = snprintf(text, sizeof text, STANDIN_BODY "%s=%s", number, function);
+        s->is_short_of_memory |= !names_add(s->kernels, text, (size_t)n);
+    }
+    at += strcspn(at, ";");
+    return *at ? at + 1 : at;
+}
+
 static bool is_barrier(const char *word, size_t n)
 {
     static const char *const names[] = {"__syncthreads",   "__syncwarp",     "__shfl_sync",
@@ -145,6 +158,8 @@ static void scan_word(struct scan *s)
             add_kernel(s, name, length);
     } else if (is(word, n, "extern") && strncmp(next, "__shared__", 10) == 0)
         s->at = dynamic_shared(s, next + 10);
+    else if (is(word, n, "standin_body"))
+        s->at = resident_body(s, s->at);
     else if (is(word, n, "__shared__"))
         fputs("static", s->out);
     else {

@@ -203,6 +203,13 @@ static int run(void **args, const void *launch)
     return rc;
 }
 
+/* A resident function: one thread, which needs nothing of what threads of kernels know.  Workers call them side by side. */
+static int run_body(void **args, const void *launch)
+{
+    const struct object_kernel *k = ((const struct standin_launch *)launch)->user;
+    return k->code->call(args);
+}
+
 /* ---- Loading ------------------------------------------------------------------------------*/
 
 static int digit(char c)
@@ -296,9 +303,10 @@ static int register_code(const struct object_code *o, const struct standin_code 
     if (!k)
         return CUDA_ERROR_OUT_OF_MEMORY;
     *k = (struct object_kernel){o, code};
-    bool is_named = dladdr(code->address, &info) && info.dli_saddr == code->address && info.dli_sname;
+    bool is_body = strncmp(code->expression, STANDIN_BODY, strlen(STANDIN_BODY)) == 0;
+    bool is_named = !is_body && dladdr(code->address, &info) && info.dli_saddr == code->address && info.dli_sname;
     struct standin_kernel kernel = {
-        is_named ? info.dli_sname : code->expression, run, code->n_params, code->params, NULL, k};
+        is_named ? info.dli_sname : code->expression, is_body ? run_body : run, code->n_params, code->params, NULL, k};
     return register_locked(&kernel) ? CUDA_ERROR_OUT_OF_MEMORY : 0;
 }
 

@@ -5,13 +5,16 @@
 
 #include "tests/standin/standin.h"
 
+/* Users' functions in resident kernels are kernels of this name and their number. */
+#define STANDIN_BODY "tgk_body_"
+
 enum { STANDIN_WARP = 32, STANDIN_MAX_SHARED = 227 << 10 };
 
 /* The table `standin_code`, `standin_n_code` entries.  standin_prelude.hpp declares the same. */
 struct standin_code {
     const char *expression; /* how the source names the kernel */
     const void *address;
-    void (*call)(void **args); /* one thread */
+    int (*call)(void **args); /* one thread; what a resident function returns, 0 of a kernel */
     unsigned n_params;
     const struct standin_param *params;
 };

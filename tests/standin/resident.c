@@ -9,12 +9,14 @@
 #include <sched.h>
 
 #include "kernels/resident.h"
+#include "tests/standin/object.h"
 #include "tests/standin/resident.h"
 
 static void wait_a_little(uint32_t worker);
 struct tgi_worker;
 struct tgi_resident_task;
 static uint32_t call_body(struct tgi_worker *w, const struct tgi_resident_task *t);
+#define TGI_TIMES(view)                ((view)->times != NULL)
 #define TGI_PATIENCE                   2u /* a poll may give the processor away for milliseconds */
 #define TGI_DELAY(worker)              wait_a_little(worker)
 #define TGI_CALL_STAGE(w, word) ((void)(w), (void)(word))
@@ -59,7 +61,15 @@ static uint32_t call_body(struct tgi_worker *w, const struct tgi_resident_task *
         memcpy(&us, words, sizeof us);
         words[0] = 0;
     }
-    int rc = name ? call_registered(name, mine->launch, words, n, &mine->lock) : -1;
+    int rc = -1;
+    if (name)
+        rc = call_registered(name, mine->launch, words, n, &mine->lock);
+    else {
+        char own[32];
+        CUmodule module = ((const struct item *)mine->launch->instance)->op.kernel.function->module;
+        snprintf(own, sizeof own, STANDIN_BODY "%u", body);
+        rc = call_of_module(module, own, mine->launch, words, n, &mine->lock);
+    }
     if (us > 0)
         tgi_body_burn(w, t, (uint64_t)(us * 1e3));
     return rc < 0 ? UINT32_MAX : (uint32_t)rc;
@@ -144,6 +154,7 @@ static bool find_tables(struct resident *r, const struct tgi_resident_view *give
            find(l, &given->counters, s.counters * sizeof *v->counters, STANDIN_INOUT, &v->counters) &&
            find(l, &given->cells, s.cells * sizeof *v->cells, STANDIN_INOUT, &v->cells) &&
            find(l, &given->results, r->n_tasks * sizeof *v->results, STANDIN_INOUT, &v->results) &&
+           (!given->times || find(l, &given->times, 2 * r->n_tasks * sizeof *v->times, STANDIN_INOUT, &v->times)) &&
            find(l, &given->progress, r->n_workers * sizeof *v->progress, STANDIN_INOUT, &v->progress) &&
            find(l, &given->control, sizeof *v->control, STANDIN_INOUT, &v->control);
 }

@@ -35,6 +35,8 @@ void (*standin_barrier)(int is_warp);
 unsigned long long *(*standin_exchange)(unsigned long long value, unsigned *alive_p);
 alignas(16) char standin_shared[227 << 10];
 int printf(const char *, ...);
+void *memcpy(void *, const void *, size_t);
+void *memset(void *, int, size_t);
 }
 #define threadIdx (standin_self->thread)
 #define blockIdx  (standin_self->block)
@@ -213,7 +215,7 @@ struct standin_param {
 struct standin_code_entry {
     const char *expression;
     const void *address;
-    void (*call)(void **args);
+    int (*call)(void **args); // what a resident function returns; 0 of a kernel
     unsigned n_params;
     const standin_param *params;
 };
@@ -225,7 +227,7 @@ template <auto F> struct standin_kernel;
 template <class... P, void (*F)(P...)> struct standin_kernel<F> {
     static constexpr standin_param params[sizeof...(P) + 1] = {{sizeof(P), standin_kind<P>::value}..., {0, 0}};
     template <int... I> static void unpack(void **args, standin_numbers<I...>) { F(*(P *)args[I]...); }
-    static void call(void **args) { unpack(args, standin_numbers<__integer_pack(sizeof...(P))...>()); }
+    static int call(void **args) { return unpack(args, standin_numbers<__integer_pack(sizeof...(P))...>()), 0; }
     static standin_code_entry entry(const char *expression)
     {
         return {expression, (const void *)F, call, sizeof...(P), params};

@@ -1,0 +1,401 @@
+/* See executor.h. */
+#include "gpu/executor.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gpu/bodies.h"
+#include "gpu/code.h"
+#include "gpu/module.h"
+#include "gpu/resident/text.h"
+#include "graph/error.h"
+#include "graph/vec.h"
+#include "kernels/resident.h"
+
+static const char run_symbol[] = "tgk_resident_run";
+enum { THREADS = 32 * TGI_RESIDENT_RUN_WARPS };
+
+/* A kernel on a device: what there is for a program beside it. */
+struct kernel {
+    CUmodule module;
+    CUfunction run;
+    struct tgi_resident_room room;
+    int registers;
+};
+
+/* One for a set of bodies and an architecture. */
+struct generated {
+    struct generated *next;
+    uint32_t *bodies, n_bodies; /* ascending */
+    bool is_timed;
+    int cc_major, cc_minor;
+    unsigned char *image;
+    char *symbol;
+    struct kernel on[TGI_MAX_DEVICES];
+};
+
+struct tgi_cuda_resident {
+    struct kernel embedded[TGI_MAX_DEVICES];
+    struct generated *generated;
+    char no_compiler[200]; /* why nothing is generated; empty: nothing stands against it as far as is known */
+};
+
+/* ---- A kernel on a device -----------------------------------------------------------------*/
+
+static int load(struct tgi_cuda *cuda, uint32_t device, const void *image, const char *symbol, struct kernel *k, struct tg_error *err)
+{
+    CUmodule module;
+    int rc = TGI_CUDA_DO(cuda, err, cuModuleLoadData, (&module, image), "loading the resident executor on cuda:%u",
+                         cuda->base.ordinal[device]);
+    if (rc)
+        return rc;
+    CUresult answer = cuda->api->cuModuleGetFunction(&k->run, module, symbol);
+    if (answer == CUDA_ERROR_NOT_FOUND)
+        rc = tgi_error(err, TG_E_UNSUPPORTED, "the module of kernels has no resident executor");
+    else
+        rc = tgi_cuda_done(cuda, answer, "cuModuleGetFunction", err, "finding the resident executor on cuda:%u",
+                           cuda->base.ordinal[device]);
+    if (rc) {
+        k->run = NULL;
+        cuda->api->cuModuleUnload(module);
+        return rc;
+    }
+    k->module = module;
+    return 0;
+}
+
+/* A multiprocessor has one block, and all of its shared memory. */
+static int measure(struct tgi_cuda *cuda, uint32_t device, struct kernel *k, struct tg_error *err)
+{
+    const struct tgi_cuda_device_info *info = cuda->device[device].info;
+    int most = info->shared_per_block_optin, fixed = 0, n_each = 0;
+    CUfunction f = k->run;
+    int rc = TGI_CUDA_DO(cuda, err, cuFuncGetAttribute, (&fixed, CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES, f),
+                         "looking at the resident executor");
+    if (rc == 0)
+        rc = TGI_CUDA_DO(cuda, err, cuFuncGetAttribute, (&k->registers, CU_FUNC_ATTRIBUTE_NUM_REGS, f),
+                         "looking at the resident executor");
+    if (rc == 0)
+        rc = TGI_CUDA_DO(cuda, err, cuFuncSetAttribute, (f, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, most - fixed),
+                         "asking cuda:%u for %d bytes of shared memory", cuda->base.ordinal[device], most - fixed);
+    if (rc == 0)
+        rc = TGI_CUDA_DO(cuda, err, cuOccupancyMaxActiveBlocksPerMultiprocessor, (&n_each, f, THREADS, (size_t)(most - fixed)),
+                         "asking how much of the resident executor fits on cuda:%u", cuda->base.ordinal[device]);
+    if (rc)
+        return rc;
+    if (n_each < 1)
+        return tgi_error(err, TG_E_UNSUPPORTED, "the resident executor does not fit on cuda:%u", cuda->base.ordinal[device]);
+    k->room = (struct tgi_resident_room){(uint32_t)info->n_sms, TGI_RESIDENT_RUN_WARPS, (uint32_t)(most - fixed)};
+    return 0;
+}
+
+static int enter(struct tgi_cuda *cuda, uint32_t device, struct tg_error *err)
+{
+    if (!cuda->device[device].info->has_cooperative_launch)
+        return tgi_error(err, TG_E_UNSUPPORTED, "cuda:%u cannot hold all blocks of a kernel at once",
+                         cuda->base.ordinal[device]);
+    int rc = tgi_cuda_enter(cuda, device, err);
+    if (rc == 0 && !cuda->resident && !(cuda->resident = calloc(1, sizeof *cuda->resident)))
+        rc = tgi_error_memory(err, "loading the resident executor");
+    return rc;
+}
+
+static int open_embedded(struct tgi_cuda *cuda, uint32_t device, struct kernel **kernel_p, struct tg_error *err)
+{
+    const void *image;
+    int rc = enter(cuda, device, err);
+    if (rc)
+        return rc;
+    struct kernel *k = *kernel_p = &cuda->resident->embedded[device];
+    if (!k->module && (rc = tgi_cuda_modules_resident(tgi_cuda_code_modules(cuda), &image, err)) == 0)
+        rc = load(cuda, device, image, run_symbol, k, err);
+    return rc || k->room.n_blocks ? rc : measure(cuda, device, k, err);
+}
+
+int tgi_cuda_executor_room(struct tgi_cuda *cuda, uint32_t device, struct tgi_resident_room *room_p, struct tg_error *err)
+{
+    struct kernel *k;
+    int rc = open_embedded(cuda, device, &k, err);
+    if (rc == 0)
+        *room_p = k->room;
+    return rc;
+}
+
+/* ---- The text -----------------------------------------------------------------------------*/
+
+#define COUNT(name) +1
+enum { N_NEAR = 0 TGI_BODIES_NEAR(COUNT) };
+#undef COUNT
+#define NAME(name) #name,
+static const char *const body_names[] = {TGI_BODIES(NAME)};
+#undef NAME
+
+/* Bodies `from` .. `to` - 1, as a list over X. */
+static void put_list(FILE *f, const char *macro, const uint32_t *bodies, uint32_t n, uint32_t from, uint32_t to)
+{
+    fprintf(f, "#define %s(X)", macro);
+    for (uint32_t i = 0; i < n; i++)
+        if (bodies[i] >= from && bodies[i] < to)
+            fprintf(f, " X(%s)", body_names[bodies[i]]);
+    fputc('\n', f);
+}
+
+/* A source that several functions are in stands there once. */
+static bool is_first_of_source(struct tgi_cuda_bodies *all, const uint32_t *bodies, uint32_t i)
+{
+    const struct tgi_cuda_body *b = tgi_cuda_bodies_find(all, bodies[i]);
+    for (uint32_t k = 0; k < i; k++) {
+        const struct tgi_cuda_body *other = bodies[k] < TGI_N_BODIES ? NULL : tgi_cuda_bodies_find(all, bodies[k]);
+        if (other && strcmp(other->space, b->space) == 0)
+            return false;
+    }
+    return true;
+}
+
+static void put_users(FILE *f, struct tgi_cuda_bodies *all, const uint32_t *bodies, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (bodies[i] >= TGI_N_BODIES && is_first_of_source(all, bodies, i)) {
+            const struct tgi_cuda_body *b = tgi_cuda_bodies_find(all, bodies[i]);
+            fprintf(f, "namespace %s {\n%s\n}\n", b->space, b->text);
+        }
+    fprintf(f, "#define TGI_RUN_USERS(X)");
+    for (uint32_t i = 0; i < n; i++)
+        if (bodies[i] >= TGI_N_BODIES) {
+            const struct tgi_cuda_body *b = tgi_cuda_bodies_find(all, bodies[i]);
+            fprintf(f, " X(%u, %s::%s)", b->number, b->space, b->entry);
+        }
+    fputc('\n', f);
+}
+
+/* The numbers of users' bodies are not the same in every process, so they are in the text, and with it in the key. */
+static char *text_of(struct tgi_cuda_bodies *all, const uint32_t *bodies, uint32_t n, bool is_timed)
+{
+    static const char *const files[] = {"elements", "hash", "stencil", "reduce", "rows", "spin", "moves", "dense"};
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    if (!f)
+        return NULL;
+    fprintf(f, "#include \"tgraph_resident.h\"\n#include \"kernels/resident.h\"\n");
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        fprintf(f, "#include \"kernels/resident/%s.cuh\"\n", files[i]);
+    put_list(f, "TGI_RUN_NEAR", bodies, n, 0, N_NEAR);
+    put_list(f, "TGI_RUN_APART", bodies, n, N_NEAR, TGI_N_BODIES);
+    put_users(f, all, bodies, n);
+    if (is_timed)
+        fprintf(f, "#define TGI_TIMES(view) true\n");
+    fprintf(f, "#include \"gpu/resident/run.cuh\"\n");
+    if (fclose(f)) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+/* All of them are compiled at once, so there is one set of options. */
+static int options_of(struct tgi_cuda_bodies *all, const uint32_t *bodies, uint32_t n, const char **options_p, struct tg_error *err)
+{
+    const struct tgi_cuda_body *first = NULL;
+    *options_p = NULL;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct tgi_cuda_body *b = bodies[i] < TGI_N_BODIES ? NULL : tgi_cuda_bodies_find(all, bodies[i]);
+        if (!b)
+            continue;
+        if (first && strcmp(first->options ? first->options : "", b->options ? b->options : "") != 0)
+            return tgi_error(err, TG_E_UNSUPPORTED,
+                             "the resident functions of kernels \"%s\" and \"%s\" are compiled together and need the same options",
+                             first->kernel, b->kernel);
+        first = b;
+        *options_p = b->options;
+    }
+    return 0;
+}
+
+/* ---- Generated kernels --------------------------------------------------------------------*/
+
+/* What the cluster's tasks call, ascending, each once. */
+static int bodies_of(const struct tgi_cluster *cluster, uint32_t **bodies_p, uint32_t *n_p, struct tg_error *err)
+{
+    const struct tgi_resident_program *p = cluster->program;
+    uint8_t *is_used = calloc(UINT16_MAX + 1, 1);
+    uint32_t n = 0, *bodies = NULL;
+    for (uint32_t i = 0; is_used && i < p->n_tasks; i++)
+        if (TGI_HEAD_OP(p->tasks[i].head) == TGI_RESIDENT_CALL && !is_used[TGI_CALL_BODY(p->tasks[i].in[0])]++)
+            n++;
+    bodies = is_used ? malloc((n + 1) * sizeof *bodies) : NULL;
+    if (!bodies) {
+        free(is_used);
+        return tgi_error_memory(err, "generating a resident executor");
+    }
+    *n_p = 0;
+    for (uint32_t i = 0; i <= UINT16_MAX; i++)
+        if (is_used[i])
+            bodies[(*n_p)++] = i;
+    free(is_used);
+    *bodies_p = bodies;
+    return 0;
+}
+
+static struct generated *find(const struct tgi_cuda_resident *r, const uint32_t *bodies, uint32_t n, bool is_timed,
+                              const struct tgi_cuda_device_info *info)
+{
+    struct generated *g = r->generated;
+    while (g && (g->is_timed != is_timed || g->n_bodies != n || memcmp(g->bodies, bodies, n * sizeof *bodies) || g->cc_major != info->cc_major ||
+                 g->cc_minor != info->cc_minor))
+        g = g->next;
+    return g;
+}
+
+static int compile(struct tgi_cuda *cuda, const struct tgi_cuda_device_info *info, struct generated *g, struct tg_error *err)
+{
+    struct tgi_cuda_bodies *all = tgi_cuda_code_bodies(cuda);
+    struct tgi_nvrtc_source source = {.kernel = "resident executor", .entry = run_symbol, .cc_major = info->cc_major,
+                                      .cc_minor = info->cc_minor, .driver_version = cuda->api->version};
+    bool is_cached;
+    size_t n;
+    int rc = options_of(all, g->bodies, g->n_bodies, &source.options, err);
+    if (rc)
+        return rc;
+    char *text = text_of(all, g->bodies, g->n_bodies, g->is_timed);
+    if (!text)
+        return tgi_error_memory(err, "generating a resident executor");
+    source.text = text;
+    source.headers = tgi_resident_headers(&source.n_headers);
+    rc = tgi_nvrtc_compile(&source, &g->image, &n, &g->symbol, &is_cached, err);
+    free(text);
+    if (rc == 0)
+        tgi_cuda_code_count(cuda, is_cached);
+    return rc;
+}
+
+static void generated_destroy(struct generated *g)
+{
+    free(g->bodies);
+    free(g->image);
+    free(g->symbol);
+    free(g);
+}
+
+/* Takes the list of bodies. */
+static int generate(struct tgi_cuda *cuda, uint32_t device, uint32_t *bodies, uint32_t n, bool is_timed, struct generated **generated_p,
+                    struct tg_error *err)
+{
+    const struct tgi_cuda_device_info *info = cuda->device[device].info;
+    struct generated *g = find(cuda->resident, bodies, n, is_timed, info);
+    if (g) {
+        free(bodies);
+        *generated_p = g;
+        return 0;
+    }
+    if (!(g = calloc(1, sizeof *g))) {
+        free(bodies);
+        return tgi_error_memory(err, "generating a resident executor");
+    }
+    *g = (struct generated){.bodies = bodies, .n_bodies = n, .is_timed = is_timed, .cc_major = info->cc_major, .cc_minor = info->cc_minor};
+    int rc = compile(cuda, info, g, err);
+    if (rc) {
+        generated_destroy(g);
+        return rc;
+    }
+    g->next = cuda->resident->generated;
+    cuda->resident->generated = *generated_p = g;
+    return 0;
+}
+
+static int open_generated(struct tgi_cuda *cuda, uint32_t device, uint32_t *bodies, uint32_t n, bool is_timed, struct kernel **kernel_p,
+                          struct tg_error *err)
+{
+    struct generated *g = NULL;
+    int rc = generate(cuda, device, bodies, n, is_timed, &g, err);
+    if (rc)
+        return rc;
+    struct kernel *k = *kernel_p = &g->on[device];
+    if (!k->module)
+        rc = load(cuda, device, g->image, g->symbol, k, err);
+    return rc || k->room.n_blocks ? rc : measure(cuda, device, k, err);
+}
+
+/* ---- Which one ----------------------------------------------------------------------------*/
+
+static bool wants_embedded(void)
+{
+    const char *wish = getenv("TGRAPH_RESIDENT_KERNEL");
+    return wish && strcmp(wish, "embedded") == 0;
+}
+
+/* More than half of a multiprocessor's shared memory leaves no room for a second block, however few registers there are. */
+static void describe(const struct tgi_cuda *cuda, uint32_t device, const struct kernel *k, struct tgi_cuda_executor *e)
+{
+    uint32_t half = (uint32_t)cuda->device[device].info->shared_per_block_optin / 2 + 1024;
+    e->run = k->run;
+    e->least_shared_bytes = half < k->room.shared_bytes ? half : k->room.shared_bytes;
+}
+
+int tgi_cuda_executor_find(struct tgi_cuda *cuda, uint32_t device, struct tgi_cluster *cluster, struct tgi_cuda_executor *e,
+                           struct tg_error *err)
+{
+    uint32_t *bodies = NULL, n = 0;
+    struct kernel *k;
+    struct tg_error why;
+    int rc = enter(cuda, device, err);
+    if (rc == 0)
+        rc = bodies_of(cluster, &bodies, &n, err);
+    if (rc)
+        return rc;
+    /* What the embedded kernel has not. */
+    bool has_users = n && bodies[n - 1] >= TGI_N_BODIES, must_generate = has_users || cluster->is_timed;
+    char *no_compiler = cuda->resident->no_compiler;
+    if (must_generate || (!wants_embedded() && !no_compiler[0])) {
+        rc = open_generated(cuda, device, bodies, n, cluster->is_timed, &k, &why);
+        if (rc == 0) {
+            snprintf(cluster->kernel, sizeof cluster->kernel, "generated for %u bod%s%s, %d registers", n, n == 1 ? "y" : "ies",
+                     cluster->is_timed ? " and times" : "", k->registers);
+            describe(cuda, device, k, e);
+            return 0;
+        }
+        /* A compiler that is not there, or too old for the sources, is no loss where the embedded kernel has all the bodies. */
+        bool lacks_compiler = rc == TG_E_NO_LIBRARY || (rc == TG_E_COMPILE && !has_users);
+        if (lacks_compiler && must_generate)
+            return tgi_error(err, TG_E_UNSUPPORTED, "%s%.400s", has_users ? "" : "the embedded resident kernel notes no times: ", why.text);
+        if (!lacks_compiler)
+            return tgi_error(err, rc, "%s", why.text);
+        snprintf(no_compiler, sizeof cuda->resident->no_compiler, "%.199s", why.text);
+    } else
+        free(bodies);
+    rc = open_embedded(cuda, device, &k, err);
+    if (rc)
+        return rc;
+    snprintf(cluster->kernel, sizeof cluster->kernel, "embedded, %d registers: %s", k->registers,
+             wants_embedded() ? "TGRAPH_RESIDENT_KERNEL says so" : no_compiler);
+    describe(cuda, device, k, e);
+    return 0;
+}
+
+static void unload(struct tgi_cuda *cuda, uint32_t device, struct kernel *k)
+{
+    if (!k->module)
+        return;
+    tgi_cuda_try_enter(cuda, device);
+    /* Fails only once the devices are lost: the module goes with the process then. */
+    cuda->api->cuModuleUnload(k->module);
+}
+
+void tgi_cuda_executor_close(struct tgi_cuda *cuda)
+{
+    struct tgi_cuda_resident *r = cuda->resident;
+    if (!r)
+        return;
+    for (uint32_t i = 0; i < cuda->base.n_devices; i++)
+        unload(cuda, i, &r->embedded[i]);
+    while (r->generated) {
+        struct generated *g = r->generated;
+        r->generated = g->next;
+        for (uint32_t i = 0; i < cuda->base.n_devices; i++)
+            unload(cuda, i, &g->on[i]);
+        generated_destroy(g);
+    }
+    free(r);
+    cuda->resident = NULL;
+}

@@ -1,0 +1,33 @@
+/* The kernel that runs clusters (gpu/resident/run.cuh), on the devices that need it.
+ *
+ * There are two.  The embedded one has every built-in body (kernels/resident.h), so it needs as many registers as the greediest of
+ * them.  A generated one has the bodies that a cluster uses, users' functions among them: one text, compiled by NVRTC in about
+ * half a second and kept on disk like other kernels, and in memory until the devices are closed.  One text is enough: bodies are sources
+ * that are included, so the compiler sees all of it at once, and linking intermediate code by nvJitLink would give the same code for
+ * another library to be installed.
+ *
+ * A cluster gets a generated one if NVRTC is there.  It gets the embedded one otherwise, or if $TGRAPH_RESIDENT_KERNEL is
+ * "embedded", and that cannot be if it has users' functions or notes times.
+ *
+ * The thread that submits calls all but the last. */
+#ifndef TGI_GPU_EXECUTOR_H
+#define TGI_GPU_EXECUTOR_H
+
+#include "gpu/device.h"
+#include "mem/cluster.h"
+
+/* What there is for a program on a device; the embedded kernel says. */
+int tgi_cuda_executor_room(struct tgi_cuda *cuda, uint32_t device, struct tgi_resident_room *room_p, struct tg_error *err);
+
+struct tgi_cuda_executor {
+    CUfunction run;
+    uint32_t least_shared_bytes; /* so that no multiprocessor has room for two blocks */
+};
+/* The one for a cluster, whose `kernel` is filled in.  TG_E_UNSUPPORTED: there is none, and why; TG_E_COMPILE. */
+int tgi_cuda_executor_find(struct tgi_cuda *cuda, uint32_t device, struct tgi_cluster *cluster,
+                           struct tgi_cuda_executor *executor_p, struct tg_error *err);
+
+/* Nothing of them may be in flight. */
+void tgi_cuda_executor_close(struct tgi_cuda *cuda);
+
+#endif

@@ -1,0 +1,66 @@
+/* What functions may use that are tasks inside a resident kernel: variants "on": "resident" of a graph file's kernels.
+ *
+ * Such a function does the same work as the kernel's variant for CUDA devices, with the threads of one warp instead of a grid:
+ *
+ *     "variants": [ { "on": "cuda", "code": "...", "grid": ["ceildiv(n,256)"], "block": [256] },
+ *                   { "on": "resident", "code": [
+ *                       "unsigned saxpy(int n, float a, const float *x, float *y)",
+ *                       "{",
+ *                       "    for (int i = tg_lane(); i < n; i += TG_LANES)",
+ *                       "        y[i] += a * x[i];",
+ *                       "    return 0;",
+ *                       "}" ] } ]
+ *
+ * It takes the kernel's parameters in their order, scalars of the declared size and tiles as pointers, and returns 0, or a code
+ * other than 0, the same in all lanes, with which the task fails; one that cannot fail may return void.  All lanes of the warp
+ * call it together and return from it together.  The warps around it execute other tasks, so there is
+ * no __syncthreads() and no __shared__ memory.  Nobody reads what it writes before it has returned.  Data that tasks
+ * write must not be read through __ldg() or const __restrict__.
+ *
+ * This header is included before the source, which is compiled by NVRTC together with those of the other kernels that are in one
+ * resident kernel, in a namespace of its own; it can include nothing that NVRTC does not find by itself.
+ *
+ * Where TG_LANES is defined as 1, or the compiler is none for GPUs, the same source is a function for one thread. */
+#ifndef TGRAPH_RESIDENT_H
+#define TGRAPH_RESIDENT_H
+
+#if defined(__CUDACC__) && !defined(TG_LANES)
+
+#define TG_LANES 32 /* of a warp */
+static __device__ __forceinline__ int tg_lane(void) { return (int)(threadIdx.x & 31u); }
+/* All lanes meet, and each sees what the others have written before. */
+static __device__ __forceinline__ void tg_lanes_sync(void) { __syncwarp(); }
+/* Of every lane's number, in every lane, always added in the same order. */
+template <class T> static __device__ __forceinline__ T tg_lanes_sum(T x)
+{
+    for (int d = 16; d; d /= 2)
+        x += __shfl_xor_sync(0xffffffffu, x, d);
+    return x;
+}
+template <class T> static __device__ __forceinline__ T tg_lanes_max(T x)
+{
+    for (int d = 16; d; d /= 2) {
+        T y = __shfl_xor_sync(0xffffffffu, x, d);
+        x = y > x ? y : x;
+    }
+    return x;
+}
+/* Of lane `from`. */
+template <class T> static __device__ __forceinline__ T tg_lanes_get(T x, int from)
+{
+    return __shfl_sync(0xffffffffu, x, from);
+}
+
+#else
+
+#ifndef TG_LANES
+#define TG_LANES 1
+#endif
+#define tg_lane()             0
+#define tg_lanes_sync()       ((void)0)
+#define tg_lanes_sum(x)       (x)
+#define tg_lanes_max(x)       (x)
+#define tg_lanes_get(x, from) ((void)(from), (x))
+
+#endif
+#endif
