@@ -1,22 +1,31 @@
 /* Copies between host and device: tgraph's bandwidth beside the bare driver's, one way and both ways at once, and
  * a pipeline of equal stages, copies and kernels, beside the longer of the two.
  *
- * The host's tiles are the program's own, so every run moves them again. */
+ * The host's tiles are the program's own, so every run moves them again.
+ *
+ * --what in: copies to the device alone, in tiles of several sizes and several numbers of them, beside the same commands by hand, to
+ * tell what a run costs once from what a copy costs each time. */
 #include "bench/cuda_bare.h"
+#include "kernels/launch.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { TILE_BYTES = 8 << 20, N_TILES = 128, N_LANES = 4 };
-static const double total_bytes = (double)N_TILES * TILE_BYTES;
+enum { N_LANES = 4, N_AHEAD = 16 };
+static size_t tile_bytes = 8 << 20, n_tiles = 128;
+
+static double total_bytes(void) { return (double)n_tiles * (double)tile_bytes; }
 
 /* ---- By hand ------------------------------------------------------------------------------*/
 
 static void *pinned, *pageable;
 static void *memory; /* which of the two is measured */
 
-/* How copies are enqueued; events as whoever waits for single copies must have them. */
-enum how { PLAIN, EVENT_BEHIND_EACH, TWO_STREAMS_IN_TURN };
+/* How copies are enqueued; events as whoever waits for single copies must have them.  The last two have what tgraph enqueues: two
+ * streams in turn, an event behind each copy, and a kernel that waits for it; with all of them enqueued at once, or no
+ * more than N_AHEAD at a time. */
+enum how { PLAIN, EVENT_BEHIND_EACH, TWO_STREAMS_IN_TURN, KERNEL_BEHIND_EACH, KERNELS_PACED };
 
 /* Median nanoseconds of copying everything, a tile at a time, to the device, to the host, or both at once (then half of
  * it each way). */
@@ -26,20 +35,20 @@ static double bare(const struct bench_options *o, bool is_in, bool is_out, enum 
     CUdeviceptr device;
     CUstream streams[2];
     struct bench_sample sample = {{0}, 0};
-    size_t n = N_TILES / (is_in && is_out ? 2 : 1), offset = is_in && is_out ? n * TILE_BYTES : 0;
+    size_t n = n_tiles / (is_in && is_out ? 2 : 1), offset = is_in && is_out ? n * tile_bytes : 0;
     bare_open(0);
-    DO(cuMemAlloc, (&device, (size_t)total_bytes));
+    DO(cuMemAlloc, (&device, (size_t)total_bytes()));
     for (int i = 0; i < 2; i++)
         DO(cuStreamCreate, (&streams[i], CU_STREAM_NON_BLOCKING));
     DO(cuEventCreate, (&event, CU_EVENT_DISABLE_TIMING));
     for (uint32_t i = 0; i <= o->n_runs; i++) {
         uint64_t begin = bench_now_ns();
         for (size_t t = 0; t < n; t++) {
-            size_t in = t * TILE_BYTES, out = offset + in;
+            size_t in = t * tile_bytes, out = offset + in;
             if (is_in)
-                DO(cuMemcpyHtoDAsync, (device + in, (char *)memory + in, TILE_BYTES, streams[how == TWO_STREAMS_IN_TURN && t % 2]));
+                DO(cuMemcpyHtoDAsync, (device + in, (char *)memory + in, tile_bytes, streams[how == TWO_STREAMS_IN_TURN && t % 2]));
             if (is_out)
-                DO(cuMemcpyDtoHAsync, ((char *)memory + out, device + out, TILE_BYTES, streams[1]));
+                DO(cuMemcpyDtoHAsync, ((char *)memory + out, device + out, tile_bytes, streams[1]));
             if (how == EVENT_BEHIND_EACH)
                 DO(cuEventRecord, (event, streams[is_in ? 0 : 1]));
         }
@@ -56,7 +65,67 @@ static double bare(const struct bench_options *o, bool is_in, bool is_out, enum 
     return (double)bench_sample_median(&sample);
 }
 
-/* The same from one device to another, by a stream of the one that writes or of the one that reads. */
+/* Copies to the device with a kernel behind each. */
+static double bare_with_kernels(const struct bench_options *o, enum how how)
+{
+    CUevent copied[N_AHEAD], done[N_AHEAD];
+    CUdeviceptr device, x;
+    CUstream streams[2], compute[N_LANES];
+    CUmodule module;
+    CUfunction axpy;
+    struct bench_sample sample = {{0}, 0};
+    const void *image = tgi_kernels_fatbin(&(size_t){0});
+    bare_open(0);
+    DO(cuModuleLoadData, (&module, image ? image : "standin 1\nkernel tgk_axpy_f32\n"));
+    DO(cuModuleGetFunction, (&axpy, module, "tgk_axpy_f32"));
+    DO(cuMemAlloc, (&device, (size_t)total_bytes()));
+    DO(cuMemAlloc, (&x, 512));
+    for (int i = 0; i < 2; i++)
+        DO(cuStreamCreate, (&streams[i], CU_STREAM_NON_BLOCKING));
+    for (int i = 0; i < N_LANES; i++)
+        DO(cuStreamCreate, (&compute[i], CU_STREAM_NON_BLOCKING));
+    for (int i = 0; i < N_AHEAD; i++) {
+        DO(cuEventCreate, (&copied[i], CU_EVENT_DISABLE_TIMING));
+        DO(cuEventCreate, (&done[i], CU_EVENT_DISABLE_TIMING));
+    }
+    for (uint32_t i = 0; i <= o->n_runs; i++) {
+        int64_t n = 64;
+        float a = 0;
+        CUdeviceptr y = x + 256;
+        void *args[] = {&n, &a, &x, &y};
+        uint64_t begin = bench_now_ns();
+        for (size_t t = 0; t < n_tiles; t++) {
+            CUstream in = streams[t % 2], at = compute[t % N_LANES];
+            if (how == KERNELS_PACED && t >= N_AHEAD)
+                while (api->cuEventQuery(done[t % N_AHEAD]) == CUDA_ERROR_NOT_READY)
+                    ;
+            DO(cuMemcpyHtoDAsync, (device + t * tile_bytes, (char *)memory + t * tile_bytes, tile_bytes, in));
+            DO(cuEventRecord, (copied[t % N_AHEAD], in));
+            DO(cuStreamWaitEvent, (at, copied[t % N_AHEAD], 0));
+            DO(cuLaunchKernel, (axpy, 1, 1, 1, 256, 1, 1, 0, at, args, NULL));
+            DO(cuEventRecord, (done[t % N_AHEAD], at));
+        }
+        for (int k = 0; k < N_LANES; k++)
+            DO(cuStreamSynchronize, (compute[k]));
+        if (i > 0)
+            bench_sample_add(&sample, bench_now_ns() - begin);
+    }
+    for (int i = 0; i < N_AHEAD; i++) {
+        api->cuEventDestroy(copied[i]);
+        api->cuEventDestroy(done[i]);
+    }
+    for (int i = 0; i < N_LANES; i++)
+        api->cuStreamDestroy(compute[i]);
+    for (int i = 0; i < 2; i++)
+        api->cuStreamDestroy(streams[i]);
+    api->cuMemFree(x);
+    api->cuMemFree(device);
+    api->cuModuleUnload(module);
+    bare_close(0);
+    return (double)bench_sample_median(&sample);
+}
+
+/* All of it from one device to another, by a stream of the one that writes or of the one that reads. */
 enum side { WRITER, READER };
 static double bare_peer(const struct bench_options *o, enum side side)
 {
@@ -66,7 +135,7 @@ static double bare_peer(const struct bench_options *o, enum side side)
     struct bench_sample sample = {{0}, 0};
     for (int i = 1; i >= 0; i--) { /* the last one stays current */
         ctx[i] = bare_open(i);
-        DO(cuMemAlloc, (&memory[i], (size_t)total_bytes));
+        DO(cuMemAlloc, (&memory[i], (size_t)total_bytes()));
     }
     api->cuCtxEnablePeerAccess(ctx[1], 0); /* may be on already */
     DO(cuCtxSetCurrent, (ctx[1]));
@@ -75,8 +144,8 @@ static double bare_peer(const struct bench_options *o, enum side side)
     DO(cuStreamCreate, (&stream, CU_STREAM_NON_BLOCKING));
     for (uint32_t i = 0; i <= o->n_runs; i++) {
         uint64_t begin = bench_now_ns();
-        for (size_t t = 0; t < N_TILES; t++)
-            DO(cuMemcpyPeerAsync, (memory[1] + t * TILE_BYTES, ctx[1], memory[0] + t * TILE_BYTES, ctx[0], TILE_BYTES, stream));
+        for (size_t t = 0; t < n_tiles; t++)
+            DO(cuMemcpyPeerAsync, (memory[1] + t * tile_bytes, ctx[1], memory[0] + t * tile_bytes, ctx[0], tile_bytes, stream));
         DO(cuStreamSynchronize, (stream));
         if (i > 0)
             bench_sample_add(&sample, bench_now_ns() - begin);
@@ -109,8 +178,8 @@ static tg_buffer_id add_buffer(struct tg_graph *graph, enum tg_dtype dtype, void
     buffer.name = tg_graph_find_buffer(graph, "x") == TG_NONE ? "x" : "y";
     buffer.dtype = dtype;
     buffer.n_dims = buffer.n_tile_dims = 1;
-    buffer.shape[0] = (int64_t)(TILE_BYTES / tg_dtype_size(dtype));
-    buffer.tiles[0] = N_TILES;
+    buffer.shape[0] = (int64_t)(tile_bytes / tg_dtype_size(dtype));
+    buffer.tiles[0] = (int64_t)n_tiles;
     buffer.init = TG_INIT_FILL;
     buffer.init_value = 1;
     buffer.host = host;
@@ -139,10 +208,10 @@ static struct tg_graph *build(enum what what, double spin_us, bool is_bound)
     tg_buffer_id x = add_buffer(graph, what == SCALE ? TG_F32 : TG_U8, is_bound ? memory : NULL);
     tg_buffer_id y = what == PEER ? add_buffer(graph, TG_U8, NULL) : TG_NONE;
     add_kernel(graph, what == SCALE ? "scale" : "spin", &kernel);
-    for (uint32_t t = 0; t < N_TILES; t++) {
+    for (uint32_t t = 0; t < n_tiles; t++) {
         struct tg_task_spec task = TG_TASK_SPEC_INIT;
         const struct tg_arg fill[] = {tg_arg_tile(x, t), tg_arg_int(1)};
-        const struct tg_arg scale[] = {tg_arg_int(TILE_BYTES / 4), tg_arg_float(1), tg_arg_tile(x, t)};
+        const struct tg_arg scale[] = {tg_arg_int((int64_t)(tile_bytes / 4)), tg_arg_float(1), tg_arg_tile(x, t)};
         const struct tg_arg spin[] = {tg_arg_float(spin_us), tg_arg_tile(x, t)};
         bool is_fill = what == TO_HOST;
         task.on = "cuda:0";
@@ -199,41 +268,70 @@ static void measure_pageable(const struct bench_options *o)
 {
     memory = pageable;
     setenv("TGRAPH_PINNING", "off", 1);
-    report("copy to device, pageable", total_bytes, bare(o, true, false, PLAIN), tgraph(o, SPIN, 0, true));
-    report("copy to host, pageable", total_bytes, bare(o, false, true, PLAIN), tgraph(o, TO_HOST, 0, true));
+    report("copy to device, pageable", total_bytes(), bare(o, true, false, PLAIN), tgraph(o, SPIN, 0, true));
+    report("copy to host, pageable", total_bytes(), bare(o, false, true, PLAIN), tgraph(o, TO_HOST, 0, true));
     unsetenv("TGRAPH_PINNING");
     memory = pinned;
 }
 
+/* What is lost once shows less the more there is to copy, what is lost with each copy does not. */
+static void measure_in(const struct bench_options *o)
+{
+    static const struct {
+        size_t mib, n;
+    } sizes[] = {{8, 128}, {8, 32}, {8, 256}, {2, 512}, {32, 32}, {128, 8}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        char name[48];
+        tile_bytes = sizes[i].mib << 20;
+        n_tiles = sizes[i].n;
+        snprintf(name, sizeof name, "%zu MiB to device, %zu times", sizes[i].mib, n_tiles);
+        double by_hand = bare(o, true, false, PLAIN);
+        bench_report(name, "by hand", 1, "us", by_hand / 1e3);
+        bench_report(name, "by hand, a kernel behind each", 1, "us more", (bare_with_kernels(o, KERNEL_BEHIND_EACH) - by_hand) / 1e3);
+        bench_report(name, "by hand, kernels, paced", 1, "us more", (bare_with_kernels(o, KERNELS_PACED) - by_hand) / 1e3);
+        bench_report(name, "tgraph", 1, "us more", (tgraph(o, SPIN, 0, true) - by_hand) / 1e3);
+    }
+}
+
+static const size_t most_bytes = (size_t)256 * (8 << 20); /* of the sizes above */
+
 int main(int argc, char **argv)
 {
     struct bench_options o = bench_parse(argc, argv);
+    bool is_in = o.what && strcmp(o.what, "in") == 0;
+    size_t bytes = is_in ? most_bytes : (size_t)total_bytes();
+    if (o.what && !is_in)
+        bench_die("copies measures all, or --what in");
     bare_open(0);
-    DO(cuMemHostAlloc, (&pinned, (size_t)total_bytes, CU_MEMHOSTALLOC_PORTABLE));
-    pageable = malloc((size_t)total_bytes);
+    DO(cuMemHostAlloc, (&pinned, bytes, CU_MEMHOSTALLOC_PORTABLE));
+    pageable = malloc(bytes);
     if (!pageable)
         bench_die("no memory");
-    memset(pinned, 0, (size_t)total_bytes);
-    memset(pageable, 0, (size_t)total_bytes);
+    memset(pinned, 0, bytes);
+    memset(pageable, 0, bytes);
     memory = pinned;
+    if (is_in) {
+        measure_in(&o);
+        return 0;
+    }
     double in_ns = bare(&o, true, false, PLAIN), out_ns = bare(&o, false, true, PLAIN), both_ns = bare(&o, true, true, PLAIN);
     /* Kernels that spin in every lane for as long as it takes to copy a tile for each. */
-    double spin_us = N_LANES * in_ns / N_TILES / 1e3;
+    double spin_us = N_LANES * in_ns / (double)n_tiles / 1e3;
     /* A fill of a bound tile moves it to the host and nothing to the device; spinning moves it to the device alone. */
-    report("copy to device", total_bytes, in_ns, tgraph(&o, SPIN, 0, true));
-    bench_report("copy to device", "by hand, an event behind each", 1, "GB/s", total_bytes / bare(&o, true, false, EVENT_BEHIND_EACH));
+    report("copy to device", total_bytes(), in_ns, tgraph(&o, SPIN, 0, true));
+    bench_report("copy to device", "by hand, an event behind each", 1, "GB/s", total_bytes() / bare(&o, true, false, EVENT_BEHIND_EACH));
     bench_report("copy to device", "by hand, two streams in turn", 1, "GB/s",
-                 total_bytes / bare(&o, true, false, TWO_STREAMS_IN_TURN));
-    report("copy to host", total_bytes, out_ns, tgraph(&o, TO_HOST, 0, true));
-    report("copy both ways", 2 * total_bytes, 2 * both_ns, tgraph(&o, SCALE, 0, true));
+                 total_bytes() / bare(&o, true, false, TWO_STREAMS_IN_TURN));
+    report("copy to host", total_bytes(), out_ns, tgraph(&o, TO_HOST, 0, true));
+    report("copy both ways", 2 * total_bytes(), 2 * both_ns, tgraph(&o, SCALE, 0, true));
     measure_pageable(&o);
     int n_devices;
     bare_open(0);
     DO(cuDeviceGetCount, (&n_devices));
     bare_close(0);
     if (n_devices > 1) {
-        report("copy to another device", total_bytes, bare_peer(&o, WRITER), tgraph(&o, PEER, 0, false));
-        bench_report("copy to another device", "by hand, the reader's stream", 1, "GB/s", total_bytes / bare_peer(&o, READER));
+        report("copy to another device", total_bytes(), bare_peer(&o, WRITER), tgraph(&o, PEER, 0, false));
+        bench_report("copy to another device", "by hand, the reader's stream", 1, "GB/s", total_bytes() / bare_peer(&o, READER));
     }
     double compute_ns = tgraph(&o, SPIN, spin_us, false), all_ns = tgraph(&o, SPIN, spin_us, true);
     bench_report("copy and compute", "tgraph", 1, "ms of kernels alone", compute_ns / 1e6);
