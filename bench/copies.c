@@ -22,10 +22,8 @@ static double total_bytes(void) { return (double)n_tiles * (double)tile_bytes; }
 static void *pinned, *pageable;
 static void *memory; /* which of the two is measured */
 
-/* How copies are enqueued; events as whoever waits for single copies must have them.  The last two have what tgraph enqueues: two
- * streams in turn, an event behind each copy, and a kernel that waits for it; with all of them enqueued at once, or no
- * more than N_AHEAD at a time. */
-enum how { PLAIN, EVENT_BEHIND_EACH, TWO_STREAMS_IN_TURN, KERNEL_BEHIND_EACH, KERNELS_PACED };
+/* How copies are enqueued; events as whoever waits for single copies must have them. */
+enum how { PLAIN, EVENT_BEHIND_EACH, TWO_STREAMS_IN_TURN };
 
 /* Median nanoseconds of copying everything, a tile at a time, to the device, to the host, or both at once (then half of
  * it each way). */
@@ -61,66 +59,6 @@ static double bare(const struct bench_options *o, bool is_in, bool is_out, enum 
         api->cuStreamDestroy(streams[i]);
     api->cuEventDestroy(event);
     api->cuMemFree(device);
-    bare_close(0);
-    return (double)bench_sample_median(&sample);
-}
-
-/* Copies to the device with a kernel behind each. */
-static double bare_with_kernels(const struct bench_options *o, enum how how)
-{
-    CUevent copied[N_AHEAD], done[N_AHEAD];
-    CUdeviceptr device, x;
-    CUstream streams[2], compute[N_LANES];
-    CUmodule module;
-    CUfunction axpy;
-    struct bench_sample sample = {{0}, 0};
-    const void *image = tgi_kernels_fatbin(&(size_t){0});
-    bare_open(0);
-    DO(cuModuleLoadData, (&module, image ? image : "standin 1\nkernel tgk_axpy_f32\n"));
-    DO(cuModuleGetFunction, (&axpy, module, "tgk_axpy_f32"));
-    DO(cuMemAlloc, (&device, (size_t)total_bytes()));
-    DO(cuMemAlloc, (&x, 512));
-    for (int i = 0; i < 2; i++)
-        DO(cuStreamCreate, (&streams[i], CU_STREAM_NON_BLOCKING));
-    for (int i = 0; i < N_LANES; i++)
-        DO(cuStreamCreate, (&compute[i], CU_STREAM_NON_BLOCKING));
-    for (int i = 0; i < N_AHEAD; i++) {
-        DO(cuEventCreate, (&copied[i], CU_EVENT_DISABLE_TIMING));
-        DO(cuEventCreate, (&done[i], CU_EVENT_DISABLE_TIMING));
-    }
-    for (uint32_t i = 0; i <= o->n_runs; i++) {
-        int64_t n = 64;
-        float a = 0;
-        CUdeviceptr y = x + 256;
-        void *args[] = {&n, &a, &x, &y};
-        uint64_t begin = bench_now_ns();
-        for (size_t t = 0; t < n_tiles; t++) {
-            CUstream in = streams[t % 2], at = compute[t % N_LANES];
-            if (how == KERNELS_PACED && t >= N_AHEAD)
-                while (api->cuEventQuery(done[t % N_AHEAD]) == CUDA_ERROR_NOT_READY)
-                    ;
-            DO(cuMemcpyHtoDAsync, (device + t * tile_bytes, (char *)memory + t * tile_bytes, tile_bytes, in));
-            DO(cuEventRecord, (copied[t % N_AHEAD], in));
-            DO(cuStreamWaitEvent, (at, copied[t % N_AHEAD], 0));
-            DO(cuLaunchKernel, (axpy, 1, 1, 1, 256, 1, 1, 0, at, args, NULL));
-            DO(cuEventRecord, (done[t % N_AHEAD], at));
-        }
-        for (int k = 0; k < N_LANES; k++)
-            DO(cuStreamSynchronize, (compute[k]));
-        if (i > 0)
-            bench_sample_add(&sample, bench_now_ns() - begin);
-    }
-    for (int i = 0; i < N_AHEAD; i++) {
-        api->cuEventDestroy(copied[i]);
-        api->cuEventDestroy(done[i]);
-    }
-    for (int i = 0; i < N_LANES; i++)
-        api->cuStreamDestroy(compute[i]);
-    for (int i = 0; i < 2; i++)
-        api->cuStreamDestroy(streams[i]);
-    api->cuMemFree(x);
-    api->cuMemFree(device);
-    api->cuModuleUnload(module);
     bare_close(0);
     return (double)bench_sample_median(&sample);
 }
@@ -227,30 +165,52 @@ static struct tg_graph *build(enum what what, double spin_us, bool is_bound)
     return graph;
 }
 
-/* Median nanoseconds of a run.  is_bound: tiles lie in the program's memory. */
-static double tgraph(const struct bench_options *o, enum what what, double spin_us, bool is_bound)
-{
-    struct tg_graph *graph = build(what, spin_us, is_bound);
+struct ours {
+    struct tg_graph *graph;
     struct tg_runtime *runtime;
     struct tg_run *run;
-    struct bench_sample sample = {{0}, 0};
+};
+
+/* is_bound: tiles lie in the program's memory. */
+static void open_ours(struct ours *x, enum what what, double spin_us, bool is_bound)
+{
     struct tg_runtime_options options = TG_RUNTIME_OPTIONS_INIT;
     struct tg_run_options run_options = TG_RUN_OPTIONS_INIT;
+    x->graph = build(what, spin_us, is_bound);
     options.n_workers = 1;
     options.devices = what == PEER ? "cuda:0,1" : "cuda:0";
     run_options.keep_data = true;
-    must(tg_runtime_create(&options, &runtime, &err));
-    must(tg_run_create(runtime, graph, &run_options, &run, &err));
+    must(tg_runtime_create(&options, &x->runtime, &err));
+    must(tg_run_create(x->runtime, x->graph, &run_options, &x->run, &err));
+}
+
+static double run_ours(struct ours *x)
+{
+    struct tg_run_stats stats;
+    must(tg_run_execute(x->run, &err));
+    must(tg_run_stats(x->run, &stats, &err));
+    return (double)stats.makespan_ns;
+}
+
+static void close_ours(struct ours *x)
+{
+    tg_run_destroy(x->run);
+    tg_runtime_destroy(x->runtime);
+    tg_graph_destroy(x->graph);
+}
+
+/* Median nanoseconds of a run. */
+static double tgraph(const struct bench_options *o, enum what what, double spin_us, bool is_bound)
+{
+    struct ours x;
+    struct bench_sample sample = {{0}, 0};
+    open_ours(&x, what, spin_us, is_bound);
     for (uint32_t i = 0; i <= o->n_runs; i++) {
-        struct tg_run_stats stats;
-        must(tg_run_execute(run, &err));
-        must(tg_run_stats(run, &stats, &err));
+        double ns = run_ours(&x);
         if (i > 0)
-            bench_sample_add(&sample, stats.makespan_ns);
+            bench_sample_add(&sample, (uint64_t)ns);
     }
-    tg_run_destroy(run);
-    tg_runtime_destroy(runtime);
-    tg_graph_destroy(graph);
+    close_ours(&x);
     return (double)bench_sample_median(&sample);
 }
 
@@ -274,22 +234,137 @@ static void measure_pageable(const struct bench_options *o)
     memory = pinned;
 }
 
+/* ---- To the device alone ---------------------------------------------------------------------
+ *
+ * A run has a copy of each tile, on two streams in turn, an event behind it, and a kernel that waits for that.  The same by
+ * hand: all of it enqueued at once, or no more than N_AHEAD tiles at a time, as tgraph does; and copies alone.  Each round
+ * measures all of them one after the other, as the bandwidth of a machine that others use changes within seconds. */
+
+struct bare_in {
+    CUcontext ctx;
+    CUmodule module;
+    CUfunction axpy;
+    CUdeviceptr device, x;
+    CUstream in[2], compute[N_LANES];
+    CUevent copied[N_AHEAD], done[N_AHEAD];
+};
+
+static void bare_in_open(struct bare_in *b)
+{
+    const void *image = tgi_kernels_fatbin(&(size_t){0});
+    b->ctx = bare_open(0);
+    DO(cuModuleLoadData, (&b->module, image ? image : "standin 1\nkernel tgk_axpy_f32\n"));
+    DO(cuModuleGetFunction, (&b->axpy, b->module, "tgk_axpy_f32"));
+    DO(cuMemAlloc, (&b->device, (size_t)total_bytes()));
+    DO(cuMemAlloc, (&b->x, 512));
+    for (int i = 0; i < 2; i++)
+        DO(cuStreamCreate, (&b->in[i], CU_STREAM_NON_BLOCKING));
+    for (int i = 0; i < N_LANES; i++)
+        DO(cuStreamCreate, (&b->compute[i], CU_STREAM_NON_BLOCKING));
+    for (int i = 0; i < N_AHEAD; i++) {
+        DO(cuEventCreate, (&b->copied[i], CU_EVENT_DISABLE_TIMING));
+        DO(cuEventCreate, (&b->done[i], CU_EVENT_DISABLE_TIMING));
+    }
+}
+
+static void bare_in_close(struct bare_in *b)
+{
+    for (int i = 0; i < N_AHEAD; i++) {
+        api->cuEventDestroy(b->copied[i]);
+        api->cuEventDestroy(b->done[i]);
+    }
+    for (int i = 0; i < N_LANES; i++)
+        api->cuStreamDestroy(b->compute[i]);
+    for (int i = 0; i < 2; i++)
+        api->cuStreamDestroy(b->in[i]);
+    api->cuMemFree(b->x);
+    api->cuMemFree(b->device);
+    api->cuModuleUnload(b->module);
+    bare_close(0);
+}
+
+enum behind { NOTHING, KERNELS, KERNELS_PACED, N_BEHIND };
+
+static void enqueue_kernel(struct bare_in *b, size_t t)
+{
+    int64_t n = 64;
+    float a = 0;
+    CUdeviceptr y = b->x + 256;
+    void *args[] = {&n, &a, &b->x, &y};
+    CUstream at = b->compute[t % N_LANES];
+    DO(cuEventRecord, (b->copied[t % N_AHEAD], b->in[t % 2]));
+    DO(cuStreamWaitEvent, (at, b->copied[t % N_AHEAD], 0));
+    DO(cuLaunchKernel, (b->axpy, 1, 1, 1, 256, 1, 1, 0, at, args, NULL));
+    DO(cuEventRecord, (b->done[t % N_AHEAD], at));
+}
+
+static double bare_in_run(struct bare_in *b, enum behind behind)
+{
+    uint64_t begin = bench_now_ns();
+    DO(cuCtxSetCurrent, (b->ctx));
+    for (size_t t = 0; t < n_tiles; t++) {
+        while (behind == KERNELS_PACED && t >= N_AHEAD && api->cuEventQuery(b->done[t % N_AHEAD]) == CUDA_ERROR_NOT_READY)
+            ;
+        DO(cuMemcpyHtoDAsync, (b->device + t * tile_bytes, (char *)memory + t * tile_bytes, tile_bytes, b->in[behind ? t % 2 : 0]));
+        if (behind)
+            enqueue_kernel(b, t);
+    }
+    for (int k = 0; k < N_LANES; k++)
+        DO(cuStreamSynchronize, (b->compute[k]));
+    for (int k = 0; k < 2; k++)
+        DO(cuStreamSynchronize, (b->in[k]));
+    return (double)(bench_now_ns() - begin);
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+static double median(double *x, uint32_t n)
+{
+    qsort(x, n, sizeof *x, compare_doubles);
+    return x[n / 2];
+}
+
 /* What is lost once shows less the more there is to copy, what is lost with each copy does not. */
+static void measure_in_size(const struct bench_options *o)
+{
+    char name[48];
+    struct bare_in b;
+    struct ours ours;
+    double ns[N_BEHIND + 1], alone[64], times[N_BEHIND + 1][64];
+    uint32_t n = o->n_runs < 64 ? o->n_runs : 64;
+    static const char *const systems[] = {"", "by hand, a kernel behind each", "by hand, kernels, paced", "tgraph"};
+    bare_in_open(&b);
+    open_ours(&ours, SPIN, 0, true);
+    for (uint32_t i = 0; i <= n; i++) {
+        for (int k = 0; k < N_BEHIND; k++)
+            ns[k] = bare_in_run(&b, (enum behind)k);
+        ns[N_BEHIND] = run_ours(&ours);
+        for (int k = 0; i > 0 && k <= N_BEHIND; k++)
+            times[k][i - 1] = ns[k] / ns[NOTHING];
+        if (i > 0)
+            alone[i - 1] = ns[NOTHING];
+    }
+    close_ours(&ours);
+    bare_in_close(&b);
+    snprintf(name, sizeof name, "%zu MiB to device, %zu times", tile_bytes >> 20, n_tiles);
+    bench_report(name, "by hand", 1, "us", median(alone, n) / 1e3);
+    for (int k = 1; k <= N_BEHIND; k++)
+        bench_report(name, systems[k], 1, "times by hand", median(times[k], n));
+}
+
 static void measure_in(const struct bench_options *o)
 {
     static const struct {
         size_t mib, n;
     } sizes[] = {{8, 128}, {8, 32}, {8, 256}, {2, 512}, {32, 32}, {128, 8}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        char name[48];
         tile_bytes = sizes[i].mib << 20;
         n_tiles = sizes[i].n;
-        snprintf(name, sizeof name, "%zu MiB to device, %zu times", sizes[i].mib, n_tiles);
-        double by_hand = bare(o, true, false, PLAIN);
-        bench_report(name, "by hand", 1, "us", by_hand / 1e3);
-        bench_report(name, "by hand, a kernel behind each", 1, "us more", (bare_with_kernels(o, KERNEL_BEHIND_EACH) - by_hand) / 1e3);
-        bench_report(name, "by hand, kernels, paced", 1, "us more", (bare_with_kernels(o, KERNELS_PACED) - by_hand) / 1e3);
-        bench_report(name, "tgraph", 1, "us more", (tgraph(o, SPIN, 0, true) - by_hand) / 1e3);
+        measure_in_size(o);
     }
 }
 
