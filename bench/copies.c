@@ -283,16 +283,20 @@ static void bare_in_close(struct bare_in *b)
     bare_close(0);
 }
 
-enum behind { NOTHING, KERNELS, KERNELS_PACED, N_BEHIND };
+enum behind { NOTHING, KERNELS, KERNELS_PACED, KERNELS_OF_ONE_STREAM, EVENTS_PACED, N_BEHIND };
 
-static void enqueue_kernel(struct bare_in *b, size_t t)
+static void enqueue_kernel(struct bare_in *b, size_t t, CUstream in, bool has_kernel)
 {
     int64_t n = 64;
     float a = 0;
     CUdeviceptr y = b->x + 256;
     void *args[] = {&n, &a, &b->x, &y};
     CUstream at = b->compute[t % N_LANES];
-    DO(cuEventRecord, (b->copied[t % N_AHEAD], b->in[t % 2]));
+    if (!has_kernel) {
+        DO(cuEventRecord, (b->done[t % N_AHEAD], in));
+        return;
+    }
+    DO(cuEventRecord, (b->copied[t % N_AHEAD], in));
     DO(cuStreamWaitEvent, (at, b->copied[t % N_AHEAD], 0));
     DO(cuLaunchKernel, (b->axpy, 1, 1, 1, 256, 1, 1, 0, at, args, NULL));
     DO(cuEventRecord, (b->done[t % N_AHEAD], at));
@@ -303,11 +307,12 @@ static double bare_in_run(struct bare_in *b, enum behind behind)
     uint64_t begin = bench_now_ns();
     DO(cuCtxSetCurrent, (b->ctx));
     for (size_t t = 0; t < n_tiles; t++) {
-        while (behind == KERNELS_PACED && t >= N_AHEAD && api->cuEventQuery(b->done[t % N_AHEAD]) == CUDA_ERROR_NOT_READY)
+        CUstream in = b->in[behind == NOTHING || behind == KERNELS_OF_ONE_STREAM ? 0 : t % 2];
+        while (behind >= KERNELS_PACED && t >= N_AHEAD && api->cuEventQuery(b->done[t % N_AHEAD]) == CUDA_ERROR_NOT_READY)
             ;
-        DO(cuMemcpyHtoDAsync, (b->device + t * tile_bytes, (char *)memory + t * tile_bytes, tile_bytes, b->in[behind ? t % 2 : 0]));
+        DO(cuMemcpyHtoDAsync, (b->device + t * tile_bytes, (char *)memory + t * tile_bytes, tile_bytes, in));
         if (behind)
-            enqueue_kernel(b, t);
+            enqueue_kernel(b, t, in, behind != EVENTS_PACED);
     }
     for (int k = 0; k < N_LANES; k++)
         DO(cuStreamSynchronize, (b->compute[k]));
@@ -336,7 +341,12 @@ static void measure_in_size(const struct bench_options *o)
     struct ours ours;
     double ns[N_BEHIND + 1], alone[64], times[N_BEHIND + 1][64];
     uint32_t n = o->n_runs < 64 ? o->n_runs : 64;
-    static const char *const systems[] = {"", "by hand, a kernel behind each", "by hand, kernels, paced", "tgraph"};
+    static const char *const systems[] = {"",
+                                         "by hand, a kernel behind each",
+                                         "by hand, kernels, paced",
+                                         "by hand, kernels, paced, one stream",
+                                         "by hand, events alone, paced",
+                                         "tgraph"};
     bare_in_open(&b);
     open_ours(&ours, SPIN, 0, true);
     for (uint32_t i = 0; i <= n; i++) {

@@ -3,7 +3,7 @@
  * A pass is a runtime's whole life: it is created, runs a graph three times, its tiles are fetched, it is destroyed.  A clean
  * pass counts the calls of each entry point; then the same pass is made again for each of them with the nth call of
  * an entry point failing, once, for ever, or as after a fault of the device.  Quick runs draw some of the n;
- * TGRAPH_TEST_ALL=once lets each of them fail once, TGRAPH_TEST_ALL=1 in every way; TGRAPH_TEST_SCENARIO=name and
+ * TGRAPH_TEST_FAULTS=once lets each of them fail once, TGRAPH_TEST_ALL=1 in every way; TGRAPH_TEST_SCENARIO=name and
  * TGRAPH_TEST_CALL=name try those alone. */
 #include <setjmp.h>
 #include <signal.h>
@@ -448,9 +448,8 @@ static void try_one(const char *call, uint64_t nth, int code, enum standin_fail 
 /* Which of n calls to let fail: all, or the first and the last, or one of them. */
 static bool is_chosen(uint64_t nth, uint64_t n, enum standin_fail how, struct dice *d)
 {
-    const char *all = getenv("TGRAPH_TEST_ALL");
     bool is_end = how == STANDIN_ONCE && !IS_SLOW && (nth == 1 || nth == n);
-    if (all && (how == STANDIN_ONCE || strcmp(all, "once")))
+    if (getenv("TGRAPH_TEST_ALL") || (how == STANDIN_ONCE && getenv("TGRAPH_TEST_FAULTS")))
         return true;
     return is_end || roll(d, (uint32_t)n * (IS_SLOW ? 4 : 1)) == 0;
 }
