@@ -93,6 +93,7 @@ struct tgi_cuda_cluster {
     struct tgi_resident_view view;
     void *args[1];
     struct tgi_cuda_executor executor;
+    bool is_clearing; /* tables are being cleared, or were when waiting for that failed */
 };
 
 /* Gives each table its place; with memory 0, to learn how much there is. */
@@ -128,12 +129,21 @@ static int upload(struct tgi_cuda *cuda, const void *to, const void *from, uint6
                                 "bringing a resident program to a device");
 }
 
-/* In the stream of graphs, so that it comes before the next launch. */
-static int clear(struct tgi_cuda *cuda, const struct tgi_cuda_cluster *c, struct tg_error *err)
+static int await_clearing(struct tgi_cuda *cuda, struct tgi_cuda_cluster *c, struct tg_error *err)
 {
-    return TGI_CUDA_DO(cuda, err, cuMemsetD8Async, (c->memory + c->written_from, 0, c->bytes - c->written_from,
-                                                    tgi_cuda_stream(cuda, tgi_lane_of(c->device, 0))),
-                       "clearing the tables of a resident program");
+    int rc = TGI_CUDA_DO(cuda, err, cuStreamSynchronize, (tgi_cuda_stream(cuda, tgi_lane_of(c->device, 0))),
+                         "clearing the tables of a resident program");
+    c->is_clearing = rc != 0;
+    return rc;
+}
+
+/* Graphs are launched in a stream of the first device, which another's does not follow: so this waits. */
+static int clear(struct tgi_cuda *cuda, struct tgi_cuda_cluster *c, struct tg_error *err)
+{
+    int rc = TGI_CUDA_DO(cuda, err, cuMemsetD8Async, (c->memory + c->written_from, 0, c->bytes - c->written_from,
+                                                      tgi_cuda_stream(cuda, tgi_lane_of(c->device, 0))),
+                         "clearing the tables of a resident program");
+    return rc ? rc : await_clearing(cuda, c, err);
 }
 
 static int fill_tables(struct tgi_cuda *cuda, struct tgi_cuda_cluster *c, struct tg_error *err)
@@ -145,11 +155,7 @@ static int fill_tables(struct tgi_cuda *cuda, struct tgi_cuda_cluster *c, struct
     rc = rc ? rc : upload(cuda, v->outs, p->outs, p->n_outs, sizeof *p->outs, err);
     rc = rc ? rc : upload(cuda, v->ins, p->ins, p->n_ins, sizeof *p->ins, err);
     rc = rc ? rc : upload(cuda, v->words, c->cluster->words, c->cluster->n_words, sizeof *c->cluster->words, err);
-    rc = rc ? rc : clear(cuda, c, err);
-    /* Graphs are launched in a stream of the first device, which another's does not follow. */
-    return rc ? rc
-              : TGI_CUDA_DO(cuda, err, cuStreamSynchronize, (tgi_cuda_stream(cuda, tgi_lane_of(c->device, 0))),
-                            "waiting for the tables of a resident program");
+    return rc ? rc : clear(cuda, c, err);
 }
 
 static uint32_t shared_bytes(const struct tgi_resident_program *p)
@@ -220,8 +226,11 @@ void tgi_cuda_cluster_destroy(struct tgi_cuda *cuda, struct tgi_cuda_cluster *c)
     if (!c)
         return;
     if (c->memory) {
+        struct tg_error ignored;
         tgi_cuda_try_enter(cuda, c->device);
-        cuda->api->cuMemFree(c->memory);
+        /* Memory that may still be written to is left to the process's end. */
+        if (!c->is_clearing || await_clearing(cuda, c, &ignored) == 0)
+            cuda->api->cuMemFree(c->memory);
     }
     tgi_cluster_release(c->cluster);
     free(c);
@@ -277,9 +286,6 @@ int tgi_cuda_cluster_fault(struct tgi_cuda *cuda, struct tgi_cuda_cluster *c, ui
     if (rc || (control.panic.code == TGI_PANIC_NONE && !control.abort))
         return rc;
     rc = clear(cuda, c, err);
-    if (rc == 0)
-        rc = TGI_CUDA_DO(cuda, err, cuStreamSynchronize, (tgi_cuda_stream(cuda, tgi_lane_of(c->device, 0))),
-                         "clearing the tables of a resident program");
     return rc || control.panic.code == TGI_PANIC_NONE ? rc : tell(c, &control, owner_p, err);
 }
 

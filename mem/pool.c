@@ -543,6 +543,10 @@ int tgi_pool_arena_alloc(struct tgi_pool_arena *a, uint64_t bytes, uint64_t *add
         if (rc)
             return rc;
         a->blocks[a->n_blocks++] = address;
+        if (rounded >= ARENA_BLOCK) { /* a block of its own; what is left of the last one stays in use */
+            *address_p = address;
+            return 0;
+        }
         a->at = address;
         a->end = address + wanted;
     }

@@ -35,9 +35,47 @@ static uint64_t operand_address(const struct tgi_replicas *r, const struct tgi_o
     return tgi_replica_address(r, b, tile, o->node) + offset;
 }
 
+/* Where an operand is, if it is all there and valid where it is wanted; else NULL. */
+static const struct tgi_replica_spot *find_whole(const struct tgi_replicas *r, const struct tgi_operand *o)
+{
+    const struct tgi_replica_spot *s = tgi_replica_spot_of(r, o);
+    if (!s)
+        return NULL;
+    const struct tgi_replica_block *b = &r->device[o->node - 1].blocks[s->block];
+    uint32_t valid = r->pieces[s->piece].valid;
+    bool is_there = b->address && !b->fence && (o->access == TG_OUT || valid == 0 || valid & tgi_node_bit(o->node));
+    return is_there ? s : NULL;
+}
+
+/* The usual case: all of a task's tiles have memory and are valid where it runs.  False: they are not, and nothing has
+ * changed. */
+static bool acquire_what_is_there(struct tgi_replicas *r, struct tgi_operand *operands, uint32_t n, struct tgi_waits *waits)
+{
+    const struct tgi_replica_spot *spots[TG_MAX_PARAMS];
+    if (n > TG_MAX_PARAMS)
+        return false;
+    for (uint32_t i = 0; i < n; i++)
+        if (operands[i].access != TG_SCALAR && !(spots[i] = find_whole(r, &operands[i])))
+            return false;
+    r->serial++;
+    tgi_waits_add(r->order, waits, r->floor);
+    for (uint32_t i = 0; i < n; i++) {
+        if (operands[i].access == TG_SCALAR)
+            continue;
+        struct tgi_replica_device *d = &r->device[operands[i].node - 1];
+        d->blocks[spots[i]->block].serial = r->serial;
+        tgi_replica_touch(d, spots[i]->block);
+        tgi_waits_add(r->order, waits, d->ready[spots[i]->piece]);
+        operands[i].address = d->blocks[spots[i]->block].address;
+    }
+    return true;
+}
+
 int tgi_replicas_acquire(struct tgi_replicas *r, struct tgi_operand *operands, uint32_t n, struct tgi_waits *waits,
                          struct tg_error *err)
 {
+    if (acquire_what_is_there(r, operands, n, waits))
+        return 0;
     int rc = tgi_replica_reserve(r, operands, n, waits, err);
     tgi_waits_add(r->order, waits, r->floor);
     for (uint32_t i = 0; rc == 0 && i < n; i++) {
@@ -55,13 +93,18 @@ struct publish {
     struct tgi_stamp stamp;
 };
 
+static void publish_one(struct tgi_replicas *r, uint32_t piece, uint32_t node, struct tgi_stamp stamp)
+{
+    r->pieces[piece] = (struct tgi_replica_piece){tgi_node_bit(node), 0};
+    r->n_changes++;
+    *tgi_replica_ready(r, node, piece) = stamp;
+}
+
 static int publish_piece(struct tgi_replicas *r, const struct tgi_buffer *b, uint32_t tile, uint32_t piece, void *user)
 {
     const struct publish *p = user;
     (void)b, (void)tile;
-    r->pieces[piece] = (struct tgi_replica_piece){tgi_node_bit(p->node), 0};
-    r->n_changes++;
-    *tgi_replica_ready(r, p->node, piece) = p->stamp;
+    publish_one(r, piece, p->node, p->stamp);
     return 0;
 }
 
@@ -80,10 +123,15 @@ void tgi_replicas_publish(struct tgi_replicas *r, const struct tgi_operand *oper
         const struct tgi_operand *o = &operands[i];
         if (o->access == TG_SCALAR || o->word == TGI_WORD_NULL)
             continue;
+        const struct tgi_replica_spot *s = tgi_replica_spot_of(r, o);
         if (o->node != TGI_HOST_NODE && stamp.lane != TG_NONE)
-            tgi_replica_add_user(r, o->node - 1, tgi_replica_operand_block(r, o, &b), stamp.lane);
+            tgi_replica_add_user(r, o->node - 1, s ? s->block : tgi_replica_operand_block(r, o, &b), stamp.lane);
         if (o->access == TG_IN)
             continue;
+        if (s) {
+            publish_one(r, s->piece, o->node, stamp);
+            continue;
+        }
         struct publish p = {o->node, stamp};
         tgi_replica_for_pieces(r, o->word, publish_piece, &p);
     }
@@ -278,6 +326,21 @@ static bool make_blocks(struct tgi_replicas *r, struct tgi_waits *fences)
     return ok;
 }
 
+/* After pieces and blocks are made. */
+static bool make_spots(struct tgi_replicas *r)
+{
+    r->spots = malloc(((size_t)r->space->n_tiles + 1) * sizeof *r->spots);
+    for (uint32_t i = 0; r->spots && i < r->space->n_buffers; i++) {
+        const struct tgi_buffer *b = &r->space->buffers[i];
+        for (uint32_t t = b->first_tile; t < b->first_tile + b->n_tiles; t++) {
+            uint32_t n, piece = tgi_replica_pieces_of(r, t, &n);
+            bool is_one = n == 1 && !r->is_whole[i];
+            r->spots[t] = (struct tgi_replica_spot){piece, is_one ? tgi_replica_block_of(r, b, t) : TG_NONE};
+        }
+    }
+    return r->spots != NULL;
+}
+
 /* What the host holds at first: everything but what nobody has initialised. */
 static void make_valid_on_host(struct tgi_replicas *r)
 {
@@ -310,7 +373,7 @@ int tgi_replicas_create(const struct tg_graph *graph, struct tgi_store *store, s
     if (ok) {
         r->pieces = calloc((size_t)r->n_pieces + 1, sizeof *r->pieces);
         r->host_ready = tgi_replica_no_stamps(r->n_pieces);
-        ok = r->pieces && r->host_ready && make_blocks(r, fences);
+        ok = r->pieces && r->host_ready && make_blocks(r, fences) && make_spots(r);
     }
     if (!ok) {
         tgi_replicas_destroy(r);
@@ -338,6 +401,7 @@ void tgi_replicas_destroy(struct tgi_replicas *r)
     free(r->device);
     free(r->first_piece);
     free(r->piece_row);
+    free(r->spots);
     free(r->first_block);
     free(r->is_whole);
     free(r->pieces);

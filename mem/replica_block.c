@@ -18,53 +18,12 @@ uint64_t tgi_replica_tile_offset(const struct tgi_replicas *r, const struct tgi_
     return (uint64_t)(host_address(r, tile) - host_address(r, first));
 }
 
-void tgi_replica_unlist(struct tgi_replica_device *d, uint32_t i)
-{
-    struct tgi_replica_block *b = &d->blocks[i];
-    if (b->newer == TG_NONE)
-        d->newest = b->older;
-    else
-        d->blocks[b->newer].older = b->older;
-    if (b->older == TG_NONE)
-        d->oldest = b->newer;
-    else
-        d->blocks[b->older].newer = b->newer;
-}
-
-void tgi_replica_list(struct tgi_replica_device *d, uint32_t i)
-{
-    struct tgi_replica_block *b = &d->blocks[i];
-    b->newer = TG_NONE;
-    b->older = d->newest;
-    if (d->newest == TG_NONE)
-        d->oldest = i;
-    else
-        d->blocks[d->newest].newer = i;
-    d->newest = i;
-}
-
-void tgi_replica_touch(struct tgi_replica_device *d, uint32_t i)
-{
-    if (d->newest == i)
-        return;
-    tgi_replica_unlist(d, i);
-    tgi_replica_list(d, i);
-}
-
 uint32_t tgi_replica_user_lane(uint32_t device, uint32_t i)
 {
     if (i < TGI_LANES_EACH)
         return tgi_lane_of(device, i);
     i -= TGI_LANES_EACH;
     return tgi_lane_of(i / TGI_PEER_LANES, TGI_LANE_PEER + i % TGI_PEER_LANES);
-}
-
-void tgi_replica_add_user(struct tgi_replicas *r, uint32_t device, uint32_t block, uint32_t lane)
-{
-    _Static_assert(TGI_LANES_EACH + TGI_MAX_DEVICES * TGI_PEER_LANES <= 64, "a bit for each lane");
-    uint32_t owner = tgi_lane_device(lane), which = lane % TGI_LANES_EACH;
-    uint32_t i = owner == device ? which : TGI_LANES_EACH + owner * TGI_PEER_LANES + which - TGI_LANE_PEER;
-    r->device[device].blocks[block].users |= (uint64_t)1 << i;
 }
 
 const struct tgi_buffer *tgi_replica_of_block(const struct tgi_replicas *r, uint32_t block, uint32_t *first_p, uint32_t *n_p)

@@ -29,6 +29,11 @@ struct tgi_replica_fence {
     struct tgi_stamp stamps[];
 };
 
+/* Of a tile that is one piece and has blocks of its own; block TG_NONE: it is not so. */
+struct tgi_replica_spot {
+    uint32_t piece, block;
+};
+
 struct tgi_replica_device {
     struct tgi_replica_block *blocks; /* by block number */
     struct tgi_stamp *ready;          /* by piece: what makes the replica valid */
@@ -47,6 +52,7 @@ struct tgi_replicas {
     uint32_t *first_piece;
     uint32_t *piece_row; /* by piece: its first row; NULL like first_piece */
     uint32_t n_pieces, n_blocks;
+    struct tgi_replica_spot *spots; /* by tile: what nearly every operand needs to know, in one place */
     uint32_t *first_block; /* by buffer */
     uint8_t *is_whole;     /* by buffer: one block */
     struct tgi_replica_piece *pieces;
@@ -141,6 +147,14 @@ static inline uint64_t tgi_replica_address(const struct tgi_replicas *r, const s
     uint64_t block = r->device[node - 1].blocks[tgi_replica_block_of(r, b, tile)].address;
     return r->is_whole[tgi_replica_buffer(r, b)] ? block + tgi_replica_tile_offset(r, b, tile) : block;
 }
+/* Where a whole tile of a device is kept; NULL: the operand is more or less than that, and looked up piece by piece. */
+static inline const struct tgi_replica_spot *tgi_replica_spot_of(const struct tgi_replicas *r, const struct tgi_operand *o)
+{
+    if (o->node == TGI_HOST_NODE || tgi_word_range(o->word)) /* as that of TGI_WORD_NULL is */
+        return NULL;
+    const struct tgi_replica_spot *s = &r->spots[tgi_word_tile(o->word)];
+    return s->block == TG_NONE ? NULL : s;
+}
 /* Whether an operand takes memory of a device, and which block it is of. */
 static inline bool tgi_replica_needs_block(const struct tgi_operand *o)
 {
@@ -154,11 +168,47 @@ static inline uint32_t tgi_replica_operand_block(const struct tgi_replicas *r, c
     return tgi_replica_block_of(r, *b_p, tile);
 }
 /* The list by use: a block that has got memory, loses it, is used. */
-void tgi_replica_list(struct tgi_replica_device *d, uint32_t i);
-void tgi_replica_unlist(struct tgi_replica_device *d, uint32_t i);
-void tgi_replica_touch(struct tgi_replica_device *d, uint32_t i);
+static inline void tgi_replica_unlist(struct tgi_replica_device *d, uint32_t i)
+{
+    struct tgi_replica_block *b = &d->blocks[i];
+    if (b->newer == TG_NONE)
+        d->newest = b->older;
+    else
+        d->blocks[b->newer].older = b->older;
+    if (b->older == TG_NONE)
+        d->oldest = b->newer;
+    else
+        d->blocks[b->older].newer = b->newer;
+}
+
+static inline void tgi_replica_list(struct tgi_replica_device *d, uint32_t i)
+{
+    struct tgi_replica_block *b = &d->blocks[i];
+    b->newer = TG_NONE;
+    b->older = d->newest;
+    if (d->newest == TG_NONE)
+        d->oldest = i;
+    else
+        d->blocks[d->newest].newer = i;
+    d->newest = i;
+}
+
+static inline void tgi_replica_touch(struct tgi_replica_device *d, uint32_t i)
+{
+    if (d->newest == i)
+        return;
+    tgi_replica_unlist(d, i);
+    tgi_replica_list(d, i);
+}
 /* Which lanes have used a block: a bit each, and the lane a bit stands for on device `device`. */
-void tgi_replica_add_user(struct tgi_replicas *r, uint32_t device, uint32_t block, uint32_t lane);
+static inline void tgi_replica_add_user(struct tgi_replicas *r, uint32_t device, uint32_t block, uint32_t lane)
+{
+    _Static_assert(TGI_LANES_EACH + TGI_MAX_DEVICES * TGI_PEER_LANES <= 64, "a bit for each lane");
+    uint32_t i = lane - tgi_lane_of(device, 0);
+    if (i >= TGI_LANES_EACH) /* of another device */
+        i = TGI_LANES_EACH + tgi_lane_device(lane) * TGI_PEER_LANES + lane % TGI_LANES_EACH - TGI_LANE_PEER;
+    r->device[device].blocks[block].users |= (uint64_t)1 << i;
+}
 uint32_t tgi_replica_user_lane(uint32_t device, uint32_t i);
 /* A block that gets memory remembers what that was used for: its parts may come into use one by one.  False: no memory. */
 bool tgi_replica_fence_make(struct tgi_replicas *r, struct tgi_replica_device *d, struct tgi_replica_block *b);

@@ -128,6 +128,7 @@ struct tgi_offload_lane {
 /* What a device's commands take, as seen from here. */
 struct tgi_pace {
     double command_ns; /* smoothed; 0: nothing was measured yet */
+    uint32_t limit;    /* commands that are good to have queued, by that; 0: not known */
     uint64_t n_done;   /* commands, at the last look */
     uint64_t seen_ns;  /* when that was; 0: the device was idle */
 };
@@ -165,6 +166,7 @@ struct tgi_offload {
     struct tgi_offload_lane lanes[TGI_MAX_LANES];
     struct tgi_ready ready[TGI_MAX_NODES]; /* by node */
     uint32_t n_ready;
+    uint32_t n_at_policies; /* of these: in the hands of runs' policies */
     uint32_t n_watches;
     struct tgi_watch *free_watches;
     uint32_t next_lane[TGI_MAX_DEVICES];
@@ -225,8 +227,8 @@ void tgi_offload_note_busy(struct tgi_offload *o, uint32_t device, uint64_t star
 /* offload_balance.c: the submitter */
 /* After a look at the lanes. */
 void tgi_offload_measure(struct tgi_offload *o);
-/* Whether a node has as much queued as is good. */
-bool tgi_offload_is_full(const struct tgi_offload *o, uint32_t node);
+/* How many commands more a node may be given now. */
+uint32_t tgi_offload_room(const struct tgi_offload *o, uint32_t node);
 /* Commands of a lane after which an event is due. */
 uint32_t tgi_offload_seal_every(const struct tgi_offload *o, uint32_t device);
 /* A task that is ready for another device and better off on this node, whose it is now; NULL: none. */

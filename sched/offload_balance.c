@@ -37,6 +37,13 @@ static uint64_t n_done(const struct tgi_offload *o, uint32_t device)
     return n - n_pending(o, device);
 }
 
+static uint32_t limit_of(double command_ns)
+{
+    return command_ns * LEAST_LIMIT >= QUEUE_NS  ? LEAST_LIMIT
+           : command_ns * MOST_LIMIT <= QUEUE_NS ? MOST_LIMIT
+                                                 : (uint32_t)(QUEUE_NS / command_ns);
+}
+
 void tgi_offload_measure(struct tgi_offload *o)
 {
     for (uint32_t d = 0; d < o->devices->n_devices; d++) {
@@ -49,6 +56,7 @@ void tgi_offload_measure(struct tgi_offload *o)
         if (p->seen_ns && done > p->n_done) {
             double ns = (double)(now - p->seen_ns) / (double)(done - p->n_done);
             p->command_ns += p->command_ns > 0 ? (ns - p->command_ns) / 8 : ns;
+            p->limit = limit_of(p->command_ns);
         }
         p->n_done = done;
         p->seen_ns = is_busy ? now : 0;
@@ -57,15 +65,16 @@ void tgi_offload_measure(struct tgi_offload *o)
 
 static uint32_t limit(const struct tgi_offload *o, uint32_t device)
 {
-    double ns = o->pace[device].command_ns;
-    if (ns <= 0)
-        return FIRST_LIMIT;
-    return ns * LEAST_LIMIT >= QUEUE_NS ? LEAST_LIMIT : ns * MOST_LIMIT <= QUEUE_NS ? MOST_LIMIT : (uint32_t)(QUEUE_NS / ns);
+    uint32_t n = o->pace[device].limit;
+    return n ? n : FIRST_LIMIT;
 }
 
-bool tgi_offload_is_full(const struct tgi_offload *o, uint32_t node)
+uint32_t tgi_offload_room(const struct tgi_offload *o, uint32_t node)
 {
-    return node != TGI_HOST_NODE && !o->is_dead && n_pending(o, node - 1) >= limit(o, node - 1);
+    if (node == TGI_HOST_NODE || o->is_dead)
+        return UINT32_MAX;
+    uint64_t n = n_pending(o, node - 1), most = limit(o, node - 1);
+    return n < most ? (uint32_t)(most - n) : 0;
 }
 
 /* Progress is seen at events: several of them in what is queued, however little that is. */
@@ -113,12 +122,14 @@ static struct tgi_offload_task *steal_from(struct tgi_offload *o, uint32_t victi
 struct tgi_offload_task *tgi_offload_steal(struct tgi_offload *o, uint32_t node)
 {
     uint32_t thief = node - 1, victim = TG_NONE, most = 0;
+    if (o->n_at_policies == 0 && (node == TGI_HOST_NODE || o->devices->n_devices == 1))
+        return NULL;
     if (node == TGI_HOST_NODE)
         return tgi_offload_policy_steal(o, node);
     if (o->is_dead || o->ready[node].n || n_pending(o, thief) >= limit(o, thief) / 2)
         return NULL;
     for (uint32_t d = 0; d < o->devices->n_devices; d++)
-        if (d != thief && o->ready[d + 1].n > most && tgi_offload_is_full(o, d + 1)) {
+        if (d != thief && o->ready[d + 1].n > most && tgi_offload_room(o, d + 1) == 0) {
             most = o->ready[d + 1].n;
             victim = d;
         }

@@ -343,6 +343,7 @@ bool tgi_offload_policy_push(struct tgi_offload *o, struct tgi_offload_task *t)
     p->ops->push(p->policy, task, p->ops->place(p->policy, task));
     p->n_ready++;
     o->n_ready++;
+    o->n_at_policies++;
     return true;
 }
 
@@ -359,6 +360,7 @@ static struct tgi_offload_task *take(struct tgi_offload *o, struct tgi_offload_p
     t->node = (uint8_t)node;
     p->n_ready--;
     o->n_ready--;
+    o->n_at_policies--;
     return t;
 }
 

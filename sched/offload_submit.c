@@ -78,9 +78,10 @@ static uint32_t make_operands(const struct tgi_instance *in, uint32_t task, uint
     const struct tgi_op *op = tgi_graph_op(in->graph, task);
     uint32_t n = n_operands(op), n_words = tgi_graph_n_words(in->graph, task);
     const uint64_t *words = in->graph->args + in->nodes[task].args;
+    bool reads_alone = is_control(op);
     for (uint32_t i = 0; i < n; i++) {
-        enum tg_access access = is_control(op) ? TG_IN : op->params[i].access;
-        operands[i] = (struct tgi_operand){i < n_words ? words[i] : tgi_graph_word(in->graph, task, i), access, node, 0};
+        uint64_t word = i < n_words ? words[i] : tgi_graph_word(in->graph, task, i);
+        operands[i] = (struct tgi_operand){word, reads_alone ? TG_IN : op->params[i].access, node, 0};
     }
     return n;
 }

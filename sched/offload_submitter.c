@@ -58,7 +58,7 @@ void tgi_offload_mail(struct tgi_offload *o, struct tgi_mail *mail)
 
 static void make_ready(struct tgi_offload *o, struct tgi_offload_task *t)
 {
-    if (tgi_offload_policy_push(o, t))
+    if (t->instance->run->offload->policy && tgi_offload_policy_push(o, t))
         return;
     if (!tgi_ready_push(&o->ready[t->node], tgi_offload_urgency(t->instance, tgi_offload_id(t)), t)) {
         tgi_offload_submit(o, t); /* no memory for a few words: now, whatever its turn */
@@ -156,22 +156,30 @@ static struct tgi_offload_task *take(struct tgi_offload *o, uint32_t node)
 {
     struct tgi_offload_task *t = tgi_ready_pop(&o->ready[node]);
     o->n_ready -= t != NULL;
-    return t ? t : tgi_offload_policy_pop(o, node);
+    return t || !o->n_at_policies ? t : tgi_offload_policy_pop(o, node);
 }
 
-/* Some of what is ready, devices in turn; true if anything was. */
+/* Some of what is ready, devices in turn; true if anything was.  Nothing ends between two looks, so that what a device may be given
+ * is asked for once. */
 static bool submit_some(struct tgi_offload *o)
 {
     bool any = false;
+    uint32_t room[TGI_MAX_NODES], n_nodes = o->devices->n_devices + 1;
+    if (o->n_ready == 0)
+        return false;
+    for (uint32_t node = 0; node < n_nodes; node++)
+        room[node] = tgi_offload_room(o, node);
     for (uint32_t i = 0; o->n_ready && i < BURST; i++) {
         bool found = false;
-        for (uint32_t node = 0; node <= o->devices->n_devices; node++) {
-            struct tgi_offload_task *t = tgi_offload_is_full(o, node) ? NULL : take(o, node);
+        for (uint32_t node = 0; node < n_nodes; node++) {
+            struct tgi_offload_task *t = room[node] ? take(o, node) : NULL;
             if (!t)
                 t = tgi_offload_steal(o, node);
-            if (t)
-                tgi_offload_submit(o, t);
-            found |= t != NULL;
+            if (!t)
+                continue;
+            room[node] -= room[node] > 0;
+            tgi_offload_submit(o, t);
+            found = true;
         }
         any |= found;
         if (!found)

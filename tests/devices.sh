@@ -265,6 +265,19 @@ cmp -s "$graphs/cholesky.json" "$scratch/indefinite.json" && complain 'the edit 
 want 1 run "$scratch/indefinite.json" -D cuda --check-nan
 has err 'task "potrf[0]"'
 
+# A fault of a kernel, seen at whatever call comes next: the process ends with 1, and names the task where it was seen, if one was.
+for call in cuLaunchKernel:2 cuEventQuery:1 cuEventRecord:1 cuMemcpyDtoHAsync:1 cuGraphLaunch:1; do
+    executor=streams
+    [ $call = cuGraphLaunch:1 ] && executor=graph
+    exits 1 env TGRAPH_STANDIN_FAIL=$call:700:sticky "$tgraph" run "$graphs/cholesky.json" -p NT=4 -p B=8 -D cuda --verify \
+        --executor $executor --save-dir "$scratch"
+    case $call in
+    cuLaunchKernel* | cuEventQuery*) has err 'failed: the devices are lost; first observed at this task: ' ;;
+    cuMemcpy*) has err 'is absent' ;; # every task was done before
+    *) has err 'CUDA_ERROR_ILLEGAL_ADDRESS' ;;
+    esac
+done
+
 # ---- ranges for profilers -------------------------------------------------------------------
 profiled() { # COMMAND..: in a fresh log
     rm -f "$scratch/ranges"
