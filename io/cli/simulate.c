@@ -62,14 +62,16 @@ void tgi_cli_print_times(const struct tgi_workload *w)
 
 static int write_files(const struct tgi_cli *cli, const struct tgi_recording *r)
 {
-    static const char *const options[] = {"record", "gantt"};
+    static const char *const options[] = {"record", "gantt", "trace"};
     struct tg_error err;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         const char *path = tgi_cli_text(cli, options[i], NULL);
         struct tgi_output out;
         int rc = path ? tgi_output_open(&out, path, &err) : 0;
         if (rc == 0 && path) {
-            rc = i == 0 ? tgi_recording_write(r, out.file, &err) : tgi_gantt_write(r, out.file, &err);
+            rc = i == 0   ? tgi_recording_write(r, out.file, &err)
+                 : i == 1 ? tgi_gantt_write(r, out.file, &err)
+                          : tgi_cli_trace_write(cli, r, out.file, &err);
             if (rc == 0)
                 rc = tgi_output_finish(&out, &err);
             tgi_output_abandon(&out);
