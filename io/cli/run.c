@@ -610,7 +610,7 @@ static int predict(struct job *job)
         job->predicted_ns = job->plan.makespan_ns;
     else if (job->machine.n_devices)
         return tgi_cli_predict(job->cli, job->graph, &job->machine, job->options.policy, job->n_workers, job->n_devices,
-                               &job->predicted_ns);
+                               job->options.n_starts_expected, &job->predicted_ns);
     return 0;
 }
 

@@ -180,7 +180,7 @@ static int submit_ahead(const struct tgi_workload *w, struct tgi_plan **plan_p, 
 }
 
 static int predict_on(const struct tgi_cli *cli, const struct tg_graph *graph, const struct tgi_machine *m, const char *policy,
-                      double *ns_p, struct tg_error *err)
+                      bool is_repeated, double *ns_p, struct tg_error *err)
 {
     struct tgi_workload *w;
     struct tgi_plan *plan;
@@ -196,7 +196,9 @@ static int predict_on(const struct tgi_cli *cli, const struct tg_graph *graph, c
                      (n_unknown ? n_unknown : w->n_bodies) == 1 ? "" : "s", n_unknown ? ", the first of which is " : "",
                      n_unknown ? tgi_graph_task_name(graph, w->first_unknown, scratch) : "");
     } else {
-        rc = tgi_plan_create(w, tgi_policy_find(policy ? policy : "steal"), &plan, err);
+        rc = is_repeated ? tgi_workload_stay(w, err) : 0;
+        if (rc == 0)
+            rc = tgi_plan_create(w, tgi_policy_find(policy ? policy : "steal"), &plan, err);
         if (rc == 0 && has_devices(m))
             rc = submit_ahead(w, &plan, err);
         if (rc == 0) {
@@ -209,7 +211,7 @@ static int predict_on(const struct tgi_cli *cli, const struct tg_graph *graph, c
 }
 
 int tgi_cli_predict(const struct tgi_cli *cli, const struct tg_graph *graph, const struct tgi_machine *machine, const char *policy,
-                    uint32_t n_workers, uint32_t n_gpus, double *ns_p)
+                    uint32_t n_workers, uint32_t n_gpus, uint64_t n_starts, double *ns_p)
 {
     struct tgi_machine_change change = {n_gpus, 1, 1, n_workers};
     struct tgi_machine m;
@@ -217,7 +219,7 @@ int tgi_cli_predict(const struct tgi_cli *cli, const struct tg_graph *graph, con
     *ns_p = 0;
     int rc = tgi_machine_change(machine, &change, &m, &err);
     if (rc == 0) {
-        rc = predict_on(cli, graph, &m, policy, ns_p, &err);
+        rc = predict_on(cli, graph, &m, policy, n_starts > 1, ns_p, &err);
         tgi_machine_fini(&m);
     }
     return rc ? tgi_cli_error(cli, &err) : 0;
