@@ -2,8 +2,8 @@
  * read any more because they are temporary and all their readers are done, has no use for the last group.  It stays until one more group
  * is there, so that there is always a second state to fall back on.
  *
- * Tiles are written to the file behind the closed gate, which costs the run a copy into the system's memory; syncing them does not
- * keep it waiting. */
+ * Tiles are copied behind the closed gate, and written and synced when it is open again, as a file system may take ten times as long as
+ * memory.  Where there is no memory for the copy they are written behind the gate. */
 #include "io/checkpoint.h"
 
 #include <errno.h>
@@ -37,6 +37,8 @@ struct tgi_checkpoint {
     uint32_t *tasks;             /* scratch: of a group */
     struct tgi_journal_tile *tiles;
     uint8_t *is_listed;          /* scratch: by tile */
+    char *copy;                  /* of a group's tiles, one after the other; kept */
+    uint64_t n_copy;             /* bytes there is room for */
     bool has_failed;
     struct tgi_checkpoint_stats stats;
 };
@@ -218,6 +220,7 @@ void tgi_checkpoint_destroy(struct tgi_checkpoint *c)
     free(c->tasks);
     free(c->tiles);
     free(c->is_listed);
+    free(c->copy);
     free(c);
 }
 
@@ -389,23 +392,46 @@ static void mark_written(struct tgi_checkpoint *c, uint32_t tile, bool is_writte
         c->is_listed[tile] = 1;
 }
 
-/* Behind the closed gate. */
-static int write_tiles(struct tgi_checkpoint *c, const struct tgi_store *store, uint32_t number, struct tgi_journal_group *group,
-                       int *fd_p, struct tg_error *err)
+/* Which tiles, and where in the file. */
+static void list_tiles(struct tgi_checkpoint *c, const struct tgi_store *store, struct tgi_journal_group *group)
 {
     for (uint32_t t = 0; t < c->graph->space->n_tiles; t++) {
-        bool is_listed = c->is_listed[t] && store->tile[t] && is_needed(c, t);
-        uint64_t bytes = tile_bytes(c, t);
-        if (!is_listed)
+        if (!c->is_listed[t] || !store->tile[t] || !is_needed(c, t))
             continue;
-        if (*fd_p < 0 && (*fd_p = open_data(c, number, O_WRONLY | O_CREAT | O_TRUNC)) < 0)
-            return tgi_error_errno(err, TG_E_WRITE, errno, "cannot make a data file of the checkpoint in \"%s\"", c->path);
-        int number_of_error = write_all(*fd_p, store->tile[t], bytes);
+        c->tiles[group->n_tiles++] = (struct tgi_journal_tile){t, 0, group->data_bytes, 0};
+        group->data_bytes += tile_bytes(c, t);
+    }
+}
+
+/* Behind the closed gate; false: there is no memory for it. */
+static bool copy_tiles(struct tgi_checkpoint *c, const struct tgi_store *store, const struct tgi_journal_group *group)
+{
+    if (group->data_bytes > c->n_copy) {
+        free(c->copy);
+        c->copy = malloc(group->data_bytes);
+        c->n_copy = c->copy ? group->data_bytes : 0;
+    }
+    if (group->data_bytes > c->n_copy)
+        return false;
+    for (uint32_t i = 0; i < group->n_tiles; i++)
+        memcpy(c->copy + c->tiles[i].offset, store->tile[c->tiles[i].tile], tile_bytes(c, c->tiles[i].tile));
+    return true;
+}
+
+/* store NULL: out of the copy. */
+static int write_tiles(struct tgi_checkpoint *c, const struct tgi_store *store, uint32_t number, const struct tgi_journal_group *group,
+                       int *fd_p, struct tg_error *err)
+{
+    if (group->n_tiles && (*fd_p = open_data(c, number, O_WRONLY | O_CREAT | O_TRUNC)) < 0)
+        return tgi_error_errno(err, TG_E_WRITE, errno, "cannot make a data file of the checkpoint in \"%s\"", c->path);
+    for (uint32_t i = 0; i < group->n_tiles; i++) {
+        struct tgi_journal_tile *tile = &c->tiles[i];
+        uint64_t bytes = tile_bytes(c, tile->tile);
+        const void *data = store ? store->tile[tile->tile] : c->copy + tile->offset;
+        int number_of_error = write_all(*fd_p, data, bytes);
         if (number_of_error)
             return tgi_error_errno(err, TG_E_WRITE, number_of_error, "cannot write the data of the checkpoint in \"%s\"", c->path);
-        c->tiles[group->n_tiles++] =
-            (struct tgi_journal_tile){t, 0, group->data_bytes, tgi_journal_checksum(t, store->tile[t], bytes)};
-        group->data_bytes += bytes;
+        tile->checksum = tgi_journal_checksum(tile->tile, data, bytes);
     }
     return 0;
 }
@@ -462,9 +488,15 @@ static int take(struct tgi_checkpoint *c, const struct tgi_store *store, uint32_
         visit_tiles(c, c->tasks[i], mark_written);
         visit_tiles(c, c->tasks[i], count_done);
     }
-    rc = write_tiles(c, store, number, &group, &fd, err);
+    list_tiles(c, store, &group);
+    bool is_copied = copy_tiles(c, store, &group);
+    if (!is_copied)
+        rc = write_tiles(c, store, number, &group, &fd, err);
     tgi_cut_open(c->cut);
-    note_closed(c, tgi_now_ns() - begin_ns);
+    if (c->stats.n_kept + group.n_tasks < c->graph->n_tasks) /* else there was nobody to hold up */
+        note_closed(c, tgi_now_ns() - begin_ns);
+    if (is_copied)
+        rc = write_tiles(c, NULL, number, &group, &fd, err);
     if (rc == 0)
         rc = sync_data(c, fd, err);
     if (fd >= 0)
