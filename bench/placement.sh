@@ -6,6 +6,10 @@
 #
 # DEVICES as run -D takes them; cpu:2 if none are given.  Kernels are measured first, on the same graph.  BENCH_RUNS runs of each
 # policy (15), of which the median counts; the ratios of the shortest runs stand beside, as others may be at work on the machine.
+# BENCH_ONLY is the name of a graph: only that one.
+#
+# On GPUs beside CPUs (cuda:0+cpu:12) the tasks that live from memory have their data on the host: a GPU is the faster one for each of them,
+# data on the way included, but not for all of them at once, as they come over one link.
 set -uo pipefail
 tgraph=${1:-build/release/tgraph}
 shift
@@ -30,6 +34,11 @@ gpu_cases=(
     "eight-steps N=33554432,B=4096,STEPS=8,M=8,C=8"
     "more-memory N=33554432,B=4096,M=24,C=12"
 )
+beside_cases=(
+    "link N=8388608,M=48,C=16,B=1024,STEPS=1"
+    "link-half N=8388608,M=32,C=32,B=1024,STEPS=1"
+    "link-twice N=8388608,M=48,C=16,B=1024,STEPS=2"
+)
 
 echo "# $("$tgraph" --version), $(uname -n), $(date -u +%Y-%m-%d), load $(cut -d' ' -f1 /proc/loadavg)"
 echo "# $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores $(nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | sort | uniq -c | sed 's/^ */+ /' | paste -sd' ')"
@@ -37,8 +46,10 @@ printf '%-14s %-10s %11s %11s %11s   %9s %9s   %s\n' graph devices eager heft ba
 for where in "${devices[@]}"; do
     list=("${cases[@]}")
     [[ $where == cuda* ]] && list=("${gpu_cases[@]}")
+    [[ $where == cuda*cpu* ]] && list=("${beside_cases[@]}")
     for case in "${list[@]}"; do
         read -r name params <<<"$case"
+        [ "$name" = "${BENCH_ONLY:-$name}" ] || continue
         read -ra options <<<"$(printf -- '-p %s ' ${params//,/ })"
         if ! timeout 300 "$tgraph" -q calibrate -D "$where" --kernels "$graph" "${options[@]}" -o "$scratch/machine.json" ||
             ! timeout 300 "$tgraph" -q bench "$graph" "${options[@]}" -D "$where" --machine "$scratch/machine.json" --warmup 2 \

@@ -134,6 +134,7 @@ extern "C" {
     X(NPY, 905, 1, "not a usable .npy file")                                        \
     X(DATA_SIZE, 906, 1, "file has the wrong size for the buffer")                  \
     X(RECORD, 907, 3, "not a record of a run, or a damaged one")                    \
+    X(CHECKPOINT, 908, 3, "not a checkpoint of this graph, or a damaged one")       \
     X(IMPORT_FORMAT, 1001, 1, "cannot tell the format of the file")                 \
     X(IMPORT_SYNTAX, 1002, 3, "file cannot be imported")
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "graph/error.h"
+#include "io/checksum.h"
 #include "io/recording.h"
 #include "io/source.h"
 
@@ -121,25 +122,6 @@ static const struct section {
     SECTION(MEMORY, "memory", struct tgi_recording_memory, memory_fields, memory, 1 << 24),
 };
 
-/* Each step is a bijection, so two texts that differ in one word never have the same sum. */
-static uint64_t checksum(uint64_t sum, const void *data, size_t bytes)
-{
-    const unsigned char *p = data;
-    for (; bytes >= 8; p += 8, bytes -= 8) {
-        uint64_t word;
-        memcpy(&word, p, 8);
-        sum = (sum ^ word) * 0x9e3779b97f4a7c15u;
-        sum ^= sum >> 32;
-    }
-    uint64_t rest = 0;
-    if (bytes) {
-        memcpy(&rest, p, bytes);
-        sum = (sum ^ rest) * 0x9e3779b97f4a7c15u;
-        sum ^= sum >> 32;
-    }
-    return sum ^ bytes;
-}
-
 static uint64_t count_of(const struct tgi_recording *r, const struct section *s)
 {
     return s->count ? *(const uint64_t *)((const char *)r + s->count) : 1;
@@ -170,7 +152,7 @@ static void directory_add(struct directory *d, const void *data, size_t bytes)
 
 static void write_section(const struct tgi_recording *r, const struct section *s, FILE *to)
 {
-    uint64_t bytes = count_of(r, s) * s->record_bytes, sum = checksum(0, items_of(r, s), bytes);
+    uint64_t bytes = count_of(r, s) * s->record_bytes, sum = tgi_checksum(0, items_of(r, s), bytes);
     static const char zeros[8];
     if (bytes)
         fwrite(items_of(r, s), 1, bytes, to);
@@ -194,7 +176,7 @@ int tgi_recording_write(const struct tgi_recording *r, FILE *to, struct tg_error
     }
     struct preamble p = {.version = VERSION, .n_sections = N_SECTIONS, .directory_bytes = d.size};
     memcpy(p.magic, magic, sizeof(magic));
-    p.checksum = checksum(checksum(0, &p, offsetof(struct preamble, checksum)), d.bytes, d.size);
+    p.checksum = tgi_checksum(tgi_checksum(0, &p, offsetof(struct preamble, checksum)), d.bytes, d.size);
     fwrite(&p, sizeof(p), 1, to);
     fwrite(d.bytes, 1, d.size, to);
     for (int i = 0; i < N_SECTIONS; i++)
@@ -309,7 +291,7 @@ static int read_section(struct reading *k, const struct section_entry *s, const 
     bool is_whole = left >= bytes + padding(bytes) + sizeof(sum);
     if (is_whole) {
         memcpy(&sum, from + bytes + padding(bytes), sizeof(sum));
-        if (sum != checksum(0, from, bytes))
+        if (sum != tgi_checksum(0, from, bytes))
             return damaged(k, "the checksum of a section does not match");
         *at_p += bytes + padding(bytes) + sizeof(sum);
     } else {
@@ -343,7 +325,7 @@ static int read_directory(struct reading *k)
         return damaged(k, "its header");
     if (k->size - sizeof(p) < p.directory_bytes)
         return damaged(k, "it ends within its header");
-    if (p.checksum != checksum(checksum(0, &p, offsetof(struct preamble, checksum)), k->data + sizeof(p), p.directory_bytes))
+    if (p.checksum != tgi_checksum(tgi_checksum(0, &p, offsetof(struct preamble, checksum)), k->data + sizeof(p), p.directory_bytes))
         return damaged(k, "the checksum of its header does not match");
 
     size_t at = sizeof(p), end = sizeof(p) + p.directory_bytes, payload = end;

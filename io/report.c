@@ -7,6 +7,7 @@
 #include "graph/error.h"
 #include "io/palette.h"
 #include "io/schedule.h"
+#include "sched/cut.h"
 
 #define SETTLE_MS 500 /* for tasks that a time limit left behind */
 
@@ -290,7 +291,9 @@ static void sum_flops(struct tgi_report *r)
         r->flops += r->kernels[k].flops;
     for (uint32_t t = 0; t < r->graph->n_tasks && !r->has_bodies; t++) {
         double flops = tgi_graph_cost(r->graph, t).flops;
-        if (isfinite(flops) && flops > 0 && tg_run_task_state(r->run, t) == TG_TASK_DONE)
+        bool is_before = tgi_cut_is_before(r->run->cut, t);
+        r->n_before += is_before;
+        if (isfinite(flops) && flops > 0 && !is_before && tg_run_task_state(r->run, t) == TG_TASK_DONE)
             r->flops += flops;
     }
 }

@@ -30,6 +30,7 @@ struct tgi_report {
     uint64_t n_edges, n_tiles, data_bytes;
     double flops; /* of all tasks that ran; 0: unknown */
     bool has_bodies;
+    uint64_t n_before; /* tasks that were done before this run, as a checkpoint had them */
     uint64_t n_cut; /* control tasks among the skipped ones that had begun; 0 unless recorded */
     /* only if the run was recorded */
     bool is_recorded;

@@ -36,7 +36,7 @@ static uint64_t tasks_that_ran(const struct tgi_report *r)
         n += r->workers[i].n_tasks;
     for (uint32_t i = 0; i < r->n_devices; i++)
         n += r->devices[i].run.n_tasks;
-    return r->has_bodies ? n : r->stats.n_done + r->stats.n_failed;
+    return r->has_bodies ? n : r->stats.n_done - r->n_before + r->stats.n_failed;
 }
 
 /* Whether it is known when which worker was busy. */

@@ -31,11 +31,11 @@ uint32_t tgi_steps_make(struct tgi_change *changes, uint64_t n, uint32_t most, s
     if (n > most)
         stretch_ns = changes[n - 1].at_ns / (most - 1) + 1;
     for (uint64_t i = 0; i < n; i++) {
-        uint64_t before = value, at_ns = changes[i].at_ns;
+        uint64_t before = value, at_ns = changes[i].at_ns, last_ns = i > 0 ? changes[i - 1].at_ns : at_ns;
         sum += changes[i].by;
         value = sum > 0 ? (uint64_t)sum : 0;
-        if (stretch_ns > 1 && i > 0 && at_ns / stretch_ns != changes[i - 1].at_ns / stretch_ns) /* what was there is there at first */
-            n_steps = add_step(steps, n_steps, stretch_ns, at_ns / stretch_ns * stretch_ns, before);
+        if (stretch_ns > 1 && at_ns / stretch_ns != last_ns / stretch_ns) /* the most of one stretch is not that of the next */
+            n_steps = add_step(steps, n_steps, stretch_ns, (last_ns / stretch_ns + 1) * stretch_ns, before);
         n_steps = add_step(steps, n_steps, stretch_ns, at_ns, value);
     }
     return n_steps;

@@ -9,6 +9,7 @@
 struct tg_run;
 struct tg_runtime;
 struct tg_run_options;
+struct tgi_cut;
 
 /* A plan by the names of devices, as files have it. */
 struct tgi_guide_plan {
@@ -22,10 +23,12 @@ struct tgi_guide_plan {
 struct tgi_guide {
     const struct tgi_machine *machine; /* NULL: rough figures of this one */
     const struct tgi_guide_plan *plan; /* NULL: none; else options.policy is NULL */
+    struct tgi_cut *cut; /* sched/cut.h, of this graph and as many workers; outlives the run; NULL: none */
 };
 
 /* tg_run_create(), guided.  TG_E_BAD_VALUE: the plan is of another graph; TG_E_NO_DEVICE: it names a device that the run does not
- * have; TG_E_NO_VARIANT: a task cannot run where it is put; TG_E_UNSUPPORTED: one task at a time, or a machine without CPUs. */
+ * have; TG_E_NO_VARIANT: a task cannot run where it is put; TG_E_UNSUPPORTED: one task at a time, or a machine without CPUs; cuts of a
+ * run with devices, or with bodies. */
 int tgi_run_create_guided(struct tg_runtime *runtime, const struct tg_graph *graph, const struct tg_run_options *options,
                           const struct tgi_guide *guide, struct tg_run **run_p, struct tg_error *err);
 

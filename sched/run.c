@@ -4,7 +4,9 @@
 
 #include "graph/error.h"
 #include "sched/agenda.h"
+#include "sched/cut.h"
 #include "sched/futex.h"
+#include "sched/guide.h"
 #include "sched/offload.h"
 #include "sched/seat.h"
 
@@ -88,11 +90,20 @@ static void main_done(struct tgi_worker *w, struct tgi_instance *in)
         tgi_run_done(in->run);
 }
 
+static void restore(struct tg_run *run)
+{
+    struct tg_error err;
+    if (run->cut && run->cut->restore && run->cut->restore(run->cut->user, run->store, &err))
+        tgi_run_fail_whole(run, err.status, err.text);
+}
+
 static void begin_main(struct tgi_worker *w, struct tg_run *run)
 {
     /* relaxed: the count of the initialised tiles has published it. */
-    if (!atomic_load_explicit(&run->has_init_failed, memory_order_relaxed))
+    if (!atomic_load_explicit(&run->has_init_failed, memory_order_relaxed)) {
         run->is_initialised = true;
+        restore(run);
+    }
     tgi_run_set_begin_ns(run, tgi_now_ns());
     if (run->graph->n_tasks == 0) {
         tgi_run_done(run);
@@ -115,6 +126,15 @@ static void init_done(struct tgi_worker *w, struct tgi_instance *init)
     begin_main(w, init->run);
 }
 
+/* Devices are known by then. */
+static int take_cut(struct tg_run *run, struct tg_error *err)
+{
+    run->cut = run->guide ? run->guide->cut : NULL;
+    if (run->cut && run->offload)
+        return tgi_error(err, TG_E_UNSUPPORTED, "there are no checkpoints of runs on devices: what is on them is not looked at");
+    return run->cut ? tgi_cut_check(run->graph, err) : 0;
+}
+
 static int run_prepare(struct tg_run *run, struct tg_error *err)
 {
     struct tg_runtime *rt = run->runtime;
@@ -122,6 +142,8 @@ static int run_prepare(struct tg_run *run, struct tg_error *err)
     int rc = tgi_offload_run_resolve(run, err);
     if (rc == 0)
         rc = tgi_run_resolve(run, err);
+    if (rc == 0)
+        rc = take_cut(run, err);
     if (rc == 0)
         rc = tgi_offload_run_place(run, err);
     if (rc == 0)
@@ -148,7 +170,7 @@ static int run_prepare(struct tg_run *run, struct tg_error *err)
     if (!run->worker_stats || (run->options.is_recorded && !run->spans))
         return tgi_error_memory(err, "preparing a run");
     run->main->spans = run->spans;
-    run->main->is_special = run->agenda || (run->offload && run->offload->policy); /* which asks what workers are done with */
+    run->main->is_special = run->agenda || run->cut || (run->offload && run->offload->policy); /* which ask what workers are done with */
     run->main->agenda = run->agenda;
     if (run->agenda)
         run->main->via = tgi_agenda_via(run->agenda);

@@ -43,6 +43,7 @@ struct tgi_offload_run;
 struct tgi_offload_instance;
 struct tgi_agenda; /* agenda.h: a policy between workers */
 struct tgi_guide;  /* guide.h: what a run is to follow */
+struct tgi_cut;    /* cut.h: moments at which no task is half done */
 
 /* ---- A running task, as its kernel sees it ------------------------------------------------*/
 
@@ -115,7 +116,7 @@ struct tgi_instance {
     const uint8_t *class_of;  /* the graph's */
     struct tg_run *run;
     uint32_t slot;
-    bool is_special;          /* every task takes the long way: a policy is told of each */
+    bool is_special;          /* every task takes the long way: a policy is told of each, or a cut */
     struct tgi_span *spans;   /* the run's, or those of the round under way; NULL: nothing is recorded */
     struct tgi_round *round;  /* of a recorded body; the last one begun */
     /* Unfinished predecessors by task.  Each is written by those who finish predecessors, acq_rel;
@@ -167,6 +168,7 @@ struct tg_run {
     struct tgi_offload_run *offload; /* NULL: on CPUs alone */
     struct tgi_agenda *agenda;       /* of its graph; NULL: none, or devices take part */
     const struct tgi_guide *guide;   /* while it is created; NULL: none */
+    struct tgi_cut *cut;             /* the guide's; NULL: none */
     struct tgi_instance *main;
     struct tgi_instance init; /* loop over tiles to initialise */
     struct tgi_init_item {

@@ -109,7 +109,7 @@ static bool acquire_one(struct tgi_instance *in, const struct tgi_share *share)
     struct tgi_lock *l = &in->locks[share->group];
     struct tgi_share_state *state = &in->share_states[id];
     struct private_copy *made = NULL;
-    bool may_copy = in->graph->groups[share->group].is_reduce && !(in->via && in->via[share->task]), has = true;
+    bool may_copy = in->graph->groups[share->group].is_reduce && !in->run->cut && !(in->via && in->via[share->task]), has = true;
     latch(l);
     if (l->is_held && may_copy && !l->idle) {
         unlatch(l);

@@ -6,6 +6,7 @@
 #include "graph/error.h"
 #include "graph/space.h"
 #include "mem/hostops.h"
+#include "sched/cut.h"
 #include "sched/offload_policy.h"
 #include "sched/runtime.h"
 
@@ -305,6 +306,9 @@ static void settle(struct tgi_worker *w, struct tgi_instance *in, uint32_t task,
 {
     if (rc)
         tgi_run_fail(in->run, in, task, rc, text);
+    /* Before the locks go to others, which may be executed here and now. */
+    if (in->run->cut)
+        tgi_cut_leave(in->run->cut, w->index, task, rc);
     if (in->nodes[task].op & TGI_NODE_SHARED)
         tgi_locks_release(w, in, task);
 }
@@ -376,6 +380,13 @@ bool tgi_task_execute(struct tgi_worker *w, struct tgi_instance *in, uint32_t ta
         tgi_count(&w->counts.n_tasks, (uint64_t)-1); /* it comes back, and counts then */
         return false;
     }
+    if (tgi_cut_is_before(run->cut, task)) {
+        if (is_shared)
+            tgi_locks_release(w, in, task);
+        return true;
+    }
+    if (run->cut)
+        tgi_cut_enter(run->cut, w->index);
     const struct tgi_attr *attr = tgi_graph_attr(in->graph, task);
     uint64_t start_ns = in->spans ? tgi_now_ns() - tgi_run_begin_ns(run) : 0;
     uint32_t n_attempts = 0;

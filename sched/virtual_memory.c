@@ -408,6 +408,10 @@ static void make_room(struct tgi_virtual *v, uint32_t memory, uint64_t bytes, ui
 
 static void fetch(struct tgi_virtual *v, uint32_t replica)
 {
+    if (v->w->stays && v->w->stays[v->replicas[replica].tile]) {
+        v->replicas[replica].state = TGI_REPLICA_VALID;
+        return;
+    }
     uint32_t from = choose_source(v, v->replicas[replica].tile, v->replicas[replica].memory);
     if (from != TG_NONE)
         copy(v, replica, from);
@@ -500,7 +504,8 @@ double tgi_virtual_missing_bytes(void *user, uint32_t task, uint32_t memory)
     double bytes = 0;
     for (uint32_t u = v->w->uses_at[task]; u < v->w->uses_at[task + 1]; u++) {
         uint32_t tile = v->w->uses[u].tile;
-        bool is_there = v->tile_first[tile] == TG_NONE ? memory == 0 : find(v, tile, memory) != TG_NONE;
+        bool is_there = (v->w->stays && v->w->stays[tile]) ||
+                        (v->tile_first[tile] == TG_NONE ? memory == 0 : find(v, tile, memory) != TG_NONE);
         if (v->w->uses[u].is_read && !is_there)
             bytes += (double)v->w->tile_bytes[tile];
     }

@@ -394,6 +394,18 @@ int tgi_workload_create_as_run(const struct tg_graph *g, const struct tgi_machin
     return create(g, machine, true, w_p, err);
 }
 
+int tgi_workload_stay(struct tgi_workload *w, struct tg_error *err)
+{
+    w->stays = malloc((size_t)w->n_tiles + 1);
+    if (!w->stays)
+        return tgi_error_memory(err, "planning");
+    memset(w->stays, 1, (size_t)w->n_tiles);
+    for (uint32_t u = 0; u < w->uses_at[w->n_tasks]; u++)
+        if (w->uses[u].is_written)
+            w->stays[w->uses[u].tile] = 0;
+    return 0;
+}
+
 void tgi_workload_destroy(struct tgi_workload *w)
 {
     if (!w)
@@ -403,6 +415,7 @@ void tgi_workload_destroy(struct tgi_workload *w)
     free(w->uses_at);
     free(w->uses);
     free(w->tile_bytes);
+    free(w->stays);
     free(w->only);
     free(w);
 }

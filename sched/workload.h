@@ -29,6 +29,7 @@ struct tgi_workload {
     uint32_t *uses_at;   /* by task, n_tasks + 1 */
     struct tgi_use *uses;
     uint64_t *tile_bytes;
+    uint8_t *stays;      /* by tile: it is valid in every memory that a task reads it from; NULL: none is */
     tgi_place *only;     /* by task: devices it is limited to, 0: none in particular; NULL: no task is */
     uint64_t n_measured, n_fitted, n_declared, n_roofline, n_sized, n_free; /* tasks whose time came from what */
     uint32_t first_unknown; /* the first task whose time was not measured, between measured ones or free; TG_NONE: none */
@@ -43,6 +44,8 @@ int tgi_workload_create(const struct tg_graph *g, const struct tgi_machine *mach
 int tgi_workload_create_as_run(const struct tg_graph *g, const struct tgi_machine *machine, struct tgi_workload **w_p,
                                struct tg_error *err);
 void tgi_workload_destroy(struct tgi_workload *w);
+/* As in any start of a run but its first: what no task writes is where the tasks that read it are. */
+int tgi_workload_stay(struct tgi_workload *w, struct tg_error *err);
 
 /* The sizes of a task's arguments, as keys of measured times: bytes of tiles, values of integers. */
 void tgi_workload_signature(const struct tg_graph *g, uint32_t task, char *text, size_t size);

@@ -58,6 +58,17 @@ want 2 report "$record" "$record" --html "$scratch/no.html"
 want 2 report "$record" --by task --html "$scratch/no.html"
 [ -e "$scratch/no.html" ] && complain 'a page was written after all'
 
+# The same pictures at the end of a run, and of one that was simulated.
+for type in svg dot pftrace csv json html; do
+    want 0 run "$graphs/cholesky.json" -p NT=4 -p B=16 -D cpu:2 --trace "$scratch/trace.$type"
+    [ -s "$scratch/trace.$type" ] || complain "--trace has written no $type"
+    want 0 run "$graphs/cholesky.json" -p NT=4 -p B=16 -D cpu:2 --simulate --trace "$scratch/trace.$type" --record "$scratch/trace.tgr"
+    "$TGRAPH" export "$scratch/trace.tgr" -t $type | cmp -s - "$scratch/trace.$type" || complain "--trace and export give another $type"
+done
+want 2 run "$graphs/cholesky.json" --trace "$scratch/trace.mmd"
+want 2 run "$graphs/cholesky.json" --trace "$scratch/trace"
+want 4 run "$graphs/cholesky.json" -p NT=4 --trace "$scratch/no/trace.svg"
+
 # Rounds of bodies are tasks like others.
 cat >"$scratch/loop.json" <<'END'
 { "tgraph": "1.0", "kernels": { "spin": { "builtin": "spin" } },

@@ -211,6 +211,31 @@ static void a_valid_copy_is_not_moved_again(void **state)
     tg_graph_destroy(g);
 }
 
+/* The tile that all read stays where it is from one start to the next; what tasks write comes anew. */
+static void what_nobody_writes_is_there_when_a_run_is_repeated(void **state)
+{
+    (void)state;
+    struct tg_graph *g = readers_of_one(20, 1000);
+    struct tgi_machine m;
+    struct tgi_plan *plan;
+    struct tgi_workload *w;
+    struct tg_error err;
+    double first, later;
+    remote_machine(&m, 2, 0, TGI_SHARE_LINK);
+    first = makespan(g, &m, "eager", NULL);
+    MUST(tgi_workload_create(g, &m, &w, &err));
+    MUST(tgi_workload_stay(w, &err));
+    MUST(tgi_plan_create(w, tgi_policy_find("eager"), &plan, &err));
+    later = plan->makespan_ns;
+    assert_int_equal(plan->moved_bytes, 0);
+    assert_true(tgi_plan_is_valid(w, plan));
+    assert_true(later < first - 900);
+    tgi_plan_destroy(plan);
+    tgi_workload_destroy(w);
+    tgi_machine_fini(&m);
+    tg_graph_destroy(g);
+}
+
 static void clean_copies_leave_a_full_memory(void **state)
 {
     (void)state;
@@ -468,6 +493,7 @@ int main(void)
         cmocka_unit_test(copies_share_ports),
         cmocka_unit_test(copies_overlap_with_computing),
         cmocka_unit_test(a_valid_copy_is_not_moved_again),
+        cmocka_unit_test(what_nobody_writes_is_there_when_a_run_is_repeated),
         cmocka_unit_test(clean_copies_leave_a_full_memory),
         cmocka_unit_test(results_are_written_back_before_they_leave),
         cmocka_unit_test(idle_devices_steal_unless_moving_takes_longer),

@@ -659,6 +659,28 @@ static void tables_add_up(void **state)
     free_sample(&s);
 }
 
+/* A burst of two at a time in the first hundredth, then one alone to the end: the most of the burst is not that of what follows. */
+static void a_burst_does_not_last_until_the_next_change(void **state)
+{
+    (void)state;
+    enum { N_BURST = 5000, MOST = 256, LAST = 1000000 };
+    static struct tgi_change changes[2 * N_BURST + 2];
+    struct tgi_step steps[MOST];
+    uint64_t n = 0, at_half = 0;
+    changes[n++] = (struct tgi_change){0, 1};
+    for (uint64_t i = 0; i < N_BURST; i++) {
+        changes[n++] = (struct tgi_change){2 * i, 1};
+        changes[n++] = (struct tgi_change){2 * i + 1, -1};
+    }
+    changes[n++] = (struct tgi_change){LAST, -1};
+    uint32_t n_steps = tgi_steps_make(changes, n, MOST, steps);
+    assert_in_range(n_steps, 3, MOST);
+    assert_int_equal(steps[0].value, 2);
+    for (uint32_t i = 0; i < n_steps && steps[i].at_ns <= LAST / 2; i++)
+        at_half = steps[i].value;
+    assert_int_equal(at_half, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -669,6 +691,7 @@ int main(void)
         cmocka_unit_test(perfetto_traces_decode_to_the_tasks),
         cmocka_unit_test(counters_are_what_tasks_did),
         cmocka_unit_test(many_changes_are_few_steps_with_the_most_of_each),
+        cmocka_unit_test(a_burst_does_not_last_until_the_next_change),
         cmocka_unit_test(schedules_in_dot_have_our_attributes_only),
         cmocka_unit_test(schedules_in_dot_are_read_back),
         cmocka_unit_test(types_and_devices_in_dot_are_read_back),

@@ -159,7 +159,7 @@ static int create(const struct job *job, struct measured *m, const struct tg_gra
 {
     struct tg_runtime_options options = TG_RUNTIME_OPTIONS_INIT;
     struct tg_run_options run_options = TG_RUN_OPTIONS_INIT;
-    const struct tgi_guide guide = {job->machine.n_devices ? &job->machine : NULL, NULL};
+    const struct tgi_guide guide = {.machine = job->machine.n_devices ? &job->machine : NULL};
     char devices[128];
     run_options.policy = policy_to_ask_for(m, uses_cuda(job, m, graph));
     options.n_workers = m->value[WORKERS] ? (uint32_t)strtoul(m->value[WORKERS], NULL, 10) : job->devices.n_workers;

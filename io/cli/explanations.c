@@ -208,6 +208,8 @@ const struct tgi_explanation tgi_explanations[] = {
       "Check dtype, shape, tiles and \"offset\"."),
     E(RECORD, "The file is no record of a run (.tgr), or its checksums say that it has changed since.", NULL,
       "tgraph run --record writes one; copy a damaged one again."),
+    E(CHECKPOINT, "The folder holds no checkpoint of this graph with these parameters, or its journal is damaged.", NULL,
+      "--checkpoint begins a new one in an empty folder; --resume goes on from one of the same graph."),
     E(IMPORT_FORMAT, "The file is of none of the formats that can be imported, or of several.", NULL,
       "Say which with --from."),
     E(IMPORT_SYNTAX, "The file is of the format, and damaged.", NULL, "Look at the position in the message."),

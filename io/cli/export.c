@@ -23,22 +23,6 @@ struct job {
     char remark[256];
 };
 
-/* The form by extension; NULL: none that is known. */
-static const char *type_of(const char *path)
-{
-    static const char *const types[] = {"dot", "svg", "png", "pdf", "json", "jsonl", "html", "pftrace", "csv"};
-    const char *dot = path ? strrchr(path, '.') : NULL;
-    if (!dot)
-        return NULL;
-    for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++) {
-        if (strcmp(dot + 1, types[i]) == 0)
-            return types[i];
-    }
-    if (strcmp(dot, ".gv") == 0)
-        return "dot";
-    return strcmp(dot, ".mmd") == 0 || strcmp(dot, ".mermaid") == 0 ? "mermaid" : NULL;
-}
-
 static int choose_view(struct job *job)
 {
     const struct tgi_cli *cli = job->cli;
@@ -156,7 +140,7 @@ int tgi_cli_export(struct tgi_cli *cli)
     const char *group = tgi_cli_text(cli, "group", "none");
     job.type = tgi_cli_text(cli, "type", NULL);
     if (!job.type)
-        job.type = job.path ? type_of(job.path) : "dot";
+        job.type = job.path ? tgi_cli_picture_type(job.path) : "dot";
     if (!job.type)
         return tgi_cli_usage(cli, "\"%s\" does not tell the form; use --type", job.path);
     job.picture.group = strcmp(group, "kernel") == 0 ? TGI_GROUP_KERNEL

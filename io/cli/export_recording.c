@@ -23,8 +23,24 @@ struct job {
     enum view view;
     struct tgi_recording r;
     struct tgi_recording_paths paths;
-    uint32_t n_shown; /* of DOT */
+    uint32_t max_nodes, n_shown; /* of DOT */
+    uint64_t limit_ns; /* of Graphviz */
 };
+
+const char *tgi_cli_picture_type(const char *path)
+{
+    static const char *const types[] = {"dot", "svg", "png", "pdf", "json", "jsonl", "html", "pftrace", "csv"};
+    const char *dot = path ? strrchr(path, '.') : NULL;
+    if (!dot)
+        return NULL;
+    for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++) {
+        if (strcmp(dot + 1, types[i]) == 0)
+            return types[i];
+    }
+    if (strcmp(dot, ".gv") == 0)
+        return "dot";
+    return strcmp(dot, ".mmd") == 0 || strcmp(dot, ".mermaid") == 0 ? "mermaid" : NULL;
+}
 
 static bool is_type(const struct job *job, const char *type) { return strcmp(job->type, type) == 0; }
 
@@ -35,8 +51,7 @@ static int write_dot(void *user, FILE *to, struct tg_error *err)
         return tgi_recording_write_types(&job->r, &job->paths, to, err);
     if (job->view == DEVICES)
         return tgi_recording_write_devices(&job->r, &job->paths, to, err);
-    uint32_t max_nodes = (uint32_t)tgi_cli_int(job->cli, "max-nodes", MAX_NODES);
-    return tgi_recording_write_dot(&job->r, &job->paths, max_nodes, to, &job->n_shown, err);
+    return tgi_recording_write_dot(&job->r, &job->paths, job->max_nodes, to, &job->n_shown, err);
 }
 
 static int write_as(struct job *job, FILE *to, struct tg_error *err)
@@ -57,7 +72,7 @@ static int write_as(struct job *job, FILE *to, struct tg_error *err)
         return tgi_recording_write_csv(&job->r, &job->paths, to, err);
     if (is_type(job, "json"))
         return tgi_recording_write_json(&job->r, &job->paths, to, err);
-    return tgi_layout_write(write_dot, job, job->type, tgi_cli_time_ns(job->cli, "time-limit", TIME_LIMIT_NS), to, err);
+    return tgi_layout_write(write_dot, job, job->type, job->limit_ns, to, err);
 }
 
 static void say_what_is_missing(const struct job *job)
@@ -92,6 +107,34 @@ static bool is_picture(const struct job *job)
     return is_type(job, "dot") || is_type(job, "svg") || is_type(job, "png") || is_type(job, "pdf");
 }
 
+int tgi_cli_trace_check(const struct tgi_cli *cli)
+{
+    const char *path = tgi_cli_text(cli, "trace", NULL), *type = tgi_cli_picture_type(path);
+    if (!path)
+        return 0;
+    if (!type)
+        return tgi_cli_usage(cli, "--trace: what to write is known by the end of a name, and \"%s\" ends in none of .svg, .html, .pftrace,"
+                             " .json, .csv, .dot, .png, .pdf", path);
+    if (strcmp(type, "mermaid") == 0 || strcmp(type, "jsonl") == 0)
+        return tgi_cli_usage(cli, "--trace: \"%s\" is a form of graphs, not of runs", path);
+    return 0;
+}
+
+int tgi_cli_trace_write(const struct tgi_cli *cli, const struct tgi_recording *r, FILE *to, struct tg_error *err)
+{
+    struct job job = {.cli = cli, .type = tgi_cli_picture_type(tgi_cli_text(cli, "trace", NULL)), .r = *r, .max_nodes = MAX_NODES,
+                      .limit_ns = TIME_LIMIT_NS};
+    job.view = is_type(&job, "svg") ? GANTT : is_picture(&job) ? SCHEDULE : N_VIEWS;
+    int rc = tgi_recording_paths_create(&job.r, &job.paths, err);
+    if (rc)
+        return rc;
+    rc = write_as(&job, to, err);
+    if (rc == 0)
+        say_what_is_missing(&job);
+    tgi_recording_paths_fini(&job.paths);
+    return rc;
+}
+
 /* Gantt charts and memory we draw ourselves; the others are DOT text, in any form that Graphviz makes of it. */
 static int choose_view(struct job *job)
 {
@@ -113,7 +156,8 @@ static int choose_view(struct job *job)
 
 int tgi_cli_export_recording(const struct tgi_cli *cli, const char *type, const char *path)
 {
-    struct job job = {.cli = cli, .type = type};
+    struct job job = {.cli = cli, .type = type, .max_nodes = (uint32_t)tgi_cli_int(cli, "max-nodes", MAX_NODES),
+                      .limit_ns = tgi_cli_time_ns(cli, "time-limit", TIME_LIMIT_NS)};
     bool is_binary = is_type(&job, "png") || is_type(&job, "pdf") || is_type(&job, "pftrace");
     if (is_type(&job, "mermaid") || is_type(&job, "jsonl"))
         return tgi_cli_usage(cli, "--type %s is there for graphs, and \"%s\" is the record of a run", type, cli->operands[0]);

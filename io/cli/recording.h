@@ -17,6 +17,11 @@ struct tgi_json;
 int tgi_cli_summarise_recording(const struct tgi_cli *cli, const char *path, const struct tgi_recording *r, struct tgi_json *json);
 /* `export` of a record: `type` is one of those that it offers, path NULL: stdout. */
 int tgi_cli_export_recording(const struct tgi_cli *cli, const char *type, const char *path);
+/* `run --trace`: whether the option's value can be written; its contents.  The former returns an exit code. */
+int tgi_cli_trace_check(const struct tgi_cli *cli);
+int tgi_cli_trace_write(const struct tgi_cli *cli, const struct tgi_recording *r, FILE *to, struct tg_error *err);
+/* The form that a file's name ends in, as `export` calls it; NULL: none that is known. */
+const char *tgi_cli_picture_type(const char *path);
 /* `export --view cuda-graph` of a frozen graph, which executes nothing of it; as above. */
 int tgi_cli_export_program(const struct tgi_cli *cli, const struct tg_graph *graph, const char *type, const char *path);
 

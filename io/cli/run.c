@@ -5,11 +5,13 @@
 #include <string.h>
 
 #include "graph/error.h"
+#include "io/cli/checkpoint.h"
 #include "io/cli/crash.h"
 #include "io/cli/device_choice.h"
 #include "io/cli/document.h"
 #include "io/cli/machine_choice.h"
 #include "io/cli/progress.h"
+#include "io/cli/recording.h"
 #include "io/cli/results.h"
 #include "io/cli/simulate.h"
 #include "io/gantt.h"
@@ -38,10 +40,11 @@ struct job {
     int status;             /* of the last run, with err */
     struct tg_error err;
     struct tgi_cli_results results;
-    struct tgi_output gantt, record; /* file NULL: none is asked for */
+    struct tgi_output gantt, record, trace; /* file NULL: none is asked for */
     double predicted_ns;    /* with --machine or --plan; 0: not known */
     struct tgi_saved_plan plan; /* to follow; name NULL: none */
     struct tgi_machine machine; /* of --machine; n_devices 0: none */
+    struct tgi_cli_checkpoint *checkpoint; /* NULL: none is asked for */
 };
 
 /* ---- Options ------------------------------------------------------------------------------*/
@@ -74,6 +77,9 @@ static int check_devices(const struct tgi_cli *cli, struct tgi_device_choice *de
     int rc = tgi_device_choice_read(cli, devices);
     if (rc == 0)
         rc = check_executor(cli, devices);
+    if (rc == 0 && devices->has_cuda && (tgi_cli_has(cli, "checkpoint") || tgi_cli_has(cli, "resume")))
+        return tgi_cli_fail(cli, TG_E_UNSUPPORTED, "there are no checkpoints of runs on devices: what is on them is not looked at; -D cpu"
+                            " keeps off them");
     if (rc || !tgi_cli_has(cli, "deterministic"))
         return rc;
     if (devices->has_cuda)
@@ -97,7 +103,8 @@ static int check_choices(const struct tgi_cli *cli)
         return tgi_cli_usage(cli, "--seed goes with --deterministic");
     if (tgi_cli_has(cli, "seed") && tgi_cli_has(cli, "check-nan"))
         return tgi_cli_usage(cli, "--check-nan executes tasks in program order; it does not go with --seed");
-    return 0;
+    int rc = tgi_cli_trace_check(cli);
+    return rc ? rc : tgi_cli_checkpoint_check(cli);
 }
 
 /* Workers alone steal from each other, whatever decides between devices. */
@@ -133,7 +140,8 @@ static void set_options(struct job *job)
     bool may_be_graph = job->options.executor != TG_EXECUTOR_STREAMS && (!is_auto || n_starts > 1);
     job->options.n_starts_expected = n_starts;
     /* Times of single tasks make a graph slower, so they are taken only where a file is to have them. */
-    job->options.is_recorded = is_small && (!may_be_graph || tgi_cli_has(cli, "record") || tgi_cli_has(cli, "gantt"));
+    job->options.is_recorded = is_small && (!may_be_graph || tgi_cli_has(cli, "record") || tgi_cli_has(cli, "gantt") ||
+                                            tgi_cli_has(cli, "trace"));
     if (!is_small)
         tgi_cli_note(
             cli,
@@ -154,6 +162,10 @@ static int choose_devices(struct job *job, bool *is_optional_p)
     if (use == TGI_CUDA_USELESS)
         return 0;
     int rc = tgi_cuda_count(&n, &err);
+    if (rc == 0 && use == TGI_CUDA_USEFUL && job->checkpoint) {
+        tgi_cli_note(job->cli, "the graph runs on CPUs: there are no checkpoints of runs on devices");
+        return 0;
+    }
     if (rc && use == TGI_CUDA_NEEDED)
         return tgi_cli_fail(job->cli, TG_E_NO_DEVICE, "%s, and there is none: %s", why, err.text);
     /* Most machines have no driver, or no device; what else keeps one from being used is worth a word. */
@@ -183,8 +195,9 @@ static int create_runtime(struct job *job)
 static int create_guided(struct job *job)
 {
     struct tgi_guide_plan plan = tgi_saved_plan_guide(&job->plan);
-    struct tgi_guide guide = {job->machine.n_devices ? &job->machine : NULL, job->plan.name ? &plan : NULL};
-    return tgi_run_create_guided(job->runtime, job->graph, &job->options, &guide, &job->run, &job->err);
+    struct tgi_guide guide = {job->machine.n_devices ? &job->machine : NULL, job->plan.name ? &plan : NULL, NULL};
+    int rc = tgi_cli_checkpoint_cut(job->checkpoint, tg_runtime_n_workers(job->runtime), &guide.cut, &job->err);
+    return rc ? rc : tgi_run_create_guided(job->runtime, job->graph, &job->options, &guide, &job->run, &job->err);
 }
 
 static int create_run_on(struct job *job)
@@ -271,6 +284,7 @@ static int execute(struct job *job)
                             (long long)n_repeats);
     bool goes_on = true;
     tgi_cli_watch(job->run);
+    tgi_cli_checkpoint_begin(job->checkpoint);
     for (int64_t i = 0; goes_on && i < n_warmups; i++)
         goes_on = execute_once(job, false);
     for (int64_t i = 0; goes_on && i < n_repeats; i++)
@@ -333,7 +347,7 @@ static int write_record(struct job *job)
 {
     struct tgi_recording recording;
     struct tg_error err;
-    if (!job->gantt.file && !job->record.file)
+    if (!job->gantt.file && !job->record.file && !job->trace.file)
         return 0;
     int rc = take_recording(job, &recording, &err);
     if (rc)
@@ -346,6 +360,10 @@ static int write_record(struct job *job)
         rc = tgi_gantt_write(&recording, job->gantt.file, &err);
     if (rc == 0 && job->gantt.file)
         rc = tgi_output_finish(&job->gantt, &err);
+    if (rc == 0 && job->trace.file)
+        rc = tgi_cli_trace_write(job->cli, &recording, job->trace.file, &err);
+    if (rc == 0 && job->trace.file)
+        rc = tgi_output_finish(&job->trace, &err);
     tgi_recording_fini(&recording);
     return rc ? tgi_cli_error(job->cli, &err) : 0;
 }
@@ -468,6 +486,7 @@ static void print_text(const struct job *job, const struct tgi_report *report, u
                tgi_format_time((double)median_ns, c, sizeof(c)));
     print_resident(job);
     print_times(job);
+    tgi_cli_checkpoint_print(job->checkpoint, stdout);
     tgi_cli_results_print(&job->results, stdout);
 }
 
@@ -535,6 +554,7 @@ static void print_json(const struct job *job, const struct tgi_report *report, u
     tgi_json_uint(&json, "init_ns", report->stats.init_ns);
     put_times(job, &json);
     tgi_report_json(report, median_ns, &json);
+    tgi_cli_checkpoint_json(job->checkpoint, &json);
     tgi_cli_results_json(&job->results, &json);
     tgi_json_end(&json);
 }
@@ -594,13 +614,15 @@ static int predict(struct job *job)
         job->predicted_ns = job->plan.makespan_ns;
     else if (job->machine.n_devices)
         return tgi_cli_predict(job->cli, job->graph, &job->machine, job->options.policy, job->n_workers, job->n_devices,
-                               &job->predicted_ns);
+                               job->options.n_starts_expected, &job->predicted_ns);
     return 0;
 }
 
 static int run_graph(struct job *job)
 {
     int rc = read_guide(job);
+    if (rc == 0)
+        rc = tgi_cli_checkpoint_open(job->cli, job->graph, &job->checkpoint);
     if (rc == 0)
         rc = create_run(job);
     if (rc == 0)
@@ -610,12 +632,14 @@ static int run_graph(struct job *job)
     if (rc == 0)
         rc = open_output(job, "record", &job->record);
     if (rc == 0)
+        rc = open_output(job, "trace", &job->trace);
+    if (rc == 0)
         rc = tgi_cli_results_check(job->cli, job->graph, tgi_cli_text(job->cli, "save-dir", "."));
     if (rc == 0)
         rc = execute(job);
     if (rc)
         return rc;
-    int number = tgi_cli_signal();
+    int kept = tgi_cli_checkpoint_end(job->checkpoint, job->checkpoint && tgi_run_settle(job->run, 0)), number = tgi_cli_signal();
     if (number)
         rc = 128 + number;
     else if (job->status)
@@ -627,12 +651,12 @@ static int run_graph(struct job *job)
         tgi_cli_note(job->cli, "%s", text);
     int drawn = write_record(job);
     int summarised = summarise(job);
-    return rc ? rc : drawn ? drawn : summarised;
+    return rc ? rc : kept ? kept : drawn ? drawn : summarised;
 }
 
 int tgi_cli_run(struct tgi_cli *cli)
 {
-    struct job job = {.cli = cli, .gantt = {.slot = -1}, .record = {.slot = -1}};
+    struct job job = {.cli = cli, .gantt = {.slot = -1}, .record = {.slot = -1}, .trace = {.slot = -1}};
     struct tg_graph *graph;
     int rc = check_choices(cli);
     if (rc == 0)
@@ -645,7 +669,9 @@ int tgi_cli_run(struct tgi_cli *cli)
     rc = tgi_cli_has(cli, "simulate") ? tgi_cli_simulate(cli, graph, &job.devices) : run_graph(&job);
     tgi_output_abandon(&job.gantt);
     tgi_output_abandon(&job.record);
+    tgi_output_abandon(&job.trace);
     tg_run_destroy(job.run);
+    tgi_cli_checkpoint_destroy(job.checkpoint);
     tg_runtime_destroy(job.runtime);
     tg_graph_destroy(graph);
     tgi_cli_results_fini(&job.results);

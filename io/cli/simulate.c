@@ -62,14 +62,16 @@ void tgi_cli_print_times(const struct tgi_workload *w)
 
 static int write_files(const struct tgi_cli *cli, const struct tgi_recording *r)
 {
-    static const char *const options[] = {"record", "gantt"};
+    static const char *const options[] = {"record", "gantt", "trace"};
     struct tg_error err;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         const char *path = tgi_cli_text(cli, options[i], NULL);
         struct tgi_output out;
         int rc = path ? tgi_output_open(&out, path, &err) : 0;
         if (rc == 0 && path) {
-            rc = i == 0 ? tgi_recording_write(r, out.file, &err) : tgi_gantt_write(r, out.file, &err);
+            rc = i == 0   ? tgi_recording_write(r, out.file, &err)
+                 : i == 1 ? tgi_gantt_write(r, out.file, &err)
+                          : tgi_cli_trace_write(cli, r, out.file, &err);
             if (rc == 0)
                 rc = tgi_output_finish(&out, &err);
             tgi_output_abandon(&out);
@@ -176,7 +178,7 @@ static int submit_ahead(const struct tgi_workload *w, struct tgi_plan **plan_p, 
 }
 
 static int predict_on(const struct tgi_cli *cli, const struct tg_graph *graph, const struct tgi_machine *m, const char *policy,
-                      double *ns_p, struct tg_error *err)
+                      bool is_repeated, double *ns_p, struct tg_error *err)
 {
     struct tgi_workload *w;
     struct tgi_plan *plan;
@@ -192,7 +194,9 @@ static int predict_on(const struct tgi_cli *cli, const struct tg_graph *graph, c
                      (n_unknown ? n_unknown : w->n_bodies) == 1 ? "" : "s", n_unknown ? ", the first of which is " : "",
                      n_unknown ? tgi_graph_task_name(graph, w->first_unknown, scratch) : "");
     } else {
-        rc = tgi_plan_create(w, tgi_policy_find(policy ? policy : "steal"), &plan, err);
+        rc = is_repeated ? tgi_workload_stay(w, err) : 0;
+        if (rc == 0)
+            rc = tgi_plan_create(w, tgi_policy_find(policy ? policy : "steal"), &plan, err);
         if (rc == 0 && has_devices(m))
             rc = submit_ahead(w, &plan, err);
         if (rc == 0) {
@@ -205,7 +209,7 @@ static int predict_on(const struct tgi_cli *cli, const struct tg_graph *graph, c
 }
 
 int tgi_cli_predict(const struct tgi_cli *cli, const struct tg_graph *graph, const struct tgi_machine *machine, const char *policy,
-                    uint32_t n_workers, uint32_t n_gpus, double *ns_p)
+                    uint32_t n_workers, uint32_t n_gpus, uint64_t n_starts, double *ns_p)
 {
     struct tgi_machine_change change = {n_gpus, 1, 1, n_workers};
     struct tgi_machine m;
@@ -213,7 +217,7 @@ int tgi_cli_predict(const struct tgi_cli *cli, const struct tg_graph *graph, con
     *ns_p = 0;
     int rc = tgi_machine_change(machine, &change, &m, &err);
     if (rc == 0) {
-        rc = predict_on(cli, graph, &m, policy, ns_p, &err);
+        rc = predict_on(cli, graph, &m, policy, n_starts > 1, ns_p, &err);
         tgi_machine_fini(&m);
     }
     return rc ? tgi_cli_error(cli, &err) : 0;

@@ -76,6 +76,12 @@ static const struct tgi_cli_option run_options[] = {
     VALUE("save-dir", 0, FOLDER, "DIR", "where buffers with \"save\" are written; . if not given"),
     VALUE("gantt", 0, FILE, "FILE", "draw the schedule of the last run; FILE ends in .svg"),
     VALUE("record", 0, FILE, "FILE", "write the record of the last run, for report, why, diff and export; .tgr"),
+    VALUE("trace", 0, FILE, "FILE", "write the schedule of the last run as export does, in the form that FILE ends in: svg, html, pftrace,"
+     " json, csv, dot, png, pdf"),
+    VALUE("checkpoint", 0, FOLDER, "DIR", "keep in DIR what has been done, so that --resume goes on from there if the run is killed"),
+    VALUE("resume", 0, FOLDER, "DIR", "go on from the checkpoint in DIR, and keep it up to date"),
+    VALUE("checkpoint-every", 0, TIME, "TIME", "how long to compute between two groups that are kept; if not given, a second, or as"
+     " long as it takes for them to cost less than 1 %"),
     RANGE("top", 0, "N", 1, 1000, "rows of the table of kernels; 12 if not given"),
     PLUGINS,
     END
