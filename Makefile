@@ -24,7 +24,7 @@ SCHED_SRC := agenda.c alike.c backend.c bounds.c calibrate.c calibrate_builtins.
              offload_submitter.c parking.c placement.c plan.c policy.c policy_list.c policy_mix.c policy_steal.c \
              process.c ready.c record.c replay_cache.c replay_choice.c replay_costs.c resident_check.c \
              resident_cluster.c resident_dynamic.c resident_place.c resident_plan.c resolve.c run.c runtime.c \
-             sample.c seat.c serial.c service.c service_queue.c service_tables.c share.c simulate.c spawn.c \
+             sample.c seat.c serial.c service.c service_beat.c service_instance.c service_queue.c service_tables.c share.c simulate.c spawn.c \
              task.c timing.c topology.c urgency.c virtual_memory.c watchdog.c worker.c workload.c
 KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c fatbin.c fft.c fill.c gemm.c \
                hash.c histogram.c is_above.c launch.c layer.c matvec.c reduce.c resident.c scan.c spin.c \
