@@ -57,7 +57,7 @@ TESTS := agenda alloc block calibrate choice cli cpu_module dense deque diagnost
          page parking path plan plan_corpus pool process program program_picture recording recording_export \
          recording_plan replay_choice resident resident_cluster resident_dynamic results run run_children \
          run_failures run_record sample schema seat offload offload_balance offload_edges offload_faults \
-         offload_refusals offload_runs offload_stream offload_submitter service service_faults service_ring \
+         offload_refusals offload_runs offload_stream offload_submitter service service_faults service_instances service_ring service_turn \
          sha256 staging standin standin_builtins standin_graphs standin_memory standin_nccl standin_nvrtc \
          standin_order store timing topology verify write_json
 TEST_SCRIPTS := cli devices device_graphs examples fences install predict readme record serve stack

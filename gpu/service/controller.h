@@ -233,10 +233,12 @@ TGI_FN uint32_t tgi_controller_look(struct tgi_controller *c, uint64_t *word_p)
 
 /* ---- The controller -------------------------------------------------------------------------*/
 
-/* Whether the host is still there. */
+/* Whether the host is still there; and figures for it, which change without it where instances are at work. */
 TGI_FN void tgi_controller_listen(struct tgi_controller *c)
 {
     uint64_t now = tgi_controller_hear(c), silent = now - c->beat_at;
+    if (c->seated | c->n_waiting)
+        tgi_controller_count(c);
     if (!c->v->silence_ns)
         return;
     c->is_quiet = silent > c->v->silence_ns / 2;
@@ -272,6 +274,8 @@ TGI_FN void tgi_controller_turn(struct tgi_controller *c)
         c->idle_since = 0;
         if (c->n_waiting && c->is_stale)
             tgi_controller_start(c);
+        if (n && c->n_waiting) /* those that watch see what piles up */
+            tgi_controller_count(c);
     } else
         tgi_controller_idle(c);
 }
