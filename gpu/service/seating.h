@@ -115,7 +115,6 @@ TGI_FN void tgi_controller_seat(struct tgi_controller *c, uint32_t team, uint32_
     tgi_warp_sync();
     c->seated |= 1u << k;
     c->n_waiting--;
-    c->is_owing = true;
     c->counts.n_instances++;
 }
 
@@ -129,6 +128,7 @@ TGI_FN void tgi_controller_begin(struct tgi_controller *c, uint32_t team, uint32
     uint64_t *inputs = (uint64_t *)((uintptr_t)p->inputs + (team * v->n_ahead + ahead) * v->seat_stride);
     uint64_t word = tgi_sys_load_relaxed(tgi_service_ring_word(&v->messages, e.ticket) + 1);
     tgi_copy_words(inputs, (const uint64_t *)tgi_service_ring_bytes(&v->messages, e.ticket), p->n_inputs);
+    c->is_owing = true; /* the slot has been read, even if the instance is dropped */
     word = tgi_warp_first(word);
     uint64_t now = word > TGI_SERVICE_CANCELLED_ALREADY ? tgi_controller_hear(c) : tgi_warp_first(tgi_now_ns());
     uint64_t deadline = word ? word + c->ahead_ns : 0;
