@@ -140,10 +140,10 @@ static void measure_yardsticks(void)
 
 /* ---- Calls --------------------------------------------------------------------------------*/
 
-static struct tg_service *begin_service(const struct tg_service_options *o, const struct tgi_service_program *program)
+static struct tg_service *begin_service(const struct tg_service_options *o, const struct tgi_service_setup *setup)
 {
     struct tg_service *s;
-    must(tgi_service_create(o, program, &s, &err));
+    must(tgi_service_create(o, setup, &s, &err));
     must(tg_service_launch(s, &err));
     must(tg_service_activate(s, &err));
     return s;
@@ -229,10 +229,10 @@ static void measure_wavefront(void)
     d.op[0] = TGI_RESIDENT_INPUT;
     must(tgi_resident_plan(&d.dag, &shape, &costs, &p, &err));
     must(tgi_resident_check(&d.dag, p, &err));
-    struct tg_service *s = begin_service(&o, &(struct tgi_service_program){p, 1, 1, &output});
+    struct tg_service *s = begin_service(&o, &ONE_PROGRAM(p, 1, 1, &output));
     for (uint32_t i = 0; i < n_samples(); i++) {
         uint64_t input = tgi_mix(i), begin = bench_now_ns();
-        must(tgi_service_run(s, &input, wait_limit_ns, &got, &err));
+        must(tgi_service_run(s, INPUTS(&input), wait_limit_ns, &got, &err));
         ns[i] = bench_now_ns() - begin;
         resident_dag_execute_on(&d.dag, &input, i + 1, want);
         if (got != want[OUTPUT])

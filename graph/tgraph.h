@@ -126,6 +126,7 @@ extern "C" {
     X(NOT_FINITE, 711, 1, "a task wrote NaN or infinity")                           \
     X(FULL, 712, 1, "queue is full")                                                \
     X(NO_ANSWER, 713, 124, "no answer in time")                                     \
+    X(DEADLINE, 714, 1, "deadline missed")                                          \
     X(COLLECTIVE, 801, 1, "collective cannot be performed")                         \
     X(OPEN, 901, 3, "cannot open file")                                             \
     X(READ, 902, 3, "cannot read file")                                             \

@@ -61,9 +61,10 @@ struct tg_service_options {
     uint64_t idle_exit_ns;   /* 0: the kernel stays until it is terminated */
     uint64_t limit_ns;       /* a body that waits longer for another is stuck, which its answer says */
     bool has_telemetry;      /* the kernel counts what it does, for tg_service_metrics() */
+    uint64_t host_timeout_ns; /* a kernel that has heard nothing from its host for so long leaves; 0: it never does */
 };
 #define TG_SERVICE_OPTIONS_INIT \
-    {sizeof(struct tg_service_options), 0, 4, 256, 1024, 1000000000u, 10000000000u, true}
+    {sizeof(struct tg_service_options), 0, 4, 256, 1024, 1000000000u, 10000000000u, true, 500000000u}
 
 enum tg_service_state {
     TG_SERVICE_CREATED,
@@ -111,10 +112,12 @@ struct tg_service_message {
 
 struct tg_service_answer {
     uint64_t ticket;
-    int status;         /* 0, TG_E_TASK_FAILED, TG_E_TASK_TIMEOUT: it was stuck, TG_E_CANCELLED: another was and the kernel left */
+    int status;         /* 0, TG_E_TASK_FAILED, TG_E_TASK_TIMEOUT: it was stuck, TG_E_CANCELLED: another was and the kernel left, or
+                           it was cancelled; TG_E_DEADLINE: its turn came too late */
     uint32_t code;      /* of a failure: what the body said */
     size_t n_bytes;
     uint64_t latency_ns; /* from send until the answer was seen */
+    bool is_late;        /* done, after its deadline */
 };
 
 /* Returns at once.  *ticket_p, which may be NULL, counts from 0.  TG_E_FULL. */
@@ -151,15 +154,27 @@ int tg_service_status(struct tg_service *service, struct tg_service_status *stat
 #define TG_SERVICE_N_BUCKETS 64
 uint64_t tg_service_bucket_ns(uint32_t bucket); /* the last: UINT64_MAX */
 
+#define TG_SERVICE_MAX_CLIENTS 16
+struct tg_service_client_metrics {
+    uint64_t weight, n_begun, n_waiting, n_running, n_late, n_cancelled, n_in_flight;
+    uint64_t used_ns; /* of the workers' time */
+};
+
 struct tg_service_metrics {
     uint64_t n_sent, n_answered, n_failed, n_full, n_timeouts, n_dropped;
+    uint64_t n_late, n_cancelled; /* instances that missed their deadline, that were cancelled */
     uint64_t sent_bytes, answered_bytes;
     uint64_t n_launches;   /* of the kernel; one, and one more for each return after an idle exit */
     uint64_t n_in_flight;
     uint64_t latency_sum_ns;
     uint64_t latency[TG_SERVICE_N_BUCKETS];
     /* By the kernel, since the service was created; 0 without telemetry.  They may lag behind by some microseconds. */
-    uint64_t n_polls, n_messages, n_batches, n_instances;
+    uint64_t n_polls, n_messages, n_batches, n_instances, n_tasks;
+    uint64_t n_waiting, n_running; /* instances, now */
+    uint64_t up_ns;                /* for so long there was a kernel */
+    uint64_t busy_ns;              /* and so long its teams had instances, the times of all teams added up */
+    uint32_t n_teams, n_clients;
+    struct tg_service_client_metrics clients[TG_SERVICE_MAX_CLIENTS];
 };
 /* Any time after create. */
 int tg_service_metrics(struct tg_service *service, struct tg_service_metrics *metrics_p, struct tg_error *err);

@@ -2,6 +2,8 @@
 #include "io/service_metrics.h"
 
 #include <inttypes.h>
+#include <stddef.h>
+#include <string.h>
 
 static uint64_t n_latencies(const struct tg_service_metrics *m)
 {
@@ -43,6 +45,40 @@ static void put_counter(FILE *to, const char *name, const char *help, uint64_t v
             value);
 }
 
+static const struct {
+    const char *name, *type, *help;
+    size_t at;
+    bool is_ns;
+} client_metrics[] = {
+#define CLIENT(field) offsetof(struct tg_service_client_metrics, field)
+    {"client_weight", "gauge", "Weight of a client.", CLIENT(weight), false},
+    {"client_begun_total", "counter", "Instances of a client that were begun.", CLIENT(n_begun), false},
+    {"client_waiting", "gauge", "Instances of a client that wait.", CLIENT(n_waiting), false},
+    {"client_running", "gauge", "Instances of a client that are under way.", CLIENT(n_running), false},
+    {"client_late_total", "counter", "Instances of a client that missed their deadlines.", CLIENT(n_late), false},
+    {"client_cancelled_total", "counter", "Instances of a client that were cancelled.", CLIENT(n_cancelled), false},
+    {"client_used_seconds_total", "counter", "Time of workers that a client's instances took.", CLIENT(used_ns), true},
+#undef CLIENT
+};
+
+static void put_clients(FILE *to, const struct tg_service_metrics *m)
+{
+    for (size_t k = 0; m->n_clients && k < sizeof client_metrics / sizeof *client_metrics; k++) {
+        const char *name = client_metrics[k].name;
+        fprintf(to, "# HELP tgraph_service_%s %s\n# TYPE tgraph_service_%s %s\n", name, client_metrics[k].help, name,
+                client_metrics[k].type);
+        for (uint32_t i = 0; i < m->n_clients; i++) {
+            uint64_t value;
+            memcpy(&value, (const char *)&m->clients[i] + client_metrics[k].at, sizeof value);
+            fprintf(to, "tgraph_service_%s{client=\"%" PRIu32 "\"} ", name, i);
+            if (client_metrics[k].is_ns)
+                fprintf(to, "%.9g\n", (double)value / 1e9);
+            else
+                fprintf(to, "%" PRIu64 "\n", value);
+        }
+    }
+}
+
 static void put_histogram(FILE *to, const struct tg_service_metrics *m)
 {
     uint64_t n = 0;
@@ -70,9 +106,13 @@ void tgi_service_metrics_prometheus(FILE *to, const struct tg_service_metrics *m
     put_counter(to, "launches_total", "Launches of the kernel.", m->n_launches);
     put_counter(to, "kernel_looks_total", "Looks of the kernel at its ring.", m->n_polls);
     put_counter(to, "kernel_batches_total", "Looks that found messages.", m->n_batches);
-    put_counter(to, "instances_total", "Instances of the program that were begun.", m->n_instances);
+    put_counter(to, "instances_total", "Instances of programs that were begun.", m->n_instances);
+    put_counter(to, "tasks_total", "Tasks of instances that have ended.", m->n_tasks);
+    put_counter(to, "late_total", "Instances that missed their deadlines.", m->n_late);
+    put_counter(to, "cancelled_total", "Instances that were cancelled.", m->n_cancelled);
     fprintf(to, "# HELP tgraph_service_messages_in_flight Messages sent whose answers have not been received.\n"
                 "# TYPE tgraph_service_messages_in_flight gauge\ntgraph_service_messages_in_flight %" PRIu64 "\n",
             m->n_in_flight);
+    put_clients(to, m);
     put_histogram(to, m);
 }

@@ -49,7 +49,7 @@ int tgi_service_check_locked(const struct tg_service *s, const char *what, uint3
 
 /* ---- The kernel ---------------------------------------------------------------------------*/
 
-static void command(struct tg_service *s, enum tgi_service_command c)
+void tgi_service_command_locked(struct tg_service *s, enum tgi_service_command c)
 {
     /* seq_cst: not both this and the controller's last look can miss the other (mem/service_view.h). */
     tgi_sys_store_seq_cst(&s->view.shared->command, TGI_SERVICE_COMMAND(++s->n_commands, c));
@@ -58,7 +58,7 @@ static void command(struct tg_service *s, enum tgi_service_command c)
 /* The first error of the device is the end; it is told again by every call.  A kernel that is there all the same leaves. */
 static int break_down(struct tg_service *s, const struct tg_error *why, struct tg_error *err)
 {
-    command(s, TGI_SERVICE_ABORT);
+    tgi_service_command_locked(s, TGI_SERVICE_ABORT);
     s->broken = *why;
     s->state = TG_SERVICE_TERMINATED;
     s->is_resident = false;
@@ -79,6 +79,7 @@ static int launch_kernel(struct tg_service *s, struct tg_error *err)
     /* Read by the kernel after its launch, which orders them. */
     tgi_sys_store_relaxed(&s->view.shared->gone, 0);
     tgi_sys_store_relaxed(&s->view.shared->is_panic, 0);
+    tgi_sys_store_relaxed(&s->view.shared->beat_ns, tgi_service_now_ns());
     rc = ops->zero(s->devices, s->kernel, s->tables.zero_at, s->tables.zero_bytes, &why);
     if (rc == 0)
         rc = ops->launch(s->devices, s->kernel, &s->view, &why);
@@ -198,21 +199,31 @@ static int make_host_memory(struct tg_service *s, struct tg_error *err)
     return s->places && s->answers ? 0 : tgi_error_memory(err, "creating a service");
 }
 
-static int make_kernel(struct tg_service *s, const struct tgi_service_program *sp, struct tg_error *err)
+static int make_kernel(struct tg_service *s, const struct tgi_service_setup *setup, struct tg_error *err)
 {
-    const struct tgi_resident_program *p = sp ? sp->program : NULL;
-    uint32_t each = p ? p->n_workers_each : 0;
-    struct tgi_stay_shape shape = {.n_free = s->options.n_sms_free, .n_blocks = p ? p->n_blocks : 0, .n_warps = each + 1};
+    struct tgi_service_view *v = &s->view;
+    tgi_service_tables_describe(s, setup);
+    struct tgi_stay_shape shape = {.n_free = s->options.n_sms_free, .n_warps = v->n_workers_each + 1};
+    shape.n_blocks = v->n_teams * v->n_blocks_each;
     shape.most_blocks = 1 + TGI_SERVICE_MAX_MAILS; /* without a program there is no use for more */
-    shape.is_alone = p != NULL;
-    shape.shared_bytes = TGI_SERVICE_RELAY_BYTES;
-    if (p)
-        shape.shared_bytes += tgi_resident_shared_bytes(each, p->n_shared_cells, (p->n_shared_counters + 3) / 4 * 4);
+    shape.is_alone = setup != NULL;
+    shape.shared_bytes = TGI_SERVICE_RELAY_BYTES + TGI_SERVICE_DESK_BYTES;
+    shape.shared_bytes += tgi_resident_shared_bytes(v->n_workers_each, v->n_ahead * v->n_cells, (v->n_ahead * v->n_counters + 3) / 4 * 4);
     int rc = tgi_service_ops(s)->open(s->devices, 0, &shape, &s->kernel, err);
     s->n_blocks = shape.n_blocks;
     if (rc == 0)
-        rc = tgi_service_tables_reserve(s, sp, shape.n_blocks, err);
-    return rc ? rc : tgi_service_tables_upload(s, sp, err);
+        rc = tgi_service_tables_reserve(s, setup, shape.n_blocks, err);
+    return rc ? rc : tgi_service_tables_upload(s, setup, err);
+}
+
+static void take_clients(struct tg_service *s, const struct tgi_service_setup *setup)
+{
+    s->n_clients = 1;
+    s->clients[0] = (struct tgi_service_client){.weight = 1};
+    if (!setup || setup->n_clients == 0)
+        return;
+    s->n_clients = setup->n_clients;
+    memcpy(s->clients, setup->clients, setup->n_clients * sizeof *s->clients);
 }
 
 static void dispose(struct tg_service *s)
@@ -248,7 +259,7 @@ static int open_device(struct tg_service *s, struct tg_error *err)
     return rc;
 }
 
-int tgi_service_create(const struct tg_service_options *options, const struct tgi_service_program *program,
+int tgi_service_create(const struct tg_service_options *options, const struct tgi_service_setup *setup,
                        struct tg_service **service_p, struct tg_error *err)
 {
     struct tg_service_options o = TG_SERVICE_OPTIONS_INIT;
@@ -259,8 +270,8 @@ int tgi_service_create(const struct tg_service_options *options, const struct tg
         memcpy(&o, options, options->size);
     }
     int rc = check_options(&o, err);
-    if (rc == 0 && program)
-        rc = tgi_service_check_program(program, o.message_bytes, err);
+    if (rc == 0 && setup)
+        rc = tgi_service_check_setup(setup, o.message_bytes, err);
     if (rc)
         return rc;
     struct tg_service *s = calloc(1, sizeof *s);
@@ -270,15 +281,18 @@ int tgi_service_create(const struct tg_service_options *options, const struct tg
     s->first = s->last = TG_NONE;
     s->view.idle_ns = o.idle_exit_ns;
     s->view.has_counts = o.has_telemetry;
-    s->view.program.limit_ns = o.limit_ns;
+    s->view.silence_ns = o.host_timeout_ns;
     pthread_mutex_init(&s->lock, NULL);
+    take_clients(s, setup);
     rc = open_device(s, err);
     if (rc == 0 && (rc = s->devices->ops->attach(s->devices, err)) == 0) {
         rc = make_host_memory(s, err);
         if (rc == 0)
-            rc = make_kernel(s, program, err);
+            rc = make_kernel(s, setup, err);
         s->devices->ops->detach(s->devices);
     }
+    if (rc == 0)
+        rc = tgi_service_beat_begin(s, err);
     if (rc)
         dispose(s);
     else
@@ -295,9 +309,10 @@ void tg_service_destroy(struct tg_service *s)
 {
     if (!s)
         return;
+    tgi_service_beat_end(s);
     pthread_mutex_lock(&s->lock);
     if (s->is_resident)
-        command(s, TGI_SERVICE_ABORT);
+        tgi_service_command_locked(s, TGI_SERVICE_ABORT);
     s->state = TG_SERVICE_CREATED; /* nothing is launched again */
     while (s->is_resident) {
         if (tgi_service_look_locked(s, NULL))
@@ -322,7 +337,7 @@ static int await_life(struct tg_service *s, struct tg_error *err)
     while (rc == 0 && tgi_sys_load_acquire(&s->view.shared->alive) != s->view.launch)
         rc = tgi_service_wait_locked(s, &w, err);
     if (rc == TG_E_NO_ANSWER) {
-        command(s, TGI_SERVICE_ABORT);
+        tgi_service_command_locked(s, TGI_SERVICE_ABORT);
         tgi_error(err, rc, "launching a service: its %" PRIu32 " blocks have not begun within %" PRIu64 " s", s->n_blocks,
                   launch_limit_ns / 1000000000u);
     }
@@ -339,7 +354,7 @@ int tg_service_launch(struct tg_service *s, struct tg_error *err)
             rc = tgi_error(err, TG_E_NO_ANSWER, "launching a service: the launch before has not begun yet");
     }
     if (rc == 0) {
-        command(s, TGI_SERVICE_HOLD);
+        tgi_service_command_locked(s, TGI_SERVICE_HOLD);
         rc = launch_kernel(s, err);
     }
     if (rc == 0)
@@ -356,24 +371,22 @@ int tg_service_activate(struct tg_service *s, struct tg_error *err)
     int rc = tgi_service_check_locked(s, "activate", TGI_STATE(LAUNCHED) | TGI_STATE(INACTIVE), err);
     if (rc == 0) {
         s->state = TG_SERVICE_ACTIVE;
-        command(s, TGI_SERVICE_SERVE);
+        tgi_service_command_locked(s, TGI_SERVICE_SERVE);
         rc = tgi_service_wake_locked(s, err);
     }
     pthread_mutex_unlock(&s->lock);
     return rc;
 }
 
-/* Until no message is taken any more, which is a look of the controller's away; or the kernel leaves, or somebody else has given
- * another command. */
-static int await_obedience(struct tg_service *s, struct tg_error *err)
+/* That is a look of the controller's away. */
+int tgi_service_await_obedience_locked(struct tg_service *s, struct tg_error *err)
 {
-    const uint64_t number = s->n_commands, word = TGI_SERVICE_COMMAND(number, TGI_SERVICE_HOLD);
+    const uint64_t number = s->n_commands;
     struct tgi_service_wait w;
     int rc = 0;
     tgi_service_wait_init(&w, UINT64_MAX);
-    /* acquire: pairs with the release in tgi_controller_obey(). */
-    while (rc == 0 && number == s->n_commands && s->is_resident && !leaves(s) &&
-           tgi_sys_load_acquire(&s->view.shared->obeyed) != word)
+    /* acquire: pairs with the release in tgi_controller_obey().  Somebody else may have given another command since. */
+    while (rc == 0 && s->is_resident && !leaves(s) && tgi_sys_load_acquire(&s->view.shared->obeyed) >> 8 < number)
         rc = tgi_service_wait_locked(s, &w, err);
     return rc;
 }
@@ -384,8 +397,8 @@ int tg_service_deactivate(struct tg_service *s, struct tg_error *err)
     int rc = tgi_service_check_locked(s, "deactivate", TGI_STATE(ACTIVE), err);
     if (rc == 0) {
         s->state = TG_SERVICE_INACTIVE;
-        command(s, TGI_SERVICE_HOLD);
-        rc = await_obedience(s, err);
+        tgi_service_command_locked(s, TGI_SERVICE_HOLD);
+        rc = tgi_service_await_obedience_locked(s, err);
     }
     pthread_mutex_unlock(&s->lock);
     return rc;
@@ -399,7 +412,7 @@ int tg_service_terminate(struct tg_service *s, uint64_t timeout_ns, struct tg_er
     int rc = tgi_service_check_locked(s, "terminate", legal, err);
     if (rc == 0) {
         s->state = TG_SERVICE_TERMINATING;
-        command(s, TGI_SERVICE_STOP);
+        tgi_service_command_locked(s, TGI_SERVICE_STOP);
         tgi_service_wait_init(&w, timeout_ns);
         w.look_ns = 0;
     }

@@ -1,7 +1,8 @@
 /* Inside a service (graph/tgraph_service.h): the host's side of the rings and of the kernel's life, and instances of a planned
  * program, which the public header does not offer yet.
  *
- * service.c has the states and the kernel, service_queue.c the messages, service_tables.c what lies on the device. */
+ * service.c has the states and the kernel, service_queue.c the messages, service_instance.c instances, service_tables.c what lies
+ * on the device, service_beat.c the thread that says that the host is there. */
 #ifndef TGI_SCHED_SERVICE_H
 #define TGI_SCHED_SERVICE_H
 
@@ -19,15 +20,45 @@ struct tgi_service_program {
     uint32_t n_outputs;
     const uint32_t *outputs; /* tasks whose results are the answer */
 };
-/* As tg_service_create(); program may be NULL.  The service takes as many multiprocessors as the program has blocks.
- * TG_E_UNSUPPORTED: tasks that are a thread wide, copies, or more workers in a block than leave room for the service's own.
- * TG_E_LIMIT: inputs or outputs that no message holds. */
-int tgi_service_create(const struct tg_service_options *options, const struct tgi_service_program *program,
+
+/* Who submits instances; all that submit as one client share its part of the workers' time. */
+struct tgi_service_client {
+    uint32_t weight;         /* 1 to TGI_TURN_MAX_WEIGHT */
+    uint32_t most_running;   /* at once; 0: as many as there are seats */
+    uint32_t most_in_flight; /* sent and not received; 0: as many as the queue holds */
+};
+
+/* What a service executes beside messages.  All programs are planned for as many blocks and workers, which are a team's. */
+struct tgi_service_setup {
+    const struct tgi_service_program *programs;
+    uint32_t n_programs; /* TGI_TURN_MAX_PROGRAMS at most */
+    const struct tgi_service_client *clients;
+    uint32_t n_clients;  /* 0: one, of weight 1; TGI_TURN_MAX_CLIENTS at most */
+    uint32_t n_teams;    /* 0: one.  Each has blocks of its own */
+    uint32_t n_ahead;    /* instances under way in a team: 1, 2, 4 or 8; 0: one */
+};
+/* As tg_service_create(); setup may be NULL.  The service takes as many multiprocessors as the teams have blocks.
+ * TG_E_UNSUPPORTED: tasks that are a thread wide, copies, or more workers in a block than leave room for the service's own; programs
+ * of different shapes.  TG_E_LIMIT: inputs or outputs that no message holds; more teams times instances than TGI_SERVICE_MAX_SEATS. */
+int tgi_service_create(const struct tg_service_options *options, const struct tgi_service_setup *setup,
                        struct tg_service **service_p, struct tg_error *err);
-/* As tg_service_send() and tg_service_call(), for an instance: n_inputs words there, n_outputs words back. */
-int tgi_service_submit(struct tg_service *service, const uint64_t *inputs, uint64_t *ticket_p, struct tg_error *err);
-int tgi_service_run(struct tg_service *service, const uint64_t *inputs, uint64_t timeout_ns, uint64_t *outputs,
+
+/* How an instance is to be executed; zero is good for all but inputs. */
+struct tgi_service_request {
+    uint32_t program, client; /* numbers in the setup */
+    uint32_t urgency;         /* 0 to 3; the greatest goes first, whoever it is of */
+    uint64_t deadline_ns;     /* from now; 0: none.  Not begun by then: TG_E_DEADLINE; ended later: the answer is late */
+    const uint64_t *inputs;   /* n_inputs words of the program */
+};
+/* As tg_service_send() and tg_service_call(), for an instance.  TG_E_FULL also if the client has as many in flight as it may. */
+int tgi_service_submit(struct tg_service *service, const struct tgi_service_request *request, uint64_t *ticket_p,
+                       struct tg_error *err);
+int tgi_service_run(struct tg_service *service, const struct tgi_service_request *request, uint64_t timeout_ns, uint64_t *outputs,
                     struct tg_error *err);
+/* An instance that has not been answered becomes TG_E_CANCELLED: at once if it waits, else as soon as its tasks have been gone
+ * through without their bodies; it may still end otherwise if it was about to.  TG_E_STATE: it has been answered; TG_E_INVALID: it is
+ * no instance. */
+int tgi_service_cancel(struct tg_service *service, uint64_t ticket, struct tg_error *err);
 
 /* ---- Tables -------------------------------------------------------------------------------*/
 
@@ -35,15 +66,16 @@ int tgi_service_run(struct tg_service *service, const uint64_t *inputs, uint64_t
 struct tgi_service_tables {
     uint64_t memory, bytes; /* 0: none yet */
     uint64_t zero_at, zero_bytes; /* what is zeroed before each launch */
-    uint32_t shared_bytes;  /* of a block */
 };
-/* Whether a service can execute this program. */
-int tgi_service_check_program(const struct tgi_service_program *program, uint32_t message_bytes, struct tg_error *err);
-/* Reserves and fills the view's addresses; n_blocks of the kernel, program NULL: there is none. */
-int tgi_service_tables_reserve(struct tg_service *s, const struct tgi_service_program *program, uint32_t n_blocks,
+/* Whether a service can execute these programs for these clients. */
+int tgi_service_check_setup(const struct tgi_service_setup *setup, uint32_t message_bytes, struct tg_error *err);
+/* What the view says of the setup, addresses aside; before the number of blocks is known. */
+void tgi_service_tables_describe(struct tg_service *s, const struct tgi_service_setup *setup);
+/* Reserves and fills the view's addresses; n_blocks of the kernel. */
+int tgi_service_tables_reserve(struct tg_service *s, const struct tgi_service_setup *setup, uint32_t n_blocks,
                                struct tg_error *err);
 /* Brings everything there, in the kernel's lane. */
-int tgi_service_tables_upload(struct tg_service *s, const struct tgi_service_program *program, struct tg_error *err);
+int tgi_service_tables_upload(struct tg_service *s, const struct tgi_service_setup *setup, struct tg_error *err);
 
 /* ---- The service --------------------------------------------------------------------------*/
 
@@ -54,9 +86,19 @@ struct tgi_service_place {
     enum tgi_place_state state;
     bool is_call;    /* its sender waits for this answer */
     bool is_dropped; /* nobody waits any more */
+    bool is_instance;
+    uint32_t client; /* of an instance */
     uint32_t outcome, n_bytes, code;
     uint32_t next; /* in the list of answers to be received; TG_NONE: the last */
     uint64_t ticket, sent_ns, latency_ns;
+};
+
+/* A thread that tells the kernel that the host is there, and whoever wants to know how the service is doing. */
+struct tgi_service_beat {
+    pthread_t thread;
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t changed;
+    bool is_there, is_over; /* whether there is a thread, whether it shall end */
 };
 
 struct tg_service {
@@ -67,6 +109,10 @@ struct tg_service {
     unsigned char *host;      /* what both reach: shared, messages, answers */
     unsigned char *answers;   /* message_bytes for each place: copies of what the ring had */
     uint32_t n_blocks;
+    uint32_t n_clients;
+    struct tgi_service_client clients[TGI_TURN_MAX_CLIENTS];
+
+    struct tgi_service_beat beat;
 
     pthread_mutex_t lock; /* guards everything below */
     struct tgi_service_view view; /* of the launch under way; addresses never change */
@@ -79,6 +125,8 @@ struct tg_service {
     uint64_t n_taken;     /* answers taken from the ring; the position of the next */
     uint32_t first, last; /* list of answers to be received, by place; TG_NONE: empty */
     uint64_t n_in_flight; /* places that are not free */
+    uint64_t client_in_flight[TGI_TURN_MAX_CLIENTS];
+    uint64_t n_cancels;   /* asked for */
     struct tg_service_metrics metrics;
 };
 
@@ -86,6 +134,13 @@ static inline const struct tgi_stay_ops *tgi_service_ops(const struct tg_service
 
 uint64_t tgi_service_now_ns(void);
 
+int tgi_service_beat_begin(struct tg_service *s, struct tg_error *err);
+void tgi_service_beat_end(struct tg_service *s);
+
+/* Gives the kernel a command; the one it has again makes it look at `cancel`. */
+void tgi_service_command_locked(struct tg_service *s, enum tgi_service_command command);
+/* Waits until the kernel has seen all commands, leaves or has left. */
+int tgi_service_await_obedience_locked(struct tg_service *s, struct tg_error *err);
 /* Takes what answers there are from the ring. */
 void tgi_service_drain_locked(struct tg_service *s);
 /* Sees whether the kernel is still there, and launches it again if there is something to do.  Fails once the service is broken. */
@@ -101,6 +156,21 @@ void tgi_service_wait_init(struct tgi_service_wait *w, uint64_t timeout_ns);
 /* Between two looks at whatever is waited for; others can use the service meanwhile.  TG_E_NO_ANSWER: time is up, without a
  * message; or what look says. */
 int tgi_service_wait_locked(struct tg_service *s, struct tgi_service_wait *w, struct tg_error *err);
+
+/* ---- Messages -----------------------------------------------------------------------------*/
+
+struct tgi_service_parcel {
+    enum tgi_service_kind kind;
+    uint32_t argument;
+    const void *data;
+    size_t n_bytes;
+    bool is_call;
+    uint32_t client;      /* of an instance */
+    uint64_t deadline_ns; /* the same; by the host's clock, 0: none */
+};
+int tgi_service_send(struct tg_service *s, const struct tgi_service_parcel *m, uint64_t *ticket_p, struct tg_error *err);
+int tgi_service_call(struct tg_service *s, const struct tgi_service_parcel *m, uint64_t timeout_ns, void *data, size_t room,
+                     size_t *n_bytes_p, struct tg_error *err);
 
 /* Whether a call is legal now; the states as a set of bits. */
 int tgi_service_check_locked(const struct tg_service *s, const char *what, uint32_t states, struct tg_error *err);

@@ -46,6 +46,8 @@ static void free_place_locked(struct tg_service *s, struct tgi_service_place *p)
 {
     p->state = TGI_PLACE_FREE;
     s->n_in_flight--;
+    if (p->is_instance)
+        s->client_in_flight[p->client]--;
 }
 
 static void list_locked(struct tg_service *s, struct tgi_service_place *p)
@@ -74,6 +76,8 @@ static void take_answer_locked(struct tg_service *s, uint64_t word, uint64_t now
         p->n_bytes = 0;
         s->metrics.n_failed++;
     }
+    s->metrics.n_late += p->outcome == TGI_SERVICE_MISSED || p->outcome == TGI_SERVICE_DONE_LATE;
+    s->metrics.n_cancelled += p->outcome == TGI_SERVICE_CANCELLED;
     s->n_taken++;
     s->metrics.n_answered++;
     s->metrics.answered_bytes += p->n_bytes;
@@ -111,7 +115,10 @@ static int status_of(uint32_t outcome)
     static const int status[] = {[TGI_SERVICE_DONE] = 0,
                                  [TGI_SERVICE_FAILED] = TG_E_TASK_FAILED,
                                  [TGI_SERVICE_STUCK] = TG_E_TASK_TIMEOUT,
-                                 [TGI_SERVICE_CANCELLED] = TG_E_CANCELLED};
+                                 [TGI_SERVICE_GIVEN_UP] = TG_E_CANCELLED,
+                                 [TGI_SERVICE_CANCELLED] = TG_E_CANCELLED,
+                                 [TGI_SERVICE_MISSED] = TG_E_DEADLINE,
+                                 [TGI_SERVICE_DONE_LATE] = 0};
     return outcome < sizeof status / sizeof *status ? status[outcome] : TG_E_INTERNAL;
 }
 
@@ -126,7 +133,10 @@ static int explain(const struct tgi_service_place *p, struct tg_error *err)
     case TG_E_TASK_TIMEOUT:
         return tgi_error(err, TG_E_TASK_TIMEOUT, "message %" PRIu64 ": a task waited longer than the service's limit", p->ticket);
     case TG_E_CANCELLED:
-        return tgi_error(err, TG_E_CANCELLED, "message %" PRIu64 ": the kernel left, since another message was stuck", p->ticket);
+        return tgi_error(err, TG_E_CANCELLED, "message %" PRIu64 ": %s", p->ticket,
+                         p->outcome == TGI_SERVICE_CANCELLED ? "it was cancelled" : "the kernel left while it was at work");
+    case TG_E_DEADLINE:
+        return tgi_error(err, TG_E_DEADLINE, "message %" PRIu64 ": its turn came after its deadline", p->ticket);
     default:
         return tgi_error(err, TG_E_INTERNAL, "message %" PRIu64 ": outcome %" PRIu32, p->ticket, p->outcome);
     }
@@ -134,20 +144,14 @@ static int explain(const struct tgi_service_place *p, struct tg_error *err)
 
 /* ---- Sending ------------------------------------------------------------------------------*/
 
-struct parcel {
-    enum tgi_service_kind kind;
-    uint32_t argument;
-    const void *data;
-    size_t n_bytes;
-    bool is_call;
-};
-
-static int send_locked(struct tg_service *s, const struct parcel *m, uint64_t *ticket_p, struct tg_error *err)
+static int send_locked(struct tg_service *s, const struct tgi_service_parcel *m, uint64_t *ticket_p, struct tg_error *err)
 {
     struct tgi_service_ring *r = &s->view.messages;
     uint64_t ticket = s->n_sent;
     uint32_t position = (uint32_t)ticket;
     struct tgi_service_place *p = place_of(s, ticket);
+    const bool is_instance = m->kind == TGI_SERVICE_PROGRAM;
+    const uint32_t most = is_instance ? s->clients[m->client].most_in_flight : 0;
     if (p->state != TGI_PLACE_FREE)
         tgi_service_drain_locked(s); /* one that was dropped may be there */
     if (p->state != TGI_PLACE_FREE) {
@@ -156,8 +160,21 @@ static int send_locked(struct tg_service *s, const struct parcel *m, uint64_t *t
                          p->state == TGI_PLACE_SENT ? "there is no answer yet to" : "nobody has received the answer to", p->ticket,
                          s->options.queue_capacity);
     }
+    if (is_instance && most && s->client_in_flight[m->client] >= most) {
+        s->metrics.n_full++;
+        return tgi_error(err, TG_E_FULL, "sending message %" PRIu64 ": client %" PRIu32 " has %" PRIu32 " instances in flight, as many as"
+                         " it may", ticket, m->client, most);
+    }
     *p = (struct tgi_service_place){.state = TGI_PLACE_SENT, .is_call = m->is_call, .ticket = ticket};
     p->sent_ns = tgi_service_now_ns();
+    if (is_instance) {
+        p->is_instance = true;
+        p->client = m->client;
+        s->client_in_flight[m->client]++;
+        tgi_sys_store_relaxed(tgi_service_ring_word(r, position) + 1, m->deadline_ns);
+        if (m->deadline_ns) /* so that the kernel knows what time it is */
+            tgi_sys_store_relaxed(&s->view.shared->beat_ns, p->sent_ns);
+    }
     if (m->n_bytes)
         memcpy(tgi_service_ring_bytes(r, position), m->data, m->n_bytes);
     s->n_sent++;
@@ -184,7 +201,7 @@ static int check_message(const struct tg_service *s, const struct tg_service_mes
 
 static const uint32_t may_send = TGI_STATE(LAUNCHED) | TGI_STATE(ACTIVE) | TGI_STATE(INACTIVE);
 
-static int send(struct tg_service *s, const struct parcel *m, uint64_t *ticket_p, struct tg_error *err)
+int tgi_service_send(struct tg_service *s, const struct tgi_service_parcel *m, uint64_t *ticket_p, struct tg_error *err)
 {
     uint64_t ticket;
     pthread_mutex_lock(&s->lock);
@@ -200,7 +217,8 @@ static int send(struct tg_service *s, const struct parcel *m, uint64_t *ticket_p
 int tg_service_send(struct tg_service *s, const struct tg_service_message *m, uint64_t *ticket_p, struct tg_error *err)
 {
     int rc = check_message(s, m, err);
-    return rc ? rc : send(s, &(struct parcel){(enum tgi_service_kind)m->body, m->argument, m->data, m->n_bytes, false}, ticket_p, err);
+    const struct tgi_service_parcel parcel = {.kind = (enum tgi_service_kind)m->body, m->argument, m->data, m->n_bytes};
+    return rc ? rc : tgi_service_send(s, &parcel, ticket_p, err);
 }
 
 /* ---- Receiving ----------------------------------------------------------------------------*/
@@ -227,7 +245,8 @@ int tg_service_receive(struct tg_service *s, uint64_t timeout_ns, struct tg_serv
             rc = tgi_error(err, TG_E_LIMIT, "the answer to message %" PRIu64 " has %" PRIu32 " bytes, and there is room for %zu",
                            p->ticket, p->n_bytes, room);
         else {
-            *answer_p = (struct tg_service_answer){p->ticket, status_of(p->outcome), p->code, p->n_bytes, p->latency_ns};
+            *answer_p = (struct tg_service_answer){p->ticket, status_of(p->outcome), p->code, p->n_bytes, p->latency_ns,
+                                                   p->outcome == TGI_SERVICE_DONE_LATE};
             if (p->n_bytes)
                 memcpy(data, bytes_of(s, p), p->n_bytes);
             s->first = p->next;
@@ -272,7 +291,7 @@ static int await_locked(struct tg_service *s, uint64_t ticket, uint64_t timeout_
     return rc;
 }
 
-static int call(struct tg_service *s, const struct parcel *m, uint64_t timeout_ns, void *data, size_t room, size_t *n_bytes_p,
+int tgi_service_call(struct tg_service *s, const struct tgi_service_parcel *m, uint64_t timeout_ns, void *data, size_t room, size_t *n_bytes_p,
                 struct tg_error *err)
 {
     uint64_t ticket;
@@ -293,33 +312,20 @@ int tg_service_call(struct tg_service *s, const struct tg_service_message *m, ui
                     size_t *n_bytes_p, struct tg_error *err)
 {
     int rc = check_message(s, m, err);
-    return rc ? rc
-              : call(s, &(struct parcel){(enum tgi_service_kind)m->body, m->argument, m->data, m->n_bytes, true}, timeout_ns, data,
-                     room, n_bytes_p, err);
-}
-
-/* ---- Instances ----------------------------------------------------------------------------*/
-
-static int check_instance(const struct tg_service *s, struct tg_error *err)
-{
-    return s->view.n_workers ? 0 : tgi_error(err, TG_E_STATE, "submit: the service was created without a program");
-}
-
-int tgi_service_submit(struct tg_service *s, const uint64_t *inputs, uint64_t *ticket_p, struct tg_error *err)
-{
-    int rc = check_instance(s, err);
-    return rc ? rc : send(s, &(struct parcel){TGI_SERVICE_PROGRAM, 0, inputs, 8ul * s->view.n_inputs, false}, ticket_p, err);
-}
-
-int tgi_service_run(struct tg_service *s, const uint64_t *inputs, uint64_t timeout_ns, uint64_t *outputs, struct tg_error *err)
-{
-    int rc = check_instance(s, err);
-    return rc ? rc
-              : call(s, &(struct parcel){TGI_SERVICE_PROGRAM, 0, inputs, 8ul * s->view.n_inputs, true}, timeout_ns, outputs,
-                     8ul * s->view.n_outputs, NULL, err);
+    const struct tgi_service_parcel parcel = {.kind = (enum tgi_service_kind)m->body, m->argument, m->data, m->n_bytes, true};
+    return rc ? rc : tgi_service_call(s, &parcel, timeout_ns, data, room, n_bytes_p, err);
 }
 
 /* ---- Watching -----------------------------------------------------------------------------*/
+
+/* relaxed: figures, which may lag behind and need not be of one moment. */
+static struct tgi_service_client_counts client_counts(const struct tg_service *s, uint32_t client)
+{
+    const struct tgi_service_client_counts *c = &s->view.shared->clients[client];
+    return (struct tgi_service_client_counts){tgi_sys_load_relaxed(&c->used_ns), tgi_sys_load_relaxed(&c->n_begun),
+                                              tgi_sys_load_relaxed(&c->n_late), tgi_sys_load_relaxed(&c->n_cancelled),
+                                              tgi_sys_load_relaxed(&c->n_waiting), tgi_sys_load_relaxed(&c->n_running)};
+}
 
 int tg_service_metrics(struct tg_service *s, struct tg_service_metrics *metrics_p, struct tg_error *err)
 {
@@ -333,6 +339,18 @@ int tg_service_metrics(struct tg_service *s, struct tg_service_metrics *metrics_
     m.n_messages = tgi_sys_load_relaxed(&c->n_messages);
     m.n_batches = tgi_sys_load_relaxed(&c->n_batches);
     m.n_instances = tgi_sys_load_relaxed(&c->n_instances);
+    m.n_tasks = tgi_sys_load_relaxed(&c->n_tasks);
+    m.up_ns = tgi_sys_load_relaxed(&c->up_ns);
+    m.n_clients = s->view.n_programs ? s->n_clients : 0;
+    m.n_teams = s->view.n_teams;
+    for (uint32_t i = 0; i < m.n_clients; i++) {
+        struct tgi_service_client_counts counts = client_counts(s, i);
+        m.n_waiting += counts.n_waiting;
+        m.n_running += counts.n_running;
+        m.busy_ns += counts.used_ns;
+        m.clients[i] = (struct tg_service_client_metrics){s->clients[i].weight, counts.n_begun, counts.n_waiting, counts.n_running,
+                                                          counts.n_late, counts.n_cancelled, s->client_in_flight[i], counts.used_ns};
+    }
     *metrics_p = m;
     pthread_mutex_unlock(&s->lock);
     return 0;

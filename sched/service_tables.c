@@ -1,6 +1,7 @@
 /* What a service has on its device: one reservation, so that one address and one size say what is its own.
  *
- * First what lasts (state, the program's tables), then what is zero when a launch begins: work, control, mails, counters, cells. */
+ * First what lasts (state, what waits, the programs' tables), then what is zero when a launch begins: teams, mails, and the seats, which
+ * are alike, so that one address and the stride say where everything of a seat is. */
 #include "sched/service.h"
 
 #include <inttypes.h>
@@ -8,16 +9,18 @@
 
 #include "graph/error.h"
 
-enum { PART_ALIGN = 256, MAX_WORKERS_EACH = 31 };
+enum { PART_ALIGN = 256, LINE = 128 };
 
-int tgi_service_check_program(const struct tgi_service_program *sp, uint32_t message_bytes, struct tg_error *err)
+/* ---- The setup ----------------------------------------------------------------------------*/
+
+static int check_program(const struct tgi_service_program *sp, uint32_t message_bytes, struct tg_error *err)
 {
     const struct tgi_resident_program *p = sp->program;
     if (p->width != TGI_RESIDENT_WARP)
         return tgi_error(err, TG_E_UNSUPPORTED, "a service executes programs whose tasks are a warp wide");
-    if (p->n_workers_each > MAX_WORKERS_EACH)
-        return tgi_error(err, TG_E_UNSUPPORTED, "a program with %" PRIu32 " workers in a block leaves no room for the service's own",
-                         p->n_workers_each);
+    if (p->n_workers_each >= TGI_SERVICE_MAX_WARPS)
+        return tgi_error(err, TG_E_UNSUPPORTED, "a program with %" PRIu32 " workers in a block; a service has room for %" PRIu32,
+                         p->n_workers_each, TGI_SERVICE_MAX_WARPS - 1);
     if (8ull * sp->n_inputs > message_bytes || 8ull * sp->n_outputs > message_bytes)
         return tgi_error(err, TG_E_LIMIT, "%" PRIu32 " words of input and %" PRIu32 " of output, in messages of %" PRIu32 " bytes",
                          sp->n_inputs, sp->n_outputs, message_bytes);
@@ -26,13 +29,49 @@ int tgi_service_check_program(const struct tgi_service_program *sp, uint32_t mes
             return tgi_error(err, TG_E_INVALID, "output %" PRIu32 " is task %" PRIu32 ", which there is not", i, sp->outputs[i]);
     for (uint32_t slot = 0; slot < p->n_tasks; slot++) {
         uint32_t op = TGI_HEAD_OP(p->tasks[slot].head);
-        if (op == TGI_RESIDENT_COPY)
-            return tgi_error(err, TG_E_UNSUPPORTED, "task %" PRIu32 " copies, which a service does not yet", p->tasks[slot].id);
+        if (op == TGI_RESIDENT_COPY || op == TGI_RESIDENT_CALL)
+            return tgi_error(err, TG_E_UNSUPPORTED, "task %" PRIu32 " copies or calls a body, which a service does not yet",
+                             p->tasks[slot].id);
         if (op == TGI_RESIDENT_INPUT && p->args[slot] >= sp->n_inputs)
             return tgi_error(err, TG_E_INVALID, "task %" PRIu32 " takes input %" PRIu64 " of %" PRIu32, p->tasks[slot].id,
                              p->args[slot], sp->n_inputs);
     }
     return 0;
+}
+
+static int check_clients(const struct tgi_service_setup *setup, struct tg_error *err)
+{
+    if (setup->n_clients > TGI_TURN_MAX_CLIENTS)
+        return tgi_error(err, TG_E_LIMIT, "%" PRIu32 " clients of a service; %" PRIu32 " are possible", setup->n_clients,
+                         TGI_TURN_MAX_CLIENTS);
+    for (uint32_t i = 0; i < setup->n_clients; i++)
+        if (setup->clients[i].weight < 1 || setup->clients[i].weight > TGI_TURN_MAX_WEIGHT)
+            return tgi_error(err, TG_E_INVALID, "client %" PRIu32 " of a service has the weight %" PRIu32 ": 1 to %" PRIu32 " are possible",
+                             i, setup->clients[i].weight, TGI_TURN_MAX_WEIGHT);
+    return 0;
+}
+
+int tgi_service_check_setup(const struct tgi_service_setup *setup, uint32_t message_bytes, struct tg_error *err)
+{
+    uint32_t n_teams = setup->n_teams ? setup->n_teams : 1, n_ahead = setup->n_ahead ? setup->n_ahead : 1;
+    if (setup->n_programs < 1 || setup->n_programs > TGI_TURN_MAX_PROGRAMS)
+        return tgi_error(err, TG_E_LIMIT, "%" PRIu32 " programs of a service; 1 to %" PRIu32 " are possible", setup->n_programs,
+                         TGI_TURN_MAX_PROGRAMS);
+    if (n_ahead > TGI_SERVICE_MAX_AHEAD || (n_ahead & (n_ahead - 1)))
+        return tgi_error(err, TG_E_INVALID, "%" PRIu32 " instances under way in a team: 1, 2, 4 or 8 are possible", n_ahead);
+    if (n_teams > TGI_SERVICE_MAX_SEATS / n_ahead)
+        return tgi_error(err, TG_E_LIMIT, "%" PRIu32 " teams with %" PRIu32 " instances each; a service has at most %" PRIu32 " seats",
+                         n_teams, n_ahead, TGI_SERVICE_MAX_SEATS);
+    int rc = check_clients(setup, err);
+    for (uint32_t i = 0; rc == 0 && i < setup->n_programs; i++) {
+        const struct tgi_resident_program *p = setup->programs[i].program, *first = setup->programs[0].program;
+        rc = check_program(&setup->programs[i], message_bytes, err);
+        if (rc == 0 && (p->n_blocks != first->n_blocks || p->n_workers_each != first->n_workers_each))
+            rc = tgi_error(err, TG_E_UNSUPPORTED, "program %" PRIu32 " has %" PRIu32 " blocks of %" PRIu32 " workers, the first one %" PRIu32
+                           " of %" PRIu32 "; a service's are alike", i, p->n_blocks, p->n_workers_each, first->n_blocks,
+                           first->n_workers_each);
+    }
+    return rc;
 }
 
 static bool has_lines(const struct tgi_resident_program *p)
@@ -42,6 +81,35 @@ static bool has_lines(const struct tgi_resident_program *p)
             return true;
     return false;
 }
+
+void tgi_service_tables_describe(struct tg_service *s, const struct tgi_service_setup *setup)
+{
+    struct tgi_service_view *v = &s->view;
+    if (!setup)
+        return;
+    const struct tgi_resident_program *first = setup->programs[0].program;
+    v->n_programs = setup->n_programs;
+    v->n_teams = setup->n_teams ? setup->n_teams : 1;
+    v->n_ahead = setup->n_ahead ? setup->n_ahead : 1;
+    v->n_blocks_each = first->n_blocks;
+    v->n_workers_each = first->n_workers_each;
+    v->n_workers = first->n_workers;
+    for (uint32_t i = 0; i < setup->n_programs; i++) {
+        const struct tgi_service_program *sp = &setup->programs[i];
+        struct tgi_service_program_view *to = &v->programs[i];
+        to->n_inputs = sp->n_inputs;
+        to->n_outputs = sp->n_outputs;
+        to->n_tasks = sp->program->n_tasks;
+        to->cells_at = v->n_cells;
+        to->counters_at = v->n_counters;
+        to->view.limit_ns = s->options.limit_ns;
+        to->view.n_workers_each = v->n_workers_each;
+        v->n_cells += sp->program->n_shared_cells;
+        v->n_counters += sp->program->n_shared_counters;
+    }
+}
+
+/* ---- Memory -------------------------------------------------------------------------------*/
 
 /* Gives out parts of the reservation; with memory 0, counts only. */
 struct layout {
@@ -56,89 +124,111 @@ static uint64_t part(struct layout *l, uint64_t bytes)
 }
 #define PART(l, bytes) ((void *)(uintptr_t)part((l), (bytes)))
 
-static void lay_out(struct tg_service *s, const struct tgi_service_program *sp, struct layout *l)
+static void lay_out_program(const struct tgi_service_program *sp, struct tgi_service_program_view *to, struct layout *l)
 {
-    static const struct tgi_resident_program none;
-    const struct tgi_resident_program *p = sp ? sp->program : &none;
-    struct tgi_service_view *v = &s->view;
-    struct tgi_resident_view *r = &v->program;
+    const struct tgi_resident_program *p = sp->program;
+    struct tgi_resident_view *r = &to->view;
+    r->tasks = PART(l, p->n_tasks * (uint64_t)sizeof *p->tasks);
+    r->first = PART(l, (p->n_workers + 1ull) * 4);
+    r->outs = PART(l, p->n_outs * 4ull);
+    r->ins = PART(l, p->n_ins * 4ull);
+    r->args = p->args ? PART(l, p->n_tasks * 8ull) : NULL;
+    to->outputs = PART(l, sp->n_outputs * 4ull);
+}
+
+/* What an instance has for itself, in the first seat. */
+static void lay_out_seat(const struct tgi_service_program *sp, struct tgi_service_program_view *to, struct layout *l)
+{
+    const struct tgi_resident_program *p = sp->program;
+    struct tgi_resident_view *r = &to->view;
     uint64_t n = p->n_tasks;
+    r->counters = PART(l, p->n_counters * 4ull);
+    r->cells = PART(l, p->n_cells * (uint64_t)sizeof(struct tgi_cell));
+    r->results = PART(l, n * 8);
+    r->lines = has_lines(p) ? PART(l, n * 8 * TGI_RESIDENT_LINE_WORDS) : NULL;
+    r->progress = PART(l, p->n_workers * 4ull);
+    to->inputs = PART(l, sp->n_inputs * 8ull);
+    r->inputs = to->inputs;
+}
+
+static void lay_out(struct tg_service *s, const struct tgi_service_setup *setup, struct layout *l)
+{
+    struct tgi_service_view *v = &s->view;
+    uint32_t n_seats = v->n_teams * v->n_ahead;
     v->state = PART(l, sizeof *v->state);
-    if (sp) {
-        r->tasks = PART(l, n * sizeof *p->tasks);
-        r->first = PART(l, (p->n_workers + 1ull) * 4);
-        r->outs = PART(l, p->n_outs * 4ull);
-        r->ins = PART(l, p->n_ins * 4ull);
-        r->args = p->args ? PART(l, n * 8) : NULL;
-        r->results = PART(l, n * 8);
-        r->lines = has_lines(p) ? PART(l, n * 8 * TGI_RESIDENT_LINE_WORDS) : NULL;
-        r->progress = PART(l, p->n_workers * 4ull);
-        v->inputs = PART(l, sp->n_inputs * 8ull);
-        v->outputs = PART(l, sp->n_outputs * 4ull);
-        r->inputs = v->inputs;
-    }
+    v->entries = PART(l, s->options.queue_capacity * (uint64_t)sizeof *v->entries);
+    for (uint32_t i = 0; i < v->n_programs; i++)
+        lay_out_program(&setup->programs[i], &v->programs[i], l);
     s->tables.zero_at = l->memory + l->at;
-    v->work = PART(l, sizeof *v->work);
-    r->control = PART(l, sizeof *r->control);
+    v->teams = PART(l, (v->n_teams + 1) * (uint64_t)sizeof *v->teams);
     v->mails = PART(l, (uint64_t)v->n_mails * v->mail_stride);
-    if (sp) {
-        r->counters = PART(l, p->n_counters * 4ull);
-        r->cells = PART(l, p->n_cells * (uint64_t)sizeof(struct tgi_cell));
-    }
+    uint64_t seats_at = l->at;
+    v->seats = PART(l, sizeof(struct tgi_service_seat));
+    v->programs[0].view.control = &((struct tgi_service_seat *)v->seats)->control;
+    for (uint32_t i = 0; i < v->n_programs; i++)
+        lay_out_seat(&setup->programs[i], &v->programs[i], l);
+    v->seat_stride = l->at - seats_at;
+    if (n_seats)
+        l->at += (n_seats - 1) * v->seat_stride;
     s->tables.zero_bytes = l->memory + l->at - s->tables.zero_at;
 }
 
-static void describe(struct tg_service *s, const struct tgi_service_program *sp, uint32_t n_blocks)
-{
-    struct tgi_service_view *v = &s->view;
-    uint32_t line = 128;
-    v->n_mails = n_blocks - 1 < TGI_SERVICE_MAX_MAILS ? n_blocks - 1 : TGI_SERVICE_MAX_MAILS;
-    v->mail_stride = (uint32_t)(sizeof(struct tgi_service_mail) + (s->options.message_bytes + line - 1) / line * line);
-    if (!sp)
-        return;
-    v->n_inputs = sp->n_inputs;
-    v->n_outputs = sp->n_outputs;
-    v->n_workers = sp->program->n_workers;
-    v->program.n_workers_each = sp->program->n_workers_each;
-    v->program.n_shared_cells = sp->program->n_shared_cells;
-    v->program.n_shared_counters = sp->program->n_shared_counters;
-}
-
-int tgi_service_tables_reserve(struct tg_service *s, const struct tgi_service_program *sp, uint32_t n_blocks,
+int tgi_service_tables_reserve(struct tg_service *s, const struct tgi_service_setup *setup, uint32_t n_blocks,
                                struct tg_error *err)
 {
     struct layout count = {0, 0};
-    describe(s, sp, n_blocks);
-    lay_out(s, sp, &count);
+    struct tgi_service_view *v = &s->view;
+    v->n_mails = n_blocks - 1 < TGI_SERVICE_MAX_MAILS ? n_blocks - 1 : TGI_SERVICE_MAX_MAILS;
+    v->mail_stride = (uint32_t)(sizeof(struct tgi_service_mail) + (s->options.message_bytes + LINE - 1) / LINE * LINE);
+    lay_out(s, setup, &count);
     int rc = s->devices->ops->reserve(s->devices, 0, count.at, &s->tables.memory, err);
     if (rc)
         return rc;
     s->tables.bytes = count.at;
-    lay_out(s, sp, &(struct layout){s->tables.memory, 0});
-    s->view.memory = s->tables.memory;
-    s->view.memory_bytes = s->tables.bytes;
+    lay_out(s, setup, &(struct layout){s->tables.memory, 0});
+    v->memory = s->tables.memory;
+    v->memory_bytes = s->tables.bytes;
     return 0;
 }
 
-int tgi_service_tables_upload(struct tg_service *s, const struct tgi_service_program *sp, struct tg_error *err)
+/* ---- Bringing it there --------------------------------------------------------------------*/
+
+static int upload(struct tg_service *s, const void *to, const void *from, uint64_t bytes, struct tg_error *err)
 {
-    const struct tgi_stay_ops *ops = tgi_service_ops(s);
-    const struct tgi_resident_view *r = &s->view.program;
-    int rc = ops->zero(s->devices, s->kernel, s->tables.memory, s->tables.bytes, err);
-    if (rc || !sp)
-        return rc;
+    return tgi_service_ops(s)->upload(s->devices, s->kernel, (uint64_t)(uintptr_t)to, from, bytes, err);
+}
+
+static int upload_program(struct tg_service *s, const struct tgi_service_program *sp, const struct tgi_service_program_view *to,
+                          struct tg_error *err)
+{
+    const struct tgi_resident_view *r = &to->view;
     const struct tgi_resident_program *p = sp->program;
-    const struct {
-        const void *to, *from;
-        uint64_t bytes;
-    } parts[] = {{r->tasks, p->tasks, p->n_tasks * (uint64_t)sizeof *p->tasks},
-                 {r->first, p->first, (p->n_workers + 1ull) * 4},
-                 {r->outs, p->outs, p->n_outs * 4ull},
-                 {r->ins, p->ins, p->n_ins * 4ull},
-                 {r->args, p->args, p->args ? p->n_tasks * 8ull : 0}};
-    for (size_t i = 0; rc == 0 && i < sizeof parts / sizeof *parts; i++)
-        rc = ops->upload(s->devices, s->kernel, (uint64_t)(uintptr_t)parts[i].to, parts[i].from, parts[i].bytes, err);
+    int rc = upload(s, r->tasks, p->tasks, p->n_tasks * (uint64_t)sizeof *p->tasks, err);
+    if (rc == 0)
+        rc = upload(s, r->first, p->first, (p->n_workers + 1ull) * 4, err);
+    if (rc == 0)
+        rc = upload(s, r->outs, p->outs, p->n_outs * 4ull, err);
+    if (rc == 0)
+        rc = upload(s, r->ins, p->ins, p->n_ins * 4ull, err);
+    if (rc == 0)
+        rc = upload(s, r->args, p->args, p->args ? p->n_tasks * 8ull : 0, err);
     for (uint32_t i = 0; rc == 0 && i < sp->n_outputs; i++)
-        rc = ops->upload(s->devices, s->kernel, (uint64_t)(uintptr_t)(s->view.outputs + i), &p->slot_of[sp->outputs[i]], 4, err);
+        rc = upload(s, to->outputs + i, &p->slot_of[sp->outputs[i]], 4, err);
+    return rc;
+}
+
+int tgi_service_tables_upload(struct tg_service *s, const struct tgi_service_setup *setup, struct tg_error *err)
+{
+    struct tgi_service_state state = {0};
+    uint32_t n_seats = s->view.n_teams * s->view.n_ahead;
+    for (uint32_t i = 0; i < s->n_clients; i++) {
+        uint32_t most = s->clients[i].most_running;
+        tgi_turn_add_client(&state.turns, s->clients[i].weight, most && most < n_seats ? most : n_seats);
+    }
+    int rc = tgi_service_ops(s)->zero(s->devices, s->kernel, s->tables.memory, s->tables.bytes, err);
+    if (rc == 0)
+        rc = upload(s, s->view.state, &state, sizeof state, err);
+    for (uint32_t i = 0; rc == 0 && i < s->view.n_programs; i++)
+        rc = upload_program(s, &setup->programs[i], &s->view.programs[i], err);
     return rc;
 }

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench/service_soak.h"
 #include "sched/service.h"
 #include "tests/standin/standin.h"
 
@@ -53,6 +54,7 @@ static inline struct tg_service_options small_options(uint32_t n_blocks)
     o.queue_capacity = 8;
     o.message_bytes = 256;
     o.idle_exit_ns = 0;
+    o.host_timeout_ns = 0; /* a busy machine may well let a thread wait for longer */
     return o;
 }
 

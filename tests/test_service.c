@@ -242,7 +242,7 @@ static void a_message_that_is_too_large_or_for_nobody_is_refused(void **state)
     assert_int_equal(tg_service_receive(s, LONG_NS, &answer, data, 255, &err), TG_E_LIMIT);
     must(tg_service_receive(s, LONG_NS, &answer, data, 256, &err)); /* it stayed */
     assert_int_equal(answer.n_bytes, 256);
-    assert_int_equal(tgi_service_submit(s, NULL, NULL, &err), TG_E_STATE);
+    assert_int_equal(tgi_service_submit(s, INPUTS(NULL), NULL, &err), TG_E_STATE);
     end_service(s);
 }
 
@@ -455,7 +455,7 @@ static void instances_compute_what_the_host_computes(void **state)
         struct tgi_service_program sp = {p, N_INPUTS, N_OUTPUTS, outputs};
         struct tg_service_options o = small_options(shape.n_blocks);
         struct tg_service *s;
-        must(tgi_service_create(&o, &sp, &s, &err));
+        must(tgi_service_create(&o, &(struct tgi_service_setup){.programs = &sp, .n_programs = 1}, &s, &err));
         tgi_resident_program_destroy(p);
         must(tg_service_launch(s, &err));
         must(tg_service_activate(s, &err));
@@ -465,7 +465,7 @@ static void instances_compute_what_the_host_computes(void **state)
             for (uint32_t i = 0; i < N_INPUTS; i++)
                 inputs[i] = mix64(instance * 100 + i);
             resident_dag_execute_on(&d.dag, inputs, instance, want);
-            must(tgi_service_run(s, inputs, LONG_NS, got, &err));
+            must(tgi_service_run(s, INPUTS(inputs), LONG_NS, got, &err));
             for (uint32_t i = 0; i < N_OUTPUTS; i++)
                 assert_true(got[i] == want[outputs[i]]);
         }
@@ -473,7 +473,7 @@ static void instances_compute_what_the_host_computes(void **state)
         for (uint32_t i = 0; i < 3; i++) {
             uint64_t inputs[N_INPUTS] = {i};
             struct tg_service_message m = message(TG_SERVICE_ECHO, 0, NULL, 0);
-            must(tgi_service_submit(s, inputs, NULL, &err));
+            must(tgi_service_submit(s, INPUTS(inputs), NULL, &err));
             must(tg_service_send(s, &m, NULL, &err));
         }
         for (uint32_t i = 0, instance = 11; i < 6; i++) {
@@ -505,16 +505,16 @@ static void programs_that_a_service_cannot_execute_are_refused(void **state)
     uint32_t output = 99;
     make_dag(&d, 2, 8, 1);
     must(tgi_resident_plan(&d.dag, &shape, &costs, &p, &err));
-    assert_int_equal(tgi_service_create(&o, &(struct tgi_service_program){p, 1, 0, NULL}, &s, &err), TG_E_INVALID);
-    assert_int_equal(tgi_service_create(&o, &(struct tgi_service_program){p, 2, 1, &output}, &s, &err), TG_E_INVALID);
-    assert_int_equal(tgi_service_create(&o, &(struct tgi_service_program){p, 33, 0, NULL}, &s, &err), TG_E_LIMIT);
+    assert_int_equal(tgi_service_create(&o, &ONE_PROGRAM(p, 1, 0, NULL), &s, &err), TG_E_INVALID);
+    assert_int_equal(tgi_service_create(&o, &ONE_PROGRAM(p, 2, 1, &output), &s, &err), TG_E_INVALID);
+    assert_int_equal(tgi_service_create(&o, &ONE_PROGRAM(p, 33, 0, NULL), &s, &err), TG_E_LIMIT);
     o.n_sms_free = 15;
-    assert_int_equal(tgi_service_create(&o, &(struct tgi_service_program){p, 2, 0, NULL}, &s, &err), TG_E_CAPACITY);
+    assert_int_equal(tgi_service_create(&o, &ONE_PROGRAM(p, 2, 0, NULL), &s, &err), TG_E_CAPACITY);
     tgi_resident_program_destroy(p);
     resident_dag_fini(&d);
     resident_dag_independent(&d, 40, TGI_RESIDENT_HASH);
     must(tgi_resident_plan(&d.dag, &thread, &costs, &p, &err));
-    assert_int_equal(tgi_service_create(&o, &(struct tgi_service_program){p, 0, 0, NULL}, &s, &err), TG_E_UNSUPPORTED);
+    assert_int_equal(tgi_service_create(&o, &ONE_PROGRAM(p, 0, 0, NULL), &s, &err), TG_E_UNSUPPORTED);
     tgi_resident_program_destroy(p);
     resident_dag_fini(&d);
     assert_null(s);

@@ -86,6 +86,7 @@ TGI_FN bool tgi_body_spin(struct tgi_worker *w, uint64_t ns)
         if (now - looked >= TGI_SPIN_LOOK_NS) {
             looked = now;
             w->is_over = tgi_load_relaxed(&w->v->control->abort) != 0;
+            w->is_failed |= tgi_load_relaxed(&w->v->control->is_failed) != 0; /* for the bodies after this one */
         }
     }
     return now - since >= ns;

@@ -1,4 +1,4 @@
-/* Workers of a service: those of its program, which execute instance after instance, and those that take one message each.
+/* Workers of a service: those of its teams, which execute instance after instance, and those that take one message each.
  *
  * Nobody here touches the host's memory.  The first worker of a block looks at the word that announces an instance and
  * tells the others in shared memory, so that a hundred warps poll one line and not a thousand. */
@@ -31,36 +31,109 @@ TGI_FN void tgi_idle(uint32_t *n_polls)
 
 /* ---- Instances ------------------------------------------------------------------------------*/
 
-/* What `go` becomes after `was`.  acquire: the inputs, and what the controller has reset; pairs with the release in
- * tgi_controller_begin(), from the relay with that of the block's first worker, which passes it on. */
-TGI_FN uint32_t tgi_await_go(const struct tgi_service_view *v, uint32_t *relay, bool is_first, uint32_t was)
+#ifdef __CUDACC__
+TGI_FN uint64_t tgi_go_load(const uint64_t *p)
 {
-    uint32_t n_polls = 0, go;
-    if (is_first) {
-        while ((go = tgi_load_acquire(&v->work->go)) == was)
-            tgi_idle(&n_polls);
-        tgi_warp_sync();
-        if (tgi_lane() == 0)
-            tgi_shared_add_release(relay, go - was);
-    } else
-        while ((go = tgi_shared_load_acquire(relay)) == was)
-            tgi_idle(&n_polls);
-    return go;
+    uint64_t x;
+    asm volatile("ld.acquire.gpu.global.u64 %0, [%1];" : "=l"(x) : "l"(__cvta_generic_to_global(p)) : "memory");
+    return x;
+}
+TGI_FN void tgi_go_store(uint64_t *p, uint64_t x)
+{
+    asm volatile("st.release.gpu.global.u64 [%0], %1;" ::"l"(__cvta_generic_to_global(p)), "l"(x) : "memory");
+}
+TGI_FN uint64_t tgi_relay_load(const uint64_t *p)
+{
+    uint64_t x;
+    asm volatile("ld.acquire.cta.shared.u64 %0, [%1];" : "=l"(x) : "r"((uint32_t)__cvta_generic_to_shared(p)) : "memory");
+    return x;
+}
+TGI_FN void tgi_relay_store(uint64_t *p, uint64_t x)
+{
+    asm volatile("st.release.cta.shared.u64 [%0], %1;" ::"r"((uint32_t)__cvta_generic_to_shared(p)), "l"(x) : "memory");
+}
+#else
+TGI_FN uint64_t tgi_go_load(const uint64_t *p) { return __atomic_load_n(p, TGI_ACQUIRE); }
+TGI_FN void tgi_go_store(uint64_t *p, uint64_t x) { __atomic_store_n(p, x, TGI_RELEASE); }
+TGI_FN uint64_t tgi_relay_load(const uint64_t *p) { return tgi_go_load(p); }
+TGI_FN void tgi_relay_store(uint64_t *p, uint64_t x) { tgi_go_store(p, x); }
+#endif
+
+TGI_FN struct tgi_service_seat *tgi_seat(const struct tgi_service_view *v, uint32_t k)
+{
+    return (struct tgi_service_seat *)(v->seats + k * v->seat_stride);
 }
 
-/* w has its view, its id and what is its block's; stage as tgi_warp_worker_run() takes it. */
-TGI_FN void tgi_service_worker_run(const struct tgi_service_view *v, struct tgi_worker *w, struct tgi_resident_task *stage,
-                                   uint32_t *relay, bool is_first)
+/* Whether a seat's word is of this instance, not of the one that had the seat before. */
+TGI_FN bool tgi_go_is_at(uint64_t word, uint32_t number)
 {
-    for (uint32_t instance = 1; tgi_await_go(v, relay, is_first, instance - 1) != TGI_SERVICE_LEAVE; instance++) {
-        w->epoch = w->shared_epoch = instance;
-        w->previous = 0;
-        w->is_failed = w->is_over = false;
-        tgi_warp_worker_run(w, stage);
+    return word == TGI_SERVICE_GO_LEAVE || (((uint32_t)word ^ number) & 0xffffffu) == 0;
+}
+
+/* The word that begins an instance.  acquire: the inputs, and what the controller has reset; pairs with the release in
+ * tgi_controller_begin(), from the relay with that of the block's first worker, which passes it on.  The word before is not needed
+ * any more when it is overwritten, as the seat's last instance ended after all had seen it. */
+TGI_FN uint64_t tgi_await_go(const uint64_t *go, uint64_t *relay, bool is_first, uint32_t number)
+{
+    uint32_t n_polls = 0;
+    uint64_t word;
+    if (is_first) {
+        while (!tgi_go_is_at(word = tgi_go_load(go), number))
+            tgi_idle(&n_polls);
         tgi_warp_sync();
-        /* release: all results of this worker; pairs with the acquire in tgi_controller_watch(). */
         if (tgi_lane() == 0)
-            tgi_add_release(&v->work->done, 1);
+            tgi_relay_store(relay, word);
+    } else
+        while (!tgi_go_is_at(word = tgi_relay_load(relay), number))
+            tgi_idle(&n_polls);
+    return word;
+}
+
+/* A program's tables as they are in another seat. */
+TGI_FN void tgi_seat_view(const struct tgi_service_view *v, uint32_t program, uint32_t seat, struct tgi_resident_view *view)
+{
+    uint64_t by = seat * v->seat_stride;
+    *view = v->programs[program].view;
+    view->inputs = (const uint64_t *)((uintptr_t)view->inputs + by);
+    view->counters = (uint32_t *)((uintptr_t)view->counters + by);
+    view->cells = (struct tgi_cell *)((uintptr_t)view->cells + by);
+    view->results = (uint64_t *)((uintptr_t)view->results + by);
+    if (view->lines)
+        view->lines = (uint64_t *)((uintptr_t)view->lines + by);
+    view->progress = (uint32_t *)((uintptr_t)view->progress + by);
+    view->control = &tgi_seat(v, seat)->control;
+}
+
+/* A worker of a block: where it is and what its block has. */
+struct tgi_service_worker {
+    uint32_t team, rank; /* rank: among its team's workers */
+    bool is_first;       /* of its block */
+    struct tgi_resident_task *stage; /* as tgi_warp_worker_run() takes it */
+    struct tgi_cell *cells;          /* of all seats */
+    uint32_t *counters;
+    uint64_t *relay;
+};
+
+TGI_FN void tgi_service_worker_run(const struct tgi_service_view *v, const struct tgi_service_worker *me)
+{
+    for (uint32_t number = 1, ahead = 0;; number++, ahead = ahead + 1 == v->n_ahead ? 0 : ahead + 1) {
+        uint64_t word = tgi_await_go(&v->teams[me->team].go[ahead], &me->relay[ahead], me->is_first, number);
+        if (word == TGI_SERVICE_GO_LEAVE)
+            return;
+        uint32_t program = TGI_SERVICE_GO_PROGRAM(word), seat = me->team * v->n_ahead + ahead;
+        struct tgi_resident_view view;
+        struct tgi_worker w = {};
+        tgi_seat_view(v, program, seat, &view);
+        w.v = &view;
+        w.id = me->rank;
+        w.epoch = w.shared_epoch = TGI_SERVICE_GO_EPOCH(word);
+        w.shared_cells = me->cells + ahead * v->n_cells + v->programs[program].cells_at;
+        w.shared_counters = me->counters + ahead * v->n_counters + v->programs[program].counters_at;
+        tgi_warp_worker_run(&w, me->stage);
+        tgi_warp_sync();
+        /* release: all results of this worker; pairs with the acquire in tgi_seats_done(). */
+        if (tgi_lane() == 0)
+            tgi_add_release(&tgi_seat(v, seat)->done, 1);
     }
 }
 
@@ -75,8 +148,8 @@ TGI_FN void tgi_mail_execute(const struct tgi_service_view *v, struct tgi_servic
 {
     uint64_t *words = (uint64_t *)(m + 1);
     struct tgi_worker w = {};
-    w.v = &v->program;
-    w.id = v->n_workers + k;
+    w.v = &v->programs[0].view;
+    w.id = v->n_teams * v->n_workers + k;
     uint32_t outcome = m->kind == TGI_SERVICE_FAIL ? TGI_SERVICE_FAILED : TGI_SERVICE_DONE;
     if (m->kind == TGI_SERVICE_MIX)
         for (uint32_t i = tgi_lane(); i < m->n_bytes / 8; i += TGI_LANES)

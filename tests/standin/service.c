@@ -22,8 +22,9 @@ struct kernel {
     struct tgi_cell *cells;
     uint32_t *counters;
     struct relay {
-        _Alignas(128) uint32_t n;
+        _Alignas(128) uint64_t go[TGI_SERVICE_MAX_AHEAD];
     } *relays;
+    struct tgi_service_desk desk;
     struct warp *warps;
 };
 
@@ -31,16 +32,19 @@ static void *warp_run(void *user)
 {
     const struct warp *me = user;
     struct kernel *k = me->kernel;
-    const struct tgi_resident_view *p = &k->v.program;
-    if (me->rank < p->n_workers_each) {
-        struct tgi_worker w = {.v = p, .id = me->block * p->n_workers_each + me->rank};
-        w.shared_cells = k->cells + (size_t)me->block * p->n_shared_cells;
-        w.shared_counters = k->counters + (size_t)me->block * p->n_shared_counters;
-        tgi_service_worker_run(&k->v, &w, NULL, &k->relays[me->block].n, me->rank == 0);
+    const struct tgi_service_view *v = &k->v;
+    uint32_t team = v->n_blocks_each ? me->block / v->n_blocks_each : 0;
+    if (me->rank < v->n_workers_each) {
+        struct tgi_service_worker w = {.team = team, .is_first = me->rank == 0, .relay = k->relays[me->block].go};
+        w.rank = (me->block - team * v->n_blocks_each) * v->n_workers_each + me->rank;
+        w.cells = k->cells + (size_t)me->block * v->n_ahead * v->n_cells;
+        w.counters = k->counters + (size_t)me->block * v->n_ahead * v->n_counters;
+        if (team < v->n_teams)
+            tgi_service_worker_run(v, &w);
     } else if (me->block == 0)
-        tgi_controller_run(&k->v);
-    else if (me->block <= k->v.n_mails)
-        tgi_mail_worker_run(&k->v, me->block - 1);
+        tgi_controller_run(v, &k->desk);
+    else if (me->block <= v->n_mails)
+        tgi_mail_worker_run(v, me->block - 1);
     return NULL;
 }
 
@@ -83,24 +87,28 @@ static void *zeroed(size_t bytes)
 
 static void move(struct tgi_service_view *v, uintptr_t by)
 {
-    struct tgi_resident_view *r = &v->program;
-    MOVE(r->tasks);
-    MOVE(r->first);
-    MOVE(r->outs);
-    MOVE(r->ins);
-    MOVE(r->args);
-    MOVE(r->inputs);
-    MOVE(r->counters);
-    MOVE(r->cells);
-    MOVE(r->results);
-    MOVE(r->lines);
-    MOVE(r->progress);
-    MOVE(r->control);
+    for (uint32_t i = 0; i < TGI_TURN_MAX_PROGRAMS; i++) {
+        struct tgi_resident_view *r = &v->programs[i].view;
+        MOVE(r->tasks);
+        MOVE(r->first);
+        MOVE(r->outs);
+        MOVE(r->ins);
+        MOVE(r->args);
+        MOVE(r->inputs);
+        MOVE(r->counters);
+        MOVE(r->cells);
+        MOVE(r->results);
+        MOVE(r->lines);
+        MOVE(r->progress);
+        MOVE(r->control);
+        MOVE(v->programs[i].inputs);
+        MOVE(v->programs[i].outputs);
+    }
     MOVE(v->state);
-    MOVE(v->work);
+    MOVE(v->entries);
+    MOVE(v->teams);
+    MOVE(v->seats);
     MOVE(v->mails);
-    MOVE(v->inputs);
-    MOVE(v->outputs);
 }
 
 static int begin(void **args, const void *launch)
@@ -117,8 +125,8 @@ static int begin(void **args, const void *launch)
     k->n_blocks = l->grid[0];
     k->n_warps = l->block[0] / 32;
     move(&k->v, (uintptr_t)at - (uintptr_t)given->memory);
-    k->cells = zeroed((size_t)k->n_blocks * k->v.program.n_shared_cells * sizeof *k->cells);
-    k->counters = zeroed((size_t)k->n_blocks * k->v.program.n_shared_counters * sizeof *k->counters);
+    k->cells = zeroed((size_t)k->n_blocks * k->v.n_ahead * k->v.n_cells * sizeof *k->cells);
+    k->counters = zeroed((size_t)k->n_blocks * k->v.n_ahead * k->v.n_counters * sizeof *k->counters);
     k->relays = zeroed(k->n_blocks * sizeof *k->relays);
     k->warps = calloc((size_t)k->n_blocks * k->n_warps, sizeof *k->warps);
     if (!k->cells || !k->counters || !k->relays || !k->warps) {

@@ -1,0 +1,69 @@
+/* Instances of a service's programs, as the host sees them: messages of a kind of their own. */
+#include "sched/service.h"
+
+#include <inttypes.h>
+
+#include "graph/error.h"
+
+static int make_parcel(const struct tg_service *s, const struct tgi_service_request *r, bool is_call, struct tgi_service_parcel *m,
+                       struct tg_error *err)
+{
+    if (s->view.n_programs == 0)
+        return tgi_error(err, TG_E_STATE, "submit: the service was created without a program");
+    if (r->program >= s->view.n_programs || r->client >= s->n_clients || r->urgency >= TGI_TURN_N_URGENCIES)
+        return tgi_error(err, TG_E_INVALID, "submit: program %" PRIu32 " of %" PRIu32 ", client %" PRIu32 " of %" PRIu32 ", urgency %" PRIu32
+                         " of %" PRIu32, r->program, s->view.n_programs, r->client, s->n_clients, r->urgency, TGI_TURN_N_URGENCIES);
+    *m = (struct tgi_service_parcel){.kind = TGI_SERVICE_PROGRAM,
+                                     .argument = TGI_SERVICE_INSTANCE(r->program, r->client, r->urgency),
+                                     .data = r->inputs,
+                                     .n_bytes = 8ul * s->view.programs[r->program].n_inputs,
+                                     .is_call = is_call,
+                                     .client = r->client,
+                                     .deadline_ns = r->deadline_ns ? tgi_service_now_ns() + r->deadline_ns : 0};
+    return 0;
+}
+
+int tgi_service_submit(struct tg_service *s, const struct tgi_service_request *request, uint64_t *ticket_p, struct tg_error *err)
+{
+    struct tgi_service_parcel m;
+    int rc = make_parcel(s, request, false, &m, err);
+    return rc ? rc : tgi_service_send(s, &m, ticket_p, err);
+}
+
+int tgi_service_run(struct tg_service *s, const struct tgi_service_request *request, uint64_t timeout_ns, uint64_t *outputs,
+                    struct tg_error *err)
+{
+    struct tgi_service_parcel m;
+    int rc = make_parcel(s, request, true, &m, err);
+    return rc ? rc
+              : tgi_service_call(s, &m, timeout_ns, outputs, 8ul * s->view.programs[request->program].n_outputs, NULL, err);
+}
+
+/* The slot says so for good, wherever the instance is; the command makes the kernel look at once. */
+int tgi_service_cancel(struct tg_service *s, uint64_t ticket, struct tg_error *err)
+{
+    static const enum tgi_service_command again[] = {[TG_SERVICE_LAUNCHED] = TGI_SERVICE_HOLD,
+                                                     [TG_SERVICE_ACTIVE] = TGI_SERVICE_SERVE,
+                                                     [TG_SERVICE_INACTIVE] = TGI_SERVICE_HOLD,
+                                                     [TG_SERVICE_TERMINATING] = TGI_SERVICE_STOP};
+    const uint32_t legal = TGI_STATE(LAUNCHED) | TGI_STATE(ACTIVE) | TGI_STATE(INACTIVE) | TGI_STATE(TERMINATING);
+    pthread_mutex_lock(&s->lock);
+    int rc = tgi_service_check_locked(s, "cancel", legal, err);
+    if (rc == 0)
+        tgi_service_drain_locked(s);
+    const struct tgi_service_place *p = &s->places[ticket & (s->options.queue_capacity - 1)];
+    if (rc == 0 && (p->ticket != ticket || p->state != TGI_PLACE_SENT))
+        rc = tgi_error(err, TG_E_STATE, "cancel: message %" PRIu64 " is not under way", ticket);
+    else if (rc == 0 && !p->is_instance)
+        rc = tgi_error(err, TG_E_INVALID, "cancel: message %" PRIu64 " is not an instance", ticket);
+    if (rc == 0) {
+        /* relaxed: the kernel looks at it when the instance would begin. */
+        tgi_sys_store_relaxed(tgi_service_ring_word(&s->view.messages, (uint32_t)ticket) + 1, TGI_SERVICE_CANCELLED_ALREADY);
+        /* relaxed: the command publishes it. */
+        tgi_sys_store_relaxed(&s->view.shared->cancel, ++s->n_cancels << 32 | (uint32_t)ticket);
+        tgi_service_command_locked(s, again[s->state]);
+        rc = tgi_service_await_obedience_locked(s, err);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
