@@ -115,7 +115,7 @@ static void plan_backwards(struct planned *p)
     for (uint32_t t = 0; t < N_FREE; t++)
         p->start[t] = N_FREE - t;
     p->plan = (struct tgi_guide_plan){N_FREE, 2, p->devices, p->device, p->start, N_FREE};
-    p->guide = (struct tgi_guide){NULL, &p->plan};
+    p->guide = (struct tgi_guide){.plan = &p->plan};
 }
 
 static void a_worker_follows_the_order_of_a_plan(void **state)

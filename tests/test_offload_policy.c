@@ -192,7 +192,7 @@ static void a_plan_that_was_made_before_is_followed(void **state)
         start[t] = t;
     }
     struct tgi_guide_plan plan = {n, 3, names, device, start, n};
-    struct tgi_guide guide = {NULL, &plan};
+    struct tgi_guide guide = {.plan = &plan};
     MUST(tgi_run_create_guided(rt, graph, &options, &guide, &run, &err));
     for (uint32_t t = 0; t < n; t++)
         assert_int_equal(tgi_offload_policy_planned(run->offload->policy, t), 1 + t % 2);

@@ -215,26 +215,6 @@ static void rounds_that_a_device_decides_about_go_to_streams(void **state)
     device_close_all(run, rt, g);
 }
 
-/* Which tasks of a resident kernel ran when it does not tell. */
-static void resident_tasks_are_nodes_of_a_graph_then(void **state)
-{
-    struct tg_graph *g = device_graph(buffers, "", cases[0].tasks);
-    uint64_t *expected = device_expected(g, false, 1);
-    struct tg_error err;
-    const char *why;
-    (void)state;
-    device_reset(1, 3, true);
-    struct tg_runtime *rt = device_runtime("cuda", 0);
-    struct tg_run *run = open_run(rt, g, TG_EXECUTOR_RESIDENT);
-    MUST(tg_run_execute(run, &err));
-    assert_int_equal(tg_run_executor(run, &why), TG_EXECUTOR_GRAPH);
-    assert_string_equal(why, "times of single tasks are wanted");
-    expect_record(run, g, 0);
-    expect_data(run, g, expected);
-    device_close_all(run, rt, g);
-    free(expected);
-}
-
 static void a_time_that_cannot_be_taken_fails_one_start(void **state)
 {
     static const struct {
@@ -277,7 +257,6 @@ int main(void)
         cmocka_unit_test(every_task_of_a_replay_has_its_time),
         cmocka_unit_test(a_graph_that_is_changed_in_place_is_still_timed),
         cmocka_unit_test(rounds_that_a_device_decides_about_go_to_streams),
-        cmocka_unit_test(resident_tasks_are_nodes_of_a_graph_then),
         cmocka_unit_test(a_time_that_cannot_be_taken_fails_one_start),
     };
     return cmocka_run_group_tests(all, device_group_load, device_group_unload);

@@ -82,7 +82,7 @@ TGI_FN bool tgi_body_spin(struct tgi_worker *w, uint64_t ns)
     uint64_t since = tgi_now_ns(), now = since, looked = since;
     for (; now - since < ns && !w->is_over; now = tgi_now_ns()) {
         uint64_t half = (ns - (now - since)) / 2;
-        tgi_idle(half < TGI_SPIN_LOOK_NS ? (uint32_t)half : TGI_SPIN_LOOK_NS);
+        tgi_let_pass(half < TGI_SPIN_LOOK_NS ? (uint32_t)half : TGI_SPIN_LOOK_NS);
         if (now - looked >= TGI_SPIN_LOOK_NS) {
             looked = now;
             w->is_over = tgi_load_relaxed(&w->v->control->abort) != 0;

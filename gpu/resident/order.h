@@ -48,7 +48,7 @@ TGI_FN uint64_t tgi_now_ns(void)
 }
 TGI_FN void tgi_pause(void) {}
 /* At most so long: a cycle is less than a nanosecond. */
-TGI_FN void tgi_idle(uint32_t ns)
+TGI_FN void tgi_let_pass(uint32_t ns)
 {
     uint32_t since = (uint32_t)clock64();
     while (ns > 64 && (uint32_t)clock64() - since < ns)
@@ -205,7 +205,7 @@ TGI_FN uint64_t tgi_now_ns(void)
 }
 /* Workers may outnumber processors by far. */
 TGI_FN void tgi_pause(void) { sched_yield(); }
-TGI_FN void tgi_idle(uint32_t ns) { (void)ns; }
+TGI_FN void tgi_let_pass(uint32_t ns) { (void)ns; }
 
 TGI_FN uint32_t tgi_load_relaxed(const uint32_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
 TGI_FN uint32_t tgi_load_acquire(const uint32_t *p) { return __atomic_load_n(p, TGI_ACQUIRE); }

@@ -188,11 +188,11 @@ const struct tgi_explanation tgi_explanations[] = {
       "Look at what the task reads: all of that was finite, unless a buffer was not from the start."),
     E(FULL, "As many messages as a service's queue holds have been sent and their answers not been received.",
       "a program that sends and never receives", "Receive answers, or give the service a longer queue."),
-    E(DEADLINE, "The turn of an instance came after its deadline, so it was not begun.", "more work than the service gets done in time",
-      "Give it more time, a greater urgency, or its client a greater weight."),
     E(NO_ANSWER, "A service has not answered within the time that the call was given.  The message stays with the"
       " service; its answer is dropped when it comes.", "a body that takes longer than the call's timeout",
       "Give it more time, or look at the service's status: it answers only while it is active."),
+    E(DEADLINE, "The turn of an instance came after its deadline, so it was not begun.", "more work than the service gets done in time",
+      "Give it more time, a greater urgency, or its client a greater weight."),
     E(COLLECTIVE, "A collective does not fit its tiles: different sizes, a tile that takes part twice,"
       " elements that do not divide into chunks.",
       "{ \"collective\": \"allgather\", \"buffers\": \"u[*]\" }   with 10 elements and 4 tiles",
