@@ -440,6 +440,13 @@ static void print_times(const struct job *job)
     putchar('\n');
 }
 
+static const struct tgi_cluster *next_cluster(const struct tgi_program *p, uint32_t i)
+{
+    while (i < p->n && p->commands[i].kind != TGI_COMMAND_RESIDENT)
+        i++;
+    return i < p->n ? p->commands[i].cluster : NULL;
+}
+
 /* What the devices were given, where some of it was in kernels for fine tasks. */
 static void print_resident(const struct job *job)
 {
@@ -452,9 +459,18 @@ static void print_resident(const struct job *job)
            s.n_resident == 1 ? "" : "s", s.n_clusters, s.n_clusters == 1 ? "" : "s", tgi_format_count(s.n_nodes, b, sizeof(b)),
            s.n_nodes == 1 ? "" : "s");
     const struct tgi_program *p = tgi_offload_graph_program(job->run);
-    for (uint32_t i = 0; p && job->cli->is_verbose && i < p->n; i++)
-        if (p->commands[i].kind == TGI_COMMAND_RESIDENT)
-            printf("  kernel of %u tasks: %s\n", p->commands[i].cluster->n_calls, p->commands[i].cluster->kernel);
+    uint32_t n_alike = 0;
+    for (uint32_t i = 0; p && job->cli->is_verbose && i < p->n; i++) {
+        if (p->commands[i].kind != TGI_COMMAND_RESIDENT)
+            continue;
+        const struct tgi_cluster *one = p->commands[i].cluster, *next = next_cluster(p, i + 1);
+        n_alike++;
+        if (next && next->n_calls == one->n_calls && strcmp(next->kernel, one->kernel) == 0)
+            continue;
+        printf("  %u kernel%s of %u task%s: %s\n", n_alike, n_alike == 1 ? "" : "s", one->n_calls, one->n_calls == 1 ? "" : "s",
+               one->kernel);
+        n_alike = 0;
+    }
 }
 
 static void print_text(const struct job *job, const struct tgi_report *report, uint64_t median_ns)
