@@ -33,7 +33,11 @@ int tgi_offload_times_want(const struct tg_run *run, const struct tgi_program *p
         return tgi_error_memory(err, "recording a run");
     mark_owners(p, g->n_tasks, is_inside);
     for (uint32_t t = 0; rc == 0 && t < g->n_tasks; t++)
-        if (!is_inside[t] && tgi_graph_op(g, t)->kind != TGI_OP_BARRIER)
+        if (tgi_graph_op(g, t)->kind >= TGI_OP_REPEAT)
+            rc = tgi_error(err, TG_E_UNSUPPORTED,
+                           "times of single tasks are wanted, and resident kernels do not tell which round of \"%s\" a time is of",
+                           tgi_graph_task_name(g, t, scratch));
+        else if (!is_inside[t] && tgi_graph_op(g, t)->kind != TGI_OP_BARRIER)
             rc = tgi_error(err, TG_E_UNSUPPORTED, "times of single tasks are wanted, and task \"%s\" is not inside a resident kernel",
                            tgi_graph_task_name(g, t, scratch));
     for (uint32_t i = 0; rc == 0 && i < p->n; i++)
