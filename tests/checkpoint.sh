@@ -39,7 +39,7 @@ want 0 report "$scratch/r.tgr"
 cat >"$scratch/slow.json" <<'END'
 { "tgraph": "1.0", "buffers": { "a": { "dtype": "f64", "shape": [1000], "tiles": [4], "init": { "fill": 1 }, "save": "a{i}.npy" } },
   "kernels": { "wait": { "builtin": "spin" }, "grow": { "builtin": "axpy" } },
-  "tasks": [ { "for": ["s in 0:40", "i in 0:4"], "do": [
+  "tasks": [ { "for": ["s in 0:200", "i in 0:4"], "do": [
     { "id": "wait[{s},{i}]", "kernel": "wait", "args": { "us": 5000 } },
     { "id": "grow[{s},{i}]", "kernel": "grow", "after": "wait[{s},{i}]",
       "args": { "n": 1000, "a": 0.5, "x": "a[i]", "y": "a[(i+1)%4]" } } ] } ] }
