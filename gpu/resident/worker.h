@@ -13,7 +13,9 @@
 /* mine: TGI_CALL_WORD() of it. */
 TGI_FN bool tgi_warp_task(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot, uint64_t mine)
 {
+#ifndef TGI_CALL_BODIES
     bool is_shared = TGI_HEAD_WAIT(t->head) == TGI_WAIT_SHARED_CELLS;
+#endif
     switch (TGI_HEAD_WAY(t->head)) {
     case TGI_WAY_SHORT:
         return tgi_warp_short(w, t, slot);
@@ -34,7 +36,6 @@ TGI_FN bool tgi_warp_task(struct tgi_worker *w, const struct tgi_resident_task *
                                                              : tgi_warp_line(w, t, TGI_RESIDENT_HASH_LINE, slot);
 #endif
     }
-    (void)is_shared;
     (void)mine;
     return tgi_warp_long(w, t, slot);
 }
