@@ -109,9 +109,6 @@ static void refuse(struct tg_run *run, struct tgi_offload_graphs *g, uint64_t ow
     g->n_refusals++;
 }
 
-/* Times of tasks are wanted and told by nodes of the graph, not by workers of resident kernels. */
-static bool has_steps(const struct tg_run *run) { return run->spans && run->options.executor != TG_EXECUTOR_RESIDENT; }
-
 static void note_cost(const struct tg_run *run, enum tgi_replay_cost cost, uint64_t n, double ns)
 {
     const struct tgi_offload *o = run->runtime->offload;
@@ -183,7 +180,7 @@ static int record_time(struct tg_run *run, struct tgi_event **event_p, struct tg
 static int launch(struct tg_run *run, struct tgi_offload_graphs *g, struct tgi_replay *p, struct tg_error *err)
 {
     struct tgi_offload *o = run->runtime->offload;
-    int rc = has_steps(run) ? tgi_replay_times_begin(run, &p->recorded.program, p->graph, &g->clocks, err) : 0;
+    int rc = tgi_offload_times_by_nodes(run) ? tgi_replay_times_begin(run, &p->recorded.program, p->graph, &g->clocks, err) : 0;
     if (rc == 0 && g->is_timed)
         rc = record_time(run, &g->from, err);
     if (rc == 0)
@@ -273,7 +270,7 @@ static struct tgi_offload_graphs *graphs_of(struct tg_run *run)
     if (!r->graphs)
         return NULL;
     r->graphs->why = tgi_offload_obstacle(run);
-    r->graphs->is_timed = run->spans && !has_steps(run);
+    r->graphs->is_timed = run->spans && !tgi_offload_times_by_nodes(run);
     r->graphs->cache.devices = o->devices;
     r->graphs->cache.limit_bytes = run->options.graph_bytes;
     r->graphs->choice.n_tasks = run->graph->n_tasks;
@@ -356,7 +353,7 @@ void tgi_offload_graph_end(struct tg_run *run)
     const uint64_t *rounds = o->devices->ops->graph_rounds(g->last->graph);
     if (rounds)
         count_rounds(run, &g->last->recorded.program, rounds);
-    if (has_steps(run))
+    if (tgi_offload_times_by_nodes(run))
         take_times(run, g->last);
 }
 
@@ -518,7 +515,7 @@ void tgi_offload_graph_look(struct tg_run *run)
     uint64_t owner = UINT64_MAX;
     if (!g || !g->was_used || !g->last || !g->last->recorded.clustering.n_clusters || run->runtime->offload->is_dead)
         return;
-    if (run->spans && !has_steps(run) && !g->was_stopped && take_cluster_times(run, g, &err))
+    if (run->spans && !tgi_offload_times_by_nodes(run) && !g->was_stopped && take_cluster_times(run, g, &err))
         fail(run, UINT64_MAX, &err);
     if (ds->ops->graph_fault(ds, g->last->graph, &owner, &err))
         fail(run, owner, &err);

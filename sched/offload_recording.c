@@ -113,7 +113,7 @@ static int make_clusters(struct tg_run *run, struct tgi_program *program, struct
 int tgi_offload_record(struct tg_run *run, struct tgi_captured *p, struct tgi_offload_task **at_p, struct tg_error *err)
 {
     struct tgi_offload *o = run->runtime->offload;
-    struct tgi_capture rec = {.times = run->spans && run->options.executor != TG_EXECUTOR_RESIDENT ? &p->times : NULL};
+    struct tgi_capture rec = {.times = tgi_offload_times_by_nodes(run) ? &p->times : NULL};
     struct tgi_program program = {0};
     int rc = tgi_recorder_create(o->devices, &program, &rec.recorder, err);
     if (rc == 0)

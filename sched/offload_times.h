@@ -6,6 +6,12 @@
 #include "mem/program.h"
 #include "sched/offload.h"
 
+/* Whether times of single tasks are wanted of nodes of the run's graph (replay_times.h), not of workers of resident kernels. */
+static inline bool tgi_offload_times_by_nodes(const struct tg_run *run)
+{
+    return run->spans && run->options.executor != TG_EXECUTOR_RESIDENT;
+}
+
 /* Makes the clusters of a recorded run note times.  TG_E_UNSUPPORTED: those of a task would not be known, and which. */
 int tgi_offload_times_want(const struct tg_run *run, const struct tgi_program *program, struct tg_error *err);
 

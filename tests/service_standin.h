@@ -18,11 +18,14 @@ static struct tg_error err;
 /* Longer than anything that should take no time, on a busy machine and under sanitizers. */
 #define LONG_NS (120 * SECOND)
 
+/* False, and says so: there is none. */
 static inline bool service_standin_load(void)
 {
     char path[4096], other[4200];
-    if (!standin_path(path, sizeof path) || !standin_load(&standin, path))
+    if (!standin_path(path, sizeof path) || !standin_load(&standin, path)) {
+        fprintf(stderr, "the stand-in driver is missing\n");
         return false;
+    }
     setenv("TGRAPH_CUDA_DRIVER", path, 1);
     *strrchr(path, '/') = '\0';
     snprintf(other, sizeof other, "%s/standin-kernels.txt", path);

@@ -34,17 +34,6 @@ static void execute(struct tg_run *run)
         fail_msg("no graph: %s", why);
 }
 
-/* All but the last n_open words, which nobody may have written. */
-static void expect_most(struct tg_run *run, const struct tg_graph *g, const uint64_t *expected, size_t n_open)
-{
-    uint64_t *have = calloc(device_words(g) + 1, sizeof *have);
-    assert_true(device_read(run, g, have));
-    assert_memory_equal(have, expected, (device_words(g) - n_open) * sizeof *have);
-    free(have);
-}
-
-static void expect_data(struct tg_run *run, const struct tg_graph *g, const uint64_t *expected) { expect_most(run, g, expected, 0); }
-
 static void a_run_settles_into_a_graph_or_two(void **state)
 {
     (void)state;
@@ -64,7 +53,7 @@ static void a_run_settles_into_a_graph_or_two(void **state)
             assert_in_range(stats.n_recorded, 1, 2);
             assert_int_equal(standin.standin_calls("cuGraphLaunch"), N_STARTS);
             assert_int_equal(standin.standin_calls("cuLaunchKernel"), 0);
-            expect_data(run, g, expected);
+            device_expect(run, g, expected);
             device_close_all(run, rt, g);
             free(expected);
         }
@@ -86,7 +75,7 @@ static void results_that_are_looked_at_do_not_spoil_it(void **state)
     for (int i = 0; i < N_STARTS; i++) {
         execute(run);
         if (i % 3 == 1)
-            expect_data(run, g, expected[i]);
+            device_expect(run, g, expected[i]);
     }
     tgi_offload_graph_stats(run, &stats);
     assert_in_range(stats.n_recorded, 2, 3);
@@ -119,7 +108,7 @@ static void what_graphs_take_is_limited(void **state)
             tgi_offload_graph_stats(run, &stats);
             assert_true(!is_limited || stats.n_kept == 1);
             if (i % 2)
-                expect_data(run, g, expected[i]);
+                device_expect(run, g, expected[i]);
         }
         assert_int_equal(stats.n_dropped + stats.n_kept, stats.n_instantiated);
         assert_true(stats.kept_bytes > 1000 * stats.n_kept);
@@ -151,7 +140,7 @@ static void memory_that_is_short_for_a_graph_is_taken_from_older_ones(void **sta
     tgi_offload_graph_stats(run, &stats);
     assert_int_equal(stats.n_instantiated, 2);
     assert_int_equal(stats.n_kept, 1);
-    expect_data(run, g, expected);
+    device_expect(run, g, expected);
     device_close_all(run, rt, g);
     free(expected);
 }
@@ -255,7 +244,7 @@ static void what_cannot_be_recorded_says_why(void **state)
             assert_non_null(why);
             if (!strstr(why, cases[i].why))
                 fail_msg("\"%s\" does not say \"%s\"", why, cases[i].why);
-            expect_data(run, g, expected);
+            device_expect(run, g, expected);
         }
         device_close_all(run, rt, g);
         free(expected);
@@ -331,7 +320,7 @@ static void rounds_are_part_of_the_graph(void **state)
                     assert_int_equal(standin.standin_calls("cuGraphConditionalHandleCreate"), rounds[i].n_conditions);
                 assert_true(k < 3 || standin.standin_calls("cuGraphInstantiateWithParams") == before);
                 if (seed % 4 == 0 || k == 3)
-                    expect_most(run, g, expected[k], 2 * 32); /* N */
+                    device_expect_most(run, g, expected[k], 2 * 32); /* N */
             }
             if (seed <= 2 && !keeps)
                 expect_counts_of_streams(rt, g, run);
@@ -451,7 +440,7 @@ static void the_executor_is_chosen_by_the_number_of_starts(void **state)
             if (!is_many || i < 5) /* after that it is measured which of them is faster here */
                 assert_int_equal(is_graph, is_many && i >= 2);
             assert_int_equal(strncmp(why, is_graph ? "graph" : "streams", is_graph ? 5 : 7), 0);
-            expect_data(run, g, expected);
+            device_expect(run, g, expected);
         }
         assert_int_equal(strcmp(why, "streams, as one start was asked for") == 0, !is_many);
         tgi_offload_graph_stats(run, &stats);
@@ -510,7 +499,7 @@ static void a_graph_that_cannot_be_made_fails_one_start(void **state)
         assert_int_equal(err.task[0] != '\0', cases[i].names_task);
         for (int k = 0; k < 3; k++)
             execute(run);
-        expect_data(run, g, expected);
+        device_expect(run, g, expected);
         device_close_all(run, rt, g);
         free(expected);
     }
@@ -545,7 +534,7 @@ static void a_node_that_is_refused_names_its_task(void **state)
         assert_int_equal(tg_run_execute(run, &err), TG_E_DRIVER);
         assert_string_equal(err.task, cases[i].task);
         execute(run);
-        expect_most(run, g, expected, 2 * 32);
+        device_expect_most(run, g, expected, 2 * 32);
         device_close_all(run, rt, g);
         free(expected);
     }
@@ -575,13 +564,13 @@ static void what_spoils_a_capture_is_tried_once_more(void **state)
             assert_int_equal(tg_run_executor(run, &why), TG_EXECUTOR_STREAMS);
             assert_true(strstr(why, "task \"wide\": it cannot be captured") != NULL);
             assert_true(strstr(why, cases[i % 2].call) != NULL);
-            expect_data(run, g, expected);
+            device_expect(run, g, expected);
         }
         for (int k = 0; k < 3; k++) {
             MUST(tg_run_execute(run, &err));
             assert_int_equal(tg_run_executor(run, &why), i < 2 ? TG_EXECUTOR_GRAPH : TG_EXECUTOR_STREAMS);
             assert_int_equal(why != NULL, i >= 2);
-            expect_data(run, g, expected);
+            device_expect(run, g, expected);
         }
         device_close_all(run, rt, g);
         free(expected);
@@ -633,7 +622,7 @@ static void graphs_and_streams_share_devices(void **state)
             for (int i = 0; i < N_RUNS; i++) {
                 MUST(tg_run_wait(runs[i], &err));
                 if (roll(&d, 2))
-                    expect_data(runs[i], g, expected);
+                    device_expect(runs[i], g, expected);
             }
         }
         for (int i = 1; i < N_RUNS; i++)

@@ -19,18 +19,6 @@ static const char buffers[] = "'A': {'dtype': 'u64', 'shape': [32], 'tiles': [6]
 static const char tasks[] = "{'for': ['r in 0:3', 'i in 0:6'], 'id': 't[{r},{i}]', 'kernel': 'mix', "
                             "'args': {'id': 'r*6+i', 'n': 32, 'out': 'A[i]', 'in0': 'A[(i+1)%6]', 'in1': 'A[(i+3)%6]'}}";
 
-static struct tg_runtime *open_runtime(void)
-{
-    struct tg_runtime_options ro = TG_RUNTIME_OPTIONS_INIT;
-    struct tg_runtime *rt;
-    struct tg_error err;
-    ro.n_workers = 2;
-    ro.is_unbound = true;
-    ro.devices = "cuda";
-    MUST(tg_runtime_create(&ro, &rt, &err));
-    return rt;
-}
-
 static struct tg_run *open_run(struct tg_runtime *rt, const struct tg_graph *g, bool keep_data)
 {
     return device_open_run(rt, g, TG_EXECUTOR_RESIDENT, keep_data);
@@ -46,14 +34,6 @@ static void execute(struct tg_run *run)
     assert_null(why);
 }
 
-static void expect_data(struct tg_run *run, const struct tg_graph *g, const uint64_t *expected)
-{
-    uint64_t *have = calloc(device_words(g) + 1, sizeof *have);
-    assert_true(device_read(run, g, have));
-    assert_memory_equal(have, expected, device_words(g) * sizeof *have);
-    free(have);
-}
-
 /* Data goes on from start to start, so that one replay that is wrong spoils all that follow. */
 static void a_thousand_replays_are_as_many_sequential_runs(void **state)
 {
@@ -65,7 +45,7 @@ static void a_thousand_replays_are_as_many_sequential_runs(void **state)
     (void)state;
     alarm(LIMIT_S);
     device_reset(1, 5, true);
-    struct tg_runtime *rt = open_runtime();
+    struct tg_runtime *rt = device_runtime("cuda", 0);
     struct tg_run *run = open_run(rt, g, true);
     for (uint64_t i = 0; i < n; i++)
         execute(run);
@@ -76,7 +56,7 @@ static void a_thousand_replays_are_as_many_sequential_runs(void **state)
     assert_in_range(stats.n_recorded, 1, 2);
     assert_int_equal(standin.standin_calls("cuGraphLaunch"), n);
     assert_int_equal(standin.standin_calls("cuLaunchKernel"), 0);
-    expect_data(run, g, expected);
+    device_expect(run, g, expected);
     device_close_all(run, rt, g);
     free(expected);
     alarm(0);
@@ -134,13 +114,13 @@ static void random_graphs_equal_sequential_execution(void **state)
         uint64_t *expected = device_expected(g, keeps, n_starts);
         struct tgi_offload_graph_stats stats;
         device_reset(1 + (int)roll(&d, 3), seed, roll(&d, 2));
-        struct tg_runtime *rt = open_runtime();
+        struct tg_runtime *rt = device_runtime("cuda", 0);
         struct tg_run *run = open_run(rt, g, keeps);
         for (int i = 0; i < n_starts; i++)
             execute(run);
         tgi_offload_graph_stats(run, &stats);
         n_resident += stats.n_resident;
-        expect_data(run, g, expected);
+        device_expect(run, g, expected);
         device_close_all(run, rt, g);
         free(expected);
         free(text);
@@ -164,11 +144,11 @@ static void what_has_no_variant_is_a_node_between(void **state)
     struct tgi_offload_graph_stats stats;
     (void)state;
     device_reset(1, 2, true);
-    struct tg_runtime *rt = open_runtime();
+    struct tg_runtime *rt = device_runtime("cuda", 0);
     struct tg_run *run = open_run(rt, g, false);
     for (int i = 0; i < 5; i++) {
         execute(run);
-        expect_data(run, g, expected);
+        device_expect(run, g, expected);
     }
     tgi_offload_graph_stats(run, &stats);
     assert_int_equal(stats.n_clusters, 2);
@@ -198,7 +178,7 @@ static void what_cannot_be_resident_says_why(void **state)
         struct tg_error err;
         const char *why;
         device_reset(1, i, true);
-        struct tg_runtime *rt = open_runtime();
+        struct tg_runtime *rt = device_runtime("cuda", 0);
         struct tg_run *run = open_run(rt, g, false);
         for (int k = 0; k < 3; k++) {
             MUST(tg_run_execute(run, &err));
@@ -206,7 +186,7 @@ static void what_cannot_be_resident_says_why(void **state)
             assert_non_null(why);
             if (!strstr(why, cases[i].why))
                 fail_msg("\"%s\" does not say \"%s\"", why, cases[i].why);
-            expect_data(run, g, expected);
+            device_expect(run, g, expected);
         }
         device_close_all(run, rt, g);
         free(expected);
@@ -223,16 +203,16 @@ static void without_room_for_tables_the_run_goes_to_streams(void **state)
     (void)state;
     for (int i = 0; i < 3; i++) {
         device_reset(1, (uint64_t)i, true);
-        struct tg_runtime *rt = open_runtime();
+        struct tg_runtime *rt = device_runtime("cuda", 0);
         struct tg_run *run = open_run(rt, g, false);
         standin.standin_fail("cuMemAlloc", 2, CUDA_ERROR_OUT_OF_MEMORY, STANDIN_ONCE); /* the first is the data's */
         MUST(tg_run_execute(run, &err));
         assert_int_equal(standin.standin_fail_hits(), 1);
         assert_int_equal(tg_run_executor(run, &why), TG_EXECUTOR_STREAMS);
         assert_non_null(strstr(why, "has no room for"));
-        expect_data(run, g, expected);
+        device_expect(run, g, expected);
         execute(run); /* another time there may be */
-        expect_data(run, g, expected);
+        device_expect(run, g, expected);
         device_close_all(run, rt, NULL);
     }
     tg_graph_destroy(g);
@@ -258,7 +238,7 @@ static void a_task_that_takes_too_long_is_named(void **state)
         const struct standin_options roomy = {1, 8 << 20, (uint64_t)i, true}; /* tables of 1,000 tasks have their size */
         standin.standin_reset(&roomy);
         setenv("TGRAPH_RESIDENT_LIMIT_MS", "10", 1);
-        struct tg_runtime *rt = open_runtime();
+        struct tg_runtime *rt = device_runtime("cuda", 0);
         struct tg_run *run = open_run(rt, g, false);
         int rc = tg_run_execute(run, &err);
         unsetenv("TGRAPH_RESIDENT_LIMIT_MS");
@@ -283,7 +263,7 @@ static void a_driver_that_refuses_fails_one_start(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
         device_reset(1, i, true);
-        struct tg_runtime *rt = open_runtime();
+        struct tg_runtime *rt = device_runtime("cuda", 0);
         struct tg_run *run = open_run(rt, g, false);
         standin.standin_fail(calls[i], 1, CUDA_ERROR_INVALID_VALUE, STANDIN_ONCE);
         assert_int_equal(tg_run_execute(run, &err), TG_E_DRIVER);
@@ -291,7 +271,7 @@ static void a_driver_that_refuses_fails_one_start(void **state)
         assert_non_null(strstr(err.text, calls[i]));
         for (int k = 0; k < 3; k++)
             execute(run);
-        expect_data(run, g, expected);
+        device_expect(run, g, expected);
         device_close_all(run, rt, NULL);
     }
     tg_graph_destroy(g);
@@ -310,7 +290,7 @@ static void a_task_that_fails_is_named(void **state)
     (void)state;
     alarm(LIMIT_S);
     device_reset(1, 1, true);
-    struct tg_runtime *rt = open_runtime();
+    struct tg_runtime *rt = device_runtime("cuda", 0);
     struct tg_run *run = open_run(rt, g, false);
     for (int i = 0; i < 4; i++) {
         assert_int_equal(tg_run_execute(run, &err), TG_E_TASK_FAILED);
@@ -333,10 +313,10 @@ static void a_run_that_is_cancelled_ends_early(void **state)
     alarm(LIMIT_S);
     for (uint64_t seed = 0; seed < 5; seed++) {
         device_reset(1, seed, true);
-        struct tg_runtime *rt = open_runtime();
+        struct tg_runtime *rt = device_runtime("cuda", 0);
         struct tg_run *run = open_run(rt, g, false);
         execute(run);
-        expect_data(run, g, expected);
+        device_expect(run, g, expected);
         standin.standin_hold("tgk_resident_run", true);
         MUST(tg_run_start(run, &err));
         while (standin.standin_calls("cuGraphLaunch") < 2)
@@ -349,7 +329,7 @@ static void a_run_that_is_cancelled_ends_early(void **state)
         assert_int_equal(tg_run_wait(run, &err), TG_E_CANCELLED);
         for (int i = 0; i < 3; i++) {
             execute(run);
-            expect_data(run, g, expected);
+            device_expect(run, g, expected);
         }
         device_close_all(run, rt, NULL);
     }

@@ -18,18 +18,6 @@ static const char tasks[] = "{'for': ['r in 0:3', 'i in 0:6'], 'id': 't[{r},{i}]
                             "{'id': 'all', 'barrier': true}, {'id': 'last', 'kernel': 'mix', 'after': ['all'], "
                             "'args': {'id': 99, 'n': 32, 'out': 'A[0]'}}";
 
-static struct tg_runtime *open_runtime(void)
-{
-    struct tg_runtime_options ro = TG_RUNTIME_OPTIONS_INIT;
-    struct tg_runtime *rt;
-    struct tg_error err;
-    ro.n_workers = 2;
-    ro.is_unbound = true;
-    ro.devices = "cuda";
-    MUST(tg_runtime_create(&ro, &rt, &err));
-    return rt;
-}
-
 static struct tg_run *open_run(struct tg_runtime *rt, const struct tg_graph *g)
 {
     struct tg_run_options options = TG_RUN_OPTIONS_INIT;
@@ -80,7 +68,7 @@ static void every_task_has_a_span(void **state)
     struct tg_error err;
     const char *why;
     (void)state;
-    struct tg_runtime *rt = open_runtime();
+    struct tg_runtime *rt = device_runtime("cuda", 0);
     struct tg_run *run = open_run(rt, g);
     for (int i = 0; i < 4; i++) {
         MUST(tg_run_execute(run, &err));
@@ -116,7 +104,7 @@ static void what_is_outside_sends_the_run_to_streams(void **state)
         struct tg_error err;
         const char *why;
         device_reset(1, i, true);
-        struct tg_runtime *rt = open_runtime();
+        struct tg_runtime *rt = device_runtime("cuda", 0);
         struct tg_run *run = open_run(rt, g);
         MUST(tg_run_execute(run, &err));
         assert_int_equal(tg_run_executor(run, &why), TG_EXECUTOR_STREAMS);
@@ -139,7 +127,7 @@ static void without_a_compiler_there_are_no_times(void **state)
     char *path = strdup(getenv("TGRAPH_CACHE_DIR"));
     setenv("TGRAPH_CACHE_DIR", "/nonexistent", 1); /* not compiled by an earlier test */
     rtc.standin_nvrtc_fail("nvrtcCompileProgram", 1, NVRTC_ERROR_COMPILATION);
-    struct tg_runtime *rt = open_runtime();
+    struct tg_runtime *rt = device_runtime("cuda", 0);
     struct tg_run *run = open_run(rt, g);
     MUST(tg_run_execute(run, &err));
     assert_true(rtc.standin_nvrtc_has_failed());

@@ -49,14 +49,6 @@ static struct tg_run *open_run(struct tg_runtime *rt, const struct tg_graph *g, 
     return run;
 }
 
-static void expect_data(struct tg_run *run, const struct tg_graph *g, const uint64_t *expected)
-{
-    uint64_t *have = calloc(device_words(g) + 1, sizeof *have);
-    assert_true(device_read(run, g, have));
-    assert_memory_equal(have, expected, device_words(g) * sizeof *have);
-    free(have);
-}
-
 /* The stand-in's clock stands still while the host's goes on, so that two devices' zeros are as far apart as it was advanced between
  * them; on one device there is one zero.  A span of no length has been given a nanosecond. */
 static void expect_after(const struct tg_run *run, const struct tgi_span *after, const struct tgi_span *before)
@@ -160,7 +152,7 @@ static void every_task_of_a_replay_has_its_time(void **state)
                 assert_int_not_equal(tgi_run_spans(run)[g->n_tasks - 1].end_ns, last_ns); /* its own, not the last start's */
                 last_ns = tgi_run_spans(run)[g->n_tasks - 1].end_ns;
                 if (seed % 3 == 0 || k == N_STARTS - 1)
-                    expect_data(run, g, expected);
+                    device_expect(run, g, expected);
             }
             tgi_offload_graph_stats(run, &stats);
             assert_int_equal(stats.n_replayed, N_STARTS);
@@ -245,7 +237,7 @@ static void a_time_that_cannot_be_taken_fails_one_start(void **state)
             assert_int_equal(tg_run_executor(run, NULL), TG_EXECUTOR_GRAPH);
             expect_record(run, g, 0);
         }
-        expect_data(run, g, expected);
+        device_expect(run, g, expected);
         device_close_all(run, rt, g);
         free(expected);
     }

@@ -50,18 +50,6 @@ static struct tg_graph *graph_with(const char *resident, const char *work)
     return g;
 }
 
-static struct tg_runtime *open_runtime(void)
-{
-    struct tg_runtime_options ro = TG_RUNTIME_OPTIONS_INIT;
-    struct tg_runtime *rt;
-    struct tg_error err;
-    ro.n_workers = 1;
-    ro.is_unbound = true;
-    ro.devices = "cuda";
-    MUST(tg_runtime_create(&ro, &rt, &err));
-    return rt;
-}
-
 /* What executes the only cluster. */
 static const char *kernel_of(const struct tg_run *run)
 {
@@ -79,7 +67,7 @@ static void expect(struct tg_graph *g, int n_starts, const char *kernel)
     struct tg_error err;
     const char *why;
     uint64_t *expected = device_expected(g, true, n_starts), *have = calloc(device_words(g) + 1, sizeof *have);
-    struct tg_runtime *rt = open_runtime();
+    struct tg_runtime *rt = device_runtime("cuda", 0);
     struct tg_run *run = device_open_run(rt, g, TG_EXECUTOR_RESIDENT, true);
     for (int i = 0; i < n_starts; i++) {
         MUST(tg_run_execute(run, &err));
@@ -163,7 +151,7 @@ static void a_code_that_it_returns_fails_its_task(void **state)
     struct tg_graph *g = graph_with("{'on': 'resident', 'code': [" BODY("stir", "unsigned", "'return k == 77 ? 5 : 0;', ") "]}", work);
     struct tg_error err;
     (void)state;
-    struct tg_runtime *rt = open_runtime();
+    struct tg_runtime *rt = device_runtime("cuda", 0);
     struct tg_run *run = device_open_run(rt, g, TG_EXECUTOR_RESIDENT, false);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(tg_run_execute(run, &err), TG_E_TASK_FAILED);
@@ -191,7 +179,7 @@ static void what_does_not_compile_is_told_where_it_is(void **state)
         struct tg_run *run;
         struct tg_error err;
         device_reset(1, i, true);
-        struct tg_runtime *rt = open_runtime();
+        struct tg_runtime *rt = device_runtime("cuda", 0);
         options.executor = TG_EXECUTOR_RESIDENT;
         assert_int_equal(tg_run_create(rt, g, &options, &run, &err), TG_E_COMPILE);
         if (!strstr(err.text, cases[i].text) || !strstr(err.text, "kernel \"stir\""))
@@ -216,7 +204,7 @@ static void functions_of_one_kernel_have_the_same_options(void **state)
                                       "{'id': 'a', 'kernel': 'turn', 'args': {'x': 'A[0]'}}, "
                                       "{'id': 'b', 'kernel': 'stir', 'args': {'n': 32, 'k': 1, 's': 1, 'x': 'A[0]', 'y': 'A[1]'}}");
     uint64_t *expected = device_expected(g, false, 1), *have = calloc(device_words(g) + 1, sizeof *have);
-    struct tg_runtime *rt = open_runtime();
+    struct tg_runtime *rt = device_runtime("cuda", 0);
     struct tg_run *run = device_open_run(rt, g, TG_EXECUTOR_RESIDENT, false);
     MUST(tg_run_execute(run, &err));
     assert_int_equal(tg_run_executor(run, &why), TG_EXECUTOR_STREAMS);
@@ -236,7 +224,7 @@ static void other_widths_are_launched(void **state)
     struct tg_error err;
     const char *why;
     (void)state;
-    struct tg_runtime *rt = open_runtime();
+    struct tg_runtime *rt = device_runtime("cuda", 0);
     struct tg_run *run = device_open_run(rt, g, TG_EXECUTOR_RESIDENT, false);
     MUST(tg_run_execute(run, &err));
     struct tgi_offload_graph_stats stats;
