@@ -543,5 +543,7 @@ int main(void)
         cmocka_unit_test_setup(instances_compute_what_the_host_computes, begin),
         cmocka_unit_test_setup(programs_that_a_service_cannot_execute_are_refused, begin),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int n_failed = cmocka_run_group_tests(tests, NULL, NULL);
+    service_standin_end_if_left();
+    return n_failed;
 }

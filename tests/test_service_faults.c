@@ -351,5 +351,7 @@ int main(void)
         cmocka_unit_test_setup(a_launch_whose_kernel_does_not_begin_can_be_tried_again, begin),
         cmocka_unit_test_setup(a_lost_device_ends_the_service_and_says_why_ever_after, begin),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int n_failed = cmocka_run_group_tests(tests, NULL, NULL);
+    service_standin_end_if_left();
+    return n_failed;
 }

@@ -242,51 +242,67 @@ static void the_urgent_go_first_and_quotas_hold(void **state)
     forget(&t[1]);
 }
 
-/* The part of the client of weight 3 of 4, of the time that both have used while both have something waiting; 0: on a busy machine this
- * thread came too late to see that. */
-static double part_of_the_heavier(struct tg_service *s)
+/* The part of the client of weight 3 of 4, of the time that both have used while both have something waiting: of light_ns and heavy_ns an
+ * instance, twice.  Urgent instances of a third client keep the teams busy until all that the two have is waiting, as who has nothing to wait
+ * for has no turn.  0: this thread came too late on a busy machine, and saw less than a fifth of that time. */
+static double part_of_the_heavier(uint64_t light_ns, uint64_t heavy_ns)
 {
-    enum { N_SEEN = 700 };
-    uint64_t got[N_OUTPUTS];
-    for (uint32_t i = 0; i < 800 + 1000; i++) /* mixed, as the kernel sees them one after the other */
+    enum { N_LIGHT = 800, N_HEAVY = 1000, N_URGENT = 100 };
+    struct test_program t[3];
+    struct tgi_service_program programs[] = {make_long(&t[0], TGI_RESIDENT_SPIN, light_ns), make_long(&t[1], TGI_RESIDENT_SPIN, heavy_ns),
+                                             make_long(&t[2], TGI_RESIDENT_SPIN, 400 * light_ns)};
+    struct tgi_service_client clients[] = {{1, 0, 0}, {3, 0, 0}, {1, 0, 0}};
+    struct tg_service_options o = small_options(2);
+    o.queue_capacity = 2048;
+    struct tgi_service_setup setup = {programs, 3, clients, 3, .n_teams = 2};
+    uint64_t got[N_OUTPUTS], urgent[N_URGENT], used[2] = {0};
+    struct tg_service *s = service_of(&o, &setup);
+    for (uint32_t i = 0; i < N_URGENT; i++)
+        urgent[i] = submit(s, (struct tgi_service_request){.program = 2, .client = 2, .urgency = 3});
+    for (uint32_t i = 0; i < N_LIGHT + N_HEAVY; i++)
         submit(s, (struct tgi_service_request){.program = i % 9 >= 4, .client = i % 9 >= 4});
-    struct tg_service_metrics before = metrics_of(s), m;
-    must(tg_service_activate(s, &err));
-    for (uint32_t i = 0; i < N_SEEN; i++)
-        assert_int_equal(receive(s, got).status, 0);
-    m = metrics_of(s);
-    for (uint32_t i = N_SEEN; i < 800 + 1000; i++)
-        receive(s, got);
-    must(tg_service_deactivate(s, &err));
-    double used[2];
-    for (uint32_t c = 0; c < 2; c++)
-        used[c] = (double)(m.clients[c].used_ns - before.clients[c].used_ns);
-    return m.clients[0].n_waiting && m.clients[1].n_waiting ? used[1] / (used[0] + used[1]) : 0;
+    struct tg_service_metrics m;
+    do {
+        sleep_ms(1);
+        m = metrics_of(s);
+    } while (m.clients[0].n_waiting + m.clients[0].n_begun < N_LIGHT || m.clients[1].n_waiting + m.clients[1].n_begun < N_HEAVY);
+    bool is_in_time = m.clients[2].n_waiting > 0;
+    for (uint32_t i = 0; i < N_URGENT; i++) {
+        int rc = tgi_service_cancel(s, urgent[i], &err);
+        assert_true(rc == 0 || rc == TG_E_STATE); /* it is over */
+    }
+    for (m = metrics_of(s); m.clients[0].n_begun < N_LIGHT && m.clients[1].n_begun < N_HEAVY; m = metrics_of(s)) {
+        if (m.clients[0].n_waiting && m.clients[1].n_waiting)
+            for (uint32_t c = 0; c < 2; c++)
+                used[c] = m.clients[c].used_ns;
+        sleep_ms(1);
+    }
+    for (uint32_t i = 0; i < N_URGENT + N_LIGHT + N_HEAVY; i++) {
+        int status = receive(s, got).status;
+        assert_true(status == 0 || status == TG_E_CANCELLED);
+    }
+    end_service(s);
+    for (uint32_t i = 0; i < 3; i++)
+        forget(&t[i]);
+    double all = (double)(used[0] + used[1]);
+    return !is_in_time || all < 0.2 * 2 * (double)(N_LIGHT * light_ns + N_HEAVY * heavy_ns) ? 0 : (double)used[1] / all;
 }
 
 static void weights_are_met_within_five_percent(void **state)
 {
     (void)state;
-    struct test_program t[2];
-    struct tgi_service_program programs[] = {make_long(&t[0], TGI_RESIDENT_SPIN, 150000), make_long(&t[1], TGI_RESIDENT_SPIN, 350000)};
-    struct tgi_service_client clients[] = {{1, 0, 0}, {3, 0, 0}};
-    struct tg_service_options o = small_options(2);
-    o.queue_capacity = 2048;
-    struct tgi_service_setup setup = {programs, 2, clients, 2, .n_teams = 2};
-    struct tg_service *s;
     double part = 0;
-    must(tgi_service_create(&o, &setup, &s, &err));
-    must(tg_service_launch(s, &err));
-    /* Time that a thread was kept waiting by others counts as used: the best of several attempts. */
-    for (int i = 0; i < 8 && (part < 0.75 * 0.95 || part > 0.75 * 1.05); i++) {
-        part = part_of_the_heavier(s);
+    /* Time that a thread was kept waiting by others counts as used: on a busy machine it takes longer until that is made good. */
+    for (uint64_t scale = 1; scale <= 16 && (part < 0.75 * 0.95 || part > 0.75 * 1.05); scale *= 2) {
+        part = part_of_the_heavier(scale * 150000, scale * 350000);
         print_message("# the client of weight 3 of 4 has %.3f of the time\n", part);
+    }
+    if (part == 0) {
+        print_message("# the machine is too busy to see it\n");
+        skip();
     }
     if (part < 0.75 * 0.95 || part > 0.75 * 1.05)
         fail_msg("the client of weight 3 of 4 has %.3f of the time", part);
-    end_service(s);
-    for (uint32_t i = 0; i < 2; i++)
-        forget(&t[i]);
 }
 
 /* ---- Deadlines and cancelling -------------------------------------------------------------*/
@@ -457,5 +473,7 @@ int main(void)
         cmocka_unit_test_setup(mixed_requests_are_each_answered_once, begin),
         cmocka_unit_test_setup(a_kernel_whose_host_is_silent_leaves_and_comes_back, begin),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int n_failed = cmocka_run_group_tests(tests, NULL, NULL);
+    service_standin_end_if_left();
+    return n_failed;
 }

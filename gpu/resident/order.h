@@ -158,6 +158,7 @@ TGI_FN void tgi_shared_cell_store(struct tgi_cell *c, uint64_t data, uint64_t ta
 #else
 
 #include <sched.h>
+#include <time.h>
 #include <stdbool.h>
 #include <time.h>
 
@@ -205,7 +206,12 @@ TGI_FN uint64_t tgi_now_ns(void)
 }
 /* Workers may outnumber processors by far. */
 TGI_FN void tgi_pause(void) { sched_yield(); }
-TGI_FN void tgi_let_pass(uint32_t ns) { (void)ns; }
+TGI_FN void tgi_let_pass(uint32_t ns)
+{
+    struct timespec t = {0, ns};
+    if (ns >= 1000)
+        nanosleep(&t, NULL);
+}
 
 TGI_FN uint32_t tgi_load_relaxed(const uint32_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
 TGI_FN uint32_t tgi_load_acquire(const uint32_t *p) { return __atomic_load_n(p, TGI_ACQUIRE); }
