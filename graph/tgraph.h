@@ -528,6 +528,9 @@ void tg_run_cancel(struct tg_run *run);
  * tile, or if its contents were on a device that has been lost.  Contents are defined once wait has returned; what
  * is on a device is copied when it is asked for here. */
 void *tg_run_tile(const struct tg_run *run, tg_buffer_id buffer, uint32_t tile);
+/* The same, which tells why.  0 and NULL: an absent tile.  TG_E_STATE: after a time limit something is still at work, or a
+ * program inserted elsewhere has the contents (tg_program_insert); else what the device failed with. */
+int tg_run_read_tile(const struct tg_run *run, tg_buffer_id buffer, uint32_t tile, void **address_p, struct tg_error *err);
 
 enum tg_task_state { TG_TASK_WAITING, TG_TASK_DONE, TG_TASK_FAILED, TG_TASK_SKIPPED };
 struct tg_run_stats {

@@ -120,9 +120,10 @@ static int save_file(const struct tg_graph *graph, const struct tg_run *run, tg_
         return rc;
     rc = tgi_path_output_write(&out, header, tgi_npy_format_header(b->dtype, n_dims, shape, header), err);
     for (uint32_t t = first; t < end && rc == 0; t++) {
-        const void *data = tg_run_tile(run, id, t);
-        rc = data ? tgi_path_output_write(&out, data, b->tile_bytes, err)
-                  : write_zeros(&out, b->tile_bytes, err);
+        void *data;
+        rc = tg_run_read_tile(run, id, t, &data, err);
+        if (rc == 0)
+            rc = data ? tgi_path_output_write(&out, data, b->tile_bytes, err) : write_zeros(&out, b->tile_bytes, err);
     }
     if (rc) {
         tgi_path_output_abandon(&out);
@@ -275,15 +276,19 @@ static int compare_buffer(const struct tg_graph *graph, uint32_t i, const struct
 {
     const struct tgi_buffer *buffer = &graph->space->buffers[i];
     struct difference first = {.n = 0};
-    for (uint32_t t = 0; t < buffer->n_tiles && !buffer->is_temp; t++) {
-        const char *x = tg_run_tile(a, i, t), *y = tg_run_tile(b, i, t);
-        if (!x || !y || x == y || memcmp(x, y, buffer->tile_bytes) == 0)
+    int rc = 0;
+    for (uint32_t t = 0; t < buffer->n_tiles && !buffer->is_temp && rc == 0; t++) {
+        void *x, *y = NULL;
+        rc = tg_run_read_tile(a, i, t, &x, err);
+        if (rc == 0)
+            rc = tg_run_read_tile(b, i, t, &y, err);
+        if (rc || !x || !y || x == y || memcmp(x, y, buffer->tile_bytes) == 0)
             continue;
         for (uint64_t e = 0; e < buffer->tile_elems; e++)
             if (differs(buffer, x, y, e, rtol, atol) && first.n++ == 0)
                 first = (struct difference){i, t, e, 1, x, y};
     }
-    return first.n ? report(graph, &first, err) : 0;
+    return rc ? rc : first.n ? report(graph, &first, err) : 0;
 }
 
 int tgi_results_compare(const struct tg_graph *graph, const struct tg_run *a, const struct tg_run *b,
@@ -318,19 +323,22 @@ static double rounding_of(enum tg_dtype dtype)
     }
 }
 
-static double largest(const struct tgi_buffer *b, uint32_t i, const struct tg_run *run)
+static int find_largest(const struct tgi_buffer *b, uint32_t i, const struct tg_run *run, double *most_p, struct tg_error *err)
 {
     uint64_t n_parts;
     enum tg_dtype part = part_of(b->dtype, &n_parts);
     double most = 0;
-    for (uint32_t t = 0; t < b->n_tiles; t++) {
-        const void *data = tg_run_tile(run, i, t);
+    int rc = 0;
+    for (uint32_t t = 0; t < b->n_tiles && rc == 0; t++) {
+        void *data;
+        rc = tg_run_read_tile(run, i, t, &data, err);
         for (uint64_t e = 0; data && e < b->tile_elems * n_parts; e++) {
             double x = fabs(tgi_host_load(data, e, part));
             most = isfinite(x) && x > most ? x : most;
         }
     }
-    return most;
+    *most_p = most;
+    return rc;
 }
 
 int tgi_results_compare_rounded(const struct tg_graph *graph, const struct tg_run *a, const struct tg_run *b,
@@ -340,7 +348,8 @@ int tgi_results_compare_rounded(const struct tg_graph *graph, const struct tg_ru
     double *scale = calloc((size_t)space->n_buffers + 1, sizeof *scale), most = 0;
     int rc = scale ? 0 : tgi_error_memory(err, "comparing results");
     for (uint32_t i = 0; i < space->n_buffers && rc == 0; i++) {
-        scale[i] = rounding_of(space->buffers[i].dtype) > 0 ? largest(&space->buffers[i], i, b) : 0;
+        if (rounding_of(space->buffers[i].dtype) > 0)
+            rc = find_largest(&space->buffers[i], i, b, &scale[i], err);
         most = scale[i] > most ? scale[i] : most;
     }
     for (uint32_t i = 0; i < space->n_buffers && rc == 0; i++) {

@@ -31,9 +31,10 @@ struct subject {
     char text[TEXT];
 };
 
-static const void *tile_of(const struct subject *s, uint32_t tile)
+/* 0 and NULL: an absent tile. */
+static int read_tile(const struct subject *s, uint32_t tile, void **data_p, struct tg_error *err)
 {
-    return tg_run_tile(s->run, s->check->buffer, tile);
+    return tg_run_read_tile(s->run, s->check->buffer, tile, data_p, err);
 }
 
 static void say(struct subject *s, const char *format, ...) TG_PRINTF(2, 3);
@@ -111,11 +112,10 @@ static bool is_good(const struct tgi_check *c, double found, double wanted)
     }
 }
 
-static void describe(struct subject *s, uint32_t tile, uint64_t number, double wanted, uint64_t n_bad)
+static void describe(struct subject *s, uint32_t tile, uint64_t number, double found, double wanted, uint64_t n_bad)
 {
     static const char *const relation[] = {"expected", "expected", "expected at least", "expected at most"};
     char where[400], want[TGI_UNITS_SIZE], have[TGI_UNITS_SIZE];
-    double found = tgi_host_load(tile_of(s, tile), number, s->part);
     tgi_format_exact(wanted, want, sizeof want);
     tgi_format_exact(found, have, sizeof have);
     tgi_results_format_element(s->b, tile, number / s->n_parts, where, sizeof where);
@@ -162,7 +162,7 @@ static int check_elements(struct subject *s, bool *passed_p, struct tg_error *er
     struct expected e = {.n = 0};
     uint64_t n_bad = 0, n_all = 0, bad_number = 0, numbers = s->b->tile_elems * s->n_parts;
     uint32_t bad_tile = 0;
-    double bad_wanted = 0;
+    double bad_found = 0, bad_wanted = 0;
     bool is_finite = s->check->kind == TGI_CHECK_FINITE,
          is_ordered = s->check->kind == TGI_CHECK_MIN || s->check->kind == TGI_CHECK_MAX;
     if (is_ordered && s->n_parts == 2)
@@ -170,7 +170,8 @@ static int check_elements(struct subject *s, bool *passed_p, struct tg_error *er
                          s->b->name);
     int rc = is_finite ? 0 : expect(s, &e, err);
     for (uint32_t t = s->first; t < s->end && rc == 0; t++) {
-        const void *data = tile_of(s, t);
+        void *data;
+        rc = read_tile(s, t, &data, err);
         if (!data)
             continue;
         n_all += s->b->tile_elems;
@@ -181,6 +182,7 @@ static int check_elements(struct subject *s, bool *passed_p, struct tg_error *er
             if (n_bad++ == 0) {
                 bad_tile = t;
                 bad_number = i;
+                bad_found = tgi_host_load(data, i, s->part);
                 bad_wanted = wanted;
             }
         }
@@ -191,7 +193,7 @@ static int check_elements(struct subject *s, bool *passed_p, struct tg_error *er
     bool wants_good = !is_finite || s->check->is_expected;
     *passed_p = (n_bad == 0) == wants_good;
     if (n_bad && wants_good)
-        describe(s, bad_tile, bad_number, bad_wanted, n_bad);
+        describe(s, bad_tile, bad_number, bad_found, bad_wanted, n_bad);
     else if (n_bad)
         say(s, "%s: %" PRIu64 " elements are not finite, as expected", s->b->name, n_bad);
     else if (wants_good)
@@ -203,33 +205,39 @@ static int check_elements(struct subject *s, bool *passed_p, struct tg_error *er
 
 /* ---- Checksum -----------------------------------------------------------------------------*/
 
-uint64_t tgi_verify_checksum(const struct tg_graph *graph, const struct tg_run *run, tg_buffer_id buffer,
-                             uint32_t tile)
+int tgi_verify_checksum(const struct tg_graph *graph, const struct tg_run *run, tg_buffer_id buffer, uint32_t tile,
+                        uint64_t *sum_p, struct tg_error *err)
 {
     const struct tgi_buffer *b = &graph->space->buffers[buffer];
     uint64_t sum = 0xcbf29ce484222325u;
     uint32_t first = tile == TG_NONE ? 0 : tile, end = tile == TG_NONE ? b->n_tiles : tile + 1;
-    for (uint32_t t = first; t < end; t++) {
-        const unsigned char *data = tg_run_tile(run, buffer, t);
+    int rc = 0;
+    for (uint32_t t = first; t < end && rc == 0; t++) {
+        void *data;
+        rc = tg_run_read_tile(run, buffer, t, &data, err);
         for (uint64_t i = 0; data && i < b->tile_bytes; i += 8) {
             uint64_t word = 0;
-            memcpy(&word, data + i, b->tile_bytes - i < 8 ? b->tile_bytes - i : 8);
+            memcpy(&word, (const char *)data + i, b->tile_bytes - i < 8 ? b->tile_bytes - i : 8);
             sum = (sum ^ word) * 0x100000001b3u;
         }
     }
-    return sum;
+    *sum_p = sum;
+    return rc;
 }
 
-static bool check_checksum(struct subject *s)
+static int check_checksum(struct subject *s, bool *passed_p, struct tg_error *err)
 {
-    uint64_t sum = tgi_verify_checksum(s->graph, s->run, s->check->buffer, s->check->tile);
-    bool passed = sum == s->check->checksum;
-    if (passed)
+    uint64_t sum;
+    int rc = tgi_verify_checksum(s->graph, s->run, s->check->buffer, s->check->tile, &sum, err);
+    if (rc)
+        return rc;
+    *passed_p = sum == s->check->checksum;
+    if (*passed_p)
         say(s, "%s: checksum 0x%016" PRIx64, s->b->name, sum);
     else
         say(s, "%s: expected checksum 0x%016" PRIx64 ", found 0x%016" PRIx64, s->b->name, s->check->checksum,
             sum);
-    return passed;
+    return 0;
 }
 
 /* ---- Residuals ----------------------------------------------------------------------------*/
@@ -305,7 +313,10 @@ static int load_original(const struct subject *s, struct matrix *m, uint64_t i, 
 static int load_factor(const struct subject *s, struct matrix *m, uint64_t i, uint64_t j,
                        struct tg_error *err)
 {
-    const void *data = tile_of(s, (uint32_t)(i * m->nt + j));
+    void *data;
+    int rc = read_tile(s, (uint32_t)(i * m->nt + j), &data, err);
+    if (rc)
+        return rc;
     if (!data)
         return tgi_error(err, TG_E_TILE_ABSENT,
                          "residual of \"%s\": tile [%" PRIu64 ",%" PRIu64 "] is absent", s->b->name, i, j);
@@ -465,8 +476,7 @@ static int evaluate(struct subject *s, bool *passed_p, struct tg_error *err)
     case TGI_CHECK_RESIDUAL:
         return check_residual(s, passed_p, err);
     case TGI_CHECK_CHECKSUM:
-        *passed_p = check_checksum(s);
-        return 0;
+        return check_checksum(s, passed_p, err);
     default:
         return check_elements(s, passed_p, err);
     }

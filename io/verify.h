@@ -23,7 +23,7 @@ int tgi_verify(const struct tg_graph *graph, const struct tg_run *run,
 /* Checksum of a tile, or of all tiles that exist in order (tile TG_NONE): FNV-1a (offset basis
  * 0xcbf29ce484222325, prime 0x100000001b3) taken over each tile in little-endian words of 8 bytes, the
  * last one filled up with zeros. */
-uint64_t tgi_verify_checksum(const struct tg_graph *graph, const struct tg_run *run, tg_buffer_id buffer,
-                             uint32_t tile);
+int tgi_verify_checksum(const struct tg_graph *graph, const struct tg_run *run, tg_buffer_id buffer, uint32_t tile,
+                        uint64_t *sum_p, struct tg_error *err);
 
 #endif

@@ -278,8 +278,8 @@ void tgi_offload_lane_finished(struct tgi_offload *o, struct tg_run *run);
 void tgi_offload_run_set_out(struct tg_run *run);
 /* The submitter: the run begins, whatever it was to wait for. */
 void tgi_offload_run_begin_now(struct tg_run *run);
-/* Makes a tile valid on the host and waits; false: it cannot be had any more. */
-bool tgi_offload_fetch(struct tg_run *run, tg_buffer_id buffer, uint32_t tile);
+/* Makes a tile valid on the host and waits; an error: it cannot be had any more. */
+int tgi_offload_fetch(struct tg_run *run, tg_buffer_id buffer, uint32_t tile, struct tg_error *err);
 
 /* offload_collective.c: the submitter */
 /* A collective has been enqueued on these lanes, after `waits`: it is to end in time once it can begin. */

@@ -613,7 +613,8 @@ struct fetch {
     struct tg_run *run;
     tg_buffer_id buffer;
     uint32_t tile;
-    bool ok;
+    int status;
+    struct tg_error err;
 };
 
 static void fetch(void *arg)
@@ -621,13 +622,15 @@ static void fetch(void *arg)
     struct fetch *f = arg;
     struct tgi_offload *o = f->run->runtime->offload;
     struct tgi_waits waits = {.n = 0};
-    struct tg_error err;
-    int rc = o->is_dead ? o->lost.status : tgi_replicas_to_host(f->run->offload->replicas, f->buffer, f->tile, &waits, &err);
+    bool was_dead = o->is_dead;
+    if (was_dead)
+        f->err = o->lost;
+    int rc = was_dead ? o->lost.status : tgi_replicas_to_host(f->run->offload->replicas, f->buffer, f->tile, &waits, &f->err);
     for (uint32_t i = 0; rc == 0 && i < waits.n; i++)
-        rc = tgi_order_synchronize(o->order, waits.stamps[i], &err);
-    f->ok = rc == 0;
-    if (rc && !o->is_dead) { /* a copy that was enqueued must not come when the memory is somebody else's */
-        tgi_offload_failed(o, &err);
+        rc = tgi_order_synchronize(o->order, waits.stamps[i], &f->err);
+    f->status = rc;
+    if (rc && !was_dead) { /* a copy that was enqueued must not come when the memory is somebody else's */
+        tgi_offload_failed(o, &f->err);
         tgi_offload_drain(o);
     }
     /* The program has the address now and may write there. */
@@ -635,9 +638,10 @@ static void fetch(void *arg)
         tgi_replicas_host_wrote(f->run->offload->replicas, f->run->graph->space->buffers[f->buffer].first_tile + f->tile);
 }
 
-bool tgi_offload_fetch(struct tg_run *run, tg_buffer_id buffer, uint32_t tile)
+int tgi_offload_fetch(struct tg_run *run, tg_buffer_id buffer, uint32_t tile, struct tg_error *err)
 {
-    struct fetch f = {run, buffer, tile, false};
+    struct fetch f = {.run = run, .buffer = buffer, .tile = tile};
     tgi_offload_do(run->runtime->offload, fetch, &f);
-    return f.ok;
+    return f.status ? tgi_error(err, f.status, "\"%s\" has not come back from its device: %s", run->graph->space->buffers[buffer].name, f.err.text)
+                    : 0;
 }

@@ -518,20 +518,30 @@ static bool is_settled(const struct tg_run *run)
     return atomic_load_explicit(&((struct tg_run *)run)->is_settled, memory_order_acquire);
 }
 
-void *tg_run_tile(const struct tg_run *run, tg_buffer_id buffer, uint32_t tile)
+int tg_run_read_tile(const struct tg_run *run, tg_buffer_id buffer, uint32_t tile, void **address_p, struct tg_error *err)
 {
     const struct tgi_space *space = run->graph->space;
+    int rc = 0;
+    *address_p = NULL;
     if (buffer >= space->n_buffers || tile >= space->buffers[buffer].n_tiles)
-        return NULL;
+        return tgi_error(err, TG_E_INDEX_RANGE, "tile %u of buffer %u: there is none", (unsigned)tile, (unsigned)buffer);
     void *address = run->store->tile[space->buffers[buffer].first_tile + tile];
-    if (run->offload && run->offload->inserted) /* what lies elsewhere is the graph's, as are the initial contents here */
-        return run->store->is_bound[buffer] ? address : NULL;
-    /* After a time limit a device may still be at it, and would be waited for. */
-    if (address && run->offload && run->has_started && tg_run_poll(run) && !is_settled(run))
-        return NULL;
-    if (address && run->offload && run->has_started && tg_run_poll(run) &&
-        !tgi_offload_fetch((struct tg_run *)run, buffer, tile))
-        return NULL;
+    if (address && run->offload && run->offload->inserted && !run->store->is_bound[buffer])
+        /* What lies elsewhere is the graph's, as are the initial contents here. */
+        rc = tgi_error(err, TG_E_STATE, "\"%s\" is not bound, and an inserted program has its contents", space->buffers[buffer].name);
+    else if (address && run->offload && !run->offload->inserted && run->has_started && tg_run_poll(run))
+        /* After a time limit a device may still be at it, and would be waited for. */
+        rc = is_settled(run) ? tgi_offload_fetch((struct tg_run *)run, buffer, tile, err)
+                             : tgi_error(err, TG_E_STATE, "a device may still be writing \"%s\"", space->buffers[buffer].name);
+    if (rc == 0)
+        *address_p = address;
+    return rc;
+}
+
+void *tg_run_tile(const struct tg_run *run, tg_buffer_id buffer, uint32_t tile)
+{
+    void *address;
+    tg_run_read_tile(run, buffer, tile, &address, NULL);
     return address;
 }
 

@@ -220,7 +220,8 @@ static uint64_t run(struct tgi_gen_options options, uint64_t seed)
     if (tg_run_create(runtime, graph, &how, &job, &err) != TG_OK || tg_run_start(job, &err) != TG_OK ||
         tg_run_wait(job, &err) != TG_OK)
         fail_msg("%s: %s", err.task, err.text);
-    uint64_t sum = tgi_verify_checksum(graph, job, tg_graph_find_buffer(graph, "x"), TG_NONE);
+    uint64_t sum;
+    assert_int_equal(tgi_verify_checksum(graph, job, tg_graph_find_buffer(graph, "x"), TG_NONE, &sum, &err), TG_OK);
     tg_run_destroy(job);
     tg_runtime_destroy(runtime);
     tg_graph_destroy(graph);
