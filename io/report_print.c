@@ -282,6 +282,21 @@ static void put_kernels(const struct tgi_report *r, struct tgi_json *json)
     tgi_json_end(json);
 }
 
+static void put_pool(const struct tgi_pool_stats *p, struct tgi_json *json)
+{
+    tgi_json_flat_object(json, "pool");
+    tgi_json_uint(json, "reserved_bytes", p->reserved_bytes);
+    tgi_json_uint(json, "in_use_bytes", p->in_use_bytes);
+    tgi_json_uint(json, "peak_bytes", p->peak_bytes);
+    tgi_json_uint(json, "free_bytes", p->free_bytes);
+    tgi_json_uint(json, "largest_free_bytes", p->largest_free_bytes);
+    tgi_json_double(json, "fragmentation", p->fragmentation);
+    tgi_json_uint(json, "blocks", p->n_blocks);
+    tgi_json_uint(json, "allocations", p->n_allocs);
+    tgi_json_uint(json, "reservations", p->n_reserves);
+    tgi_json_end(json);
+}
+
 static void put_devices(const struct tgi_report *r, struct tgi_json *json)
 {
     const struct tgi_run_moved *m = &r->moved;
@@ -299,6 +314,8 @@ static void put_devices(const struct tgi_report *r, struct tgi_json *json)
         tgi_json_uint(json, "moved_in_bytes", d->in_bytes);
         tgi_json_uint(json, "moved_out_bytes", d->out_bytes);
         tgi_json_uint(json, "peak_bytes", d->peak_bytes);
+        if (d->pool.n_reserves)
+            put_pool(&d->pool, json);
         tgi_json_end(json);
     }
     tgi_json_end(json);

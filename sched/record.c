@@ -99,7 +99,8 @@ void tgi_run_device(const struct tg_run *run, uint32_t i, struct tgi_run_device 
     const struct tgi_offload_run *o = run->offload;
     *device_p = (struct tgi_run_device){ds->ops->kind, ds->info[i].name, ds->ordinal[i], o->n_device_tasks[i],
                                         o->stats.in_bytes[i], o->stats.out_bytes[i], tgi_replicas_peak(o->replicas, i),
-                                        ds->info[i].peak_flops_f64, ds->info[i].bytes_per_s};
+                                        ds->info[i].peak_flops_f64, ds->info[i].bytes_per_s, {0}};
+    tgi_pool_stats(run->runtime->offload->pools[i], &device_p->pool);
 }
 
 uint32_t tgi_run_device_of(const struct tg_run *run, uint32_t worker, uint32_t *lane_p)

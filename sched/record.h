@@ -4,6 +4,7 @@
 #define TGI_SCHED_RECORD_H
 
 #include "graph/tgraph.h"
+#include "mem/pool.h"
 
 /* Times are nanoseconds since the start of the run.  Zero start and end: the body never ran. */
 struct tgi_span {
@@ -61,6 +62,7 @@ struct tgi_run_device {
     uint64_t in_bytes, out_bytes; /* moved to and from it, other devices included */
     uint64_t peak_bytes;     /* the most of its memory that tiles took at once */
     double flop_per_s, byte_per_s; /* as placement has them: f64 operations, memory; 0: unknown */
+    struct tgi_pool_stats pool;    /* its memory now, of all runs of the runtime; all 0: not known, as of a run in a file */
 };
 /* The devices that a run can use, whether or not it did; 0 if it executes on CPUs alone. */
 uint32_t tgi_run_n_devices(const struct tg_run *run);

@@ -278,6 +278,12 @@ for call in cuLaunchKernel:2 cuEventQuery:1 cuEventRecord:1 cuMemcpyDtoHAsync:1 
     esac
 done
 
+# What the memory of devices is used for.
+want 0 run "$graphs/cholesky.json" -p NT=4 -p B=8 -D cuda:0 -v
+has out 'pool of cuda:0: '
+want 0 "$tgraph" --format json run "$graphs/cholesky.json" -p NT=4 -p B=8 -D cuda:0
+has out '"largest_free_bytes": '
+
 # Results that do not come back are not taken for right, whatever looks at them.
 for what in --verify --compare=sequential; do
     exits 1 env TGRAPH_STANDIN_FAIL=cuMemcpyDtoHAsync:1:700:sticky "$tgraph" run "$graphs/matmul.json" -p NT=2 -p B=8 -D cuda:0 $what

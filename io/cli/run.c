@@ -473,6 +473,20 @@ static void print_resident(const struct job *job)
     }
 }
 
+static void print_pools(const struct job *job, const struct tgi_report *report)
+{
+    char a[TGI_UNITS_SIZE], b[TGI_UNITS_SIZE], c[TGI_UNITS_SIZE], d[TGI_UNITS_SIZE];
+    for (uint32_t i = 0; job->cli->is_verbose && i < report->n_devices; i++) {
+        const struct tgi_run_device *device = &report->devices[i].run;
+        const struct tgi_pool_stats *p = &device->pool;
+        if (p->n_reserves)
+            printf("  pool of %s:%u: %s reserved, at most %s in use at once, largest free %s, %.0f %% fragmented; %s allocations\n",
+                   device->kind, device->ordinal, tgi_format_bytes((double)p->reserved_bytes, a, sizeof(a)),
+                   tgi_format_bytes((double)p->peak_bytes, b, sizeof(b)), tgi_format_bytes((double)p->largest_free_bytes, c, sizeof(c)),
+                   100 * p->fragmentation, tgi_format_count(p->n_allocs, d, sizeof(d)));
+    }
+}
+
 static void print_text(const struct job *job, const struct tgi_report *report, uint64_t median_ns)
 {
     char a[TGI_UNITS_SIZE], b[TGI_UNITS_SIZE], c[TGI_UNITS_SIZE], d[TGI_UNITS_SIZE];
@@ -501,6 +515,7 @@ static void print_text(const struct job *job, const struct tgi_report *report, u
                tgi_format_time((double)job->makespans_ns[job->n_measured - 1], b, sizeof(b)),
                tgi_format_time((double)median_ns, c, sizeof(c)));
     print_resident(job);
+    print_pools(job, report);
     print_times(job);
     tgi_cli_checkpoint_print(job->checkpoint, stdout);
     tgi_cli_results_print(&job->results, stdout);
