@@ -1,4 +1,5 @@
-/* Whether two frozen graphs are the same: a digest of all that decides what they compute, but for what files hold that they read. */
+/* Whether two frozen graphs are the same: a digest of all that decides what they compute, but for what files hold that they read
+ * (io/checkpoint.c looks at that itself). */
 #ifndef TGI_GRAPH_FINGERPRINT_H
 #define TGI_GRAPH_FINGERPRINT_H
 

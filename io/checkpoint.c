@@ -39,6 +39,7 @@ struct tgi_checkpoint {
     uint8_t *is_listed;          /* scratch: by tile */
     char *copy;                  /* of a group's tiles, one after the other; kept */
     uint64_t n_copy;             /* bytes there is room for */
+    uint64_t inputs;             /* checksum of what input files hold: when opened as the last group has it, then as this run found it */
     bool has_failed;
     struct tgi_checkpoint_stats stats;
 };
@@ -327,6 +328,7 @@ static int recover(struct tgi_checkpoint *c, const struct tgi_journal_content *c
         return rc;
     for (replay(c, content, n); n > 0 && !read_versions(c, NULL); replay(c, content, n))
         n--;
+    c->inputs = n ? content->groups[n - 1].inputs : 0;
     c->stats.n_groups = n;
     c->stats.n_left_out = content->n_groups - n;
     count_live(c, content);
@@ -355,9 +357,27 @@ int tgi_checkpoint_open(const char *folder, const struct tg_graph *g, struct tgi
 
 /* ---- A run --------------------------------------------------------------------------------*/
 
+/* Of tiles whose first contents come from outside the graph, so that its fingerprint does not cover them. */
+static uint64_t checksum_inputs(const struct tg_graph *g, const struct tgi_store *store)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < g->space->n_buffers; i++) {
+        const struct tgi_buffer *b = &g->space->buffers[i];
+        for (uint32_t t = b->first_tile; b->init == TG_INIT_CALL && t < b->first_tile + b->n_tiles; t++)
+            if (store->tile[t])
+                sum = sum * 0x9e3779b97f4a7c15u + tgi_journal_checksum(t, store->tile[t], b->tile_bytes);
+    }
+    return sum;
+}
+
 static int restore(void *user, const struct tgi_store *store, struct tg_error *err)
 {
     struct tgi_checkpoint *c = user;
+    uint64_t inputs = checksum_inputs(c->graph, store);
+    if (c->stats.n_groups && inputs != c->inputs)
+        return tgi_error(err, TG_E_CHECKPOINT, "a file that the graph reads does not hold what it held when the checkpoint in \"%s\" was written",
+                         c->path);
+    c->inputs = inputs;
     if (!read_versions(c, store))
         return tgi_error(err, TG_E_CHECKPOINT, "the checkpoint in \"%s\" was changed while it was read", c->path);
     /* release: pairs with the acquire in tgi_checkpoint_take(). */
@@ -475,7 +495,7 @@ static void note_closed(struct tgi_checkpoint *c, uint64_t ns)
 static int take(struct tgi_checkpoint *c, const struct tgi_store *store, uint32_t *unused, const _Atomic uint32_t *gives_up,
                 struct tg_error *err)
 {
-    struct tgi_journal_group group = {.tasks = c->tasks, .tiles = c->tiles};
+    struct tgi_journal_group group = {.inputs = c->inputs, .tasks = c->tasks, .tiles = c->tiles};
     uint32_t number = c->stats.n_groups + 1, n_unused = list_unused(c, unused);
     int fd = -1, rc = reserve_group(c, number, err);
     uint64_t begin_ns = tgi_now_ns();

@@ -15,7 +15,7 @@
 #define NAME "journal"
 #define NEW_NAME "journal.new"
 static const char magic[8] = {'\x89', 't', 'g', 'c', '\r', '\n', '\x1a', '\n'};
-enum { VERSION = 1 };
+enum { VERSION = 2 };
 
 struct header {
     char magic[8];
@@ -24,7 +24,7 @@ struct header {
     uint64_t checksum;
 };
 struct record {
-    uint64_t bytes, number, data_bytes, n_tasks, n_tiles;
+    uint64_t bytes, number, inputs, data_bytes, n_tasks, n_tiles;
 };
 
 static struct header header_of(const struct tg_graph *g)
@@ -86,7 +86,8 @@ int tgi_journal_cut(struct tgi_journal *j, uint64_t end, struct tg_error *err)
 
 int tgi_journal_append(struct tgi_journal *j, uint64_t number, struct tgi_journal_group *group, struct tg_error *err)
 {
-    struct record r = {record_bytes(group->n_tasks, group->n_tiles), number, group->data_bytes, group->n_tasks, group->n_tiles};
+    struct record r = {record_bytes(group->n_tasks, group->n_tiles), number, group->inputs, group->data_bytes, group->n_tasks,
+                       group->n_tiles};
     if (j->has_failed)
         return tgi_error(err, TG_E_WRITE, "the journal of the checkpoint could not be written before");
     char *text = calloc(1, r.bytes);
@@ -178,7 +179,7 @@ static bool read_record(const struct tgi_journal_content *c, size_t at, uint64_t
         return false;
     /* Records are multiples of 8 bytes, as the header is. */
     *group = (struct tgi_journal_group){
-        .data_bytes = r.data_bytes, .n_tasks = (uint32_t)r.n_tasks, .n_tiles = (uint32_t)r.n_tiles, .end = at + r.bytes,
+        .inputs = r.inputs, .data_bytes = r.data_bytes, .n_tasks = (uint32_t)r.n_tasks, .n_tiles = (uint32_t)r.n_tiles, .end = at + r.bytes,
         .tasks = (const uint32_t *)(c->text + at + sizeof r),
         .tiles = (const struct tgi_journal_tile *)(c->text + at + r.bytes - sizeof sum - r.n_tiles * sizeof *group->tiles)};
     for (uint32_t i = 0; i < group->n_tasks; i++)

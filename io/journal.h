@@ -1,8 +1,9 @@
 /* The journal of a checkpoint: what is in its file and how it is read back.  io/checkpoint.h says what for.
  *
  *     header   magic (8 bytes), version, tasks, tiles, 0 (4 each), fingerprint of the graph (32), checksum (8)
- *     record   its length, its number from 1, bytes of its data file, number of tasks, number of tiles (8 each); then task numbers
- *              (4 each, with zeros up to a multiple of 8), entries of tiles (24 each), checksum (8)
+ *     record   its length, its number from 1, checksum of what the run's input files hold, bytes of its data file, number of tasks,
+ *              number of tiles (8 each); then task numbers (4 each, with zeros up to a multiple of 8), entries of tiles (24 each),
+ *              checksum (8)
  *
  * Numbers are little-endian.  Reading stops at the first record that is not whole. */
 #ifndef TGI_IO_JOURNAL_H
@@ -18,6 +19,7 @@ struct tgi_journal_tile {
 
 /* A group, as its record has it. */
 struct tgi_journal_group {
+    uint64_t inputs;     /* checksum of what the run's input files held */
     uint64_t data_bytes;
     const uint32_t *tasks;
     const struct tgi_journal_tile *tiles;

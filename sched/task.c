@@ -36,7 +36,7 @@ void tgi_poison_successors(struct tgi_instance *in, uint32_t task)
 /* What a run that failed returns: a status that says more than that a task failed is kept. */
 static int run_status(int status)
 {
-    return status == TG_E_NO_MEMORY || (status < 0 && -status / 100 == 7) ? status : TG_E_TASK_FAILED;
+    return status == TG_E_NO_MEMORY || status == TG_E_CHECKPOINT || (status < 0 && -status / 100 == 7) ? status : TG_E_TASK_FAILED;
 }
 
 void tgi_run_fail(struct tg_run *run, struct tgi_instance *in, uint32_t task, int status, const char *text)

@@ -65,6 +65,20 @@ want 3 run "$graphs/cholesky.json" -p NT=13 -p B=96 -D cpu:2 --resume "$kept"
 has err 'of another graph'
 want 3 run "$graphs/cholesky.json" -p NT=12 -p B=97 -D cpu:2 --resume "$kept"
 has err 'of another graph'
+# What files hold that the graph reads is not in the graph.
+cat >"$scratch/make.json" <<'END'
+{ "tgraph": "1.0", "params": { "V": 1 }, "buffers": { "x": { "dtype": "f64", "shape": [8], "init": { "fill": "V" }, "save": "x.npy" } }, "tasks": [] }
+END
+cat >"$scratch/read.json" <<'END'
+{ "tgraph": "1.0", "buffers": { "x": { "dtype": "f64", "shape": [8], "init": { "file": "x.npy" } }, "y": { "dtype": "f64", "shape": [8], "init": "zero" } },
+  "kernels": { "grow": { "builtin": "axpy" } }, "tasks": [ { "id": "grow", "kernel": "grow", "args": { "n": 8, "a": 2, "x": "x", "y": "y" } } ] }
+END
+want 0 run "$scratch/make.json" --save-dir "$scratch"
+want 0 run "$scratch/read.json" -D cpu --checkpoint "$scratch/reads"
+want 0 run "$scratch/read.json" -D cpu --resume "$scratch/reads"
+want 0 run "$scratch/make.json" -p V=3 --save-dir "$scratch"
+want 3 run "$scratch/read.json" -D cpu --resume "$scratch/reads"
+has err 'does not hold what it held when the checkpoint'
 want 3 run "${cholesky[@]}" --resume "$scratch/nowhere"
 mkdir "$scratch/empty"
 want 3 run "${cholesky[@]}" --resume "$scratch/empty"
