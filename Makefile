@@ -67,8 +67,8 @@ TEST_SCRIPTS := checkpoint cli devices device_graphs examples fences install pre
 
 # What talks to the CUDA driver; needs no toolkit.
 GPU_HOST_SRC := blas.c blas_call.c bodies.c cluster.c code.c collective.c decide.c device.c driver.c executor.c \
-                graph.c graph_capture.c graph_decide.c graph_time.c library/fatbin.c module.c nvrtc.c nvtx.c \
-                resident/fatbin.c resident/text.c stay.c
+                graph.c graph_capture.c graph_decide.c graph_time.c launch.c library/fatbin.c module.c nvrtc.c nvtx.c \
+                resident/fatbin.c resident/text.c shape.c stay.c
 # Device code of the resident executor, a module of its own.
 RESIDENT_SRC := dynamic.cu probe.cu static.cu
 # The same for graphs, with bodies of the built-in kernels.

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,48 +12,13 @@
 #include <unistd.h>
 
 #include "gpu/blas.h"
-#include "gpu/bodies.h"
-#include "gpu/decide.h"
-#include "gpu/module.h"
 #include "gpu/nvrtc.h"
+#include "gpu/way.h"
 #include "graph/error.h"
-#include "kernels/fault.h"
-#include "kernels/launch.h"
 #include "kernels/resident.h"
 #include "mem/resident_program.h"
 
-enum { DEFAULT_SHARED = 48 << 10, MAX_IMAGE = 256 << 20 };
-
-struct tgi_cuda_code_table {
-    struct tgi_cuda_modules *modules;
-    struct tgi_cuda_bodies *bodies;
-    struct tgi_cuda_code_stats stats;
-};
-
-/* One way to execute the operation: a library's call, a built-in kernel, a user's. */
-struct way {
-    const struct tgi_variant *variant;
-    char *text;                    /* for people */
-    uint32_t blas;                 /* the library's call; TG_NONE: none */
-    struct tgi_launcher *launcher; /* of a built-in kernel; NULL: another's */
-    const struct tgi_body_row *body; /* its resident variant; NULL: none */
-    struct tgi_cuda_image *image;  /* of a user's */
-    int occupancy_block, occupancy_grid;
-    struct {
-        CUfunction f;
-        struct tgi_cuda_helpers helpers; /* of the library's call */
-    } on[TGI_MAX_DEVICES];
-};
-
-struct tgi_code {
-    const char *name; /* the kernel's, of the graph */
-    const struct tgi_op *op;
-    uint64_t ints;    /* bit i: parameter i is an integer, which expressions may name */
-    uint32_t resident;          /* the number of its resident function (bodies.h); 0: it has none that can be used, */
-    const char *no_resident;    /* and why, where the graph names one; a constant */
-    uint32_t n_ways;
-    struct way ways[TGI_MAX_WAYS]; /* as the graph names them; a library's call stands after the built-in kernel it is for */
-};
+enum { MAX_IMAGE = 256 << 20 };
 
 /* ---- The table ----------------------------------------------------------------------------*/
 
@@ -100,8 +64,8 @@ void tgi_cuda_code_stats(const struct tgi_cuda *cuda, struct tgi_cuda_code_stats
 
 /* ---- Built-in kernels ---------------------------------------------------------------------*/
 
-static int find_function(struct tgi_cuda *cuda, CUmodule module, const char *symbol, uint32_t device,
-                         const struct tgi_code *code, struct way *way, struct tg_error *err)
+static int find_function(struct tgi_cuda *cuda, CUmodule module, const char *symbol, uint32_t device, const struct tgi_code *code,
+                         struct tgi_cuda_way *way, struct tg_error *err)
 {
     CUresult answer = cuda->api->cuModuleGetFunction(&way->on[device].f, module, symbol);
     if (answer == CUDA_ERROR_NOT_FOUND)
@@ -111,11 +75,11 @@ static int find_function(struct tgi_cuda *cuda, CUmodule module, const char *sym
 }
 
 /* More dynamic shared memory than every device gives by itself has to be asked for. */
-static int allow_shared(struct tgi_cuda *cuda, uint32_t device, const struct tgi_code *code, const struct way *way, uint32_t bytes,
-                        struct tg_error *err)
+int tgi_cuda_allow_shared(struct tgi_cuda *cuda, uint32_t device, const struct tgi_code *code, const struct tgi_cuda_way *way,
+                          uint32_t bytes, struct tg_error *err)
 {
     int limit = cuda->device[device].info->shared_per_block_optin;
-    if (bytes <= DEFAULT_SHARED)
+    if (bytes <= TGI_DEFAULT_SHARED_BYTES)
         return 0;
     if (bytes > (uint32_t)limit)
         return tgi_error(err, TG_E_UNSUPPORTED, "kernel \"%s\" needs %u bytes of shared memory, cuda:%u has %d for a block",
@@ -140,7 +104,7 @@ static int find_helper(struct tgi_cuda *cuda, CUmodule module, const char *name,
                 : 0;
 }
 
-static int find_helpers(struct tgi_cuda *cuda, struct way *way, struct tg_error *err)
+static int find_helpers(struct tgi_cuda *cuda, struct tgi_cuda_way *way, struct tg_error *err)
 {
     struct tgi_cuda_helper_names names = tgi_cuda_blas_helpers(way->blas);
     CUmodule module;
@@ -157,9 +121,9 @@ static int find_helpers(struct tgi_cuda *cuda, struct way *way, struct tg_error 
     return rc;
 }
 
-static struct way *way_new(struct tgi_code *code, const struct tgi_variant *variant)
+static struct tgi_cuda_way *way_new(struct tgi_code *code, const struct tgi_variant *variant)
 {
-    struct way *way = &code->ways[code->n_ways++];
+    struct tgi_cuda_way *way = &code->ways[code->n_ways++];
     way->variant = variant;
     way->blas = TG_NONE;
     return way;
@@ -173,7 +137,7 @@ static int resolve_library(struct tgi_cuda *cuda, struct tgi_code *code, const s
     uint32_t call = tgi_cuda_blas_find(variant->builtin->name, type);
     if (call == TG_NONE || code->n_ways == TGI_MAX_WAYS || tgi_cuda_blas_load(cuda, call, NULL))
         return 0;
-    struct way *way = way_new(code, variant);
+    struct tgi_cuda_way *way = way_new(code, variant);
     way->blas = call;
     return find_helpers(cuda, way, err);
 }
@@ -182,7 +146,7 @@ static int resolve_builtin(struct tgi_cuda *cuda, struct tgi_code *code, const s
                            struct tg_error *err)
 {
     const struct tgi_builtin *builtin = variant->builtin;
-    struct way *way = way_new(code, variant);
+    struct tgi_cuda_way *way = way_new(code, variant);
     CUmodule module;
     enum tg_dtype t = type >= 0 ? (enum tg_dtype)type : TG_F32;
     int rc = tgi_launcher_create(builtin, t, &way->launcher);
@@ -197,7 +161,7 @@ static int resolve_builtin(struct tgi_cuda *cuda, struct tgi_code *code, const s
         if (rc == 0)
             rc = find_function(cuda, module, tgi_launcher_symbol(way->launcher), d, code, way, err);
         if (rc == 0)
-            rc = allow_shared(cuda, d, code, way, builtin->cuda->max_shared_bytes, err);
+            rc = tgi_cuda_allow_shared(cuda, d, code, way, builtin->cuda->max_shared_bytes, err);
     }
     if (rc == 0 && use_libraries())
         rc = resolve_library(cuda, code, variant, t, err);
@@ -252,8 +216,8 @@ static int read_image(const char *kernel, const char *folder, const char *path, 
     return 0;
 }
 
-static int compile(struct tgi_cuda *cuda, const struct tgi_code *code, const struct way *way, uint32_t device, unsigned char **bytes_p, size_t *n_p,
-                   char **symbol_p, struct tg_error *err)
+static int compile(struct tgi_cuda *cuda, const struct tgi_code *code, const struct tgi_cuda_way *way, uint32_t device,
+                   unsigned char **bytes_p, size_t *n_p, char **symbol_p, struct tg_error *err)
 {
     const struct tgi_cuda_device_info *info = cuda->device[device].info;
     const struct tgi_variant *v = way->variant;
@@ -296,8 +260,8 @@ static int check_signature(struct tgi_cuda *cuda, const struct tgi_code *code, C
     return tgi_cuda_done(cuda, answer, "cuFuncGetParamInfo", err, "asking for argument %u of kernel \"%s\"", n, code->name);
 }
 
-static int load_user(struct tgi_cuda *cuda, const struct tgi_code *code, struct way *way, const unsigned char *bytes, size_t n,
-                     const char *symbol, struct tg_error *err)
+static int load_user(struct tgi_cuda *cuda, const struct tgi_code *code, struct tgi_cuda_way *way, const unsigned char *bytes,
+                     size_t n, const char *symbol, struct tg_error *err)
 {
     struct tgi_cuda_modules *modules = cuda->code->modules;
     CUmodule module;
@@ -320,7 +284,7 @@ static int load_user(struct tgi_cuda *cuda, const struct tgi_code *code, struct 
 static int resolve_user(struct tgi_cuda *cuda, struct tgi_code *code, const struct tgi_variant *v, const struct tgi_space *space,
                         struct tg_error *err)
 {
-    struct way *way = way_new(code, v);
+    struct tgi_cuda_way *way = way_new(code, v);
     unsigned char *bytes = NULL;
     char *symbol = NULL;
     size_t n = 0;
@@ -343,8 +307,8 @@ static int resolve_user(struct tgi_cuda *cuda, struct tgi_code *code, const stru
 /* ---- Resident functions -------------------------------------------------------------------*/
 
 /* One that cannot be compiled is an error, as with any source; where there is no compiler the kernel is launched as ever. */
-static int resolve_resident(struct tgi_cuda *cuda, struct tgi_code *code, const struct tgi_variant *v, const struct tgi_space *space,
-                            struct tg_error *err)
+static int resolve_resident(struct tgi_cuda *cuda, struct tgi_code *code, const struct tgi_variant *v,
+                            const struct tgi_space *space, struct tg_error *err)
 {
     const struct tgi_cuda_device_info *info = cuda->device[0].info;
     struct tgi_nvrtc_source target = {.cc_major = info->cc_major, .cc_minor = info->cc_minor, .driver_version = cuda->api->version};
@@ -372,8 +336,8 @@ static int resolve_resident(struct tgi_cuda *cuda, struct tgi_code *code, const 
     return rc;
 }
 
-static int resolve_residents(struct tgi_cuda *cuda, struct tgi_code *code, const struct tgi_op *owner, const struct tgi_space *space,
-                             struct tg_error *err)
+static int resolve_residents(struct tgi_cuda *cuda, struct tgi_code *code, const struct tgi_op *owner,
+                             const struct tgi_space *space, struct tg_error *err)
 {
     for (uint32_t i = 0; i < owner->n_variants; i++)
         if (owner->variants[i].on == TGI_DEVICE_RESIDENT)
@@ -411,7 +375,7 @@ bool tgi_cuda_has_variant(const struct tgi_space *space, const struct tgi_op *op
     return v && (v->form != TGI_VARIANT_BUILTIN || tgi_cuda_modules_has_builtin());
 }
 
-static char *describe(const struct way *way, int type)
+static char *describe(const struct tgi_cuda_way *way, int type)
 {
     const struct tgi_variant *v = way->variant;
     char *text = NULL;
@@ -458,8 +422,8 @@ static const char *usual_text(const struct tgi_code *code)
     return code->n_ways > 1 && code->ways[1].blas != TG_NONE ? code->ways[1].text : code->ways[0].text;
 }
 
-int tgi_cuda_resolve(struct tgi_devices *ds, const struct tg_graph *graph, uint32_t id, struct tgi_code **code_p,
-                     char **text_p, struct tg_error *err)
+int tgi_cuda_resolve(struct tgi_devices *ds, const struct tg_graph *graph, uint32_t id, struct tgi_code **code_p, char **text_p,
+                     struct tg_error *err)
 {
     struct tgi_cuda *cuda = tgi_cuda_of(ds);
     const struct tgi_space *space = graph->space;
@@ -500,268 +464,4 @@ void tgi_cuda_unresolve(struct tgi_devices *ds, struct tgi_code *code)
         free(code->ways[i].text);
     }
     free(code);
-}
-
-/* ---- Ways ---------------------------------------------------------------------------------*/
-
-/* A library's call before the kernel it is for where it is likely to be faster. */
-uint32_t tgi_cuda_ways(struct tgi_devices *ds, const struct tgi_code *code, void *const *args, uint32_t ways_p[TGI_MAX_WAYS])
-{
-    (void)ds;
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < code->n_ways; i++) {
-        bool has_call = i + 1 < code->n_ways && code->ways[i + 1].blas != TG_NONE;
-        if (!has_call || !tgi_cuda_blas_can(code->ways[i + 1].blas, args)) {
-            ways_p[n++] = i;
-        } else {
-            bool is_better = tgi_cuda_blas_is_better(code->ways[i + 1].blas, args);
-            ways_p[n++] = i + is_better;
-            ways_p[n++] = i + !is_better;
-        }
-        i += has_call;
-    }
-    return n;
-}
-
-const char *tgi_cuda_way_name(struct tgi_devices *ds, const struct tgi_code *code, uint32_t way)
-{
-    (void)ds;
-    return code->ways[way].text;
-}
-
-/* ---- Dimensions ---------------------------------------------------------------------------*/
-
-static int evaluate(const struct tgi_code *code, const struct tgi_expr *expr, const int64_t *slots, const char *what,
-                    int64_t least, uint32_t *value_p, struct tg_error *err)
-{
-    struct tgi_expr_error why;
-    int64_t value;
-    int rc = tgi_expr_eval_int(expr, slots, &value, &why);
-    if (rc)
-        return tgi_error(err, TG_E_EXPR_VALUE, "kernel \"%s\": its %s has no value: %s", code->name, what, why.text);
-    if (value < least || value > INT32_MAX)
-        return tgi_error(err, TG_E_EXPR_VALUE, "kernel \"%s\": its %s is %lld", code->name, what, (long long)value);
-    *value_p = (uint32_t)value;
-    return 0;
-}
-
-static int evaluate_three(const struct tgi_code *code, struct tgi_expr *const *exprs, const int64_t *slots, const char *what,
-                          uint32_t *values, struct tg_error *err)
-{
-    int rc = 0;
-    for (int i = 0; rc == 0 && i < 3; i++) {
-        values[i] = 1;
-        if (exprs[i])
-            rc = evaluate(code, exprs[i], slots, what, 1, &values[i], err);
-    }
-    return rc;
-}
-
-static int check_limit(const struct tgi_code *code, const char *what, uint64_t value, uint64_t limit, struct tg_error *err)
-{
-    return value <= limit ? 0
-                          : tgi_error(err, TG_E_UNSUPPORTED, "kernel \"%s\": %s is %llu, and %llu is the most on this device",
-                                      code->name, what, (unsigned long long)value, (unsigned long long)limit);
-}
-
-static int check_shape(const struct tgi_cuda *cuda, const struct tgi_code *code, const struct tgi_shape *s,
-                       struct tg_error *err)
-{
-    const struct tgi_cuda_device_info *i = cuda->device[0].info;
-    uint64_t n_threads = (uint64_t)s->block[0] * s->block[1] * s->block[2];
-    int rc = check_limit(code, "grid along x", s->grid[0], (uint64_t)i->max_grid_x, err);
-    rc = rc ? rc : check_limit(code, "grid along y", s->grid[1], (uint64_t)i->max_grid_y, err);
-    rc = rc ? rc : check_limit(code, "grid along z", s->grid[2], (uint64_t)i->max_grid_z, err);
-    rc = rc ? rc : check_limit(code, "block along x", s->block[0], (uint64_t)i->max_block_x, err);
-    rc = rc ? rc : check_limit(code, "block along y", s->block[1], (uint64_t)i->max_block_y, err);
-    rc = rc ? rc : check_limit(code, "block along z", s->block[2], (uint64_t)i->max_block_z, err);
-    rc = rc ? rc : check_limit(code, "the number of threads in a block", n_threads, (uint64_t)i->max_threads_per_block, err);
-    return rc ? rc : check_limit(code, "shared memory of a block", s->shared_bytes, (uint64_t)i->shared_per_block_optin, err);
-}
-
-static int user_shape(struct tgi_cuda *cuda, const struct tgi_code *code, const struct way *way, void *const *args,
-                      struct tgi_shape *s, struct tg_error *err)
-{
-    const struct tgi_variant *v = way->variant;
-    int64_t slots[TG_MAX_PARAMS] = {0};
-    for (uint32_t i = 0; i < code->op->n_params; i++)
-        if (code->ints >> i & 1)
-            slots[i] = *(const int64_t *)args[i];
-    int rc = evaluate_three(code, v->block, slots, "block", s->block, err);
-    if (rc == 0 && !v->block[0])
-        s->block[0] = (uint32_t)way->occupancy_block;
-    if (rc == 0)
-        rc = evaluate_three(code, v->grid, slots, "grid", s->grid, err);
-    if (rc == 0 && !v->grid[0])
-        s->grid[0] = (uint32_t)way->occupancy_grid; /* as many blocks as the device holds: such kernels stride */
-    if (rc == 0 && v->smem)
-        rc = evaluate(code, v->smem, slots, "shared memory", 0, &s->shared_bytes, err);
-    if (rc == 0 && v->cluster[0])
-        rc = evaluate_three(code, v->cluster, slots, "cluster", s->cluster, err);
-    if (rc == 0)
-        rc = check_shape(cuda, code, s, err);
-    for (uint32_t d = 0; rc == 0 && s->shared_bytes > DEFAULT_SHARED && d < cuda->base.n_devices; d++) {
-        rc = tgi_cuda_enter(cuda, d, err);
-        if (rc == 0)
-            rc = allow_shared(cuda, d, code, way, s->shared_bytes, err);
-    }
-    return rc;
-}
-
-int tgi_cuda_shape_way(struct tgi_devices *ds, struct tgi_code *code, uint32_t i, void *const *args, struct tgi_shape *s,
-                       struct tg_error *err)
-{
-    const struct way *way = &code->ways[i];
-    struct tgi_launch launch;
-    memset(s, 0, sizeof *s);
-    s->alternative = i;
-    if (way->blas != TG_NONE)
-        return 0;
-    if (!way->launcher)
-        return user_shape(tgi_cuda_of(ds), code, way, args, s, err);
-    int rc = tgi_launcher_size(way->launcher, args, &launch);
-    if (rc)
-        return tgi_error(err, rc, "kernel \"%s\": its sizes are too large to compute a grid", code->name);
-    s->grid[0] = launch.grid;
-    s->block[0] = launch.block;
-    s->grid[1] = s->grid[2] = s->block[1] = s->block[2] = 1;
-    s->shared_bytes = launch.shared_bytes;
-    return 0;
-}
-
-int tgi_cuda_shape(struct tgi_devices *ds, struct tgi_code *code, void *const *args, struct tgi_shape *s,
-                   struct tg_error *err)
-{
-    uint32_t ways[TGI_MAX_WAYS];
-    tgi_cuda_ways(ds, code, args, ways);
-    return tgi_cuda_shape_way(ds, code, ways[0], args, s, err);
-}
-
-/* ---- Launching ----------------------------------------------------------------------------*/
-
-static int launch_cluster(struct tgi_cuda *cuda, uint32_t lane, const struct tgi_code *code, const struct tgi_shape *s,
-                          void **args, struct tg_error *err)
-{
-    CUlaunchAttribute attribute = {.id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION};
-    attribute.value.clusterDim.x = s->cluster[0];
-    attribute.value.clusterDim.y = s->cluster[1];
-    attribute.value.clusterDim.z = s->cluster[2];
-    CUlaunchConfig config = {.gridDimX = s->grid[0], .gridDimY = s->grid[1], .gridDimZ = s->grid[2],
-                             .blockDimX = s->block[0], .blockDimY = s->block[1], .blockDimZ = s->block[2],
-                             .sharedMemBytes = s->shared_bytes, .hStream = tgi_cuda_stream(cuda, lane),
-                             .attrs = &attribute, .numAttrs = 1};
-    return TGI_CUDA_DO(cuda, err, cuLaunchKernelEx, (&config, code->ways[s->alternative].on[tgi_lane_device(lane)].f, args, NULL),
-                       "launching kernel \"%s\" on cuda:%u", code->name, cuda->base.ordinal[tgi_lane_device(lane)]);
-}
-
-int tgi_cuda_launch(struct tgi_devices *ds, uint32_t lane, struct tgi_code *code, const struct tgi_shape *s, void **args,
-                    struct tg_error *err)
-{
-    struct tgi_cuda *cuda = tgi_cuda_of(ds);
-    uint32_t device = tgi_lane_device(lane);
-    int rc = tgi_cuda_enter(cuda, device, err);
-    if (rc)
-        return rc;
-    const struct way *way = &code->ways[s->alternative];
-    if (way->blas != TG_NONE)
-        return tgi_cuda_blas_call(cuda, lane, way->blas, args, &way->on[device].helpers, err);
-    if (s->cluster[0])
-        return launch_cluster(cuda, lane, code, s, args, err);
-    CUresult answer = cuda->api->cuLaunchKernel(way->on[device].f, s->grid[0], s->grid[1], s->grid[2], s->block[0],
-                                                s->block[1], s->block[2], s->shared_bytes, tgi_cuda_stream(cuda, lane),
-                                                args, NULL);
-    if (__builtin_expect(answer == CUDA_SUCCESS, 1))
-        return 0;
-    return tgi_cuda_done(cuda, answer, "cuLaunchKernel", err, "launching kernel \"%s\" on cuda:%u", code->name,
-                         ds->ordinal[device]);
-}
-
-bool tgi_cuda_shares_lane(struct tgi_devices *ds, const struct tgi_code *code, const struct tgi_shape *s)
-{
-    (void)ds;
-    return code->ways[s->alternative].blas != TG_NONE;
-}
-
-CUfunction tgi_cuda_single_launch(const struct tgi_code *code, const struct tgi_shape *s, uint32_t device)
-{
-    const struct way *way = &code->ways[s->alternative];
-    return way->blas != TG_NONE || s->cluster[0] ? NULL : way->on[device].f;
-}
-
-int tgi_cuda_decide_function(struct tgi_cuda *cuda, uint32_t device, CUfunction *function_p, struct tg_error *err)
-{
-    return tgi_cuda_modules_in_graphs(cuda, cuda->code->modules, device, TGI_DECIDE_KERNEL, function_p, err);
-}
-
-int tgi_cuda_stamp_function(struct tgi_cuda *cuda, uint32_t device, CUfunction *function_p, struct tg_error *err)
-{
-    return tgi_cuda_modules_in_graphs(cuda, cuda->code->modules, device, TGI_STAMP_KERNEL, function_p, err);
-}
-
-const struct tgi_body_row *tgi_cuda_body(const struct tgi_code *code, const struct tgi_shape *s)
-{
-    const struct way *way = &code->ways[s->alternative];
-    return way->blas != TG_NONE ? way[-1].body : way->body; /* which it stands after */
-}
-
-/* ---- Faults -------------------------------------------------------------------------------*/
-
-static void describe_fault(const struct tgi_fault *f, char *text, size_t size)
-{
-    switch (f->kind) {
-    case TGI_FAULT_NOT_POSITIVE:
-        if (isnan(f->x)) /* a library does not tell */
-            snprintf(text, size, "pivot %lld of %lld is not positive: the matrix is not positive definite", (long long)f->a,
-                     (long long)f->b);
-        else
-            snprintf(text, size, "pivot %lld of %lld is %g: the matrix is not positive definite", (long long)f->a,
-                     (long long)f->b, f->x);
-        break;
-    case TGI_FAULT_NO_LU:
-        snprintf(text, size, "pivot %lld of %lld is %g: there is no LU factorisation without pivoting", (long long)f->a,
-                 (long long)f->b, f->x);
-        break;
-    case TGI_FAULT_HISTOGRAM:
-        snprintf(text, size, "a histogram of %lld bins over [%g, %g] is not possible", (long long)f->a, f->x, f->y);
-        break;
-    case TGI_FAULT_FFT_SIZE:
-        snprintf(text, size, "the length %lld of an FFT is not a power of two", (long long)f->a);
-        break;
-    case TGI_FAULT_TWIDDLE:
-        snprintf(text, size, "the total length %lld is not positive", (long long)f->a);
-        break;
-    default:
-        snprintf(text, size, "the length %lld is not positive", (long long)f->a);
-    }
-}
-
-int tgi_cuda_fault(struct tgi_devices *ds, uint32_t device, uint64_t *address_p, uint32_t *n_p, char *text, size_t size,
-                   struct tg_error *err)
-{
-    struct tgi_cuda *cuda = tgi_cuda_of(ds);
-    CUdeviceptr at = tgi_cuda_modules_fault(cuda->code->modules, device);
-    struct tgi_fault fault;
-    static const struct tgi_fault none;
-    if (!at)
-        return 0;
-    int rc = tgi_cuda_enter(cuda, device, err);
-    if (rc == 0)
-        rc = TGI_CUDA_DO(cuda, err, cuMemcpyDtoH, (&fault, at, sizeof fault), "reading the record of faults of cuda:%u",
-                         ds->ordinal[device]);
-    if (rc == 0 && fault.kind < 0) { /* a kernel of another run is writing it */
-        rc = TGI_CUDA_DO(cuda, err, cuCtxSynchronize, (), "waiting for cuda:%u", ds->ordinal[device]);
-        if (rc == 0)
-            rc = TGI_CUDA_DO(cuda, err, cuMemcpyDtoH, (&fault, at, sizeof fault), "reading the record of faults of cuda:%u",
-                             ds->ordinal[device]);
-    }
-    if (rc || fault.kind == TGI_FAULT_NONE)
-        return rc;
-    rc = TGI_CUDA_DO(cuda, err, cuMemcpyHtoD, (at, &none, sizeof none), "clearing the record of faults of cuda:%u",
-                     ds->ordinal[device]);
-    if (rc)
-        return rc;
-    describe_fault(&fault, text, size);
-    *address_p = fault.tile;
-    *n_p = fault.n;
-    return 1;
 }
