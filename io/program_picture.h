@@ -1,5 +1,6 @@
 /* The commands that a run replays as one CUDA graph (mem/program.h), by the names of its tasks and tiles: as DOT, in which each
- * device is a box, with one for each of its streams if it uses several, and as JSON ("tgraph.cuda-graph/1"). */
+ * device is a box, with one for each of its streams if it uses several, and as JSON ("tgraph.cuda-graph/1").  What a device decides about
+ * stands in a box of its own; in JSON a decision has it as "body" and "body_else". */
 #ifndef TGI_IO_PROGRAM_PICTURE_H
 #define TGI_IO_PROGRAM_PICTURE_H
 
@@ -11,7 +12,8 @@
 struct tgi_program_picture {
     const struct tg_graph *graph;
     const struct tgi_program *program;
-    const uint32_t *tile;    /* by command: its tile's number in the space; TG_NONE: none in particular */
+    const uint32_t *tile;    /* by command, those of bodies included (tgi_program_body_base()): its tile's number in the space; TG_NONE:
+                                none in particular */
     const struct tgi_devices *devices;
 };
 

@@ -454,6 +454,15 @@ uint32_t tgi_program_size(const struct tgi_program *p)
     return n;
 }
 
+uint32_t tgi_program_body_base(const struct tgi_program *p, uint32_t base, uint32_t decision, bool is_else)
+{
+    base += p->n;
+    for (uint32_t i = 0; i < decision; i++)
+        if (p->commands[i].kind == TGI_COMMAND_DECIDE)
+            base += tgi_program_size(p->commands[i].decide.body) + tgi_program_size(p->commands[i].decide.body_else);
+    return is_else ? base + tgi_program_size(p->commands[decision].decide.body) : base;
+}
+
 const char *tgi_command_kind_name(enum tgi_command_kind kind)
 {
     static const char *const names[TGI_N_COMMAND_KINDS] = {"launch", "copy", "fill", "collective", "decision", "point", "cluster"};

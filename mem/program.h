@@ -93,6 +93,9 @@ bool tgi_command_is_same(const struct tgi_program *a, const struct tgi_program *
 
 /* Commands, those of bodies included. */
 uint32_t tgi_program_size(const struct tgi_program *program);
+/* Numbers for all of them: those of the program first, then, for each decision in turn, those of its bodies in the same way.  Where the
+ * commands of a decision's body, or with `is_else` of its other one, begin; `base`: where those of the program do. */
+uint32_t tgi_program_body_base(const struct tgi_program *program, uint32_t base, uint32_t decision, bool is_else);
 const char *tgi_command_kind_name(enum tgi_command_kind kind);
 
 #endif

@@ -64,7 +64,8 @@ int tgi_offload_record_named(struct tg_run *run, struct tgi_captured *recorded, 
 /* What a run that was never started would replay from its second start on, found without executing anything. */
 struct tgi_offload_preview {
     struct tgi_captured recorded;
-    uint32_t *tile; /* by command, of copies and fills: whose memory it is, a number in the space; else TG_NONE */
+    uint32_t *tile; /* by command, those of bodies included (tgi_program_body_base()), of copies and fills: whose memory it
+                     is, a number in the space; else TG_NONE */
 };
 /* TG_E_UNSUPPORTED: the run cannot be a graph, and err says why.  The run is of no other use after that but to be destroyed. */
 int tgi_offload_preview(struct tg_run *run, struct tgi_offload_preview *preview_p, struct tg_error *err);

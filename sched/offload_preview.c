@@ -12,19 +12,28 @@ struct preview {
     int rc;
 };
 
-static void name_tiles(const struct tg_run *run, struct tgi_offload_preview *p)
+static uint32_t tile_of(const struct tgi_replicas *r, const struct tgi_command *c)
 {
-    for (uint32_t i = 0; i < p->recorded.program.n; i++) {
-        const struct tgi_command *c = &p->recorded.program.commands[i];
-        const struct tgi_transfer *t = &c->copy;
-        p->tile[i] = TG_NONE;
-        if (c->kind == TGI_COMMAND_FILL)
-            p->tile[i] = tgi_replicas_find(run->offload->replicas, tgi_lane_device(c->lane), c->fill.address);
-        else if (c->kind == TGI_COMMAND_COPY && t->to_node != TGI_HOST_NODE)
-            p->tile[i] = tgi_replicas_find(run->offload->replicas, t->to_node - 1, t->to);
-        else if (c->kind == TGI_COMMAND_COPY)
-            p->tile[i] = tgi_replicas_find(run->offload->replicas, t->from_node - 1, t->from);
-    }
+    const struct tgi_transfer *t = &c->copy;
+    if (c->kind == TGI_COMMAND_FILL)
+        return tgi_replicas_find(r, tgi_lane_device(c->lane), c->fill.address);
+    if (c->kind != TGI_COMMAND_COPY)
+        return TG_NONE;
+    return t->to_node != TGI_HOST_NODE ? tgi_replicas_find(r, t->to_node - 1, t->to) : tgi_replicas_find(r, t->from_node - 1, t->from);
+}
+
+/* Returns what comes after the numbers of the program and its bodies. */
+static uint32_t *name_tiles(const struct tgi_replicas *r, const struct tgi_program *p, uint32_t *tile)
+{
+    if (!p)
+        return tile;
+    for (uint32_t i = 0; i < p->n; i++)
+        tile[i] = tile_of(r, &p->commands[i]);
+    tile += p->n;
+    for (uint32_t i = 0; i < p->n; i++)
+        if (p->commands[i].kind == TGI_COMMAND_DECIDE)
+            tile = name_tiles(r, p->commands[i].decide.body_else, name_tiles(r, p->commands[i].decide.body, tile));
+    return tile;
 }
 
 /* As after the first start. */
@@ -52,10 +61,10 @@ static void preview(void *arg)
     v->rc = tgi_offload_record_named(v->run, &v->p->recorded, v->err);
     if (v->rc)
         return;
-    v->p->tile = malloc(((size_t)v->p->recorded.program.n + 1) * sizeof *v->p->tile);
+    v->p->tile = malloc(((size_t)tgi_program_size(&v->p->recorded.program) + 1) * sizeof *v->p->tile);
     v->rc = v->p->tile ? 0 : tgi_error_memory(v->err, "naming the commands of a graph");
     if (v->rc == 0)
-        name_tiles(v->run, v->p);
+        name_tiles(v->run->offload->replicas, &v->p->recorded.program, v->p->tile);
 }
 
 int tgi_offload_preview(struct tg_run *run, struct tgi_offload_preview *p, struct tg_error *err)

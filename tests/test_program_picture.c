@@ -28,20 +28,24 @@ struct opened {
     struct tgi_program_picture picture;
 };
 
-static void open_all(struct opened *o)
+static void open_graph(struct opened *o, const char *what, const char *names, int n_devices)
 {
     struct tg_runtime_options ro = TG_RUNTIME_OPTIONS_INIT;
+    struct tg_run_options options = TG_RUN_OPTIONS_INIT;
     struct tg_error err;
-    device_reset(2, 1, true);
+    device_reset(n_devices, 1, true);
     ro.n_workers = 1;
     ro.is_unbound = true;
     ro.devices = "cuda";
-    o->g = device_graph(buffers, "", tasks);
+    o->g = device_graph(what, "", names);
     MUST(tg_runtime_create(&ro, &o->rt, &err));
-    MUST(tg_run_create(o->rt, o->g, NULL, &o->run, &err));
+    options.executor = TG_EXECUTOR_GRAPH;
+    MUST(tg_run_create(o->rt, o->g, &options, &o->run, &err));
     MUST(tgi_offload_preview(o->run, &o->preview, &err));
     o->picture = (struct tgi_program_picture){o->g, &o->preview.recorded.program, o->preview.tile, o->rt->offload->devices};
 }
+
+static void open_all(struct opened *o) { open_graph(o, buffers, tasks, 2); }
 
 static void close_all(struct opened *o)
 {
@@ -132,11 +136,70 @@ static void dot_has_every_command_and_edge_and_escapes_names(void **state)
     close_all(&o);
 }
 
+/* Loops that the device decides about, in it a choice, and rounds that are written out. */
+static const char round_buffers[] = "'A': {'dtype': 'u64', 'shape': [32], 'tiles': [6], 'init': {'iota': true}, 'home': 'cuda:0'}, "
+                                    "'go': {'dtype': 'i32', 'shape': [1], 'init': {'fill': 1}}, 'odd': {'dtype': 'i32', 'shape': [1], 'init': {'fill': 1}}";
+#define MIX(name, id, out, in) "{'id': '" name "', 'kernel': 'mix', 'args': {'id': " #id ", 'n': 32, 'out': '" out "', 'in0': '" in "'}}"
+static const char round_tasks[] =
+    "{'id': 'loop', 'while': 'go', 'max': 5, 'do': [" MIX("first", 1, "A[0]", "A[1]") ", {'id': 'choice', 'if': 'odd', 'then': ["
+    MIX("one", 2, "A[1]", "A[0]") "], 'else': [" MIX("other", 3, "A[1]", "A[2]") ", {'on': 'cuda:0', 'fill': 'A[5]', 'value': 7}]}]}, "
+    "{'repeat': 3, 'do': [" MIX("again", 4, "A[3]", "A[4]") "]}, " MIX("last", 5, "A[4]", "A[1]");
+
+/* Every node, those of bodies included, has the number that its place gives it and edges among its own. */
+static uint32_t look_at(const json_t *nodes, uint32_t first, uint32_t *n_named)
+{
+    static const char *const names[] = {"first", "one", "other", "again", "last"};
+    uint32_t n = first + (uint32_t)json_array_size(nodes);
+    size_t i, k;
+    json_t *node, *after;
+    json_array_foreach(nodes, i, node) {
+        const char *task = json_string_value(json_object_get(node, "task"));
+        assert_int_equal(json_integer_value(json_object_get(node, "id")), first + i);
+        json_array_foreach(json_object_get(node, "after"), k, after)
+            assert_in_range(json_integer_value(after), first, first + i - 1);
+        for (size_t name = 0; strcmp(json_string_value(json_object_get(node, "kind")), "kernel") == 0 && name < 5; name++)
+            n_named[name] += strcmp(task, names[name]) == 0;
+    }
+    json_array_foreach(nodes, i, node) {
+        if (json_object_get(node, "body"))
+            n = look_at(json_object_get(node, "body"), n, n_named);
+        if (json_object_get(node, "body_else"))
+            n = look_at(json_object_get(node, "body_else"), n, n_named);
+    }
+    return n;
+}
+
+static void bodies_stand_in_their_decision(void **state)
+{
+    struct opened o;
+    json_error_t where;
+    uint32_t n_named[5] = {0};
+    (void)state;
+    open_graph(&o, round_buffers, round_tasks, 1);
+    char *text = written(&o, tgi_program_write_json);
+    json_t *root = json_loads(text, 0, &where);
+    uint32_t n = tgi_program_size(o.picture.program);
+    assert_true(n > o.picture.program->n);
+    assert_int_equal(look_at(json_object_get(root, "nodes"), 0, n_named), n);
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(n_named[i], i == 3 ? 3 : 1);
+    json_decref(root);
+    free(text);
+    text = written(&o, tgi_program_write_dot);
+    assert_int_equal(count(text, "[shape="), n);
+    assert_int_equal(count(text, "subgraph cluster_body"), 3);
+    assert_int_equal(count(text, "label=\"loop: a round, of 5 at most\""), 1);
+    assert_int_equal(count(text, "label=\"choice: else\""), 1);
+    free(text);
+    close_all(&o);
+}
+
 int main(void)
 {
     const struct CMUnitTest all[] = {
         cmocka_unit_test(json_has_every_command_with_its_names),
         cmocka_unit_test(dot_has_every_command_and_edge_and_escapes_names),
+        cmocka_unit_test(bodies_stand_in_their_decision),
     };
     return cmocka_run_group_tests(all, device_group_load, device_group_unload);
 }
