@@ -232,7 +232,7 @@ static void measure_wavefront(void)
     struct tg_service *s = begin_service(&o, &ONE_PROGRAM(p, 1, 1, &output));
     for (uint32_t i = 0; i < n_samples(); i++) {
         uint64_t input = tgi_mix(i), begin = bench_now_ns();
-        must(tgi_service_run(s, INPUTS(&input), wait_limit_ns, &got, &err));
+        must(tg_service_run(s, INPUTS(&input), wait_limit_ns, &got, &err));
         ns[i] = bench_now_ns() - begin;
         resident_dag_execute_on(&d.dag, &input, i + 1, want);
         if (got != want[OUTPUT])
