@@ -223,6 +223,7 @@ struct tg_service_status {
     bool is_resident;    /* whether the kernel is on the GPU now, as far as the host knows */
     uint32_t n_blocks;   /* of the kernel; each has a multiprocessor, at most */
     uint64_t n_in_flight; /* sent, answers not received */
+    uint32_t device, queue_capacity; /* as the options said */
     struct tg_service_panic panic;
 };
 int tg_service_status(struct tg_service *service, struct tg_service_status *status_p, struct tg_error *err);
@@ -254,6 +255,13 @@ struct tg_service_metrics {
 };
 /* Any time after create. */
 int tg_service_metrics(struct tg_service *service, struct tg_service_metrics *metrics_p, struct tg_error *err);
+
+/* Lets `tgraph top` of the same user see status and metrics: a thread writes them to a file four times a second, below
+ * $XDG_RUNTIME_DIR/tgraph, else /tmp/tgraph-UID, until it is hidden, which must be before the service is destroyed.  A copy of the name
+ * is kept; up to 63 bytes are shown.  TG_E_SYSTEM: the folder cannot be made, or others could write to it. */
+struct tg_service_show;
+int tg_service_show(struct tg_service *service, const char *name, struct tg_service_show **show_p, struct tg_error *err);
+void tg_service_hide(struct tg_service_show *show); /* takes NULL */
 
 #ifdef __cplusplus
 }

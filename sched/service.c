@@ -443,7 +443,8 @@ int tg_service_status(struct tg_service *s, struct tg_service_status *status_p, 
     (void)err;
     pthread_mutex_lock(&s->lock);
     const struct tgi_resident_panic *p = &s->view.shared->panic;
-    struct tg_service_status status = {.state = s->state, .n_blocks = s->n_blocks, .n_in_flight = s->n_in_flight};
+    struct tg_service_status status = {.state = s->state, .n_blocks = s->n_blocks, .n_in_flight = s->n_in_flight,
+                                       .device = s->options.device, .queue_capacity = s->options.queue_capacity};
     status.is_resident = s->is_resident && !leaves(s);
     /* acquire: the record; pairs with the release in tgi_controller_tell(). */
     if (tgi_sys_load_acquire(&s->view.shared->is_panic))
