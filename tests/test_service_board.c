@@ -162,7 +162,8 @@ static atomic_bool is_over;
 
 static void *look_all_the_time(void *arg)
 {
-    uint64_t *n_p = arg, last = 0;
+    _Atomic uint64_t *n_p = arg;
+    uint64_t last = 0;
     while (!atomic_load(&is_over)) {
         struct tgi_service_signs signs;
         if (tgi_service_board_read(&signs, NULL) || signs.n_removed || signs.n_unreadable || signs.n > 1)
@@ -173,7 +174,7 @@ static void *look_all_the_time(void *arg)
             if (memcmp(&want, &signs.signs[0], sizeof want) != 0 || want.shown_ns < last)
                 return "a sign that was never put up";
             last = want.shown_ns;
-            ++*n_p;
+            atomic_fetch_add(n_p, 1);
         }
         free(signs.signs);
     }
@@ -185,7 +186,7 @@ static void who_looks_while_a_sign_is_replaced_sees_one_or_the_other(void **stat
     (void)state;
     struct tgi_service_place_on_board place;
     pthread_t threads[2];
-    uint64_t n_seen[2] = {0};
+    _Atomic uint64_t n_seen[2] = {0};
     must(tgi_service_board_open(&place, &err));
     atomic_store(&is_over, false);
     for (int i = 0; i < 2; i++)
