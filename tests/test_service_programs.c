@@ -7,7 +7,7 @@
 #include "tests/random_graph.h"
 #include "tests/service_standin.h"
 
-enum { N_INPUTS = 4, N_OUTPUTS = 5, MOST_TASKS = 200 };
+enum { N_INPUTS = 4, N_OUTPUTS = 5, MOST_TASKS = 200, MOST_AFTER = 64 }; /* no more than 32 words come in cells */
 static uint64_t seed;
 
 static int begin(void **state)
@@ -22,7 +22,7 @@ static int begin(void **state)
 /* A program, and what is needed to execute it one task after the other. */
 struct known_program {
     struct tg_service_program *p;
-    uint32_t n, n_after[MOST_TASKS], after[MOST_TASKS][6];
+    uint32_t n, n_after[MOST_TASKS], after[MOST_TASKS][MOST_AFTER];
     enum tg_service_op op[MOST_TASKS];
     uint64_t argument[MOST_TASKS];
     uint32_t outputs[N_OUTPUTS];
@@ -50,7 +50,7 @@ static void make_random(struct known_program *k, uint32_t n, uint64_t key)
     while (k->n < n) {
         enum tg_service_op op = ops[roll(&dice, 8)];
         uint32_t n_after = 0, *after = k->after[k->n];
-        for (uint32_t tries = roll(&dice, 7); tries; tries--) {
+        for (uint32_t tries = roll(&dice, roll(&dice, 10) ? 7 : MOST_AFTER + 1); tries; tries--) {
             uint32_t from = roll(&dice, k->n), i = 0;
             while (i < n_after && after[i] != from)
                 i++;

@@ -35,12 +35,12 @@ static int64_t small_number(void)
 static void make_network(struct network *n)
 {
     for (int h = 0; h < N_HIDDEN; h++) {
-        n->hidden_bias[h] = small_number() << 8;
+        n->hidden_bias[h] = small_number() * 256;
         for (int i = 0; i < N_IN; i++)
             n->hidden[h][i] = small_number();
     }
     for (int o = 0; o < N_OUT; o++) {
-        n->out_bias[o] = small_number() << 16;
+        n->out_bias[o] = small_number() * 65536;
         for (int h = 0; h < N_HIDDEN; h++)
             n->out[o][h] = small_number();
     }
