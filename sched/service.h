@@ -29,8 +29,8 @@ struct tgi_service_setup {
     uint32_t n_teams;    /* 0: one.  Each has blocks of its own */
     uint32_t n_ahead;    /* instances under way in a team: 1, 2, 4 or 8; 0: one */
 };
-/* As tg_service_create(), with a setup that takes the place of the options'; setup may be NULL.  The service takes as many multiprocessors as the teams have blocks.
- * TG_E_UNSUPPORTED: tasks that are a thread wide, copies, or more workers in a block than leave room for the service's own; programs
+/* As tg_service_create(), with a setup that takes the place of the options'; setup may be NULL.  The service takes as many
+ * multiprocessors as the teams have blocks.  TG_E_UNSUPPORTED: tasks that are a thread wide, copies, or more workers in a block than leave room for the service's own; programs
  * of different shapes.  TG_E_LIMIT: inputs or outputs that no message holds; more teams times instances than TGI_SERVICE_MAX_SEATS. */
 int tgi_service_create(const struct tg_service_options *options, const struct tgi_service_setup *setup,
                        struct tg_service **service_p, struct tg_error *err);

@@ -31,7 +31,7 @@ int tg_service_submit(struct tg_service *s, const struct tg_service_instance *re
 }
 
 int tg_service_run(struct tg_service *s, const struct tg_service_instance *request, uint64_t timeout_ns, uint64_t *outputs,
-                    struct tg_error *err)
+                   struct tg_error *err)
 {
     struct tgi_service_parcel m;
     int rc = make_parcel(s, request, true, &m, err);

@@ -70,12 +70,12 @@ static int check_task(const struct tg_service_program *p, enum tg_service_op op,
                          argument);
     for (uint32_t i = 0; i < n_after; i++)
         if (after[i] >= t)
-            return tgi_error(err, TG_E_INVALID, "task %" PRIu32 " of a service's program comes after task %" PRIu32 ", which there is not yet",
-                             t, after[i]);
+            return tgi_error(err, TG_E_INVALID, "task %" PRIu32 " of a service's program comes after task %" PRIu32
+                             ", which there is not yet", t, after[i]);
     return 0;
 }
 
-/* Sorted, so that long lists are gone through once. */
+/* In a sorted list what is named twice lies side by side. */
 static int compare(const void *a, const void *b)
 {
     uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
@@ -165,13 +165,14 @@ static int check_setup(const struct tg_service_setup *setup, struct tg_error *er
         return tgi_error(err, TG_E_LIMIT, "%" PRIu32 " programs of a service; 1 to %" PRIu32 " are possible", setup->n_programs,
                          TGI_TURN_MAX_PROGRAMS);
     if (setup->n_workers_each < 1 || setup->n_workers_each >= TGI_SERVICE_MAX_WARPS)
-        return tgi_error(err, TG_E_LIMIT, "%" PRIu32 " workers in a block of a service; 1 to %" PRIu32 " are possible", setup->n_workers_each,
-                         TGI_SERVICE_MAX_WARPS - 1);
+        return tgi_error(err, TG_E_LIMIT, "%" PRIu32 " workers in a block of a service; 1 to %" PRIu32 " are possible",
+                         setup->n_workers_each, TGI_SERVICE_MAX_WARPS - 1);
     if (setup->n_blocks_each < 1 || setup->n_blocks_each > MAX_BLOCKS_EACH)
-        return tgi_error(err, TG_E_LIMIT, "%" PRIu32 " blocks in a team of a service; 1 to %d are possible", setup->n_blocks_each, MAX_BLOCKS_EACH);
+        return tgi_error(err, TG_E_LIMIT, "%" PRIu32 " blocks in a team of a service; 1 to %d are possible", setup->n_blocks_each,
+                         MAX_BLOCKS_EACH);
     if (setup->n_teams < 1 || setup->n_ahead < 1 || setup->n_ahead > TGI_SERVICE_MAX_AHEAD)
-        return tgi_error(err, TG_E_INVALID, "%" PRIu32 " teams of a service with %" PRIu32 " instances under way in each; from 1 on, and 1 to %"
-                         PRIu32 " are possible", setup->n_teams, setup->n_ahead, TGI_SERVICE_MAX_AHEAD);
+        return tgi_error(err, TG_E_INVALID, "%" PRIu32 " teams of a service with %" PRIu32 " instances under way in each: at least one"
+                         " team, and 1 to %" PRIu32 " instances are possible", setup->n_teams, setup->n_ahead, TGI_SERVICE_MAX_AHEAD);
     for (uint32_t i = 0; i < setup->n_programs; i++)
         if (setup->programs[i]->n_tasks == 0)
             return tgi_error(err, TG_E_INVALID, "program %" PRIu32 " of a service has no tasks", i);

@@ -132,6 +132,8 @@ prints a
 has err "not this user's alone"
 timeout 60 "$tgraph" top --once >"$scratch/out" 2>"$scratch/err" && complain "top reads a folder that others can write to"
 rmdir "$board"
+timeout 60 "$tgraph" top --interval 0 >"$scratch/out" 2>"$scratch/err"
+[ $? = 2 ] || complain "an interval of nothing is taken"
 
 serve 2 '' --queue 3
 has err 'a power of two from 2 to 65536'

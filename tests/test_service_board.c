@@ -275,7 +275,8 @@ static void a_service_shows_its_clients_figures_until_it_is_hidden(void **state)
     do {
         sleep_ms(5);
         sign = only_sign();
-    } while ((sign.metrics.n_answered < 30 || sign.metrics.clients[0].n_begun + sign.metrics.clients[1].n_begun < 30) && tgi_service_now_ns() - since < LONG_NS);
+    } while ((sign.metrics.n_answered < 30 || sign.metrics.clients[0].n_begun + sign.metrics.clients[1].n_begun < 30) &&
+             tgi_service_now_ns() - since < LONG_NS);
     assert_int_equal(sign.metrics.n_answered, 30);
     assert_int_equal(sign.metrics.n_clients, 2);
     assert_int_equal(sign.metrics.clients[1].weight, 3);

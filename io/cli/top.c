@@ -15,6 +15,7 @@
 #include "io/utf8.h"
 
 static const uint64_t second = 1000000000;
+static const uint64_t least_period_ns = 10000000;
 static const uint64_t old_ns = 2000000000; /* a sign is replaced four times a second */
 
 /* A service now, and what it did since it was looked at before. */
@@ -224,6 +225,8 @@ int tgi_cli_top(struct tgi_cli *cli)
     const bool is_json = cli->format == TGI_FORMAT_JSON, is_once = is_json || tgi_cli_has(cli, "once"), is_screen = isatty(STDOUT_FILENO);
     struct tgi_service_signs before, now;
     struct tg_error err;
+    if (period_ns < least_period_ns)
+        return tgi_cli_usage(cli, "top: an interval of less than 10 ms");
     if (tgi_service_board_read(&before, &err))
         return tgi_cli_error(cli, &err);
     say_what_is_wrong(cli, &before);
