@@ -26,8 +26,8 @@ SCHED_SRC := agenda.c alike.c backend.c bounds.c calibrate.c calibrate_builtins.
              policy_list.c policy_mix.c policy_steal.c process.c ready.c record.c replay_cache.c replay_choice.c \
              replay_costs.c replay_times.c resident_check.c resident_cluster.c resident_dynamic.c \
              resident_place.c resident_plan.c resolve.c run.c runtime.c sample.c seat.c serial.c service.c \
-             service_beat.c service_instance.c service_queue.c service_tables.c share.c simulate.c spawn.c task.c \
-             timing.c topology.c urgency.c virtual_memory.c watchdog.c worker.c workload.c
+             service_beat.c service_instance.c service_program.c service_queue.c service_tables.c share.c simulate.c \
+             spawn.c task.c timing.c topology.c urgency.c virtual_memory.c watchdog.c worker.c workload.c
 KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c fatbin.c fft.c fill.c gemm.c \
                hash.c histogram.c is_above.c launch.c layer.c matvec.c reduce.c resident.c scan.c spin.c \
                stencil.c syrk.c transpose.c trsm.c
@@ -44,13 +44,14 @@ IO_SRC := checkpoint.c checksum.c counter_chart.c critical_path.c diagnostic.c d
           recording_dot.c recording_file.c recording_html.c recording_memory.c recording_names.c \
           recording_offers.c recording_paths.c recording_perfetto.c recording_plan.c recording_rows.c \
           recording_table.c recording_views.c report.c report_print.c results.c saved_plan.c saved_plan_record.c \
-          schedule.c schema.c service_metrics.c source.c steps.c templates.c text.c units.c utf8.c verify.c \
-          workflow.c workflow_order.c workflow_write.c write_buffer.c write_json.c write_task.c
+          schedule.c schema.c service_board.c service_metrics.c service_show.c service_sign.c source.c \
+          steps.c templates.c text.c units.c utf8.c verify.c workflow.c workflow_order.c workflow_write.c \
+          write_buffer.c write_json.c write_task.c
 CLI_SRC := bench.c cache.c calibrate.c check.c checkpoint.c completion.c crash.c device_choice.c devices.c \
            devices_matrix.c diff.c diff_graph.c doctor.c document.c expand.c explain.c explanations.c export.c \
            export_program.c export_recording.c fmt.c gen.c help.c help_json.c import.c init.c interrupt.c load.c \
            machine_choice.c main.c message.c options.c plan.c preferences.c progress.c recording.c report.c \
-           results.c run.c schema.c serve.c simulate.c table.c why.c
+           results.c run.c schema.c serve.c simulate.c table.c top.c why.c
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
 TESTS := agenda alloc block calibrate checkpoint choice cli cpu_module dense deque diagnostic dot driver examples \
          examples_graph expr fmt gen graph graph_refusals history hostops import infer invalid json_tape \
@@ -60,7 +61,7 @@ TESTS := agenda alloc block calibrate checkpoint choice cli cpu_module dense deq
          recording_export recording_plan replay_choice replay_times resident resident_cluster resident_dynamic \
          resident_user results run run_children run_failures run_record sample schema seat offload \
          offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
-         offload_submitter service service_faults service_instances service_ring service_turn sha256 staging \
+         offload_submitter service service_board service_faults service_instances service_programs service_ring service_turn sha256 staging \
          standin standin_builtins standin_graphs standin_memory standin_nccl standin_nvrtc standin_order store \
          timing topology verify write_json
 TEST_SCRIPTS := checkpoint cli devices device_graphs examples fences install predict readme record serve stack
@@ -442,7 +443,7 @@ bench:
 
 # ---- Installation ---------------------------------------------------------------------------
 
-SUBCOMMANDS := run plan bench calibrate check expand export gen import fmt init serve devices doctor explain report why diff schema cache \
+SUBCOMMANDS := run plan bench calibrate check expand export gen import fmt init serve top devices doctor explain report why diff schema cache \
                completion
 root := $(DESTDIR)
 INSTALLED := $(bindir)/tgraph $(includedir)/tgraph.h $(includedir)/tgraph_service.h $(includedir)/tgraph_resident.h $(libdir)/libtgraph.a $(libdir)/libtgraph.so \

@@ -232,7 +232,7 @@ static void measure_wavefront(void)
     struct tg_service *s = begin_service(&o, &ONE_PROGRAM(p, 1, 1, &output));
     for (uint32_t i = 0; i < n_samples(); i++) {
         uint64_t input = tgi_mix(i), begin = bench_now_ns();
-        must(tgi_service_run(s, INPUTS(&input), wait_limit_ns, &got, &err));
+        must(tg_service_run(s, INPUTS(&input), wait_limit_ns, &got, &err));
         ns[i] = bench_now_ns() - begin;
         resident_dag_execute_on(&d.dag, &input, i + 1, want);
         if (got != want[OUTPUT])
@@ -245,6 +245,50 @@ static void measure_wavefront(void)
     resident_dag_fini(&d);
     free(ns);
     free(want);
+}
+
+/* The same through the public header: sums of 64 bits, which go the long way through a worker. */
+static void measure_public_wavefront(void)
+{
+    enum { ROWS = 25, COLUMNS = 40, N = ROWS * COLUMNS };
+    struct tg_service_options o = TG_SERVICE_OPTIONS_INIT;
+    struct tg_service_setup setup = TG_SERVICE_SETUP_INIT;
+    struct tg_service_program *program;
+    struct tg_service *s;
+    uint64_t *ns = samples(), want[N], got;
+    must(tg_service_program_create(1, &program, &err));
+    must(tg_service_program_add_task(program, TG_SERVICE_OP_INPUT, 0, NULL, 0, NULL, &err));
+    for (uint32_t t = 1; t < N; t++) {
+        uint32_t after[2], n_after = 0;
+        if (t % COLUMNS)
+            after[n_after++] = t - 1;
+        if (t >= COLUMNS)
+            after[n_after++] = t - COLUMNS;
+        must(tg_service_program_add_task(program, TG_SERVICE_OP_SUM, t, after, n_after, NULL, &err));
+    }
+    must(tg_service_program_add_output(program, N - 1, &err));
+    setup.programs = &program;
+    setup.n_programs = setup.n_teams = setup.n_ahead = 1;
+    setup.n_blocks_each = 4;
+    setup.n_workers_each = 8;
+    o.idle_exit_ns = 0;
+    o.setup = &setup;
+    must(tg_service_create(&o, &s, &err));
+    must(tg_service_launch(s, &err));
+    must(tg_service_activate(s, &err));
+    for (uint32_t i = 0; i < n_samples(); i++) {
+        uint64_t input = tgi_mix(i), begin = bench_now_ns();
+        must(tg_service_run(s, INPUTS(&input), wait_limit_ns, &got, &err));
+        ns[i] = bench_now_ns() - begin;
+        for (uint32_t t = 0; t < N; t++)
+            want[t] = t == 0 ? input : t + (t % COLUMNS ? want[t - 1] : 0) + (t >= COLUMNS ? want[t - COLUMNS] : 0);
+        if (got != want[N - 1])
+            bench_die("wavefront of sums: instance %u has another result", i);
+    }
+    report(&(struct row){"wavefront of 1,000 sums, call, public header", "tgraph", 30, 0}, ns, n_samples());
+    end_service(s);
+    tg_service_program_destroy(program);
+    free(ns);
 }
 
 /* ---- Batches ------------------------------------------------------------------------------*/
@@ -327,8 +371,10 @@ int main(int argc, char **argv)
         measure_calls();
         measure_return();
     }
-    if (WANTED("wavefront"))
+    if (WANTED("wavefront")) {
         measure_wavefront();
+        measure_public_wavefront();
+    }
     if (WANTED("batches")) {
         measure_batches(256, 0);
         measure_batches(4096, 0);

@@ -12,7 +12,7 @@
 /* What the simplest services and instances need. */
 #define ONE_PROGRAM(...) \
     (struct tgi_service_setup){.programs = &(struct tgi_service_program){__VA_ARGS__}, .n_programs = 1}
-#define INPUTS(words) (&(struct tgi_service_request){.inputs = (words)})
+#define INPUTS(words) (&(struct tg_service_instance){.inputs = (words)})
 
 enum { SOAK_INPUTS = 8, SOAK_TASKS = 120, SOAK_OUTPUTS = 4, SOAK_BYTES = 64, SOAK_MAX_PLACES = 1024 };
 static const uint64_t soak_limit_ns = 60000000000u; /* of one wait */
@@ -110,7 +110,7 @@ static inline bool soak_send(struct soak *s, struct tg_error *why)
     uint64_t ticket;
     soak_make(s, &m);
     struct tg_service_message message = {m.body, m.argument, m.data, m.n_bytes};
-    int rc = m.is_instance ? tgi_service_submit(s->service, INPUTS(m.data), &ticket, why)
+    int rc = m.is_instance ? tg_service_submit(s->service, INPUTS(m.data), &ticket, why)
                            : tg_service_send(s->service, &message, &ticket, why);
     if (rc == TG_E_FULL)
         return true;

@@ -62,9 +62,12 @@ struct tg_service_options {
     uint64_t limit_ns;       /* a body that waits longer for another is stuck, which its answer says */
     bool has_telemetry;      /* the kernel counts what it does, for tg_service_metrics() */
     uint64_t host_timeout_ns; /* a kernel that has heard nothing from its host for so long leaves; 0: it never does */
+    const struct tg_service_setup *setup; /* programs and clients; NULL: it takes messages alone */
 };
 #define TG_SERVICE_OPTIONS_INIT \
-    {sizeof(struct tg_service_options), 0, 4, 256, 1024, 1000000000u, 10000000000u, true, 500000000u}
+    {sizeof(struct tg_service_options), 0, 4, 256, 1024, 1000000000u, 10000000000u, true, 500000000u, NULL}
+
+struct tg_service_setup;
 
 enum tg_service_state {
     TG_SERVICE_CREATED,
@@ -77,8 +80,8 @@ enum tg_service_state {
 const char *tg_service_state_name(enum tg_service_state state);
 
 struct tg_service;
-/* Opens the device and gets all memory that the service will need.  TG_E_NO_DEVICE, TG_E_NO_LIBRARY, TG_E_UNSUPPORTED: the device
- * launches no cooperative kernels. */
+/* Opens the device, plans the programs and gets all memory that the service will need.  TG_E_NO_DEVICE, TG_E_NO_LIBRARY,
+ * TG_E_UNSUPPORTED: the device launches no cooperative kernels; TG_E_INVALID, TG_E_LIMIT: what the setup is. */
 int tg_service_create(const struct tg_service_options *options, struct tg_service **service_p, struct tg_error *err);
 /* Waits for the kernel's first sign of life; TG_E_NO_ANSWER: there was none within ten seconds, as its multiprocessors are in
  * use.  The service is created then as before. */
@@ -131,6 +134,80 @@ int tg_service_receive(struct tg_service *service, uint64_t timeout_ns, struct t
 int tg_service_call(struct tg_service *service, const struct tg_service_message *message, uint64_t timeout_ns, void *data,
                     size_t room, size_t *n_bytes_p, struct tg_error *err);
 
+/* ---- Programs and instances ---------------------------------------------------------------*/
+
+/* A program is a graph of fine tasks, each of which makes a word of 64 bits from the words of those before it: from their sum,
+ * without order, modulo 2^64.  Negative numbers are in two's complement.  It is planned once, when a service is made with it,
+ * and an instance of it is submitted as often as there are inputs for it:
+ *
+ *     tg_service_program_create(n_inputs, &program, &err);
+ *     tg_service_program_add_task(program, TG_SERVICE_OP_INPUT, 0, NULL, 0, &x, &err);
+ *     tg_service_program_add_task(program, TG_SERVICE_OP_SCALE, 3, &x, 1, &y, &err);
+ *     tg_service_program_add_output(program, y, &err);
+ *
+ * Functions of users, and so the graphs of tgraph.h, cannot be tasks of a program. */
+enum tg_service_op {
+    TG_SERVICE_OP_INPUT, /* word number `argument` of the instance's inputs; comes after nothing */
+    TG_SERVICE_OP_SUM,   /* the sum of the words before it and the argument */
+    TG_SERVICE_OP_SCALE, /* the sum of the words before it, times the argument */
+    TG_SERVICE_OP_RAMP,  /* as SUM, and 0 where that is negative */
+    TG_SERVICE_OP_SPIN,  /* 0, once `argument` nanoseconds have passed */
+    TG_SERVICE_OP_FAIL,  /* none: the instance fails with the code `argument`, below 2^32 */
+    TG_SERVICE_N_OPS
+};
+
+struct tg_service_program;
+int tg_service_program_create(uint32_t n_inputs, struct tg_service_program **program_p, struct tg_error *err);
+/* Any time; a service keeps nothing of it.  Takes NULL. */
+void tg_service_program_destroy(struct tg_service_program *program);
+/* Tasks are numbered from 0 on; those it comes after have been added, and none is named twice.  *task_p may be left out, with
+ * NULL.  TG_E_INVALID. */
+int tg_service_program_add_task(struct tg_service_program *program, enum tg_service_op op, uint64_t argument, const uint32_t *after,
+                                uint32_t n_after, uint32_t *task_p, struct tg_error *err);
+/* The next word of an instance's answer is this task's. */
+int tg_service_program_add_output(struct tg_service_program *program, uint32_t task, struct tg_error *err);
+
+/* Who submits instances.  While several have something waiting, each gets a part of the workers' time in proportion to its weight. */
+struct tg_service_client {
+    uint32_t weight;         /* 1 to 1000 */
+    uint32_t most_running;   /* instances at once; 0: as many as there is room for */
+    uint32_t most_in_flight; /* sent and not received, beyond which TG_E_FULL; 0: as many as the queue holds */
+};
+
+/* What a service executes beside messages.  Instances go to teams of workers; all workers of one take its instances in the same
+ * order, so that those of one team end in the order in which they began. */
+struct tg_service_setup {
+    size_t size;
+    struct tg_service_program *const *programs;
+    uint32_t n_programs; /* 1 to TG_SERVICE_MAX_PROGRAMS */
+    uint32_t n_clients;  /* 0: one, of weight 1; TG_SERVICE_MAX_CLIENTS at most */
+    const struct tg_service_client *clients;
+    uint32_t n_teams;        /* times n_blocks_each: the service's multiprocessors, at least two */
+    uint32_t n_blocks_each;  /* of a team */
+    uint32_t n_workers_each; /* of a block; 1 to 15 */
+    uint32_t n_ahead;        /* instances under way in a team at a time: 1, 2, 4 or 8; with n_teams no more than 32 */
+};
+#define TG_SERVICE_SETUP_INIT {sizeof(struct tg_service_setup), NULL, 0, 0, NULL, 4, 1, 8, 4}
+#define TG_SERVICE_MAX_PROGRAMS 8
+#define TG_SERVICE_MAX_CLIENTS  16
+
+/* How an instance is to be executed; zero is good for all but inputs. */
+struct tg_service_instance {
+    uint32_t program, client; /* numbers in the setup */
+    uint32_t urgency;         /* 0 to 3; the greatest goes first, whoever it is of */
+    uint64_t deadline_ns;     /* from now; 0: none.  Not begun by then: TG_E_DEADLINE; ended later: the answer is late */
+    const uint64_t *inputs;   /* as many words as the program has inputs; read before submit returns */
+};
+/* As tg_service_send() and tg_service_call(): tickets are shared with messages, and tg_service_receive() gives the answers, whose
+ * bytes are the words of the outputs.  TG_E_FULL also if the client has as many in flight as it may. */
+int tg_service_submit(struct tg_service *service, const struct tg_service_instance *instance, uint64_t *ticket_p, struct tg_error *err);
+int tg_service_run(struct tg_service *service, const struct tg_service_instance *instance, uint64_t timeout_ns, uint64_t *outputs,
+                   struct tg_error *err);
+/* An instance that has not been answered becomes TG_E_CANCELLED: at once if it waits, else as soon as its tasks have been gone
+ * through without their bodies; it may still end otherwise if it was about to.  TG_E_STATE: it has been answered; TG_E_INVALID: it is
+ * no instance. */
+int tg_service_cancel(struct tg_service *service, uint64_t ticket, struct tg_error *err);
+
 /* ---- Watching -----------------------------------------------------------------------------*/
 
 /* The first failure of a body since the kernel was launched last, as soon as it is known. */
@@ -146,6 +223,7 @@ struct tg_service_status {
     bool is_resident;    /* whether the kernel is on the GPU now, as far as the host knows */
     uint32_t n_blocks;   /* of the kernel; each has a multiprocessor, at most */
     uint64_t n_in_flight; /* sent, answers not received */
+    uint32_t device, queue_capacity; /* as the options said */
     struct tg_service_panic panic;
 };
 int tg_service_status(struct tg_service *service, struct tg_service_status *status_p, struct tg_error *err);
@@ -154,7 +232,6 @@ int tg_service_status(struct tg_service *service, struct tg_service_status *stat
 #define TG_SERVICE_N_BUCKETS 64
 uint64_t tg_service_bucket_ns(uint32_t bucket); /* the last: UINT64_MAX */
 
-#define TG_SERVICE_MAX_CLIENTS 16
 struct tg_service_client_metrics {
     uint64_t weight, n_begun, n_waiting, n_running, n_late, n_cancelled, n_in_flight;
     uint64_t used_ns; /* of the workers' time */
@@ -178,6 +255,13 @@ struct tg_service_metrics {
 };
 /* Any time after create. */
 int tg_service_metrics(struct tg_service *service, struct tg_service_metrics *metrics_p, struct tg_error *err);
+
+/* Lets `tgraph top` of the same user see status and metrics: a thread writes them to a file four times a second, below
+ * $XDG_RUNTIME_DIR/tgraph, else /tmp/tgraph-UID, until it is hidden, which must be before the service is destroyed.  A copy of the name
+ * is kept; up to 63 bytes are shown.  TG_E_SYSTEM: the folder cannot be made, or others could write to it. */
+struct tg_service_show;
+int tg_service_show(struct tg_service *service, const char *name, struct tg_service_show **show_p, struct tg_error *err);
+void tg_service_hide(struct tg_service_show *show); /* takes NULL */
 
 #ifdef __cplusplus
 }

@@ -39,7 +39,10 @@
     X(COPY, 0)      /* the transfer number `arg` */                                           \
     X(CALL, 0)      /* what `arg` says, TGI_CALL: a body on words of `words` */               \
     X(TREE, 0)      /* dynamic: a node `arg` levels above the leaves, makes two tasks below */ \
-    X(INPUT, 1)     /* the word `arg` of what the instance was submitted with */
+    X(INPUT, 1)     /* the word `arg` of what the instance was submitted with */              \
+    X(SUM, 1)       /* the sum of its predecessors' results and `arg`, modulo 2^64 */         \
+    X(SCALE, 1)     /* the sum of its predecessors' results, times `arg` */                   \
+    X(RAMP, 1)      /* as SUM, and 0 where that is negative */
 
 enum tgi_resident_op {
 #define TGI_RESIDENT_OP_X(name, is_small) TGI_RESIDENT_##name,
@@ -220,8 +223,12 @@ static inline uint32_t tgi_resident_shared_bytes(uint32_t n_workers_each, uint32
 
 /* Leaves TGI_RESIDENT_LINE_WORDS words in memory, made from those of its predecessors. */
 #define TGI_RESIDENT_HAS_LINE(op) ((op) == TGI_RESIDENT_ADD_LINE || (op) == TGI_RESIDENT_HASH_LINE)
+/* Its result depends on its id and on the epoch. */
+#define TGI_RESIDENT_HAS_SEED(op) ((op) == TGI_RESIDENT_ADD || (op) == TGI_RESIDENT_HASH || TGI_RESIDENT_HAS_LINE(op))
+/* It depends on nothing but `arg` and those of its predecessors: the same in every instance with the same inputs. */
+#define TGI_RESIDENT_IS_ARITHMETIC(op) ((op) >= TGI_RESIDENT_SUM)
 /* Its result depends on those of its predecessors. */
-#define TGI_RESIDENT_HAS_INPUTS(op) ((op) == TGI_RESIDENT_ADD || (op) == TGI_RESIDENT_HASH || TGI_RESIDENT_HAS_LINE(op))
+#define TGI_RESIDENT_HAS_INPUTS(op) (TGI_RESIDENT_HAS_SEED(op) || TGI_RESIDENT_IS_ARITHMETIC(op))
 
 static inline uint32_t tgi_resident_is_small(uint32_t op)
 {

@@ -73,6 +73,9 @@ int tgi_resident_dynamic_create(const struct tgi_resident_dag *dag, const uint8_
     for (uint32_t t = 0; t < dag->n_tasks && !dag->arg; t++)
         if (dag->op[t] > TGI_RESIDENT_HASH && !TGI_RESIDENT_HAS_LINE(dag->op[t]))
             return tgi_error(err, TG_E_INVALID, "resident program: task %" PRIu32 " needs an argument", t);
+    for (uint32_t t = 0; t < dag->n_tasks; t++)
+        if (TGI_RESIDENT_IS_ARITHMETIC(dag->op[t]))
+            return tgi_error(err, TG_E_UNSUPPORTED, "resident program: task %" PRIu32 " is of an op that only static programs have", t);
     int rc = tgi_resident_preds_init(&preds, dag, err);
     if (rc)
         return rc;

@@ -219,7 +219,7 @@ static int make_kernel(struct tg_service *s, const struct tgi_service_setup *set
 static void take_clients(struct tg_service *s, const struct tgi_service_setup *setup)
 {
     s->n_clients = 1;
-    s->clients[0] = (struct tgi_service_client){.weight = 1};
+    s->clients[0] = (struct tg_service_client){.weight = 1};
     if (!setup || setup->n_clients == 0)
         return;
     s->n_clients = setup->n_clients;
@@ -278,6 +278,7 @@ int tgi_service_create(const struct tg_service_options *options, const struct tg
     if (!s)
         return tgi_error_memory(err, "creating a service");
     s->options = o;
+    s->options.setup = NULL; /* the caller's */
     s->first = s->last = TG_NONE;
     s->view.idle_ns = o.idle_exit_ns;
     s->view.has_counts = o.has_telemetry;
@@ -302,7 +303,16 @@ int tgi_service_create(const struct tg_service_options *options, const struct tg
 
 int tg_service_create(const struct tg_service_options *options, struct tg_service **service_p, struct tg_error *err)
 {
-    return tgi_service_create(options, NULL, service_p, err);
+    struct tgi_service_planned planned;
+    /* Of options of another size nothing can be read; what is wrong with them is said below. */
+    if (!options || options->size != sizeof *options || !options->setup)
+        return tgi_service_create(options, NULL, service_p, err);
+    int rc = tgi_service_plan(options->setup, &planned, err);
+    if (rc == 0) {
+        rc = tgi_service_create(options, &planned.setup, service_p, err);
+        tgi_service_planned_fini(&planned);
+    }
+    return rc;
 }
 
 void tg_service_destroy(struct tg_service *s)
@@ -433,7 +443,8 @@ int tg_service_status(struct tg_service *s, struct tg_service_status *status_p, 
     (void)err;
     pthread_mutex_lock(&s->lock);
     const struct tgi_resident_panic *p = &s->view.shared->panic;
-    struct tg_service_status status = {.state = s->state, .n_blocks = s->n_blocks, .n_in_flight = s->n_in_flight};
+    struct tg_service_status status = {.state = s->state, .n_blocks = s->n_blocks, .n_in_flight = s->n_in_flight,
+                                       .device = s->options.device, .queue_capacity = s->options.queue_capacity};
     status.is_resident = s->is_resident && !leaves(s);
     /* acquire: the record; pairs with the release in tgi_controller_tell(). */
     if (tgi_sys_load_acquire(&s->view.shared->is_panic))

@@ -1,8 +1,7 @@
-/* Inside a service (graph/tgraph_service.h): the host's side of the rings and of the kernel's life, and instances of a planned
- * program, which the public header does not offer yet.
+/* Inside a service (graph/tgraph_service.h): the host's side of the rings and of the kernel's life, and planned programs.
  *
- * service.c has the states and the kernel, service_queue.c the messages, service_instance.c instances, service_tables.c what lies
- * on the device, service_beat.c the thread that says that the host is there. */
+ * service.c has the states and the kernel, service_queue.c the messages, service_instance.c instances, service_program.c programs
+ * as users build them, service_tables.c what lies on the device, service_beat.c the thread that says that the host is there. */
 #ifndef TGI_SCHED_SERVICE_H
 #define TGI_SCHED_SERVICE_H
 
@@ -21,44 +20,29 @@ struct tgi_service_program {
     const uint32_t *outputs; /* tasks whose results are the answer */
 };
 
-/* Who submits instances; all that submit as one client share its part of the workers' time. */
-struct tgi_service_client {
-    uint32_t weight;         /* 1 to TGI_TURN_MAX_WEIGHT */
-    uint32_t most_running;   /* at once; 0: as many as there are seats */
-    uint32_t most_in_flight; /* sent and not received; 0: as many as the queue holds */
-};
-
 /* What a service executes beside messages.  All programs are planned for as many blocks and workers, which are a team's. */
 struct tgi_service_setup {
     const struct tgi_service_program *programs;
     uint32_t n_programs; /* TGI_TURN_MAX_PROGRAMS at most */
-    const struct tgi_service_client *clients;
+    const struct tg_service_client *clients;
     uint32_t n_clients;  /* 0: one, of weight 1; TGI_TURN_MAX_CLIENTS at most */
     uint32_t n_teams;    /* 0: one.  Each has blocks of its own */
     uint32_t n_ahead;    /* instances under way in a team: 1, 2, 4 or 8; 0: one */
 };
-/* As tg_service_create(); setup may be NULL.  The service takes as many multiprocessors as the teams have blocks.
- * TG_E_UNSUPPORTED: tasks that are a thread wide, copies, or more workers in a block than leave room for the service's own; programs
+/* As tg_service_create(), with a setup that takes the place of the options'; setup may be NULL.  The service takes as many
+ * multiprocessors as the teams have blocks.  TG_E_UNSUPPORTED: tasks that are a thread wide, copies, or more workers in a block than leave room for the service's own; programs
  * of different shapes.  TG_E_LIMIT: inputs or outputs that no message holds; more teams times instances than TGI_SERVICE_MAX_SEATS. */
 int tgi_service_create(const struct tg_service_options *options, const struct tgi_service_setup *setup,
                        struct tg_service **service_p, struct tg_error *err);
 
-/* How an instance is to be executed; zero is good for all but inputs. */
-struct tgi_service_request {
-    uint32_t program, client; /* numbers in the setup */
-    uint32_t urgency;         /* 0 to 3; the greatest goes first, whoever it is of */
-    uint64_t deadline_ns;     /* from now; 0: none.  Not begun by then: TG_E_DEADLINE; ended later: the answer is late */
-    const uint64_t *inputs;   /* n_inputs words of the program */
+/* A setup of the user's, planned. */
+struct tgi_service_planned {
+    struct tgi_service_setup setup; /* of what follows, and of the user's clients */
+    struct tgi_service_program programs[TGI_TURN_MAX_PROGRAMS];
 };
-/* As tg_service_send() and tg_service_call(), for an instance.  TG_E_FULL also if the client has as many in flight as it may. */
-int tgi_service_submit(struct tg_service *service, const struct tgi_service_request *request, uint64_t *ticket_p,
-                       struct tg_error *err);
-int tgi_service_run(struct tg_service *service, const struct tgi_service_request *request, uint64_t timeout_ns, uint64_t *outputs,
-                    struct tg_error *err);
-/* An instance that has not been answered becomes TG_E_CANCELLED: at once if it waits, else as soon as its tasks have been gone
- * through without their bodies; it may still end otherwise if it was about to.  TG_E_STATE: it has been answered; TG_E_INVALID: it is
- * no instance. */
-int tgi_service_cancel(struct tg_service *service, uint64_t ticket, struct tg_error *err);
+/* Plans each program for the shape of a team.  TG_E_INVALID, TG_E_LIMIT: programs or workers that a service cannot have. */
+int tgi_service_plan(const struct tg_service_setup *setup, struct tgi_service_planned *planned, struct tg_error *err);
+void tgi_service_planned_fini(struct tgi_service_planned *planned);
 
 /* ---- Tables -------------------------------------------------------------------------------*/
 
@@ -110,7 +94,7 @@ struct tg_service {
     unsigned char *answers;   /* message_bytes for each place: copies of what the ring had */
     uint32_t n_blocks;
     uint32_t n_clients;
-    struct tgi_service_client clients[TGI_TURN_MAX_CLIENTS];
+    struct tg_service_client clients[TGI_TURN_MAX_CLIENTS];
 
     struct tgi_service_beat beat;
 

@@ -5,7 +5,7 @@
 
 #include "graph/error.h"
 
-static int make_parcel(const struct tg_service *s, const struct tgi_service_request *r, bool is_call, struct tgi_service_parcel *m,
+static int make_parcel(const struct tg_service *s, const struct tg_service_instance *r, bool is_call, struct tgi_service_parcel *m,
                        struct tg_error *err)
 {
     if (s->view.n_programs == 0)
@@ -23,15 +23,15 @@ static int make_parcel(const struct tg_service *s, const struct tgi_service_requ
     return 0;
 }
 
-int tgi_service_submit(struct tg_service *s, const struct tgi_service_request *request, uint64_t *ticket_p, struct tg_error *err)
+int tg_service_submit(struct tg_service *s, const struct tg_service_instance *request, uint64_t *ticket_p, struct tg_error *err)
 {
     struct tgi_service_parcel m;
     int rc = make_parcel(s, request, false, &m, err);
     return rc ? rc : tgi_service_send(s, &m, ticket_p, err);
 }
 
-int tgi_service_run(struct tg_service *s, const struct tgi_service_request *request, uint64_t timeout_ns, uint64_t *outputs,
-                    struct tg_error *err)
+int tg_service_run(struct tg_service *s, const struct tg_service_instance *request, uint64_t timeout_ns, uint64_t *outputs,
+                   struct tg_error *err)
 {
     struct tgi_service_parcel m;
     int rc = make_parcel(s, request, true, &m, err);
@@ -40,7 +40,7 @@ int tgi_service_run(struct tg_service *s, const struct tgi_service_request *requ
 }
 
 /* The slot says so for good, wherever the instance is; the command makes the kernel look at once. */
-int tgi_service_cancel(struct tg_service *s, uint64_t ticket, struct tg_error *err)
+int tg_service_cancel(struct tg_service *s, uint64_t ticket, struct tg_error *err)
 {
     static const enum tgi_service_command again[] = {[TG_SERVICE_LAUNCHED] = TGI_SERVICE_HOLD,
                                                      [TG_SERVICE_ACTIVE] = TGI_SERVICE_SERVE,

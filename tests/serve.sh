@@ -10,7 +10,7 @@ tgraph=$(realpath "${TGRAPH:-build/release/tgraph}")
 libraries=$(dirname "$tgraph")/tests
 [ -e "$libraries/libstandin-cuda.so" ] || { echo "there is no stand-in driver beside $tgraph"; exit 1; }
 export TGRAPH_CUDA_DRIVER=$libraries/libstandin-cuda.so TGRAPH_CUDA_KERNELS=$libraries/standin-kernels.txt \
-    TGRAPH_STANDIN_REPORT=$scratch/report
+    TGRAPH_STANDIN_REPORT=$scratch/report XDG_RUNTIME_DIR=$scratch
 complain() {
     echo "$*"
     failed=1
@@ -78,6 +78,62 @@ for line in sys.stdin:
             last = float(m[3])
 ' || complain "not Prometheus text format"
 fi
+
+# tgraph top: a service that runs, two that end in either way, and none.
+board=$scratch/tgraph
+top() { # OPTION..
+    timeout 60 "$tgraph" top "$@" >"$scratch/out" 2>"$scratch/err" || complain "top $*: $(head -c 300 "$scratch/err")"
+}
+top --once
+prints 'no service of this user is shown'
+mkfifo "$scratch/lines"
+"$tgraph" serve --sms-free 13 --queue 32 --timeout 60s <"$scratch/lines" >"$scratch/answers" 2>"$scratch/serve-err" &
+server=$!
+exec 9>"$scratch/lines"
+for ((i = 0; i < 20; i++)); do echo "line $i" >&9; done
+for ((i = 0; i < 600; i++)); do
+    [ "$(wc -l <"$scratch/answers")" = 20 ] && break
+    sleep 0.1
+done
+top --once --interval 600ms
+[ "$(wc -l <"$scratch/out")" = 2 ] || complain "not a line for each service: $(cat "$scratch/out")"
+grep -qE '^ *[0-9]+ serve +cuda:0 +active +(resident|away) +[^ ]+ +[^ ]+ +[^ ]+ +[^ ]+ +0/32 +0 +0 +0$' "$scratch/out" || complain "no line of the service: $(cat "$scratch/out")"
+[ "$(stat -c %a "$board")" = 700 ] || complain "the folder of services has the mode $(stat -c %a "$board")"
+if command -v python3 >/dev/null; then
+    (for ((i = 0; i < 300; i++)); do echo "more $i"; sleep 0.01; done >&9) &
+    more=$!
+    top --format json --interval 1s
+    python3 - "$scratch/out" <<'END' || complain "top's document: $(cat "$scratch/out")"
+import json, sys
+d = json.load(open(sys.argv[1]))
+assert d["schema"] == "tgraph.report/1" and d["command"] == "top" and d["removed"] == 0 and d["unreadable"] == 0
+s, = d["services"]
+assert s["name"] == "serve" and s["device"] == "cuda:0" and s["state"] == "active" and s["queue_capacity"] == 32
+assert s["answered"] >= 20 and s["blocks"] == 3 and s["clients"] == [] and 0 <= s["silent_s"] < 60
+if s["period_s"] is not None and s["messages_per_s"]:
+    assert 0 < s["p50_us"] <= s["p90_us"] <= s["p99_us"]
+END
+    wait "$more"
+fi
+kill -9 "$server"
+{ wait "$server"; } 2>/dev/null
+exec 9>&-
+[ -n "$(ls "$board")" ] || complain "a killed service has taken its file away"
+echo garbage >"$board/service-1-0"
+top --once
+prints 'no service of this user is shown'
+has err 'removed the files of 2 services whose processes have ended'
+[ -z "$(ls "$board")" ] || complain "top leaves $(ls "$board")"
+serve 0 'a\n'
+[ -z "$(ls "$board")" ] || complain "serve leaves $(ls "$board")"
+chmod 770 "$board"
+serve 0 'a\n'
+prints a
+has err "not this user's alone"
+timeout 60 "$tgraph" top --once >"$scratch/out" 2>"$scratch/err" && complain "top reads a folder that others can write to"
+rmdir "$board"
+timeout 60 "$tgraph" top --interval 0 >"$scratch/out" 2>"$scratch/err"
+[ $? = 2 ] || complain "an interval of nothing is taken"
 
 serve 2 '' --queue 3
 has err 'a power of two from 2 to 65536'

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "sched/service.h"
 #include "tests/random_graph.h"
 
 /* ---- Failing on demand --------------------------------------------------------------------*/
@@ -454,11 +455,42 @@ static void deterministic_execution_survives_every_failure(void **state)
     run_with(2, true, 7, true, 10);
 }
 
+/* ---- Programs of a service ----------------------------------------------------------------*/
+
+static void build_and_plan(void *arg)
+{
+    (void)arg;
+    struct tg_service_program *programs[2];
+    struct tg_service_setup setup = TG_SERVICE_SETUP_INIT;
+    struct tgi_service_planned planned;
+    for (int i = 0; i < 2; i++) {
+        TRY(tg_service_program_create(1, &programs[i], &err));
+        TRY(tg_service_program_add_task(programs[i], TG_SERVICE_OP_INPUT, 0, NULL, 0, NULL, &err));
+        for (uint32_t t = 0; t < 40; t++)
+            TRY(tg_service_program_add_task(programs[i], TG_SERVICE_OP_SUM, t, &(uint32_t){t / 2}, 1, NULL, &err));
+        TRY(tg_service_program_add_output(programs[i], 40, &err));
+    }
+    setup.programs = programs;
+    setup.n_programs = 2;
+    TRY(tgi_service_plan(&setup, &planned, &err));
+    assert_int_equal(planned.programs[1].program->n_tasks, 41);
+    tgi_service_planned_fini(&planned);
+    for (int i = 0; i < 2; i++)
+        tg_service_program_destroy(programs[i]);
+}
+
+static void planning_a_services_programs_survives_every_failure(void **state)
+{
+    (void)state;
+    assert_true(fail_every(build_and_plan, NULL) > 40);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(building_and_freezing_survive_every_failure),
         cmocka_unit_test(reporting_a_cycle_survives_every_failure),
+        cmocka_unit_test(planning_a_services_programs_survives_every_failure),
         cmocka_unit_test(creating_a_runtime_survives_every_failure),
         cmocka_unit_test(creating_a_run_survives_every_failure),
         cmocka_unit_test(executing_survives_every_failure),

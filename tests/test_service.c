@@ -242,7 +242,7 @@ static void a_message_that_is_too_large_or_for_nobody_is_refused(void **state)
     assert_int_equal(tg_service_receive(s, LONG_NS, &answer, data, 255, &err), TG_E_LIMIT);
     must(tg_service_receive(s, LONG_NS, &answer, data, 256, &err)); /* it stayed */
     assert_int_equal(answer.n_bytes, 256);
-    assert_int_equal(tgi_service_submit(s, INPUTS(NULL), NULL, &err), TG_E_STATE);
+    assert_int_equal(tg_service_submit(s, INPUTS(NULL), NULL, &err), TG_E_STATE);
     end_service(s);
 }
 
@@ -465,7 +465,7 @@ static void instances_compute_what_the_host_computes(void **state)
             for (uint32_t i = 0; i < N_INPUTS; i++)
                 inputs[i] = mix64(instance * 100 + i);
             resident_dag_execute_on(&d.dag, inputs, instance, want);
-            must(tgi_service_run(s, INPUTS(inputs), LONG_NS, got, &err));
+            must(tg_service_run(s, INPUTS(inputs), LONG_NS, got, &err));
             for (uint32_t i = 0; i < N_OUTPUTS; i++)
                 assert_true(got[i] == want[outputs[i]]);
         }
@@ -473,7 +473,7 @@ static void instances_compute_what_the_host_computes(void **state)
         for (uint32_t i = 0; i < 3; i++) {
             uint64_t inputs[N_INPUTS] = {i};
             struct tg_service_message m = message(TG_SERVICE_ECHO, 0, NULL, 0);
-            must(tgi_service_submit(s, INPUTS(inputs), NULL, &err));
+            must(tg_service_submit(s, INPUTS(inputs), NULL, &err));
             must(tg_service_send(s, &m, NULL, &err));
         }
         for (uint32_t i = 0, instance = 11; i < 6; i++) {

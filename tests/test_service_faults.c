@@ -149,7 +149,7 @@ static void an_instance_that_fails_leaves_the_next_ones_alone(void **state)
     uint64_t input = 5, output;
     char got[3];
     for (int i = 0; i < 20; i++) {
-        assert_int_equal(tgi_service_run(s, INPUTS(&input), LONG_NS, &output, &err), TG_E_TASK_FAILED);
+        assert_int_equal(tg_service_run(s, INPUTS(&input), LONG_NS, &output, &err), TG_E_TASK_FAILED);
         assert_non_null(strstr(err.text, "code 77"));
         must(tg_service_call(s, &echo, LONG_NS, got, 3, NULL, &err));
     }
@@ -183,7 +183,7 @@ static void a_panic_reaches_the_host_before_its_instance_ends(void **state)
     tgi_resident_program_destroy(p);
     must(tg_service_launch(s, &err));
     must(tg_service_activate(s, &err));
-    must(tgi_service_submit(s, INPUTS(NULL), NULL, &err));
+    must(tg_service_submit(s, INPUTS(NULL), NULL, &err));
     while (status_of(s).panic.kind == 0)
         sleep_ms(1);
     assert_int_equal(status_of(s).panic.task, 1);
@@ -204,14 +204,14 @@ static void a_stuck_instance_ends_alone_and_the_kernel_comes_back(void **state)
     struct tg_service_answer answer;
     uint64_t input = 5, output;
     for (uint64_t round = 1; round <= 3; round++) {
-        must(tgi_service_submit(s, INPUTS(&input), NULL, &err));
+        must(tg_service_submit(s, INPUTS(&input), NULL, &err));
         must(tg_service_send(s, &echo, NULL, &err));
         for (int i = 0; i < 2; i++) {
             must(tg_service_receive(s, LONG_NS, &answer, &output, sizeof output, &err));
             assert_int_equal(answer.status, answer.ticket % 2 ? 0 : TG_E_TASK_TIMEOUT);
         }
     }
-    must(tgi_service_submit(s, INPUTS(&input), NULL, &err));
+    must(tg_service_submit(s, INPUTS(&input), NULL, &err));
     must(tg_service_receive(s, LONG_NS, &answer, &output, sizeof output, &err));
     assert_int_equal(answer.status, TG_E_TASK_TIMEOUT);
     struct tg_service_status status = status_of(s);

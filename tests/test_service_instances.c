@@ -81,12 +81,12 @@ static struct tg_service *service_of(const struct tg_service_options *o, const s
     return s;
 }
 
-static uint64_t submit(struct tg_service *s, struct tgi_service_request r)
+static uint64_t submit(struct tg_service *s, struct tg_service_instance r)
 {
     static const uint64_t zero[N_INPUTS];
     uint64_t ticket;
     r.inputs = r.inputs ? r.inputs : zero;
-    must(tgi_service_submit(s, &r, &ticket, &err));
+    must(tg_service_submit(s, &r, &ticket, &err));
     return ticket;
 }
 
@@ -124,8 +124,8 @@ static void instances_of_several_programs_are_under_way_together_and_right(void 
                 uint64_t words[N_INPUTS];
                 for (uint32_t i = 0; i < N_INPUTS; i++)
                     words[i] = mix64(n_sent * 10 + i);
-                struct tgi_service_request r = {.program = (uint32_t)(mix64(n_sent + seed) % 3), .inputs = words};
-                int rc = tgi_service_submit(s, &r, NULL, &err);
+                struct tg_service_instance r = {.program = (uint32_t)(mix64(n_sent + seed) % 3), .inputs = words};
+                int rc = tg_service_submit(s, &r, NULL, &err);
                 if (rc == TG_E_FULL) /* the place that is next is not free yet */
                     break;
                 must(rc);
@@ -156,7 +156,7 @@ static void setups_that_make_no_sense_are_refused(void **state)
     struct tgi_service_program program = make_sums(&t, 10, 1);
     struct tg_service_options o = small_options(2);
     struct tg_service *s = NULL;
-    struct tgi_service_client none = {0}, many[TGI_TURN_MAX_CLIENTS + 1] = {{1, 0, 0}};
+    struct tg_service_client none = {0}, many[TGI_TURN_MAX_CLIENTS + 1] = {{1, 0, 0}};
     const struct tgi_service_setup good = {.programs = &program, .n_programs = 1, .n_teams = 2};
     struct tgi_service_setup bad[] = {good, good, good, good, good};
     static const int wanted[] = {TG_E_LIMIT, TG_E_INVALID, TG_E_LIMIT, TG_E_INVALID, TG_E_LIMIT};
@@ -171,9 +171,9 @@ static void setups_that_make_no_sense_are_refused(void **state)
         assert_int_equal(tgi_service_create(&o, &bad[i], &s, &err), wanted[i]);
     assert_null(s);
     s = service_of(&o, &good);
-    assert_int_equal(tgi_service_submit(s, &(struct tgi_service_request){.program = 1}, NULL, &err), TG_E_INVALID);
-    assert_int_equal(tgi_service_submit(s, &(struct tgi_service_request){.client = 1}, NULL, &err), TG_E_INVALID);
-    assert_int_equal(tgi_service_submit(s, &(struct tgi_service_request){.urgency = 4}, NULL, &err), TG_E_INVALID);
+    assert_int_equal(tg_service_submit(s, &(struct tg_service_instance){.program = 1}, NULL, &err), TG_E_INVALID);
+    assert_int_equal(tg_service_submit(s, &(struct tg_service_instance){.client = 1}, NULL, &err), TG_E_INVALID);
+    assert_int_equal(tg_service_submit(s, &(struct tg_service_instance){.urgency = 4}, NULL, &err), TG_E_INVALID);
     end_service(s);
     forget(&t);
 }
@@ -192,7 +192,7 @@ static void a_failure_in_one_instance_leaves_those_beside_it_alone(void **state)
         uint64_t words[8];
         for (uint32_t i = 0; i < 8; i++) {
             words[i] = round * 8 + i;
-            submit(s, (struct tgi_service_request){.program = i % 2, .inputs = &words[i]});
+            submit(s, (struct tg_service_instance){.program = i % 2, .inputs = &words[i]});
         }
         for (uint32_t i = 0; i < 8; i++) {
             struct tg_service_answer a = receive(s, got);
@@ -213,18 +213,18 @@ static void the_urgent_go_first_and_quotas_hold(void **state)
     enum { N = 6 };
     struct test_program t[2];
     struct tgi_service_program programs[] = {make_long(&t[0], TGI_RESIDENT_SPIN, 500000000), make_long(&t[1], TGI_RESIDENT_SPIN, 1000)};
-    struct tgi_service_client clients[] = {{1, 0, 3}, {1, 1, 0}};
+    struct tg_service_client clients[] = {{1, 0, 3}, {1, 1, 0}};
     struct tg_service_options o = small_options(2);
     o.queue_capacity = 16;
     struct tg_service *s = service_of(&o, &(struct tgi_service_setup){programs, 2, clients, 2, .n_teams = 2});
     uint64_t got[N_OUTPUTS], first, ended[N] = {0};
-    submit(s, (struct tgi_service_request){.program = 0}); /* a team each, until all others wait */
-    submit(s, (struct tgi_service_request){.program = 0});
-    first = submit(s, (struct tgi_service_request){.program = 1});
-    assert_int_equal(tgi_service_submit(s, &(struct tgi_service_request){.inputs = got}, NULL, &err), TG_E_FULL);
+    submit(s, (struct tg_service_instance){.program = 0}); /* a team each, until all others wait */
+    submit(s, (struct tg_service_instance){.program = 0});
+    first = submit(s, (struct tg_service_instance){.program = 1});
+    assert_int_equal(tg_service_submit(s, &(struct tg_service_instance){.inputs = got}, NULL, &err), TG_E_FULL);
     assert_non_null(strstr(err.text, "client 0"));
     for (uint32_t i = 1; i < N; i++)
-        submit(s, (struct tgi_service_request){.program = 1, .client = 1, .urgency = i < 4 ? 0 : i - 3});
+        submit(s, (struct tg_service_instance){.program = 1, .client = 1, .urgency = i < 4 ? 0 : i - 3});
     while (metrics_of(s).n_waiting < N)
         sleep_ms(1);
     assert_int_equal(metrics_of(s).n_running, 2);
@@ -235,7 +235,7 @@ static void the_urgent_go_first_and_quotas_hold(void **state)
     }
     /* Client 1 has one at a time, so its own end in order: the last two first. */
     assert_true(ended[5] < ended[4] && ended[4] < ended[1] && ended[1] < ended[2] && ended[2] < ended[3]);
-    submit(s, (struct tgi_service_request){.program = 1}); /* room again */
+    submit(s, (struct tg_service_instance){.program = 1}); /* room again */
     receive(s, got);
     end_service(s);
     forget(&t[0]);
@@ -251,16 +251,16 @@ static double part_of_the_heavier(uint64_t light_ns, uint64_t heavy_ns)
     struct test_program t[3];
     struct tgi_service_program programs[] = {make_long(&t[0], TGI_RESIDENT_SPIN, light_ns), make_long(&t[1], TGI_RESIDENT_SPIN, heavy_ns),
                                              make_long(&t[2], TGI_RESIDENT_SPIN, 400 * light_ns)};
-    struct tgi_service_client clients[] = {{1, 0, 0}, {3, 0, 0}, {1, 0, 0}};
+    struct tg_service_client clients[] = {{1, 0, 0}, {3, 0, 0}, {1, 0, 0}};
     struct tg_service_options o = small_options(2);
     o.queue_capacity = 2048;
     struct tgi_service_setup setup = {programs, 3, clients, 3, .n_teams = 2};
     uint64_t got[N_OUTPUTS], urgent[N_URGENT], used[2] = {0};
     struct tg_service *s = service_of(&o, &setup);
     for (uint32_t i = 0; i < N_URGENT; i++)
-        urgent[i] = submit(s, (struct tgi_service_request){.program = 2, .client = 2, .urgency = 3});
+        urgent[i] = submit(s, (struct tg_service_instance){.program = 2, .client = 2, .urgency = 3});
     for (uint32_t i = 0; i < N_LIGHT + N_HEAVY; i++)
-        submit(s, (struct tgi_service_request){.program = i % 9 >= 4, .client = i % 9 >= 4});
+        submit(s, (struct tg_service_instance){.program = i % 9 >= 4, .client = i % 9 >= 4});
     struct tg_service_metrics m;
     do {
         sleep_ms(1);
@@ -268,7 +268,7 @@ static double part_of_the_heavier(uint64_t light_ns, uint64_t heavy_ns)
     } while (m.clients[0].n_waiting + m.clients[0].n_begun < N_LIGHT || m.clients[1].n_waiting + m.clients[1].n_begun < N_HEAVY);
     bool is_in_time = m.clients[2].n_waiting > 0;
     for (uint32_t i = 0; i < N_URGENT; i++) {
-        int rc = tgi_service_cancel(s, urgent[i], &err);
+        int rc = tg_service_cancel(s, urgent[i], &err);
         assert_true(rc == 0 || rc == TG_E_STATE); /* it is over */
     }
     for (m = metrics_of(s); m.clients[0].n_begun < N_LIGHT && m.clients[1].n_begun < N_HEAVY; m = metrics_of(s)) {
@@ -315,9 +315,9 @@ static void an_instance_past_its_deadline_is_not_begun_and_one_that_overruns_is_
     struct tg_service_options o = small_options(2);
     struct tg_service *s = service_of(&o, &(struct tgi_service_setup){&program, 1, .n_teams = 2});
     uint64_t got[N_OUTPUTS], zero[N_INPUTS] = {0};
-    uint64_t late = submit(s, (struct tgi_service_request){.deadline_ns = 70000000});
-    uint64_t good = submit(s, (struct tgi_service_request){.deadline_ns = LONG_NS});
-    uint64_t missed = submit(s, (struct tgi_service_request){.deadline_ns = 30000000});
+    uint64_t late = submit(s, (struct tg_service_instance){.deadline_ns = 70000000});
+    uint64_t good = submit(s, (struct tg_service_instance){.deadline_ns = LONG_NS});
+    uint64_t missed = submit(s, (struct tg_service_instance){.deadline_ns = 30000000});
     uint32_t seen = 0;
     for (int i = 0; i < 3; i++) {
         struct tg_service_answer a = receive(s, got);
@@ -327,9 +327,9 @@ static void an_instance_past_its_deadline_is_not_begun_and_one_that_overruns_is_
     }
     assert_int_equal(seen, 1u << late | 1u << good | 1u << missed);
     assert_int_equal(metrics_of(s).n_late, 2);
-    submit(s, (struct tgi_service_request){0});
-    submit(s, (struct tgi_service_request){0});
-    assert_int_equal(tgi_service_run(s, &(struct tgi_service_request){.inputs = zero, .deadline_ns = 1}, LONG_NS, got, &err), TG_E_DEADLINE);
+    submit(s, (struct tg_service_instance){0});
+    submit(s, (struct tg_service_instance){0});
+    assert_int_equal(tg_service_run(s, &(struct tg_service_instance){.inputs = zero, .deadline_ns = 1}, LONG_NS, got, &err), TG_E_DEADLINE);
     assert_non_null(strstr(err.text, "deadline"));
     receive(s, got);
     receive(s, got);
@@ -347,17 +347,17 @@ static void what_is_cancelled_is_dropped_or_run_down(void **state)
     struct tg_service_message echo = message(TG_SERVICE_ECHO, 0, NULL, 0);
     uint64_t got[N_OUTPUTS], since = tgi_service_now_ns(), ticket;
     for (int i = 0; i < 6; i++)
-        submit(s, (struct tgi_service_request){0});
+        submit(s, (struct tg_service_instance){0});
     while (metrics_of(s).n_waiting < 4) /* two are at work, none is in the ring */
         sleep_ms(1);
-    must(tgi_service_cancel(s, 4, &err));
+    must(tg_service_cancel(s, 4, &err));
     struct tg_service_answer a = receive(s, got); /* at once */
     assert_int_equal(a.ticket, 4);
     assert_int_equal(a.status, TG_E_CANCELLED);
-    assert_int_equal(tgi_service_cancel(s, 4, &err), TG_E_STATE);
+    assert_int_equal(tg_service_cancel(s, 4, &err), TG_E_STATE);
     for (uint64_t i = 0; i < 6; i++)
         if (i != 4 && i != 5)
-            must(tgi_service_cancel(s, i, &err));
+            must(tg_service_cancel(s, i, &err));
     for (int i = 0; i < 5; i++) {
         a = receive(s, got);
         assert_int_equal(a.status, a.ticket == 5 ? 0 : TG_E_CANCELLED);
@@ -366,12 +366,12 @@ static void what_is_cancelled_is_dropped_or_run_down(void **state)
     print_message("# six instances of 0.6 s, five of them cancelled: %.3f s\n", (double)(tgi_service_now_ns() - since) / 1e9);
     assert_int_equal(metrics_of(s).n_cancelled, 5);
     must(tg_service_send(s, &echo, &ticket, &err));
-    assert_true(tgi_service_cancel(s, ticket, &err) != 0);
+    assert_true(tg_service_cancel(s, ticket, &err) != 0);
     receive(s, got);
     /* While it is inactive, and over an idle exit. */
     must(tg_service_deactivate(s, &err));
-    ticket = submit(s, (struct tgi_service_request){0});
-    must(tgi_service_cancel(s, ticket, &err));
+    ticket = submit(s, (struct tg_service_instance){0});
+    must(tg_service_cancel(s, ticket, &err));
     must(tg_service_activate(s, &err));
     assert_int_equal(receive(s, got).status, TG_E_CANCELLED);
     end_service(s);
@@ -383,7 +383,7 @@ static void mixed_requests_are_each_answered_once(void **state)
     (void)state;
     struct test_program t[2];
     struct tgi_service_program programs[] = {make_sums(&t[0], 40, seed), make_long(&t[1], TGI_RESIDENT_SPIN, 50000)};
-    struct tgi_service_client clients[] = {{1, 1, 20}, {7, 0, 0}, {3, 2, 10}};
+    struct tg_service_client clients[] = {{1, 1, 20}, {7, 0, 0}, {3, 2, 10}};
     struct tg_service_options o = small_options(3);
     o.queue_capacity = 32;
     o.idle_exit_ns = 1000000;
@@ -392,13 +392,13 @@ static void mixed_requests_are_each_answered_once(void **state)
     uint64_t got[N_OUTPUTS], zero[N_INPUTS] = {0}, n_sent = 0, n_got = 0, n_bad = 0, ticket = 0;
     for (uint32_t step = 0; step < ROUNDS(3000) + 100; step++) {
         struct tg_service_answer a;
-        struct tgi_service_request r = {roll(&dice, 2), roll(&dice, 3), roll(&dice, 4), roll(&dice, 4) ? 0 : 1 + roll(&dice, 300000), zero};
-        int rc = tgi_service_submit(s, &r, &ticket, &err);
+        struct tg_service_instance r = {roll(&dice, 2), roll(&dice, 3), roll(&dice, 4), roll(&dice, 4) ? 0 : 1 + roll(&dice, 300000), zero};
+        int rc = tg_service_submit(s, &r, &ticket, &err);
         if (rc != TG_E_FULL) {
             must(rc);
             n_sent++;
         }
-        if (roll(&dice, 5) == 0 && (rc = tgi_service_cancel(s, ticket - roll(&dice, 4), &err)) != TG_E_STATE)
+        if (roll(&dice, 5) == 0 && (rc = tg_service_cancel(s, ticket - roll(&dice, 4), &err)) != TG_E_STATE)
             must(rc);
         if (roll(&dice, 100) == 0) {
             must(tg_service_deactivate(s, &err));
@@ -440,7 +440,7 @@ static void a_kernel_whose_host_is_silent_leaves_and_comes_back(void **state)
     assert_int_equal(metrics_of(s).n_launches, 1);
     assert_true(standin.standin_staying());
     for (int i = 0; i < 3; i++)
-        submit(s, (struct tgi_service_request){0});
+        submit(s, (struct tg_service_instance){0});
     sleep_ms(20);
     tgi_service_beat_end(s);
     since = tgi_service_now_ns();
@@ -451,7 +451,7 @@ static void a_kernel_whose_host_is_silent_leaves_and_comes_back(void **state)
     must(tgi_service_beat_begin(s, &err));
     for (int i = 0; i < 2; i++)
         assert_int_equal(receive(s, got).status, TG_E_CANCELLED); /* by the launch that left */
-    must(tgi_service_cancel(s, 2, &err));
+    must(tg_service_cancel(s, 2, &err));
     assert_int_equal(receive(s, got).status, TG_E_CANCELLED);
     end_service(s);
     forget(&t);

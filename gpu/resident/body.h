@@ -27,15 +27,22 @@ TGI_FN uint64_t tgi_body_seed(uint32_t id, uint32_t epoch) { return (uint64_t)ep
 TGI_FN uint64_t tgi_body_base(uint32_t op, uint32_t id, uint32_t epoch, uint32_t word)
 {
     uint64_t seed = tgi_body_seed(id, epoch) ^ (uint64_t)word << 60;
-    return tgi_body_mixes(op) ? tgi_mix(seed) : TGI_RESIDENT_HAS_INPUTS(op) ? seed : 0;
+    return tgi_body_mixes(op) ? tgi_mix(seed) : TGI_RESIDENT_HAS_SEED(op) ? seed : 0;
 }
 TGI_FN uint64_t tgi_body_end(uint32_t op, uint64_t base, uint64_t sum)
 {
-    return tgi_body_mixes(op) ? tgi_mix(base + sum) : TGI_RESIDENT_HAS_INPUTS(op) ? base + sum : 0;
+    return tgi_body_mixes(op) ? tgi_mix(base + sum) : TGI_RESIDENT_HAS_SEED(op) ? base + sum : 0;
 }
 TGI_FN uint64_t tgi_body_result(uint32_t op, uint64_t sum, uint32_t id, uint32_t epoch, uint32_t word)
 {
     return tgi_body_end(op, tgi_body_base(op, id, epoch, word), sum);
+}
+
+/* Signed numbers are in two's complement, of which sums and products modulo 2^64 are right. */
+TGI_FN uint64_t tgi_body_arithmetic(uint32_t op, uint64_t sum, uint64_t arg)
+{
+    uint64_t x = op == TGI_RESIDENT_SCALE ? sum * arg : sum + arg;
+    return op == TGI_RESIDENT_RAMP && (int64_t)x < 0 ? 0 : x;
 }
 
 /* Word i of a line, from word i of every predecessor's line, or from its result if it leaves none. */

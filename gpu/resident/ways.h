@@ -18,6 +18,12 @@
 #define TGI_TIMES(view) false
 #endif
 
+#ifdef TGI_CALL_BODIES
+#define TGI_HAS_ARITHMETIC(op) false /* in programs of bodies */
+#else
+#define TGI_HAS_ARITHMETIC(op) TGI_RESIDENT_IS_ARITHMETIC(op)
+#endif
+
 /* ---- Any task -----------------------------------------------------------------------------*/
 
 /* The lane's share of its predecessors' contributions. */
@@ -36,8 +42,8 @@ TGI_FN uint64_t tgi_warp_wait(struct tgi_worker *w, const struct tgi_resident_ta
     return sum;
 }
 
-/* The small ops: in lane 0. */
-TGI_FN uint64_t tgi_warp_small(struct tgi_worker *w, const struct tgi_resident_task *t, uint64_t sum)
+/* All contributions: in lane 0. */
+TGI_FN uint64_t tgi_warp_contributions(struct tgi_worker *w, const struct tgi_resident_task *t, uint64_t sum)
 {
     uint32_t op = TGI_HEAD_OP(t->head), n_in = tgi_n_in(t);
     if (n_in)
@@ -49,7 +55,13 @@ TGI_FN uint64_t tgi_warp_small(struct tgi_worker *w, const struct tgi_resident_t
         sum = tgi_warp_sum(sum, n < TGI_LANES ? n : TGI_LANES);
     if (t->head & TGI_HEAD_PREVIOUS)
         sum += tgi_body_take(op, w->previous);
-    return tgi_body_result(op, sum, t->id, w->epoch, 0);
+    return sum;
+}
+
+/* The small ops: in lane 0. */
+TGI_FN uint64_t tgi_warp_small(struct tgi_worker *w, const struct tgi_resident_task *t, uint64_t sum)
+{
+    return tgi_body_result(TGI_HEAD_OP(t->head), tgi_warp_contributions(w, t, sum), t->id, w->epoch, 0);
 }
 
 /* What the cells of a task with one or two contribute.  All lanes look at the same ones, at both in each poll, as the second
@@ -262,10 +274,11 @@ TGI_FN bool tgi_warp_long(struct tgi_worker *w, const struct tgi_resident_task *
     uint64_t result = 0, sum = tgi_warp_wait(w, t, slot);
     if (t->n_wait) /* lanes that waited may differ in what they know */
         w->is_failed = tgi_warp_any(w->is_failed);
-    if (op <= TGI_RESIDENT_HASH)
-        result = tgi_warp_small(w, t, sum);
-    else if (!w->is_failed) {
-        tgi_warp_sync(); /* as in tgi_warp_small(), for lines and copies */
+    if (op <= TGI_RESIDENT_HASH || TGI_HAS_ARITHMETIC(op)) {
+        sum = tgi_warp_contributions(w, t, sum);
+        result = op <= TGI_RESIDENT_HASH ? tgi_body_result(op, sum, t->id, w->epoch, 0) : tgi_body_arithmetic(op, sum, w->v->args[slot]);
+    } else if (!w->is_failed) {
+        tgi_warp_sync(); /* as in tgi_warp_contributions(), for lines and copies */
         result = tgi_body_other(w, t, slot);
     }
     if (lane == 0)

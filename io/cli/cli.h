@@ -177,6 +177,7 @@ int tgi_cli_run(struct tgi_cli *cli);
 int tgi_cli_plan(struct tgi_cli *cli);
 int tgi_cli_bench(struct tgi_cli *cli);
 int tgi_cli_serve(struct tgi_cli *cli);
+int tgi_cli_top(struct tgi_cli *cli);
 int tgi_cli_calibrate(struct tgi_cli *cli);
 int tgi_cli_check(struct tgi_cli *cli);
 int tgi_cli_expand(struct tgi_cli *cli);

@@ -125,7 +125,11 @@ static int serve(struct serve *s, struct tg_error *err)
         rc = tg_service_activate(s->service, err);
     if (rc)
         return tgi_cli_error(s->cli, err);
+    struct tg_service_show *show = NULL;
+    if (tg_service_show(s->service, "serve", &show, err)) /* which is no reason not to serve */
+        tgi_cli_warn(s->cli, "tgraph top will not see this service: %s", err->text);
     int exit_code = serve_lines(s);
+    tg_service_hide(show);
     rc = tg_service_terminate(s->service, s->timeout_ns, err);
     if (rc && exit_code == 0) /* else it has been said */
         exit_code = tgi_cli_error(s->cli, err);

@@ -48,6 +48,12 @@ static const struct tgi_cli_option serve_options[] = {
     END
 };
 
+static const struct tgi_cli_option top_options[] = {
+    SWITCH("once", 0, "print what happens in one interval, and end"),
+    VALUE("interval", 0, TIME, "TIME", "between two looks; 1s if not given"),
+    END
+};
+
 static const struct tgi_cli_option run_options[] = {
     PARAM,
     DEVICES("devices to use: cpu, cpu:N for N workers, cuda, cuda:0,1, joined by +; GPUs of use and all cores if"
@@ -403,6 +409,16 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      "printf '%s\\n' hello world | tgraph serve --metrics  # two messages, and what they cost\n"
      "echo :metrics | tgraph serve  # for Prometheus",
      serve_options, false},
+    {"top", tgi_cli_top, "", NULL, 0, 0, "watch the services of this user",
+     "Shows what services do that stay on GPUs, those of tgraph serve and of programs that call tg_service_show(): process, device and"
+     " state; messages a second and within how many microseconds half, 90 % and 99 % of them were answered, in the last interval; messages"
+     " under way beside the places of the queue, instances that wait and that run; and each client's part of the workers' time.  With"
+     " --format json it prints one interval, as with --once.\n\n"
+     "Services show themselves in a folder of the user's alone, $XDG_RUNTIME_DIR/tgraph, else /tmp/tgraph-UID.  What processes leave"
+     " there that were killed is removed.",
+     "tgraph top  # until it is interrupted\n"
+     "tgraph top --once --format json  # for programs",
+     top_options, false},
     {"devices", tgi_cli_devices, "", NULL, 0, 0, "show the processors that graphs can run on",
      "Prints what this process may use: packages, NUMA nodes, caches, cores and hardware threads; CUDA devices with"
      " compute capability, multiprocessors, memory and NUMA node, and how they reach each other: directly over NVLink"
