@@ -44,7 +44,7 @@ IO_SRC := checkpoint.c checksum.c counter_chart.c critical_path.c diagnostic.c d
           recording_dot.c recording_file.c recording_html.c recording_memory.c recording_names.c \
           recording_offers.c recording_paths.c recording_perfetto.c recording_plan.c recording_rows.c \
           recording_table.c recording_views.c report.c report_print.c results.c saved_plan.c saved_plan_record.c \
-          schedule.c schema.c service_metrics.c source.c steps.c templates.c text.c units.c utf8.c verify.c \
+          run_bounds.c schedule.c schema.c service_metrics.c source.c steps.c templates.c text.c units.c utf8.c verify.c \
           workflow.c workflow_order.c workflow_write.c write_buffer.c write_json.c write_task.c
 CLI_SRC := bench.c cache.c calibrate.c check.c checkpoint.c completion.c crash.c device_choice.c devices.c \
            devices_matrix.c diff.c diff_graph.c doctor.c document.c expand.c explain.c explanations.c export.c \

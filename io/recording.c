@@ -2,6 +2,7 @@
  * its rounds), predecessors by counting.  Nothing of it happens while the run is under way. */
 #include "io/recording.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -450,6 +451,15 @@ int tgi_recording_create(const struct tgi_recorded *what, struct tgi_recording *
     else
         *recording_p = k.r;
     return rc;
+}
+
+void tgi_recording_take_bounds(struct tgi_recording *r, const struct tgi_machine_bounds *bounds)
+{
+    r->head.has_data_bounds = !isnan(bounds->memory_ns) && !isnan(bounds->links_ns);
+    if (r->head.has_data_bounds) {
+        r->head.memory_ns = bounds->memory_ns;
+        r->head.links_ns = bounds->links_ns;
+    }
 }
 
 void tgi_recording_fini(struct tgi_recording *r)

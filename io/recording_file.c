@@ -55,7 +55,8 @@ static const struct field pred_fields[] = {{{"task", 0, 4, UNSIGNED}}};
 #define H(f) FIELD(tgi_recording_head, f)
 static const struct field head_fields[] = {
     H(makespan_ns), H(data_bytes), H(began_s), H(to_device_bytes), H(to_host_bytes), H(peer_bytes), H(spilled_bytes),
-    H(n_copies), H(n_lost_rounds), H(name), H(file), H(policy), H(outcome), H(version), H(machine), H(n_tasks), H(n_workers)};
+    H(n_copies), H(n_lost_rounds), H(name), H(file), H(policy), H(outcome), H(version), H(machine), H(n_tasks), H(n_workers),
+    H(memory_ns), H(links_ns), H(has_data_bounds)};
 #define K(f) FIELD(tgi_recording_kernel, f)
 static const struct field kernel_fields[] = {K(name), K(variant), K(device_variant), K(is_kernel)};
 #define D(f) FIELD(tgi_recording_device, f)
@@ -85,7 +86,7 @@ static const struct field memory_fields[] = {M(at_ns), M(bytes), M(node)};
 
 /* Sums of the members: there is no padding whose contents would get into files. */
 static_assert(sizeof(struct preamble) == 32 && sizeof(struct section_entry) == 32 && sizeof(struct field_entry) == 24, "");
-static_assert(sizeof(struct tgi_recording_head) == 9 * 8 + 8 * 4, "");
+static_assert(sizeof(struct tgi_recording_head) == 11 * 8 + 10 * 4, "");
 static_assert(sizeof(struct tgi_recording_kernel) == 16 && sizeof(struct tgi_recording_device) == 56, "");
 static_assert(sizeof(struct tgi_recording_lane) == 32 && sizeof(struct tgi_recording_part) == 24, "");
 static_assert(sizeof(struct tgi_recording_task) == 7 * 8 + 7 * 4 + 4, "");
@@ -357,7 +358,8 @@ static bool check_tables(const struct tgi_recording *r)
 {
     const struct tgi_recording_head *h = &r->head;
     bool is_good = is_string(r, h->name) && is_string(r, h->file) && is_string(r, h->policy) && is_string(r, h->outcome) &&
-                   is_string(r, h->version) && is_string(r, h->machine) && (r->is_cut || h->n_workers <= r->n_lanes);
+                   is_string(r, h->version) && is_string(r, h->machine) && (r->is_cut || h->n_workers <= r->n_lanes) &&
+                   h->memory_ns >= 0 && h->memory_ns < 0x1p62 && h->links_ns >= 0 && h->links_ns < 0x1p62;
     for (uint64_t i = 0; i < r->n_kernels; i++)
         is_good &= is_string(r, r->kernels[i].name) && is_string(r, r->kernels[i].variant) &&
                    is_string(r, r->kernels[i].device_variant);

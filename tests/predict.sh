@@ -57,6 +57,20 @@ has err 'measured on none'
 # shellcheck disable=SC2086
 want 0 run $small --machine "$machine"
 has out 'plan predicted'
+grep -qE 'of critical path .*, area .*, memory .*, links ' "$scratch/out" || complain 'not all bounds are printed'
+lacks out 'not known'
+# shellcheck disable=SC2086
+want 0 run $small --machine "$machine" --record "$scratch/bounds.tgr"
+want 0 report "$scratch/bounds.tgr"
+grep -qE 'of critical path .*, area .*, memory .*, links ' "$scratch/out" || complain 'the report has not all bounds'
+want 0 --format json report "$scratch/bounds.tgr"
+has out '"memory_ns"'
+has out '"binding"'
+want 0 report "$scratch/bounds.tgr" --html "$scratch/bounds.html"
+grep -A12 '"bounds": \[' "$scratch/bounds.html" | grep -q null && complain 'the page does not know all bounds'
+# shellcheck disable=SC2086
+want 0 run $small
+has out 'bounds of memory and links are not known'
 # shellcheck disable=SC2086
 want 0 --format json run $small --machine "$machine"
 is_json "$scratch/out"

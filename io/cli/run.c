@@ -44,6 +44,7 @@ struct job {
     double predicted_ns;    /* with --machine or --plan; 0: not known */
     struct tgi_saved_plan plan; /* to follow; name NULL: none */
     struct tgi_machine machine; /* of --machine; n_devices 0: none */
+    struct tgi_machine_bounds bounds; /* by it; none: not known, or not all of the graph ran */
     struct tgi_cli_checkpoint *checkpoint; /* NULL: none is asked for */
 };
 
@@ -328,6 +329,13 @@ static const char *outcome(const struct job *job)
     }
 }
 
+/* Those of the whole graph say nothing about a part of it. */
+static struct tgi_machine_bounds bounds_of(const struct job *job)
+{
+    bool is_whole = job->status == 0 && !tgi_cli_signal() && !tgi_cli_has(job->cli, "resume");
+    return is_whole ? job->bounds : TGI_MACHINE_BOUNDS_NONE;
+}
+
 static int take_recording(const struct job *job, struct tgi_recording *recording, struct tg_error *err)
 {
     struct tg_run_stats stats;
@@ -339,7 +347,12 @@ static int take_recording(const struct job *job, struct tgi_recording *recording
         return tgi_error(err, TG_E_STATE, "the run did not start, so there is no record of it");
     struct tgi_recorded what = {job->graph, spans, stats.n_workers, stats.makespan_ns, tgi_run_rounds(job->run), job->run,
                                 policy_name(job), outcome(job)};
-    return rc ? rc : tgi_recording_create(&what, recording, err);
+    if (rc == 0)
+        rc = tgi_recording_create(&what, recording, err);
+    struct tgi_machine_bounds bounds = bounds_of(job);
+    if (rc == 0)
+        tgi_recording_take_bounds(recording, &bounds);
+    return rc;
 }
 
 /* The record of the last run, and its picture. */
@@ -584,6 +597,7 @@ static int summarise(struct job *job)
     if (tgi_report_create(job->graph, job->run, &report, &err))
         return tgi_cli_error(job->cli, &err);
     report.predicted_ns = job->predicted_ns;
+    report.machine_bounds = bounds_of(job);
     qsort(job->makespans_ns, job->n_measured, sizeof(*job->makespans_ns), compare_u64);
     uint64_t median_ns = job->n_measured ? job->makespans_ns[job->n_measured / 2] : 0;
     if (job->cli->format == TGI_FORMAT_JSON)
@@ -628,9 +642,9 @@ static int predict(struct job *job)
 {
     if (job->plan.name)
         job->predicted_ns = job->plan.makespan_ns;
-    else if (job->machine.n_devices)
+    if (job->machine.n_devices)
         return tgi_cli_predict(job->cli, job->graph, &job->machine, job->options.policy, job->n_workers, job->n_devices,
-                               job->options.n_starts_expected, &job->predicted_ns);
+                               job->options.n_starts_expected, job->plan.name ? NULL : &job->predicted_ns, &job->bounds);
     return 0;
 }
 
@@ -672,7 +686,7 @@ static int run_graph(struct job *job)
 
 int tgi_cli_run(struct tgi_cli *cli)
 {
-    struct job job = {.cli = cli, .gantt = {.slot = -1}, .record = {.slot = -1}, .trace = {.slot = -1}};
+    struct job job = {.cli = cli, .bounds = TGI_MACHINE_BOUNDS_NONE, .gantt = {.slot = -1}, .record = {.slot = -1}, .trace = {.slot = -1}};
     struct tg_graph *graph;
     int rc = check_choices(cli);
     if (rc == 0)

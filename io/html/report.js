@@ -42,11 +42,14 @@ function makeBounds() {
     put('makespan', data.makespan_ns, 'whole');
     if (!data.knows_bounds)
         return;
-    put('critical path', data.critical_ns, data.binding === 'critical path' ? 'binding' : '');
-    if (data.area_ns)
-        put('area', data.area_ns, data.binding === 'area' ? 'binding' : '');
-    byId('bounds').append(element('p', {className: 'note'}, `Binding: ${data.binding}. With these durations no schedule takes less than ` +
-        `${formatTime(data.bound_ns)}, ${formatShare(data.bound_ns, data.makespan_ns)} of what the run took.`));
+    const list = what => data.bounds.filter(what).map(b => b.name).join(' and ');
+    const missing = list(b => b.ns === null), beaten = list(b => b.is_beaten);
+    data.bounds.filter(b => b.ns !== null).forEach(b => put(b.name, b.ns, data.binding === b.name ? 'binding' : ''));
+    byId('bounds').append(element('p', {className: 'note'}, `Binding: ${data.binding}. No schedule takes less than ` +
+        `${formatTime(data.bound_ns)}, ${formatShare(data.bound_ns, data.makespan_ns)} of what the run took. Critical path and area are ` +
+        'of the durations that were measured, memory and links of the figures of a machine file.' +
+        (missing && ` Bounds of ${missing} are not known: there was no machine file.`) +
+        (beaten && ` The run beat the bound of ${beaten}: figures of the machine file are too low.`)));
 }
 
 function makeLegend() {
