@@ -298,7 +298,7 @@ static void write_head(const struct drawing *d, double height)
     if (r->head.n_lost_rounds)
         fputs("; there were more rounds than are drawn", d->to);
     if (r->is_cut)
-        fputs("; the record was cut off: not all tasks are drawn", d->to);
+        fputs(r->is_unfinished ? "; the run did not end" : "; the record was cut off: not all tasks are drawn", d->to);
     if (d->n_bars < d->n_spans) {
         char bars[TGI_UNITS_SIZE];
         fprintf(d->to, "; neighbours drawn as one where there is no room for each: %s bars",

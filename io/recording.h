@@ -115,6 +115,12 @@ struct tgi_recording {
     /* Of a file that was cut: how many tasks it should have; else n_tasks. */
     uint64_t n_tasks_expected;
     bool is_cut;
+    /* The file is that of a run that was killed, or is still under way (io/live_record.h): n_ended of its tasks have. */
+    bool is_unfinished;
+    uint64_t n_ended;
+    /* Of such a file; only while it is read. */
+    struct tgi_span *spans;
+    uint64_t n_spans;
 };
 
 /* What a record is made of.  rounds NULL: no bodies; run NULL: no devices, no names of variants. */
@@ -126,9 +132,12 @@ struct tgi_recorded {
     const struct tgi_rounds *rounds;
     const struct tg_run *run;
     const char *policy, *outcome; /* NULL: not known */
+    bool is_ahead; /* before the run starts, all spans 0: of `run` only that is asked which is known by then */
 };
 int tgi_recording_create(const struct tgi_recorded *what, struct tgi_recording *recording_p, struct tg_error *err);
 void tgi_recording_fini(struct tgi_recording *recording);
+/* From starts and ends: when each task was ready, and what it waited for. */
+void tgi_recording_find_ready(struct tgi_recording *recording);
 /* What no schedule on the machine it ran on could beat. */
 void tgi_recording_take_bounds(struct tgi_recording *recording, const struct tgi_machine_bounds *bounds);
 /* Adds offers; node_of: by their device. */
@@ -138,6 +147,9 @@ int tgi_recording_take_offers(struct tgi_recording *recording, const struct tgi_
 /* ---- Files --------------------------------------------------------------------------------*/
 
 int tgi_recording_write(const struct tgi_recording *recording, FILE *to, struct tg_error *err);
+/* The same up to the spans of the outermost graph's tasks, for which the directory has a section of its own: where it is to begin, at a
+ * multiple of 64 bytes. */
+int tgi_recording_write_ahead(const struct tgi_recording *recording, FILE *to, uint64_t *spans_at_p, struct tg_error *err);
 /* "-": standard input.  A file that was cut gives what is whole, with is_cut.  TG_E_OPEN, TG_E_READ;
  * TG_E_RECORD: no record, or a damaged one; TG_E_VERSION: of a later version; TG_E_LIMIT. */
 int tgi_recording_read(const char *path, struct tgi_recording *recording_p, struct tg_error *err);

@@ -292,6 +292,7 @@ static void put_head(struct writer *w)
     tgi_json_string(json, "version", tgi_recording_string(r, h->version));
     tgi_json_uint(json, "began_s", h->began_s);
     tgi_json_bool(json, "is_cut", r->is_cut);
+    tgi_json_bool(json, "is_unfinished", r->is_unfinished);
     tgi_json_uint(json, "n_lost_rounds", h->n_lost_rounds);
     tgi_json_uint(json, "n_workers", h->n_workers);
     tgi_json_uint(json, "makespan_ns", h->makespan_ns);

@@ -47,7 +47,7 @@ static bool knows_busy(const struct tgi_report *r)
 
 static struct tgi_run_bounds bounds_of(const struct tgi_report *r)
 {
-    return tgi_run_bounds((double)r->critical_path_ns, (double)r->area_ns, &r->machine_bounds, (double)r->stats.makespan_ns);
+    return tgi_run_bounds((double)r->critical_path_ns, (double)r->area_ns, &r->machine_bounds, (double)tgi_report_whole_ns(r));
 }
 
 /* ---- Text ---------------------------------------------------------------------------------*/

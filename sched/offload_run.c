@@ -260,6 +260,7 @@ int tgi_offload_run_resolve(struct tg_run *run, struct tg_error *err)
     run->offload = calloc(1, sizeof *run->offload);
     if (!run->offload)
         return tgi_error_memory(err, "preparing a run");
+    run->offload->n_shown_lanes = TGI_COMPUTE_LANES;
     run->offload->is_registered = calloc((size_t)run->graph->space->n_buffers + 1, 1);
     run->offload->is_pageable = calloc((size_t)run->graph->space->n_buffers + 1, 1);
     if (!run->offload->is_registered || !run->offload->is_pageable)

@@ -50,6 +50,42 @@ want 2 report "$record" --by weather
 want 0 report "$record" "$scratch/saxpy.tgr"
 [ "$(grep -c '  makespan' "$scratch/out")" = 2 ] || complain 'two records are not both reported'
 
+# ---- runs that are killed ---------------------------------------------------------------------
+cat >"$scratch/spin.json" <<'END'
+{ "tgraph": "1.0", "kernels": { "spin": { "builtin": "spin" } },
+  "tasks": [ { "for": "i in 0:3000", "do": [ { "id": "a[{i}]", "kernel": "spin", "args": { "us": 2000 } } ] } ] }
+END
+for signal in KILL SEGV; do
+    killed=$scratch/killed-$signal.tgr
+    "$TGRAPH" -q run "$scratch/spin.json" -D cpu:2 --record "$killed" 2>/dev/null &
+    run=$!
+    for ((i = 0; i < 500; i++)); do # until something has ended
+        "$TGRAPH" --format json report "$killed.partial" 2>/dev/null | grep -qE '"done_tasks": [1-9]' && break
+        sleep 0.01
+    done
+    kill -$signal $run
+    wait $run 2>/dev/null
+    [ -e "$killed" ] && complain "there is a record of a run that was ended by SIG$signal"
+    want 0 report "$killed.partial"
+    has err 'the run did not end; '
+    has err ' of 3,000 tasks had'
+    has out ': did not end, 3,000 tasks on 2 workers'
+    grep -qE ' +[1-9][0-9,]* done, 0 failed, [1-9][0-9,]* not run' "$scratch/out" || complain 'what had ended is not counted'
+    want 0 why "$killed.partial" 'a[0]'
+    for type in svg html json pftrace; do
+        want 0 export "$killed.partial" -t $type -o "$scratch/picture.$type"
+    done
+    want 3 report "$killed"
+    has err "there is \"$killed.partial\""
+done
+[ -e "$record.partial" ] && complain 'a run that ended leaves its live record'
+want 0 run "$graphs/cholesky.json" -p NT=4 -p B=16 -D cpu:2 --record /dev/null # has none
+ln -s "$scratch/elsewhere" "$scratch/linked.tgr.partial"
+want 0 run "$graphs/cholesky.json" -p NT=4 -p B=16 -D cpu:2 --record "$scratch/linked.tgr"
+has err 'should this run be killed, there will be no record of it: '
+[ -e "$scratch/elsewhere" ] && complain 'a live record followed a link'
+want 0 report "$scratch/linked.tgr"
+
 want 0 report "$record" --html "$scratch/c.html"
 cmp -s "$scratch/c.html" <("$TGRAPH" export "$record" -t html) || complain 'report --html and export -t html differ'
 grep -qF "content=\"default-src 'none'; script-src 'sha256-" "$scratch/c.html" || complain 'the page has no policy'
@@ -151,9 +187,10 @@ fi
 
 # ---- devices, which the stand-in driver plays --------------------------------------------------
 libraries=$(dirname "$TGRAPH")/tests
+stand_in=(env -u TGRAPH_DEVICES TGRAPH_CUDA_DRIVER="$libraries/libstandin-cuda.so" TGRAPH_CUDA_KERNELS="$libraries/standin-kernels.txt"
+    TGRAPH_BLAS=off TGRAPH_HISTORY=off TGRAPH_STANDIN_MEMORY=1G TGRAPH_STANDIN_DEVICES=2)
 on_devices() {
-    env -u TGRAPH_DEVICES TGRAPH_CUDA_DRIVER="$libraries/libstandin-cuda.so" TGRAPH_CUDA_KERNELS="$libraries/standin-kernels.txt" \
-        TGRAPH_BLAS=off TGRAPH_HISTORY=off TGRAPH_STANDIN_MEMORY=1G TGRAPH_STANDIN_DEVICES=2 "$TGRAPH" "$@" >"$scratch/out" 2>"$scratch/err" ||
+    "${stand_in[@]}" "$TGRAPH" "$@" >"$scratch/out" 2>"$scratch/err" ||
         complain "tgraph $* fails: $(head -c 300 "$scratch/err")"
 }
 on_devices run "$graphs/cholesky.json" -p NT=4 -D cuda:0,1+cpu:1 --record "$scratch/d.tgr"
@@ -177,6 +214,18 @@ has out ' KiB"];'
 want 0 why "$scratch/d.tgr" 'potrf[0]'
 has out 'placed            on cuda:0, where what it writes lives'
 has out 'copy              A tile 0, 128 KiB, host -> cuda:'
+
+# What had ended on a device when the run was killed.
+"${stand_in[@]}" "$TGRAPH" -q run "$graphs/cholesky.json" -p NT=40 -D cuda:0,1+cpu:1 --record "$scratch/k.tgr" 2>/dev/null &
+run=$!
+for ((i = 0; i < 500; i++)); do
+    "$TGRAPH" --format json report "$scratch/k.tgr.partial" 2>/dev/null | grep -qE '"lane": "cuda:1 s.*"tasks": [1-9]' && break
+    sleep 0.01
+done
+kill -KILL $run
+wait $run 2>/dev/null
+want 0 --format json report "$scratch/k.tgr.partial"
+grep -qE '"lane": "cuda:1 s.*"tasks": [1-9]' "$scratch/out" || complain 'nothing of a device is in the record of a run that was killed'
 
 # Devices are chosen by estimates where nothing else decides, and the record keeps them.
 "$TGRAPH" gen random --tasks 60 --kernel hash -o "$scratch/hash.json"

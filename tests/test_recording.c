@@ -557,7 +557,7 @@ static void rounds_of_bodies_are_part_of_the_graph(void **state)
     assert_true(tgi_run_settle(run, 10000));
     struct tg_run_stats stats;
     assert_int_equal(tg_run_stats(run, &stats, &err), 0);
-    struct tgi_recorded what = {g, tgi_run_spans(run), 2, stats.makespan_ns, tgi_run_rounds(run), run, NULL, NULL};
+    struct tgi_recorded what = {g, tgi_run_spans(run), 2, stats.makespan_ns, tgi_run_rounds(run), run, NULL, NULL, false};
     assert_int_equal(tgi_recording_create(&what, &r, &err), 0);
     assert_int_equal(tgi_recording_paths_create(&r, &paths, &err), 0);
     assert_int_equal(tgi_schedule_create(g, tgi_run_spans(run), tgi_run_rounds(run), &schedule, &err), 0);

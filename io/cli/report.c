@@ -289,6 +289,7 @@ static void put_record(const struct job *job, struct tgi_json *json)
     tgi_json_string(json, "machine", tgi_recording_string(r, r->head.machine));
     tgi_json_uint(json, "began_s", r->head.began_s);
     tgi_json_bool(json, "is_cut", r->is_cut);
+    tgi_json_bool(json, "is_unfinished", r->is_unfinished);
     tgi_json_uint(json, "tasks", r->head.n_tasks);
     tgi_json_uint(json, "n_workers", r->head.n_workers);
     tgi_json_uint(json, "makespan_ns", r->head.makespan_ns);

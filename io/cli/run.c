@@ -15,6 +15,7 @@
 #include "io/cli/results.h"
 #include "io/cli/simulate.h"
 #include "io/gantt.h"
+#include "io/live_record.h"
 #include "io/output.h"
 #include "io/recording.h"
 #include "io/report.h"
@@ -41,6 +42,7 @@ struct job {
     struct tg_error err;
     struct tgi_cli_results results;
     struct tgi_output gantt, record, trace; /* file NULL: none is asked for */
+    struct tgi_live_record *live; /* stands for `record` until that is written; NULL: none */
     double predicted_ns;    /* with --machine or --plan; 0: not known */
     struct tgi_saved_plan plan; /* to follow; name NULL: none */
     struct tgi_machine machine; /* of --machine; n_devices 0: none */
@@ -313,6 +315,38 @@ static int open_output(struct job *job, const char *option, struct tgi_output *o
     return 0;
 }
 
+static int take_ahead(const struct job *job, struct tgi_recording *ahead, struct tg_error *err)
+{
+    struct tgi_span *none = calloc((size_t)job->graph->n_tasks + 1, sizeof(*none));
+    if (!none)
+        return tgi_error_memory(err, "the record of a run");
+    struct tgi_recorded what = {.graph = job->graph, .spans = none, .n_workers = job->n_workers, .run = job->run,
+                                .policy = policy_name(job), .outcome = "did not end", .is_ahead = true};
+    int rc = tgi_recording_create(&what, ahead, err);
+    free(none);
+    return rc;
+}
+
+/* A record that is there should the process be killed.  What cannot be put into a folder (a pipe) has none. */
+static void begin_live_record(struct job *job)
+{
+    struct tgi_recording ahead;
+    struct tg_error err;
+    if (!job->record.temp)
+        return;
+    char *path = tgi_live_record_path(job->record.path);
+    int rc = path ? take_ahead(job, &ahead, &err) : tgi_error_memory(&err, "the record of a run");
+    if (rc == 0) {
+        rc = tgi_live_record_create(path, &ahead, &job->live, &err);
+        tgi_recording_fini(&ahead);
+    }
+    free(path);
+    if (rc)
+        tgi_cli_warn(job->cli, "should this run be killed, there will be no record of it: %s", err.text);
+    else
+        tgi_run_record_into(job->run, tgi_live_record_spans(job->live));
+}
+
 static const char *outcome(const struct job *job)
 {
     if (tgi_cli_signal())
@@ -346,7 +380,7 @@ static int take_recording(const struct job *job, struct tgi_recording *recording
     if (rc == 0 && !spans)
         return tgi_error(err, TG_E_STATE, "the run did not start, so there is no record of it");
     struct tgi_recorded what = {job->graph, spans, stats.n_workers, stats.makespan_ns, tgi_run_rounds(job->run), job->run,
-                                policy_name(job), outcome(job)};
+                                policy_name(job), outcome(job), false};
     if (rc == 0)
         rc = tgi_recording_create(&what, recording, err);
     struct tgi_machine_bounds bounds = bounds_of(job);
@@ -367,8 +401,11 @@ static int write_record(struct job *job)
         return tgi_cli_error(job->cli, &err);
     if (job->record.file)
         rc = tgi_recording_write(&recording, job->record.file, &err);
-    if (rc == 0 && job->record.file)
+    if (rc == 0 && job->record.file) {
         rc = tgi_output_finish(&job->record, &err);
+        if (rc == 0)
+            tgi_live_record_remove(job->live);
+    }
     if (rc == 0 && job->gantt.file)
         rc = tgi_gantt_write(&recording, job->gantt.file, &err);
     if (rc == 0 && job->gantt.file)
@@ -666,6 +703,8 @@ static int run_graph(struct job *job)
     if (rc == 0)
         rc = tgi_cli_results_check(job->cli, job->graph, tgi_cli_text(job->cli, "save-dir", "."));
     if (rc == 0)
+        begin_live_record(job);
+    if (rc == 0)
         rc = execute(job);
     if (rc)
         return rc;
@@ -701,6 +740,7 @@ int tgi_cli_run(struct tgi_cli *cli)
     tgi_output_abandon(&job.record);
     tgi_output_abandon(&job.trace);
     tg_run_destroy(job.run);
+    tgi_live_record_close(job.live);
     tgi_cli_checkpoint_destroy(job.checkpoint);
     tg_runtime_destroy(job.runtime);
     tg_graph_destroy(graph);

@@ -8,7 +8,7 @@ function makeHead() {
     byId('title').textContent = document.title = data.name || 'graph';
     byId('what').textContent = [data.outcome || 'outcome unknown', `${on}${data.n_workers} worker${data.n_workers === 1 ? '' : 's'}`,
         data.policy && `policy ${data.policy}`, when, data.machine, data.version && `tgraph ${data.version}`].filter(Boolean).join(' · ');
-    byId('notes').textContent = [data.is_cut && 'The record was cut off: not all tasks are here.',
+    byId('notes').textContent = [data.is_unfinished ? 'The run did not end: what had is here.' : data.is_cut && 'The record was cut off: not all tasks are here.',
         data.n_lost_rounds && `${formatCount(data.n_lost_rounds)} rounds of control tasks were not recorded.`].filter(Boolean).join(' ');
 }
 
