@@ -18,7 +18,7 @@ GRAPH_SRC := arena.c args.c block.c body.c cost.c cycle.c dtype.c error.c expr.c
 MEM_SRC := cluster.c hostops.c order.c pool.c program.c recorder.c replica.c replica_block.c replica_copy.c \
            replica_evict.c replica_piece.c replica_snapshot.c staging.c store.c
 SCHED_SRC := agenda.c alike.c backend.c bounds.c calibrate.c calibrate_builtins.c calibrate_devices.c \
-             calibrate_kernels.c calibrate_memory.c choice.c control.c cpu_module.c cut.c finite.c futex.c \
+             calibrate_graphs.c calibrate_kernels.c calibrate_memory.c choice.c control.c cpu_module.c cut.c finite.c futex.c \
              guide.c header_text.c history.c instance.c least_moved.c machine.c offer.c offload.c \
              offload_balance.c offload_collective.c offload_graph.c offload_insert.c offload_policy.c \
              offload_preview.c offload_recording.c offload_rounds.c offload_run.c offload_stream.c \
@@ -39,7 +39,7 @@ IO_SRC := checkpoint.c checksum.c counter_chart.c critical_path.c diagnostic.c d
           import_wfformat.c journal.c json_argument.c json_buffer.c json_check.c json_emit.c json_expand.c \
           json_graph.c json_head.c json_init.c json_kernel.c json_load.c json_loop.c json_names.c json_out.c \
           json_pool.c json_reference.c json_report.c json_scope.c json_stream.c json_tape.c json_task.c \
-          json_tree.c json_value.c layout.c lint.c live_record.c machine_json.c mermaid.c npy.c output.c page.c palette.c \
+          json_tree.c json_value.c layout.c lint.c live_record.c machine_json.c machine_write.c mermaid.c npy.c output.c page.c palette.c \
           path.c plan_json.c program_picture.c recording.c recording_chrome.c recording_counters.c \
           recording_dot.c recording_file.c recording_html.c recording_memory.c recording_names.c \
           recording_offers.c recording_paths.c recording_perfetto.c recording_plan.c recording_rows.c \
