@@ -34,7 +34,7 @@ KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c f
 # Device code: the variants for GPUs, compiled as one module and embedded with CUDA=1.
 CUDA_SRC := align.cu arith.cu axpy.cu copy.cu factor.cu fft.cu fill.cu gemm.cu hash.cu histogram.cu invert.cu \
             is_above.cu layer.cu matvec.cu reduce.cu scan.cu spin.cu stencil.cu syrk.cu transpose.cu trsm.cu
-IO_SRC := checkpoint.c checksum.c counter_chart.c critical_path.c diagnostic.c dot.c fmt.c foreign.c gantt.c \
+IO_SRC := checkpoint.c checkpoint_data.c checkpoint_group.c checksum.c counter_chart.c critical_path.c diagnostic.c dot.c fmt.c foreign.c gantt.c \
           gen.c gen_lines.c gen_parts.c gen_plan.c import.c import_dax.c import_dot.c import_stg.c \
           import_wfformat.c journal.c json_argument.c json_buffer.c json_check.c json_emit.c json_expand.c \
           json_graph.c json_head.c json_init.c json_kernel.c json_load.c json_loop.c json_names.c json_out.c \
