@@ -1,5 +1,5 @@
 /* Making and opening: what a folder has, and the state that follows from it. */
-#include "io/checkpoint_state.h"
+#include "io/checkpoint.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "graph/error.h"
+#include "io/checkpoint_state.h"
 
 /* ---- What tasks touch ---------------------------------------------------------------------*/
 
