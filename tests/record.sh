@@ -78,6 +78,22 @@ for signal in KILL SEGV; do
     want 3 report "$killed"
     has err "there is \"$killed.partial\""
 done
+# Of rounds nothing is known then, which is said.
+cat >"$scratch/loop.json" <<'END'
+{ "tgraph": "1.0", "kernels": { "spin": { "builtin": "spin" } },
+  "tasks": [ { "id": "first", "kernel": "spin", "args": { "us": 1 } },
+             { "id": "loop", "after": [ "first" ], "repeat": 100000, "do": [ { "kernel": "spin", "args": { "us": 1000 } } ] } ] }
+END
+"$TGRAPH" -q run "$scratch/loop.json" -D cpu:2 --record "$scratch/loop.tgr" 2>/dev/null &
+run=$!
+for ((i = 0; i < 500; i++)); do
+    "$TGRAPH" --format json report "$scratch/loop.tgr.partial" 2>/dev/null | grep -q '"done_tasks": 1' && break
+    sleep 0.01
+done
+kill -KILL $run
+wait $run 2>/dev/null
+want 0 report "$scratch/loop.tgr.partial"
+has err 'the run did not end; 1 of 2 tasks had; rounds of control tasks are not in it'
 [ -e "$record.partial" ] && complain 'a run that ended leaves its live record'
 want 0 run "$graphs/cholesky.json" -p NT=4 -p B=16 -D cpu:2 --record /dev/null # has none
 ln -s "$scratch/elsewhere" "$scratch/linked.tgr.partial"
