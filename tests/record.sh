@@ -78,6 +78,16 @@ for signal in KILL SEGV; do
     want 3 report "$killed"
     has err "there is \"$killed.partial\""
 done
+# A task that does not return when the time is up.
+cat >"$scratch/stuck.json" <<'END'
+{ "tgraph": "1.0", "kernels": { "spin": { "builtin": "spin" }, "stuck": { "params": [ { "name": "s", "type": "i64" } ],
+    "variants": [ { "on": "cpu", "c": "#include <unistd.h>\nint stuck(void **a, const struct tg_context *c) { (void)c; sleep(*(long *)a[0]); return 0; }" } ] } },
+  "tasks": [ { "id": "first", "kernel": "spin", "args": { "us": 1 } }, { "after": [ "first" ], "kernel": "stuck", "args": { "s": 2 } } ] }
+END
+want 124 run "$scratch/stuck.json" -D cpu:1 --timeout 100ms --record "$scratch/stuck.tgr"
+has err "\"$scratch/stuck.tgr.partial\" has what had ended"
+want 0 report "$scratch/stuck.tgr.partial"
+has err 'the run did not end; 1 of 2 tasks had'
 # Of rounds nothing is known then, which is said.
 cat >"$scratch/loop.json" <<'END'
 { "tgraph": "1.0", "kernels": { "spin": { "builtin": "spin" } },

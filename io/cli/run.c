@@ -397,8 +397,11 @@ static int write_record(struct job *job)
     if (!job->gantt.file && !job->record.file && !job->trace.file)
         return 0;
     int rc = take_recording(job, &recording, &err);
-    if (rc)
+    if (rc) {
+        if (job->live)
+            tgi_cli_note(job->cli, "\"%s.partial\" has what had ended", job->record.path);
         return tgi_cli_error(job->cli, &err);
+    }
     if (job->record.file)
         rc = tgi_recording_write(&recording, job->record.file, &err);
     if (rc == 0 && job->record.file) {
