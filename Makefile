@@ -18,35 +18,37 @@ GRAPH_SRC := arena.c args.c block.c body.c cost.c cycle.c dtype.c error.c expr.c
 MEM_SRC := cluster.c hostops.c order.c pool.c program.c recorder.c replica.c replica_block.c replica_copy.c \
            replica_evict.c replica_piece.c replica_snapshot.c staging.c store.c
 SCHED_SRC := agenda.c alike.c backend.c bounds.c calibrate.c calibrate_builtins.c calibrate_devices.c \
-             calibrate_kernels.c calibrate_memory.c choice.c control.c cpu_module.c cut.c finite.c futex.c \
-             guide.c header_text.c history.c instance.c least_moved.c machine.c offer.c offload.c \
-             offload_balance.c offload_collective.c offload_enqueue.c offload_graph.c offload_insert.c offload_policy.c \
-             offload_preview.c offload_recording.c offload_rounds.c offload_run.c offload_stream.c \
-             offload_span.c offload_step.c offload_submit.c offload_submitter.c offload_times.c parking.c placement.c plan.c policy.c \
-             policy_list.c policy_mix.c policy_steal.c process.c ready.c record.c replay_cache.c replay_choice.c \
-             replay_costs.c replay_times.c resident_check.c resident_cluster.c resident_dynamic.c \
-             resident_place.c resident_plan.c resolve.c run.c runtime.c sample.c seat.c serial.c service.c \
-             service_beat.c service_instance.c service_program.c service_queue.c service_tables.c share.c simulate.c \
-             spawn.c task.c timing.c topology.c urgency.c virtual_memory.c watchdog.c worker.c workload.c
+             calibrate_graphs.c calibrate_kernels.c calibrate_memory.c choice.c control.c cpu_module.c cut.c \
+             finite.c futex.c guide.c header_text.c history.c instance.c least_moved.c machine.c offer.c \
+             offload.c offload_balance.c offload_collective.c offload_enqueue.c offload_graph.c offload_insert.c \
+             offload_policy.c offload_preview.c offload_recording.c offload_rounds.c offload_run.c \
+             offload_stream.c offload_span.c offload_step.c offload_submit.c offload_submitter.c offload_times.c \
+             parking.c placement.c plan.c policy.c policy_list.c policy_mix.c policy_steal.c process.c ready.c \
+             record.c replay_cache.c replay_choice.c replay_costs.c replay_times.c resident_check.c \
+             resident_cluster.c resident_dynamic.c resident_place.c resident_plan.c resolve.c run.c runtime.c \
+             sample.c seat.c serial.c service.c service_beat.c service_instance.c service_program.c \
+             service_queue.c service_tables.c share.c simulate.c spawn.c task.c timing.c topology.c urgency.c \
+             virtual_memory.c watchdog.c worker.c workload.c
 KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c fatbin.c fft.c fill.c gemm.c \
                hash.c histogram.c is_above.c launch.c layer.c matvec.c reduce.c resident.c scan.c spin.c \
                stencil.c syrk.c transpose.c trsm.c
 # Device code: the variants for GPUs, compiled as one module and embedded with CUDA=1.
 CUDA_SRC := align.cu arith.cu axpy.cu copy.cu factor.cu fft.cu fill.cu gemm.cu hash.cu histogram.cu invert.cu \
             is_above.cu layer.cu matvec.cu reduce.cu scan.cu spin.cu stencil.cu syrk.cu transpose.cu trsm.cu
-IO_SRC := checkpoint.c checksum.c counter_chart.c critical_path.c diagnostic.c dot.c fmt.c foreign.c gantt.c \
-          gen.c gen_lines.c gen_parts.c gen_plan.c import.c import_dax.c import_dot.c import_stg.c \
-          import_wfformat.c journal.c json_argument.c json_buffer.c json_check.c json_emit.c json_expand.c \
-          json_graph.c json_head.c json_init.c json_kernel.c json_load.c json_loop.c json_names.c json_out.c \
-          json_pool.c json_reference.c json_report.c json_scope.c json_stream.c json_tape.c json_task.c \
-          json_tree.c json_value.c layout.c lint.c machine_json.c mermaid.c npy.c output.c page.c palette.c \
-          path.c plan_json.c program_picture.c recording.c recording_chrome.c recording_counters.c \
-          recording_dot.c recording_file.c recording_html.c recording_memory.c recording_names.c \
-          recording_offers.c recording_paths.c recording_perfetto.c recording_plan.c recording_rows.c \
-          recording_table.c recording_views.c report.c report_print.c results.c saved_plan.c saved_plan_record.c \
-          schedule.c schema.c service_board.c service_metrics.c service_show.c service_sign.c source.c \
-          steps.c templates.c text.c units.c utf8.c verify.c workflow.c workflow_order.c workflow_write.c \
-          write_buffer.c write_json.c write_task.c
+IO_SRC := checkpoint.c checkpoint_data.c checkpoint_group.c checksum.c counter_chart.c critical_path.c \
+          diagnostic.c dot.c fmt.c foreign.c gantt.c gen.c gen_lines.c gen_parts.c gen_plan.c import.c \
+          import_dax.c import_dot.c import_stg.c import_wfformat.c journal.c json_argument.c json_buffer.c \
+          json_check.c json_emit.c json_expand.c json_graph.c json_head.c json_init.c json_kernel.c json_load.c \
+          json_loop.c json_names.c json_out.c json_pool.c json_reference.c json_report.c json_scope.c \
+          json_stream.c json_tape.c json_task.c json_tree.c json_value.c layout.c lint.c live_record.c \
+          machine_json.c machine_write.c mermaid.c npy.c output.c page.c palette.c path.c plan_json.c \
+          program_picture.c recording.c recording_chrome.c recording_counters.c recording_dot.c recording_file.c \
+          recording_html.c recording_memory.c recording_names.c recording_offers.c recording_paths.c \
+          recording_perfetto.c recording_plan.c recording_rows.c recording_table.c recording_views.c report.c \
+          report_print.c results.c run_bounds.c saved_plan.c saved_plan_record.c schedule.c schema.c \
+          service_board.c service_metrics.c service_show.c service_sign.c source.c steps.c templates.c text.c \
+          units.c utf8.c verify.c workflow.c workflow_order.c workflow_write.c write_buffer.c write_json.c \
+          write_task.c
 CLI_SRC := bench.c cache.c calibrate.c check.c checkpoint.c completion.c crash.c device_choice.c devices.c \
            devices_matrix.c diff.c diff_graph.c doctor.c document.c expand.c explain.c explanations.c export.c \
            export_program.c export_recording.c fmt.c gen.c help.c help_json.c import.c init.c interrupt.c load.c \
@@ -56,20 +58,20 @@ CLI_SRC := bench.c cache.c calibrate.c check.c checkpoint.c completion.c crash.c
 TESTS := agenda alloc block calibrate checkpoint choice cli cpu_module dense deque diagnostic dot driver examples \
          examples_graph expr fmt gen graph graph_refusals history hostops import infer invalid json_tape \
          kernel_cache kernels kernels_elements kernels_fields launch library_channel library_gang library_memory \
-         library_report load load_memory machine npy offload_graph offload_insert offload_policy offload_resident \
-         offload_times page parking path plan plan_corpus pool process program program_picture recording \
-         recording_export recording_plan replay_choice replay_times resident resident_cluster resident_dynamic \
-         resident_user results run run_children run_failures run_record sample schema seat offload \
-         offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
-         offload_submitter service service_board service_faults service_instances service_programs service_ring service_turn sha256 staging \
-         standin standin_builtins standin_graphs standin_memory standin_nccl standin_nvrtc standin_order store \
-         timing topology verify write_json
+         library_report live_record load load_memory machine npy offload_graph offload_insert offload_policy \
+         offload_resident offload_times page parking path plan plan_corpus pool process program program_picture \
+         recording recording_export recording_plan replay_choice replay_times resident resident_cluster \
+         resident_dynamic resident_user results run run_children run_failures run_record sample schema seat \
+         offload offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
+         offload_submitter service service_board service_faults service_instances service_programs service_ring \
+         service_turn sha256 staging standin standin_builtins standin_graphs standin_memory standin_nccl \
+         standin_nvrtc standin_order store timing topology verify write_json
 TEST_SCRIPTS := checkpoint cli devices device_graphs examples fences install predict readme record serve stack
 
 # What talks to the CUDA driver; needs no toolkit.
 GPU_HOST_SRC := blas.c blas_call.c bodies.c cluster.c code.c collective.c decide.c device.c driver.c executor.c \
-                graph.c graph_capture.c graph_decide.c graph_time.c launch.c library/fatbin.c module.c nvrtc.c nvtx.c \
-                resident/fatbin.c resident/text.c shape.c stay.c
+                graph.c graph_capture.c graph_decide.c graph_time.c launch.c library/fatbin.c module.c nvrtc.c \
+                nvtx.c resident/fatbin.c resident/text.c shape.c stay.c
 # Device code of the resident executor, a module of its own.
 RESIDENT_SRC := dynamic.cu probe.cu static.cu
 # The same for graphs, with bodies of the built-in kernels.

@@ -1,8 +1,8 @@
-/* What recording costs while a run is under way: the same graph plain and recorded in turn, many times, so that a machine that
- * slows down slows both.  What is made of the record afterwards is not in it.
+/* What recording costs while a run is under way: the same graph plain, recorded, and recorded into a file that outlives the process in
+ * turn, many times, so that a machine that slows down slows all.  What is made of the record afterwards is not in it.
  *
- * Figures are medians over pairs: what a task of a recorded run takes more of a processor, and by how much of a hundred the run is
- * longer, for tasks of several lengths. */
+ * Figures are medians over such rounds: what a task of a recorded run takes more of a processor, and by how much of a hundred the run is
+ * longer, for tasks of several lengths.  The file is in the working folder. */
 #include "graph/tgraph.h"
 
 #include <stdio.h>
@@ -11,8 +11,10 @@
 #include "bench/must.h"
 #include "bench/sample.h"
 #include "bench/shape.h"
+#include "io/live_record.h"
 
 #define MOST_PAIRS 401
+#define LIVE_FILE "bench-record.partial"
 #define RUN_NS 20000000.0 /* about what a run is to take */
 
 static uint64_t n_steps; /* of a task's body */
@@ -83,41 +85,64 @@ static double median(double *values, uint32_t n)
     return values[n / 2];
 }
 
+static struct tgi_live_record *keep(const struct tg_graph *graph, uint32_t n_tasks, uint32_t n_workers, struct tg_run *run)
+{
+    struct tgi_span *none = calloc((size_t)n_tasks + 1, sizeof(*none));
+    struct tgi_recorded what = {.graph = graph, .spans = none, .n_workers = n_workers, .run = run, .is_ahead = true};
+    struct tgi_recording ahead;
+    struct tgi_live_record *live;
+    must(none ? tgi_recording_create(&what, &ahead, &err) : TG_E_NO_MEMORY);
+    must(tgi_live_record_create(LIVE_FILE, &ahead, &live, &err));
+    tgi_run_record_into(run, tgi_live_record_spans(live));
+    tgi_recording_fini(&ahead);
+    free(none);
+    return live;
+}
+
 static struct tg_run *make_run(struct tg_runtime *runtime, const struct tg_graph *graph, bool is_recorded)
 {
     struct tg_run_options options = TG_RUN_OPTIONS_INIT;
     struct tg_run *run;
     options.is_recorded = is_recorded;
     must(tg_run_create(runtime, graph, &options, &run, &err));
-    execute_ns(run); /* pages are there from now on */
     return run;
 }
 
 /* us: of a task. */
 static void measure(struct tg_runtime *runtime, const struct bench_options *o, const char *shape, double us)
 {
-    double per_ns = steps_per_ns(), plain[MOST_PAIRS], more[MOST_PAIRS], share[MOST_PAIRS];
+    enum { PLAIN, RECORDED, KEPT, N_WAYS };
+    double per_ns = steps_per_ns(), plain[MOST_PAIRS], more[MOST_PAIRS], share[MOST_PAIRS], kept_share[MOST_PAIRS];
     uint32_t n_tasks = o->n_tasks ? o->n_tasks : us > 0 ? (uint32_t)(RUN_NS / 1e3 / us * o->n_threads) : 100000;
     n_tasks = n_tasks > 100000 ? 100000 : n_tasks;
     struct tg_graph *graph = make_graph(shape, n_tasks);
     n_steps = (uint64_t)(us * 1e3 * per_ns);
-    struct tg_run *runs[] = {make_run(runtime, graph, false), make_run(runtime, graph, true)};
+    struct tg_run *runs[N_WAYS];
+    for (uint32_t k = 0; k < N_WAYS; k++)
+        runs[k] = make_run(runtime, graph, k != PLAIN);
+    struct tgi_live_record *live = keep(graph, n_tasks, o->n_threads, runs[KEPT]);
+    for (uint32_t k = 0; k < N_WAYS; k++)
+        execute_ns(runs[k]); /* pages are there from now on */
     uint32_t n_pairs = o->n_runs < MOST_PAIRS ? o->n_runs : MOST_PAIRS;
     for (uint32_t i = 0; i < n_pairs; i++) {
-        double took[2];
-        for (uint32_t k = 0; k < 2; k++) /* who goes first changes */
-            took[(i + k) % 2] = execute_ns(runs[(i + k) % 2]);
-        plain[i] = took[0] * o->n_threads / n_tasks;
-        more[i] = (took[1] - took[0]) * o->n_threads / n_tasks;
-        share[i] = 100 * (took[1] - took[0]) / took[0];
+        double took[N_WAYS];
+        for (uint32_t k = 0; k < N_WAYS; k++) /* who goes first changes */
+            took[(i + k) % N_WAYS] = execute_ns(runs[(i + k) % N_WAYS]);
+        plain[i] = took[PLAIN] * o->n_threads / n_tasks;
+        more[i] = (took[RECORDED] - took[PLAIN]) * o->n_threads / n_tasks;
+        share[i] = 100 * (took[RECORDED] - took[PLAIN]) / took[PLAIN];
+        kept_share[i] = 100 * (took[KEPT] - took[PLAIN]) / took[PLAIN];
     }
     char what[64];
     snprintf(what, sizeof(what), "%s, tasks of %g us", shape, us);
     bench_report(what, "tgraph", o->n_threads, "ns/task", median(plain, n_pairs));
     bench_report(what, "tgraph", o->n_threads, "ns/task more if recorded", median(more, n_pairs));
     bench_report(what, "tgraph", o->n_threads, "% more if recorded", median(share, n_pairs));
-    tg_run_destroy(runs[0]);
-    tg_run_destroy(runs[1]);
+    bench_report(what, "tgraph", o->n_threads, "% more if recorded into a file", median(kept_share, n_pairs));
+    for (uint32_t k = 0; k < N_WAYS; k++)
+        tg_run_destroy(runs[k]);
+    tgi_live_record_remove(live);
+    tgi_live_record_close(live);
     tg_graph_destroy(graph);
 }
 

@@ -270,6 +270,7 @@ static void write_head(const struct drawing *d, double height)
     const struct tgi_recording *r = d->r;
     const char *title = tgi_recording_string(r, r->head.name);
     uint32_t n_workers = r->head.n_workers;
+    struct tgi_run_bounds bounds = tgi_recording_bounds(r, &d->paths);
     char tasks[TGI_UNITS_SIZE], makespan[TGI_UNITS_SIZE], bound[TGI_UNITS_SIZE];
     fprintf(
         d->to,
@@ -293,11 +294,11 @@ static void write_head(const struct drawing *d, double height)
     fprintf(d->to, "%u worker%s in %s", n_workers, n_workers == 1 ? "" : "s",
             tgi_format_time((double)r->head.makespan_ns, makespan, sizeof(makespan)));
     if (!r->is_cut && r->head.n_lost_rounds == 0)
-        fprintf(d->to, "; lower bound %s", tgi_format_time((double)d->paths.bound_ns, bound, sizeof(bound)));
+        fprintf(d->to, "; lower bound %s", tgi_format_time(bounds.ns[bounds.binding], bound, sizeof(bound)));
     if (r->head.n_lost_rounds)
         fputs("; there were more rounds than are drawn", d->to);
     if (r->is_cut)
-        fputs("; the record was cut off: not all tasks are drawn", d->to);
+        fputs(r->is_unfinished ? "; the run did not end" : "; the record was cut off: not all tasks are drawn", d->to);
     if (d->n_bars < d->n_spans) {
         char bars[TGI_UNITS_SIZE];
         fprintf(d->to, "; neighbours drawn as one where there is no room for each: %s bars",

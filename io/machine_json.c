@@ -4,13 +4,10 @@
 #include <string.h>
 
 #include "graph/error.h"
-#include "io/json_out.h"
 #include "io/json_tree.h"
 #include "io/source.h"
 
 enum { MAX_BYTES = 256 << 20 };
-
-/* ---- Reading ------------------------------------------------------------------------------*/
 
 struct reader {
     struct tgi_json_tree tree;
@@ -19,8 +16,9 @@ struct reader {
     struct tg_error *err;
 };
 
-static const char *const kinds[] = {"cpu", "cuda", "resident", NULL};
-static const char *const shares[] = {"nothing", "link", "ports", "roots", NULL};
+const char *const tgi_machine_kinds[] = {"cpu", "cuda", "resident", NULL};
+const char *const tgi_machine_replay_keys[TGI_N_REPLAY_COSTS] = {"record_ns", "instantiate_ns", "update_ns", "launch_ns", "submit_ns"};
+const char *const tgi_machine_shares[] = {"nothing", "link", "ports", "roots", NULL};
 
 enum { ROOT = 0 }; /* the outermost value */
 
@@ -124,7 +122,7 @@ static int read_class(struct reader *r, uint32_t node)
     if (rc == 0)
         rc = take_text(r, node, "name", true, c.name, sizeof c.name);
     if (rc == 0)
-        rc = take_word(r, node, "kind", kinds, &kind);
+        rc = take_word(r, node, "kind", tgi_machine_kinds, &kind);
     if (rc == 0)
         rc = take_number(r, node, "flops_per_s", false, 1, 1e21, &flops);
     if (rc == 0)
@@ -224,7 +222,7 @@ static int read_link(struct reader *r, uint32_t node)
     if (rc == 0)
         rc = take_number(r, node, "bytes_per_s", true, 1, 1e18, &rate);
     if (rc == 0)
-        rc = take_word(r, node, "shares", shares, &share);
+        rc = take_word(r, node, "shares", tgi_machine_shares, &share);
     link.bytes_per_ns = rate / 1e9;
     link.share = (enum tgi_machine_share)share;
     return rc ? rc : tgi_machine_add_link(r->m, &link, r->err);
@@ -285,6 +283,21 @@ static int read_copy(struct reader *r, uint32_t node)
     return rc ? rc : tgi_machine_add_copy(r->m, &copy, r->err);
 }
 
+static int read_replay(struct reader *r, uint32_t node)
+{
+    struct tgi_machine_replay replay = {.class = TG_NONE};
+    double tasks = 0;
+    int rc = check_members(r, node, "a graph", " class tasks record_ns instantiate_ns update_ns launch_ns submit_ns ");
+    if (rc == 0)
+        rc = take_reference(r, node, "class", true, tgi_machine_find_class, &replay.class);
+    if (rc == 0)
+        rc = take_number(r, node, "tasks", true, 1, 1e12, &tasks);
+    for (int i = 0; rc == 0 && i < TGI_N_REPLAY_COSTS; i++)
+        rc = take_number(r, node, tgi_machine_replay_keys[i], false, 0, 1e12, &replay.ns[i]);
+    replay.n_tasks = (uint64_t)tasks;
+    return rc ? rc : tgi_machine_add_replay(r->m, &replay, r->err);
+}
+
 static int read_origin(struct reader *r)
 {
     struct tgi_machine_origin *o = &r->m->origin;
@@ -329,7 +342,7 @@ static int read_head(struct reader *r)
 {
     double version = 0;
     int rc = check_members(r, ROOT, "a machine",
-                           " tgraph_machine name is_rough classes memories roots devices links kernels copies measured_on ");
+                           " tgraph_machine name is_rough classes memories roots devices links kernels copies graphs measured_on ");
     if (rc == 0)
         rc = take_number(r, ROOT, "tgraph_machine", true, 0, 1e9, &version);
     if (rc == 0 && version != TGI_MACHINE_VERSION)
@@ -349,7 +362,8 @@ static int read_machine(struct reader *r)
         int (*read)(struct reader *, uint32_t);
     } lists[] = {{"classes", true, read_class}, {"roots", false, read_root},  {"memories", true, read_memory},
                  {"devices", true, read_device}, {"links", false, read_link}, {"kernels", false, read_time},
-                 {"copies", false, read_copy}};
+                 {"copies", false, read_copy},
+                 {"graphs", false, read_replay}};
     int rc = read_head(r);
     if (rc == 0)
         rc = read_origin(r);
@@ -377,150 +391,4 @@ int tgi_machine_read(struct tgi_machine *m, const char *path, struct tg_error *e
     tgi_arena_fini(&r.arena);
     tgi_source_fini(&source);
     return rc;
-}
-
-/* ---- Writing ------------------------------------------------------------------------------*/
-
-/* Zero stands for "no limit", which is a member that is missing. */
-static void put_rate(struct tgi_json *json, const char *key, double per_ns)
-{
-    if (per_ns > 0)
-        tgi_json_double(json, key, per_ns * 1e9);
-}
-
-static void put_known(struct tgi_json *json, const char *key, double value)
-{
-    if (value > 0)
-        tgi_json_double(json, key, value);
-}
-
-static void put_origin(const struct tgi_machine_origin *o, struct tgi_json *json)
-{
-    if (o->cpu[0] == '\0')
-        return;
-    tgi_json_flat_object(json, "measured_on");
-    tgi_json_string(json, "cpu", o->cpu);
-    tgi_json_uint(json, "cores", o->n_cores);
-    tgi_json_uint(json, "numa_nodes", o->n_numa);
-    if (o->n_gpus)
-        tgi_json_string(json, "gpu", o->gpu);
-    tgi_json_uint(json, "gpus", o->n_gpus);
-    tgi_json_uint(json, "at_s", o->measured_s);
-    tgi_json_end(json);
-}
-
-static void put_parts(const struct tgi_machine *m, struct tgi_json *json)
-{
-    tgi_json_array(json, "classes");
-    for (uint32_t i = 0; i < m->n_classes; i++) {
-        tgi_json_flat_object(json, NULL);
-        tgi_json_string(json, "name", m->classes[i].name);
-        tgi_json_string(json, "kind", kinds[m->classes[i].kind]);
-        put_rate(json, "flops_per_s", m->classes[i].flops_per_ns);
-        tgi_json_double(json, "launch_ns", m->classes[i].launch_ns);
-        put_rate(json, "lane_bytes_per_s", m->classes[i].lane_bytes_per_ns);
-        put_known(json, "event_ns", m->classes[i].event_ns);
-        put_known(json, "alloc_ns", m->classes[i].alloc_ns);
-        tgi_json_end(json);
-    }
-    tgi_json_end(json);
-    tgi_json_array(json, "roots");
-    for (uint32_t i = 0; i < m->n_roots; i++) {
-        tgi_json_flat_object(json, NULL);
-        tgi_json_string(json, "name", m->roots[i].name);
-        put_rate(json, "bytes_per_s", m->roots[i].bytes_per_ns);
-        tgi_json_end(json);
-    }
-    tgi_json_end(json);
-    tgi_json_array(json, "memories");
-    for (uint32_t i = 0; i < m->n_memories; i++) {
-        tgi_json_flat_object(json, NULL);
-        tgi_json_string(json, "name", m->memories[i].name);
-        tgi_json_uint(json, "bytes", m->memories[i].bytes);
-        put_rate(json, "bytes_per_s", m->memories[i].bytes_per_ns);
-        put_rate(json, "port_bytes_per_s", m->memories[i].port_bytes_per_ns);
-        if (m->memories[i].root != TG_NONE)
-            tgi_json_string(json, "root", m->roots[m->memories[i].root].name);
-        tgi_json_end(json);
-    }
-    tgi_json_end(json);
-}
-
-static void put_devices(const struct tgi_machine *m, struct tgi_json *json)
-{
-    tgi_json_array(json, "devices");
-    for (uint32_t i = 0; i < m->n_devices; i++) {
-        tgi_json_flat_object(json, NULL);
-        tgi_json_string(json, "name", m->devices[i].name);
-        tgi_json_string(json, "class", m->classes[m->devices[i].class].name);
-        tgi_json_string(json, "memory", m->memories[m->devices[i].memory].name);
-        tgi_json_uint(json, "lanes", m->devices[i].n_lanes);
-        tgi_json_end(json);
-    }
-    tgi_json_end(json);
-    tgi_json_array(json, "links");
-    for (uint32_t i = 0; i < m->n_links; i++) {
-        tgi_json_flat_object(json, NULL);
-        tgi_json_string(json, "from", m->links[i].from);
-        tgi_json_string(json, "to", m->links[i].to);
-        tgi_json_double(json, "latency_ns", m->links[i].latency_ns);
-        put_rate(json, "bytes_per_s", m->links[i].bytes_per_ns);
-        tgi_json_string(json, "shares", shares[m->links[i].share]);
-        tgi_json_end(json);
-    }
-    tgi_json_end(json);
-}
-
-static void put_times(const struct tgi_machine *m, struct tgi_json *json)
-{
-    tgi_json_array(json, "kernels");
-    for (uint32_t i = 0; i < m->n_times; i++) {
-        tgi_json_flat_object(json, NULL);
-        tgi_json_string(json, "kernel", m->times[i].kernel);
-        tgi_json_string(json, "class", m->classes[m->times[i].class].name);
-        tgi_json_string(json, "arguments", m->times[i].arguments);
-        tgi_json_double(json, "median_ns", m->times[i].median_ns);
-        tgi_json_double(json, "spread_ns", m->times[i].spread_ns);
-        tgi_json_uint(json, "samples", m->times[i].n_samples);
-        put_known(json, "together_ns", m->times[i].together_ns);
-        put_known(json, "together", m->times[i].n_together);
-        put_known(json, "flops", m->times[i].flops);
-        put_known(json, "bytes", m->times[i].bytes);
-        tgi_json_end(json);
-    }
-    tgi_json_end(json);
-}
-
-static void put_copies(const struct tgi_machine *m, struct tgi_json *json)
-{
-    if (m->n_copies == 0)
-        return;
-    tgi_json_array(json, "copies");
-    for (uint32_t i = 0; i < m->n_copies; i++) {
-        tgi_json_flat_object(json, NULL);
-        tgi_json_string(json, "from", m->copies[i].from);
-        tgi_json_string(json, "to", m->copies[i].to);
-        tgi_json_uint(json, "bytes", m->copies[i].bytes);
-        tgi_json_uint(json, "at_once", m->copies[i].n_at_once);
-        tgi_json_double(json, "median_ns", m->copies[i].median_ns);
-        tgi_json_double(json, "spread_ns", m->copies[i].spread_ns);
-        tgi_json_uint(json, "samples", m->copies[i].n_samples);
-        tgi_json_end(json);
-    }
-    tgi_json_end(json);
-}
-
-void tgi_machine_write(const struct tgi_machine *m, FILE *to)
-{
-    struct tgi_json json = tgi_json_begin(to, TGI_JSON_PRETTY);
-    tgi_json_object(&json, NULL);
-    tgi_json_int(&json, "tgraph_machine", TGI_MACHINE_VERSION);
-    tgi_json_string(&json, "name", m->name);
-    tgi_json_bool(&json, "is_rough", m->is_rough);
-    put_origin(&m->origin, &json);
-    put_parts(m, &json);
-    put_devices(m, &json);
-    put_times(m, &json);
-    put_copies(m, &json);
-    tgi_json_end(&json);
 }

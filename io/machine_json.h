@@ -9,10 +9,12 @@
  *      "kernels": [{"kernel": "gemm", "class": "cuda", "arguments": "*", "median_ns": 42900, "spread_ns": 600, "samples": 90}]}
  *
  * What `tgraph calibrate` adds: of the machine "measured_on", which says where and when; of a class "lane_bytes_per_s",
- * "event_ns" and "alloc_ns"; of a kernel "together_ns", "flops" and "bytes"; and the copies that links were derived from:
+ * "event_ns" and "alloc_ns"; of a kernel "together_ns", "flops" and "bytes"; the copies that links were derived from;
+ * and what runs of about that many tasks took as graphs, and on streams ("submit_ns"), each command or task:
  *
  *      "measured_on": {"cpu": "AMD EPYC", "cores": 2, "numa_nodes": 1, "gpu": "NVIDIA H200", "gpus": 4, "at_s": 1795737600},
- *      "copies": [{"from": "host", "to": "cuda:0", "bytes": 1048576, "at_once": 1, "median_ns": 25000, "spread_ns": 90, "samples": 9}]
+ *      "copies": [{"from": "host", "to": "cuda:0", "bytes": 1048576, "at_once": 1, "median_ns": 25000, "spread_ns": 90, "samples": 9}],
+ *      "graphs": [{"class": "cuda", "tasks": 1000, "record_ns": 900, "instantiate_ns": 2000, "launch_ns": 90, "submit_ns": 2500}]
  *
  * flops_per_s is of one lane.  Members whose name starts with "x-" are ignored; others that are unknown are errors. */
 #ifndef TGI_IO_MACHINE_JSON_H
@@ -23,6 +25,9 @@
 #include "sched/machine.h"
 
 enum { TGI_MACHINE_VERSION = 1 };
+
+/* As in files, by enum; the first two end with NULL. */
+extern const char *const tgi_machine_kinds[], *const tgi_machine_shares[], *const tgi_machine_replay_keys[TGI_N_REPLAY_COSTS];
 
 /* "-": standard input.  The machine is finished.  TG_E_OPEN, TG_E_READ, TG_E_JSON_SYNTAX, TG_E_VERSION, TG_E_BAD_VALUE and
  * others, with the position in the file. */

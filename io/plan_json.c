@@ -72,6 +72,8 @@ int tgi_plan_write(const struct tgi_workload *w, const struct tgi_plan *plan, co
     tgi_json_string(&json, "schedule_of", plan->chosen);
     tgi_json_double(&json, "makespan_ns", plan->makespan_ns);
     tgi_json_double(&json, "bound_ns", tgi_bounds_ns(bounds));
+    tgi_json_double(&json, "memory_ns", bounds->ns[TGI_BOUND_MEMORY]);
+    tgi_json_double(&json, "links_ns", bounds->ns[TGI_BOUND_LINKS]);
     put_tasks(w, plan, &preds, &json);
     tgi_json_end(&json);
     free(preds.at);

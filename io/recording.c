@@ -2,6 +2,7 @@
  * its rounds), predecessors by counting.  Nothing of it happens while the run is under way. */
 #include "io/recording.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -89,7 +90,7 @@ static void take_head(struct taking *k)
     h->version = put_string(k, TG_VERSION_STRING);
     if (gethostname(host, sizeof(host) - 1) == 0)
         h->machine = put_string(k, host);
-    if (!what->run || tgi_run_n_devices(what->run) == 0)
+    if (!what->run || what->is_ahead || tgi_run_n_devices(what->run) == 0)
         return;
     tgi_run_moved(what->run, &moved);
     h->to_device_bytes = moved.to_device_bytes;
@@ -265,7 +266,7 @@ static bool take_edges(struct taking *k)
 /* A gate has no span of its own: it opens when the last it waits for has ended.  Parts stand after those that
  * contain them and after the round before, so the gates of what a gate waits for are open already; a control task
  * waits for rounds that ended before it did, which is how its own spans have it. */
-static void find_ready(struct tgi_recording *r)
+void tgi_recording_find_ready(struct tgi_recording *r)
 {
     for (uint64_t i = 1; i < r->n_parts; i++) {
         struct tgi_recording_task *gate = &r->tasks[r->parts[i].first - 1];
@@ -363,8 +364,10 @@ static int take_offers(struct taking *k, struct tg_error *err)
 {
     uint32_t node_of[UINT8_MAX + 1];
     struct tgi_offers offers;
-    int rc = k->what->run ? tgi_run_offers(k->what->run, &offers, err) : 0;
-    if (rc || !k->what->run)
+    if (!k->what->run)
+        return 0;
+    int rc = tgi_run_offers(k->what->run, &offers, err);
+    if (rc)
         return rc;
     for (uint32_t i = 0; i <= UINT8_MAX; i++)
         node_of[i] = i;
@@ -391,7 +394,7 @@ static int allocate(struct taking *k, struct tg_error *err)
     r->buffers = calloc(r->n_buffers + 1, sizeof(*r->buffers));
     r->devices = calloc(r->n_devices + 1, sizeof(*r->devices));
     r->lanes = calloc(r->n_lanes + 1, sizeof(*r->lanes));
-    r->n_transfers = k->what->run ? tgi_run_n_copies(k->what->run) : 0;
+    r->n_transfers = k->what->run && !k->what->is_ahead ? tgi_run_n_copies(k->what->run) : 0;
     r->transfers = calloc(r->n_transfers + 1, sizeof(*r->transfers));
     r->offers = calloc(1, sizeof(*r->offers));
     k->first = calloc(r->n_parts + 1, sizeof(*k->first));
@@ -420,11 +423,15 @@ static int take(struct taking *k, struct tg_error *err)
     take_tasks(k);
     if (k->is_out_of_memory || !take_edges(k))
         return tgi_error_memory(err, "the record of a run");
-    find_ready(&k->r);
+    tgi_recording_find_ready(&k->r);
     take_copies(k);
     if (!take_steals(k) || !take_places(k))
         return tgi_error_memory(err, "the record of a run");
     k->r.n_strings = k->n_strings;
+    if (k->what->is_ahead) {
+        k->r.memory = calloc(1, sizeof(*k->r.memory));
+        return k->r.memory ? 0 : tgi_error_memory(err, "the record of a run");
+    }
     rc = take_offers(k, err);
     return rc ? rc : tgi_recording_take_memory(&k->schedule, k->what->run, k->what->n_workers, &k->r, err);
 }
@@ -452,6 +459,15 @@ int tgi_recording_create(const struct tgi_recorded *what, struct tgi_recording *
     return rc;
 }
 
+void tgi_recording_take_bounds(struct tgi_recording *r, const struct tgi_machine_bounds *bounds)
+{
+    r->head.has_data_bounds = !isnan(bounds->memory_ns) && !isnan(bounds->links_ns);
+    if (r->head.has_data_bounds) {
+        r->head.memory_ns = bounds->memory_ns;
+        r->head.links_ns = bounds->links_ns;
+    }
+}
+
 void tgi_recording_fini(struct tgi_recording *r)
 {
     free(r->strings);
@@ -467,5 +483,6 @@ void tgi_recording_fini(struct tgi_recording *r)
     free(r->places);
     free(r->offers);
     free(r->memory);
+    free(r->spans);
     *r = (struct tgi_recording){.strings = NULL};
 }

@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "graph/model.h"
+#include "io/run_bounds.h"
 #include "sched/offer.h"
 #include "sched/record.h"
 
@@ -26,6 +27,8 @@ struct tgi_recording_head {
     uint32_t name, file, policy, outcome, version, machine;
     uint32_t n_tasks; /* of the outermost graph: the first ones */
     uint32_t n_workers;
+    double memory_ns, links_ns; /* bounds by the figures of a machine, with has_data_bounds */
+    uint32_t has_data_bounds, reserved;
 };
 struct tgi_recording_kernel {
     uint32_t name, variant, device_variant;
@@ -112,6 +115,12 @@ struct tgi_recording {
     /* Of a file that was cut: how many tasks it should have; else n_tasks. */
     uint64_t n_tasks_expected;
     bool is_cut;
+    /* The file is that of a run that was killed, or is still under way (io/live_record.h): n_ended of its tasks have. */
+    bool is_unfinished;
+    uint64_t n_ended;
+    /* Of such a file; only while it is read. */
+    struct tgi_span *spans;
+    uint64_t n_spans;
 };
 
 /* What a record is made of.  rounds NULL: no bodies; run NULL: no devices, no names of variants. */
@@ -123,9 +132,14 @@ struct tgi_recorded {
     const struct tgi_rounds *rounds;
     const struct tg_run *run;
     const char *policy, *outcome; /* NULL: not known */
+    bool is_ahead; /* before the run starts, all spans 0: of `run` only that is asked which is known by then */
 };
 int tgi_recording_create(const struct tgi_recorded *what, struct tgi_recording *recording_p, struct tg_error *err);
 void tgi_recording_fini(struct tgi_recording *recording);
+/* From starts and ends: when each task was ready, and what it waited for. */
+void tgi_recording_find_ready(struct tgi_recording *recording);
+/* What no schedule on the machine it ran on could beat. */
+void tgi_recording_take_bounds(struct tgi_recording *recording, const struct tgi_machine_bounds *bounds);
 /* Adds offers; node_of: by their device. */
 int tgi_recording_take_offers(struct tgi_recording *recording, const struct tgi_offers *offers, const uint32_t *node_of,
                               struct tg_error *err);
@@ -133,6 +147,9 @@ int tgi_recording_take_offers(struct tgi_recording *recording, const struct tgi_
 /* ---- Files --------------------------------------------------------------------------------*/
 
 int tgi_recording_write(const struct tgi_recording *recording, FILE *to, struct tg_error *err);
+/* The same up to the spans of the outermost graph's tasks, for which the directory has a section of its own: where it is to begin, at a
+ * multiple of 64 bytes. */
+int tgi_recording_write_ahead(const struct tgi_recording *recording, FILE *to, uint64_t *spans_at_p, struct tg_error *err);
 /* "-": standard input.  A file that was cut gives what is whole, with is_cut.  TG_E_OPEN, TG_E_READ;
  * TG_E_RECORD: no record, or a damaged one; TG_E_VERSION: of a later version; TG_E_LIMIT. */
 int tgi_recording_read(const char *path, struct tgi_recording *recording_p, struct tg_error *err);
@@ -190,13 +207,15 @@ struct tgi_recording_paths {
     uint64_t *slack_ns; /* by task */
     uint8_t *is_critical;
     uint64_t area_ns;   /* busy time by server: devices if there are any, else workers */
-    uint64_t bound_ns;  /* no schedule of these durations on this machine is shorter */
+    uint64_t bound_ns;  /* no schedule of these durations on as many servers is shorter */
 };
 /* Whether bound_ns says anything about the run: not if tasks are missing, nor if it was ended before its last tasks returned. */
 static inline bool tgi_recording_knows_bounds(const struct tgi_recording *r, const struct tgi_recording_paths *paths)
 {
     return !r->is_cut && r->head.n_lost_rounds == 0 && paths->bound_ns > 0 && paths->bound_ns <= r->head.makespan_ns;
 }
+/* With those by a machine's figures, if the record has them. */
+struct tgi_run_bounds tgi_recording_bounds(const struct tgi_recording *r, const struct tgi_recording_paths *paths);
 int tgi_recording_paths_create(const struct tgi_recording *r, struct tgi_recording_paths *paths_p, struct tg_error *err);
 void tgi_recording_paths_fini(struct tgi_recording_paths *paths);
 

@@ -55,7 +55,8 @@ static const struct field pred_fields[] = {{{"task", 0, 4, UNSIGNED}}};
 #define H(f) FIELD(tgi_recording_head, f)
 static const struct field head_fields[] = {
     H(makespan_ns), H(data_bytes), H(began_s), H(to_device_bytes), H(to_host_bytes), H(peer_bytes), H(spilled_bytes),
-    H(n_copies), H(n_lost_rounds), H(name), H(file), H(policy), H(outcome), H(version), H(machine), H(n_tasks), H(n_workers)};
+    H(n_copies), H(n_lost_rounds), H(name), H(file), H(policy), H(outcome), H(version), H(machine), H(n_tasks), H(n_workers),
+    H(memory_ns), H(links_ns), H(has_data_bounds)};
 #define K(f) FIELD(tgi_recording_kernel, f)
 static const struct field kernel_fields[] = {K(name), K(variant), K(device_variant), K(is_kernel)};
 #define D(f) FIELD(tgi_recording_device, f)
@@ -82,10 +83,12 @@ static const struct field offer_fields[] = {O(ready_ns), O(move_ns), O(wait_ns),
                                             O(node)};
 #define M(f) FIELD(tgi_recording_memory, f)
 static const struct field memory_fields[] = {M(at_ns), M(bytes), M(node)};
+#define R(f) FIELD(tgi_span, f)
+static const struct field span_fields[] = {R(start_ns), R(end_ns), R(worker), R(victim), R(attempts), R(state)};
 
 /* Sums of the members: there is no padding whose contents would get into files. */
 static_assert(sizeof(struct preamble) == 32 && sizeof(struct section_entry) == 32 && sizeof(struct field_entry) == 24, "");
-static_assert(sizeof(struct tgi_recording_head) == 9 * 8 + 8 * 4, "");
+static_assert(sizeof(struct tgi_recording_head) == 11 * 8 + 10 * 4, "");
 static_assert(sizeof(struct tgi_recording_kernel) == 16 && sizeof(struct tgi_recording_device) == 56, "");
 static_assert(sizeof(struct tgi_recording_lane) == 32 && sizeof(struct tgi_recording_part) == 24, "");
 static_assert(sizeof(struct tgi_recording_task) == 7 * 8 + 7 * 4 + 4, "");
@@ -94,7 +97,7 @@ static_assert(sizeof(struct tgi_recording_steal) == 8 && sizeof(struct tgi_recor
 static_assert(sizeof(struct tgi_recording_memory) == 24 && sizeof(struct tgi_recording_offer) == 56, "");
 
 enum section_id { STRINGS, HEAD, KERNELS, DEVICES, LANES, BUFFERS, PARTS, TASKS, PREDS, TRANSFERS, STEALS, PLACES, OFFERS, MEMORY,
-                  N_SECTIONS };
+                  SPANS, N_SECTIONS };
 static const struct section {
     const char *name;
     uint32_t record_bytes, n_fields;
@@ -120,6 +123,7 @@ static const struct section {
     SECTION(PLACES, "places", struct tgi_recording_place, place_fields, places, 1 << 28),
     SECTION(OFFERS, "offers", struct tgi_recording_offer, offer_fields, offers, 1 << 28),
     SECTION(MEMORY, "memory", struct tgi_recording_memory, memory_fields, memory, 1 << 24),
+    SECTION(SPANS, "spans", struct tgi_span, span_fields, spans, 1 << 26), /* of a run under way, else not in the file */
 };
 
 static uint64_t count_of(const struct tgi_recording *r, const struct section *s)
@@ -139,7 +143,7 @@ static uint64_t padding(uint64_t bytes) { return -bytes & 7; }
 
 /* A directory takes no more than this. */
 struct directory {
-    _Alignas(8) unsigned char bytes[N_SECTIONS * (sizeof(struct section_entry) + MAX_FIELDS * sizeof(struct field_entry))];
+    _Alignas(8) unsigned char bytes[(N_SECTIONS + 1) * (sizeof(struct section_entry) + MAX_FIELDS * sizeof(struct field_entry))];
     size_t size;
 };
 
@@ -160,27 +164,72 @@ static void write_section(const struct tgi_recording *r, const struct section *s
     fwrite(&sum, sizeof(sum), 1, to);
 }
 
+static int add_section(struct directory *d, const struct section *s, uint64_t n_records, struct tg_error *err)
+{
+    struct section_entry entry = {"", s->record_bytes, s->n_fields, n_records};
+    strcpy(entry.name, s->name);
+    if (n_records > s->most)
+        return tgi_error(err, TG_E_LIMIT, "%llu %s are more than a record can hold", (unsigned long long)n_records, s->name);
+    directory_add(d, &entry, sizeof(entry));
+    for (uint32_t f = 0; f < s->n_fields; f++)
+        directory_add(d, &s->fields[f].entry, sizeof(struct field_entry));
+    return 0;
+}
+
+static void write_header(const struct directory *d, uint32_t n_sections, FILE *to)
+{
+    struct preamble p = {.version = VERSION, .n_sections = n_sections, .directory_bytes = d->size};
+    memcpy(p.magic, magic, sizeof(magic));
+    p.checksum = tgi_checksum(tgi_checksum(0, &p, offsetof(struct preamble, checksum)), d->bytes, d->size);
+    fwrite(&p, sizeof(p), 1, to);
+    fwrite(d->bytes, 1, d->size, to);
+}
+
 int tgi_recording_write(const struct tgi_recording *r, FILE *to, struct tg_error *err)
 {
     struct directory d;
     d.size = 0;
-    for (int i = 0; i < N_SECTIONS; i++) {
-        struct section_entry entry = {"", sections[i].record_bytes, sections[i].n_fields, count_of(r, &sections[i])};
-        strcpy(entry.name, sections[i].name);
-        if (entry.n_records > sections[i].most)
-            return tgi_error(err, TG_E_LIMIT, "%llu %s are more than a record can hold",
-                             (unsigned long long)entry.n_records, entry.name);
-        directory_add(&d, &entry, sizeof(entry));
-        for (uint32_t f = 0; f < sections[i].n_fields; f++)
-            directory_add(&d, &sections[i].fields[f].entry, sizeof(struct field_entry));
+    for (int i = 0; i < SPANS; i++) {
+        int rc = add_section(&d, &sections[i], count_of(r, &sections[i]), err);
+        if (rc)
+            return rc;
     }
-    struct preamble p = {.version = VERSION, .n_sections = N_SECTIONS, .directory_bytes = d.size};
-    memcpy(p.magic, magic, sizeof(magic));
-    p.checksum = tgi_checksum(tgi_checksum(0, &p, offsetof(struct preamble, checksum)), d.bytes, d.size);
-    fwrite(&p, sizeof(p), 1, to);
-    fwrite(d.bytes, 1, d.size, to);
-    for (int i = 0; i < N_SECTIONS; i++)
+    write_header(&d, SPANS, to);
+    for (int i = 0; i < SPANS; i++)
         write_section(r, &sections[i], to);
+    return ferror(to) ? tgi_error(err, TG_E_WRITE, "cannot write the record of the run") : 0;
+}
+
+int tgi_recording_write_ahead(const struct tgi_recording *r, FILE *to, uint64_t *spans_at_p, struct tg_error *err)
+{
+    static const unsigned char zeros[64 + 8];
+    struct directory d;
+    uint64_t at = 0, sum;
+    int rc = 0;
+    d.size = 0;
+    for (int i = 0; i < SPANS && rc == 0; i++) {
+        uint64_t bytes = count_of(r, &sections[i]) * sections[i].record_bytes;
+        rc = add_section(&d, &sections[i], count_of(r, &sections[i]), err);
+        at += bytes + padding(bytes) + sizeof(sum);
+    }
+    /* The checksum of the room is before the spans, too. */
+    at += sizeof(struct preamble) + d.size + 2 * sizeof(struct section_entry) + sections[SPANS].n_fields * sizeof(struct field_entry) +
+          sizeof(sum);
+    struct section room = {.name = "room", .record_bytes = 1, .most = 64};
+    uint64_t n_room = -at & 63;
+    if (rc == 0)
+        rc = add_section(&d, &room, n_room, err);
+    if (rc == 0)
+        rc = add_section(&d, &sections[SPANS], r->head.n_tasks, err);
+    if (rc)
+        return rc;
+    write_header(&d, SPANS + 2, to);
+    for (int i = 0; i < SPANS; i++)
+        write_section(r, &sections[i], to);
+    sum = tgi_checksum(0, zeros, n_room);
+    fwrite(zeros, 1, n_room, to); /* a multiple of 8 */
+    fwrite(&sum, sizeof(sum), 1, to);
+    *spans_at_p = at + n_room;
     return ferror(to) ? tgi_error(err, TG_E_WRITE, "cannot write the record of the run") : 0;
 }
 
@@ -357,7 +406,8 @@ static bool check_tables(const struct tgi_recording *r)
 {
     const struct tgi_recording_head *h = &r->head;
     bool is_good = is_string(r, h->name) && is_string(r, h->file) && is_string(r, h->policy) && is_string(r, h->outcome) &&
-                   is_string(r, h->version) && is_string(r, h->machine) && (r->is_cut || h->n_workers <= r->n_lanes);
+                   is_string(r, h->version) && is_string(r, h->machine) && (r->is_cut || h->n_workers <= r->n_lanes) &&
+                   h->memory_ns >= 0 && h->memory_ns < 0x1p62 && h->links_ns >= 0 && h->links_ns < 0x1p62;
     for (uint64_t i = 0; i < r->n_kernels; i++)
         is_good &= is_string(r, r->kernels[i].name) && is_string(r, r->kernels[i].variant) &&
                    is_string(r, r->kernels[i].device_variant);
@@ -477,6 +527,53 @@ static bool fill_tables(struct tgi_recording *r)
     return true;
 }
 
+/* ---- Runs that did not end ----------------------------------------------------------------*/
+
+/* A process may be killed between any two stores, and the spans have no checksum: what makes no sense did not run.  Who writes a span
+ * writes its end last, so one that has an end is whole. */
+static bool is_whole_span(const struct tgi_span *s)
+{
+    return s->end_ns > 0 && s->end_ns >= s->start_ns && s->end_ns <= (uint64_t)1 << 62 && s->state <= TG_TASK_SKIPPED;
+}
+
+static void take_span(struct tgi_recording *r, uint32_t t)
+{
+    struct tgi_recording_task *task = &r->tasks[t];
+    const struct tgi_span *s = &r->spans[t];
+    task->start_ns = s->start_ns;
+    task->end_ns = s->end_ns;
+    task->lane = s->worker < r->n_lanes ? s->worker : TG_NONE;
+    task->attempts = s->attempts;
+    task->state = s->state == TG_TASK_FAILED ? TG_TASK_FAILED : TG_TASK_DONE;
+    r->n_ended++;
+    if (s->end_ns > r->head.makespan_ns)
+        r->head.makespan_ns = s->end_ns;
+    if (!s->victim)
+        return;
+    task->flags |= TGI_RECORDED_STOLEN;
+    r->steals[r->n_steals++] = (struct tgi_recording_steal){t, s->victim <= r->head.n_workers ? s->victim - 1u : TG_NONE};
+}
+
+static int take_spans(const struct reading *k)
+{
+    struct tgi_recording *r = k->r;
+    uint64_t n = r->n_spans < r->n_tasks ? r->n_spans : r->n_tasks;
+    r->is_unfinished = k->n_expected[SPANS] > 0;
+    if (!r->is_unfinished || n == 0)
+        return 0;
+    struct tgi_recording_steal *steals = malloc((n + 1) * sizeof(*steals));
+    if (!steals)
+        return tgi_error_memory(k->err, "reading the record of a run");
+    free(r->steals);
+    r->steals = steals;
+    r->n_steals = 0;
+    for (uint32_t t = 0; t < n; t++)
+        if (is_whole_span(&r->spans[t]))
+            take_span(r, t);
+    tgi_recording_find_ready(r);
+    return 0;
+}
+
 static int check(const struct reading *k)
 {
     struct tgi_recording *r = k->r;
@@ -491,7 +588,11 @@ static int check(const struct reading *k)
         forget_lost(r);
     if (!check_tables(r) || !check_parts(r) || !check_tasks(r) || !check_choices(r))
         return damaged(k, "it refers to what is not in it");
-    return 0;
+    int rc = take_spans(k);
+    free(r->spans);
+    r->spans = NULL;
+    r->n_spans = 0;
+    return rc;
 }
 
 int tgi_recording_read(const char *path, struct tgi_recording *recording_p, struct tg_error *err)

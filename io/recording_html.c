@@ -263,6 +263,23 @@ static void put_machine(struct writer *w)
     tgi_json_end(json);
 }
 
+/* Of one that is not known `ns` is null. */
+static void put_bounds(struct writer *w)
+{
+    struct tgi_run_bounds b = tgi_recording_bounds(w->r, w->paths);
+    tgi_json_double(&w->json, "bound_ns", b.ns[b.binding]);
+    tgi_json_string(&w->json, "binding", tgi_bound_name(b.binding));
+    tgi_json_array(&w->json, "bounds");
+    for (int i = 0; i < TGI_N_BOUNDS; i++) {
+        tgi_json_flat_object(&w->json, NULL);
+        tgi_json_string(&w->json, "name", tgi_bound_name((enum tgi_bound)i));
+        tgi_json_double(&w->json, "ns", b.ns[i]);
+        tgi_json_bool(&w->json, "is_beaten", tgi_run_bounds_is_beaten(&b, i));
+        tgi_json_end(&w->json);
+    }
+    tgi_json_end(&w->json);
+}
+
 static void put_head(struct writer *w)
 {
     const struct tgi_recording *r = w->r;
@@ -275,14 +292,13 @@ static void put_head(struct writer *w)
     tgi_json_string(json, "version", tgi_recording_string(r, h->version));
     tgi_json_uint(json, "began_s", h->began_s);
     tgi_json_bool(json, "is_cut", r->is_cut);
+    tgi_json_bool(json, "is_unfinished", r->is_unfinished);
     tgi_json_uint(json, "n_lost_rounds", h->n_lost_rounds);
     tgi_json_uint(json, "n_workers", h->n_workers);
     tgi_json_uint(json, "makespan_ns", h->makespan_ns);
     tgi_json_bool(json, "knows_bounds", tgi_recording_knows_bounds(r, w->paths));
-    tgi_json_uint(json, "bound_ns", w->paths->bound_ns);
     tgi_json_uint(json, "critical_ns", w->paths->critical_ns);
-    tgi_json_uint(json, "area_ns", w->paths->area_ns);
-    tgi_json_string(json, "binding", w->paths->area_ns >= w->paths->critical_ns ? "area" : "critical path");
+    put_bounds(w);
     tgi_json_uint(json, "n_work", w->table.n_work);
     tgi_json_uint(json, "n_failed", w->table.n_failed);
     tgi_json_uint(json, "n_not_run", w->table.n_not_run);

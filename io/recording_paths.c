@@ -114,14 +114,48 @@ static void follow(struct walk *w, struct tgi_recording_paths *p)
     }
 }
 
-/* On devices kernels of several streams overlap, so a device's busy time is not the sum; only CPUs alone have an area. */
-static void measure_area(const struct tgi_recording *r, struct tgi_recording_paths *p)
+struct stretch {
+    uint64_t start_ns, end_ns;
+    uint32_t device;
+};
+
+static int compare_stretches(const void *a, const void *b)
 {
-    uint64_t busy_ns = 0;
-    for (uint32_t t = 0; t < r->n_tasks; t++)
+    const struct stretch *x = a, *y = b;
+    return x->start_ns < y->start_ns ? -1 : x->start_ns > y->start_ns;
+}
+
+/* How long devices had at least one busy lane, in all: kernels of several streams overlap. */
+static bool sum_devices(const struct tgi_recording *r, uint64_t *busy_p)
+{
+    struct stretch *stretches = malloc((r->n_tasks + 1) * sizeof(*stretches));
+    uint64_t n = 0, *end_ns = calloc(r->n_devices, sizeof(*end_ns));
+    bool has_memory = stretches && end_ns;
+    for (uint32_t t = 0; has_memory && t < r->n_tasks; t++)
+        if (tgi_recording_has_work(r, t) && r->lanes[r->tasks[t].lane].device != TG_NONE)
+            stretches[n++] = (struct stretch){r->tasks[t].start_ns, r->tasks[t].end_ns, r->lanes[r->tasks[t].lane].device};
+    if (has_memory)
+        qsort(stretches, n, sizeof(*stretches), compare_stretches);
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t *end = &end_ns[stretches[i].device], from_ns = stretches[i].start_ns > *end ? stretches[i].start_ns : *end;
+        *busy_p += stretches[i].end_ns > from_ns ? stretches[i].end_ns - from_ns : 0;
+        *end = stretches[i].end_ns > *end ? stretches[i].end_ns : *end;
+    }
+    free(stretches);
+    free(end_ns);
+    return has_memory;
+}
+
+static bool measure_area(const struct tgi_recording *r, struct tgi_recording_paths *p)
+{
+    uint64_t busy_ns = 0, n_servers = r->n_devices ? r->n_devices : r->head.n_workers;
+    if (r->n_devices && !sum_devices(r, &busy_ns))
+        return false;
+    for (uint32_t t = 0; t < r->n_tasks && r->n_devices == 0; t++)
         busy_ns += weight(r, t);
-    p->area_ns = r->n_devices == 0 && r->head.n_workers ? busy_ns / r->head.n_workers : 0;
+    p->area_ns = n_servers ? busy_ns / n_servers : 0;
     p->bound_ns = p->area_ns > p->critical_ns ? p->area_ns : p->critical_ns;
+    return true;
 }
 
 int tgi_recording_paths_create(const struct tgi_recording *r, struct tgi_recording_paths *paths_p, struct tg_error *err)
@@ -142,7 +176,10 @@ int tgi_recording_paths_create(const struct tgi_recording *r, struct tgi_recordi
     }
     measure(&w, &p);
     follow(&w, &p);
-    measure_area(r, &p);
+    if (!measure_area(r, &p)) {
+        rc = tgi_error_memory(err, "the area of a record");
+        goto free_walk;
+    }
     *paths_p = p;
 
 free_walk:
@@ -155,6 +192,14 @@ free_walk:
     if (rc)
         tgi_recording_paths_fini(&p);
     return rc;
+}
+
+struct tgi_run_bounds tgi_recording_bounds(const struct tgi_recording *r, const struct tgi_recording_paths *paths)
+{
+    struct tgi_machine_bounds machine = TGI_MACHINE_BOUNDS_NONE;
+    if (r->head.has_data_bounds)
+        machine = (struct tgi_machine_bounds){r->head.memory_ns, r->head.links_ns};
+    return tgi_run_bounds((double)paths->critical_ns, (double)paths->area_ns, &machine, (double)r->head.makespan_ns);
 }
 
 void tgi_recording_paths_fini(struct tgi_recording_paths *p)

@@ -172,8 +172,14 @@ int tgi_recording_of_plan(const struct tgi_workload *w, const struct tgi_plan *p
         tgi_recording_fini(&r);
         rc = tgi_error_memory(err, "the record of a simulated run");
     }
+    struct tgi_bounds bounds;
+    if (rc == 0 && (rc = tgi_bounds_find(w, &bounds, err)))
+        tgi_recording_fini(&r);
     fini(&k);
-    if (rc == 0)
-        *recording_p = r;
+    if (rc)
+        return rc;
+    struct tgi_machine_bounds machine = {bounds.ns[TGI_BOUND_MEMORY], bounds.ns[TGI_BOUND_LINKS]};
+    tgi_recording_take_bounds(&r, &machine);
+    *recording_p = r;
     return rc;
 }

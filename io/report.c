@@ -239,7 +239,6 @@ static void measure_bounds(struct tgi_report *r, const struct work *w)
         busy_ns += r->devices[i].busy_ns;
     r->critical_path_ns = (uint64_t)w->schedule.critical_ns;
     r->area_ns = tgi_report_n_servers(r) ? busy_ns / tgi_report_n_servers(r) : 0;
-    r->bound_ns = r->area_ns > r->critical_path_ns ? r->area_ns : r->critical_path_ns;
     uint64_t worker_ns = tgi_report_whole_ns(r) * tgi_report_n_servers(r);
     r->idle_ns = worker_ns > busy_ns ? worker_ns - busy_ns : 0;
 }
@@ -315,7 +314,7 @@ static int take_devices(struct tgi_report *r, struct tg_error *err)
 int tgi_report_create(const struct tg_graph *g, struct tg_run *run, struct tgi_report *report,
                       struct tg_error *err)
 {
-    struct tgi_report r = {.graph = g, .run = run};
+    struct tgi_report r = {.graph = g, .run = run, .machine_bounds = TGI_MACHINE_BOUNDS_NONE};
     struct tg_graph_stats graph_stats;
     bool is_settled = tgi_run_settle(run, SETTLE_MS);
     int rc = tg_run_stats(run, &r.stats, err);

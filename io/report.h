@@ -4,6 +4,7 @@
 
 #include "graph/model.h"
 #include "io/json_out.h"
+#include "io/run_bounds.h"
 #include "sched/record.h"
 
 struct tgi_report_kernel {
@@ -35,7 +36,8 @@ struct tgi_report {
     /* only if the run was recorded */
     bool is_recorded;
     bool is_whole;   /* false: not all rounds of bodies were recorded: no bounds, no busy times */
-    uint64_t critical_path_ns, area_ns, bound_ns;
+    uint64_t critical_path_ns, area_ns;
+    struct tgi_machine_bounds machine_bounds; /* by a machine file, set after tgi_report_create(); none: there was no such file */
     double predicted_ns; /* by a plan, before the run; 0: it was not asked */
     uint64_t last_end_ns;
     uint64_t idle_ns, idle_end_ns; /* in all; after a worker's last task */

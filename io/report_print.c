@@ -45,6 +45,11 @@ static bool knows_busy(const struct tgi_report *r)
     return r->is_recorded && r->is_whole;
 }
 
+static struct tgi_run_bounds bounds_of(const struct tgi_report *r)
+{
+    return tgi_run_bounds((double)r->critical_path_ns, (double)r->area_ns, &r->machine_bounds, (double)tgi_report_whole_ns(r));
+}
+
 /* ---- Text ---------------------------------------------------------------------------------*/
 
 static void print_bounds(const struct tgi_report *r, uint64_t makespan_ns, FILE *to)
@@ -61,14 +66,9 @@ static void print_bounds(const struct tgi_report *r, uint64_t makespan_ns, FILE 
         fprintf(to, "   plan predicted %s (%+.1f %%)", tgi_format_time(r->predicted_ns, a, sizeof(a)),
                 100 * ((double)makespan_ns / r->predicted_ns - 1));
     fputc('\n', to);
-    if (!knows_busy(r) || r->bound_ns == 0)
-        return;
-    bool by_area = r->area_ns >= r->critical_path_ns;
-    fprintf(to, "  lower bound   %10s   %.0f %% efficient; binding: %s   (critical path %s, area %s)\n",
-            tgi_format_time((double)r->bound_ns, a, sizeof(a)),
-            100.0 * (double)r->bound_ns / (double)(r->stats.makespan_ns ? r->stats.makespan_ns : 1),
-            by_area ? "area" : "critical path", tgi_format_time((double)r->critical_path_ns, b, sizeof(b)),
-            tgi_format_time((double)r->area_ns, c, sizeof(c)));
+    struct tgi_run_bounds bounds = bounds_of(r);
+    if (knows_busy(r) && bounds.ns[bounds.binding] > 0)
+        tgi_run_bounds_print(&bounds, to);
 }
 
 static double share(uint64_t part, uint64_t whole)
@@ -247,12 +247,10 @@ static void put_bounds(const struct tgi_report *r, uint64_t makespan_ns, struct 
         tgi_json_double(json, "predicted_ns", r->predicted_ns);
     if (!knows_busy(r))
         return;
+    struct tgi_run_bounds bounds = bounds_of(r);
     tgi_json_object(json, "lower_bound");
-    tgi_json_uint(json, "bound_ns", r->bound_ns);
-    tgi_json_uint(json, "critical_path_ns", r->critical_path_ns);
-    tgi_json_uint(json, "area_ns", r->area_ns);
-    tgi_json_string(json, "binding", r->area_ns >= r->critical_path_ns ? "area" : "critical_path");
-    tgi_json_double(json, "efficiency", (double)r->bound_ns / (double)r->stats.makespan_ns);
+    tgi_json_uint(json, "bound_ns", (uint64_t)bounds.ns[bounds.binding]);
+    tgi_run_bounds_json(&bounds, json);
     tgi_json_end(json);
 }
 

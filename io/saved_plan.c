@@ -98,6 +98,11 @@ static int read_head(struct reader *r)
         rc = take_number(r, ROOT, "n_edges", 1e15, &n_edges);
     if (rc == 0)
         rc = take_number(r, ROOT, "makespan_ns", 1e18, &p->makespan_ns);
+    p->bounds = TGI_MACHINE_BOUNDS_NONE;
+    if (rc == 0 && tgi_json_tree_find(&r->tree, ROOT, "memory_ns") != TG_NONE)
+        rc = take_number(r, ROOT, "memory_ns", 1e18, &p->bounds.memory_ns);
+    if (rc == 0 && tgi_json_tree_find(&r->tree, ROOT, "links_ns") != TG_NONE)
+        rc = take_number(r, ROOT, "links_ns", 1e18, &p->bounds.links_ns);
     p->n_tasks = (uint32_t)n_tasks;
     p->n_edges = (uint64_t)n_edges;
     return rc;

@@ -12,6 +12,7 @@ struct tgi_saved_plan {
     uint32_t n_tasks, n_devices;
     uint64_t n_edges, n_preds;
     double makespan_ns;
+    struct tgi_machine_bounds bounds; /* none: the file is of a version that did not write them */
     const char **devices;
     const char **task, **kernel; /* by task; kernel "": not said */
     uint32_t *device;            /* by task */

@@ -224,6 +224,7 @@ int tgi_saved_plan_record(const struct tgi_saved_plan *p, struct tgi_recording *
     free(k.order);
     free(k.number);
     if (is_good) {
+        tgi_recording_take_bounds(&k.r, &p->bounds);
         *recording_p = k.r;
         return 0;
     }

@@ -185,6 +185,8 @@ static int measure(const struct tgi_calibration *c, const struct tgi_topology *t
         rc = measure_allocation(c, m, err);
     if (rc == 0 && c->devices)
         rc = tgi_calibrate_devices(c, m, err);
+    if (rc == 0 && c->devices)
+        rc = tgi_calibrate_graphs(c, m, m->n_classes - 1, err);
     return rc ? rc : tgi_machine_finish(m, err);
 }
 
@@ -267,6 +269,18 @@ static void compare_links(struct comparison *k, const struct tgi_machine *a, con
                             a->links[i].to);
 }
 
+static void compare_replays(struct comparison *k, const struct tgi_machine *a, const struct tgi_machine *b)
+{
+    static const char *const what[TGI_N_REPLAY_COSTS] = {"recording", "instantiating", "updating", "launching", "a start on streams"};
+    for (uint32_t i = 0; i < a->n_replays; i++)
+        for (uint32_t n = 0; n < b->n_replays; n++) {
+            const struct tgi_machine_replay *x = &a->replays[i], *y = &b->replays[n];
+            const char *class = a->classes[x->class].name;
+            for (int c = 0; x->n_tasks == y->n_tasks && strcmp(class, b->classes[y->class].name) == 0 && c < TGI_N_REPLAY_COSTS; c++)
+                compare_one(k, false, x->ns[c], y->ns[c], "%s, a task of %llu on %s", what[c], (unsigned long long)x->n_tasks, class);
+        }
+}
+
 static void compare_times(struct comparison *k, const struct tgi_machine *a, const struct tgi_machine *b)
 {
     for (uint32_t i = 0; i < a->n_times; i++)
@@ -288,6 +302,7 @@ int tgi_calibrate_compare(const struct tgi_machine *before, const struct tgi_mac
     compare_classes(&k, before, after);
     compare_links(&k, before, after);
     compare_times(&k, before, after);
+    compare_replays(&k, before, after);
     if (k.is_out_of_memory) {
         free(k.list);
         return tgi_error_memory(err, "comparing machines");

@@ -12,6 +12,8 @@
  *   bytes / bandwidth, with the smallest copy for the one and the two largest for the other.  A device's memory: copies
  *   within it, each byte counted twice.  Launches: many kernels that do nothing, back to back; the longer of the host's and
  *   the device's time for one.
+ * - Graphs: runs of tasks that do nothing, of several sizes, whose executor is left open: what recording, instantiating and launching
+ *   a command took them, and the host a task on streams.
  * - Kernels: the tasks of a graph, by kernel and sizes of arguments, from recorded runs: on one worker (a task that nothing
  *   disturbs), on all workers (how much they slow each other down), on devices one task at a time, and on devices as runs do (how
  *   much of a device a task leaves to those in other lanes).  The graph's data are what
@@ -66,6 +68,8 @@ int tgi_calibrate_memory(const struct tgi_calibration *c, const struct tgi_topol
                          struct tg_error *err);
 /* calibrate_devices.c: adds a class, devices, memories and links. */
 int tgi_calibrate_devices(const struct tgi_calibration *c, struct tgi_machine *m, struct tg_error *err);
+/* calibrate_graphs.c: what runs take as graphs on devices of that class. */
+int tgi_calibrate_graphs(const struct tgi_calibration *c, struct tgi_machine *m, uint32_t class, struct tg_error *err);
 /* GPUs of the origin. */
 int tgi_calibrate_name_devices(const struct tgi_calibration *c, struct tgi_machine_origin *origin, struct tg_error *err);
 

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <math.h>
 #include <string.h>
 
 #include "graph/error.h"
@@ -50,6 +51,21 @@ ADD(root, roots, n_roots)
 ADD(link, links, n_links)
 ADD(time, times, n_times)
 ADD(copy, copies, n_copies)
+ADD(replay, replays, n_replays)
+
+void tgi_machine_replay_costs(const struct tgi_machine *m, uint64_t n_tasks, struct tgi_replay_costs *costs_p)
+{
+    double least = INFINITY;
+    *costs_p = (struct tgi_replay_costs){{0}};
+    for (uint32_t i = 0; i < m->n_replays; i++) {
+        const struct tgi_machine_replay *r = &m->replays[i];
+        double apart = fabs(log(((double)n_tasks + 1) / ((double)r->n_tasks + 1)));
+        if (apart < least) {
+            least = apart;
+            memcpy(costs_p->ns, r->ns, sizeof costs_p->ns);
+        }
+    }
+}
 
 void tgi_machine_fini(struct tgi_machine *m)
 {
@@ -60,6 +76,7 @@ void tgi_machine_fini(struct tgi_machine *m)
     free(m->links);
     free(m->times);
     free(m->copies);
+    free(m->replays);
     free(m->route);
     *m = (struct tgi_machine){0};
 }
@@ -266,6 +283,8 @@ static int copy_rest(const struct tgi_machine *m, bool keeps_gpus, struct tgi_ma
         rc = tgi_machine_add_time(to, &m->times[i], err);
     for (uint32_t i = 0; rc == 0 && i < m->n_copies; i++)
         rc = tgi_machine_add_copy(to, &m->copies[i], err);
+    for (uint32_t i = 0; rc == 0 && i < m->n_replays; i++)
+        rc = tgi_machine_add_replay(to, &m->replays[i], err);
     free(number);
     return rc;
 }

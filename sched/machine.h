@@ -13,6 +13,7 @@
 #define TGI_SCHED_MACHINE_H
 
 #include "graph/model.h"
+#include "sched/replay_choice.h"
 #include "sched/topology.h"
 
 enum { TGI_MACHINE_NAME = 48, TGI_MACHINE_CLASSES = 8, TGI_MACHINE_DEVICES = 4096 };
@@ -69,6 +70,13 @@ struct tgi_machine_time {
     double flops, bytes; /* that the task declared; 0: nothing */
 };
 
+/* What runs of about n_tasks tasks took as graphs, and on streams: each command or task; 0: not measured. */
+struct tgi_machine_replay {
+    uint32_t class;
+    uint64_t n_tasks;
+    double ns[TGI_N_REPLAY_COSTS];
+};
+
 /* How long copies took, for people and for --check; plans use the links. */
 struct tgi_machine_copy {
     char from[TGI_MACHINE_NAME], to[TGI_MACHINE_NAME]; /* memories */
@@ -95,7 +103,8 @@ struct tgi_machine {
     struct tgi_machine_link *links;
     struct tgi_machine_time *times;
     struct tgi_machine_copy *copies;
-    uint32_t n_classes, n_memories, n_devices, n_roots, n_links, n_times, n_copies;
+    struct tgi_machine_replay *replays;
+    uint32_t n_classes, n_memories, n_devices, n_roots, n_links, n_times, n_copies, n_replays;
     struct tgi_machine_origin origin;
     uint16_t *route; /* by from * n_memories + to: 1 + link, 0: none; from tgi_machine_finish() */
 };
@@ -108,6 +117,7 @@ int tgi_machine_add_root(struct tgi_machine *m, const struct tgi_machine_root *r
 int tgi_machine_add_link(struct tgi_machine *m, const struct tgi_machine_link *link, struct tg_error *err);
 int tgi_machine_add_time(struct tgi_machine *m, const struct tgi_machine_time *time, struct tg_error *err);
 int tgi_machine_add_copy(struct tgi_machine *m, const struct tgi_machine_copy *copy, struct tg_error *err);
+int tgi_machine_add_replay(struct tgi_machine *m, const struct tgi_machine_replay *replay, struct tg_error *err);
 /* Works out the routes; the machine is not changed after it.  TG_E_BAD_VALUE: no device, a limit. */
 int tgi_machine_finish(struct tgi_machine *m, struct tg_error *err);
 void tgi_machine_fini(struct tgi_machine *m);
@@ -125,6 +135,8 @@ static inline const struct tgi_machine_link *tgi_machine_route(const struct tgi_
 }
 /* An undisturbed copy, through memory 0 where there is no link. */
 double tgi_machine_copy_ns(const struct tgi_machine *m, uint32_t from, uint32_t to, double bytes);
+/* The costs of runs closest to that size, as a ratio; all 0: none were measured. */
+void tgi_machine_replay_costs(const struct tgi_machine *m, uint64_t n_tasks, struct tgi_replay_costs *costs_p);
 /* The places an `on` may name that mean this device. */
 tgi_place tgi_machine_place(const struct tgi_machine *m, uint32_t device);
 

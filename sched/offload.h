@@ -17,6 +17,7 @@
 
 #include "mem/replica.h"
 #include "sched/ready.h"
+#include "sched/replay_choice.h"
 #include "sched/runtime.h"
 #include "sched/urgency.h"
 
@@ -83,7 +84,8 @@ struct tgi_offload_run {
     int64_t base_ns[TGI_MAX_DEVICES]; /* the run's clock then */
     uint64_t n_device_tasks[TGI_MAX_DEVICES];
     uint64_t timing_ns;        /* the submitter has spent on events for times */
-    uint32_t n_shown_lanes;    /* of each device, in spans of the last start */
+    struct tgi_replay_costs replay_costs; /* of the machine that guides the run; 0: none does */
+    uint32_t n_shown_lanes;    /* of each device, in spans of the last start, and of the first before it */
     uint64_t n_stolen;         /* of these: by another device than the one they were placed on */
     uint32_t n_copies;         /* between memories, of a recorded run that is over */
     uint32_t n_starts;         /* the first one finds nothing on devices */

@@ -276,6 +276,9 @@ static struct tgi_offload_graphs *graphs_of(struct tg_run *run)
     r->graphs->choice.n_tasks = run->graph->n_tasks;
     r->graphs->choice.n_expected = run->options.n_starts_expected;
     tgi_replay_costs_read(o->history, o->devices->info[0].name, run->graph->n_tasks, &r->graphs->choice.costs);
+    for (int i = 0; i < TGI_N_REPLAY_COSTS; i++) /* what runs have shown is newer than what a machine file has */
+        if (r->graphs->choice.costs.ns[i] <= 0)
+            r->graphs->choice.costs.ns[i] = r->replay_costs.ns[i];
     return r->graphs;
 }
 

@@ -6,6 +6,7 @@
 #include "graph/block.h"
 #include "graph/error.h"
 #include "sched/choice.h"
+#include "sched/guide.h"
 #include "sched/offload_graph.h"
 #include "sched/offload_policy.h"
 #include "sched/placement.h"
@@ -260,6 +261,9 @@ int tgi_offload_run_resolve(struct tg_run *run, struct tg_error *err)
     run->offload = calloc(1, sizeof *run->offload);
     if (!run->offload)
         return tgi_error_memory(err, "preparing a run");
+    run->offload->n_shown_lanes = TGI_COMPUTE_LANES;
+    if (run->guide && run->guide->machine)
+        tgi_machine_replay_costs(run->guide->machine, run->graph->n_tasks, &run->offload->replay_costs);
     run->offload->is_registered = calloc((size_t)run->graph->space->n_buffers + 1, 1);
     run->offload->is_pageable = calloc((size_t)run->graph->space->n_buffers + 1, 1);
     if (!run->offload->is_registered || !run->offload->is_pageable)

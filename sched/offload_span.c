@@ -81,11 +81,11 @@ void tgi_offload_take_span(struct tgi_offload *o, struct tgi_watch *w)
     if (rc == 0 && !o->is_dead) {
         double zero = (double)run->base_ns[device];
         span->start_ns = (uint64_t)(zero + begin > 0 ? zero + begin : 0);
-        span->end_ns = (uint64_t)(zero + end > 0 ? zero + end : 0);
-        if (span->end_ns <= span->start_ns)
-            span->end_ns = span->start_ns + 1; /* a zero length would mean that it never ran */
+        uint64_t end_ns = (uint64_t)(zero + end > 0 ? zero + end : 0);
         span->worker = o->runtime->n_workers + device * run->n_shown_lanes + lane % TGI_LANES_EACH;
         span->attempts = 1;
+        /* A zero length would mean that it never ran. */
+        tgi_span_end(span, end_ns > span->start_ns ? end_ns : span->start_ns + 1);
         note_time(w->task, w->was_alone, end - begin);
         uint64_t begin_ns = tgi_run_begin_ns(in->run);
         tgi_offload_note_busy(o, device, begin_ns + span->start_ns, begin_ns + span->end_ns);

@@ -2,6 +2,7 @@
  * round brings an array of its own, into which the tasks of that round are recorded. */
 #include "sched/record.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -63,6 +64,14 @@ static void find_ready(const struct tg_graph *g, struct tgi_span *spans, uint64_
             struct tgi_span *after = &spans[g->succ[i]];
             after->ready_ns = spans[t].end_ns > after->ready_ns ? spans[t].end_ns : after->ready_ns;
         }
+}
+
+void tgi_run_record_into(struct tg_run *run, struct tgi_span *spans)
+{
+    assert(run->spans && !run->has_lent_spans);
+    free(run->spans);
+    run->spans = run->main->spans = spans;
+    run->has_lent_spans = true;
 }
 
 const struct tgi_span *tgi_run_spans(const struct tg_run *run)

@@ -3,6 +3,8 @@
 #ifndef TGI_SCHED_RECORD_H
 #define TGI_SCHED_RECORD_H
 
+#include <stdatomic.h>
+
 #include "graph/tgraph.h"
 #include "mem/pool.h"
 
@@ -16,6 +18,14 @@ struct tgi_span {
     uint8_t state; /* enum tg_task_state */
     uint8_t reserved;
 };
+
+/* The last that is written of a span, so that one whose process is killed meanwhile has an end only if all of it is there: a thread's
+ * own stores reach memory as it made them, whenever it ends, so it is the compiler alone that must not change their order. */
+static inline void tgi_span_end(struct tgi_span *span, uint64_t end_ns)
+{
+    atomic_signal_fence(memory_order_release);
+    span->end_ns = end_ns;
+}
 
 /* One execution of a body of a control task. */
 struct tgi_round {
@@ -48,6 +58,9 @@ struct tgi_worker_stats {
  * tg_run_wait() returns; at most limit_ms longer.  false: a task still has not returned, and what
  * follows here is incomplete. */
 bool tgi_run_settle(struct tg_run *run, uint32_t limit_ms);
+/* Before the first start of a recorded run: its spans, by task of the outermost graph, are kept there instead, all 0 for now.  Who writes
+ * one writes end_ns last.  They must outlive the run. */
+void tgi_run_record_into(struct tg_run *run, struct tgi_span *spans);
 /* By task id of the outermost graph; NULL unless the run was recorded and is over. */
 const struct tgi_span *tgi_run_spans(const struct tg_run *run);
 /* The executions of bodies; complete after tgi_run_spans(), empty unless the run was recorded. */

@@ -265,7 +265,8 @@ void tg_run_destroy(struct tg_run *run)
     pthread_mutex_destroy(&run->lock);
     tgi_record_clear(run);
     free(run->init_items);
-    free(run->spans);
+    if (!run->has_lent_spans)
+        free(run->spans);
     free(run->worker_stats);
     free(run);
 }

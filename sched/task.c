@@ -338,8 +338,8 @@ void tgi_task_family_done(struct tgi_worker *w, struct tgi_family *family)
     uint32_t task = family->task;
     int rc = atomic_load_explicit(&family->status, memory_order_relaxed);
     if (in->spans) {
-        in->spans[task].end_ns = tgi_now_ns() - tgi_run_begin_ns(in->run);
         in->spans[task].state = rc ? TG_TASK_FAILED : TG_TASK_DONE;
+        tgi_span_end(&in->spans[task], tgi_now_ns() - tgi_run_begin_ns(in->run));
     }
     settle(w, in, task, rc, family->explanation);
     free(family);
@@ -400,12 +400,13 @@ bool tgi_task_execute(struct tgi_worker *w, struct tgi_instance *in, uint32_t ta
     if (in->spans) {
         struct tgi_span *span = &in->spans[task];
         span->start_ns = start_ns;
-        span->end_ns = tgi_now_ns() - tgi_run_begin_ns(run);
+        uint64_t end_ns = tgi_now_ns() - tgi_run_begin_ns(run);
         span->worker = (uint16_t)w->index;
         span->victim = victim;
         span->state = rc ? TG_TASK_FAILED : TG_TASK_DONE;
         span->attempts = (uint16_t)n_attempts;
-        tgi_count(&w->counts.busy_ns, span->end_ns - start_ns);
+        tgi_span_end(span, end_ns);
+        tgi_count(&w->counts.busy_ns, end_ns - start_ns);
     }
     return tgi_task_leave(w, in, task, rc);
 }

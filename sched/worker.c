@@ -329,10 +329,10 @@ static __attribute__((noinline)) int call_recorded(struct tgi_worker *w, struct 
     int rc = call_kernel(w, in, node, call, task);
     uint64_t end_ns = tgi_now_ns();
     span->start_ns = start_ns - begin_ns;
-    span->end_ns = end_ns - begin_ns;
     span->worker = (uint16_t)w->index;
     span->attempts = 1;
     span->state = rc ? TG_TASK_FAILED : TG_TASK_DONE;
+    tgi_span_end(span, end_ns - begin_ns);
     tgi_count(&w->counts.busy_ns, end_ns - start_ns);
     return rc;
 }

@@ -57,6 +57,20 @@ has err 'measured on none'
 # shellcheck disable=SC2086
 want 0 run $small --machine "$machine"
 has out 'plan predicted'
+grep -qE 'of critical path .*, area .*, memory .*, links ' "$scratch/out" || complain 'not all bounds are printed'
+lacks out 'not known'
+# shellcheck disable=SC2086
+want 0 run $small --machine "$machine" --record "$scratch/bounds.tgr"
+want 0 report "$scratch/bounds.tgr"
+grep -qE 'of critical path .*, area .*, memory .*, links ' "$scratch/out" || complain 'the report has not all bounds'
+want 0 --format json report "$scratch/bounds.tgr"
+has out '"memory_ns"'
+has out '"binding"'
+want 0 report "$scratch/bounds.tgr" --html "$scratch/bounds.html"
+grep -A12 '"bounds": \[' "$scratch/bounds.html" | grep -q null && complain 'the page does not know all bounds'
+# shellcheck disable=SC2086
+want 0 run $small
+has out 'bounds of memory and links are not known'
 # shellcheck disable=SC2086
 want 0 --format json run $small --machine "$machine"
 is_json "$scratch/out"
@@ -109,6 +123,38 @@ for option in --verify --check-nan --deterministic '--repeat 2' '--compare seque
 done
 # shellcheck disable=SC2086
 want 2 run $small --simulate --policy luck
+
+# ---- a cluster --------------------------------------------------------------------------------
+cluster=$PWD/examples/machines/cluster.json
+large="$graphs/cholesky.json -p NT=16 -p B=2048"
+makespan_of() { # MACHINE
+    # shellcheck disable=SC2086
+    want 0 --format json plan $large --machine "$1" --policy bandwidth
+    sed -n 's/.*"makespan_ns": \([0-9]*\).*/\1/p' "$scratch/out" | head -n 1
+}
+# shellcheck disable=SC2086
+want 0 plan $large --machine "$cluster" --policy bandwidth --save-machine "$scratch/cluster.json"
+has out '4 x cpu with 64 lanes + 8 x cuda'
+grep -qE '^  cuda:[2-7] +[1-9]' "$scratch/out" || complain 'no task is planned for a GPU of another node'
+grep -qE '^  as a CUDA graph: .* to make it, .* a launch, .* on streams; pays after [0-9]+ start' "$scratch/out" ||
+    complain 'what a graph costs is not said'
+cp "$scratch/out" "$scratch/planned"
+# shellcheck disable=SC2086
+want 0 plan $large --machine "$scratch/cluster.json" --policy bandwidth
+cmp -s "$scratch/out" "$scratch/planned" || complain 'a cluster that was saved is another one'
+want 0 --format json plan "$graphs/cholesky.json" --machine "$cluster"
+is_json "$scratch/out"
+has out '"pays_after_starts"'
+sed '/nic:/s/5e10/5e11/; /"\*"/s/5e10/5e11/' "$cluster" >"$scratch/faster.json"
+sed '/nic:/s/5e10/5e9/; /"\*"/s/5e10/5e9/' "$cluster" >"$scratch/slower.json"
+usual=$(makespan_of "$cluster") faster=$(makespan_of "$scratch/faster.json") slower=$(makespan_of "$scratch/slower.json")
+[ "$faster" -lt "$usual" ] && [ "$faster" -lt "$slower" ] || complain "the network does not matter: $faster, $usual, $slower ns"
+want 0 run "$graphs/cholesky.json" -p B=512 -D cuda:0,1,2,3,4,5,6,7+cpu:64 --simulate --machine "$cluster" --record "$scratch/nodes.tgr"
+has out '8 devices + 64 workers'
+want 1 run "$graphs/cholesky.json" -p NT=2 --machine "$cluster" # it is not this machine
+sed '/"graphs"/,/\]/s/launch_ns/lunch_ns/' "$cluster" >"$scratch/odd.json"
+want 1 plan "$graphs/cholesky.json" --machine "$scratch/odd.json"
+has err 'lunch_ns'
 
 # ---- plans as files ---------------------------------------------------------------------------
 # shellcheck disable=SC2086

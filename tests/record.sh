@@ -50,6 +50,68 @@ want 2 report "$record" --by weather
 want 0 report "$record" "$scratch/saxpy.tgr"
 [ "$(grep -c '  makespan' "$scratch/out")" = 2 ] || complain 'two records are not both reported'
 
+# ---- runs that are killed ---------------------------------------------------------------------
+cat >"$scratch/spin.json" <<'END'
+{ "tgraph": "1.0", "kernels": { "spin": { "builtin": "spin" } },
+  "tasks": [ { "for": "i in 0:3000", "do": [ { "id": "a[{i}]", "kernel": "spin", "args": { "us": 2000 } } ] } ] }
+END
+for signal in KILL SEGV; do
+    killed=$scratch/killed-$signal.tgr
+    "$TGRAPH" -q run "$scratch/spin.json" -D cpu:2 --record "$killed" 2>/dev/null &
+    run=$!
+    for ((i = 0; i < 500; i++)); do # until something has ended
+        "$TGRAPH" --format json report "$killed.partial" 2>/dev/null | grep -qE '"done_tasks": [1-9]' && break
+        sleep 0.01
+    done
+    kill -$signal $run
+    wait $run 2>/dev/null
+    [ -e "$killed" ] && complain "there is a record of a run that was ended by SIG$signal"
+    want 0 report "$killed.partial"
+    has err 'the run did not end; '
+    has err ' of 3,000 tasks had'
+    has out ': did not end, 3,000 tasks on 2 workers'
+    grep -qE ' +[1-9][0-9,]* done, 0 failed, [1-9][0-9,]* not run' "$scratch/out" || complain 'what had ended is not counted'
+    want 0 why "$killed.partial" 'a[0]'
+    for type in svg html json pftrace; do
+        want 0 export "$killed.partial" -t $type -o "$scratch/picture.$type"
+    done
+    want 3 report "$killed"
+    has err "there is \"$killed.partial\""
+done
+# A task that does not return when the time is up.
+cat >"$scratch/stuck.json" <<'END'
+{ "tgraph": "1.0", "kernels": { "spin": { "builtin": "spin" }, "stuck": { "params": [ { "name": "s", "type": "i64" } ],
+    "variants": [ { "on": "cpu", "c": "#include <unistd.h>\nint stuck(void **a, const struct tg_context *c) { (void)c; sleep(*(long *)a[0]); return 0; }" } ] } },
+  "tasks": [ { "id": "first", "kernel": "spin", "args": { "us": 1 } }, { "after": [ "first" ], "kernel": "stuck", "args": { "s": 2 } } ] }
+END
+want 124 run "$scratch/stuck.json" -D cpu:1 --timeout 100ms --record "$scratch/stuck.tgr"
+has err "\"$scratch/stuck.tgr.partial\" has what had ended"
+want 0 report "$scratch/stuck.tgr.partial"
+has err 'the run did not end; 1 of 2 tasks had'
+# Of rounds nothing is known then, which is said.
+cat >"$scratch/loop.json" <<'END'
+{ "tgraph": "1.0", "kernels": { "spin": { "builtin": "spin" } },
+  "tasks": [ { "id": "first", "kernel": "spin", "args": { "us": 1 } },
+             { "id": "loop", "after": [ "first" ], "repeat": 100000, "do": [ { "kernel": "spin", "args": { "us": 1000 } } ] } ] }
+END
+"$TGRAPH" -q run "$scratch/loop.json" -D cpu:2 --record "$scratch/loop.tgr" 2>/dev/null &
+run=$!
+for ((i = 0; i < 500; i++)); do
+    "$TGRAPH" --format json report "$scratch/loop.tgr.partial" 2>/dev/null | grep -q '"done_tasks": 1' && break
+    sleep 0.01
+done
+kill -KILL $run
+wait $run 2>/dev/null
+want 0 report "$scratch/loop.tgr.partial"
+has err 'the run did not end; 1 of 2 tasks had; rounds of control tasks are not in it'
+[ -e "$record.partial" ] && complain 'a run that ended leaves its live record'
+want 0 run "$graphs/cholesky.json" -p NT=4 -p B=16 -D cpu:2 --record /dev/null # has none
+ln -s "$scratch/elsewhere" "$scratch/linked.tgr.partial"
+want 0 run "$graphs/cholesky.json" -p NT=4 -p B=16 -D cpu:2 --record "$scratch/linked.tgr"
+has err 'should this run be killed, there will be no record of it: '
+[ -e "$scratch/elsewhere" ] && complain 'a live record followed a link'
+want 0 report "$scratch/linked.tgr"
+
 want 0 report "$record" --html "$scratch/c.html"
 cmp -s "$scratch/c.html" <("$TGRAPH" export "$record" -t html) || complain 'report --html and export -t html differ'
 grep -qF "content=\"default-src 'none'; script-src 'sha256-" "$scratch/c.html" || complain 'the page has no policy'
@@ -92,18 +154,18 @@ want 0 why "$scratch/fails.tgr" next
 has out 'not run'
 
 # ---- diff -------------------------------------------------------------------------------------
-for us in 100 200; do
+for us in 100 1000; do
     "$TGRAPH" gen chain --tasks 200 --kernel spin --us $us -o "$scratch/chain$us.json"
     "$TGRAPH" -q run "$scratch/chain$us.json" --record "$scratch/chain$us.tgr" || complain 'a chain does not run'
 done
-want 1 diff "$scratch/chain100.tgr" "$scratch/chain200.tgr" --fail-on slower
+want 1 diff "$scratch/chain100.tgr" "$scratch/chain1000.tgr" --fail-on slower
 has out 'makespan'
 has out 'spin'
-want 0 diff "$scratch/chain200.tgr" "$scratch/chain100.tgr" --fail-on slower
-want 0 diff "$scratch/chain100.tgr" "$scratch/chain200.tgr" --fail-on slower --threshold 100000%
+want 0 diff "$scratch/chain1000.tgr" "$scratch/chain100.tgr" --fail-on slower
+want 0 diff "$scratch/chain100.tgr" "$scratch/chain1000.tgr" --fail-on slower --threshold 100000%
 want 0 diff "$scratch/chain100.tgr" "$scratch/chain100.tgr" --fail-on slower
 has out 'same'
-want 0 --format json diff "$scratch/chain100.tgr" "$scratch/chain200.tgr"
+want 0 --format json diff "$scratch/chain100.tgr" "$scratch/chain1000.tgr"
 is_json "$scratch/out"
 has out '"is_slower": true'
 want 2 diff "$record" "$graphs/cholesky.json"
@@ -151,9 +213,10 @@ fi
 
 # ---- devices, which the stand-in driver plays --------------------------------------------------
 libraries=$(dirname "$TGRAPH")/tests
+stand_in=(env -u TGRAPH_DEVICES TGRAPH_CUDA_DRIVER="$libraries/libstandin-cuda.so" TGRAPH_CUDA_KERNELS="$libraries/standin-kernels.txt"
+    TGRAPH_BLAS=off TGRAPH_HISTORY=off TGRAPH_STANDIN_MEMORY=1G TGRAPH_STANDIN_DEVICES=2)
 on_devices() {
-    env -u TGRAPH_DEVICES TGRAPH_CUDA_DRIVER="$libraries/libstandin-cuda.so" TGRAPH_CUDA_KERNELS="$libraries/standin-kernels.txt" \
-        TGRAPH_BLAS=off TGRAPH_HISTORY=off TGRAPH_STANDIN_MEMORY=1G TGRAPH_STANDIN_DEVICES=2 "$TGRAPH" "$@" >"$scratch/out" 2>"$scratch/err" ||
+    "${stand_in[@]}" "$TGRAPH" "$@" >"$scratch/out" 2>"$scratch/err" ||
         complain "tgraph $* fails: $(head -c 300 "$scratch/err")"
 }
 on_devices run "$graphs/cholesky.json" -p NT=4 -D cuda:0,1+cpu:1 --record "$scratch/d.tgr"
@@ -177,6 +240,18 @@ has out ' KiB"];'
 want 0 why "$scratch/d.tgr" 'potrf[0]'
 has out 'placed            on cuda:0, where what it writes lives'
 has out 'copy              A tile 0, 128 KiB, host -> cuda:'
+
+# What had ended on a device when the run was killed.
+"${stand_in[@]}" "$TGRAPH" -q run "$graphs/cholesky.json" -p NT=40 -D cuda:0,1+cpu:1 --record "$scratch/k.tgr" 2>/dev/null &
+run=$!
+for ((i = 0; i < 500; i++)); do
+    "$TGRAPH" --format json report "$scratch/k.tgr.partial" 2>/dev/null | grep -qE '"lane": "cuda:1 s.*"tasks": [1-9]' && break
+    sleep 0.01
+done
+kill -KILL $run
+wait $run 2>/dev/null
+want 0 --format json report "$scratch/k.tgr.partial"
+grep -qE '"lane": "cuda:1 s.*"tasks": [1-9]' "$scratch/out" || complain 'nothing of a device is in the record of a run that was killed'
 
 # Devices are chosen by estimates where nothing else decides, and the record keeps them.
 "$TGRAPH" gen random --tasks 60 --kernel hash -o "$scratch/hash.json"

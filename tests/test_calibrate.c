@@ -9,6 +9,7 @@
 
 #include "sched/calibrate.h"
 #include "mem/device.h"
+#include "sched/guide.h"
 #include "tests/device_graph.h"
 
 enum { LIMIT_S = 120 };
@@ -188,6 +189,64 @@ static void links_are_measured_by_size_alone_and_together(void **state)
     tgi_machine_fini(&m);
 }
 
+static void runs_as_graphs_are_measured_by_size(void **state)
+{
+    (void)state;
+    struct tgi_calibration c = {.is_quick = true, .devices = "cuda"};
+    struct tgi_machine m;
+    struct tg_error err;
+    device_reset(1, 1, true);
+    cpus_only(&m);
+    struct tgi_machine_class class = {"cuda", TGI_DEVICE_CUDA, .flops_per_ns = 1};
+    assert_int_equal(tgi_machine_add_class(&m, &class, &err), 0);
+    if (tgi_calibrate_graphs(&c, &m, 1, &err))
+        fail_msg("%s", err.text);
+    expect_nothing_left();
+    assert_int_equal(m.n_replays, 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        const struct tgi_machine_replay *r = &m.replays[i];
+        assert_true(r->class == 1 && r->n_tasks == (i == 0 ? 10 : i == 1 ? 100 : 1000));
+        assert_true(r->ns[TGI_REPLAY_RECORD] > 0 && r->ns[TGI_REPLAY_INSTANTIATE] > 0);
+        assert_true(r->ns[TGI_REPLAY_LAUNCH] > 0 && r->ns[TGI_REPLAY_SUBMIT] > 0);
+    }
+    tgi_machine_fini(&m);
+}
+
+/* Making a graph is dear by the machine file, where else it would be assumed to pay. */
+static void a_run_that_knows_a_machine_file_decides_by_it(void **state)
+{
+    (void)state;
+    struct tgi_machine m;
+    struct tg_error err;
+    device_reset(1, 1, true);
+    cpus_only(&m);
+    struct tgi_machine_replay replay = {.class = 0, .n_tasks = 4, .ns = {[TGI_REPLAY_RECORD] = 1e15, [TGI_REPLAY_INSTANTIATE] = 1e15}};
+    assert_int_equal(tgi_machine_add_replay(&m, &replay, &err), 0);
+    for (int has_file = 0; has_file < 2; has_file++) {
+        struct tg_graph *g = device_graph("'A': {'dtype': 'u64', 'shape': [32], 'tiles': [4], 'init': {'iota': true}}", "",
+                                          "{'for': ['i in 0:4'], 'kernel': 'mix', 'args': {'id': 'i', 'n': 32, 'out': 'A[i]'}}");
+        struct tg_runtime *rt = device_runtime("cuda:0", 0);
+        struct tg_run_options o = TG_RUN_OPTIONS_INIT;
+        struct tgi_guide guide = {.machine = has_file ? &m : NULL};
+        const char *why = NULL;
+        struct tg_run *run;
+        o.executor = TG_EXECUTOR_AUTO;
+        o.n_starts_expected = 1000000;
+        assert_int_equal(tgi_run_create_guided(rt, g, &o, &guide, &run, &err), 0);
+        for (int i = 0; i < 4; i++)
+            assert_int_equal(tg_run_execute(run, &err), 0);
+        bool is_graph = tg_run_executor(run, &why) == TG_EXECUTOR_GRAPH;
+        assert_int_equal(is_graph, !has_file);
+        if (has_file)
+            assert_true(why && strstr(why, "to make") && !strstr(why, "assumed"));
+        tg_run_destroy(run);
+        tg_runtime_destroy(rt);
+        tg_graph_destroy(g);
+    }
+    expect_nothing_left();
+    tgi_machine_fini(&m);
+}
+
 static void devices_that_do_not_reach_each_other_have_no_link(void **state)
 {
     (void)state;
@@ -329,6 +388,8 @@ int main(void)
         TEST(a_graph_that_fails_is_an_error),
         TEST(the_peak_is_that_of_gemm),
         TEST(links_are_measured_by_size_alone_and_together),
+        TEST(runs_as_graphs_are_measured_by_size),
+        TEST(a_run_that_knows_a_machine_file_decides_by_it),
         TEST(devices_that_do_not_reach_each_other_have_no_link),
         TEST(kernels_run_on_devices_as_well),
         TEST(what_the_driver_refuses_is_an_error),

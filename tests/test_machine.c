@@ -29,6 +29,8 @@ static const char whole[] =
     " \"kernels\": [{\"kernel\": \"gemm\", \"class\": \"cuda\", \"arguments\": \"*\", \"median_ns\": 42900, \"spread_ns\": 600, \"samples\": 9,\n"
     "             \"together_ns\": 50000, \"together\": 4, \"flops\": 2e9, \"bytes\": 6e6}],\n"
     " \"copies\": [{\"from\": \"host\", \"to\": \"cuda:0\", \"bytes\": 4096, \"at_once\": 2, \"median_ns\": 9000, \"samples\": 5}],\n"
+    " \"graphs\": [{\"class\": \"cuda\", \"tasks\": 100, \"record_ns\": 900, \"instantiate_ns\": 2000, \"launch_ns\": 90, \"submit_ns\": 2500},\n"
+    "            {\"class\": \"cuda\", \"tasks\": 10000, \"record_ns\": 500, \"update_ns\": 70}],\n"
     " \"measured_on\": {\"cpu\": \"A\", \"cores\": 8, \"numa_nodes\": 1, \"gpu\": \"B\", \"gpus\": 2, \"at_s\": 1795737600}}\n";
 
 static int read_text(const char *text, struct tgi_machine *m, struct tg_error *err)
@@ -77,8 +79,32 @@ static void the_last_rule_that_fits_a_pair_counts(void **state)
     assert_int_equal(m.times[0].class, 1);
     assert_true(m.times[0].together_ns == 50000 && m.times[0].n_together == 4 && m.times[0].flops == 2e9);
     assert_int_equal(m.copies[0].n_at_once, 2);
+    assert_int_equal(m.n_replays, 2);
+    assert_true(m.replays[0].class == 1 && m.replays[1].ns[TGI_REPLAY_UPDATE] == 70);
     assert_int_equal(m.origin.measured_s, 1795737600);
     tgi_machine_fini(&m);
+}
+
+static void costs_of_graphs_are_those_of_the_closest_size(void **state)
+{
+    (void)state;
+    struct tgi_replay_costs costs;
+    struct tgi_machine m, more;
+    struct tg_error err;
+    read_must(whole, &m);
+    tgi_machine_replay_costs(&m, 5, &costs);
+    assert_true(costs.ns[TGI_REPLAY_RECORD] == 900 && costs.ns[TGI_REPLAY_SUBMIT] == 2500 && costs.ns[TGI_REPLAY_UPDATE] == 0);
+    tgi_machine_replay_costs(&m, 2000, &costs);
+    assert_true(costs.ns[TGI_REPLAY_RECORD] == 500 && costs.ns[TGI_REPLAY_SUBMIT] == 0);
+    struct tgi_machine_change change = {4, 1, 1, 0};
+    assert_int_equal(tgi_machine_change(&m, &change, &more, &err), 0);
+    tgi_machine_replay_costs(&more, 200, &costs);
+    assert_true(costs.ns[TGI_REPLAY_LAUNCH] == 90);
+    tgi_machine_fini(&more);
+    tgi_machine_fini(&m);
+    struct tgi_machine none = {0};
+    tgi_machine_replay_costs(&none, 200, &costs);
+    assert_true(costs.ns[TGI_REPLAY_LAUNCH] == 0);
 }
 
 static void what_is_written_reads_back_the_same(void **state)
@@ -187,7 +213,7 @@ static void errors_have_positions(void **state)
     expect("\"name\": \"cuda:1\"", "\"name\": \"cuda:0\"", TG_E_DUPLICATE_NAME, 7, 15);
     expect("\"lanes\": 8", "\"lanes\": \"8\"", TG_E_WRONG_TYPE, 8, 75);
     expect(", \"together\": 4", "", TG_E_MISSING_KEY, 14, 14);
-    expect("\"cores\": 8", "\"cores\": 0", TG_E_BAD_VALUE, 17, 39);
+    expect("\"cores\": 8", "\"cores\": 0", TG_E_BAD_VALUE, 19, 39);
     expect("\"at_once\": 2", "\"at_one\": 2", TG_E_UNKNOWN_KEY, 16, 71);
     expect("42900", "42900,", TG_E_JSON_SYNTAX, 14, 87);
 }
@@ -196,6 +222,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_last_rule_that_fits_a_pair_counts),
+        cmocka_unit_test(costs_of_graphs_are_those_of_the_closest_size),
         cmocka_unit_test(what_is_written_reads_back_the_same),
         cmocka_unit_test(a_machine_can_have_other_gpus),
         cmocka_unit_test(a_machine_can_have_fewer_workers),

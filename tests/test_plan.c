@@ -220,11 +220,16 @@ static void what_nobody_writes_is_there_when_a_run_is_repeated(void **state)
     struct tgi_plan *plan;
     struct tgi_workload *w;
     struct tg_error err;
+    struct tgi_bounds before, after;
     double first, later;
     remote_machine(&m, 2, 0, TGI_SHARE_LINK);
     first = makespan(g, &m, "eager", NULL);
     MUST(tgi_workload_create(g, &m, &w, &err));
+    MUST(tgi_bounds_find(w, &before, &err));
     MUST(tgi_workload_stay(w, &err));
+    MUST(tgi_bounds_find(w, &after, &err));
+    assert_true(before.ns[TGI_BOUND_LINKS] > 0);
+    assert_true(after.ns[TGI_BOUND_LINKS] == 0);
     MUST(tgi_plan_create(w, tgi_policy_find("eager"), &plan, &err));
     later = plan->makespan_ns;
     assert_int_equal(plan->moved_bytes, 0);

@@ -101,6 +101,8 @@ static void a_file_gives_the_record_back(void **state)
     assert_non_null(r.transfers); /* room for one */
     r.transfers[0] = (struct tgi_recording_transfer){4096, 1, 2, 0, 0, 0, 0, 3, 0};
     r.n_transfers = 1;
+    tgi_recording_take_bounds(&r, &(struct tgi_machine_bounds){1234.5, 6.25});
+    assert_int_equal(r.head.has_data_bounds, 1);
     assert_true(r.n_steals > 0 && r.n_memory > 0);
     char *data = bytes_of(&r, &size);
     assert_int_equal(read_bytes(data, size, &again), 0);
@@ -290,6 +292,9 @@ static void references_out_of_the_record_are_refused(void **state)
     WRONG(r.lanes[0].device, 0);
     WRONG(r.head.name, UINT32_MAX);
     WRONG(r.head.n_workers, 1000);
+    WRONG(r.head.memory_ns, -1);
+    WRONG(r.head.memory_ns, NAN);
+    WRONG(r.head.links_ns, INFINITY);
     WRONG(r.steals[1].task, (uint32_t)r.n_tasks);
     WRONG(r.steals[1].task, r.steals[0].task);
     WRONG(r.steals[1].victim, (uint32_t)r.n_lanes);
@@ -552,7 +557,7 @@ static void rounds_of_bodies_are_part_of_the_graph(void **state)
     assert_true(tgi_run_settle(run, 10000));
     struct tg_run_stats stats;
     assert_int_equal(tg_run_stats(run, &stats, &err), 0);
-    struct tgi_recorded what = {g, tgi_run_spans(run), 2, stats.makespan_ns, tgi_run_rounds(run), run, NULL, NULL};
+    struct tgi_recorded what = {g, tgi_run_spans(run), 2, stats.makespan_ns, tgi_run_rounds(run), run, NULL, NULL, false};
     assert_int_equal(tgi_recording_create(&what, &r, &err), 0);
     assert_int_equal(tgi_recording_paths_create(&r, &paths, &err), 0);
     assert_int_equal(tgi_schedule_create(g, tgi_run_spans(run), tgi_run_rounds(run), &schedule, &err), 0);

@@ -28,7 +28,7 @@ static struct tg_graph *stencil(void)
     for (uint32_t s = 0; s < N_STEPS; s++)
         for (uint32_t i = 0; i < WIDTH; i++) {
             const tg_buffer_id args[] = {b[(s + 1) % 2][i], b[s % 2][i ? i - 1 : 0], b[s % 2][i], b[s % 2][i + 1 < WIDTH ? i + 1 : i]};
-            plan_task(g, kernel, 4, args, NAN, NAN, 10.3 + i);
+            plan_task(g, kernel, 4, args, NAN, 16384, 10.3 + i);
         }
     MUST(tg_graph_freeze(g, &err));
     return g;
@@ -127,6 +127,68 @@ static void other_devices_have_streams_and_bytes(void **state)
     assert_true(n_on_devices > 0 && in > 0);
     assert_int_equal(in, k.r.head.to_device_bytes + k.r.head.peer_bytes);
     unmake(&k);
+}
+
+/* How many ns a device had a busy lane. */
+static uint64_t busy_of(const struct tgi_recording *r, uint32_t device)
+{
+    uint64_t n = 0;
+    for (uint64_t at = 0; at < r->head.makespan_ns; at++)
+        for (uint32_t t = 0; t < r->n_tasks; t++)
+            if (r->lanes[r->tasks[t].lane].device == device && r->tasks[t].start_ns <= at && at < r->tasks[t].end_ns) {
+                n++;
+                break;
+            }
+    return n;
+}
+
+static void a_record_has_the_bounds_of_its_machine(void **state)
+{
+    (void)state;
+    struct made k;
+    struct tgi_bounds bounds;
+    struct tgi_recording_paths paths;
+    struct tg_error err;
+    make(&k, true, "eager");
+    for (uint32_t i = 0; i < k.m.n_memories; i++)
+        k.m.memories[i].bytes_per_ns = 100;
+    tgi_recording_fini(&k.r);
+    MUST(tgi_recording_of_plan(k.w, k.plan, &k.r, &err));
+    MUST(tgi_bounds_find(k.w, &bounds, &err));
+    MUST(tgi_recording_paths_create(&k.r, &paths, &err));
+    struct tgi_run_bounds b = tgi_recording_bounds(&k.r, &paths);
+    assert_true(bounds.ns[TGI_BOUND_MEMORY] > 0 && bounds.ns[TGI_BOUND_LINKS] >= 0);
+    assert_true(b.ns[TGI_BOUND_MEMORY] == bounds.ns[TGI_BOUND_MEMORY]);
+    assert_true(b.ns[TGI_BOUND_LINKS] == bounds.ns[TGI_BOUND_LINKS]);
+    assert_int_equal(b.ns[TGI_BOUND_AREA], (busy_of(&k.r, 0) + busy_of(&k.r, 1)) / 2);
+    assert_true(tgi_run_bounds_share(&b) > 0 && tgi_run_bounds_share(&b) <= 1);
+    tgi_recording_paths_fini(&paths);
+    unmake(&k);
+}
+
+/* What binds is the largest that is known and was not beaten. */
+static void bounds_of_runs_leave_out_what_is_not_known_or_was_beaten(void **state)
+{
+    (void)state;
+    char *text;
+    size_t size;
+    struct tgi_run_bounds b = tgi_run_bounds(50, 40, &TGI_MACHINE_BOUNDS_NONE, 100);
+    assert_int_equal(b.binding, TGI_BOUND_PATH);
+    FILE *to = open_memstream(&text, &size);
+    tgi_run_bounds_print(&b, to);
+    fclose(to);
+    assert_non_null(strstr(text, "50 % efficient; binding: critical path   of critical path 50.0 ns, area 40.0 ns\n"));
+    assert_non_null(strstr(text, "bounds of memory and links are not known"));
+    free(text);
+    b = tgi_run_bounds(50, 40, &(struct tgi_machine_bounds){80, 120}, 100);
+    assert_int_equal(b.binding, TGI_BOUND_MEMORY);
+    to = open_memstream(&text, &size);
+    tgi_run_bounds_print(&b, to);
+    fclose(to);
+    assert_non_null(strstr(text, "80 % efficient; binding: memory   of"));
+    assert_non_null(strstr(text, "the run beat the bound of links"));
+    assert_null(strstr(text, "not known"));
+    free(text);
 }
 
 static void a_record_of_a_plan_is_a_file_like_any_other(void **state)
@@ -369,6 +431,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lanes_have_a_task_at_a_time),
         cmocka_unit_test(other_devices_have_streams_and_bytes),
+        cmocka_unit_test(a_record_has_the_bounds_of_its_machine),
+        cmocka_unit_test(bounds_of_runs_leave_out_what_is_not_known_or_was_beaten),
         cmocka_unit_test(a_record_of_a_plan_is_a_file_like_any_other),
         cmocka_unit_test(a_plan_that_is_written_has_every_task),
         cmocka_unit_test(a_record_of_a_plan_tells_what_tasks_had_to_choose_from),

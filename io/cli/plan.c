@@ -242,6 +242,46 @@ static void print_moves(const struct job *job, const struct tgi_plan *plan)
                      tgi_graph_task_name(job->graph, plan->over, scratch));
 }
 
+/* The plan's tasks on devices, started again and again: as a graph, or on streams. */
+struct graph_figures {
+    uint64_t n_tasks;
+    double make_ns, launch_ns, submit_ns; /* making it once; the host's part of a start of each kind */
+};
+
+/* false: the machine says nothing of that, or no task is on such a device. */
+static bool find_graph(const struct tgi_machine *m, const struct tgi_plan *p, struct graph_figures *f)
+{
+    struct tgi_replay_costs costs;
+    *f = (struct graph_figures){0};
+    for (uint32_t d = 0; d < m->n_devices; d++)
+        f->n_tasks += m->classes[m->devices[d].class].kind != TGI_DEVICE_CPU ? p->n_run[d] : 0;
+    tgi_machine_replay_costs(m, f->n_tasks, &costs);
+    f->make_ns = (double)f->n_tasks * (costs.ns[TGI_REPLAY_RECORD] + costs.ns[TGI_REPLAY_INSTANTIATE]);
+    f->launch_ns = (double)f->n_tasks * costs.ns[TGI_REPLAY_LAUNCH];
+    f->submit_ns = (double)f->n_tasks * costs.ns[TGI_REPLAY_SUBMIT];
+    return f->make_ns > 0 && f->submit_ns > 0;
+}
+
+/* How many starts save as much as making it costs; 0: however many do not. */
+static double starts_to_pay(const struct graph_figures *f)
+{
+    return f->submit_ns > f->launch_ns ? ceil(f->make_ns / (f->submit_ns - f->launch_ns)) : 0;
+}
+
+static void print_graph(const struct tgi_machine *m, const struct tgi_plan *plan)
+{
+    struct graph_figures f;
+    char make[TGI_UNITS_SIZE], launch[TGI_UNITS_SIZE], submit[TGI_UNITS_SIZE], n[TGI_UNITS_SIZE];
+    if (!find_graph(m, plan, &f))
+        return;
+    printf("  as a CUDA graph: %s to make it, %s of the host a launch, %s a start on streams; ", tgi_format_time(f.make_ns, make, sizeof(make)),
+           tgi_format_time(f.launch_ns, launch, sizeof(launch)), tgi_format_time(f.submit_ns, submit, sizeof(submit)));
+    if (starts_to_pay(&f) > 0)
+        printf("pays after %s start%s\n", tgi_format_count((uint64_t)starts_to_pay(&f), n, sizeof(n)), starts_to_pay(&f) == 1 ? "" : "s");
+    else
+        printf("does not pay\n");
+}
+
 static void print_policies(const struct job *job, const struct machine_case *c)
 {
     char time[TGI_UNITS_SIZE], moved[TGI_UNITS_SIZE];
@@ -294,6 +334,7 @@ static void print_case(const struct job *job)
     tgi_cli_print_times(c->workload);
     print_devices(c, plan);
     print_moves(job, plan);
+    print_graph(&c->machine, plan);
     if (job->n_policies > 1)
         print_policies(job, c);
     if (tgi_cli_has(job->cli, "tasks"))
@@ -391,6 +432,16 @@ static void put_plan(const struct job *job, const struct machine_case *c, const 
     tgi_json_uint(json, "written_back_bytes", p->spilled_bytes);
     tgi_json_string(json, "does_not_fit", p->over == TG_NONE ? NULL : tgi_graph_task_name(job->graph, p->over, scratch));
     put_devices(c, p, json);
+    struct graph_figures f;
+    if (find_graph(&c->machine, p, &f)) {
+        tgi_json_flat_object(json, "graph");
+        tgi_json_uint(json, "tasks", f.n_tasks);
+        tgi_json_double(json, "make_ns", f.make_ns);
+        tgi_json_double(json, "launch_ns", f.launch_ns);
+        tgi_json_double(json, "submit_ns", f.submit_ns);
+        tgi_json_double(json, "pays_after_starts", starts_to_pay(&f) > 0 ? starts_to_pay(&f) : NAN); /* null: never */
+        tgi_json_end(json);
+    }
     if (tgi_cli_has(job->cli, "tasks"))
         put_tasks(job, c, p, json);
     tgi_json_end(json);

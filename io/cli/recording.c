@@ -1,7 +1,9 @@
 #include "io/cli/recording.h"
 
+#include <stdlib.h>
 #include <time.h>
 
+#include "io/live_record.h"
 #include "io/saved_plan.h"
 #include "io/units.h"
 #include "io/utf8.h"
@@ -21,19 +23,42 @@ static int read_either(const char *path, struct tgi_recording *r_p, struct tg_er
     return rc;
 }
 
+static bool has_frames(const struct tgi_recording *r)
+{
+    for (uint64_t t = 0; t < r->n_tasks; t++)
+        if (r->tasks[t].flags & TGI_RECORDED_FRAME)
+            return true;
+    return false;
+}
+
+/* Of a run that was killed there is no record by its name. */
+static void hint_at_live_record(const struct tgi_cli *cli, const char *path, int status)
+{
+    char *live = status == TG_E_OPEN ? tgi_live_record_path(path) : NULL;
+    if (live && tgi_recording_is_one(live))
+        tgi_cli_note(cli, "there is \"%s\", of a run that did not end or is still under way", live);
+    free(live);
+}
+
 int tgi_cli_read_recording(const struct tgi_cli *cli, const char *path, struct tgi_recording *r_p,
                            struct tgi_recording_paths *paths_p)
 {
     struct tgi_recording r;
     struct tg_error err;
     char have[TGI_UNITS_SIZE], all[TGI_UNITS_SIZE];
-    if (read_either(path, &r, &err))
-        return tgi_cli_error(cli, &err);
+    if (read_either(path, &r, &err)) {
+        int rc = tgi_cli_error(cli, &err);
+        hint_at_live_record(cli, path, err.status);
+        return rc;
+    }
     if (tgi_recording_paths_create(&r, paths_p, &err)) {
         tgi_recording_fini(&r);
         return tgi_cli_error(cli, &err);
     }
-    if (r.is_cut)
+    if (r.is_unfinished)
+        tgi_cli_warn(cli, "\"%s\": the run did not end; %s of %s tasks had%s", path, tgi_format_count(r.n_ended, have, sizeof(have)),
+                     tgi_format_count(r.n_tasks_expected, all, sizeof(all)), has_frames(&r) ? "; rounds of control tasks are not in it" : "");
+    else if (r.is_cut)
         tgi_cli_warn(cli, "the record \"%s\" was cut off: %s of %s tasks are there", path,
                      tgi_format_count(r.n_tasks, have, sizeof(have)), tgi_format_count(r.n_tasks_expected, all, sizeof(all)));
     *r_p = r;

@@ -63,12 +63,8 @@ static void print_bounds(const struct job *job)
     putchar('\n');
     if (!knows_bounds(job))
         return;
-    printf("  lower bound   %10s   %.0f %% efficient; binding: %s   (critical path %s", tgi_format_time((double)p->bound_ns, a, sizeof(a)),
-           share(p->bound_ns, job->r.head.makespan_ns), p->area_ns >= p->critical_ns ? "area" : "critical path",
-           tgi_format_time((double)p->critical_ns, b, sizeof(b)));
-    if (p->area_ns)
-        printf(", area %s", tgi_format_time((double)p->area_ns, c, sizeof(c)));
-    printf(")\n");
+    struct tgi_run_bounds bounds = tgi_recording_bounds(&job->r, p);
+    tgi_run_bounds_print(&bounds, stdout);
 }
 
 static int name_width(const struct job *job, uint32_t n_rows)
@@ -293,6 +289,7 @@ static void put_record(const struct job *job, struct tgi_json *json)
     tgi_json_string(json, "machine", tgi_recording_string(r, r->head.machine));
     tgi_json_uint(json, "began_s", r->head.began_s);
     tgi_json_bool(json, "is_cut", r->is_cut);
+    tgi_json_bool(json, "is_unfinished", r->is_unfinished);
     tgi_json_uint(json, "tasks", r->head.n_tasks);
     tgi_json_uint(json, "n_workers", r->head.n_workers);
     tgi_json_uint(json, "makespan_ns", r->head.makespan_ns);
@@ -300,9 +297,9 @@ static void put_record(const struct job *job, struct tgi_json *json)
     tgi_json_uint(json, "failed_tasks", job->table.n_failed);
     tgi_json_uint(json, "skipped_tasks", job->table.n_not_run);
     if (knows_bounds(job)) {
-        tgi_json_uint(json, "bound_ns", job->paths.bound_ns);
-        tgi_json_uint(json, "critical_path_ns", job->paths.critical_ns);
-        tgi_json_uint(json, "area_ns", job->paths.area_ns);
+        struct tgi_run_bounds bounds = tgi_recording_bounds(r, &job->paths);
+        tgi_json_uint(json, "bound_ns", (uint64_t)bounds.ns[bounds.binding]);
+        tgi_run_bounds_json(&bounds, json);
     }
     if (job->tables & BY_DEVICE)
         put_lanes(job, json);

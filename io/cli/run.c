@@ -15,6 +15,7 @@
 #include "io/cli/results.h"
 #include "io/cli/simulate.h"
 #include "io/gantt.h"
+#include "io/live_record.h"
 #include "io/output.h"
 #include "io/recording.h"
 #include "io/report.h"
@@ -41,9 +42,11 @@ struct job {
     struct tg_error err;
     struct tgi_cli_results results;
     struct tgi_output gantt, record, trace; /* file NULL: none is asked for */
+    struct tgi_live_record *live; /* stands for `record` until that is written; NULL: none */
     double predicted_ns;    /* with --machine or --plan; 0: not known */
     struct tgi_saved_plan plan; /* to follow; name NULL: none */
     struct tgi_machine machine; /* of --machine; n_devices 0: none */
+    struct tgi_machine_bounds bounds; /* by it; none: not known, or not all of the graph ran */
     struct tgi_cli_checkpoint *checkpoint; /* NULL: none is asked for */
 };
 
@@ -312,6 +315,38 @@ static int open_output(struct job *job, const char *option, struct tgi_output *o
     return 0;
 }
 
+static int take_ahead(const struct job *job, struct tgi_recording *ahead, struct tg_error *err)
+{
+    struct tgi_span *none = calloc((size_t)job->graph->n_tasks + 1, sizeof(*none));
+    if (!none)
+        return tgi_error_memory(err, "the record of a run");
+    struct tgi_recorded what = {.graph = job->graph, .spans = none, .n_workers = job->n_workers, .run = job->run,
+                                .policy = policy_name(job), .outcome = "did not end", .is_ahead = true};
+    int rc = tgi_recording_create(&what, ahead, err);
+    free(none);
+    return rc;
+}
+
+/* A record that is there should the process be killed.  What cannot be put into a folder (a pipe) has none. */
+static void begin_live_record(struct job *job)
+{
+    struct tgi_recording ahead;
+    struct tg_error err;
+    if (!job->record.temp)
+        return;
+    char *path = tgi_live_record_path(job->record.path);
+    int rc = path ? take_ahead(job, &ahead, &err) : tgi_error_memory(&err, "the record of a run");
+    if (rc == 0) {
+        rc = tgi_live_record_create(path, &ahead, &job->live, &err);
+        tgi_recording_fini(&ahead);
+    }
+    free(path);
+    if (rc)
+        tgi_cli_warn(job->cli, "should this run be killed, there will be no record of it: %s", err.text);
+    else
+        tgi_run_record_into(job->run, tgi_live_record_spans(job->live));
+}
+
 static const char *outcome(const struct job *job)
 {
     if (tgi_cli_signal())
@@ -328,6 +363,13 @@ static const char *outcome(const struct job *job)
     }
 }
 
+/* Those of the whole graph say nothing about a part of it. */
+static struct tgi_machine_bounds bounds_of(const struct job *job)
+{
+    bool is_whole = job->status == 0 && !tgi_cli_signal() && !tgi_cli_has(job->cli, "resume");
+    return is_whole ? job->bounds : TGI_MACHINE_BOUNDS_NONE;
+}
+
 static int take_recording(const struct job *job, struct tgi_recording *recording, struct tg_error *err)
 {
     struct tg_run_stats stats;
@@ -338,8 +380,13 @@ static int take_recording(const struct job *job, struct tgi_recording *recording
     if (rc == 0 && !spans)
         return tgi_error(err, TG_E_STATE, "the run did not start, so there is no record of it");
     struct tgi_recorded what = {job->graph, spans, stats.n_workers, stats.makespan_ns, tgi_run_rounds(job->run), job->run,
-                                policy_name(job), outcome(job)};
-    return rc ? rc : tgi_recording_create(&what, recording, err);
+                                policy_name(job), outcome(job), false};
+    if (rc == 0)
+        rc = tgi_recording_create(&what, recording, err);
+    struct tgi_machine_bounds bounds = bounds_of(job);
+    if (rc == 0)
+        tgi_recording_take_bounds(recording, &bounds);
+    return rc;
 }
 
 /* The record of the last run, and its picture. */
@@ -350,12 +397,18 @@ static int write_record(struct job *job)
     if (!job->gantt.file && !job->record.file && !job->trace.file)
         return 0;
     int rc = take_recording(job, &recording, &err);
-    if (rc)
+    if (rc) {
+        if (job->live)
+            tgi_cli_note(job->cli, "\"%s.partial\" has what had ended", job->record.path);
         return tgi_cli_error(job->cli, &err);
+    }
     if (job->record.file)
         rc = tgi_recording_write(&recording, job->record.file, &err);
-    if (rc == 0 && job->record.file)
+    if (rc == 0 && job->record.file) {
         rc = tgi_output_finish(&job->record, &err);
+        if (rc == 0)
+            tgi_live_record_remove(job->live);
+    }
     if (rc == 0 && job->gantt.file)
         rc = tgi_gantt_write(&recording, job->gantt.file, &err);
     if (rc == 0 && job->gantt.file)
@@ -599,6 +652,7 @@ static int summarise(struct job *job)
     if (tgi_report_create(job->graph, job->run, &report, &err))
         return tgi_cli_error(job->cli, &err);
     report.predicted_ns = job->predicted_ns;
+    report.machine_bounds = bounds_of(job);
     qsort(job->makespans_ns, job->n_measured, sizeof(*job->makespans_ns), compare_u64);
     uint64_t median_ns = job->n_measured ? job->makespans_ns[job->n_measured / 2] : 0;
     if (job->cli->format == TGI_FORMAT_JSON)
@@ -643,9 +697,9 @@ static int predict(struct job *job)
 {
     if (job->plan.name)
         job->predicted_ns = job->plan.makespan_ns;
-    else if (job->machine.n_devices)
+    if (job->machine.n_devices)
         return tgi_cli_predict(job->cli, job->graph, &job->machine, job->options.policy, job->n_workers, job->n_devices,
-                               job->options.n_starts_expected, &job->predicted_ns);
+                               job->options.n_starts_expected, job->plan.name ? NULL : &job->predicted_ns, &job->bounds);
     return 0;
 }
 
@@ -667,6 +721,8 @@ static int run_graph(struct job *job)
     if (rc == 0)
         rc = tgi_cli_results_check(job->cli, job->graph, tgi_cli_text(job->cli, "save-dir", "."));
     if (rc == 0)
+        begin_live_record(job);
+    if (rc == 0)
         rc = execute(job);
     if (rc)
         return rc;
@@ -687,7 +743,7 @@ static int run_graph(struct job *job)
 
 int tgi_cli_run(struct tgi_cli *cli)
 {
-    struct job job = {.cli = cli, .gantt = {.slot = -1}, .record = {.slot = -1}, .trace = {.slot = -1}};
+    struct job job = {.cli = cli, .bounds = TGI_MACHINE_BOUNDS_NONE, .gantt = {.slot = -1}, .record = {.slot = -1}, .trace = {.slot = -1}};
     struct tg_graph *graph;
     int rc = check_choices(cli);
     if (rc == 0)
@@ -702,6 +758,7 @@ int tgi_cli_run(struct tgi_cli *cli)
     tgi_output_abandon(&job.record);
     tgi_output_abandon(&job.trace);
     tg_run_destroy(job.run);
+    tgi_live_record_close(job.live);
     tgi_cli_checkpoint_destroy(job.checkpoint);
     tg_runtime_destroy(job.runtime);
     tg_graph_destroy(graph);

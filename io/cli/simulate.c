@@ -178,7 +178,7 @@ static int submit_ahead(const struct tgi_workload *w, struct tgi_plan **plan_p, 
 }
 
 static int predict_on(const struct tgi_cli *cli, const struct tg_graph *graph, const struct tgi_machine *m, const char *policy,
-                      bool is_repeated, double *ns_p, struct tg_error *err)
+                      bool is_repeated, double *ns_p, struct tgi_machine_bounds *bounds_p, struct tg_error *err)
 {
     struct tgi_workload *w;
     struct tgi_plan *plan;
@@ -186,17 +186,23 @@ static int predict_on(const struct tgi_cli *cli, const struct tg_graph *graph, c
     int rc = tgi_workload_create_as_run(graph, m, &w, err);
     if (rc)
         return rc;
+    struct tgi_bounds bounds;
+    rc = is_repeated ? tgi_workload_stay(w, err) : 0;
+    if (rc == 0)
+        rc = tgi_bounds_find(w, &bounds, err);
+    if (rc == 0)
+        *bounds_p = (struct tgi_machine_bounds){bounds.ns[TGI_BOUND_MEMORY], bounds.ns[TGI_BOUND_LINKS]};
     uint64_t n_unknown = w->n_declared + w->n_roofline + w->n_sized;
-    if (n_unknown || w->n_bodies) {
+    if (rc || !ns_p) {
+        /* bounds alone are asked for, or there is no memory */
+    } else if (n_unknown || w->n_bodies) {
         char scratch[16];
         tgi_cli_note(cli, "no prediction: the machine file has no times for %s task%s of this graph%s%s",
                      tgi_format_count(n_unknown ? n_unknown : w->n_bodies, a, sizeof(a)),
                      (n_unknown ? n_unknown : w->n_bodies) == 1 ? "" : "s", n_unknown ? ", the first of which is " : "",
                      n_unknown ? tgi_graph_task_name(graph, w->first_unknown, scratch) : "");
     } else {
-        rc = is_repeated ? tgi_workload_stay(w, err) : 0;
-        if (rc == 0)
-            rc = tgi_plan_create(w, tgi_policy_find(policy ? policy : "steal"), &plan, err);
+        rc = tgi_plan_create(w, tgi_policy_find(policy ? policy : "steal"), &plan, err);
         if (rc == 0 && has_devices(m))
             rc = submit_ahead(w, &plan, err);
         if (rc == 0) {
@@ -209,15 +215,14 @@ static int predict_on(const struct tgi_cli *cli, const struct tg_graph *graph, c
 }
 
 int tgi_cli_predict(const struct tgi_cli *cli, const struct tg_graph *graph, const struct tgi_machine *machine, const char *policy,
-                    uint32_t n_workers, uint32_t n_gpus, uint64_t n_starts, double *ns_p)
+                    uint32_t n_workers, uint32_t n_gpus, uint64_t n_starts, double *ns_p, struct tgi_machine_bounds *bounds_p)
 {
     struct tgi_machine_change change = {n_gpus, 1, 1, n_workers};
     struct tgi_machine m;
     struct tg_error err;
-    *ns_p = 0;
     int rc = tgi_machine_change(machine, &change, &m, &err);
     if (rc == 0) {
-        rc = predict_on(cli, graph, &m, policy, n_starts > 1, ns_p, &err);
+        rc = predict_on(cli, graph, &m, policy, n_starts > 1, ns_p, bounds_p, &err);
         tgi_machine_fini(&m);
     }
     return rc ? tgi_cli_error(cli, &err) : 0;

@@ -81,7 +81,8 @@ static const struct tgi_cli_option run_options[] = {
     MAX_FILE,
     VALUE("save-dir", 0, FOLDER, "DIR", "where buffers with \"save\" are written; . if not given"),
     VALUE("gantt", 0, FILE, "FILE", "draw the schedule of the last run; FILE ends in .svg"),
-    VALUE("record", 0, FILE, "FILE", "write the record of the last run, for report, why, diff and export; .tgr"),
+    VALUE("record", 0, FILE, "FILE", "write the record of the last run, for report, why, diff and export; .tgr; FILE.partial stands for it"
+     " while the run is under way, and stays if it is killed"),
     VALUE("trace", 0, FILE, "FILE", "write the schedule of the last run as export does, in the form that FILE ends in: svg, html, pftrace,"
      " json, csv, dot, png, pdf"),
     VALUE("checkpoint", 0, FOLDER, "DIR", "keep in DIR what has been done, so that --resume goes on from there if the run is killed"),

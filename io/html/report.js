@@ -8,7 +8,7 @@ function makeHead() {
     byId('title').textContent = document.title = data.name || 'graph';
     byId('what').textContent = [data.outcome || 'outcome unknown', `${on}${data.n_workers} worker${data.n_workers === 1 ? '' : 's'}`,
         data.policy && `policy ${data.policy}`, when, data.machine, data.version && `tgraph ${data.version}`].filter(Boolean).join(' · ');
-    byId('notes').textContent = [data.is_cut && 'The record was cut off: not all tasks are here.',
+    byId('notes').textContent = [data.is_unfinished ? 'The run did not end: what had is here.' : data.is_cut && 'The record was cut off: not all tasks are here.',
         data.n_lost_rounds && `${formatCount(data.n_lost_rounds)} rounds of control tasks were not recorded.`].filter(Boolean).join(' ');
 }
 
@@ -42,11 +42,14 @@ function makeBounds() {
     put('makespan', data.makespan_ns, 'whole');
     if (!data.knows_bounds)
         return;
-    put('critical path', data.critical_ns, data.binding === 'critical path' ? 'binding' : '');
-    if (data.area_ns)
-        put('area', data.area_ns, data.binding === 'area' ? 'binding' : '');
-    byId('bounds').append(element('p', {className: 'note'}, `Binding: ${data.binding}. With these durations no schedule takes less than ` +
-        `${formatTime(data.bound_ns)}, ${formatShare(data.bound_ns, data.makespan_ns)} of what the run took.`));
+    const list = what => data.bounds.filter(what).map(b => b.name).join(' and ');
+    const missing = list(b => b.ns === null), beaten = list(b => b.is_beaten);
+    data.bounds.filter(b => b.ns !== null).forEach(b => put(b.name, b.ns, data.binding === b.name ? 'binding' : ''));
+    byId('bounds').append(element('p', {className: 'note'}, `Binding: ${data.binding}. No schedule takes less than ` +
+        `${formatTime(data.bound_ns)}, ${formatShare(data.bound_ns, data.makespan_ns)} of what the run took. Critical path and area are ` +
+        'of the durations that were measured, memory and links of the figures of a machine file.' +
+        (missing && ` Bounds of ${missing} are not known: there was no machine file.`) +
+        (beaten && ` The run beat the bound of ${beaten}: figures of the machine file are too low.`)));
 }
 
 function makeLegend() {
