@@ -35,8 +35,8 @@ KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c f
 CUDA_SRC := align.cu arith.cu axpy.cu copy.cu factor.cu fft.cu fill.cu gemm.cu hash.cu histogram.cu invert.cu \
             is_above.cu layer.cu matvec.cu reduce.cu scan.cu spin.cu stencil.cu syrk.cu transpose.cu trsm.cu trsv.cu
 IO_SRC := checkpoint.c checksum.c counter_chart.c critical_path.c diagnostic.c dot.c fmt.c foreign.c gantt.c \
-          gen.c gen_lines.c gen_parts.c gen_plan.c import.c import_dax.c import_dot.c import_stg.c \
-          import_wfformat.c journal.c json_argument.c json_buffer.c json_check.c json_emit.c json_expand.c \
+          gen.c gen_lines.c gen_parts.c gen_plan.c import.c import_dax.c import_dot.c import_mtx.c \
+          import_stg.c import_wfformat.c journal.c json_argument.c json_buffer.c json_check.c json_emit.c json_expand.c \
           json_graph.c json_head.c json_init.c json_kernel.c json_load.c json_loop.c json_names.c json_out.c \
           json_pool.c json_reference.c json_report.c json_scope.c json_stream.c json_tape.c json_task.c \
           json_tree.c json_value.c layout.c lint.c machine_json.c mermaid.c npy.c output.c page.c palette.c \
@@ -44,7 +44,7 @@ IO_SRC := checkpoint.c checksum.c counter_chart.c critical_path.c diagnostic.c d
           recording_dot.c recording_file.c recording_html.c recording_memory.c recording_names.c \
           recording_offers.c recording_paths.c recording_perfetto.c recording_plan.c recording_rows.c \
           recording_table.c recording_views.c report.c report_print.c results.c saved_plan.c saved_plan_record.c \
-          schedule.c schema.c service_metrics.c source.c steps.c templates.c text.c units.c utf8.c verify.c \
+          schedule.c schema.c service_metrics.c source.c sparse.c steps.c templates.c text.c trsv_graph.c units.c utf8.c verify.c \
           workflow.c workflow_order.c workflow_write.c write_buffer.c write_json.c write_task.c
 CLI_SRC := bench.c cache.c calibrate.c check.c checkpoint.c completion.c crash.c device_choice.c devices.c \
            devices_matrix.c diff.c diff_graph.c doctor.c document.c expand.c explain.c explanations.c export.c \
@@ -60,7 +60,7 @@ TESTS := agenda alloc block calibrate checkpoint choice cli cpu_module dense deq
          recording_export recording_plan replay_choice replay_times resident resident_cluster resident_dynamic \
          resident_user results run run_children run_failures run_record sample schema seat offload \
          offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
-         offload_submitter service service_faults service_instances service_ring service_turn sha256 staging \
+         offload_submitter service service_faults service_instances service_ring service_turn sha256 sparse staging \
          standin standin_builtins standin_graphs standin_memory standin_nccl standin_nvrtc standin_order store \
          timing topology verify write_json
 TEST_SCRIPTS := checkpoint cli devices device_graphs examples fences install predict readme record serve stack
