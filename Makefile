@@ -352,7 +352,7 @@ $(B)/tests/standin-kernels.txt: $(B)/tests/write_kernels $(STANDIN)
 CXX ?= g++
 CLANG ?= clang
 BENCH_TGRAPH := cuda_graphs cuda_nodes cuda_rounds library overhead resident resident_run service taskbench \
-                cholesky load plan record streams copies pool start cuda_cholesky cuda_tiles wakeups
+                cholesky load plan record streams copies pool start cuda_cholesky cuda_tiles cuda_trsv wakeups
 BENCH_COMMON := $(addprefix $(B)/bench/,shape.o pattern.o tiles.o sample.o metg.o)
 
 $(BENCH_TGRAPH:%=$(B)/bench/%): $(B)/bench/%: $(B)/bench/%.o $(BENCH_COMMON) $(STATIC)

@@ -13,8 +13,10 @@
 #include <strings.h>
 
 #include "graph/error.h"
+#include "io/source.h"
 
 enum { LEAST_BYTES = 4 }; /* of an entry: "1 1\n" */
+#define MAX_FILE ((size_t)1 << 30)
 
 struct mtx {
     const char *path;
@@ -244,5 +246,16 @@ int tgi_mtx_read(const char *path, const char *text, size_t size, bool is_part, 
     if (rc == 0)
         rc = tgi_sparse_create(m.n, m.entries, m.n_kept, path, l_p, m.err);
     free(m.entries);
+    return rc;
+}
+
+int tgi_mtx_read_file(const char *path, bool is_part, struct tgi_sparse *l_p, struct tg_error *err)
+{
+    struct tgi_source source;
+    int rc = tgi_source_read(&source, path, MAX_FILE, err);
+    if (rc)
+        return rc;
+    rc = tgi_mtx_read(path, source.text, source.size, is_part, l_p, err);
+    tgi_source_fini(&source);
     return rc;
 }

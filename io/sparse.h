@@ -34,5 +34,7 @@ void tgi_sparse_multiply(const struct tgi_sparse *l, const double *x, double *b)
  * pattern are 1.  With is_part the lower triangle of a matrix is taken and the rest left out; without, the matrix must be lower
  * triangular.  `path` is for messages.  TG_E_IMPORT_SYNTAX at line and column. */
 int tgi_mtx_read(const char *path, const char *text, size_t size, bool is_part, struct tgi_sparse *l_p, struct tg_error *err);
+/* The file itself, of at most 1 GiB; "-": standard input. */
+int tgi_mtx_read_file(const char *path, bool is_part, struct tgi_sparse *l_p, struct tg_error *err);
 
 #endif
