@@ -63,7 +63,7 @@ TESTS := agenda alloc block calibrate checkpoint choice cli cpu_module dense deq
          offload_submitter service service_faults service_instances service_ring service_turn sha256 sparse staging \
          standin standin_builtins standin_graphs standin_memory standin_nccl standin_nvrtc standin_order store \
          timing topology verify write_json
-TEST_SCRIPTS := checkpoint cli devices device_graphs examples fences install predict readme record serve stack
+TEST_SCRIPTS := checkpoint cli devices device_graphs examples fences install predict readme record serve stack warp
 
 # What talks to the CUDA driver; needs no toolkit.
 GPU_HOST_SRC := blas.c blas_call.c bodies.c cluster.c code.c collective.c decide.c device.c driver.c executor.c \
