@@ -17,7 +17,7 @@
 #include "io/output.h"
 #include "io/text.h"
 
-enum { N_INPUTS = 16, ENTRIES_EACH = 64, MOST_ROWS = 32 };
+enum { N_INPUTS = 16, MOST_ROWS = 32 };
 
 struct task {
     uint32_t group, part; /* of a group's tasks; the last one solves */
@@ -148,15 +148,43 @@ static bool plan_group(struct plan *p, uint32_t group)
     return true;
 }
 
+/* The longest path through groups of so many rows; level has room for each group. */
+static uint32_t count_levels(const struct tgi_sparse *l, uint32_t width, uint32_t *level)
+{
+    uint32_t most = 0;
+    for (uint32_t row = 0; row < l->n; row++) {
+        uint32_t group = row / width, least = row % width ? level[group] : 1;
+        for (uint64_t e = l->at[row]; l->cols[e] / width < group; e++)
+            least = level[l->cols[e] / width] >= least ? level[l->cols[e] / width] + 1 : least;
+        level[group] = least;
+        most = least > most ? least : most;
+    }
+    return most;
+}
+
+/* The size of groups that should take least on a GPU: more rows save hops from task to task, until groups wait for rows that theirs
+ * do not need.  What a hop, a task and a row take is a guess, in nanoseconds.  0 without memory. */
 static uint32_t usual_rows(const struct tgi_sparse *l)
 {
-    uint64_t rows = ENTRIES_EACH * (uint64_t)l->n / l->n_entries;
-    return rows < 1 ? 1 : rows > MOST_ROWS ? MOST_ROWS : (uint32_t)rows;
+    enum { HOP = 1000, TASK = 300, ROW = 60, WORKERS = 1000 };
+    uint32_t *level = malloc(l->n * sizeof *level), best = 0;
+    double least = INFINITY;
+    for (uint32_t rows = 1; level && rows <= MOST_ROWS; rows *= 2) {
+        double path = (double)count_levels(l, rows, level) * (HOP + ROW * rows);
+        double work = (double)((l->n - 1) / rows + 1) * (TASK + ROW * rows) / WORKERS;
+        double ns = path > work ? path : work;
+        best = ns < least ? rows : best;
+        least = ns < least ? ns : least;
+    }
+    free(level);
+    return best;
 }
 
 static int plan(struct plan *p, const struct tgi_trsv_options *options, struct tg_error *err)
 {
     p->width = options->rows_per_task ? options->rows_per_task : usual_rows(p->l);
+    if (!p->width)
+        return tgi_error_memory(err, "making tasks of a matrix");
     p->width = p->width < p->l->n ? p->width : p->l->n;
     p->n_groups = (p->l->n - 1) / p->width + 1;
     p->cols = malloc(p->l->n_entries * sizeof *p->cols);

@@ -8,7 +8,7 @@
 #define TGI_TRSV_MAX_ROWS 65536 /* of a task; the kernel has 16 bits for a place in a tile */
 
 struct tgi_trsv_options {
-    uint32_t rows_per_task; /* 0: so many that a task has some 64 entries, at most 32 */
+    uint32_t rows_per_task; /* 0: a power of two up to 32, by an estimate */
     bool is_lines;          /* JSON Lines */
 };
 

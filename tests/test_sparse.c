@@ -301,6 +301,10 @@ static struct tg_graph *make_graph(const struct shape *s, uint64_t seed, uint32_
         fail_msg("%s:%u:%u: %s", err.file, err.line, err.column, err.text);
     assert_int_equal(g->n_tasks, counts.n_tasks);
     assert_in_range(counts.n_levels, 1, counts.n_groups);
+    if (rows_per_task == 0 && s->has == in_chain)
+        assert_int_equal(counts.rows_per_task, 32);
+    if (rows_per_task == 0 && s->has == in_grid) /* lines of 20: larger groups go from one line to the next */
+        assert_true(counts.rows_per_task <= 4);
     if (s->has == in_chain)
         assert_int_equal(counts.n_levels, counts.n_groups);
     if (s->has == never)

@@ -200,7 +200,7 @@ static const struct tgi_cli_option import_options[] = {
     CHOICE("from", 0, "auto|wfformat|dot|stg|dax|mtx", "form of the input"),
     SWITCH("spin", 0, "let tasks burn the recorded times and move the recorded bytes"),
     VALUE("scale", 0, FLOAT, "X", "multiply recorded times and bytes by X"),
-    RANGE("rows-per-task", 0, "N", 1, TGI_TRSV_MAX_ROWS, "of a matrix: rows of a task; about 64 entries, at most 32 rows, if not given"),
+    RANGE("rows-per-task", 0, "N", 1, TGI_TRSV_MAX_ROWS, "of a matrix: rows of a task; up to 32 by an estimate if not given"),
     SWITCH("lower", 0, "of a matrix: take its lower triangle and leave out the rest"),
     VALUE("rhs", 0, FILE, "FILE", "of a matrix: the right-hand side, a .npy; that of a solution between 1 and 2 if not given"),
     SWITCH("jsonl", 0, "write JSON Lines"),
