@@ -5,10 +5,10 @@
  *
  * Without a file matrices of about --n rows (60,000) are made: points of a plane and of a cube with their neighbours, eight entries
  * anywhere before the diagonal, eight right before it, and fifty layers whose rows name eight of the layer before.  Of a file the
- * lower triangle is taken.  Without --tile each is solved with tasks of as many rows as
- * the importer's estimate says, of 1 and of 8.  Prints a line for each matrix and size of
- * tasks: milliseconds a solve, nanoseconds a row, the largest error beside the solution found row after row, relative to its largest
- * element.  What cuSPARSE's analysis and our planning take is told apart.  All of it ends after LIMIT_S seconds at most. */
+ * lower triangle is taken.  Without --tile each is solved with tasks of as many rows as the importer's estimate says, of 1 and of 8.
+ * Prints a line for each matrix and size of tasks: milliseconds a solve, nanoseconds a row, the largest error beside the solution found
+ * row after row, relative to its largest element.  What cuSPARSE's analysis and our first start, planning included, take is told
+ * apart.  All of it ends after LIMIT_S seconds at most. */
 #include "bench/cuda_bare.h"
 
 #include <dlfcn.h>
