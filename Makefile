@@ -31,24 +31,25 @@ SCHED_SRC := agenda.c alike.c backend.c bounds.c calibrate.c calibrate_builtins.
              virtual_memory.c watchdog.c worker.c workload.c
 KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c fatbin.c fft.c fill.c gemm.c \
                hash.c histogram.c is_above.c launch.c layer.c matvec.c reduce.c resident.c scan.c spin.c \
-               stencil.c syrk.c transpose.c trsm.c
+               stencil.c syrk.c transpose.c trsm.c trsv.c
 # Device code: the variants for GPUs, compiled as one module and embedded with CUDA=1.
 CUDA_SRC := align.cu arith.cu axpy.cu copy.cu factor.cu fft.cu fill.cu gemm.cu hash.cu histogram.cu invert.cu \
-            is_above.cu layer.cu matvec.cu reduce.cu scan.cu spin.cu stencil.cu syrk.cu transpose.cu trsm.cu
+            is_above.cu layer.cu matvec.cu reduce.cu scan.cu spin.cu stencil.cu syrk.cu transpose.cu trsm.cu \
+            trsv.cu
 IO_SRC := checkpoint.c checkpoint_data.c checkpoint_group.c checksum.c counter_chart.c critical_path.c \
           diagnostic.c dot.c fmt.c foreign.c gantt.c gen.c gen_lines.c gen_parts.c gen_plan.c import.c \
-          import_dax.c import_dot.c import_stg.c import_wfformat.c journal.c json_argument.c json_buffer.c \
-          json_check.c json_emit.c json_expand.c json_graph.c json_head.c json_init.c json_kernel.c json_load.c \
-          json_loop.c json_names.c json_out.c json_pool.c json_reference.c json_report.c json_scope.c \
+          import_dax.c import_dot.c import_mtx.c import_stg.c import_wfformat.c journal.c json_argument.c \
+          json_buffer.c json_check.c json_emit.c json_expand.c json_graph.c json_head.c json_init.c json_kernel.c \
+          json_load.c json_loop.c json_names.c json_out.c json_pool.c json_reference.c json_report.c json_scope.c \
           json_stream.c json_tape.c json_task.c json_tree.c json_value.c layout.c lint.c live_record.c \
           machine_json.c machine_write.c mermaid.c npy.c output.c page.c palette.c path.c plan_json.c \
           program_picture.c recording.c recording_chrome.c recording_counters.c recording_dot.c recording_file.c \
           recording_html.c recording_memory.c recording_names.c recording_offers.c recording_paths.c \
           recording_perfetto.c recording_plan.c recording_rows.c recording_table.c recording_views.c report.c \
           report_print.c results.c run_bounds.c saved_plan.c saved_plan_record.c schedule.c schema.c \
-          service_board.c service_metrics.c service_show.c service_sign.c source.c steps.c templates.c text.c \
-          units.c utf8.c verify.c workflow.c workflow_order.c workflow_write.c write_buffer.c write_json.c \
-          write_task.c
+          service_board.c service_metrics.c service_show.c service_sign.c source.c sparse.c steps.c templates.c \
+          text.c trsv_graph.c units.c utf8.c verify.c workflow.c workflow_order.c workflow_write.c write_buffer.c \
+          write_json.c write_task.c
 CLI_SRC := bench.c cache.c calibrate.c check.c checkpoint.c completion.c crash.c device_choice.c devices.c \
            devices_matrix.c diff.c diff_graph.c doctor.c document.c expand.c explain.c explanations.c export.c \
            export_program.c export_recording.c fmt.c gen.c help.c help_json.c import.c init.c interrupt.c load.c \
@@ -64,9 +65,10 @@ TESTS := agenda alloc block calibrate checkpoint choice cli cpu_module dense deq
          resident_dynamic resident_user results run run_children run_failures run_record sample schema seat \
          offload offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
          offload_submitter service service_board service_faults service_instances service_programs service_ring \
-         service_turn sha256 staging standin standin_builtins standin_graphs standin_memory standin_nccl \
+         service_turn sha256 sparse staging standin standin_builtins standin_graphs standin_memory standin_nccl \
          standin_nvrtc standin_order store timing topology verify write_json
-TEST_SCRIPTS := checkpoint cli devices device_graphs examples fences install predict readme record serve stack
+TEST_SCRIPTS := checkpoint cli devices device_graphs examples fences install predict readme record serve stack \
+                warp
 
 # What talks to the CUDA driver; needs no toolkit.
 GPU_HOST_SRC := blas.c blas_call.c bodies.c cluster.c code.c collective.c decide.c device.c driver.c executor.c \
@@ -354,8 +356,8 @@ $(B)/tests/standin-kernels.txt: $(B)/tests/write_kernels $(STANDIN)
 
 CXX ?= g++
 CLANG ?= clang
-BENCH_TGRAPH := cuda_graphs cuda_nodes cuda_rounds library overhead resident resident_run service taskbench \
-                cholesky load plan record streams copies pool start cuda_cholesky cuda_tiles wakeups
+BENCH_TGRAPH := cuda_graphs cuda_nodes cuda_rounds cuda_trsv library overhead resident resident_run service \
+                taskbench cholesky load plan record streams copies pool start cuda_cholesky cuda_tiles wakeups
 BENCH_COMMON := $(addprefix $(B)/bench/,shape.o pattern.o tiles.o sample.o metg.o)
 
 $(BENCH_TGRAPH:%=$(B)/bench/%): $(B)/bench/%: $(B)/bench/%.o $(BENCH_COMMON) $(STATIC)

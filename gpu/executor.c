@@ -172,7 +172,7 @@ static void put_users(FILE *f, struct tgi_cuda_bodies *all, const uint32_t *bodi
 /* The numbers of users' bodies are not the same in every process, so they are in the text, and with it in the key. */
 static char *text_of(struct tgi_cuda_bodies *all, const uint32_t *bodies, uint32_t n, bool is_timed)
 {
-    static const char *const files[] = {"elements", "hash", "stencil", "reduce", "rows", "spin", "moves", "dense"};
+    static const char *const files[] = {"elements", "hash", "stencil", "reduce", "rows", "spin", "moves", "dense", "sparse"};
     char *text = NULL;
     size_t size;
     FILE *f = open_memstream(&text, &size);

@@ -101,6 +101,12 @@ static void describe_fault(const struct tgi_fault *f, char *text, size_t size)
     case TGI_FAULT_TWIDDLE:
         snprintf(text, size, "the total length %lld is not positive", (long long)f->a);
         break;
+    case TGI_FAULT_TRSV_DIAGONAL:
+        snprintf(text, size, "the diagonal of row %lld of %lld is %g", (long long)f->a, (long long)f->b, f->x);
+        break;
+    case TGI_FAULT_TRSV_ENTRIES:
+        snprintf(text, size, "entries of row %lld of %lld name no element of the task", (long long)f->a, (long long)f->b);
+        break;
     default:
         snprintf(text, size, "the length %lld is not positive", (long long)f->a);
     }

@@ -4,15 +4,14 @@
 #include <string.h>
 
 #include "graph/error.h"
-#include "io/source.h"
 
 #define MAX_BYTES ((size_t)1 << 30)
 
-static const char *const names[] = {"auto", "wfformat", "dot", "stg", "dax"};
+static const char *const names[] = {"auto", "wfformat", "dot", "stg", "dax", "mtx"};
 
 int tgi_import_format_of(const char *name)
 {
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 6; i++)
         if (strcmp(name, names[i]) == 0)
             return i;
     return -1;
@@ -42,6 +41,8 @@ static enum tgi_import_format detect(const struct tgi_source *source)
     const char *p = source->text;
     if (source->size >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0)
         p += 3;
+    if (strncasecmp(p, "%%MatrixMarket", 14) == 0)
+        return TGI_IMPORT_MTX;
     p = first_token(p);
     if (*p == '{')
         return TGI_IMPORT_WFFORMAT;
@@ -55,33 +56,45 @@ static enum tgi_import_format detect(const struct tgi_source *source)
     return TGI_IMPORT_AUTO;
 }
 
+int tgi_import_open(const char *path, enum tgi_import_format *format_p, struct tgi_source *source, struct tg_error *err)
+{
+    int status = tgi_source_read(source, path, MAX_BYTES, err);
+    if (status != TG_OK || *format_p != TGI_IMPORT_AUTO)
+        return status;
+    enum tgi_import_format format = detect(source);
+    if (format == TGI_IMPORT_AUTO) {
+        tgi_source_fini(source);
+        return tgi_error(err, TG_E_IMPORT_FORMAT, "%s is neither WfFormat, DOT, STG, DAX nor Matrix Market; name the format by --from",
+                         path);
+    }
+    *format_p = format;
+    return TG_OK;
+}
+
+int tgi_import_workflow(struct tgi_workflow *w, const struct tgi_source *source, enum tgi_import_format format, struct tg_error *err)
+{
+    switch (format) {
+    case TGI_IMPORT_WFFORMAT:
+        return tgi_import_wfformat(w, source->text, source->size, err);
+    case TGI_IMPORT_DOT:
+        return tgi_import_dot(w, source->text, source->size, err);
+    case TGI_IMPORT_STG:
+        return tgi_import_stg(w, source->text, source->size, err);
+    case TGI_IMPORT_DAX:
+        return tgi_import_dax(w, source->text, source->size, err);
+    default:
+        return tgi_error(err, TG_E_IMPORT_FORMAT, "%s is a matrix and no workflow", w->path);
+    }
+}
+
 int tgi_import_read(struct tgi_workflow *w, const char *path, enum tgi_import_format format,
                     struct tg_error *err)
 {
     struct tgi_source source;
-    int status = tgi_source_read(&source, path, MAX_BYTES, err);
+    int status = tgi_import_open(path, &format, &source, err);
     if (status != TG_OK)
         return status;
-    if (format == TGI_IMPORT_AUTO)
-        format = detect(&source);
-    switch (format) {
-    case TGI_IMPORT_AUTO:
-        status = tgi_error(err, TG_E_IMPORT_FORMAT,
-                           "%s is neither WfFormat, DOT, STG nor DAX; name the format by --from", path);
-        break;
-    case TGI_IMPORT_WFFORMAT:
-        status = tgi_import_wfformat(w, source.text, source.size, err);
-        break;
-    case TGI_IMPORT_DOT:
-        status = tgi_import_dot(w, source.text, source.size, err);
-        break;
-    case TGI_IMPORT_STG:
-        status = tgi_import_stg(w, source.text, source.size, err);
-        break;
-    case TGI_IMPORT_DAX:
-        status = tgi_import_dax(w, source.text, source.size, err);
-        break;
-    }
+    status = tgi_import_workflow(w, &source, format, err);
     tgi_source_fini(&source);
     return status;
 }

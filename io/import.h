@@ -2,6 +2,7 @@
 #ifndef TGI_IO_IMPORT_H
 #define TGI_IO_IMPORT_H
 
+#include "io/source.h"
 #include "io/workflow.h"
 
 enum tgi_import_format {
@@ -9,14 +10,18 @@ enum tgi_import_format {
     TGI_IMPORT_WFFORMAT,
     TGI_IMPORT_DOT,
     TGI_IMPORT_STG,
-    TGI_IMPORT_DAX
+    TGI_IMPORT_DAX,
+    TGI_IMPORT_MTX /* a matrix, no workflow: io/sparse.h reads it */
 };
 
-/* "auto", "wfformat", "dot", "stg", "dax"; -1: something else. */
+/* "auto", "wfformat", "dot", "stg", "dax", "mtx"; -1: something else. */
 int tgi_import_format_of(const char *name);
 
-/* Reads the file ("-": standard input) into an initialised workflow.  AUTO goes by what the file looks
- * like.  Errors in the file are TG_E_IMPORT_SYNTAX (or TG_E_JSON_SYNTAX) with its line. */
+/* Reads the file ("-": standard input).  AUTO becomes what the file looks like, or TG_E_IMPORT_FORMAT. */
+int tgi_import_open(const char *path, enum tgi_import_format *format_p, struct tgi_source *source, struct tg_error *err);
+/* Its text into an initialised workflow.  Errors in the file are TG_E_IMPORT_SYNTAX (or TG_E_JSON_SYNTAX) with its line. */
+int tgi_import_workflow(struct tgi_workflow *w, const struct tgi_source *source, enum tgi_import_format format, struct tg_error *err);
+/* Both. */
 int tgi_import_read(struct tgi_workflow *w, const char *path, enum tgi_import_format format,
                     struct tg_error *err);
 

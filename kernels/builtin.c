@@ -55,6 +55,7 @@
     X(trsm_lln)       \
     X(trsm_rlt)       \
     X(trsm_run)       \
+    X(trsv_rows)      \
     X(twiddle)
 
 #define DECLARE(name) extern const struct tgi_builtin tgi_builtin_##name;

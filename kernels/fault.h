@@ -14,7 +14,9 @@ enum tgi_fault_kind {
     TGI_FAULT_HISTOGRAM,    /* bins <= 0 or not lo < hi: a bins over [x, y] */
     TGI_FAULT_FFT_SIZE,     /* a is not a power of two */
     TGI_FAULT_TWIDDLE,      /* total a is not positive */
-    TGI_FAULT_BUTTERFLY     /* len a is not positive */
+    TGI_FAULT_BUTTERFLY,    /* len a is not positive */
+    TGI_FAULT_TRSV_DIAGONAL, /* trsv_rows: the diagonal of row a of b is x */
+    TGI_FAULT_TRSV_ENTRIES  /* trsv_rows: entries of row a of b name no element of the task */
 };
 
 struct tgi_fault {

@@ -27,6 +27,8 @@ static int64_t square(const uint64_t *a) { return times((int64_t)a[0], times((in
 /* Up to 64 unknowns, of eight sides at a time, each after the one before. */
 static int64_t triangle(const uint64_t *a) { return (int64_t)a[0] > 64 ? -1 : times(30, times((int64_t)a[0], (int64_t)a[3])); }
 static int64_t factor(const uint64_t *a) { return (int64_t)a[0] > 64 ? -1 : times((int64_t)a[0], times((int64_t)a[0], (int64_t)a[0])); }
+/* Rows are solved one after the other, which is waiting rather than bytes. */
+static int64_t entries(const uint64_t *a) { return (int64_t)a[0] < 0 || (int64_t)a[3] < 0 ? 0 : (int64_t)a[3] + times(4, (int64_t)a[0]); }
 static int64_t one(const uint64_t *a) { return (void)a, 1; }
 /* Every line of every input and of every output. */
 static int64_t spin_bytes(const uint64_t *a)
@@ -118,6 +120,7 @@ static const struct tgi_body_row rows[] = {
     FLOPS(trsm_lln, triangle),
     FLOPS(potrf_lower, factor),
     FLOPS(getrf_nopiv, factor),
+    FLOATS(trsv_rows, entries, 3),
 };
 enum { N_ROWS = sizeof rows / sizeof *rows };
 
@@ -155,7 +158,10 @@ void tgi_body_explain(enum tgi_body body, const uint64_t *words, uint32_t code, 
                           : body == TGI_BODY_getrf_nopiv_f32 || body == TGI_BODY_getrf_nopiv_f64
                               ? "is zero or not finite: there is no LU factorisation without pivoting"
                               : NULL;
-    if (meaning)
+    if (body == TGI_BODY_trsv_rows_f32 || body == TGI_BODY_trsv_rows_f64)
+        snprintf(text, size, "row %u of %llu has a diagonal of zero, or entries that name no element of the task", code,
+                 (unsigned long long)words[0]);
+    else if (meaning)
         snprintf(text, size, "pivot %u of %llu %s", code, (unsigned long long)words[0], meaning);
     else
         snprintf(text, size, "its resident variant failed with code %u", code);

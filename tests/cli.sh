@@ -35,6 +35,17 @@ has err '"code": "TG0004"'
 want 2 "$TGRAPH" --error-format short rnu
 [ "$(wc -l <"$scratch/err")" = 1 ] || complain "a short message is more than a line"
 want 2 "$TGRAPH" explain TG9999
+matrix=$here/examples/graphs/trsv.mtx
+want 2 "$TGRAPH" import "$matrix"
+has err 'name it with -o'
+want 2 "$TGRAPH" import "$matrix" --spin -o "$scratch/l.json"
+has err '--spin goes with workflows'
+want 2 "$TGRAPH" import "$here/tests/import/small.stg" --lower
+has err '--lower goes with matrices'
+sed 's/^900 900 4/900 900 0/' "$matrix" >"$scratch/zero.mtx"
+want 3 "$TGRAPH" import "$scratch/zero.mtx" -o "$scratch/l.json"
+has err 'the diagonal of row 900 is zero'
+has err 'zero.mtx:2643'
 echo '{ "tgraph": "1.0", "params": { "N": "foo(1)+1", "M": "ndev(gpu)", "K": "sizeof(f31)" }, "tasks": [] }' >"$scratch/names.json"
 want 1 "$TGRAPH" check "$scratch/names.json"
 has err 'unknown function "foo"; there is min'

@@ -72,6 +72,11 @@ is_json
 want 0 run "$graphs/cholesky.json" -D cuda:0 --executor resident
 has out 'executor graph'
 has err 'no task is resident, all are nodes of a graph: task "potrf[0]": its kernel has no resident variant for these sizes'
+for executor in streams graph resident; do
+    want 0 run "$graphs/trsv.json" -D cuda:0 --executor $executor --verify
+    has out "executor $executor"
+done
+has out 'resident: 150 commands in 1 kernel, '
 want 2 run "$saxpy" -D cpu --executor resident
 want 0 "$tgraph" export "$graphs/cholesky.json" -p NT=4 --view cuda-graph -o "$scratch/cuda.dot"
 has cuda.dot 'tiled-cholesky as a CUDA graph: '

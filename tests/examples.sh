@@ -79,6 +79,27 @@ for input in tests/import/*; do
     done
 done
 
+# The example of a matrix is what import makes of it, and its check sees a tile too many or too few.
+"$tgraph" import examples/graphs/trsv.mtx --rows-per-task 6 -o "$folder/trsv.json" || fail "import trsv.mtx"
+for part in json b.npy cols.npy expected.npy start.npy vals.npy; do
+    cmp "$folder/trsv.$part" "examples/graphs/trsv.$part" || fail "trsv.$part is not what import writes"
+done
+broken_rows() {
+    sed "$1" examples/graphs/trsv.json >"$folder/trsv.json"
+    cmp -s "$folder/trsv.json" examples/graphs/trsv.json && fail "the edit of trsv.json changed nothing"
+    "$tgraph" run "$folder/trsv.json" --verify --save-dir "$folder" >/dev/null 2>&1
+    [ $? -eq "$2" ] || fail "trsv.json does not end with $2 after: $1"
+}
+broken_rows 's/"in0": "x\[5\]"/"in0": "x[4]"/' 5
+broken_rows 's/, "in0": "x\[0\]"/, "in7": "x[0]"/' 1
+for form in json jsonl; do
+    "$tgraph" import examples/graphs/trsv.mtx -o "$folder/rows.$form" --rhs examples/graphs/trsv.vals.npy 2>"$folder/log"
+    [ $? -eq 1 ] || fail "a right-hand side of another size"
+    "$tgraph" import examples/graphs/trsv.mtx -o "$folder/rows.$form" --rhs examples/graphs/trsv.b.npy &&
+        "$tgraph" run "$folder/rows.$form" --verify --save-dir "$folder" >"$folder/log" 2>&1 ||
+        { fail "rows.$form"; cat "$folder/log"; }
+done
+
 # fmt: what it lays out is still the same graph; --check says no with 1, a broken file with 3.
 printf '{"tasks":[{"kernel":"k","id":"t","args":{"n":1,"id":2,"out":"x"}}],"kernels":{"k":{"builtin":"hash"}},%s' \
     '"buffers":{"x":{"shape":[1],"dtype":"u64"}},"tgraph":"1.0"}' >"$folder/raw.json"

@@ -1,5 +1,5 @@
-/* libFuzzer target: everything that is read from files but graphs (fuzz_load.c): workflows of other tools, machine files,
- * records.  The first byte of the input chooses which.  Whatever the bytes are, the answer is a value that can be
+/* libFuzzer target: everything that is read from files but graphs (fuzz_load.c): workflows of other tools, matrices, machine
+ * files, records.  The first byte of the input chooses which.  Whatever the bytes are, the answer is a value that can be
  * used or an error; what was read of a record goes through all that is made from one. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +11,7 @@
 #include "io/machine_json.h"
 #include "io/recording_export.h"
 #include "io/recording_table.h"
+#include "io/sparse.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -44,6 +45,33 @@ static void import(importer fn, const uint8_t *data, size_t size)
     if (rc)
         expect_error(&err);
     tgi_workflow_fini(&w);
+    free(text);
+}
+
+/* ---- Matrices -----------------------------------------------------------------------------*/
+
+static void read_matrix(const uint8_t *data, size_t size)
+{
+    char *text = malloc(size + 1);
+    if (!text)
+        abort();
+    memcpy(text, data, size);
+    text[size] = '\0';
+    for (int is_part = 0; is_part < 2; is_part++) {
+        struct tgi_sparse l;
+        struct tg_error err;
+        if (tgi_mtx_read("input", text, size, is_part, &l, &err)) {
+            expect_error(&err);
+            continue;
+        }
+        double *x = calloc(2 * (size_t)l.n, sizeof *x);
+        if (!x)
+            abort();
+        tgi_sparse_solve(&l, x, x + l.n);
+        tgi_sparse_multiply(&l, x + l.n, x);
+        free(x);
+        tgi_sparse_fini(&l);
+    }
     free(text);
 }
 
@@ -181,6 +209,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
     case 'x':
         import(tgi_import_dax, data + 1, size - 1);
+        break;
+    case 'l':
+        read_matrix(data + 1, size - 1);
         break;
     case 'm':
         read_machine(data + 1, size - 1);

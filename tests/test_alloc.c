@@ -14,7 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include "io/trsv_graph.h"
 #include "sched/service.h"
 #include "tests/random_graph.h"
 
@@ -485,6 +487,55 @@ static void planning_a_services_programs_survives_every_failure(void **state)
     assert_true(fail_every(build_and_plan, NULL) > 40);
 }
 
+/* ---- Sparse matrices ----------------------------------------------------------------------*/
+
+/* Rows of 20 entries, the last of which needs two tasks. */
+static char *matrix_text(void)
+{
+    char *text;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    assert_non_null(f);
+    fprintf(f, "%%%%MatrixMarket matrix coordinate real general\n40 40 79\n");
+    for (int i = 1; i <= 40; i++) {
+        fprintf(f, "%d %d 2\n", i, i);
+        if (i < 40)
+            fprintf(f, "40 %d 0.5\n", i);
+    }
+    fclose(f);
+    return text;
+}
+
+static void import_matrix(void *arg)
+{
+    static const char *const files[] = {"json", "vals.npy", "cols.npy", "start.npy", "b.npy", "expected.npy"};
+    const char *text = arg;
+    const struct tgi_trsv_options options = {.rows_per_task = 1};
+    struct tgi_trsv_counts counts;
+    struct tgi_sparse l;
+    char folder[] = "/tmp/tgraph-test-alloc-XXXXXX", path[80];
+    double b[40] = {1};
+    assert_non_null(mkdtemp(folder));
+    TRY(tgi_mtx_read("m.mtx", text, strlen(text), false, &l, &err));
+    snprintf(path, sizeof path, "%s/l.json", folder);
+    TRY(tgi_trsv_write(&l, b, &options, path, &counts, &err));
+    assert_int_equal(counts.n_tasks, 42);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        snprintf(path, sizeof path, "%s/l.%s", folder, files[i]);
+        assert_int_equal(unlink(path), 0);
+    }
+    assert_int_equal(rmdir(folder), 0);
+    tgi_sparse_fini(&l);
+}
+
+static void importing_a_matrix_survives_every_failure(void **state)
+{
+    char *text = matrix_text();
+    (void)state;
+    assert_true(fail_every(import_matrix, text) > 20);
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -495,6 +546,7 @@ int main(void)
         cmocka_unit_test(creating_a_run_survives_every_failure),
         cmocka_unit_test(executing_survives_every_failure),
         cmocka_unit_test(deterministic_execution_survives_every_failure),
+        cmocka_unit_test(importing_a_matrix_survives_every_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

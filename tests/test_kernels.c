@@ -126,7 +126,7 @@ static void every_cost_and_size_is_an_expression_over_the_scalars(void **state)
             assert_true(value > 0);
             if (i >= 2) {
                 assert_int_equal(tgi_expr_eval_int(expr, ints, &elems, &err), 0);
-                assert_true(elems > 0 && elems <= 16);
+                assert_true(elems > 0 && elems <= 32);
             }
             tgi_expr_destroy(expr);
         }

@@ -9,6 +9,7 @@
 #include "kernels/resident/spin.cuh"
 #include "kernels/resident/moves.cuh"
 #include "kernels/resident/dense.cuh"
+#include "kernels/resident/sparse.cuh"
 
 #define TGI_RUN_NEAR     TGI_BODIES_NEAR
 #define TGI_RUN_APART    TGI_BODIES_APART

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "io/trsv_graph.h"
+
 #define MANY UINT32_MAX
 #define END {NULL, 0, TGI_CLI_SWITCH, NULL, NULL, NULL, 0, 0, false}
 #define SWITCH(name, letter, brief) {name, letter, TGI_CLI_SWITCH, NULL, brief, NULL, 0, 0, false}
@@ -202,9 +204,12 @@ static const struct tgi_cli_option gen_options[] = {
 
 static const struct tgi_cli_option import_options[] = {
     OUTPUT("write to FILE; stdout if not given"),
-    CHOICE("from", 0, "auto|wfformat|dot|stg|dax", "form of the input"),
+    CHOICE("from", 0, "auto|wfformat|dot|stg|dax|mtx", "form of the input"),
     SWITCH("spin", 0, "let tasks burn the recorded times and move the recorded bytes"),
     VALUE("scale", 0, FLOAT, "X", "multiply recorded times and bytes by X"),
+    RANGE("rows-per-task", 0, "N", 1, TGI_TRSV_MAX_ROWS, "of a matrix: rows of a task; up to 32 by an estimate if not given"),
+    SWITCH("lower", 0, "of a matrix: take its lower triangle and leave out the rest"),
+    VALUE("rhs", 0, FILE, "FILE", "of a matrix: the right-hand side, a .npy; that of a solution between 1 and 2 if not given"),
     SWITCH("jsonl", 0, "write JSON Lines"),
     END
 };
@@ -381,14 +386,19 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      "tgraph gen random --tasks 1M --jsonl -o random.jsonl  # a large one",
      gen_options, false},
     {"import", tgi_cli_import, "FILE", NULL, 1, 1, "turn another tool's graph into one that runs",
-     "Reads WfFormat 1.4 to 1.6, DOT, STG or Pegasus DAX and writes a graph file.\n\n"
+     "Reads WfFormat 1.4 to 1.6, DOT, STG or Pegasus DAX, or a matrix, and writes a graph file.\n\n"
      "With --spin, files become buffers of their recorded size and tasks read them, burn the recorded time"
      " and write them; --scale shrinks times and sizes.  Without, tasks mix the numbers of all tasks before"
      " them, so that run --compare sequential proves their order.\n\n"
      "Of DOT these attributes are read: of a node runtime (seconds), us and category, of an edge bytes.  A"
      " unit of STG counts as a microsecond.  DOT is parsed by libcgraph and DAX by libexpat, which must be"
-     " installed.",
-     "tgraph import montage.json --spin --scale 0.001 -o montage.tgraph.json  # a workflow, 1000 times faster",
+     " installed.\n\n"
+     "A sparse lower triangular matrix L (Matrix Market: coordinate; real, integer or pattern, whose entries are 1;"
+     " general or symmetric) becomes the solution of L x = b by fine tasks: each solves consecutive rows and waits for"
+     " those whose unknowns they name.  What tasks read is written beside the graph, as .npy files named like it, with"
+     " the solution found row after row, which run --verify compares.  A run saves x.",
+     "tgraph import montage.json --spin --scale 0.001 -o montage.tgraph.json  # a workflow, 1000 times faster\n"
+     "tgraph import L.mtx --rows-per-task 8 -o L.tgraph.json  # a triangular system",
      import_options, false},
     {"fmt", tgi_cli_fmt, "FILE..", NULL, 1, MANY, "lay a graph file out canonically",
      "Writes the file with canonical order and layout and without changing its meaning.",

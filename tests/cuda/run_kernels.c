@@ -182,6 +182,10 @@ static const struct spec specs[] = {
     {"trsm_lln", SOLVES ";n=70 m=70 unit=1", "n=1024 m=1024", 0, 0},
     {"trsm_rlt", SOLVES, "n=1024 m=1024", 0, 0},
     {"trsm_run", SOLVES, "n=1024 m=1024", 0, 0},
+    {"trsv_rows",
+     "m=0 at=0 first=0 n=0;m=1 at=0 first=0 n=10 +all;m=8 at=2 first=5 n=80 width=8 +all;m=31 at=3 first=50 n=310 width=40 +all;"
+     "m=33 at=0 first=0 n=330 width=33 solve=0 +all;*m=100 at=7 first=1 n=1000 width=100 row0=9 +all",
+     NULL, 0, 0},
     {"twiddle", "rows=0 cols=3 total=9;rows=1 cols=1 total=1;rows=7 cols=9 total=63;rows=33 cols=100 total=10000 row0=5 "
                 "col0=700 inverse=1;*rows=1000 cols=512 total=512000",
      "rows=4096 cols=4096 total=16777216", 0, 0},
@@ -314,6 +318,28 @@ static void *allocate(size_t bytes)
     return p;
 }
 
+/* Rows of a sparse system: ten entries in each, of which up to three are the row's own, the diagonal last. */
+static void fill_sparse(const struct call *c, const char *name, void *x)
+{
+    enum { EACH = 10 };
+    int64_t m = (int64_t)c->args[0].word, at = (int64_t)c->args[1].word, first = (int64_t)c->args[2].word;
+    int64_t width = (int64_t)c->args[9].word;
+    bool is_solve = c->args[11].word != 0;
+    for (int64_t r = 0; r < m; r++) {
+        int64_t own = is_solve ? 1 + (r < 2 ? r : 2) : 0, begin = first + EACH * r, *start = (int64_t *)x + 2 * (at + r);
+        if (strcmp(name, "start") == 0)
+            start[0] = begin, start[1] = begin + EACH - own, start[2] = begin + EACH;
+        for (int64_t e = 0; strcmp(name, "cols") == 0 && e < EACH; e++) {
+            int64_t k = e - (EACH - own);
+            ((int32_t *)x)[begin + e] = k < 0 ? (int32_t)((1 + (r + e) % 16) << 16 | (r * 7 + e * 3) % width) : (int32_t)(r - own + 1 + k);
+        }
+        if (strcmp(name, "vals") == 0 && c->type == TG_F32)
+            ((float *)x)[begin + EACH - 1] += 2;
+        else if (strcmp(name, "vals") == 0)
+            ((double *)x)[begin + EACH - 1] += 2;
+    }
+}
+
 static void fill_random(const struct call *c, uint32_t i, void *x)
 {
     const struct argument *a = &c->args[i];
@@ -354,6 +380,8 @@ static void fill_random(const struct call *c, uint32_t i, void *x)
     if (is_string)
         for (int64_t e = 0; e < a->n_elems; e++)
             ((uint8_t *)x)[e] = "acgt"[random_bits() % 4];
+    if (strcmp(kernel, "trsv_rows") == 0)
+        fill_sparse(c, name, x);
     /* Factors and matrices to be factorised: the diagonal dominates. */
     bool is_solve = strncmp(kernel, "trsm", 4) == 0 && (*name == 'l' || *name == 'u');
     bool is_factor = strcmp(kernel, "potrf_lower") == 0 || strcmp(kernel, "getrf_nopiv") == 0;

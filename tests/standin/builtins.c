@@ -49,6 +49,8 @@ static const struct {
     {TGI_FAULT_FFT_SIZE, "fft needs"},
     {TGI_FAULT_TWIDDLE, "twiddle needs"},
     {TGI_FAULT_BUTTERFLY, "fft_butterfly needs"},
+    {TGI_FAULT_TRSV_DIAGONAL, "diagonal of row"},
+    {TGI_FAULT_TRSV_ENTRIES, "entries of row"},
 };
 
 /* Explanations give the fields of the record in their order. */
