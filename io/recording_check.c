@@ -149,7 +149,8 @@ static void take_span(struct tgi_recording *r, uint32_t t)
     if (!s->victim)
         return;
     task->flags |= TGI_RECORDED_STOLEN;
-    r->steals[r->n_steals++] = (struct tgi_recording_steal){t, s->victim <= r->head.n_workers ? s->victim - 1u : TG_NONE};
+    bool is_lane = s->victim <= r->head.n_workers && s->victim <= r->n_lanes; /* of a file that was cut lanes may be missing */
+    r->steals[r->n_steals++] = (struct tgi_recording_steal){t, is_lane ? s->victim - 1u : TG_NONE};
 }
 
 int tgi_recording_take_spans(struct tgi_recording *r, struct tg_error *err)
