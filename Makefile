@@ -43,13 +43,13 @@ IO_SRC := checkpoint.c checkpoint_data.c checkpoint_group.c checksum.c counter_c
           json_load.c json_loop.c json_names.c json_out.c json_pool.c json_reference.c json_report.c json_scope.c \
           json_stream.c json_tape.c json_task.c json_tree.c json_value.c layout.c lint.c live_record.c \
           machine_json.c machine_write.c mermaid.c npy.c output.c page.c palette.c path.c plan_json.c \
-          program_picture.c recording.c recording_chrome.c recording_counters.c recording_dot.c recording_file.c \
-          recording_html.c recording_memory.c recording_names.c recording_offers.c recording_paths.c \
-          recording_perfetto.c recording_plan.c recording_rows.c recording_table.c recording_views.c report.c \
-          report_print.c results.c run_bounds.c saved_plan.c saved_plan_record.c schedule.c schema.c \
-          service_board.c service_metrics.c service_show.c service_sign.c source.c sparse.c steps.c templates.c \
-          text.c trsv_graph.c units.c utf8.c verify.c workflow.c workflow_order.c workflow_write.c write_buffer.c \
-          write_json.c write_task.c
+          program_picture.c recording.c recording_check.c recording_chrome.c recording_counters.c recording_dot.c \
+          recording_file.c recording_html.c recording_memory.c recording_names.c recording_offers.c \
+          recording_paths.c recording_perfetto.c recording_plan.c recording_rows.c recording_table.c \
+          recording_views.c report.c report_print.c results.c run_bounds.c saved_plan.c saved_plan_record.c \
+          schedule.c schema.c service_board.c service_metrics.c service_show.c service_sign.c source.c sparse.c \
+          steps.c templates.c text.c trsv_graph.c units.c utf8.c verify.c workflow.c workflow_order.c \
+          workflow_write.c write_buffer.c write_json.c write_task.c
 CLI_SRC := bench.c cache.c calibrate.c check.c checkpoint.c completion.c crash.c device_choice.c devices.c \
            devices_matrix.c diff.c diff_graph.c doctor.c document.c expand.c explain.c explanations.c export.c \
            export_program.c export_recording.c fmt.c gen.c help.c help_json.c import.c init.c interrupt.c load.c \

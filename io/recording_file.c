@@ -4,7 +4,7 @@
  *
  * Everything up to a cut can be read: strings and small tables come first, then tasks, then edges.
  * Nothing is allocated for a record that the file is too short to hold, and no number in it is used as an index before
- * check() has seen it. */
+ * recording_check.c has seen it. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +12,7 @@
 #include "graph/error.h"
 #include "io/checksum.h"
 #include "io/recording.h"
+#include "io/recording_check.h"
 #include "io/source.h"
 
 #define VERSION 1
@@ -398,121 +399,7 @@ static int read_directory(struct reading *k)
     return 0;
 }
 
-/* ---- Checking -----------------------------------------------------------------------------*/
-
-static bool is_string(const struct tgi_recording *r, uint32_t offset) { return offset < r->n_strings; }
-
-static bool check_tables(const struct tgi_recording *r)
-{
-    const struct tgi_recording_head *h = &r->head;
-    bool is_good = is_string(r, h->name) && is_string(r, h->file) && is_string(r, h->policy) && is_string(r, h->outcome) &&
-                   is_string(r, h->version) && is_string(r, h->machine) && (r->is_cut || h->n_workers <= r->n_lanes) &&
-                   h->memory_ns >= 0 && h->memory_ns < 0x1p62 && h->links_ns >= 0 && h->links_ns < 0x1p62;
-    for (uint64_t i = 0; i < r->n_kernels; i++)
-        is_good &= is_string(r, r->kernels[i].name) && is_string(r, r->kernels[i].variant) &&
-                   is_string(r, r->kernels[i].device_variant);
-    for (uint64_t i = 0; i < r->n_devices; i++)
-        is_good &= is_string(r, r->devices[i].kind) && is_string(r, r->devices[i].name);
-    for (uint64_t i = 0; i < r->n_lanes; i++)
-        is_good &= r->lanes[i].device == TG_NONE || r->lanes[i].device < r->n_devices;
-    for (uint64_t i = 0; i < r->n_buffers; i++)
-        is_good &= is_string(r, r->buffers[i].name);
-    for (uint64_t i = 0; i < r->n_transfers; i++) {
-        const struct tgi_recording_transfer *x = &r->transfers[i];
-        is_good &= x->from <= r->n_devices && x->to <= r->n_devices && (x->task == TG_NONE || x->task < r->n_tasks) &&
-                   (x->buffer == TG_NONE || x->buffer < r->n_buffers);
-    }
-    return is_good;
-}
-
-/* By task, ascending, as those who look one up expect. */
-static bool check_choices(const struct tgi_recording *r)
-{
-    for (uint64_t i = 0; i < r->n_steals; i++) {
-        const struct tgi_recording_steal *s = &r->steals[i];
-        if (s->task >= r->n_tasks || (s->victim != TG_NONE && s->victim >= r->n_lanes) || (i > 0 && s->task <= s[-1].task))
-            return false;
-    }
-    for (uint64_t i = 0; i < r->n_places; i++) {
-        const struct tgi_recording_place *p = &r->places[i];
-        if (p->task >= r->n_tasks || p->node == 0 || p->node > r->n_devices || (i > 0 && p->task < p[-1].task) ||
-            !(p->busy_ns >= 0 && p->busy_ns < 0x1p62) || !(p->move_ns >= 0 && p->move_ns < 0x1p62))
-            return false;
-    }
-    for (uint64_t i = 0; i < r->n_offers; i++) {
-        const struct tgi_recording_offer *o = &r->offers[i];
-        const double terms[] = {o->ready_ns, o->move_ns, o->wait_ns, o->work_ns, o->contention_ns, o->after_ns};
-        if (o->task >= r->n_tasks || o->node > r->n_devices || (i > 0 && o->task < o[-1].task))
-            return false;
-        for (size_t k = 0; k < sizeof(terms) / sizeof(*terms); k++)
-            if (!(terms[k] >= 0 && terms[k] < 0x1p62))
-                return false;
-    }
-    for (uint64_t i = 0; i < r->n_memory; i++) {
-        const struct tgi_recording_memory *m = &r->memory[i];
-        if (m->node > r->n_devices || m->at_ns > (uint64_t)1 << 62 ||
-            (i > 0 && (m->node < m[-1].node || (m->node == m[-1].node && m->at_ns < m[-1].at_ns))))
-            return false;
-    }
-    return true;
-}
-
-static bool check_parts(const struct tgi_recording *r)
-{
-    for (uint64_t i = 0; i < r->n_parts; i++) {
-        const struct tgi_recording_part *p = &r->parts[i];
-        if (i == 0 ? p->parent != TG_NONE || p->first != 0 : p->first == 0 || p->parent >= p->first - 1)
-            return false;
-        if (i > 0 && p->parent < r->n_tasks && r->tasks[p->parent].part >= i)
-            return false;
-        if (!r->is_cut && (uint64_t)p->first + p->n_tasks > r->n_tasks)
-            return false;
-    }
-    return r->n_parts > 0 || r->n_tasks == 0;
-}
-
-static bool check_tasks(const struct tgi_recording *r)
-{
-    uint64_t pred = 0; /* nobody's yet: sharing would make few bytes of file a lot of work */
-    for (uint64_t i = 0; i < r->n_tasks; i++) {
-        const struct tgi_recording_task *t = &r->tasks[i];
-        if (!is_string(r, t->name) || t->kernel >= r->n_kernels || t->part >= r->n_parts ||
-            (t->lane != TG_NONE && t->lane >= r->n_lanes) || t->end_ns < t->start_ns ||
-            (t->waited_for != TG_NONE && t->waited_for >= r->n_tasks) || t->end_ns > (uint64_t)1 << 62 ||
-            i + 1 < r->parts[t->part].first || i - r->parts[t->part].first + 1 > r->parts[t->part].n_tasks ||
-            t->first_pred < pred || t->first_pred > r->n_preds || t->n_preds > r->n_preds - t->first_pred)
-            return false;
-        pred = t->first_pred + t->n_preds;
-    }
-    for (uint64_t i = 0; i < r->n_preds; i++)
-        if (r->preds[i] >= r->n_tasks)
-            return false;
-    return true;
-}
-
-/* What a cut has taken away is not referred to any more. */
-static void forget_lost(struct tgi_recording *r)
-{
-    uint64_t pred = 0;
-    for (uint64_t i = 0; i < r->n_tasks; i++) {
-        struct tgi_recording_task *t = &r->tasks[i];
-        if (t->first_pred < pred || t->first_pred > r->n_preds || t->n_preds > r->n_preds - t->first_pred) {
-            t->first_pred = pred;
-            t->n_preds = 0;
-        }
-        pred = t->first_pred + t->n_preds;
-        for (uint32_t e = 0; e < t->n_preds; e++)
-            if (r->preds[t->first_pred + e] >= r->n_tasks) {
-                t->n_preds = 0;
-                break;
-            }
-        if (t->waited_for != TG_NONE && t->waited_for >= r->n_tasks)
-            t->waited_for = TG_NONE;
-    }
-    for (uint64_t i = 0; i < r->n_preds; i++)
-        r->preds[i] = r->preds[i] < r->n_tasks ? r->preds[i] : 0;
-    r->n_preds = r->n_tasks ? r->n_preds : 0;
-}
+/* ---- The whole ----------------------------------------------------------------------------*/
 
 /* Tables that the file lacks, or that were cut off, are empty. */
 static bool fill_tables(struct tgi_recording *r)
@@ -527,53 +414,6 @@ static bool fill_tables(struct tgi_recording *r)
     return true;
 }
 
-/* ---- Runs that did not end ----------------------------------------------------------------*/
-
-/* A process may be killed between any two stores, and the spans have no checksum: what makes no sense did not run.  Who writes a span
- * writes its end last, so one that has an end is whole. */
-static bool is_whole_span(const struct tgi_span *s)
-{
-    return s->end_ns > 0 && s->end_ns >= s->start_ns && s->end_ns <= (uint64_t)1 << 62 && s->state <= TG_TASK_SKIPPED;
-}
-
-static void take_span(struct tgi_recording *r, uint32_t t)
-{
-    struct tgi_recording_task *task = &r->tasks[t];
-    const struct tgi_span *s = &r->spans[t];
-    task->start_ns = s->start_ns;
-    task->end_ns = s->end_ns;
-    task->lane = s->worker < r->n_lanes ? s->worker : TG_NONE;
-    task->attempts = s->attempts;
-    task->state = s->state == TG_TASK_FAILED ? TG_TASK_FAILED : TG_TASK_DONE;
-    r->n_ended++;
-    if (s->end_ns > r->head.makespan_ns)
-        r->head.makespan_ns = s->end_ns;
-    if (!s->victim)
-        return;
-    task->flags |= TGI_RECORDED_STOLEN;
-    r->steals[r->n_steals++] = (struct tgi_recording_steal){t, s->victim <= r->head.n_workers ? s->victim - 1u : TG_NONE};
-}
-
-static int take_spans(const struct reading *k)
-{
-    struct tgi_recording *r = k->r;
-    uint64_t n = r->n_spans < r->n_tasks ? r->n_spans : r->n_tasks;
-    r->is_unfinished = k->n_expected[SPANS] > 0;
-    if (!r->is_unfinished || n == 0)
-        return 0;
-    struct tgi_recording_steal *steals = malloc((n + 1) * sizeof(*steals));
-    if (!steals)
-        return tgi_error_memory(k->err, "reading the record of a run");
-    free(r->steals);
-    r->steals = steals;
-    r->n_steals = 0;
-    for (uint32_t t = 0; t < n; t++)
-        if (is_whole_span(&r->spans[t]))
-            take_span(r, t);
-    tgi_recording_find_ready(r);
-    return 0;
-}
-
 static int check(const struct reading *k)
 {
     struct tgi_recording *r = k->r;
@@ -585,10 +425,11 @@ static int check(const struct reading *k)
     if (r->strings[0] != '\0' || r->strings[r->n_strings - 1] != '\0')
         return damaged(k, "its strings do not end");
     if (r->is_cut)
-        forget_lost(r);
-    if (!check_tables(r) || !check_parts(r) || !check_tasks(r) || !check_choices(r))
+        tgi_recording_forget_lost(r);
+    if (!tgi_recording_is_sound(r))
         return damaged(k, "it refers to what is not in it");
-    int rc = take_spans(k);
+    r->is_unfinished = k->n_expected[SPANS] > 0;
+    int rc = r->is_unfinished ? tgi_recording_take_spans(r, k->err) : 0;
     free(r->spans);
     r->spans = NULL;
     r->n_spans = 0;

@@ -271,6 +271,27 @@ static void a_file_that_was_cut_is_read_up_to_there(void **state)
     free(data);
 }
 
+static void a_lane_that_is_not_there_is_nobodys(void **state)
+{
+    struct tg_graph *g = draw_graph(3);
+    struct tgi_span *none = calloc(N_TASKS, sizeof *none);
+    struct tgi_recorded what = {.graph = g, .spans = none, .n_workers = 1, .is_ahead = true};
+    struct tgi_live_record *record;
+    struct tgi_recording ahead, r;
+    (void)state;
+    MUST(tgi_recording_create(&what, &ahead, &err));
+    ahead.head.n_workers = 60000; /* which no lanes are there for */
+    MUST(tgi_live_record_create(path, &ahead, &record, &err));
+    tgi_live_record_spans(record)[0] = (struct tgi_span){.start_ns = 1, .end_ns = 2, .worker = 40000, .victim = 50000};
+    MUST(tgi_recording_read(path, &r, &err));
+    assert_true(r.n_ended == 1 && r.n_steals == 1 && r.steals[0].victim == TG_NONE && r.tasks[0].lane == TG_NONE);
+    tgi_recording_fini(&r);
+    tgi_live_record_close(record);
+    tgi_recording_fini(&ahead);
+    free(none);
+    tg_graph_destroy(g);
+}
+
 static void where_it_cannot_be_nothing_is_left(void **state)
 {
     struct tg_graph *g = draw_graph(3);
@@ -338,6 +359,7 @@ int main(void)
         cmocka_unit_test(the_file_says_what_the_record_says),
         cmocka_unit_test(garbage_among_the_spans_is_passed_over),
         cmocka_unit_test(a_file_that_was_cut_is_read_up_to_there),
+        cmocka_unit_test(a_lane_that_is_not_there_is_nobodys),
         cmocka_unit_test(where_it_cannot_be_nothing_is_left),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
