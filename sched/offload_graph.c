@@ -233,6 +233,7 @@ static void expect_collective(struct tg_run *run, const struct tgi_program *p, c
 static void expect_collectives(struct tg_run *run, const struct tgi_replay *p)
 {
     struct tgi_stamp end = tgi_order_tail(run->runtime->offload->order, tgi_lane_of(0, 0));
+    run->offload->has_collected |= p->has_collectives;
     for (uint32_t i = 0; p->has_collectives && i < p->recorded.program.n; i++)
         if (p->recorded.program.commands[i].kind == TGI_COMMAND_COLLECT)
             expect_collective(run, &p->recorded.program, &p->recorded.program.commands[i], end);
