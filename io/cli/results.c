@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "graph/error.h"
+#include "io/path.h"
 #include "io/results.h"
 #include "io/units.h"
 #include "io/utf8.h"
@@ -127,10 +129,50 @@ int tgi_cli_results_save(const struct tgi_cli *cli, const struct tg_graph *g, st
     return rc ? tgi_cli_error(cli, &err) : 0;
 }
 
+struct saved_as {
+    char *path; /* tidy */
+    const struct tgi_buffer *buffer;
+};
+
+static int compare_paths(const void *a, const void *b)
+{
+    const struct saved_as *x = a, *y = b;
+    int order = strcmp(x->path, y->path);
+    return order ? order : (x->buffer > y->buffer) - (x->buffer < y->buffer);
+}
+
+/* Two buffers of one file would leave the second alone. */
+static int check_paths(const struct tg_graph *g, struct tg_error *err)
+{
+    const struct tgi_space *space = g->space;
+    struct saved_as *all = calloc((size_t)space->n_buffers + 1, sizeof *all);
+    uint32_t n = 0;
+    int rc = all ? 0 : tgi_error_memory(err, "saving buffers");
+    for (uint32_t i = 0; i < space->n_buffers && rc == 0; i++)
+        if (space->buffers[i].save) {
+            all[n] = (struct saved_as){tgi_path_tidy(space->buffers[i].save), &space->buffers[i]};
+            rc = all[n].path ? 0 : tgi_error_memory(err, "saving buffers");
+            n += rc == 0;
+        }
+    if (rc == 0)
+        qsort(all, n, sizeof *all, compare_paths);
+    for (uint32_t i = 1; i < n && rc == 0; i++)
+        if (strcmp(all[i - 1].path, all[i].path) == 0)
+            rc = tgi_error(err, TG_E_BAD_VALUE, "buffers \"%s\" and \"%s\" are both saved as \"%s\"", all[i - 1].buffer->name,
+                           all[i].buffer->name, all[i].path);
+    while (n)
+        free(all[--n].path);
+    free(all);
+    return rc;
+}
+
 int tgi_cli_results_check(const struct tgi_cli *cli, const struct tg_graph *g, const char *folder)
 {
     struct tg_error err;
-    return tgi_results_check(g, folder, &err) ? tgi_cli_error(cli, &err) : 0;
+    int rc = check_paths(g, &err);
+    if (rc == 0)
+        rc = tgi_results_check(g, folder, &err);
+    return rc ? tgi_cli_error(cli, &err) : 0;
 }
 
 /* ---- Summary ------------------------------------------------------------------------------*/
