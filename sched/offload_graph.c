@@ -247,6 +247,7 @@ static void replay(struct tg_run *run, struct tgi_offload_graphs *g, struct tgi_
     memcpy(run->offload->n_device_tasks, p->recorded.n_device_tasks, sizeof p->recorded.n_device_tasks);
     if (rc) {
         fail(run, UINT64_MAX, &err);
+        tgi_offload_drain(o); /* it may have been launched all the same, and no lane knows of it */
         g->last = NULL;
         return;
     }

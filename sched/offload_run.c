@@ -533,6 +533,7 @@ static void end(struct tg_run *run)
     if (run->offload->has_collected) /* one that failed ends like any other */
         tgi_offload_look_at_libraries(o);
     tgi_offload_graph_look(run);
+    tgi_run_spread_failures(run);
     if (o->is_dead) /* its results are lost, unless it has failed before */
         tgi_run_fail_whole(run, o->lost.status, o->lost.text);
     while (*at != run->offload)

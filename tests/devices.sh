@@ -265,6 +265,23 @@ cmp -s "$graphs/cholesky.json" "$scratch/indefinite.json" && complain 'the edit 
 want 1 run "$scratch/indefinite.json" -D cuda --check-nan
 has err 'task "potrf[0]"'
 
+# What was executed with what a failed task left is not done; where several have failed and one is named, nobody knows of the others.
+for how in streams graph; do
+    want 1 run "$scratch/indefinite.json" -p NT=4 -D cuda --keep-going --executor $how
+    has out '0 done, 1 failed, 19 not run'
+done
+cat >"$scratch/several.json" <<'END'
+{ "tgraph": "1.0", "params": { "B": 1 }, "kernels": { "potrf": { "builtin": "potrf_lower" } },
+  "buffers": { "a": { "dtype": "f64", "shape": [2, 2], "init": { "spd": { "seed": 1 } } },
+               "b": { "dtype": "f64", "shape": [2, 2], "init": { "fill": -1 } },
+               "c": { "dtype": "f64", "shape": [2, 2], "init": { "fill": "B" } },
+               "d": { "dtype": "f64", "shape": [2, 2] } },
+  "tasks": [ { "kernel": "potrf", "args": { "n": 2, "a": "a" } }, { "kernel": "potrf", "args": { "n": 2, "a": "b" } },
+             { "kernel": "potrf", "args": { "n": 2, "a": "c" } }, { "fill": "d", "value": 1 } ] }
+END
+want 1 run "$scratch/several.json" -D cuda:0 --keep-going -p B=-1
+has out '1 done, 1 failed, 2 not run'
+
 # A fault of a kernel, seen at whatever call comes next: the process ends with 1, and names the task where it was seen, if one was.
 for call in cuLaunchKernel:2 cuEventQuery:1 cuEventRecord:1 cuMemcpyDtoHAsync:1 cuGraphLaunch:1; do
     executor=streams
