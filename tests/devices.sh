@@ -169,6 +169,17 @@ for n in 1 2 4; do
     tasks $n env TGRAPH_STANDIN_DEVICES=$n "$tgraph" --format json run "$scratch/count.json"
     tasks $n env TGRAPH_STANDIN_DEVICES=$n "$tgraph" --format json expand "$scratch/count.json" --stats
 done
+# No driver is one thing, a driver that does not start another.
+for how in "run $scratch/count.json" "check $scratch/count.json" "bench $scratch/count.json --runs 1"; do
+    # shellcheck disable=SC2086
+    want 0 env TGRAPH_STANDIN_FAIL=cuInit:1:803:forever "$tgraph" $how
+    has err "warning: ndev('cuda') is 0: initialising the CUDA driver"
+    # shellcheck disable=SC2086
+    want 0 env TGRAPH_STANDIN_FAIL=cuInit:1:100:forever "$tgraph" $how
+    lacks err "ndev('cuda')"
+done
+want 0 env TGRAPH_STANDIN_FAIL=cuInit:1:803:forever "$tgraph" doctor
+has out 'a driver for CUDA 12.0 or later has to start'
 tasks 1 "$tgraph" --format json run "$scratch/count.json" -D cuda:1
 tasks 0 "$tgraph" --format json run "$scratch/count.json" -D cpu
 tasks 0 no_driver "$tgraph" --format json expand "$scratch/count.json" --stats

@@ -194,7 +194,7 @@ static int choose_devices(struct job *job, bool *is_optional_p)
     if (rc && use == TGI_CUDA_NEEDED)
         return tgi_cli_fail(job->cli, TG_E_NO_DEVICE, "%s, and there is none: %s", why, err.text);
     /* Most machines have no driver, or no device; what else keeps one from being used is worth a word. */
-    if (rc && ((rc != TG_E_NO_LIBRARY && rc != TG_E_NO_DEVICE) || getenv("TGRAPH_CUDA_DRIVER")))
+    if (rc && (!tgi_cuda_is_absent(rc) || getenv("TGRAPH_CUDA_DRIVER")))
         tgi_cli_warn(job->cli, "the graph runs on CPUs: %s", err.text);
     job->devices.has_cuda = rc == 0;
     *is_optional_p = rc == 0 && use == TGI_CUDA_USEFUL;
