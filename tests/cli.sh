@@ -163,6 +163,14 @@ want 4 "$TGRAPH" run "$spin" --gantt "$scratch/no/gantt.svg"
 want 3 "$TGRAPH" run "$graph" --save-dir "$scratch/no"
 [ $((($(date +%s%N) - begin) / 1000000)) -lt 5000 ] || complain 'output paths are not looked at before the run'
 
+# What has been compared with nothing is not equal.
+cat >"$scratch/nothing.json" <<'END'
+{ "tgraph": "1.0", "buffers": { "x": { "dtype": "i32", "shape": [2], "temp": true } }, "tasks": [ { "fill": "x", "value": 3 } ] }
+END
+want 0 "$TGRAPH" run "$scratch/nothing.json" --compare sequential
+has err 'there is nothing to compare'
+lacks out 'sequential execution'
+
 # Two results of one name would leave the second alone.
 cat >"$scratch/same.json" <<'END'
 { "tgraph": "1.0", "buffers": {

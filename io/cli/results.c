@@ -85,11 +85,25 @@ static bool may_reorder(const struct tg_graph *g)
     return may;
 }
 
+/* Contents of temporary buffers are nobody's. */
+static bool has_results(const struct tg_graph *g)
+{
+    bool has_any = false;
+    for (uint32_t i = 0; i < g->space->n_buffers && !has_any; i++) {
+        const struct tgi_buffer *b = &g->space->buffers[i];
+        has_any = !b->is_temp && b->n_present && b->tile_bytes;
+    }
+    return has_any;
+}
+
 int tgi_cli_results_compare(const struct tgi_cli *cli, const struct tg_graph *g, struct tg_runtime *runtime,
                             struct tg_run *run, struct tgi_cli_results *results)
 {
     struct tg_run *sequential;
     struct tg_error err;
+    bool has_any = has_results(g);
+    if (!has_any)
+        tgi_cli_warn(cli, "--compare: the graph has no data but temporary ones, so there is nothing to compare");
     if (run_sequentially(cli, g, runtime, &sequential, &err)) {
         int number = tgi_cli_signal();
         return number ? 128 + number : tgi_cli_error(cli, &err);
@@ -101,7 +115,7 @@ int tgi_cli_results_compare(const struct tgi_cli *cli, const struct tg_graph *g,
     if (rc == TG_E_DIFFERS && tgi_run_n_devices(run))
         rc = tgi_results_compare_rounded(g, run, sequential, &err);
     tg_run_destroy(sequential);
-    results->is_compared = rc == 0 || rc == TG_E_DIFFERS;
+    results->is_compared = has_any && (rc == 0 || rc == TG_E_DIFFERS);
     results->is_same = rc == 0;
     return rc ? tgi_cli_error(cli, &err) : 0;
 }
