@@ -163,6 +163,17 @@ want 4 "$TGRAPH" run "$spin" --gantt "$scratch/no/gantt.svg"
 want 3 "$TGRAPH" run "$graph" --save-dir "$scratch/no"
 [ $((($(date +%s%N) - begin) / 1000000)) -lt 5000 ] || complain 'output paths are not looked at before the run'
 
+# Neighbours among large integers are no equals: as doubles they would be.
+cat >"$scratch/wide.json" <<'END'
+{ "tgraph": "1.0", "params": { "V": 0 }, "buffers": { "x": { "dtype": "u64", "shape": [2] } },
+  "tasks": [ { "fill": "x", "value": "(1<<53) + V" } ], "checks": [ { "buffer": "x", "equals": "(1<<53) - 1" } ] }
+END
+want 0 "$TGRAPH" run "$scratch/wide.json" --verify -p V=-1
+want 5 "$TGRAPH" run "$scratch/wide.json" --verify -p V=1
+sed -i 's/(1<<53) - 1/1<<53/' "$scratch/wide.json"
+want 1 "$TGRAPH" run "$scratch/wide.json" --verify -p V=1
+has err '"equals" cannot tell integers of "x" from 2^53 on'
+
 # What has been compared with nothing is not equal.
 cat >"$scratch/nothing.json" <<'END'
 { "tgraph": "1.0", "buffers": { "x": { "dtype": "i32", "shape": [2], "temp": true } }, "tasks": [ { "fill": "x", "value": 3 } ] }
