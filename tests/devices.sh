@@ -178,6 +178,8 @@ for how in "run $scratch/count.json" "check $scratch/count.json" "bench $scratch
     want 0 env TGRAPH_STANDIN_FAIL=cuInit:1:100:forever "$tgraph" $how
     lacks err "ndev('cuda')"
 done
+want 0 env TGRAPH_STANDIN_FAIL=cuInit:1:803:forever "$tgraph" plan "$graphs/cholesky.json"
+has err 'this machine is taken to have no GPU: initialising the CUDA driver'
 want 0 env TGRAPH_STANDIN_FAIL=cuInit:1:803:forever "$tgraph" doctor
 has out 'a driver for CUDA 12.0 or later has to start'
 tasks 1 "$tgraph" --format json run "$scratch/count.json" -D cuda:1
