@@ -247,13 +247,7 @@ int tgi_cuda_collective_poll(struct tgi_cuda *cuda, struct tg_error *err)
     return c->lost.status;
 }
 
-int tgi_cuda_poll(struct tgi_devices *ds, struct tg_error *err)
-{
-    struct tgi_cuda *cuda = tgi_cuda_of(ds);
-    const struct tgi_cuda_collective *c = collective_of(cuda);
-    bool is_told = c && c->lost.status;
-    return is_told ? 0 : tgi_cuda_collective_poll(cuda, err);
-}
+int tgi_cuda_poll(struct tgi_devices *ds, struct tg_error *err) { return tgi_cuda_collective_poll(tgi_cuda_of(ds), err); }
 
 /* ---- Collectives --------------------------------------------------------------------------*/
 

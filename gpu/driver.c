@@ -22,6 +22,7 @@ static struct {
     char path[512];
     void *handle;
     uint32_t n_users;
+    bool has_refused; /* the last time that it was to start, for another reason than that there is no device */
 } loaded; /* guarded by load_lock; `api` does not change while n_users > 0 */
 
 /* ---- Errors -------------------------------------------------------------------------------*/
@@ -119,11 +120,13 @@ static int fill_table(void *handle, const char *path, struct tgi_cuda_api *api, 
 static int start_driver(struct tgi_cuda_api *api, const char *path, struct tg_error *err)
 {
     int n = 0;
-    int rc = TGI_CUDA_CHECK(api, err, cuInit, (0), "initialising the CUDA driver %s", path);
+    CUresult answer = api->cuInit(0);
+    int rc = tgi_cuda_check(api, answer, "cuInit", err, "initialising the CUDA driver %s", path);
     if (rc == 0)
         rc = TGI_CUDA_CHECK(api, err, cuDriverGetVersion, (&api->version), "asking %s for its version", path);
     if (rc == 0)
         rc = TGI_CUDA_CHECK(api, err, cuDeviceGetCount, (&n), "counting the devices of %s", path);
+    loaded.has_refused = rc && answer != CUDA_ERROR_NO_DEVICE && rc != TG_E_NO_LIBRARY; /* that: it stands for a driver */
     if (rc == 0 && n == 0)
         rc = tgi_error(err, TG_E_NO_DEVICE, "the CUDA driver %s finds no device", path);
     if (rc == TG_E_DRIVER) { /* whatever keeps the driver from starting, there is no device to use */
@@ -172,6 +175,14 @@ int tgi_cuda_retain(const struct tgi_cuda_api **api_p, struct tg_error *err)
     }
     pthread_mutex_unlock(&load_lock);
     return rc;
+}
+
+bool tgi_cuda_has_refused(void)
+{
+    pthread_mutex_lock(&load_lock);
+    bool has_refused = loaded.has_refused;
+    pthread_mutex_unlock(&load_lock);
+    return has_refused;
 }
 
 void tgi_cuda_release(void)

@@ -22,6 +22,9 @@ struct tgi_cuda_api {
  * initialised.  After a failure the next call tries again.  Each success is paired with a
  * tgi_cuda_release().  Any thread. */
 int tgi_cuda_retain(const struct tgi_cuda_api **api_p, struct tg_error *err);
+/* Whether the last attempt failed although there is a driver that does not say that there is no device: who goes on without devices
+ * says so.  Any thread. */
+bool tgi_cuda_has_refused(void);
 /* After the last one the table is gone; the library's code stays in the process, because libraries
  * that use the driver themselves may still point into it. */
 void tgi_cuda_release(void);

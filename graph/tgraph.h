@@ -544,7 +544,9 @@ int tg_run_stats(const struct tg_run *run, struct tg_run_stats *stats_p, struct 
 /* What executed the last start, after wait.  *why_p, which may be NULL: why that is not what was asked for, as text that
  * lasts until the next start; NULL: it is.  Of TG_EXECUTOR_AUTO: why this was chosen, with the times. */
 enum tg_executor tg_run_executor(const struct tg_run *run, const char **why_p);
-/* State of a task after wait; for keep_going runs.  TG_TASK_WAITING while the run is under way. */
+/* State of a task after wait; for keep_going runs.  TG_TASK_WAITING while the run is under way.  A device tells of a failure
+ * when what follows may have been executed with what it left: that is TG_TASK_SKIPPED as well, and of several failures, of which one
+ * is told, so is everything that may be another. */
 enum tg_task_state tg_run_task_state(const struct tg_run *run, tg_task_id task);
 
 /* ---- Streams of the program ---------------------------------------------------------------

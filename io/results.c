@@ -229,7 +229,7 @@ static bool differs(const struct tgi_buffer *b, const char *x, const char *y, ui
     size_t size = tg_dtype_size(b->dtype);
     if (memcmp(x + i * size, y + i * size, size) == 0)
         return false;
-    if (rtol == 0 && atol == 0)
+    if ((rtol == 0 && atol == 0) || (b->dtype >= TG_I8 && b->dtype <= TG_U64)) /* integers are not rounded */
         return true;
     uint64_t n_parts;
     enum tg_dtype part = part_of(b->dtype, &n_parts);

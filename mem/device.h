@@ -207,8 +207,8 @@ struct tgi_device_ops {
     int (*stream_record)(struct tgi_devices *ds, uint32_t device, void *stream, struct tgi_event *event, struct tg_error *err);
     int (*stream_wait)(struct tgi_devices *ds, uint32_t device, void *stream, struct tgi_event *event, struct tg_error *err);
 
-    /* An error that a library has noticed by itself, once; commands that waited for it do so no more.  NULL: there are
-     * no such errors. */
+    /* An error that a library has noticed by itself, or that has ended all it was at: from then on, always.  Commands that waited
+     * for it do so no more, and what they were to write is not there.  NULL: there are no such errors. */
     int (*poll)(struct tgi_devices *ds, struct tg_error *err);
 
     /* Kernels that failed since the last call: 1, how many, who (an address that the kernel writes) and why, of

@@ -148,7 +148,10 @@ void tgi_offload_look_at_libraries(struct tgi_offload *o)
         return;
     tgi_offload_failed(o, &err);
     for (struct tgi_offload_run *run = o->active; run; run = run->next)
-        tgi_run_fail_whole(run->run, err.status, err.text);
+        if (run->has_collected) {
+            run->run->has_unnamed_failure = true;
+            tgi_run_fail_whole(run->run, err.status, err.text);
+        }
 }
 
 bool tgi_offload_look(struct tgi_offload *o)

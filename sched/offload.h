@@ -87,6 +87,7 @@ struct tgi_offload_run {
     struct tgi_replay_costs replay_costs; /* of the machine that guides the run; 0: none does */
     uint32_t n_shown_lanes;    /* of each device, in spans of the last start, and of the first before it */
     uint64_t n_stolen;         /* of these: by another device than the one they were placed on */
+    bool has_collected;        /* a library was given collectives of the last start */
     uint32_t n_copies;         /* between memories, of a recorded run that is over */
     uint32_t n_starts;         /* the first one finds nothing on devices */
     struct tg_run *run;
@@ -201,7 +202,7 @@ void tgi_offload_fail_task(struct tgi_offload *o, struct tgi_offload_task *task,
 /* What became of some commands is not known: waits for all that the devices have. */
 void tgi_offload_drain(struct tgi_offload *o);
 
-/* What is waited for may never come, and only a library knows. */
+/* What is waited for may never come, or has come without its data, and only a library knows: runs that use it fail. */
 void tgi_offload_look_at_libraries(struct tgi_offload *o);
 
 /* offload_submitter.c */

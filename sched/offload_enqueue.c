@@ -302,6 +302,7 @@ int tgi_offload_enqueue_collective(struct tgi_offload *o, struct tgi_offload_tas
         tgi_waits_add(o->order, &before, tgi_order_tail(o->order, lanes[i]));
     struct tgi_devices *ds = target(o);
     time_commands(o, true);
+    in->run->offload->has_collected |= is_ready && !o->recording;
     if (is_ready)
         rc = ds->ops->collect(ds, op, b->dtype, n_elems, n, tiles, lanes, err);
     time_commands(o, false);

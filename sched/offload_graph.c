@@ -233,6 +233,7 @@ static void expect_collective(struct tg_run *run, const struct tgi_program *p, c
 static void expect_collectives(struct tg_run *run, const struct tgi_replay *p)
 {
     struct tgi_stamp end = tgi_order_tail(run->runtime->offload->order, tgi_lane_of(0, 0));
+    run->offload->has_collected |= p->has_collectives;
     for (uint32_t i = 0; p->has_collectives && i < p->recorded.program.n; i++)
         if (p->recorded.program.commands[i].kind == TGI_COMMAND_COLLECT)
             expect_collective(run, &p->recorded.program, &p->recorded.program.commands[i], end);
@@ -246,6 +247,7 @@ static void replay(struct tg_run *run, struct tgi_offload_graphs *g, struct tgi_
     memcpy(run->offload->n_device_tasks, p->recorded.n_device_tasks, sizeof p->recorded.n_device_tasks);
     if (rc) {
         fail(run, UINT64_MAX, &err);
+        tgi_offload_drain(o); /* it may have been launched all the same, and no lane knows of it */
         g->last = NULL;
         return;
     }

@@ -406,6 +406,7 @@ void tgi_offload_run_set_out(struct tg_run *run)
     find_pageable(run);
     memset(r->n_device_tasks, 0, sizeof r->n_device_tasks);
     r->n_stolen = r->timing_ns = 0;
+    r->has_collected = false;
     r->n_shown_lanes = TGI_COMPUTE_LANES;
     r->run = run;
     tgi_replicas_stats(r->replicas, &r->stats_before);
@@ -533,7 +534,10 @@ static void end(struct tg_run *run)
     struct tgi_replica_stats now;
     tgi_offload_graph_end(run);
     collect_faults(run);
+    if (run->offload->has_collected) /* one that failed ends like any other */
+        tgi_offload_look_at_libraries(o);
     tgi_offload_graph_look(run);
+    tgi_run_spread_failures(run);
     if (o->is_dead) /* its results are lost, unless it has failed before */
         tgi_run_fail_whole(run, o->lost.status, o->lost.text);
     while (*at != run->offload)

@@ -339,6 +339,7 @@ static void reset(struct tg_run *run)
     atomic_store_explicit(&run->n_failed, 0, memory_order_relaxed);
     atomic_store_explicit(&run->n_skipped, 0, memory_order_relaxed);
     atomic_store_explicit(&run->n_retried, 0, memory_order_relaxed);
+    run->has_unnamed_failure = false;
     run->error.status = 0;
     tgi_record_clear(run);
     if (run->spans)

@@ -205,6 +205,7 @@ struct tg_run {
     _Atomic uint32_t is_settled; /* every task is accounted for: memory may go */
     _Alignas(64) _Atomic uint64_t n_failed;
     _Atomic uint64_t n_skipped, n_retried;
+    bool has_unnamed_failure; /* a kernel or collective on a device, nobody knows which; by the submitter, once it has started */
 };
 
 /* What a worker counts.  Written by the worker alone, relaxed; read by anybody for statistics. */
@@ -354,6 +355,9 @@ uint64_t tgi_word_elems(const struct tgi_space *space, uint64_t word, const stru
 void tgi_run_fail(struct tg_run *run, struct tgi_instance *instance, uint32_t task, int status, const char *text);
 /* A failure that is known by the tile it is about; TG_NONE: not known. */
 void tgi_run_fail_tile(struct tg_run *run, uint32_t tile, const char *text);
+/* When all of a run on devices is over: what was executed with what a failed task left counts as skipped, as does what may have failed
+ * itself where nobody knows which task has. */
+void tgi_run_spread_failures(struct tg_run *run);
 /* No task is to blame: the run fails and starts nothing more. */
 void tgi_run_fail_whole(struct tg_run *run, int status, const char *text);
 /* Whether the task is not to run any more. */

@@ -103,10 +103,34 @@ void tgi_run_fail_tile(struct tg_run *run, uint32_t tile, const char *text)
         tgi_run_fail(run, run->main, task, TG_E_TASK_FAILED, text);
         return;
     }
+    run->has_unnamed_failure = true;
     pthread_mutex_lock(&run->lock);
     if (run->error.status == 0)
         tgi_error(&run->error, TG_E_TASK_FAILED, "a task on a device failed: %s", text);
     pthread_mutex_unlock(&run->lock);
+}
+
+/* Of a control task nobody knows what it has executed where. */
+static bool may_have_failed(const struct tg_graph *g, uint32_t task)
+{
+    const struct tgi_op *op = tgi_graph_op(g, task);
+    return op->kind == TGI_OP_COLLECTIVE || op->kind >= TGI_OP_REPEAT || (op->kind == TGI_OP_KERNEL && can_fail_on_device(g->space, op));
+}
+
+void tgi_run_spread_failures(struct tg_run *run)
+{
+    const struct tg_graph *g = run->graph;
+    struct tgi_instance *in = run->main;
+    if (!run->has_unnamed_failure && atomic_load_explicit(&run->n_failed, memory_order_relaxed) == 0)
+        return;
+    atomic_store_explicit(&run->attention, 1, memory_order_relaxed); /* there are marks to clear */
+    for (uint32_t t = 0; t < g->n_tasks; t++) { /* edges go to later tasks */
+        if (!has_mark(in, t, TGI_MARK_FAILED | TGI_MARK_SKIPPED) &&
+            (has_mark(in, t, TGI_MARK_POISONED) || (run->has_unnamed_failure && may_have_failed(g, t))))
+            tgi_task_skip(in, t);
+        else if (has_mark(in, t, TGI_MARK_FAILED | TGI_MARK_SKIPPED))
+            tgi_poison_successors(in, t);
+    }
 }
 
 void tgi_run_fail_whole(struct tg_run *run, int status, const char *text)

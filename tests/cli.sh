@@ -174,6 +174,38 @@ want 4 "$TGRAPH" run "$spin" --gantt "$scratch/no/gantt.svg"
 want 3 "$TGRAPH" run "$graph" --save-dir "$scratch/no"
 [ $((($(date +%s%N) - begin) / 1000000)) -lt 5000 ] || complain 'output paths are not looked at before the run'
 
+# Neighbours among large integers are no equals: as doubles they would be.
+cat >"$scratch/wide.json" <<'END'
+{ "tgraph": "1.0", "params": { "V": 0 }, "buffers": { "x": { "dtype": "u64", "shape": [2] } },
+  "tasks": [ { "fill": "x", "value": "(1<<53) + V" } ], "checks": [ { "buffer": "x", "equals": "(1<<53) - 1" } ] }
+END
+want 0 "$TGRAPH" run "$scratch/wide.json" --verify -p V=-1
+want 5 "$TGRAPH" run "$scratch/wide.json" --verify -p V=1
+sed -i 's/(1<<53) - 1/1<<53/' "$scratch/wide.json"
+want 1 "$TGRAPH" run "$scratch/wide.json" --verify -p V=1
+has err '"equals" cannot tell integers of "x" from 2^53 on'
+
+# What has been compared with nothing is not equal.
+cat >"$scratch/nothing.json" <<'END'
+{ "tgraph": "1.0", "buffers": { "x": { "dtype": "i32", "shape": [2], "temp": true } }, "tasks": [ { "fill": "x", "value": 3 } ] }
+END
+want 0 "$TGRAPH" run "$scratch/nothing.json" --compare sequential
+has err 'there is nothing to compare'
+lacks out 'sequential execution'
+
+# Two results of one name would leave the second alone.
+cat >"$scratch/same.json" <<'END'
+{ "tgraph": "1.0", "buffers": {
+    "x": { "dtype": "i32", "shape": [2], "init": { "fill": 1 }, "save": "same.npy" },
+    "y": { "dtype": "i32", "shape": [2], "init": { "fill": 2 }, "save": "./same.npy" } },
+  "tasks": [ { "fill": "x", "value": 3 } ] }
+END
+want 1 "$TGRAPH" run "$scratch/same.json" --save-dir "$scratch"
+has err 'buffers "x" and "y" are both saved as "same.npy"'
+[ ! -e "$scratch/same.npy" ] || complain 'one of two results was saved'
+want 2 "$TGRAPH" run "$graph" --save-dir "$scratch" --gantt "$scratch/same.svg" --trace "$scratch/./same.svg"
+has err '--gantt and --trace both write to'
+
 # Forms and values.
 "$TGRAPH" gen wavefront --tasks 500 --jsonl -o "$scratch/lines.jsonl" && cp "$scratch/lines.jsonl" "$scratch/lines.txt"
 want 0 "$TGRAPH" run "$scratch/lines.txt"

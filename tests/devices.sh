@@ -174,6 +174,19 @@ for n in 1 2 4; do
     tasks $n env TGRAPH_STANDIN_DEVICES=$n "$tgraph" --format json run "$scratch/count.json"
     tasks $n env TGRAPH_STANDIN_DEVICES=$n "$tgraph" --format json expand "$scratch/count.json" --stats
 done
+# No driver is one thing, a driver that does not start another.
+for how in "run $scratch/count.json" "check $scratch/count.json" "bench $scratch/count.json --runs 1"; do
+    # shellcheck disable=SC2086
+    want 0 env TGRAPH_STANDIN_FAIL=cuInit:1:803:forever "$tgraph" $how
+    has err "warning: ndev('cuda') is 0: initialising the CUDA driver"
+    # shellcheck disable=SC2086
+    want 0 env TGRAPH_STANDIN_FAIL=cuInit:1:100:forever "$tgraph" $how
+    lacks err "ndev('cuda')"
+done
+want 0 env TGRAPH_STANDIN_FAIL=cuInit:1:803:forever "$tgraph" plan "$graphs/cholesky.json"
+has err 'this machine is taken to have no GPU: initialising the CUDA driver'
+want 0 env TGRAPH_STANDIN_FAIL=cuInit:1:803:forever "$tgraph" doctor
+has out 'a driver for CUDA 12.0 or later has to start'
 tasks 1 "$tgraph" --format json run "$scratch/count.json" -D cuda:1
 tasks 0 "$tgraph" --format json run "$scratch/count.json" -D cpu
 tasks 0 no_driver "$tgraph" --format json expand "$scratch/count.json" --stats
@@ -269,6 +282,23 @@ sed 's/"spd": { "seed": 7 }/"fill": -1/' "$graphs/cholesky.json" >"$scratch/inde
 cmp -s "$graphs/cholesky.json" "$scratch/indefinite.json" && complain 'the edit of cholesky.json changed nothing'
 want 1 run "$scratch/indefinite.json" -D cuda --check-nan
 has err 'task "potrf[0]"'
+
+# What was executed with what a failed task left is not done; where several have failed and one is named, nobody knows of the others.
+for how in streams graph; do
+    want 1 run "$scratch/indefinite.json" -p NT=4 -D cuda --keep-going --executor $how
+    has out '0 done, 1 failed, 19 not run'
+done
+cat >"$scratch/several.json" <<'END'
+{ "tgraph": "1.0", "params": { "B": 1 }, "kernels": { "potrf": { "builtin": "potrf_lower" } },
+  "buffers": { "a": { "dtype": "f64", "shape": [2, 2], "init": { "spd": { "seed": 1 } } },
+               "b": { "dtype": "f64", "shape": [2, 2], "init": { "fill": -1 } },
+               "c": { "dtype": "f64", "shape": [2, 2], "init": { "fill": "B" } },
+               "d": { "dtype": "f64", "shape": [2, 2] } },
+  "tasks": [ { "kernel": "potrf", "args": { "n": 2, "a": "a" } }, { "kernel": "potrf", "args": { "n": 2, "a": "b" } },
+             { "kernel": "potrf", "args": { "n": 2, "a": "c" } }, { "fill": "d", "value": 1 } ] }
+END
+want 1 run "$scratch/several.json" -D cuda:0 --keep-going -p B=-1
+has out '1 done, 1 failed, 2 not run'
 
 # A fault of a kernel, seen at whatever call comes next: the process ends with 1, and names the task where it was seen, if one was.
 for call in cuLaunchKernel:2 cuEventQuery:1 cuEventRecord:1 cuMemcpyDtoHAsync:1 cuGraphLaunch:1; do

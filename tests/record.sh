@@ -165,6 +165,11 @@ want 0 diff "$scratch/chain1000.tgr" "$scratch/chain100.tgr" --fail-on slower
 want 0 diff "$scratch/chain100.tgr" "$scratch/chain1000.tgr" --fail-on slower --threshold 100000%
 want 0 diff "$scratch/chain100.tgr" "$scratch/chain100.tgr" --fail-on slower
 has out 'same'
+# A run that was cut short is not faster.
+want 124 run "$scratch/chain1000.json" -D cpu:1 --timeout 1ms --record "$scratch/short.tgr"
+want 1 diff "$scratch/chain1000.tgr" "$scratch/short.tgr" --fail-on slower
+has err 'did not come to its end (timeout)'
+want 0 diff "$scratch/chain1000.tgr" "$scratch/short.tgr"
 want 0 --format json diff "$scratch/chain100.tgr" "$scratch/chain1000.tgr"
 is_json "$scratch/out"
 has out '"is_slower": true'

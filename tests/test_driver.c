@@ -70,6 +70,7 @@ static void a_driver_without_devices_is_told_apart(void **state)
     assert_int_equal(tgi_cuda_retain(&api, &err), TG_E_NO_DEVICE);
     assert_non_null(strstr(err.text, "cuInit"));
     assert_non_null(strstr(err.text, "CUDA_ERROR_NO_DEVICE"));
+    assert_false(tgi_cuda_has_refused());
     /* The next attempt is a new one. */
     devices(1, true);
     assert_int_equal(tgi_cuda_retain(&api, &err), 0);
@@ -89,6 +90,7 @@ static void each_call_that_fails_while_starting_is_named(void **state)
         assert_int_equal(err.status, TG_E_NO_DEVICE);
         assert_non_null(strstr(err.text, calls[i]));
         assert_non_null(strstr(err.text, "CUDA_ERROR_UNKNOWN (999)"));
+        assert_true(tgi_cuda_has_refused());
         assert_int_equal(standin.standin_fail_hits(), 1);
     }
 }

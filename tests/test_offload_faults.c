@@ -631,6 +631,51 @@ static void an_error_that_nccl_notices_by_itself_ends_the_run(void **state)
     assert_int_equal(n_complaints, 0);
 }
 
+/* Its commands end like any others then: only the library says that what they were to write is not there. */
+static void a_collective_that_ends_without_its_data_fails_its_run(void **state)
+{
+    struct tg_run *run, *other;
+    struct tg_error err;
+    (void)state;
+    setenv("TGRAPH_NCCL", device_nccl_path, 1);
+    struct tg_graph *g = device_graph(U64("A", 2, ", 'home': 'cyclic:{i}'"), "",
+                                      MIX(1, "A[0]", "") ", " MIX(2, "A[1]", "") ", {'id': 'sum', 'collective': 'allreduce', "
+                                      "'op': 'sum', 'buffers': 'A[*]'}");
+    for (int by_other = 0; by_other < 2; by_other++) {
+        device_reset(2, 1, true);
+        alarm(LIMIT_S);
+        struct tg_runtime *rt = device_runtime("cuda", 0);
+        assert_int_equal(tg_run_create(rt, g, NULL, &run, &err), 0);
+        assert_int_equal(tg_run_create(rt, g, NULL, &other, &err), 0);
+        uint64_t before = nccl.standin_nccl_operations();
+        standin.standin_hold("tgk_hash_inout", true);
+        assert_int_equal(tg_run_start(run, &err), 0);
+        while (nccl.standin_nccl_operations() == before)
+            usleep(1000);
+        if (by_other) { /* what fails ends everything that the library is at */
+            nccl.standin_nccl_fail("ncclAllReduce", 1, ncclSystemError);
+            assert_int_equal(tg_run_start(other, &err), 0);
+            while (nccl.standin_nccl_fail_hits() == 0)
+                usleep(1000);
+        } else {
+            nccl.standin_nccl_async(ncclRemoteError);
+        }
+        standin.standin_hold("tgk_hash_inout", false);
+        assert_int_equal(tg_run_wait(run, &err), TG_E_TASK_FAILED);
+        assert_non_null(strstr(err.text, by_other ? "NCCL says: unhandled system error" : "NCCL says: remote process exited"));
+        if (by_other)
+            assert_int_equal(tg_run_wait(other, &err), TG_E_TASK_FAILED);
+        nccl.standin_nccl_fail("ncclAllReduce", 1, ncclSuccess);
+        tg_run_destroy(run);
+        tg_run_destroy(other);
+        tg_runtime_destroy(rt);
+        expect_nothing_left();
+        alarm(0);
+    }
+    assert_int_equal(n_complaints, 0);
+    tg_graph_destroy(g);
+}
+
 /* Time is counted from where the collective can begin: the first run, which waits longer than that for a kernel, is none. */
 static void a_collective_that_hangs_is_given_up_in_time(void **state)
 {
@@ -714,6 +759,7 @@ int main(void)
         cmocka_unit_test(a_call_of_nvrtc_that_fails_is_reported), /* first: the library is not loaded yet */
         cmocka_unit_test(a_call_of_nccl_that_fails_is_reported),
         cmocka_unit_test(an_error_that_nccl_notices_by_itself_ends_the_run),
+        cmocka_unit_test(a_collective_that_ends_without_its_data_fails_its_run),
         cmocka_unit_test(a_collective_that_hangs_is_given_up_in_time),
         cmocka_unit_test(a_call_that_fails_once_is_reported_and_leaves_nothing),
         cmocka_unit_test(a_call_that_fails_for_ever_hangs_nothing),

@@ -223,6 +223,7 @@ static void the_first_difference_is_named_and_all_are_counted(void **state)
     ((int64_t *)tg_run_tile(b, n, 0))[0] = INT64_MAX - 1;
     assert_int_equal(tgi_results_compare(graph, a, b, 0, 0, &err), TG_E_DIFFERS);
     assert_non_null(strstr(err.text, "9223372036854775807, sequentially 9223372036854775806"));
+    assert_int_equal(tgi_results_compare(graph, a, b, 0.5, 0.5, &err), TG_E_DIFFERS); /* integers are not rounded */
     tg_run_destroy(a);
     tg_run_destroy(b);
 }

@@ -140,11 +140,17 @@ static bool uses_cuda(const struct job *job, const struct measured *m, const str
 {
     char why[512];
     uint32_t n;
+    struct tg_error err;
     if (m->value[EXECUTOR] && strcmp(m->value[EXECUTOR], "auto") != 0)
         return strcmp(m->value[EXECUTOR], "cpu") != 0;
     if (job->devices.is_given)
         return job->devices.has_cuda;
-    return tgi_cuda_use_of(graph, why, sizeof(why)) != TGI_CUDA_USELESS && tgi_cuda_count(&n, NULL) == 0;
+    if (tgi_cuda_use_of(graph, why, sizeof(why)) == TGI_CUDA_USELESS)
+        return false;
+    int rc = tgi_cuda_count(&n, &err);
+    if (rc && !tgi_cuda_is_absent(rc))
+        tgi_cli_warn(job->cli, "%s: the graph runs on CPUs: %s", m->file, err.text);
+    return rc == 0;
 }
 
 /* Workers alone steal from each other, whatever decides between devices. */

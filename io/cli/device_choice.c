@@ -111,14 +111,15 @@ void tgi_device_choice_format(const struct tgi_device_choice *choice, char *text
         snprintf(text + used, size - used, "+cpu");
 }
 
-uint32_t tgi_device_choice_count(const struct tgi_device_choice *choice)
+uint32_t tgi_device_choice_count(const struct tgi_cli *cli, const struct tgi_device_choice *choice)
 {
     uint32_t n = (uint32_t)__builtin_popcountll(choice->cuda);
     struct tg_error err;
     bool wants_all = choice->has_cuda ? n == 0 : !choice->is_given;
-    if (wants_all && tgi_cuda_count(&n, &err))
-        n = 0;
-    return n;
+    int rc = wants_all ? tgi_cuda_count(&n, &err) : 0;
+    if (rc && !tgi_cuda_is_absent(rc))
+        tgi_cli_warn(cli, "ndev('cuda') is 0: %s", err.text);
+    return rc ? 0 : n;
 }
 
 /* ---- What is here -------------------------------------------------------------------------*/
@@ -135,6 +136,8 @@ int tgi_cuda_count(uint32_t *n_p, struct tg_error *err)
         *n_p = (uint32_t)n;
     return rc;
 }
+
+bool tgi_cuda_is_absent(int rc) { return (rc == TG_E_NO_LIBRARY || rc == TG_E_NO_DEVICE) && !tgi_cuda_has_refused(); }
 
 /* ---- What is of use -----------------------------------------------------------------------*/
 

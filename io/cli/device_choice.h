@@ -17,11 +17,13 @@ struct tgi_device_choice {
 int tgi_device_choice_read(const struct tgi_cli *cli, struct tgi_device_choice *choice_p);
 /* "cuda", "cuda:0,1", "cuda+cpu", as tg_runtime_options takes it; CPUs are in it unless devices alone were asked for. */
 void tgi_device_choice_format(const struct tgi_device_choice *choice, char *text, size_t size);
-/* What ndev('cuda') gives: devices that are named count whether or not they are here. */
-uint32_t tgi_device_choice_count(const struct tgi_device_choice *choice);
+/* What ndev('cuda') gives: devices that are named count whether or not they are here.  A driver that refuses to count is warned of. */
+uint32_t tgi_device_choice_count(const struct tgi_cli *cli, const struct tgi_device_choice *choice);
 
 /* CUDA devices of this machine.  On failure, which is a status, err says why there are none. */
 int tgi_cuda_count(uint32_t *n_p, struct tg_error *err);
+/* Whether such a failure is how most machines are: without a driver, or with one and no device. */
+bool tgi_cuda_is_absent(int rc);
 
 enum tgi_cuda_use {
     TGI_CUDA_USELESS, /* no task can run on one */

@@ -294,6 +294,20 @@ static void close_side(struct side *s)
     tgi_recording_fini(&s->r);
 }
 
+/* A run that ended early was not faster. */
+static int check_outcome(const struct job *job, const struct side *s, const char *path)
+{
+    static const char *const early[] = {"failed", "timeout", "cancelled", "interrupted"};
+    const char *outcome = tgi_recording_string(&s->r, s->r.head.outcome);
+    for (size_t i = 0; i < sizeof(early) / sizeof(*early); i++)
+        if (strcmp(outcome, early[i]) == 0) {
+            tgi_cli_warn(job->cli, "\"%s\" is of a run that did not come to its end (%s): its times say nothing of how long it takes", path,
+                         outcome);
+            return TGI_EXIT_NO;
+        }
+    return 0;
+}
+
 static int compare(struct job *job)
 {
     if (!match_tasks(job))
@@ -304,7 +318,10 @@ static int compare(struct job *job)
         print_json(job, is_slower);
     else
         print_text(job);
-    return is_slower && tgi_cli_has(job->cli, "fail-on") ? TGI_EXIT_NO : 0;
+    int rc = check_outcome(job, &job->a, job->cli->operands[0]);
+    if (rc == 0)
+        rc = check_outcome(job, &job->b, job->cli->operands[1]);
+    return tgi_cli_has(job->cli, "fail-on") ? (is_slower ? TGI_EXIT_NO : rc) : 0;
 }
 
 static int diff_records(struct job *job)

@@ -14,6 +14,7 @@
 #include "gpu/module.h"
 #include "gpu/nvrtc.h"
 #include "graph/model.h"
+#include "io/cli/device_choice.h"
 #include "io/cli/document.h"
 #include "io/units.h"
 #include "kernels/blas.h"
@@ -195,12 +196,12 @@ static void try_driver(struct finding *f)
     struct tgi_devices *devices;
     struct tg_error err;
     int rc = tgi_cuda_retain(&api, &err);
-    if (rc == TG_E_NO_LIBRARY || rc == TG_E_NO_DEVICE) {
+    if (tgi_cuda_is_absent(rc)) {
         found(f, VERDICT_OK, "graphs run on CPUs; what follows about GPUs does not matter then", "none: %s", err.text);
         return;
     }
     if (rc) {
-        found(f, VERDICT_WARN, "graphs run on CPUs; install a driver for CUDA 12.0 or later", "%s", err.text);
+        found(f, VERDICT_WARN, "graphs run on CPUs; a driver for CUDA 12.0 or later has to start", "%s", err.text);
         return;
     }
     int version = api->version;

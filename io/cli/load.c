@@ -68,7 +68,7 @@ static void on_diagnostic(void *user, const struct tg_diagnostic *diagnostic)
 static uint32_t count_cuda(void *user)
 {
     const struct listener *listener = user;
-    return tgi_device_choice_count(listener->devices);
+    return tgi_device_choice_count(listener->cli, listener->devices);
 }
 
 int tgi_cli_load(const struct tgi_cli *cli, const char *path, enum tgi_cli_load what,

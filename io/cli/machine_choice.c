@@ -5,7 +5,19 @@
 #include "graph/error.h"
 #include "io/machine_json.h"
 
-int tgi_cli_this_machine(struct tgi_machine *m, struct tg_error *err)
+/* GPUs that cannot be counted are no part of a machine. */
+static uint32_t count_gpus(const struct tgi_cli *cli)
+{
+    uint32_t n = 0;
+    struct tg_error err;
+    int rc = tgi_cuda_count(&n, &err);
+    if (rc && !tgi_cuda_is_absent(rc))
+        tgi_cli_warn(cli, "this machine is taken to have no GPU: %s", err.text);
+    return rc ? 0 : n;
+}
+
+/* With rough figures, finished. */
+static int this_machine(const struct tgi_cli *cli, struct tgi_machine *m, struct tg_error *err)
 {
     struct tgi_topology *topology;
     struct tgi_machine cpus;
@@ -17,8 +29,7 @@ int tgi_cli_this_machine(struct tgi_machine *m, struct tg_error *err)
     tgi_topology_close(topology);
     if (rc)
         return rc;
-    if (tgi_cuda_count(&gpus.n_gpus, NULL))
-        gpus.n_gpus = 0;
+    gpus.n_gpus = count_gpus(cli);
     rc = tgi_machine_change(&cpus, &gpus, m, err);
     tgi_machine_fini(&cpus);
     return rc;
@@ -27,7 +38,7 @@ int tgi_cli_this_machine(struct tgi_machine *m, struct tg_error *err)
 int tgi_cli_machine(const struct tgi_cli *cli, struct tgi_machine *m, struct tg_error *err)
 {
     const char *path = tgi_cli_text(cli, "machine", NULL);
-    return path ? tgi_machine_read(m, path, err) : tgi_cli_this_machine(m, err);
+    return path ? tgi_machine_read(m, path, err) : this_machine(cli, m, err);
 }
 
 static void say_step(void *user, const char *what)
@@ -37,9 +48,8 @@ static void say_step(void *user, const char *what)
 
 void tgi_cli_calibration(const struct tgi_cli *cli, const struct tgi_device_choice *devices, struct tgi_calibration *c, char *text)
 {
-    uint32_t n;
     *c = (struct tgi_calibration){.n_workers = devices->n_workers, .on_step = say_step, .user = (void *)cli};
-    bool has_cuda = devices->is_given ? devices->has_cuda : tgi_cuda_count(&n, NULL) == 0 && n > 0;
+    bool has_cuda = devices->is_given ? devices->has_cuda : count_gpus(cli) > 0;
     if (!has_cuda)
         return;
     if (devices->is_given)

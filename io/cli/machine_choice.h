@@ -6,8 +6,6 @@
 #include "io/cli/device_choice.h"
 #include "sched/calibrate.h"
 
-/* This machine with rough figures, finished. */
-int tgi_cli_this_machine(struct tgi_machine *m, struct tg_error *err);
 /* What --machine names, else this machine with rough figures. */
 int tgi_cli_machine(const struct tgi_cli *cli, struct tgi_machine *m, struct tg_error *err);
 

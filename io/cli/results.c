@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "graph/error.h"
+#include "io/path.h"
 #include "io/results.h"
 #include "io/units.h"
 #include "io/utf8.h"
@@ -83,11 +85,25 @@ static bool may_reorder(const struct tg_graph *g)
     return may;
 }
 
+/* Contents of temporary buffers are nobody's. */
+static bool has_results(const struct tg_graph *g)
+{
+    bool has_any = false;
+    for (uint32_t i = 0; i < g->space->n_buffers && !has_any; i++) {
+        const struct tgi_buffer *b = &g->space->buffers[i];
+        has_any = !b->is_temp && b->n_present && b->tile_bytes;
+    }
+    return has_any;
+}
+
 int tgi_cli_results_compare(const struct tgi_cli *cli, const struct tg_graph *g, struct tg_runtime *runtime,
                             struct tg_run *run, struct tgi_cli_results *results)
 {
     struct tg_run *sequential;
     struct tg_error err;
+    bool has_any = has_results(g);
+    if (!has_any)
+        tgi_cli_warn(cli, "--compare: the graph has no data but temporary ones, so there is nothing to compare");
     if (run_sequentially(cli, g, runtime, &sequential, &err)) {
         int number = tgi_cli_signal();
         return number ? 128 + number : tgi_cli_error(cli, &err);
@@ -99,7 +115,7 @@ int tgi_cli_results_compare(const struct tgi_cli *cli, const struct tg_graph *g,
     if (rc == TG_E_DIFFERS && tgi_run_n_devices(run))
         rc = tgi_results_compare_rounded(g, run, sequential, &err);
     tg_run_destroy(sequential);
-    results->is_compared = rc == 0 || rc == TG_E_DIFFERS;
+    results->is_compared = has_any && (rc == 0 || rc == TG_E_DIFFERS);
     results->is_same = rc == 0;
     return rc ? tgi_cli_error(cli, &err) : 0;
 }
@@ -127,10 +143,50 @@ int tgi_cli_results_save(const struct tgi_cli *cli, const struct tg_graph *g, st
     return rc ? tgi_cli_error(cli, &err) : 0;
 }
 
+struct saved_as {
+    char *path; /* tidy */
+    const struct tgi_buffer *buffer;
+};
+
+static int compare_paths(const void *a, const void *b)
+{
+    const struct saved_as *x = a, *y = b;
+    int order = strcmp(x->path, y->path);
+    return order ? order : (x->buffer > y->buffer) - (x->buffer < y->buffer);
+}
+
+/* Two buffers of one file would leave the second alone. */
+static int check_paths(const struct tg_graph *g, struct tg_error *err)
+{
+    const struct tgi_space *space = g->space;
+    struct saved_as *all = calloc((size_t)space->n_buffers + 1, sizeof *all);
+    uint32_t n = 0;
+    int rc = all ? 0 : tgi_error_memory(err, "saving buffers");
+    for (uint32_t i = 0; i < space->n_buffers && rc == 0; i++)
+        if (space->buffers[i].save) {
+            all[n] = (struct saved_as){tgi_path_tidy(space->buffers[i].save), &space->buffers[i]};
+            rc = all[n].path ? 0 : tgi_error_memory(err, "saving buffers");
+            n += rc == 0;
+        }
+    if (rc == 0)
+        qsort(all, n, sizeof *all, compare_paths);
+    for (uint32_t i = 1; i < n && rc == 0; i++)
+        if (strcmp(all[i - 1].path, all[i].path) == 0)
+            rc = tgi_error(err, TG_E_BAD_VALUE, "buffers \"%s\" and \"%s\" are both saved as \"%s\"", all[i - 1].buffer->name,
+                           all[i].buffer->name, all[i].path);
+    while (n)
+        free(all[--n].path);
+    free(all);
+    return rc;
+}
+
 int tgi_cli_results_check(const struct tgi_cli *cli, const struct tg_graph *g, const char *folder)
 {
     struct tg_error err;
-    return tgi_results_check(g, folder, &err) ? tgi_cli_error(cli, &err) : 0;
+    int rc = check_paths(g, &err);
+    if (rc == 0)
+        rc = tgi_results_check(g, folder, &err);
+    return rc ? tgi_cli_error(cli, &err) : 0;
 }
 
 /* ---- Summary ------------------------------------------------------------------------------*/

@@ -17,6 +17,7 @@
 #include "io/gantt.h"
 #include "io/live_record.h"
 #include "io/output.h"
+#include "io/path.h"
 #include "io/recording.h"
 #include "io/report.h"
 #include "io/saved_plan.h"
@@ -91,6 +92,28 @@ static int check_devices(const struct tgi_cli *cli, struct tgi_device_choice *de
     return 0;
 }
 
+/* Files of one name: the later one would take the other's place. */
+static int check_outputs(const struct tgi_cli *cli)
+{
+    static const char *const options[] = {"gantt", "record", "trace"};
+    char *paths[3] = {NULL};
+    int rc = 0;
+    for (int i = 0; i < 3 && rc == 0; i++) {
+        const char *path = tgi_cli_text(cli, options[i], NULL);
+        if (!path || strncmp(path, "/dev/", 5) == 0)
+            continue;
+        paths[i] = tgi_path_tidy(path);
+        if (!paths[i])
+            rc = tgi_cli_fail(cli, TG_E_NO_MEMORY, "no memory for the names of outputs");
+        for (int k = 0; k < i && rc == 0; k++)
+            if (paths[k] && strcmp(paths[k], paths[i]) == 0)
+                rc = tgi_cli_usage(cli, "--%s and --%s both write to \"%s\"", options[k], options[i], path);
+    }
+    for (int i = 0; i < 3; i++)
+        free(paths[i]);
+    return rc;
+}
+
 static int check_choices(const struct tgi_cli *cli)
 {
     const char *policy = tgi_cli_text(cli, "policy", "auto");
@@ -107,6 +130,8 @@ static int check_choices(const struct tgi_cli *cli)
     if (tgi_cli_has(cli, "seed") && tgi_cli_has(cli, "check-nan"))
         return tgi_cli_usage(cli, "--check-nan executes tasks in program order; it does not go with --seed");
     int rc = tgi_cli_trace_check(cli);
+    if (rc == 0)
+        rc = check_outputs(cli);
     return rc ? rc : tgi_cli_checkpoint_check(cli);
 }
 
@@ -172,7 +197,7 @@ static int choose_devices(struct job *job, bool *is_optional_p)
     if (rc && use == TGI_CUDA_NEEDED)
         return tgi_cli_fail(job->cli, TG_E_NO_DEVICE, "%s, and there is none: %s", why, err.text);
     /* Most machines have no driver, or no device; what else keeps one from being used is worth a word. */
-    if (rc && ((rc != TG_E_NO_LIBRARY && rc != TG_E_NO_DEVICE) || getenv("TGRAPH_CUDA_DRIVER")))
+    if (rc && (!tgi_cuda_is_absent(rc) || getenv("TGRAPH_CUDA_DRIVER")))
         tgi_cli_warn(job->cli, "the graph runs on CPUs: %s", err.text);
     job->devices.has_cuda = rc == 0;
     *is_optional_p = rc == 0 && use == TGI_CUDA_USEFUL;
