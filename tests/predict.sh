@@ -50,6 +50,8 @@ want 2 calibrate --quick -o -
 want 4 calibrate --quick --kernels "$graphs/saxpy.json" -o "$scratch/no/such/folder.json"
 # What a graph says of itself is a description, not a measurement.
 want 0 plan "$graphs/saxpy.json" --save-machine "$scratch/described.json"
+want 2 plan "$graphs/saxpy.json" -o "$scratch/both.json" --save-machine "$scratch/./both.json"
+has err '--output and --save-machine both write to'
 want 1 calibrate --quick --check "$scratch/described.json"
 has err 'measured on none'
 

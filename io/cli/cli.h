@@ -114,6 +114,8 @@ uint64_t tgi_cli_bytes(const struct tgi_cli *cli, const char *name, uint64_t fal
 uint64_t tgi_cli_time_ns(const struct tgi_cli *cli, const char *name, uint64_t fallback);
 /* "3%", "0.5 %", "3": a fraction, 0.03 for the first.  Prints what is wrong and returns an exit code. */
 int tgi_cli_percent(const struct tgi_cli *cli, const char *name, double fallback_percent, double *fraction_p);
+/* Of two options of these that name the same file, of which the later would take the other's place: usage.  At most 8. */
+int tgi_cli_check_outputs(const struct tgi_cli *cli, const char *const *options, uint32_t n);
 /* Value number `index` of a list, in the order given; NULL after the last. */
 const char *tgi_cli_list(const struct tgi_cli *cli, const char *name, uint32_t index);
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "io/cli/preferences.h"
+#include "io/path.h"
 
 #define MAX_SUGGESTIONS 96
 
@@ -436,4 +437,25 @@ const char *tgi_cli_list(const struct tgi_cli *cli, const char *name, uint32_t i
             return cli->values[i].text;
     }
     return NULL;
+}
+
+int tgi_cli_check_outputs(const struct tgi_cli *cli, const char *const *options, uint32_t n)
+{
+    char *paths[8] = {NULL};
+    int rc = 0;
+    assert(n <= 8);
+    for (uint32_t i = 0; i < n && rc == 0; i++) {
+        const char *path = tgi_cli_text(cli, options[i], NULL);
+        if (!path || strncmp(path, "/dev/", 5) == 0)
+            continue;
+        paths[i] = tgi_path_tidy(path);
+        if (!paths[i])
+            rc = tgi_cli_fail(cli, TG_E_NO_MEMORY, "no memory for the names of outputs");
+        for (uint32_t k = 0; k < i && rc == 0; k++)
+            if (paths[k] && strcmp(paths[k], paths[i]) == 0)
+                rc = tgi_cli_usage(cli, "--%s and --%s both write to \"%s\"", options[k], options[i], path);
+    }
+    for (uint32_t i = 0; i < n; i++)
+        free(paths[i]);
+    return rc;
 }

@@ -493,6 +493,8 @@ int tgi_cli_plan(struct tgi_cli *cli)
     const char *out = tgi_cli_text(cli, "output", "");
     if (exit_code == 0 && *out && job.n_cases > 1)
         exit_code = tgi_cli_usage(cli, "-o writes one plan; --gpus asks for %u", job.n_cases);
+    if (exit_code == 0)
+        exit_code = tgi_cli_check_outputs(cli, (const char *const[]){"output", "save-machine"}, 2);
     if (exit_code == 0 && strcmp(out, "-") == 0 && cli->format == TGI_FORMAT_JSON)
         exit_code = tgi_cli_usage(cli, "-o - and --format json both write to stdout");
     if (exit_code == 0 && (tgi_cli_float(cli, "link-speed", 1) <= 0 || tgi_cli_float(cli, "memory-speed", 1) <= 0))

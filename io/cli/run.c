@@ -17,7 +17,6 @@
 #include "io/gantt.h"
 #include "io/live_record.h"
 #include "io/output.h"
-#include "io/path.h"
 #include "io/recording.h"
 #include "io/report.h"
 #include "io/saved_plan.h"
@@ -92,28 +91,6 @@ static int check_devices(const struct tgi_cli *cli, struct tgi_device_choice *de
     return 0;
 }
 
-/* Files of one name: the later one would take the other's place. */
-static int check_outputs(const struct tgi_cli *cli)
-{
-    static const char *const options[] = {"gantt", "record", "trace"};
-    char *paths[3] = {NULL};
-    int rc = 0;
-    for (int i = 0; i < 3 && rc == 0; i++) {
-        const char *path = tgi_cli_text(cli, options[i], NULL);
-        if (!path || strncmp(path, "/dev/", 5) == 0)
-            continue;
-        paths[i] = tgi_path_tidy(path);
-        if (!paths[i])
-            rc = tgi_cli_fail(cli, TG_E_NO_MEMORY, "no memory for the names of outputs");
-        for (int k = 0; k < i && rc == 0; k++)
-            if (paths[k] && strcmp(paths[k], paths[i]) == 0)
-                rc = tgi_cli_usage(cli, "--%s and --%s both write to \"%s\"", options[k], options[i], path);
-    }
-    for (int i = 0; i < 3; i++)
-        free(paths[i]);
-    return rc;
-}
-
 static int check_choices(const struct tgi_cli *cli)
 {
     const char *policy = tgi_cli_text(cli, "policy", "auto");
@@ -131,7 +108,7 @@ static int check_choices(const struct tgi_cli *cli)
         return tgi_cli_usage(cli, "--check-nan executes tasks in program order; it does not go with --seed");
     int rc = tgi_cli_trace_check(cli);
     if (rc == 0)
-        rc = check_outputs(cli);
+        rc = tgi_cli_check_outputs(cli, (const char *const[]){"gantt", "record", "trace"}, 3);
     return rc ? rc : tgi_cli_checkpoint_check(cli);
 }
 
