@@ -368,7 +368,7 @@ static void the_thread_sleeps_through_calls_and_is_there_for_messages(void **sta
     struct tg_service_options o = small_options(2);
     struct seen x = {0};
     struct tg_service *s = service_calling_back(&o, &x);
-    struct tg_service_message m = message(TG_SERVICE_ECHO, 0, NULL, 0), spin = message(TG_SERVICE_SPIN, 20000, NULL, 0);
+    struct tg_service_message m = message(TG_SERVICE_ECHO, 0, NULL, 0), spin = message(TG_SERVICE_SPIN, 100000000, NULL, 0);
     for (uint64_t i = 1; i < ROUNDS(50) + 5; i++) {
         await_rest(s, TGI_WATCH_SLEEPS);
         must(tg_service_call(s, &m, LONG_NS, NULL, 0, NULL, &err));
@@ -378,7 +378,8 @@ static void the_thread_sleeps_through_calls_and_is_there_for_messages(void **sta
     }
     must(tg_service_send(s, &spin, NULL, &err));
     await_rest(s, TGI_WATCH_NAPS);
-    end_service(s);
+    tg_service_destroy(s); /* which ends the body */
+    service_standin_check();
 }
 
 /* A kernel that has left is brought back, and one that leaves with a message in its ring. */
@@ -392,9 +393,12 @@ static void kernels_that_leave_are_not_noticed(void **state)
     struct tg_service_message m = message(TG_SERVICE_ECHO, 0, NULL, 0);
     struct tg_service_answer answer;
     int fd = fd_of(polled);
-    for (uint64_t i = 1; i < ROUNDS(100) + 5; i++) {
+    const uint64_t n = ROUNDS(100) + 5;
+    for (uint64_t i = 1; i <= n; i++) {
         struct timespec t = {0, (long)(mix64(i + seed) % 3000000)};
         nanosleep(&t, NULL);
+        while (i == n && (status_of(s).is_resident || status_of(polled).is_resident))
+            sleep_ms(1);
         must(tg_service_send(s, &m, NULL, &err));
         must(tg_service_send(polled, &m, NULL, &err));
         await_answers(&x, i);
