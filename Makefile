@@ -27,8 +27,8 @@ SCHED_SRC := agenda.c alike.c backend.c bounds.c calibrate.c calibrate_builtins.
              record.c replay_cache.c replay_choice.c replay_costs.c replay_times.c resident_check.c \
              resident_cluster.c resident_dynamic.c resident_place.c resident_plan.c resolve.c run.c runtime.c \
              sample.c seat.c serial.c service.c service_beat.c service_instance.c service_program.c \
-             service_queue.c service_tables.c share.c simulate.c spawn.c task.c timing.c topology.c urgency.c \
-             virtual_memory.c watchdog.c worker.c workload.c
+             service_queue.c service_tables.c service_watch.c share.c simulate.c spawn.c task.c timing.c \
+             topology.c urgency.c virtual_memory.c watchdog.c worker.c workload.c
 KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c fatbin.c fft.c fill.c gemm.c \
                hash.c histogram.c is_above.c launch.c layer.c matvec.c reduce.c resident.c scan.c spin.c \
                stencil.c syrk.c transpose.c trsm.c trsv.c
@@ -65,8 +65,8 @@ TESTS := agenda alloc block calibrate checkpoint choice cli cpu_module dense deq
          resident_dynamic resident_user results run run_children run_failures run_record sample schema seat \
          offload offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
          offload_submitter service service_board service_faults service_instances service_programs service_ring \
-         service_turn sha256 sparse staging standin standin_builtins standin_graphs standin_memory standin_nccl \
-         standin_nvrtc standin_order store timing topology verify write_json
+         service_top service_turn service_watch sha256 sparse staging standin standin_builtins standin_graphs \
+         standin_memory standin_nccl standin_nvrtc standin_order store timing topology verify write_json
 TEST_SCRIPTS := checkpoint cli devices device_graphs examples fences install predict readme record serve stack \
                 warp
 

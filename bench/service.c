@@ -1,7 +1,7 @@
 /* The resident service: what a call costs from the host and back, beside a launch, a CUDA graph and a bare doorbell, all
  * measured in this run.
  *
- *     service [--runs N] [--what yardsticks|calls|wavefront|batches]
+ *     service [--runs N] [--what yardsticks|calls|completions|wavefront|batches]
  *     service --what soak [--runs SECONDS] [--n SEED]     mixed load with every answer checked; not without its name
  *
  * N thousand calls make a row (default 5); the first tenth is not counted.  Every answer is compared with what it must be.
@@ -14,6 +14,8 @@
 #include "mem/service_ring.h"
 #include "sched/service.h"
 
+#include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -184,6 +186,76 @@ static void measure_calls(void)
     measure_call(s, &(struct row){"call, 8 bytes, by a worker", "tgraph", 0, 0}, TG_SERVICE_MIX, 8);
     end_service(s);
 }
+
+/* ---- Completions --------------------------------------------------------------------------*/
+
+enum completion { RECEIVED, POLLED, CALLED_BACK };
+static _Atomic uint64_t called_back; /* ticket, and one */
+
+static void on_answer(void *user, const struct tg_service_answer *answer, const void *data, const struct tg_error *why)
+{
+    (void)user, (void)data;
+    if (!answer)
+        bench_die("a callback was told: %s", why->text);
+    /* release: pairs with the load in await_answer(). */
+    atomic_store_explicit(&called_back, answer->ticket + 1, memory_order_release);
+}
+
+static void await_answer(struct tg_service *s, enum completion how, int fd, uint64_t ticket)
+{
+    struct tg_service_answer answer = {0};
+    struct pollfd p = {fd, POLLIN, 0};
+    if (how == CALLED_BACK) {
+        uint64_t since = bench_now_ns();
+        while (atomic_load_explicit(&called_back, memory_order_acquire) != ticket + 1)
+            if (bench_now_ns() - since > wait_limit_ns)
+                bench_die("nothing has been called back");
+        return;
+    }
+    if (how == POLLED && poll(&p, 1, (int)(wait_limit_ns / 1000000)) != 1)
+        bench_die("the descriptor has not become readable");
+    must(tg_service_receive(s, how == POLLED ? 0 : wait_limit_ns, &answer, NULL, 0, &err));
+    if (answer.ticket != ticket || answer.status)
+        bench_die("another answer than that to message %llu", (unsigned long long)ticket);
+}
+
+/* From send until the program has the answer; and a call beside the thread, which should cost what it costs alone. */
+static void measure_completion(enum completion how, const char *what, const char *what_call)
+{
+    struct tg_service_options o = TG_SERVICE_OPTIONS_INIT;
+    struct tg_service_message m = {TG_SERVICE_ECHO, 0, NULL, 0};
+    struct tg_service *s;
+    uint64_t *ns = samples(), ticket;
+    int fd = -1;
+    o.idle_exit_ns = 0;
+    atomic_store_explicit(&called_back, 0, memory_order_relaxed);
+    must(tg_service_create(&o, &s, &err));
+    if (how == CALLED_BACK)
+        must(tg_service_set_callback(s, on_answer, NULL, &err));
+    if (how == POLLED)
+        must(tg_service_fd(s, &fd, &err));
+    must(tg_service_launch(s, &err));
+    must(tg_service_activate(s, &err));
+    for (uint32_t i = 0; i < n_samples(); i++) {
+        uint64_t begin = bench_now_ns();
+        must(tg_service_send(s, &m, &ticket, &err));
+        await_answer(s, how, fd, ticket);
+        ns[i] = bench_now_ns() - begin;
+    }
+    report(&(struct row){what, "tgraph", 0, 0}, ns, n_samples());
+    free(ns);
+    measure_call(s, &(struct row){what_call, "tgraph", 0, 0}, TG_SERVICE_ECHO, 0);
+    end_service(s);
+}
+
+static void measure_completions(void)
+{
+    measure_completion(RECEIVED, "empty message, received", "empty call");
+    measure_completion(POLLED, "empty message, polled for", "empty call, with a descriptor");
+    measure_completion(CALLED_BACK, "empty message, called back", "empty call, with a callback");
+}
+
+/* ---- Returning ----------------------------------------------------------------------------*/
 
 /* A call that finds the kernel gone. */
 static void measure_return(void)
@@ -371,6 +443,8 @@ int main(int argc, char **argv)
         measure_calls();
         measure_return();
     }
+    if (WANTED("completions"))
+        measure_completions();
     if (WANTED("wavefront")) {
         measure_wavefront();
         measure_public_wavefront();

@@ -23,6 +23,8 @@
  * Messages are sent in the states launched, active and inactive; answers can be received in all but created.  A call needs an
  * active service.  Every message that was sent before terminate is answered.
  *
+ * Answers are received, or given to a callback, or a descriptor says when one can be received; see Completions.
+ *
  * Idle exit.  A kernel that has had nothing to do for idle_exit_ns leaves and the GPU is free; the next message
  * brings it back.  Nothing else tells: the state stays, and a launch is added to that message's latency.
  *
@@ -133,6 +135,28 @@ int tg_service_receive(struct tg_service *service, uint64_t timeout_ns, struct t
 /* Sends and waits for the answer to this message, which receive never sees.  A failure of the body is the status. */
 int tg_service_call(struct tg_service *service, const struct tg_service_message *message, uint64_t timeout_ns, void *data,
                     size_t room, size_t *n_bytes_p, struct tg_error *err);
+
+/* ---- Completions --------------------------------------------------------------------------*/
+
+/* Both are for the answers that receive gives or would give, not for those of calls.  Either has a thread of the service's own
+ * watch for answers from then on: it sleeps while none is to come, spins for 20 us after the last message was sent or the last of these
+ * answers came, then yields for half a millisecond, then looks 16 times in as long as it has waited, between 20,000 and 1,000 times a
+ * second.  It finds a failure of the device while answers are to come; of one at another time it hears when some call does. */
+
+/* An answer and its bytes, or NULL, and what has ended the service: that is the last call.  What they point to is valid until the
+ * function returns. */
+typedef void (*tg_service_answer_fn)(void *user, const struct tg_service_answer *answer, const void *data, const struct tg_error *why);
+/* From now on fn is called with each answer, in the order in which they come, by one thread, which holds no lock meanwhile.  It may send,
+ * submit and activate and ask for status and metrics; what waits (call, run, cancel, deactivate, terminate) is TG_E_STATE there, and destroy is
+ * not allowed.  The answer's place in the queue is free by then.  Terminate waits until fn has returned from all answers, after which it
+ * is not called again; destroy waits for a call that is under way.  Legal in the state created, once, and not after tg_service_fd(), as from
+ * then on receive and tg_service_fd() are TG_E_STATE. */
+int tg_service_set_callback(struct tg_service *service, tg_service_answer_fn fn, void *user, struct tg_error *err);
+/* A descriptor that poll, select and epoll find readable while receive would return at once: because there is an answer, or because
+ * the service is terminated, when receive says why no answer is to come.  Receiving the last answer that there is makes it
+ * unreadable.  Where several threads receive, another may have been faster.  It is the service's, the same each time, and closed by
+ * destroy; the program does nothing with it but wait.  Legal in every state, unless there is a callback. */
+int tg_service_fd(struct tg_service *service, int *fd_p, struct tg_error *err);
 
 /* ---- Programs and instances ---------------------------------------------------------------*/
 

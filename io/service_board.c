@@ -3,8 +3,9 @@
  * Who is alive is told by a lock, not by a process number, which may be another's by now or of another namespace: a process holds an
  * exclusive flock() on the file that bears its name.  A new one is locked before it takes the place of the old by rename(2), and the
  * old one is closed after that, so the file of the name is locked at any time.  Who gets a shared lock on a file that
- * still has its name afterwards knows that its process has ended, whichever way.  A file that is not yet locked may be taken for
- * one that is left over, and removed: its rename() fails then, and it is written once more. */
+ * still has its name afterwards knows that its process has ended, whichever way.  A new file is not locked at once, so it is left alone
+ * until it is old.  One of a process that was stopped for so long right there may be taken for one that is left over, and removed:
+ * its rename() fails then, and it is written once more. */
 #include "io/service_board.h"
 
 #include <dirent.h>
@@ -16,6 +17,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "graph/error.h"
@@ -141,12 +143,25 @@ static bool is_being_written(const char *name)
     return n > 4 && strcmp(name + n - 4, ".new") == 0;
 }
 
+/* A file that is written takes microseconds; of its age both clocks may be wrong. */
+static bool is_young(int fd)
+{
+    enum { SECONDS = 10 };
+    struct stat info;
+    time_t now = time(NULL);
+    return fstat(fd, &info) == 0 && info.st_mtime > now - SECONDS && info.st_mtime < now + SECONDS;
+}
+
 /* One file; false: no memory. */
 static bool look_at(int folder, const char *name, struct tgi_service_signs *to, uint32_t *cap)
 {
     int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
         return true; /* it has just been replaced or taken away */
+    if (is_being_written(name) && is_young(fd)) {
+        close(fd);
+        return true;
+    }
     if (is_left_over(folder, name, fd)) {
         to->n_removed += unlinkat(folder, name, 0) == 0 && !is_being_written(name);
         close(fd);

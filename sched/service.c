@@ -17,9 +17,7 @@
 #include "graph/error.h"
 #include "sched/backend.h"
 
-static const uint64_t launch_limit_ns = 10000000000u, look_every_ns = 50000;
-/* Who waits spins, then lets others run, then sleeps between looks at the kernel. */
-static const uint64_t spin_for_ns = 20000, yield_for_ns = 500000;
+static const uint64_t launch_limit_ns = 10000000000u;
 enum { MIN_MESSAGE = 32, MAX_MESSAGE = 65528, MAX_CAPACITY = 65536, SLOT_ALIGN = 64 };
 
 uint64_t tgi_service_now_ns(void)
@@ -112,7 +110,7 @@ int tgi_service_look_locked(struct tg_service *s, struct tg_error *err)
     }
     if (has_work(s))
         return launch_kernel(s, err);
-    if (s->state == TG_SERVICE_TERMINATING)
+    if (s->state == TG_SERVICE_TERMINATING && !tgi_service_watch_is_busy_locked(s))
         s->state = TG_SERVICE_TERMINATED;
     return 0;
 }
@@ -140,8 +138,8 @@ void tgi_service_wait_init(struct tgi_service_wait *w, uint64_t timeout_ns)
 {
     uint64_t now = tgi_service_now_ns();
     w->until_ns = now + timeout_ns < now ? UINT64_MAX : now + timeout_ns;
-    w->look_ns = now + look_every_ns;
-    w->spin_ns = now + spin_for_ns;
+    w->look_ns = now + TGI_SERVICE_LOOK_EVERY_NS;
+    w->spin_ns = now + TGI_SERVICE_SPIN_NS;
 }
 
 int tgi_service_wait_locked(struct tg_service *s, struct tgi_service_wait *w, struct tg_error *err)
@@ -149,15 +147,15 @@ int tgi_service_wait_locked(struct tg_service *s, struct tgi_service_wait *w, st
     uint64_t now = tgi_service_now_ns();
     if (now >= w->look_ns) {
         int rc = tgi_service_look_locked(s, err);
-        w->look_ns = now + look_every_ns;
+        w->look_ns = now + TGI_SERVICE_LOOK_EVERY_NS;
         if (rc)
             return rc;
     }
     if (now >= w->until_ns)
         return TG_E_NO_ANSWER;
-    pthread_mutex_unlock(&s->lock);
-    if (now >= w->spin_ns + yield_for_ns)
-        nanosleep(&(struct timespec){0, (long)look_every_ns}, NULL);
+    tgi_service_unlock(s);
+    if (now >= w->spin_ns + TGI_SERVICE_YIELD_NS)
+        nanosleep(&(struct timespec){0, TGI_SERVICE_LOOK_EVERY_NS}, NULL);
     else if (now >= w->spin_ns)
         sched_yield();
     pthread_mutex_lock(&s->lock);
@@ -245,6 +243,7 @@ static void dispose(struct tg_service *s)
     }
     free(s->places);
     free(s->answers);
+    tgi_service_watch_fini(&s->watch);
     pthread_mutex_destroy(&s->lock);
     free(s);
 }
@@ -284,6 +283,7 @@ int tgi_service_create(const struct tg_service_options *options, const struct tg
     s->view.has_counts = o.has_telemetry;
     s->view.silence_ns = o.host_timeout_ns;
     pthread_mutex_init(&s->lock, NULL);
+    tgi_service_watch_init(&s->watch);
     take_clients(s, setup);
     rc = open_device(s, err);
     if (rc == 0 && (rc = s->devices->ops->attach(s->devices, err)) == 0) {
@@ -319,6 +319,7 @@ void tg_service_destroy(struct tg_service *s)
 {
     if (!s)
         return;
+    tgi_service_watch_end(s);
     tgi_service_beat_end(s);
     pthread_mutex_lock(&s->lock);
     if (s->is_resident)
@@ -371,7 +372,7 @@ int tg_service_launch(struct tg_service *s, struct tg_error *err)
         rc = await_life(s, err);
     if (rc == 0)
         s->state = TG_SERVICE_LAUNCHED;
-    pthread_mutex_unlock(&s->lock);
+    tgi_service_unlock(s);
     return rc;
 }
 
@@ -384,7 +385,7 @@ int tg_service_activate(struct tg_service *s, struct tg_error *err)
         tgi_service_command_locked(s, TGI_SERVICE_SERVE);
         rc = tgi_service_wake_locked(s, err);
     }
-    pthread_mutex_unlock(&s->lock);
+    tgi_service_unlock(s);
     return rc;
 }
 
@@ -405,12 +406,14 @@ int tg_service_deactivate(struct tg_service *s, struct tg_error *err)
 {
     pthread_mutex_lock(&s->lock);
     int rc = tgi_service_check_locked(s, "deactivate", TGI_STATE(ACTIVE), err);
+    if (rc == 0)
+        rc = tgi_service_watch_check_locked(s, "deactivate", err);
     if (rc == 0) {
         s->state = TG_SERVICE_INACTIVE;
         tgi_service_command_locked(s, TGI_SERVICE_HOLD);
         rc = tgi_service_await_obedience_locked(s, err);
     }
-    pthread_mutex_unlock(&s->lock);
+    tgi_service_unlock(s);
     return rc;
 }
 
@@ -420,6 +423,8 @@ int tg_service_terminate(struct tg_service *s, uint64_t timeout_ns, struct tg_er
     struct tgi_service_wait w;
     pthread_mutex_lock(&s->lock);
     int rc = tgi_service_check_locked(s, "terminate", legal, err);
+    if (rc == 0)
+        rc = tgi_service_watch_check_locked(s, "terminate", err);
     if (rc == 0) {
         s->state = TG_SERVICE_TERMINATING;
         tgi_service_command_locked(s, TGI_SERVICE_STOP);
@@ -434,7 +439,7 @@ int tg_service_terminate(struct tg_service *s, uint64_t timeout_ns, struct tg_er
         rc = 0; /* in the last look */
     else if (rc == TG_E_NO_ANSWER)
         tgi_error(err, rc, "terminate: %" PRIu64 " messages are not answered yet", s->n_sent - s->n_taken);
-    pthread_mutex_unlock(&s->lock);
+    tgi_service_unlock(s);
     return rc;
 }
 

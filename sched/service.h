@@ -1,7 +1,8 @@
 /* Inside a service (graph/tgraph_service.h): the host's side of the rings and of the kernel's life, and planned programs.
  *
  * service.c has the states and the kernel, service_queue.c the messages, service_instance.c instances, service_program.c programs
- * as users build them, service_tables.c what lies on the device, service_beat.c the thread that says that the host is there. */
+ * as users build them, service_tables.c what lies on the device, service_beat.c the thread that says that the host is there,
+ * service_watch.c the one that tells of answers. */
 #ifndef TGI_SCHED_SERVICE_H
 #define TGI_SCHED_SERVICE_H
 
@@ -85,6 +86,23 @@ struct tgi_service_beat {
     bool is_there, is_over; /* whether there is a thread, whether it shall end */
 };
 
+/* A thread that watches for answers, if the program wants to be told of them.  Everything is guarded by the service's lock. */
+struct tgi_service_watch {
+    bool is_there, is_over; /* whether there is a thread, whether it shall end */
+    enum { TGI_WATCH_AWAKE, TGI_WATCH_NAPS, TGI_WATCH_SLEEPS } rest; /* whoever wakes it makes it AWAKE */
+    pthread_t thread;
+    pthread_cond_t changed;
+    uint64_t n_posted; /* messages whose answers are received, since the service was made */
+    uint64_t n_due;    /* those of them whose answers have not come */
+    uint64_t n_seen;   /* n_posted when it lay down for a nap */
+    int fd;            /* -1: none was asked for */
+    bool is_readable;  /* what poll says of fd */
+    bool is_calling, has_told; /* fn is being called; it was told that the service has broken down */
+    tg_service_answer_fn fn; /* NULL: none */
+    void *user;
+    unsigned char *bytes; /* of the answer that fn has */
+};
+
 struct tg_service {
     struct tg_service_options options;
     struct tgi_devices *devices;
@@ -111,6 +129,7 @@ struct tg_service {
     uint64_t n_in_flight; /* places that are not free */
     uint64_t client_in_flight[TGI_TURN_MAX_CLIENTS];
     uint64_t n_cancels;   /* asked for */
+    struct tgi_service_watch watch;
     struct tg_service_metrics metrics;
 };
 
@@ -120,6 +139,17 @@ uint64_t tgi_service_now_ns(void);
 
 int tgi_service_beat_begin(struct tg_service *s, struct tg_error *err);
 void tgi_service_beat_end(struct tg_service *s);
+
+void tgi_service_watch_init(struct tgi_service_watch *w);
+/* Stops the thread, which needs the kernel no more; and gives back what it had. */
+void tgi_service_watch_end(struct tg_service *s);
+void tgi_service_watch_fini(struct tgi_service_watch *w);
+/* Whether answers that have come are not with the callback yet. */
+bool tgi_service_watch_is_busy_locked(const struct tg_service *s);
+/* Whether this thread may wait for the service, which a callback may not. */
+int tgi_service_watch_check_locked(const struct tg_service *s, const char *what, struct tg_error *err);
+/* Gives the lock back, once descriptor and thread know of what has been done.  For whoever may have drained, sent or broken down. */
+void tgi_service_unlock(struct tg_service *s);
 
 /* Gives the kernel a command; the one it has again makes it look at `cancel`. */
 void tgi_service_command_locked(struct tg_service *s, enum tgi_service_command command);
@@ -132,6 +162,9 @@ int tgi_service_look_locked(struct tg_service *s, struct tg_error *err);
 /* After a message or a command: if the kernel leaves, waits for that and launches it again. */
 int tgi_service_wake_locked(struct tg_service *s, struct tg_error *err);
 
+/* Who waits spins, then lets others run, then sleeps between looks at the kernel. */
+enum { TGI_SERVICE_LOOK_EVERY_NS = 50000, TGI_SERVICE_SPIN_NS = 20000, TGI_SERVICE_YIELD_NS = 500000 };
+
 /* One wait: until when, and when the kernel is to be looked at next. */
 struct tgi_service_wait {
     uint64_t until_ns, look_ns, spin_ns;
@@ -142,6 +175,9 @@ void tgi_service_wait_init(struct tgi_service_wait *w, uint64_t timeout_ns);
 int tgi_service_wait_locked(struct tg_service *s, struct tgi_service_wait *w, struct tg_error *err);
 
 /* ---- Messages -----------------------------------------------------------------------------*/
+
+/* The first of the answers to be received, of which there is one; with room for its bytes.  Its place is free then. */
+void tgi_service_take_first_locked(struct tg_service *s, struct tg_service_answer *answer_p, void *data);
 
 struct tgi_service_parcel {
     enum tgi_service_kind kind;

@@ -50,6 +50,8 @@ int tg_service_cancel(struct tg_service *s, uint64_t ticket, struct tg_error *er
     pthread_mutex_lock(&s->lock);
     int rc = tgi_service_check_locked(s, "cancel", legal, err);
     if (rc == 0)
+        rc = tgi_service_watch_check_locked(s, "cancel", err);
+    if (rc == 0)
         tgi_service_drain_locked(s);
     const struct tgi_service_place *p = &s->places[ticket & (s->options.queue_capacity - 1)];
     if (rc == 0 && (p->ticket != ticket || p->state != TGI_PLACE_SENT))
@@ -64,6 +66,6 @@ int tg_service_cancel(struct tg_service *s, uint64_t ticket, struct tg_error *er
         tgi_service_command_locked(s, again[s->state]);
         rc = tgi_service_await_obedience_locked(s, err);
     }
-    pthread_mutex_unlock(&s->lock);
+    tgi_service_unlock(s);
     return rc;
 }

@@ -84,6 +84,7 @@ static void take_answer_locked(struct tg_service *s, uint64_t word, uint64_t now
     p->latency_ns = now - p->sent_ns;
     count_latency(&s->metrics, p->latency_ns);
     p->state = TGI_PLACE_ANSWERED;
+    s->watch.n_due -= !p->is_call;
     if (p->is_dropped) {
         s->metrics.n_dropped++;
         free_place_locked(s, p);
@@ -179,6 +180,8 @@ static int send_locked(struct tg_service *s, const struct tgi_service_parcel *m,
         memcpy(tgi_service_ring_bytes(r, position), m->data, m->n_bytes);
     s->n_sent++;
     s->n_in_flight++;
+    s->watch.n_posted += !m->is_call;
+    s->watch.n_due += !m->is_call;
     s->metrics.n_sent++;
     s->metrics.sent_bytes += m->n_bytes;
     /* seq_cst, which is more than the release that tgi_controller_look() pairs with: not both this and the controller's last
@@ -210,7 +213,7 @@ int tgi_service_send(struct tg_service *s, const struct tgi_service_parcel *m, u
         rc = send_locked(s, m, &ticket, err);
     if (rc == 0 && ticket_p)
         *ticket_p = ticket;
-    pthread_mutex_unlock(&s->lock);
+    tgi_service_unlock(s);
     return rc;
 }
 
@@ -223,39 +226,51 @@ int tg_service_send(struct tg_service *s, const struct tg_service_message *m, ui
 
 /* ---- Receiving ----------------------------------------------------------------------------*/
 
+void tgi_service_take_first_locked(struct tg_service *s, struct tg_service_answer *answer_p, void *data)
+{
+    struct tgi_service_place *p = &s->places[s->first];
+    *answer_p = (struct tg_service_answer){p->ticket, status_of(p->outcome), p->code, p->n_bytes, p->latency_ns,
+                                           p->outcome == TGI_SERVICE_DONE_LATE};
+    if (p->n_bytes)
+        memcpy(data, bytes_of(s, p), p->n_bytes);
+    s->first = p->next;
+    if (s->first == TG_NONE)
+        s->last = TG_NONE;
+    free_place_locked(s, p);
+}
+
+/* Until there is an answer to be received. */
+static int await_any_locked(struct tg_service *s, uint64_t timeout_ns, struct tg_error *err)
+{
+    struct tgi_service_wait w;
+    int rc = 0;
+    tgi_service_wait_init(&w, timeout_ns);
+    while (tgi_service_drain_locked(s), rc == 0 && s->first == TG_NONE) {
+        if (s->broken.status)
+            return tgi_service_check_locked(s, "receive", 0, err);
+        rc = s->state == TG_SERVICE_TERMINATED ? TG_E_NO_ANSWER : tgi_service_wait_locked(s, &w, err);
+    }
+    if (s->first != TG_NONE)
+        return 0;
+    return rc == TG_E_NO_ANSWER ? tgi_error(err, rc, s->n_in_flight ? "no answer has come in time" : "no answer is to come") : rc;
+}
+
 int tg_service_receive(struct tg_service *s, uint64_t timeout_ns, struct tg_service_answer *answer_p, void *data, size_t room,
                        struct tg_error *err)
 {
-    struct tgi_service_wait w;
     pthread_mutex_lock(&s->lock);
-    bool had_failed = s->broken.status != 0;
-    int rc = had_failed || s->state != TG_SERVICE_CREATED ? 0 : tgi_service_check_locked(s, "receive", 0, err);
-    tgi_service_wait_init(&w, timeout_ns);
-    while (rc == 0) {
-        tgi_service_drain_locked(s);
-        if (s->first != TG_NONE)
-            break;
-        rc = s->state == TG_SERVICE_TERMINATED && !s->broken.status ? TG_E_NO_ANSWER : tgi_service_wait_locked(s, &w, err);
-    }
-    if (rc == TG_E_NO_ANSWER)
-        tgi_error(err, rc, s->n_in_flight ? "no answer has come in time" : "no answer is to come");
-    if (rc == 0) {
-        struct tgi_service_place *p = &s->places[s->first];
-        if (p->n_bytes > room)
-            rc = tgi_error(err, TG_E_LIMIT, "the answer to message %" PRIu64 " has %" PRIu32 " bytes, and there is room for %zu",
-                           p->ticket, p->n_bytes, room);
-        else {
-            *answer_p = (struct tg_service_answer){p->ticket, status_of(p->outcome), p->code, p->n_bytes, p->latency_ns,
-                                                   p->outcome == TGI_SERVICE_DONE_LATE};
-            if (p->n_bytes)
-                memcpy(data, bytes_of(s, p), p->n_bytes);
-            s->first = p->next;
-            if (s->first == TG_NONE)
-                s->last = TG_NONE;
-            free_place_locked(s, p);
-        }
-    }
-    pthread_mutex_unlock(&s->lock);
+    int rc = s->broken.status || s->state != TG_SERVICE_CREATED ? 0 : tgi_service_check_locked(s, "receive", 0, err);
+    if (rc == 0 && s->watch.fn)
+        rc = tgi_error(err, TG_E_STATE, "receive: answers go to the service's callback");
+    if (rc == 0)
+        rc = await_any_locked(s, timeout_ns, err);
+    const struct tgi_service_place *p = rc == 0 ? &s->places[s->first] : NULL;
+    if (p && p->n_bytes > room)
+        rc = tgi_error(err, TG_E_LIMIT, "the answer to message %" PRIu64 " has %" PRIu32 " bytes, and there is room for %zu", p->ticket,
+                       p->n_bytes, room);
+    else if (p)
+        tgi_service_take_first_locked(s, answer_p, data);
+    tgi_service_unlock(s);
     return rc;
 }
 
@@ -299,12 +314,14 @@ int tgi_service_call(struct tg_service *s, const struct tgi_service_parcel *m, u
     pthread_mutex_lock(&s->lock);
     int rc = tgi_service_check_locked(s, "call", TGI_STATE(ACTIVE), err);
     if (rc == 0)
+        rc = tgi_service_watch_check_locked(s, "call", err);
+    if (rc == 0)
         rc = send_locked(s, m, &ticket, err);
     if (rc == 0)
         rc = await_locked(s, ticket, timeout_ns, data, room, &n_bytes, err);
     if (rc == 0 && n_bytes_p)
         *n_bytes_p = n_bytes;
-    pthread_mutex_unlock(&s->lock);
+    tgi_service_unlock(s);
     return rc;
 }
 

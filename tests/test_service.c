@@ -21,12 +21,18 @@ static int begin(void **state)
 
 /* ---- States -------------------------------------------------------------------------------*/
 
-enum { LAUNCH, ACTIVATE, DEACTIVATE, TERMINATE, SEND, RECEIVE, CALL, N_CALLS };
+enum { LAUNCH, ACTIVATE, DEACTIVATE, TERMINATE, SEND, RECEIVE, CALL, SET_CALLBACK, FD, N_CALLS };
+
+static void ignore(void *user, const struct tg_service_answer *answer, const void *data, const struct tg_error *why)
+{
+    (void)user, (void)answer, (void)data, (void)why;
+}
 
 static int make_call(struct tg_service *s, int which)
 {
     struct tg_service_message m = message(TG_SERVICE_ECHO, 0, NULL, 0);
     struct tg_service_answer answer;
+    int fd;
     switch (which) {
     case LAUNCH:
         return tg_service_launch(s, &err);
@@ -40,6 +46,10 @@ static int make_call(struct tg_service *s, int which)
         return tg_service_send(s, &m, NULL, &err);
     case RECEIVE:
         return tg_service_receive(s, 0, &answer, NULL, 0, &err);
+    case SET_CALLBACK:
+        return tg_service_set_callback(s, ignore, NULL, &err);
+    case FD:
+        return tg_service_fd(s, &fd, &err);
     default:
         return tg_service_call(s, &m, LONG_NS, NULL, 0, NULL, &err);
     }
@@ -77,7 +87,9 @@ static void each_call_is_legal_in_its_states_and_an_error_elsewhere(void **state
         [TERMINATE] = TGI_STATE(LAUNCHED) | TGI_STATE(ACTIVE) | TGI_STATE(INACTIVE) | TGI_STATE(TERMINATING),
         [SEND] = TGI_STATE(LAUNCHED) | TGI_STATE(ACTIVE) | TGI_STATE(INACTIVE),
         [RECEIVE] = ~TGI_STATE(CREATED),
-        [CALL] = TGI_STATE(ACTIVE)};
+        [CALL] = TGI_STATE(ACTIVE),
+        [SET_CALLBACK] = TGI_STATE(CREATED),
+        [FD] = UINT32_MAX};
     for (int in = TG_SERVICE_CREATED; in <= TG_SERVICE_TERMINATED; in++)
         for (int which = 0; which < N_CALLS; which++) {
             struct tg_service *s = service_in((enum tg_service_state)in);

@@ -213,6 +213,25 @@ static void who_looks_while_a_sign_is_replaced_sees_one_or_the_other(void **stat
     free(signs.signs);
 }
 
+static void what_is_being_written_is_left_alone_until_it_is_old(void **state)
+{
+    (void)state;
+    struct tgi_service_signs signs;
+    char path[128];
+    assert_int_equal(mkdir(folder, 0700), 0);
+    snprintf(path, sizeof path, "%s/service-1-0.new", folder);
+    int fd = open(path, O_WRONLY | O_CREAT, 0600); /* and not locked yet */
+    for (int is_old = 0; is_old < 2; is_old++) {
+        struct timespec times[2] = {{time(NULL) - 3600 * is_old, 0}, {time(NULL) - 3600 * is_old, 0}};
+        assert_int_equal(futimens(fd, times), 0);
+        must(tgi_service_board_read(&signs, &err));
+        assert_int_equal(signs.n + signs.n_removed + signs.n_unreadable, 0);
+        free(signs.signs);
+        assert_int_equal(access(path, F_OK), is_old ? -1 : 0);
+    }
+    close(fd);
+}
+
 static void a_folder_that_others_could_write_to_is_refused(void **state)
 {
     (void)state;
@@ -297,6 +316,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_no_sign_is_refused, begin, end),
         cmocka_unit_test_setup_teardown(a_sign_goes_with_its_process, begin, end),
         cmocka_unit_test_setup_teardown(who_looks_while_a_sign_is_replaced_sees_one_or_the_other, begin, end),
+        cmocka_unit_test_setup_teardown(what_is_being_written_is_left_alone_until_it_is_old, begin, end),
         cmocka_unit_test_setup_teardown(a_folder_that_others_could_write_to_is_refused, begin, end),
         cmocka_unit_test_setup_teardown(a_service_shows_its_clients_figures_until_it_is_hidden, begin, end),
     };
