@@ -37,8 +37,17 @@ struct CUkern_st {
 static struct registration {
     struct standin_kernel kernel;
     struct registration *next;
-} * registered; /* newest first; replaced ones stay, since functions point to them */
+} * registered[1024]; /* by hash of the name, newest first; replaced ones stay, since functions point to them */
 static char held[MAX_HELD][MAX_NAME];
+
+/* A module has all built-in kernels, and programs that are tested load one again and again. */
+static struct registration **bucket_of(const char *name)
+{
+    uint32_t hash = 2166136261u;
+    for (const char *c = name; *c; c++)
+        hash = (hash ^ (unsigned char)*c) * 16777619u;
+    return &registered[hash % (sizeof registered / sizeof *registered)];
+}
 
 int register_locked(const struct standin_kernel *kernel)
 {
@@ -56,8 +65,9 @@ int register_locked(const struct standin_kernel *kernel)
     r->kernel = *kernel;
     r->kernel.name = name;
     r->kernel.params = params;
-    r->next = registered;
-    registered = r;
+    struct registration **bucket = bucket_of(name);
+    r->next = *bucket;
+    *bucket = r;
     return 0;
 }
 
@@ -71,7 +81,7 @@ int standin_register_kernel(const struct standin_kernel *kernel)
 
 static const struct standin_kernel *find_kernel(const char *name)
 {
-    for (struct registration *r = registered; r; r = r->next)
+    for (struct registration *r = *bucket_of(name); r; r = r->next)
         if (strcmp(r->kernel.name, name) == 0)
             return &r->kernel;
     return NULL;
