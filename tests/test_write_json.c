@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "io/json_out.h"
@@ -40,11 +41,49 @@ static struct tg_graph *load(const char *path)
     return g;
 }
 
+static char folder[64];
+
+/* Arrays that graphs read lie in the folder that the graph is in. */
+static void for_each_array(int (*what)(const char *array, const char *beside))
+{
+    glob_t files;
+    char beside[256];
+    if (glob("examples/graphs/*.npy", 0, NULL, &files))
+        return;
+    for (size_t i = 0; i < files.gl_pathc; i++) {
+        snprintf(beside, sizeof beside, "%s/%s", folder, strrchr(files.gl_pathv[i], '/') + 1);
+        assert_int_equal(what(files.gl_pathv[i], beside), 0);
+    }
+    globfree(&files);
+}
+
+static int remove_beside(const char *array, const char *beside)
+{
+    (void)array;
+    return unlink(beside);
+}
+
+static int make_folder(void **state)
+{
+    (void)state;
+    snprintf(folder, sizeof folder, "build/test_write_json.%ld", (long)getpid());
+    assert_int_equal(mkdir(folder, 0777), 0);
+    for_each_array(link);
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    for_each_array(remove_beside);
+    return rmdir(folder);
+}
+
 /* Saves, loads, and deletes the file. */
 static struct tg_graph *reloaded(const struct tg_graph *g, const char *extension)
 {
-    char path[64];
-    snprintf(path, sizeof(path), "build/test_write_json.%ld.%s", (long)getpid(), extension);
+    char path[96];
+    snprintf(path, sizeof(path), "%s/graph.%s", folder, extension);
     if (tg_graph_save(g, path, &err))
         fail_msg("%s", err.text);
     struct tg_graph *h = load(path);
@@ -373,5 +412,5 @@ int main(void)
         cmocka_unit_test(numbers_keep_their_value),
         cmocka_unit_test(an_abandoned_file_leaves_the_old_one),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
