@@ -333,7 +333,7 @@ int tgi_report_create(const struct tg_graph *g, struct tg_run *run, struct tgi_r
     r.workers = calloc((size_t)r.n_workers + 1, sizeof(*r.workers));
     if (!r.workers)
         return tgi_error_memory(err, "the report of a run");
-    for (uint32_t i = 0; workers && i < r.n_workers; i++)
+    for (uint32_t i = 0; is_settled && workers && i < r.n_workers; i++) /* until then the counts are of what was before */
         r.workers[i] = (struct tgi_report_worker){workers[i].n_tasks, workers[i].busy_ns, workers[i].n_steals,
                                                   workers[i].n_parks};
     if (is_settled && take_devices(&r, err)) {

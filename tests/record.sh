@@ -82,7 +82,7 @@ done
 cat >"$scratch/stuck.json" <<'END'
 { "tgraph": "1.0", "kernels": { "spin": { "builtin": "spin" }, "stuck": { "params": [ { "name": "s", "type": "i64" } ],
     "variants": [ { "on": "cpu", "c": "#include <unistd.h>\nint stuck(void **a, const struct tg_context *c) { (void)c; sleep(*(long *)a[0]); return 0; }" } ] } },
-  "tasks": [ { "id": "first", "kernel": "spin", "args": { "us": 1 } }, { "after": [ "first" ], "kernel": "stuck", "args": { "s": 2 } } ] }
+  "tasks": [ { "id": "first", "kernel": "spin", "args": { "us": 1 } }, { "after": [ "first" ], "kernel": "stuck", "args": { "s": 6 } } ] }
 END
 want 124 run "$scratch/stuck.json" -D cpu:1 --timeout 100ms --record "$scratch/stuck.tgr"
 has err "\"$scratch/stuck.tgr.partial\" has what had ended"

@@ -745,9 +745,10 @@ static int run_graph(struct job *job)
 
 int tgi_cli_run(struct tgi_cli *cli)
 {
-    struct job job = {.cli = cli, .bounds = TGI_MACHINE_BOUNDS_NONE, .gantt = {.slot = -1}, .record = {.slot = -1}, .trace = {.slot = -1}};
+    static struct job job; /* what a task that does not return keeps is reachable from here */
     struct tg_graph *graph;
     int rc = check_choices(cli);
+    job = (struct job){.cli = cli, .bounds = TGI_MACHINE_BOUNDS_NONE, .gantt = {.slot = -1}, .record = {.slot = -1}, .trace = {.slot = -1}};
     if (rc == 0)
         rc = check_devices(cli, &job.devices);
     if (rc == 0)
@@ -759,11 +760,14 @@ int tgi_cli_run(struct tgi_cli *cli)
     tgi_output_abandon(&job.gantt);
     tgi_output_abandon(&job.record);
     tgi_output_abandon(&job.trace);
+    bool has_settled = !job.run || tgi_run_settle(job.run, 0);
     tg_run_destroy(job.run);
-    tgi_live_record_close(job.live);
-    tgi_cli_checkpoint_destroy(job.checkpoint);
     tg_runtime_destroy(job.runtime);
-    tg_graph_destroy(graph);
+    if (has_settled) { /* a task that does not return may still use these, which are left to it */
+        tgi_live_record_close(job.live);
+        tgi_cli_checkpoint_destroy(job.checkpoint);
+        tg_graph_destroy(graph);
+    }
     tgi_cli_results_fini(&job.results);
     tgi_saved_plan_fini(&job.plan);
     tgi_machine_fini(&job.machine);
