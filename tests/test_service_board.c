@@ -14,27 +14,14 @@
 
 #include "io/service_board.h"
 #include "tests/random_graph.h"
-#include "tests/service_standin.h"
+#include "tests/service_folder.h"
 
 static uint64_t seed;
-static char scratch[64], folder[96];
 
 static int begin(void **state)
 {
     (void)state;
-    service_standin_reset(seed);
-    strcpy(scratch, "/tmp/tgraph-board-XXXXXX");
-    assert_non_null(mkdtemp(scratch));
-    snprintf(folder, sizeof folder, "%s/tgraph", scratch);
-    setenv("XDG_RUNTIME_DIR", scratch, 1);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    rmdir(folder);
-    return rmdir(scratch); /* nothing is left */
+    return service_folder_begin(seed);
 }
 
 /* Every figure different, so that none can be taken for another. */
@@ -312,13 +299,13 @@ int main(void)
         return 1;
     seed = test_seed(1);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_sign_is_read_as_it_was_written_and_no_part_of_one_is, begin, end),
-        cmocka_unit_test_setup_teardown(what_is_no_sign_is_refused, begin, end),
-        cmocka_unit_test_setup_teardown(a_sign_goes_with_its_process, begin, end),
-        cmocka_unit_test_setup_teardown(who_looks_while_a_sign_is_replaced_sees_one_or_the_other, begin, end),
-        cmocka_unit_test_setup_teardown(what_is_being_written_is_left_alone_until_it_is_old, begin, end),
-        cmocka_unit_test_setup_teardown(a_folder_that_others_could_write_to_is_refused, begin, end),
-        cmocka_unit_test_setup_teardown(a_service_shows_its_clients_figures_until_it_is_hidden, begin, end),
+        cmocka_unit_test_setup_teardown(a_sign_is_read_as_it_was_written_and_no_part_of_one_is, begin, service_folder_end),
+        cmocka_unit_test_setup_teardown(what_is_no_sign_is_refused, begin, service_folder_end),
+        cmocka_unit_test_setup_teardown(a_sign_goes_with_its_process, begin, service_folder_end),
+        cmocka_unit_test_setup_teardown(who_looks_while_a_sign_is_replaced_sees_one_or_the_other, begin, service_folder_end),
+        cmocka_unit_test_setup_teardown(what_is_being_written_is_left_alone_until_it_is_old, begin, service_folder_end),
+        cmocka_unit_test_setup_teardown(a_folder_that_others_could_write_to_is_refused, begin, service_folder_end),
+        cmocka_unit_test_setup_teardown(a_service_shows_its_clients_figures_until_it_is_hidden, begin, service_folder_end),
     };
     int n_failed = cmocka_run_group_tests(tests, NULL, NULL);
     service_standin_end_if_left();

@@ -11,26 +11,14 @@
 
 #include "io/service_board.h"
 #include "tests/random_graph.h"
-#include "tests/service_standin.h"
+#include "tests/service_folder.h"
 
-static char scratch[64], folder[96], program[4096];
+static char program[4096];
 
 static int begin(void **state)
 {
     (void)state;
-    service_standin_reset(1);
-    strcpy(scratch, "/tmp/tgraph-top-XXXXXX");
-    assert_non_null(mkdtemp(scratch));
-    snprintf(folder, sizeof folder, "%s/tgraph", scratch);
-    setenv("XDG_RUNTIME_DIR", scratch, 1);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    rmdir(folder);
-    return rmdir(scratch); /* nothing is left */
+    return service_folder_begin(1);
 }
 
 static bool find_program(void)
@@ -234,8 +222,8 @@ int main(void)
     if (!service_standin_load() || !find_program())
         return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(top_prints_rates_and_shares_by_client, begin, end),
-        cmocka_unit_test_setup_teardown(top_shows_a_service_with_two_clients_while_it_works, begin, end),
+        cmocka_unit_test_setup_teardown(top_prints_rates_and_shares_by_client, begin, service_folder_end),
+        cmocka_unit_test_setup_teardown(top_shows_a_service_with_two_clients_while_it_works, begin, service_folder_end),
     };
     int n_failed = cmocka_run_group_tests(tests, NULL, NULL);
     service_standin_end_if_left();
