@@ -506,7 +506,8 @@ struct tg_run_options {
  * use) and allocates buffers.  The graph and the runtime must outlive the run. */
 int tg_run_create(struct tg_runtime *runtime, const struct tg_graph *graph, const struct tg_run_options *options,
                   struct tg_run **run_p, struct tg_error *err);
-/* Waits for a run that is under way. */
+/* Waits for a run that is under way.  After a time limit only for a moment: to a task that has not returned by then its run is left,
+ * and the graph must be there until it returns. */
 void tg_run_destroy(struct tg_run *run);
 /* Uses the program's memory for a buffer from the next start on; it is neither initialised nor
  * copied and must hold all tiles. */
