@@ -24,7 +24,7 @@ static CUdeviceptr stamp_at(const struct tgi_cuda_stamps *s, uint32_t i) { retur
 static uint64_t first_owner(const struct tgi_program *p, uint32_t device)
 {
     uint32_t i = 0;
-    while (!p->commands[i].step || tgi_lane_device(p->commands[i].lane) != device)
+    while (!tgi_command_is_timed(&p->commands[i]) || tgi_lane_device(p->commands[i].lane) != device)
         i++;
     return p->commands[i].owner;
 }
@@ -34,17 +34,18 @@ int tgi_cuda_build_stamps(struct tgi_cuda_build *b, const struct tgi_program *p,
 {
     struct tgi_device_graph *g = b->g;
     struct tgi_cuda *cuda = b->cuda;
-    bool is_timed = false;
+    bool is_timed = false, has_clock[TGI_MAX_DEVICES] = {false};
     for (uint32_t i = 0; i < p->n; i++) {
         g->stamps[tgi_lane_device(p->commands[i].lane)].n += p->commands[i].step ? 2 : 0;
         is_timed |= p->commands[i].step != 0;
+        has_clock[tgi_lane_device(p->commands[i].lane)] |= tgi_command_is_timed(&p->commands[i]);
     }
     if (is_timed && (!(g->timed = calloc(p->n, sizeof *g->timed)) || !(g->times = calloc(2 * (size_t)p->n, sizeof *g->times))))
         return tgi_error_memory(err, "making a graph");
     for (uint32_t d = 0; d < cuda->base.n_devices; d++) {
         struct tgi_cuda_stamps *s = &g->stamps[d];
         size_t bytes = ((size_t)s->n + 1) * sizeof *s->host;
-        if (s->n == 0)
+        if (!has_clock[d])
             continue;
         b->owner = first_owner(p, d);
         if (!(s->host = calloc(1, bytes)))

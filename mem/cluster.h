@@ -26,8 +26,9 @@ struct tgi_cluster {
     uint32_t n_words;
     uint32_t n_calls;
     uint64_t *owner;   /* by task: of the command that it was */
+    uint32_t *step;    /* the same; 0: its time is not wanted */
     uint64_t limit_ns; /* of one wait */
-    bool is_timed;     /* its workers note when each task began and ended; before it is brought to a device */
+    bool is_timed;     /* some time is wanted: its workers note when each task began and ended */
     char kernel[256];  /* what executes it, for people: by the backend, when it is brought to a device */
 };
 

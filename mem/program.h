@@ -91,6 +91,12 @@ bool tgi_program_is_alike(const struct tgi_program *a, const struct tgi_program 
 /* Whether a command of two programs that are alike is given the same. */
 bool tgi_command_is_same(const struct tgi_program *a, const struct tgi_program *b, uint32_t id);
 
+/* Whether times of it, or of tasks inside it, are wanted. */
+static inline bool tgi_command_is_timed(const struct tgi_command *command)
+{
+    return command->step || (command->kind == TGI_COMMAND_RESIDENT && command->cluster->is_timed);
+}
+
 /* Commands, those of bodies included. */
 uint32_t tgi_program_size(const struct tgi_program *program);
 /* Numbers for all of them: those of the program first, then, for each decision in turn, those of its bodies in the same way.  Where the

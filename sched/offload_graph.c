@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "graph/error.h"
-#include "sched/offload_times.h"
 #include "sched/replay_cache.h"
 #include "sched/replay_costs.h"
 
@@ -180,7 +179,7 @@ static int record_time(struct tg_run *run, struct tgi_event **event_p, struct tg
 static int launch(struct tg_run *run, struct tgi_offload_graphs *g, struct tgi_replay *p, struct tg_error *err)
 {
     struct tgi_offload *o = run->runtime->offload;
-    int rc = tgi_offload_times_by_nodes(run) ? tgi_replay_times_begin(run, &p->recorded.program, p->graph, &g->clocks, err) : 0;
+    int rc = run->spans ? tgi_replay_times_begin(run, &p->recorded.program, p->graph, &g->clocks, err) : 0;
     if (rc == 0 && g->is_timed)
         rc = record_time(run, &g->from, err);
     if (rc == 0)
@@ -272,7 +271,6 @@ static struct tgi_offload_graphs *graphs_of(struct tg_run *run)
     if (!r->graphs)
         return NULL;
     r->graphs->why = tgi_offload_obstacle(run);
-    r->graphs->is_timed = run->spans && !tgi_offload_times_by_nodes(run);
     r->graphs->cache.devices = o->devices;
     r->graphs->cache.limit_bytes = run->options.graph_bytes;
     r->graphs->choice.n_tasks = run->graph->n_tasks;
@@ -358,7 +356,7 @@ void tgi_offload_graph_end(struct tg_run *run)
     const uint64_t *rounds = o->devices->ops->graph_rounds(g->last->graph);
     if (rounds)
         count_rounds(run, &g->last->recorded.program, rounds);
-    if (tgi_offload_times_by_nodes(run))
+    if (run->spans && !g->was_stopped) /* what a kernel that was stopped has noted is of no start */
         take_times(run, g->last);
 }
 
@@ -501,17 +499,6 @@ void tgi_offload_graph_stop(struct tgi_offload *o)
     }
 }
 
-/* Of tasks inside resident kernels.  The graph's end on the clock of the first device, in whose stream it is launched, as for spans of
- * tasks in streams. */
-static int take_cluster_times(struct tg_run *run, const struct tgi_offload_graphs *g, struct tg_error *err)
-{
-    struct tgi_devices *ds = run->runtime->offload->devices;
-    double ns;
-    int rc = ds->ops->elapsed(ds, run->offload->base[0], g->to, &ns, err);
-    ns += (double)run->offload->base_ns[0];
-    return rc ? rc : tgi_offload_times_take(run, &g->last->recorded.program, g->last->graph, ns > 0 ? (uint64_t)ns : 0, err);
-}
-
 void tgi_offload_graph_look(struct tg_run *run)
 {
     const struct tgi_offload_graphs *g = run->offload->graphs;
@@ -520,8 +507,6 @@ void tgi_offload_graph_look(struct tg_run *run)
     uint64_t owner = UINT64_MAX;
     if (!g || !g->was_used || !g->last || !g->last->recorded.clustering.n_clusters || run->runtime->offload->is_dead)
         return;
-    if (run->spans && !tgi_offload_times_by_nodes(run) && !g->was_stopped && take_cluster_times(run, g, &err))
-        fail(run, UINT64_MAX, &err);
     if (ds->ops->graph_fault(ds, g->last->graph, &owner, &err))
         fail(run, owner, &err);
     if (g->was_stopped) /* which of them were left out nobody knows */

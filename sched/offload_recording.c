@@ -6,7 +6,6 @@
 #include "graph/error.h"
 #include "mem/recorder.h"
 #include "sched/offload_graph.h"
-#include "sched/offload_times.h"
 
 /* Launches of a device side by side: as many as it executes at a time.  The driver's time for more grows with their square
  * (bench/cuda_graphs --what widths). */
@@ -21,9 +20,7 @@ char *tgi_offload_obstacle(const struct tg_run *run)
         return strdup("a policy decides while it runs");
     if (run->needs_serial)
         return strdup("tasks are executed one at a time");
-    if (run->spans && (run->options.executor == TG_EXECUTOR_AUTO ||
-                       !(run->options.executor == TG_EXECUTOR_RESIDENT ? o->devices->ops->cluster_times != NULL
-                                                                       : o->devices->ops->graph_times != NULL)))
+    if (run->spans && (run->options.executor == TG_EXECUTOR_AUTO || !o->devices->ops->graph_times))
         return strdup("times of single tasks are wanted");
     if (run->has_deadlines)
         return strdup("a task has a time limit of its own");
@@ -97,10 +94,8 @@ static int make_clusters(struct tg_run *run, struct tgi_program *program, struct
     if (rc == 0 && c->n_clusters) {
         tgi_program_fini(program);
         *program = clustered;
-        return run->spans ? tgi_offload_times_want(run, program, err) : 0;
+        return 0;
     }
-    if (rc == 0 && run->spans)
-        return tgi_offload_times_want(run, program, err); /* for the reason */
     uint64_t owner = rc == 0 && c->left != TG_NONE ? program->commands[c->left].owner : UINT64_MAX;
     bool has_task = owner < run->graph->n_tasks;
     int n = asprintf(&p->not_resident, "%s%s%s%s", has_task ? "task \"" : "",
@@ -113,7 +108,7 @@ static int make_clusters(struct tg_run *run, struct tgi_program *program, struct
 int tgi_offload_record(struct tg_run *run, struct tgi_captured *p, struct tgi_offload_task **at_p, struct tg_error *err)
 {
     struct tgi_offload *o = run->runtime->offload;
-    struct tgi_capture rec = {.times = tgi_offload_times_by_nodes(run) ? &p->times : NULL};
+    struct tgi_capture rec = {.times = run->spans ? &p->times : NULL};
     struct tgi_program program = {0};
     int rc = tgi_recorder_create(o->devices, &program, &rec.recorder, err);
     if (rc == 0)

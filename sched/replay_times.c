@@ -13,6 +13,7 @@ struct taken {
     uint64_t start_ns, end_ns; /* both 0: it has none */
     struct tgi_span *span;     /* NULL: its round has no place in the record */
     uint32_t device;
+    uint32_t worker; /* of a resident kernel, in which the last of them ended; TG_NONE: in none */
 };
 
 struct taking {
@@ -24,6 +25,8 @@ struct taking {
     } * places;                   /* by number of the round */
     struct taken *taken;          /* by step, then those that have been told, by device and start */
     uint32_t n_taken;
+    uint8_t *has_command;         /* by step */
+    uint32_t n_workers;           /* the most that a resident kernel has */
 };
 
 /* ---- Keeping ------------------------------------------------------------------------------*/
@@ -84,7 +87,7 @@ int tgi_replay_times_begin(struct tg_run *run, const struct tgi_program *p, stru
     uint32_t has_steps = 0;
     int rc = 0;
     for (uint32_t i = 0; i < p->n; i++)
-        has_steps |= p->commands[i].step ? 1u << tgi_lane_device(p->commands[i].lane) : 0;
+        has_steps |= tgi_command_is_timed(&p->commands[i]) ? 1u << tgi_lane_device(p->commands[i].lane) : 0;
     for (uint32_t d = 0; rc == 0 && d < ds->n_devices; d++) {
         if (!(has_steps >> d & 1))
             continue;
@@ -104,24 +107,26 @@ static uint64_t from_zero(const struct tgi_replay_clocks *clocks, uint32_t devic
 }
 
 /* A task of several commands is at work from the first one's beginning to the last one's end. */
-static void take_command(struct taking *k, const struct tgi_replay_clocks *clocks, const struct tgi_command *c, const uint64_t *ns)
+static void take(struct taking *k, const struct tgi_replay_clocks *clocks, uint32_t step, uint32_t device, uint32_t worker, const uint64_t *ns)
 {
-    const struct tgi_replay_step *s = &k->times->steps[c->step - 1];
+    const struct tgi_replay_step *s = &k->times->steps[step - 1];
     struct tgi_span *spans = spans_of(k, s->round);
-    struct taken *t = &k->taken[c->step - 1];
-    t->device = tgi_lane_device(c->lane);
-    uint64_t start_ns = from_zero(clocks, t->device, ns[0]), end_ns = from_zero(clocks, t->device, ns[1]);
+    struct taken *t = &k->taken[step - 1];
+    uint64_t start_ns = from_zero(clocks, device, ns[0]), end_ns = from_zero(clocks, device, ns[1]);
     if (t->end_ns == 0 || start_ns < t->start_ns)
         t->start_ns = start_ns;
-    if (end_ns > t->end_ns)
+    if (end_ns >= t->end_ns) {
         t->end_ns = end_ns;
-    if (t->end_ns == t->start_ns)
-        t->end_ns++; /* a zero length would mean that it never ran */
+        t->device = device;
+        t->worker = worker;
+    }
+    if (t->end_ns == 0)
+        t->end_ns = 1; /* 0 would mean that it never ran */
     t->span = spans ? &spans[s->task] : NULL;
 }
 
-static int take_commands(struct taking *k, const struct tgi_replay_clocks *clocks, const struct tgi_program *p,
-                         struct tgi_device_graph *graph, struct tg_error *err)
+static int take_nodes(struct taking *k, const struct tgi_replay_clocks *clocks, const struct tgi_program *p, struct tgi_device_graph *graph,
+                      struct tg_error *err)
 {
     struct tgi_devices *ds = k->run->runtime->offload->devices;
     bool has_steps = false;
@@ -129,9 +134,46 @@ static int take_commands(struct taking *k, const struct tgi_replay_clocks *clock
     for (uint32_t i = 0; i < p->n; i++)
         has_steps |= p->commands[i].step != 0;
     int rc = has_steps ? ds->ops->graph_times(ds, graph, p, &ns, err) : 0;
+    for (uint32_t i = 0; rc == 0 && i < p->n; i++) {
+        uint32_t step = p->commands[i].step;
+        uint64_t at[2] = {step ? ns[2 * i] : 0, step ? ns[2 * i + 1] : 0};
+        if (!step)
+            continue;
+        k->has_command[step - 1] = 1;
+        at[1] += at[0] == at[1]; /* its own time is shorter than a tick */
+        take(k, clocks, step, tgi_lane_device(p->commands[i].lane), TG_NONE, at);
+    }
+    return rc;
+}
+
+static int take_cluster(struct taking *k, const struct tgi_replay_clocks *clocks, const struct tgi_command *c,
+                        struct tgi_device_graph *graph, struct tg_error *err)
+{
+    struct tgi_devices *ds = k->run->runtime->offload->devices;
+    const struct tgi_resident_program *p = c->cluster->program;
+    uint64_t *ns = calloc(2 * (size_t)p->n_tasks + 2, sizeof *ns);
+    int rc = ns ? ds->ops->cluster_times(ds, graph, c->cluster, ns, err) : tgi_error_memory(err, "recording when tasks ran");
+    for (uint32_t w = 0; rc == 0 && w < p->n_workers; w++)
+        for (uint32_t i = p->first[w]; i < p->first[w + 1]; i++) {
+            uint32_t step = c->cluster->step[p->tasks[i].id];
+            if (!step)
+                continue;
+            k->has_command[step - 1] = 1;
+            if (ns[2 * i]) /* else its body was left out */
+                take(k, clocks, step, tgi_lane_device(c->lane), w, &ns[2 * i]);
+        }
+    k->n_workers = p->n_workers > k->n_workers ? p->n_workers : k->n_workers;
+    free(ns);
+    return rc;
+}
+
+static int take_commands(struct taking *k, const struct tgi_replay_clocks *clocks, const struct tgi_program *p,
+                         struct tgi_device_graph *graph, struct tg_error *err)
+{
+    int rc = take_nodes(k, clocks, p, graph, err);
     for (uint32_t i = 0; rc == 0 && i < p->n; i++)
-        if (p->commands[i].step)
-            take_command(k, clocks, &p->commands[i], &ns[2 * i]);
+        if (p->commands[i].kind == TGI_COMMAND_RESIDENT && p->commands[i].cluster->is_timed)
+            rc = take_cluster(k, clocks, &p->commands[i], graph, err);
     for (uint32_t i = 0; rc == 0 && i < k->times->n; i++)
         if (k->taken[i].span)
             k->taken[k->n_taken++] = k->taken[i];
@@ -164,7 +206,7 @@ static uint32_t find_lane(const uint64_t *until_ns, uint32_t n, uint64_t start_n
     return lane;
 }
 
-/* lane: by task taken.  The most that a device has. */
+/* lane: by task taken.  The most that a device has.  One for which there is none is drawn over another. */
 static uint32_t choose_lanes(const struct taking *k, uint64_t *until_ns, uint32_t *lane)
 {
     uint32_t most = TGI_COMPUTE_LANES, n = 0, limit = most_lanes(k->run);
@@ -172,14 +214,19 @@ static uint32_t choose_lanes(const struct taking *k, uint64_t *until_ns, uint32_
         const struct taken *t = &k->taken[i];
         if (i && t->device != t[-1].device)
             n = 0;
+        if (t->worker != TG_NONE)
+            continue;
         lane[i] = find_lane(until_ns, n, t->start_ns);
-        if (lane[i] == limit) /* drawn over another one */
+        if (lane[i] == limit)
             lane[i]--;
         n = lane[i] < n ? n : lane[i] + 1;
         until_ns[lane[i]] = t->end_ns;
         most = n > most ? n : most;
     }
-    return most;
+    for (uint32_t i = 0; i < k->n_taken; i++)
+        if (k->taken[i].worker != TG_NONE)
+            lane[i] = most + k->taken[i].worker < limit ? most + k->taken[i].worker : limit - 1;
+    return most + k->n_workers < limit ? most + k->n_workers : limit;
 }
 
 static int put_spans(struct taking *k, struct tg_error *err)
@@ -244,7 +291,8 @@ static void settle_task(const struct taking *k, const struct tgi_replay_step *s)
     struct tgi_span *spans = spans_of(k, s->round), *control = k->places[s->round].control;
     if (!spans)
         return;
-    put_here(&spans[s->task], ready_ns(s->instance, spans, s->task, begin_of(k, s->round)));
+    if (!k->has_command[s - k->times->steps])
+        put_here(&spans[s->task], ready_ns(s->instance, spans, s->task, begin_of(k, s->round)));
     if (control && spans[s->task].end_ns > control->end_ns)
         control->end_ns = spans[s->task].end_ns;
 }
@@ -255,9 +303,9 @@ int tgi_replay_times_take(struct tg_run *run, const struct tgi_replay_times *tim
                           const struct tgi_program *program, struct tgi_device_graph *graph, struct tg_error *err)
 {
     struct taking k = {.run = run, .times = times, .places = calloc((size_t)times->n_rounds + 1, sizeof *k.places),
-                       .taken = calloc((size_t)times->n + 1, sizeof *k.taken)};
+                       .taken = calloc((size_t)times->n + 1, sizeof *k.taken), .has_command = calloc((size_t)times->n + 1, 1)};
     uint64_t begin = tgi_now_ns();
-    int rc = k.places && k.taken ? 0 : tgi_error_memory(err, "recording when tasks ran");
+    int rc = k.places && k.taken && k.has_command ? 0 : tgi_error_memory(err, "recording when tasks ran");
     if (rc == 0) {
         record_rounds(&k);
         rc = take_commands(&k, clocks, program, graph, err);
@@ -269,5 +317,6 @@ int tgi_replay_times_take(struct tg_run *run, const struct tgi_replay_times *tim
     run->offload->timing_ns += tgi_now_ns() - begin;
     free(k.places);
     free(k.taken);
+    free(k.has_command);
     return rc;
 }

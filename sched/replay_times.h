@@ -1,12 +1,13 @@
 /* When the tasks of a replay began and ended, for runs that are recorded (record.h).
  *
- * The graph of such a run tells the time before and after each command that is a task's own work (step of mem/program.h).  As the run is
- * turned into commands its steps are kept, tasks and rounds, each after those it comes after.  Once a replay is over they are
+ * The graph of such a run tells the time before and after each command that is a task's own work (step of mem/program.h), and workers of
+ * its resident kernels when each of their tasks began and ended (mem/cluster.h), all by the clocks of the devices.  As the run is turned
+ * into commands its steps are kept, tasks and rounds, each after those it comes after.  Once a replay is over they are
  * gone through: rounds get a place in the record, tasks the times of their commands.  What has no command, a barrier or a control
- * task, takes no time but that of its rounds, from when it was ready.
+ * task, takes no time but that of its rounds, from when it was ready.  What had one and was left out has none.
  *
  * Lanes in these spans are none of the device's: tasks of a graph are in no stream.  A task gets the first lane that was free when it
- * began, so that what ran side by side is seen side by side. */
+ * began, so that what ran side by side is seen side by side; the workers of resident kernels are the lanes after those. */
 #ifndef TGI_SCHED_REPLAY_TIMES_H
 #define TGI_SCHED_REPLAY_TIMES_H
 

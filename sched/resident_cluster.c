@@ -181,6 +181,8 @@ static bool fill_members(struct clusters *k, struct inside *in, const uint32_t *
         struct tgi_resident_call call = {.n_words = 0};
         const char *why;
         cluster->owner[t] = c->owner;
+        cluster->step[t] = c->step;
+        cluster->is_timed |= c->step != 0;
         in->op[t] = c->kind == TGI_COMMAND_NOTHING ? TGI_RESIDENT_EMPTY : TGI_RESIDENT_CALL;
         in->cost_ns[t] = k->cost_ns[member[t]];
         if (in->op[t] == TGI_RESIDENT_EMPTY || !k->ds->ops->resident_call(k->ds, k->from, c, &call, &why))
@@ -211,7 +213,9 @@ static bool look_inside(struct clusters *k, struct inside *in, const uint32_t *m
     in->level = calloc((size_t)n + 1, sizeof *in->level);
     in->n_at = calloc((size_t)n + 1, sizeof *in->n_at);
     cluster->owner = malloc(((size_t)n + 1) * sizeof *cluster->owner);
-    if (!in->succ_at || !in->succ || !in->op || !in->arg || !in->cost_ns || !in->level || !in->n_at || !cluster->owner)
+    cluster->step = malloc(((size_t)n + 1) * sizeof *cluster->step);
+    if (!in->succ_at || !in->succ || !in->op || !in->arg || !in->cost_ns || !in->level || !in->n_at || !cluster->owner ||
+        !cluster->step)
         return false;
     link_members(k, in, member, n, group);
     in->dag = (struct tgi_resident_dag){.n_tasks = n, .succ_at = in->succ_at, .succ = in->succ, .op = in->op,

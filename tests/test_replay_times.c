@@ -49,8 +49,8 @@ static struct tg_run *open_run(struct tg_runtime *rt, const struct tg_graph *g, 
     return run;
 }
 
-/* The stand-in's clock stands still while the host's goes on, so that two devices' zeros are as far apart as it was advanced between
- * them; on one device there is one zero.  A span of no length has been given a nanosecond. */
+/* A device's clock is looked at from the host, which may be held up meanwhile, so two devices' zeros are known to no more than that; on
+ * one device there is one zero.  A span of no length has been given a nanosecond. */
 static void expect_after(const struct tg_run *run, const struct tgi_span *after, const struct tgi_span *before)
 {
     uint32_t lane, device = tgi_run_device_of(run, after->worker, &lane);

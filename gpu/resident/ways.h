@@ -322,10 +322,11 @@ TGI_FN bool tgi_warp_call(struct tgi_worker *w, const struct tgi_resident_task *
     tgi_warp_sync(); /* the words, and what the task before has written, are there for other lanes */
     if (TGI_TIMES(w->v))
         begin_ns = tgi_now_ns();
-    if (!w->is_failed && !w->is_over && (code = TGI_CALL_BODIES(w, t)) != 0)
+    bool is_left_out = w->is_failed || w->is_over;
+    if (!is_left_out && (code = TGI_CALL_BODIES(w, t)) != 0)
         tgi_body_fail(w, t, slot, code);
     if (TGI_TIMES(w->v) && lane == 0) {
-        w->v->times[2 * (uint64_t)slot] = begin_ns;
+        w->v->times[2 * (uint64_t)slot] = is_left_out ? 0 : begin_ns;
         w->v->times[2 * (uint64_t)slot + 1] = tgi_now_ns();
     }
     TGI_DELAY(w->id);

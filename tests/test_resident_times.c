@@ -1,5 +1,5 @@
 /* Times of tasks inside resident kernels, on the stand-in driver: a span for every task, in the order of the graph, by the worker that
- * executed it; and where they would not be known for all, streams. */
+ * executed it; beside tasks that stay nodes of the graph, in rounds, and of a start that failed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -85,37 +85,82 @@ static void every_task_has_a_span(void **state)
     free(have);
 }
 
-/* Then they are measured as they are without a graph. */
-static void what_is_outside_sends_the_run_to_streams(void **state)
+/* A task outside stands between two looks at the clock, as in any graph, and what comes after it comes after it. */
+static void what_is_outside_has_its_time_too(void **state)
 {
-    static const struct {
-        const char *extra, *why;
-    } cases[] = {
-        {", {'id': 'beside', 'kernel': 'histogram', 'args': {'n': 8, 'bins': 4, 'lo': 0, 'hi': 1, 'x': 'F[0]', 'h': 'A[5]'}}",
-         "times of single tasks are wanted, and task \"beside\" is not inside a resident kernel"},
-        {", {'id': 'rounds', 'repeat': 2, 'do': [{'id': 'in', 'kernel': 'mix', 'args': {'id': 1, 'n': 32, 'out': 'A[0]'}}]}",
-         "resident kernels do not tell which round of \"rounds\" a time is of"},
-    };
+    static const char outside[] = ", {'id': 'beside', 'kernel': 'histogram', 'args': {'n': 8, 'bins': 4, 'lo': 0, 'hi': 1, 'x': 'F[0]', 'h': 'A[5]'}}";
+    char *text;
+    struct tg_error err;
+    const char *why;
+    uint32_t n_workers = 0, n_nodes = 0, lane;
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        char *text;
-        assert_true(asprintf(&text, "%s%s", tasks, cases[i].extra) > 0);
-        struct tg_graph *g = device_graph(buffers, ", 'histogram': {'builtin': 'histogram'}", text);
-        struct tg_error err;
-        const char *why;
-        device_reset(1, i, true);
-        struct tg_runtime *rt = device_runtime("cuda", 0);
-        struct tg_run *run = open_run(rt, g);
-        MUST(tg_run_execute(run, &err));
-        assert_int_equal(tg_run_executor(run, &why), TG_EXECUTOR_STREAMS);
-        if (!why || !strstr(why, cases[i].why))
-            fail_msg("\"%s\" does not say \"%s\"", why, cases[i].why);
-        const struct tgi_span *spans = tgi_run_spans(run);
-        for (uint32_t t = 0; t < g->n_tasks; t++)
-            assert_true(tgi_graph_op(g, t)->kind == TGI_OP_BARRIER || spans[t].end_ns > spans[t].start_ns);
-        device_close_all(run, rt, g);
-        free(text);
+    assert_true(asprintf(&text, "%s%s", tasks, outside) > 0);
+    struct tg_graph *g = device_graph(buffers, ", 'histogram': {'builtin': 'histogram'}", text);
+    struct tg_runtime *rt = device_runtime("cuda", 0);
+    struct tg_run *run = open_run(rt, g);
+    MUST(tg_run_execute(run, &err));
+    if (tg_run_executor(run, &why) != TG_EXECUTOR_RESIDENT)
+        fail_msg("not resident: %s", why);
+    const struct tgi_span *spans = tgi_run_spans(run);
+    for (uint32_t t = 0; t < g->n_tasks; t++) {
+        assert_true(spans[t].end_ns > 0 && spans[t].end_ns >= spans[t].start_ns);
+        for (uint32_t k = g->nodes[t].succ; k < g->nodes[t + 1].succ; k++)
+            assert_true(spans[g->succ[k]].start_ns >= spans[t].end_ns);
+        if (tgi_graph_op(g, t)->kind == TGI_OP_BARRIER)
+            continue;
+        assert_int_equal(tgi_run_device_of(run, spans[t].worker, &lane), 0);
+        n_workers += lane >= TGI_COMPUTE_LANES;
+        n_nodes += lane < TGI_COMPUTE_LANES;
     }
+    assert_int_equal(n_nodes, 1);
+    assert_int_equal(n_workers, 19);
+    device_close_all(run, rt, g);
+    free(text);
+}
+
+static void a_round_has_the_times_of_its_tasks(void **state)
+{
+    static const char rounds[] = ", {'id': 'rounds', 'repeat': 3, 'do': [{'id': 'one', 'kernel': 'mix', 'args': {'id': 1, 'n': 32, 'out': 'A[0]'}}, "
+                                 "{'id': 'two', 'kernel': 'mix', 'args': {'id': 2, 'n': 32, 'out': 'A[1]', 'in0': 'A[0]'}}]}";
+    char *text;
+    struct tg_error err;
+    const char *why;
+    uint64_t before_ns = 0, number = 0;
+    (void)state;
+    assert_true(asprintf(&text, "%s%s", tasks, rounds) > 0);
+    struct tg_graph *g = device_graph(buffers, "", text);
+    struct tg_runtime *rt = device_runtime("cuda", 0);
+    struct tg_run *run = open_run(rt, g);
+    MUST(tg_run_execute(run, &err));
+    if (tg_run_executor(run, &why) != TG_EXECUTOR_RESIDENT)
+        fail_msg("not resident: %s", why);
+    for (const struct tgi_round *r = tgi_run_rounds(run)->first; r; r = r->next, number++) {
+        assert_int_equal(r->number, number);
+        assert_true(r->spans[0].start_ns >= before_ns && r->spans[0].end_ns > 0);
+        assert_true(r->spans[1].start_ns >= r->spans[0].end_ns && r->spans[1].end_ns >= r->spans[1].start_ns);
+        before_ns = r->spans[1].end_ns;
+    }
+    assert_int_equal(number, 3);
+    device_close_all(run, rt, g);
+    free(text);
+}
+
+/* A body that fails has run; one that was left out because of it has no times. */
+static void what_was_left_out_has_none(void **state)
+{
+    static const char chain[] = "{'id': 'fails', 'kernel': 'potrf', 'args': {'n': 8, 'a': 'Z[0]'}}, "
+                                "{'id': 'after', 'kernel': 'potrf', 'after': ['fails'], 'args': {'n': 8, 'a': 'Z[1]'}}";
+    struct tg_error err;
+    (void)state;
+    struct tg_graph *g = device_graph("'Z': {'dtype': 'f64', 'shape': [8, 8], 'tiles': [2], 'init': {'fill': 0}}", ", 'potrf': {'builtin': 'potrf_lower'}", chain);
+    struct tg_runtime *rt = device_runtime("cuda", 0);
+    struct tg_run *run = open_run(rt, g);
+    assert_int_equal(tg_run_execute(run, &err), TG_E_TASK_FAILED);
+    const struct tgi_span *spans = tgi_run_spans(run);
+    assert_true(spans[0].end_ns > 0);
+    assert_int_equal(spans[1].end_ns, 0);
+    assert_int_not_equal(spans[1].state, TG_TASK_DONE);
+    device_close_all(run, rt, g);
 }
 
 static void without_a_compiler_there_are_no_times(void **state)
@@ -146,7 +191,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(every_task_has_a_span, generated),
-        cmocka_unit_test_setup(what_is_outside_sends_the_run_to_streams, generated),
+        cmocka_unit_test_setup(what_is_outside_has_its_time_too, generated),
+        cmocka_unit_test_setup(a_round_has_the_times_of_its_tasks, generated),
+        cmocka_unit_test_setup(what_was_left_out_has_none, generated),
         cmocka_unit_test_setup(without_a_compiler_there_are_no_times, generated),
     };
     return cmocka_run_group_tests(tests, device_group_load, device_group_unload);
