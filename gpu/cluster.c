@@ -254,6 +254,8 @@ static int tell_failure(const struct tgi_cuda_cluster *c, const struct tgi_resid
     uint32_t body = TGI_CALL_BODY(t->in[0]);
     if (body >= TGI_N_BODIES)
         return tgi_error(err, TG_E_TASK_FAILED, "its resident function returned %" PRIu32, code);
+    if (code == TGI_CALL_NO_BODY)
+        return tgi_error(err, TG_E_TASK_FAILED, "the resident kernel was generated without its body, which is a mistake of tgraph's");
     tgi_body_explain((enum tgi_body)body, c->cluster->words + t->in[1], code, text, sizeof text);
     return tgi_error(err, TG_E_TASK_FAILED, "%s", text);
 }

@@ -172,7 +172,7 @@ static void put_users(FILE *f, struct tgi_cuda_bodies *all, const uint32_t *bodi
 /* The numbers of users' bodies are not the same in every process, so they are in the text, and with it in the key. */
 static char *text_of(struct tgi_cuda_bodies *all, const uint32_t *bodies, uint32_t n, bool is_timed)
 {
-    static const char *const files[] = {"elements", "hash", "stencil", "reduce", "rows", "spin", "moves", "dense", "sparse"};
+    static const char *const files[] = {"elements", "hash", "stencil", "reduce", "rows", "spin", "moves", "dense", "sparse", "align"};
     char *text = NULL;
     size_t size;
     FILE *f = open_memstream(&text, &size);
@@ -222,8 +222,10 @@ static int bodies_of(const struct tgi_cluster *cluster, uint32_t **bodies_p, uin
     uint8_t *is_used = calloc(UINT16_MAX + 1, 1);
     uint32_t n = 0, *bodies = NULL;
     for (uint32_t i = 0; is_used && i < p->n_tasks; i++)
-        if (TGI_HEAD_OP(p->tasks[i].head) == TGI_RESIDENT_CALL && !is_used[TGI_CALL_BODY(p->tasks[i].in[0])]++)
-            n++;
+        if (TGI_HEAD_OP(p->tasks[i].head) == TGI_RESIDENT_CALL) {
+            n += !is_used[TGI_CALL_BODY(p->tasks[i].in[0])];
+            is_used[TGI_CALL_BODY(p->tasks[i].in[0])] = 1;
+        }
     bodies = is_used ? malloc((n + 1) * sizeof *bodies) : NULL;
     if (!bodies) {
         free(is_used);

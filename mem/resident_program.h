@@ -125,6 +125,7 @@ enum tgi_resident_out {
 #define TGI_CALL_BODY(low)             ((low) & 0xffffu)
 #define TGI_CALL_N_WORDS(low)          ((low) >> 16)
 #define TGI_RESIDENT_MAX_WORDS         32u
+#define TGI_CALL_NO_BODY               UINT32_MAX /* what a CALL fails with whose body is not in the kernel */
 #define TGI_RESIDENT_RUN_WARPS         8u /* of a block of the kernel that has bodies */
 
 #define TGI_IN_LINE        0x80000000u /* the predecessor leaves a line */

@@ -117,6 +117,17 @@ static void one_that_returns_nothing_cannot_fail(void **state)
     tg_graph_destroy(g);
 }
 
+/* However often a body is used, it is in the kernel: 256 is where a count of eight bits begins anew. */
+static void a_body_that_is_used_often_is_there(void **state)
+{
+    static const char work[] = "{'for': ['r in 0:32', 'i in 0:8'], 'id': 'm[{r},{i}]', 'kernel': 'mix', "
+                               "'args': {'id': 'i', 'n': 32, 'out': 'A[i]', 'in0': 'A[(i+1)%8]'}}";
+    struct tg_graph *g = device_graph(buffers, "", work);
+    (void)state;
+    expect(g, 2, "generated for 1 body, 64 registers");
+    tg_graph_destroy(g);
+}
+
 static void built_in_bodies_need_no_user(void **state)
 {
     static const char work[] = "{'for': ['i in 0:8'], 'id': 'm[{i}]', 'kernel': 'mix', "
@@ -239,6 +250,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(users_functions_are_tasks_beside_built_in_ones, generated),
         cmocka_unit_test_setup(one_that_returns_nothing_cannot_fail, generated),
+        cmocka_unit_test_setup(a_body_that_is_used_often_is_there, generated),
         cmocka_unit_test_setup(built_in_bodies_need_no_user, generated),
         cmocka_unit_test_setup(without_a_compiler_the_embedded_kernel_serves, generated),
         cmocka_unit_test_setup(a_code_that_it_returns_fails_its_task, generated),

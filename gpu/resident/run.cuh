@@ -32,7 +32,7 @@ static __device__ __noinline__ unsigned call_apart(uint32_t body, const uint64_t
     switch (body) {
         TGI_RUN_APART(BODY)
     }
-    return 0;
+    return TGI_CALL_NO_BODY;
 }
 
 /* Of the task at hand of each warp, where every lane reads them. */
