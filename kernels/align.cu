@@ -3,22 +3,14 @@
  * shared memory; so a band of n columns takes n / COLS + THREADS steps.
  *
  * Scores are 32-bit here and 64-bit in align.c: the same unless a score leaves the range of the table. */
-#include "kernels/pack.cuh"
+#include "kernels/align.cuh"
 
 namespace align {
 constexpr int THREADS = 256, ROWS = 4, COLS = 8;
 
-/* A bonus beyond this in size would leave the table's range with one step. */
-__device__ __forceinline__ int32_t clamp(int64_t v)
-{
-    const int64_t most = 1 << 30;
-    return (int32_t)(v > most ? most : v < -most ? -most : v);
-}
-
 template <bool is_local>
-__device__ __forceinline__ void tile(int64_t m, int64_t n, const uint8_t *a, const uint8_t *b, int32_t *h, int32_t match,
-                                     int32_t mismatch, int32_t gap, const int32_t *north, const int32_t *west,
-                                     const int32_t *northwest)
+__device__ __forceinline__ void tile(int64_t m, int64_t n, const uint8_t *a, const uint8_t *b, int32_t *h, const rule &k,
+                                     const int32_t *north, const int32_t *west, const int32_t *northwest)
 {
     /* What a thread hands to the one below it: read in the step after it was written, while the next is
      * written beside it. */
@@ -64,11 +56,7 @@ __device__ __forceinline__ void tile(int64_t m, int64_t n, const uint8_t *a, con
                     corner = l;
 #pragma unroll
                     for (int c = 0; c < COLS; c++) {
-                        bool is_same = letter[r] == other[c];
-                        if (is_local)
-                            l = max(max(0, diagonal + (is_same ? match : mismatch)), max(up[c], l) + gap);
-                        else
-                            l = is_same ? diagonal + 1 : max(up[c], l);
+                        l = cell<is_local>(k, letter[r] == other[c], diagonal, up[c], l);
                         diagonal = up[c];
                         up[c] = l;
                         if (j0 + c < n && i0 + r < m)
@@ -90,12 +78,11 @@ __device__ __forceinline__ void tile(int64_t m, int64_t n, const uint8_t *a, con
 TGK_KERNEL(256) tgk_lcs(int64_t m, int64_t n, const uint8_t *a, const uint8_t *b, int32_t *h, const int32_t *north,
                         const int32_t *west, const int32_t *northwest)
 {
-    align::tile<false>(m, n, a, b, h, 0, 0, 0, north, west, northwest);
+    align::tile<false>(m, n, a, b, h, {0, 0, 0}, north, west, northwest);
 }
 TGK_KERNEL(256) tgk_smith_waterman(int64_t m, int64_t n, const uint8_t *a, const uint8_t *b, int32_t *h, int64_t match,
                                    int64_t mismatch, int64_t gap, const int32_t *north, const int32_t *west,
                                    const int32_t *northwest)
 {
-    align::tile<true>(m, n, a, b, h, align::clamp(match), align::clamp(mismatch), align::clamp(gap), north, west,
-                      northwest);
+    align::tile<true>(m, n, a, b, h, {align::clamp(match), align::clamp(mismatch), align::clamp(gap)}, north, west, northwest);
 }

@@ -121,6 +121,8 @@ static const struct tgi_body_row rows[] = {
     FLOPS(potrf_lower, factor),
     FLOPS(getrf_nopiv, factor),
     FLOATS(trsv_rows, entries, 3),
+    ALONE(lcs, lcs, area, 10),
+    ALONE(smith_waterman, smith_waterman, area, 10),
 };
 enum { N_ROWS = sizeof rows / sizeof *rows };
 

@@ -40,7 +40,7 @@
     TGI_BODIES_FLOATS(X, gemm_nn) TGI_BODIES_FLOATS(X, gemm_nt) TGI_BODIES_FLOATS(X, gemm_tn)              \
     TGI_BODIES_FLOATS(X, syrk_lower) TGI_BODIES_FLOATS(X, trsm_rlt) TGI_BODIES_FLOATS(X, trsm_run)         \
     TGI_BODIES_FLOATS(X, trsm_lln) TGI_BODIES_FLOATS(X, potrf_lower) TGI_BODIES_FLOATS(X, getrf_nopiv)    \
-    TGI_BODIES_FLOATS(X, trsv_rows)
+    TGI_BODIES_FLOATS(X, trsv_rows) X(lcs) X(smith_waterman)
 #define TGI_BODIES(X) TGI_BODIES_NEAR(X) TGI_BODIES_APART(X)
 
 enum tgi_body {

@@ -10,6 +10,7 @@
 #include "kernels/resident/moves.cuh"
 #include "kernels/resident/dense.cuh"
 #include "kernels/resident/sparse.cuh"
+#include "kernels/resident/align.cuh"
 
 #define TGI_RUN_NEAR     TGI_BODIES_NEAR
 #define TGI_RUN_APART    TGI_BODIES_APART
