@@ -766,8 +766,8 @@ int tgi_cli_run(struct tgi_cli *cli)
     if (has_settled) { /* a task that does not return may still use these, which are left to it */
         tgi_live_record_close(job.live);
         tgi_cli_checkpoint_destroy(job.checkpoint);
-        tg_graph_destroy(graph);
     }
+    tg_graph_destroy(graph);
     tgi_cli_results_fini(&job.results);
     tgi_saved_plan_fini(&job.plan);
     tgi_machine_fini(&job.machine);
