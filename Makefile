@@ -284,6 +284,15 @@ $(B)/tests/cuda/run_kernels: $(B)/tests/cuda/run_kernels.o $(STATIC)
 	@$(if $(Q),echo "  LINK    $@")
 	$(Q)$(LINK) -rdynamic -Wl,-rpath,'$$ORIGIN' -o $@ $^ $(ALL_LIBS)
 -include $(B)/tests/cuda/run_kernels.d
+
+# Compiled code of a user's, as graphs name it, for the same machine.
+$(B)/tests/cuda/add.cubin: tests/cuda/images/add.cu
+	@mkdir -p $(@D)
+	$(Q)$(NVCC) -cubin -arch=sm_$(PTX_ARCH) -o $@ $<
+$(B)/tests/cuda/add.fatbin: tests/cuda/images/add.cu
+	@mkdir -p $(@D)
+	$(Q)$(NVCC) -fatbin $(foreach a,$(ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
+	    -gencode arch=compute_$(PTX_ARCH),code=compute_$(PTX_ARCH) -o $@ $<
 endif
 
 # These embed files (graph/file_text.h), which the compiler's dependencies do not tell.

@@ -74,6 +74,37 @@ n_devices=$(nvidia-smi -L | wc -l)
 graphs cuda:0+cpu:4
 [ -z "$sanitizer" ] || check_memory
 
+# Compiled code of a user's: PTX, a cubin and a fat binary, by streams and as a graph; and what each is refused for.
+images=0
+for options in "--executor streams" "--executor graph --repeat 3"; do
+    if timeout 60 ./tgraph run images/images.json -D cuda:0 $options --verify --compare sequential >"$out/images.txt" 2>&1; then
+        images=$((images + 1))
+    else
+        echo "FAIL  images/images.json $options (status $?)"
+        tail -n 12 "$out/images.txt"
+        rc=1
+    fi
+done
+refused() { # SED-COMMAND MESSAGE
+    sed "$1" images/images.json >images/broken.json
+    timeout 60 ./tgraph run images/broken.json -D cuda:0 >"$out/images.txt" 2>&1
+    local status=$?
+    if [ $status -ge 1 ] && [ $status -le 4 ] && grep -q "$2" "$out/images.txt"; then
+        images=$((images + 1))
+    else
+        echo "FAIL  images/images.json after $1: status $status"
+        tail -n 5 "$out/images.txt"
+        rc=1
+    fi
+}
+head -c 100 images/add.ptx >images/part.ptx
+refused 's/"entry": "add_ptx"/"entry": "sub_ptx"/' 'its module has no kernel "sub_ptx"'
+refused 's/"add.ptx"/"part.ptx"/' 'loading kernel "ptx" on cuda:0'
+refused 's/"add.cubin"/"images.json"/' 'loading kernel "cubin" on cuda:0'
+refused 's/"block": \[64\]/"block": [2048]/' 'block along x is 2048'
+rm -f images/broken.json images/part.ptx
+echo "compiled code of a user's: $images of 6 as they should be"
+
 # A service: from the shell, and under mixed load with every answer compared.
 if [ "$(printf '%s\n' hello :status | timeout 60 ./tgraph serve 2>"$out/serve.txt" | head -n 1)" != hello ]; then
     echo "FAIL  tgraph serve"
