@@ -63,7 +63,7 @@ TESTS := agenda alloc block calibrate checkpoint choice cli cpu_module dense deq
          offload_resident offload_times page parking path plan plan_corpus pool process program program_picture \
          recording recording_export recording_plan replay_choice replay_times resident resident_cluster \
          resident_dynamic resident_user results run run_children run_failures run_record sample schema seat \
-         offload offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
+         offload offload_balance offload_edges offload_exchange offload_faults offload_refusals offload_runs offload_stream \
          offload_submitter service service_board service_faults service_instances service_programs service_ring \
          service_top service_turn service_watch sha256 sparse staging standin standin_builtins standin_graphs \
          standin_memory standin_nccl standin_nvrtc standin_order store timing topology verify write_json

@@ -1,6 +1,7 @@
 /* See replica.h. */
 #include "mem/replica.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "graph/error.h"
@@ -74,9 +75,15 @@ static bool acquire_what_is_there(struct tgi_replicas *r, struct tgi_operand *op
 int tgi_replicas_acquire(struct tgi_replicas *r, struct tgi_operand *operands, uint32_t n, struct tgi_waits *waits,
                          struct tg_error *err)
 {
-    if (acquire_what_is_there(r, operands, n, waits))
-        return 0;
-    int rc = tgi_replica_reserve(r, operands, n, waits, err);
+    struct tgi_scratch none = {0};
+    return acquire_what_is_there(r, operands, n, waits) ? 0 : tgi_replicas_acquire_with(r, operands, n, &none, waits, err);
+}
+
+int tgi_replicas_acquire_with(struct tgi_replicas *r, struct tgi_operand *operands, uint32_t n, struct tgi_scratch *scratch,
+                              struct tgi_waits *waits, struct tg_error *err)
+{
+    assert(!scratch->bytes || (!r->live_order && n <= TGI_MAX_DEVICES));
+    int rc = tgi_replica_reserve(r, operands, n, scratch, waits, err);
     tgi_waits_add(r->order, waits, r->floor);
     for (uint32_t i = 0; rc == 0 && i < n; i++) {
         if (operands[i].access == TG_SCALAR)
@@ -85,6 +92,8 @@ int tgi_replicas_acquire(struct tgi_replicas *r, struct tgi_operand *operands, u
         rc = tgi_replica_for_pieces(r, operands[i].word, fetch_piece, &f);
         operands[i].address = operand_address(r, &operands[i]);
     }
+    if (rc)
+        tgi_replicas_release(r, operands, n, scratch, NULL);
     return rc;
 }
 

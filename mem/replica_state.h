@@ -225,9 +225,9 @@ int tgi_replica_make_valid(struct tgi_replicas *r, const struct tgi_buffer *b, u
                            struct tg_error *err);
 
 /* replica_evict.c */
-/* Memory for all operands, or an error.  What fits may not find its place among what is there already: then
+/* Memory for all operands and their scratch, or an error.  What fits may not find its place among what is there already: then
  * everything moves. */
-int tgi_replica_reserve(struct tgi_replicas *r, const struct tgi_operand *operands, uint32_t n, struct tgi_waits *waits,
-                        struct tg_error *err);
+int tgi_replica_reserve(struct tgi_replicas *r, const struct tgi_operand *operands, uint32_t n, struct tgi_scratch *scratch,
+                        struct tgi_waits *waits, struct tg_error *err);
 
 #endif

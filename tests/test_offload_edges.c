@@ -78,6 +78,15 @@ static const struct scenario scenarios[] = {
      /* Each rank waits for the predecessors of the whole, as those of its own tile may be implied by others': here they
       * are not. */
      .n_spared = 3 * 2},
+    {.name = "exchanges",
+     .buffers = U64("A", 2, ", 'home': 'cyclic:{i}'") ", " U64("B", 2, ", 'home': 'cyclic:{i}'"),
+     .tasks = "{'for': ['i in 0:2'], 'kernel': 'mix', 'args': {'id': 'i', 'n': 32, 'out': 'A[i]'}}, "
+              "{'collective': 'alltoall', 'buffers': 'A[*]'}, "
+              "{'for': ['i in 0:2'], 'kernel': 'mix', 'args': {'id': 'i+2', 'n': 32, 'out': 'B[i]', 'in0': 'A[(i+1)%2]'}}, "
+              "{'collective': 'alltoall', 'buffers': 'B[*]'}",
+     .n_devices = 2,
+     .has_nccl = true,
+     .n_spared = 2 * 2 /* each rank for the other's predecessor, as above */},
     {.name = "devices and CPUs",
      .buffers = U64("A", 4, ""),
      .tasks = "{'on': 'cuda', 'kernel': 'mix', 'args': {'id': 1, 'n': 32, 'out': 'A[0]'}}, "
