@@ -20,7 +20,7 @@ MEM_SRC := cluster.c hostops.c order.c pool.c program.c recorder.c replica.c rep
 SCHED_SRC := agenda.c alike.c backend.c bounds.c calibrate.c calibrate_builtins.c calibrate_devices.c \
              calibrate_graphs.c calibrate_kernels.c calibrate_memory.c choice.c control.c cpu_module.c cut.c \
              finite.c futex.c guide.c header_text.c history.c instance.c least_moved.c machine.c offer.c \
-             offload.c offload_balance.c offload_collective.c offload_enqueue.c offload_graph.c offload_insert.c \
+             offload.c offload_ahead.c offload_balance.c offload_collective.c offload_enqueue.c offload_graph.c offload_insert.c \
              offload_policy.c offload_preview.c offload_recording.c offload_rounds.c offload_run.c \
              offload_stream.c offload_span.c offload_step.c offload_submit.c offload_submitter.c offload_times.c \
              parking.c placement.c plan.c policy.c policy_list.c policy_mix.c policy_steal.c process.c ready.c \
@@ -63,7 +63,7 @@ TESTS := agenda alloc block calibrate checkpoint choice cli cpu_module dense deq
          offload_resident offload_times page parking path plan plan_corpus pool process program program_picture \
          recording recording_export recording_plan replay_choice replay_times resident resident_cluster \
          resident_dynamic resident_user results run run_children run_failures run_record sample schema seat \
-         offload offload_balance offload_edges offload_exchange offload_faults offload_refusals offload_runs offload_stream \
+         offload offload_ahead offload_balance offload_edges offload_exchange offload_faults offload_refusals offload_runs offload_stream \
          offload_submitter service service_board service_faults service_instances service_programs service_ring \
          service_top service_turn service_watch sha256 sparse staging standin standin_builtins standin_graphs \
          standin_memory standin_nccl standin_nvrtc standin_order store timing topology verify write_json

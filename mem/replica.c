@@ -97,6 +97,30 @@ int tgi_replicas_acquire_with(struct tgi_replicas *r, struct tgi_operand *operan
     return rc;
 }
 
+int tgi_replicas_send_ahead(struct tgi_replicas *r, uint32_t tile, uint32_t device, struct tgi_stamp *stamp_p, struct tg_error *err)
+{
+    const struct tgi_replica_spot *s = &r->spots[tile];
+    const struct tgi_buffer *b = tgi_space_buffer_of(r->space, tile);
+    *stamp_p = TGI_STAMP_NONE;
+    if (s->block == TG_NONE || (r->staging && r->is_pageable[tgi_replica_buffer(r, b)])) /* a copy that keeps the caller busy */
+        return 0;
+    uint32_t valid = r->pieces[s->piece].valid;
+    if (valid == 0 || valid & tgi_node_bit(device + 1) || r->device[device].is_short)
+        return 0;
+    r->serial++;
+    int rc = r->device[device].blocks[s->block].address ? 0
+                                                       : tgi_replica_try_block(r, device, s->block, tgi_replica_block_bytes(r, b), err);
+    if (rc)
+        return rc == TG_E_NO_MEMORY ? 0 : rc;
+    rc = tgi_replica_make_valid(r, b, tile, s->piece, device + 1, err);
+    if (rc)
+        return rc;
+    *stamp_p = *tgi_replica_ready(r, device + 1, s->piece);
+    r->stats.n_ahead++;
+    r->stats.ahead_bytes += b->tile_bytes;
+    return 0;
+}
+
 struct publish {
     uint32_t node;
     struct tgi_stamp stamp;

@@ -88,6 +88,10 @@ int tgi_replicas_acquire_with(struct tgi_replicas *replicas, struct tgi_operand 
                               struct tgi_waits *waits, struct tg_error *err);
 void tgi_replicas_release(struct tgi_replicas *replicas, const struct tgi_operand *operands, uint32_t n, struct tgi_scratch *scratch,
                           const struct tgi_stamp *stamps);
+/* Copies what a task will read there, a whole tile whose version is that which the task is to read, to a device as long as there is memory
+ * that nobody has: nothing is evicted for it, and where anything ever was, nothing is done.  The task comes after *stamp_p by
+ * acquiring the tile there, and has to; lane TG_NONE: nothing was copied. */
+int tgi_replicas_send_ahead(struct tgi_replicas *replicas, uint32_t tile, uint32_t device, struct tgi_stamp *stamp_p, struct tg_error *err);
 /* The task has been enqueued, as `stamp` (lane TG_NONE: done, or on the host): what it writes is valid there alone. */
 void tgi_replicas_publish(struct tgi_replicas *replicas, const struct tgi_operand *operands, uint32_t n,
                           struct tgi_stamp stamp);
@@ -161,6 +165,7 @@ struct tgi_replica_stats {
     uint64_t to_device_bytes, to_host_bytes, peer_bytes;
     uint64_t spilled_bytes;   /* of these: written back for want of memory, and fetched again after that */
     uint64_t n_copies, n_evictions;
+    uint64_t n_ahead, ahead_bytes; /* by tgi_replicas_send_ahead() */
     uint64_t in_bytes[TGI_MAX_DEVICES], out_bytes[TGI_MAX_DEVICES]; /* by device: to and from it */
 };
 /* Copies between memories, one by one, if asked for: from the call on, nothing of what was before.  `owner`: what they are made

@@ -65,6 +65,7 @@ static int evict_one(struct tgi_replicas *r, uint32_t device, bool *found_p, str
         return rc;
     block_free(r, device, i, true);
     r->stats.n_evictions++;
+    d->is_short = true;
     return 0;
 }
 
@@ -95,14 +96,9 @@ static void count_use(struct tgi_replicas *r, uint32_t device, int64_t bytes)
     tgi_replica_log_usage(r, device);
 }
 
-static int block_alloc(struct tgi_replicas *r, uint32_t device, uint32_t i, uint64_t bytes, bool *is_full_p,
-                       struct tg_error *err)
+static int block_place(struct tgi_replicas *r, uint32_t device, uint32_t i, uint64_t address, uint64_t bytes, struct tg_error *err)
 {
     struct tgi_replica_device *d = &r->device[device];
-    uint64_t address = 0;
-    int rc = find_room(r, device, bytes, &address, is_full_p, err);
-    if (rc)
-        return rc;
     d->blocks[i] = (struct tgi_replica_block){address, 0, r->serial, TG_NONE, TG_NONE, false, NULL};
     if (!tgi_replica_fence_make(r, d, &d->blocks[i])) {
         tgi_pool_free(r->pools[device], address);
@@ -113,6 +109,21 @@ static int block_alloc(struct tgi_replicas *r, uint32_t device, uint32_t i, uint
     r->n_changes++;
     count_use(r, device, (int64_t)bytes);
     return 0;
+}
+
+static int block_alloc(struct tgi_replicas *r, uint32_t device, uint32_t i, uint64_t bytes, bool *is_full_p,
+                       struct tg_error *err)
+{
+    uint64_t address = 0;
+    int rc = find_room(r, device, bytes, &address, is_full_p, err);
+    return rc ? rc : block_place(r, device, i, address, bytes, err);
+}
+
+int tgi_replica_try_block(struct tgi_replicas *r, uint32_t device, uint32_t i, uint64_t bytes, struct tg_error *err)
+{
+    uint64_t address;
+    int rc = tgi_pool_try_alloc(r->pools[device], bytes, &address) ? 0 : tgi_pool_alloc(r->pools[device], bytes, &address, err);
+    return rc ? rc : block_place(r, device, i, address, bytes, err);
 }
 
 /* ---- Scratch ------------------------------------------------------------------------------*/

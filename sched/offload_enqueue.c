@@ -174,6 +174,7 @@ static void enqueued(struct tgi_offload *o, struct tgi_offload_task *t, const st
     struct tgi_offload_lane *l = &o->lanes[stamp.lane];
     const struct tg_graph *g = in->graph;
     t->stamp = stamp;
+    t->is_enqueued = true;
     t->n_later = g->nodes[task + 1].succ - g->nodes[task].succ;
     l->tail = t->n_later ? t : NULL;
     l->n_unsealed++;

@@ -347,6 +347,7 @@ void tgi_offload_run_release(struct tg_run *run)
     for (uint32_t i = 0; o->texts && i < run->graph->space->n_ops; i++)
         free(o->texts[i]);
     tgi_offload_policy_destroy(o->policy);
+    tgi_offload_ahead_release(o);
     tgi_placement_destroy(o->placement);
     tgi_choices_destroy(o->choices);
     free(o->codes);
@@ -445,8 +446,10 @@ void tgi_offload_run_begin_now(struct tg_run *run)
     tgi_run_set_begin_ns(run, tgi_now_ns());
     for (uint32_t i = 0; i < o->devices->n_devices; i++)
         r->base_ns[i] -= (int64_t)tgi_run_begin_ns(run);
-    if (!run->needs_serial && !tgi_offload_graph_begin(run))
+    if (!run->needs_serial && !tgi_offload_graph_begin(run)) {
+        tgi_offload_ahead_begin(run);
         tgi_instance_start(run->runtime, NULL, run->main);
+    }
 }
 
 static void begin(void *arg)
@@ -559,6 +562,7 @@ static void end(struct tg_run *run)
     while (*at != run->offload)
         at = &(*at)->next;
     *at = run->offload->next;
+    tgi_offload_ahead_end(run);
     note_host_times(run);
     name_ways(run);
     tgi_offload_graph_ended(run);
@@ -568,7 +572,8 @@ static void end(struct tg_run *run)
     struct tgi_replica_stats *s = &run->offload->stats, *before = &run->offload->stats_before;
     *s = (struct tgi_replica_stats){now.to_device_bytes - before->to_device_bytes, now.to_host_bytes - before->to_host_bytes,
                                     now.peer_bytes - before->peer_bytes, now.spilled_bytes - before->spilled_bytes,
-                                    now.n_copies - before->n_copies, now.n_evictions - before->n_evictions, {0}, {0}};
+                                    now.n_copies - before->n_copies, now.n_evictions - before->n_evictions, now.n_ahead - before->n_ahead,
+                                    now.ahead_bytes - before->ahead_bytes, {0}, {0}};
     for (uint32_t i = 0; i < o->devices->n_devices; i++) {
         s->in_bytes[i] = now.in_bytes[i] - before->in_bytes[i];
         s->out_bytes[i] = now.out_bytes[i] - before->out_bytes[i];

@@ -88,6 +88,7 @@ struct tgi_run_moved {
     uint64_t to_device_bytes, to_host_bytes, peer_bytes;
     uint64_t spilled_bytes; /* of these: for want of memory on a device */
     uint64_t n_copies, n_evictions;
+    uint64_t n_ahead, ahead_bytes; /* of the copies: made while their task waited for CPUs */
     /* What any way of moving data would have moved, with each task where it ran: a copy of what it reads for each
      * memory that is not where it was written.  Known if every task ran and was recorded. */
     bool has_least;

@@ -528,6 +528,14 @@ static void print_resident(const struct job *job)
     }
 }
 
+static void print_ahead(const struct job *job, const struct tgi_run_moved *m)
+{
+    char bytes[TGI_UNITS_SIZE], n[TGI_UNITS_SIZE];
+    if (job->cli->is_verbose && m->n_ahead)
+        printf("  sent ahead, while the tasks waited for CPUs: %s in %s cop%s\n", tgi_format_bytes((double)m->ahead_bytes, bytes, sizeof(bytes)),
+               tgi_format_count(m->n_ahead, n, sizeof(n)), m->n_ahead == 1 ? "y" : "ies");
+}
+
 static void print_pools(const struct job *job, const struct tgi_report *report)
 {
     char a[TGI_UNITS_SIZE], b[TGI_UNITS_SIZE], c[TGI_UNITS_SIZE], d[TGI_UNITS_SIZE];
@@ -570,6 +578,8 @@ static void print_text(const struct job *job, const struct tgi_report *report, u
                tgi_format_time((double)job->makespans_ns[job->n_measured - 1], b, sizeof(b)),
                tgi_format_time((double)median_ns, c, sizeof(c)));
     print_resident(job);
+    if (report->n_devices)
+        print_ahead(job, &report->moved);
     print_pools(job, report);
     print_times(job);
     tgi_cli_checkpoint_print(job->checkpoint, stdout);
