@@ -17,6 +17,7 @@ cp $build/tgraph $build/tests/cuda/run_kernels tests/cuda/run.sh $bundle/
 cp $(printf "$build/bench/%s " $benches) $build/bench/libnull-cuda.so $bundle/bench/
 cp -r examples/graphs $bundle/graphs
 cp -r tests/cuda/images $bundle/images
+cp tests/cuda/exchange.json $bundle/
 cp $build/tests/cuda/add.cubin $build/tests/cuda/add.fatbin $bundle/images/
 cp bench/cuda.sh bench/table.sh bench/median.awk $bundle/
 mkdir $bundle/predict

@@ -72,6 +72,17 @@ graphs cuda:0 --executor resident --repeat 3
 n_devices=$(nvidia-smi -L | wc -l)
 [ "$n_devices" -lt 2 ] || graphs cuda
 graphs cuda:0+cpu:4
+# Every device to every other one, in streams and asked for as a graph, which it is not.
+for options in "--executor streams" "--executor graph"; do
+    [ "$n_devices" -ge 2 ] || break
+    if timeout 60 ./tgraph run exchange.json -D cuda $options --repeat 3 --verify --compare sequential >"$out/graph.txt" 2>&1; then
+        echo "exchange between $n_devices devices, $options: as by the host"
+    else
+        echo "FAIL  exchange.json $options (status $?)"
+        tail -n 12 "$out/graph.txt"
+        rc=1
+    fi
+done
 [ -z "$sanitizer" ] || check_memory
 
 # Compiled code of a user's: PTX, a cubin and a fat binary, by streams and as a graph; and what each is refused for.
