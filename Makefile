@@ -20,9 +20,9 @@ MEM_SRC := cluster.c hostops.c order.c pool.c program.c recorder.c replica.c rep
 SCHED_SRC := agenda.c alike.c backend.c bounds.c calibrate.c calibrate_builtins.c calibrate_devices.c \
              calibrate_graphs.c calibrate_kernels.c calibrate_memory.c choice.c control.c cpu_module.c cut.c \
              finite.c futex.c guide.c header_text.c history.c instance.c least_moved.c machine.c offer.c \
-             offload.c offload_balance.c offload_collective.c offload_enqueue.c offload_graph.c offload_insert.c \
-             offload_policy.c offload_preview.c offload_recording.c offload_rounds.c offload_run.c \
-             offload_stream.c offload_span.c offload_step.c offload_submit.c offload_submitter.c \
+             offload.c offload_ahead.c offload_balance.c offload_collective.c offload_enqueue.c offload_graph.c \
+             offload_insert.c offload_policy.c offload_preview.c offload_recording.c offload_rounds.c \
+             offload_run.c offload_stream.c offload_span.c offload_step.c offload_submit.c offload_submitter.c \
              parking.c placement.c plan.c policy.c policy_list.c policy_mix.c policy_steal.c process.c ready.c \
              record.c replay_cache.c replay_choice.c replay_costs.c replay_times.c resident_check.c \
              resident_cluster.c resident_dynamic.c resident_place.c resident_plan.c resolve.c run.c runtime.c \
@@ -59,14 +59,15 @@ CLI_SRC := bench.c cache.c calibrate.c check.c checkpoint.c completion.c crash.c
 TESTS := agenda alloc block calibrate checkpoint choice cli cpu_module dense deque diagnostic dot driver examples \
          examples_graph expr fmt gen graph graph_refusals history hostops import infer invalid json_tape \
          kernel_cache kernels kernels_elements kernels_fields launch library_channel library_gang library_memory \
-         library_report live_record load load_memory machine npy offload_graph offload_insert offload_policy \
-         offload_resident page parking path plan plan_corpus pool process program program_picture \
-         recording recording_export recording_plan replay_choice replay_times resident resident_cluster \
-         resident_dynamic resident_times resident_user results run run_children run_failures run_record sample schema seat \
-         offload offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
-         offload_submitter service service_board service_faults service_instances service_programs service_ring \
-         service_top service_turn service_watch sha256 sparse staging standin standin_builtins standin_graphs \
-         standin_memory standin_nccl standin_nvrtc standin_order store timing topology verify write_json
+         library_report live_record load load_memory machine npy offload_ahead offload_exchange offload_graph \
+         offload_insert offload_policy offload_resident page parking path plan plan_corpus pool process program \
+         program_picture recording recording_export recording_plan replay_choice replay_times resident \
+         resident_cluster resident_dynamic resident_times resident_user results run run_children run_failures \
+         run_record sample schema seat offload offload_balance offload_edges offload_faults offload_refusals \
+         offload_runs offload_stream offload_submitter service service_board service_faults service_instances \
+         service_programs service_ring service_top service_turn service_watch sha256 sparse staging standin \
+         standin_builtins standin_graphs standin_memory standin_nccl standin_nvrtc standin_order store timing \
+         topology verify write_json
 TEST_SCRIPTS := checkpoint cli devices device_graphs examples fences install predict readme record serve stack \
                 warp
 
@@ -284,6 +285,15 @@ $(B)/tests/cuda/run_kernels: $(B)/tests/cuda/run_kernels.o $(STATIC)
 	@$(if $(Q),echo "  LINK    $@")
 	$(Q)$(LINK) -rdynamic -Wl,-rpath,'$$ORIGIN' -o $@ $^ $(ALL_LIBS)
 -include $(B)/tests/cuda/run_kernels.d
+
+# Compiled code of a user's, as graphs name it, for the same machine.
+$(B)/tests/cuda/add.cubin: tests/cuda/images/add.cu
+	@mkdir -p $(@D)
+	$(Q)$(NVCC) -cubin -arch=sm_$(PTX_ARCH) -o $@ $<
+$(B)/tests/cuda/add.fatbin: tests/cuda/images/add.cu
+	@mkdir -p $(@D)
+	$(Q)$(NVCC) -fatbin $(foreach a,$(ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
+	    -gencode arch=compute_$(PTX_ARCH),code=compute_$(PTX_ARCH) -o $@ $<
 endif
 
 # These embed files (graph/file_text.h), which the compiler's dependencies do not tell.

@@ -41,6 +41,11 @@ for tile in 1024 2048; do
     one "$bin/cuda_cholesky" --n 16384 --tile $tile --runs 5 --what graph
 done
 one "$bin/cuda_cholesky" --n 32768 --tile 2048 --runs 3
+# Data that is sent ahead while a CPU is at work, beside the bounds of its run.
+ahead=$(dirname "$0")/graphs/ahead.json
+[ -e "$ahead" ] || ahead=$(dirname "$0")/predict/graphs/ahead.json # in a bundle
+[ -x "$bin/../tgraph" ] && [ -e "$ahead" ] && one "$bin/../tgraph" run -v "$ahead" -D cuda:0+cpu:1 --repeat 7 2>/dev/null |
+    grep -E 'lower bound|runs:|sent ahead' | sed 's/^ */# ahead: /'
 # What a plan says beside what a run takes; its lines are comments of the table.
 predict=$(dirname "$0")/predict.sh
 [ -x "$predict" ] || predict=$(dirname "$0")/predict/predict.sh # in a bundle

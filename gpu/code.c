@@ -205,9 +205,13 @@ static int read_image(const char *kernel, const char *folder, const char *path, 
         got = read(fd, bytes + n, (size_t)s.st_size - n);
         n += got > 0 ? (size_t)got : 0;
     }
+    int why = errno;
     close(fd);
-    if (!bytes || got < 0) {
+    if (got < 0) {
         free(bytes);
+        return tgi_error_errno(err, TG_E_READ, why, "kernel \"%s\": reading %s", kernel, path);
+    }
+    if (!bytes) {
         return tgi_error(err, TG_E_READ, "kernel \"%s\": %s cannot be read as a module of at most %d MiB", kernel, path,
                          MAX_IMAGE >> 20);
     }

@@ -143,8 +143,7 @@ bool tgi_cuda_can_collect(struct tgi_devices *ds, const struct tgi_op *op, enum 
                           const uint32_t *device_of)
 {
     uint32_t seen = 0;
-    /* In place an exchange needs memory of its own: the host does it. */
-    if (op->collective == TG_ALLTOALL || type_of(dtype, is_reduction(op->collective)) < 0)
+    if (type_of(dtype, is_reduction(op->collective)) < 0)
         return false;
     for (uint32_t i = 0; i < n_ranks; i++) {
         if (seen >> device_of[i] & 1)
@@ -253,9 +252,42 @@ int tgi_cuda_poll(struct tgi_devices *ds, struct tg_error *err) { return tgi_cud
 
 static void *pointer(uint64_t address) { return (void *)(uintptr_t)address; }
 
+/* NCCL exchanges between two places, and ours is in one: tiles are sent from copies of them. */
+uint64_t tgi_cuda_collect_scratch(const struct tgi_op *op, uint64_t tile_bytes)
+{
+    return op->collective == TG_ALLTOALL ? tile_bytes : 0;
+}
+
+static int copy_tiles(struct tgi_cuda *cuda, uint64_t bytes, uint32_t n_ranks, const uint64_t *tiles, const uint64_t *scratch,
+                      const uint32_t *lane_of, struct tg_error *err)
+{
+    int rc = 0;
+    for (uint32_t r = 0; rc == 0 && r < n_ranks; r++) {
+        uint32_t node = tgi_lane_device(lane_of[r]) + 1;
+        struct tgi_transfer t = {node, node, scratch[r], tiles[r], bytes};
+        rc = cuda->base.ops->copy(&cuda->base, lane_of[r], &t, err);
+    }
+    return rc;
+}
+
+/* Chunk s of a tile comes from rank s, whose own chunk r goes there; the one it has for itself stays. */
+static int exchange(struct tgi_cuda_collective *c, size_t chunk_bytes, uint32_t n_ranks, uint32_t r, uint64_t tile, uint64_t copy,
+                    comm comm, CUstream stream)
+{
+    int answer = 0, byte = type_of(TG_U8, false);
+    for (uint32_t s = 0; answer == 0 && s < n_ranks; s++) {
+        if (s == r)
+            continue;
+        answer = c->Send(pointer(copy + s * chunk_bytes), chunk_bytes, byte, (int)s, comm, stream);
+        if (answer == 0)
+            answer = c->Recv(pointer(tile + s * chunk_bytes), chunk_bytes, byte, (int)s, comm, stream);
+    }
+    return answer;
+}
+
 /* What rank r enqueues. */
 static int enqueue(struct tgi_cuda_collective *c, const struct tgi_op *op, enum tg_dtype dtype, uint64_t n_elems,
-                   uint32_t n_ranks, uint32_t r, const uint64_t *tiles, comm comm, CUstream stream)
+                   uint32_t n_ranks, uint32_t r, const uint64_t *tiles, const uint64_t *scratch, comm comm, CUstream stream)
 {
     static const int ops[] = {[TG_SUM] = 0, [TG_PROD] = 1, [TG_MAX] = 2, [TG_MIN] = 3};
     size_t bytes = n_elems * tg_dtype_size(dtype), chunk = n_elems / n_ranks, chunk_bytes = bytes / n_ranks;
@@ -272,6 +304,8 @@ static int enqueue(struct tgi_cuda_collective *c, const struct tgi_op *op, enum 
         return c->Broadcast(tile, tile, bytes, byte, (int)op->root, comm, stream);
     case TG_ALLGATHER:
         return c->AllGather(own, tile, chunk_bytes, byte, comm, stream);
+    case TG_ALLTOALL:
+        return exchange(c, chunk_bytes, n_ranks, r, tiles[r], scratch[r], comm, stream);
     default: /* TG_SENDRECV */
         return r == 0 ? c->Send(tile, bytes, byte, 1, comm, stream) : r == 1 ? c->Recv(tile, bytes, byte, 0, comm, stream) : 0;
     }
@@ -284,23 +318,26 @@ int tgi_cuda_collective_prepare(struct tgi_cuda *cuda, uint32_t n_ranks, const u
     return rc ? rc : find_team(cuda, n_ranks, lane_of, &team, err);
 }
 
-int tgi_cuda_collect(struct tgi_devices *ds, const struct tgi_op *op, enum tg_dtype dtype, uint64_t n_elems,
-                     uint32_t n_ranks, const uint64_t *tiles, const uint32_t *lane_of, struct tg_error *err)
+int tgi_cuda_collect(struct tgi_devices *ds, const struct tgi_op *op, enum tg_dtype dtype, uint64_t n_elems, uint32_t n_ranks,
+                     const uint64_t *tiles, const uint64_t *scratch, const uint32_t *lane_of, struct tg_error *err)
 {
     struct tgi_cuda *cuda = tgi_cuda_of(ds);
     struct tgi_cuda_collective *c = collective_of(cuda);
     struct team *team;
     int rc = tgi_cuda_collective_poll(cuda, err);
-    if (rc == 0 && (op->collective == TG_REDUCESCATTER || op->collective == TG_ALLGATHER) && n_elems % n_ranks)
+    bool is_chunked = op->collective == TG_REDUCESCATTER || op->collective == TG_ALLGATHER || op->collective == TG_ALLTOALL;
+    if (rc == 0 && is_chunked && n_elems % n_ranks)
         rc = tgi_error(err, TG_E_COLLECTIVE, "%s: tiles of %llu elements cannot be cut into %u chunks", op->name,
                        (unsigned long long)n_elems, n_ranks);
     if (rc == 0)
         rc = find_team(cuda, n_ranks, lane_of, &team, err);
+    if (rc == 0 && op->collective == TG_ALLTOALL)
+        rc = copy_tiles(cuda, n_elems * tg_dtype_size(dtype), n_ranks, tiles, scratch, lane_of, err);
     if (rc)
         return rc;
     int answer = c->GroupStart();
     for (uint32_t r = 0; answer == 0 && r < n_ranks; r++)
-        answer = enqueue(c, op, dtype, n_elems, n_ranks, r, tiles, team->comms[r], tgi_cuda_stream(cuda, lane_of[r]));
+        answer = enqueue(c, op, dtype, n_elems, n_ranks, r, tiles, scratch, team->comms[r], tgi_cuda_stream(cuda, lane_of[r]));
     int ended = c->GroupEnd();
     return answer || ended ? lose(cuda, team, op->name, answer ? answer : ended, err) : 0;
 }

@@ -16,8 +16,9 @@ bool tgi_cuda_can_collect(struct tgi_devices *ds, const struct tgi_op *op, enum 
 /* Makes what a collective over these lanes needs, which is no part of a graph it is captured into.  TG_E_COLLECTIVE: the library
  * is lost. */
 int tgi_cuda_collective_prepare(struct tgi_cuda *cuda, uint32_t n_ranks, const uint32_t *lane_of, struct tg_error *err);
-int tgi_cuda_collect(struct tgi_devices *ds, const struct tgi_op *op, enum tg_dtype dtype, uint64_t n_elems,
-                     uint32_t n_ranks, const uint64_t *tiles, const uint32_t *lane_of, struct tg_error *err);
+uint64_t tgi_cuda_collect_scratch(const struct tgi_op *op, uint64_t tile_bytes);
+int tgi_cuda_collect(struct tgi_devices *ds, const struct tgi_op *op, enum tg_dtype dtype, uint64_t n_elems, uint32_t n_ranks,
+                     const uint64_t *tiles, const uint64_t *scratch, const uint32_t *lane_of, struct tg_error *err);
 int tgi_cuda_give_up(struct tgi_devices *ds, const struct tgi_op *op, uint32_t n_ranks, const uint32_t *lane_of,
                      uint32_t limit_ms, struct tg_error *err);
 /* The same, once: as the slot. */

@@ -442,6 +442,7 @@ static const struct tgi_device_ops ops = {
     .way_name = tgi_cuda_way_name,
     .shape_way = tgi_cuda_shape_way,
     .can_collect = tgi_cuda_can_collect,
+    .collect_scratch = tgi_cuda_collect_scratch,
     .collect = tgi_cuda_collect,
     .give_up = tgi_cuda_give_up,
     .shares_lane = tgi_cuda_shares_lane,

@@ -41,7 +41,7 @@ static int issue_collective(struct tgi_cuda *cuda, const struct tgi_program *p, 
     }
     if (rc == 0)
         rc = ops->collect(&cuda->base, c->collect.op, c->collect.dtype, c->collect.n_elems, n, &p->words[c->collect.first_rank],
-                          lanes, err);
+                          NULL, lanes, err);
     for (uint32_t i = 1; i < n_joined; i++) {
         int answer = follow(cuda, lanes[i], lanes[0], rc ? NULL : err);
         rc = rc ? rc : answer;

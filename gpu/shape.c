@@ -43,7 +43,8 @@ static int evaluate(const struct tgi_code *code, const struct tgi_expr *expr, co
     if (rc)
         return tgi_error(err, TG_E_EXPR_VALUE, "kernel \"%s\": its %s has no value: %s", code->name, what, why.text);
     if (value < least || value > INT32_MAX)
-        return tgi_error(err, TG_E_EXPR_VALUE, "kernel \"%s\": its %s is %lld", code->name, what, (long long)value);
+        return tgi_error(err, TG_E_EXPR_VALUE, "kernel \"%s\": its %s is %lld, and can be %lld to %d", code->name, what,
+                        (long long)value, (long long)least, INT32_MAX);
     *value_p = (uint32_t)value;
     return 0;
 }

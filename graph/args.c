@@ -202,8 +202,10 @@ static int check_collective(const struct tgi_space *space, const struct tg_task_
     uint64_t n_elems = tgi_space_word_elems(space, first, words[0]);
     for (uint32_t i = 1; i < spec->n_args; i++) {
         const struct tgi_buffer *b = tgi_space_buffer_of(space, tgi_word_tile(words[i]));
-        if (b->dtype != first->dtype || tgi_space_word_elems(space, b, words[i]) != n_elems)
-            return tgi_error(err, TG_E_COLLECTIVE, "%s: \"%s\" and \"%s\" differ in type or size", name, first->name, b->name);
+        uint64_t n = tgi_space_word_elems(space, b, words[i]);
+        if (b->dtype != first->dtype || n != n_elems)
+            return tgi_error(err, TG_E_COLLECTIVE, "%s: \"%s\" and \"%s\" differ in type or size: %" PRIu64 " %s and %" PRIu64 " %s",
+                             name, first->name, b->name, n_elems, tg_dtype_name(first->dtype), n, tg_dtype_name(b->dtype));
         for (uint32_t k = 0; k < i && i < 4096; k++)
             if (tgi_word_tile(words[k]) == tgi_word_tile(words[i]))
                 return tgi_error(err, TG_E_COLLECTIVE, "%s: a tile of \"%s\" takes part twice", name, b->name);

@@ -48,9 +48,16 @@ int tg_graph_create_body(struct tg_graph *parent, struct tg_graph **body_p, stru
     return 0;
 }
 
+void tgi_graph_keep(const struct tg_graph *graph)
+{
+    /* relaxed: publishes nothing; who keeps it has it from its owner. */
+    atomic_fetch_add_explicit(&((struct tg_graph *)graph)->n_keepers, 1, memory_order_relaxed);
+}
+
 void tg_graph_destroy(struct tg_graph *graph)
 {
-    if (!graph)
+    /* acq_rel: what the others have done with the graph is over when the last one frees it.  Pairs with itself. */
+    if (!graph || atomic_fetch_sub_explicit(&graph->n_keepers, 1, memory_order_acq_rel))
         return;
     tgi_graph_thaw(graph);
     tgi_block_free(graph->nodes);

@@ -7,6 +7,8 @@
 #ifndef TGI_GRAPH_MODEL_H
 #define TGI_GRAPH_MODEL_H
 
+#include <stdatomic.h>
+
 #include "graph/arena.h"
 #include "graph/builtin.h"
 #include "graph/expr.h"
@@ -244,6 +246,7 @@ struct tgi_space {
 struct tg_graph {
     struct tgi_space *space;
     bool is_body, is_frozen;
+    _Atomic uint32_t n_keepers; /* beside its owner: runs that tasks have not returned to (tgi_graph_keep) */
     bool is_given;    /* a body that belongs to a control task, which knows all it touches: it takes no more */
     bool is_explicit; /* edges come from `after` alone; inference only looks for races */
     const char *name;
@@ -286,6 +289,9 @@ struct tg_graph {
     uint32_t n_groups;
 };
 #define TGI_N_CLASSES 4
+
+/* From now on tg_graph_destroy() has to be called once more before the graph goes.  Any thread. */
+void tgi_graph_keep(const struct tg_graph *graph);
 
 /* ---- Questions ----------------------------------------------------------------------------*/
 

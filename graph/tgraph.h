@@ -368,6 +368,7 @@ int tg_graph_create(const char *name, struct tg_graph **graph_p, struct tg_error
 /* A graph for the body of a repeat, while or if task of `parent`: it shares the parent's buffers
  * and kernels and has tasks of its own.  Destroy it only if it was not given to a task. */
 int tg_graph_create_body(struct tg_graph *parent, struct tg_graph **body_p, struct tg_error *err);
+/* Its runs have been destroyed.  One that a task has not returned to (tg_run_destroy) keeps the graph until it goes. */
 void tg_graph_destroy(struct tg_graph *graph);
 
 int tg_graph_add_buffer(struct tg_graph *graph, const struct tg_buffer_spec *spec, tg_buffer_id *id_p,
@@ -506,8 +507,9 @@ struct tg_run_options {
  * use) and allocates buffers.  The graph and the runtime must outlive the run. */
 int tg_run_create(struct tg_runtime *runtime, const struct tg_graph *graph, const struct tg_run_options *options,
                   struct tg_run **run_p, struct tg_error *err);
-/* Waits for a run that is under way.  After a time limit only for a moment: to a task that has not returned by then its run is left,
- * and the graph must be there until it returns. */
+/* Waits for a run that is under way.  After a time limit only for a moment: to a task that has not returned by then its run and the
+ * graph are left, and memory of the program's that it uses must be there.  What is left goes with the runtime if the task has returned
+ * by then. */
 void tg_run_destroy(struct tg_run *run);
 /* Uses the program's memory for a buffer from the next start on; it is neither initialised nor
  * copied and must hold all tiles. */

@@ -1,6 +1,7 @@
 #include "io/counter_chart.h"
 
 #include "graph/error.h"
+#include "io/output.h"
 #include "io/recording_counters.h"
 #include "io/units.h"
 #include "io/utf8.h"
@@ -93,5 +94,5 @@ int tgi_counter_chart_write(const struct tgi_recording *r, FILE *to, struct tg_e
         return rc;
     write_chart(r, &counters, to);
     tgi_recording_counters_fini(&counters);
-    return ferror(to) ? tgi_error(err, TG_E_WRITE, "cannot write the picture of a record") : 0;
+    return tgi_output_check(to, "the picture of a record", err);
 }

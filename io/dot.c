@@ -10,6 +10,7 @@
 
 #include "graph/error.h"
 #include "io/critical_path.h"
+#include "io/output.h"
 #include "io/palette.h"
 #include "io/units.h"
 #include "io/utf8.h"
@@ -609,7 +610,7 @@ int tgi_dot_write(const struct tg_graph *g, const struct tgi_picture *picture, F
         return rc;
     rc = picture->view == TGI_VIEW_TYPES ? write_view_types(&w, g, err) : write_view_tasks(&w, g, err);
     tgi_palette_fini(&w.palette);
-    if (rc == 0 && ferror(to))
-        rc = tgi_error(err, TG_E_WRITE, "cannot write the picture");
+    if (rc == 0)
+        rc = tgi_output_check(to, "the picture", err);
     return rc;
 }

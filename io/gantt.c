@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "graph/error.h"
+#include "io/output.h"
 #include "io/palette.h"
 #include "io/units.h"
 #include "io/utf8.h"
@@ -344,8 +345,7 @@ int tgi_gantt_write(const struct tgi_recording *recording, FILE *to, struct tg_e
     if (rc == 0) {
         merge_bars(&d);
         write_picture(&d);
-        if (ferror(to))
-            rc = tgi_error(err, TG_E_WRITE, "cannot write the picture of the schedule");
+        rc = tgi_output_check(to, "the picture of the schedule", err);
     }
     free(d.bars);
     free(d.row_of);

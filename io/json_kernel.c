@@ -1,6 +1,7 @@
 /* "kernels": signatures, costs and variants. */
 #include "io/json_reader.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -244,7 +245,7 @@ static int read_file(struct tgi_reader *r, uint32_t node, const char *path, cons
         if (text == NULL)
             rc = tgi_report_memory(r);
         else if (n < 0)
-            rc = tgi_report(r, node, NULL, TG_E_READ, "\"%.200s\" cannot be read", path);
+            rc = tgi_report(r, node, NULL, TG_E_READ, "\"%.200s\" cannot be read: %s", path, strerror(errno));
         else if (memchr(text, '\0', (size_t)got) != NULL)
             rc = tgi_report(r, node, NULL, TG_E_READ, "\"%.200s\" holds NUL bytes and is no source code",
                             path);

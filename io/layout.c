@@ -93,11 +93,12 @@ static int copy_file(const char *path, FILE *to, struct tg_error *err)
     FILE *from = fopen(path, "re");
     if (!from)
         return tgi_error_errno(err, TG_E_READ, errno, "cannot read what Graphviz wrote");
+    errno = 0;
     for (size_t n; (n = fread(block, 1, sizeof(block), from)) > 0;) {
         if (fwrite(block, 1, n, to) != n)
             break;
     }
-    int rc = ferror(from) ? tgi_error(err, TG_E_READ, "cannot read what Graphviz wrote") : 0;
+    int rc = ferror(from) ? tgi_error_errno(err, TG_E_READ, errno, "cannot read what Graphviz wrote") : 0;
     fclose(from);
     return rc;
 }

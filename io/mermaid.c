@@ -7,6 +7,7 @@
 
 #include "graph/error.h"
 #include "io/critical_path.h"
+#include "io/output.h"
 #include "io/palette.h"
 #include "io/utf8.h"
 
@@ -78,7 +79,7 @@ static int write_graph(const struct tg_graph *g, const struct tgi_picture *pictu
             fprintf(to, "  style t%u stroke:%s,stroke-width:3px\n", path->tasks[i], TGI_PALETTE_CRITICAL);
     }
     free(next);
-    return ferror(to) ? tgi_error(err, TG_E_WRITE, "cannot write the flowchart") : 0;
+    return tgi_output_check(to, "the flowchart", err);
 }
 
 int tgi_mermaid_write(const struct tg_graph *g, const struct tgi_picture *picture, FILE *to,

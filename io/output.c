@@ -153,6 +153,15 @@ int tgi_output_reason(FILE *file)
     return write(fileno(file), "\n", 1) < 0 ? errno : 0;
 }
 
+int tgi_output_check(FILE *file, const char *what, struct tg_error *err)
+{
+    if (!ferror(file))
+        return 0;
+    int reason = tgi_output_reason(file);
+    return reason ? tgi_error_errno(err, TG_E_WRITE, reason, "cannot write %s", what)
+                  : tgi_error(err, TG_E_WRITE, "cannot write %s: a write has failed before", what);
+}
+
 int tgi_output_finish(struct tgi_output *out, struct tg_error *err)
 {
     if (!out->file)
@@ -173,7 +182,7 @@ int tgi_output_finish(struct tgi_output *out, struct tg_error *err)
     if (had_error && reason)
         rc = tgi_error_errno(err, TG_E_WRITE, reason, "cannot write \"%s\"", out->path);
     else if (had_error && is_closed)
-        rc = tgi_error(err, TG_E_WRITE, "cannot write \"%s\"", out->path);
+        rc = tgi_error(err, TG_E_WRITE, "cannot write \"%s\": a write has failed before", out->path);
     else if (!is_closed)
         rc = tgi_error_errno(err, TG_E_WRITE, errno, "cannot write \"%s\"", out->path);
     else if (out->temp && rename(out->temp, out->path) != 0)

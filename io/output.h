@@ -21,6 +21,8 @@ int tgi_output_finish(struct tgi_output *out, struct tg_error *err);
 /* The system's answer to writing to a stream on which a write has failed earlier: streams forget it, so it
  * is asked again, with one more byte of what is incomplete anyway.  0: it takes that now. */
 int tgi_output_reason(FILE *file);
+/* For who has written `what` ("the picture"): 0, or TG_E_WRITE with the system's answer where a write has failed. */
+int tgi_output_check(FILE *file, const char *what, struct tg_error *err);
 /* Gives up: removes what was written.  Does nothing after finish. */
 void tgi_output_abandon(struct tgi_output *out);
 /* Lists a temporary file of someone else's as unfinished, and forgets it again. */

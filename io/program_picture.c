@@ -7,6 +7,7 @@
 #include "graph/error.h"
 #include "io/dot.h"
 #include "io/json_out.h"
+#include "io/output.h"
 #include "io/palette.h"
 #include "io/units.h"
 
@@ -315,7 +316,7 @@ int tgi_program_write_dot(const struct tgi_program_picture *p, FILE *to, struct 
     fputs("}\n", to);
     tgi_palette_fini(&palette);
     free(first);
-    return ferror(to) ? tgi_error(err, TG_E_WRITE, "cannot write the picture") : 0;
+    return tgi_output_check(to, "the picture", err);
 }
 
 /* ---- JSON ---------------------------------------------------------------------------------*/
@@ -386,5 +387,5 @@ int tgi_program_write_json(const struct tgi_program_picture *p, FILE *to, struct
     tgi_json_uint(&json, "edges", n_edges);
     put_commands(&s, "nodes", &json);
     tgi_json_end(&json);
-    return ferror(to) ? tgi_error(err, TG_E_WRITE, "cannot write the graph") : 0;
+    return tgi_output_check(to, "the graph", err);
 }

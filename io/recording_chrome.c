@@ -2,6 +2,7 @@
  * "s" and "f" the ends of arrows, "C" counters.  Times are microseconds, with fractions. */
 #include "graph/error.h"
 #include "io/json_out.h"
+#include "io/output.h"
 #include "io/recording_counters.h"
 #include "io/recording_export.h"
 
@@ -114,5 +115,5 @@ int tgi_recording_write_chrome(const struct tgi_recording *r, const struct tgi_r
     tgi_recording_counters_fini(&counters);
     tgi_json_end(&json);
     tgi_json_end(&json);
-    return ferror(to) ? tgi_error(err, TG_E_WRITE, "cannot write the trace of a record") : 0;
+    return tgi_output_check(to, "the trace of a record", err);
 }

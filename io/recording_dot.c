@@ -5,6 +5,7 @@
 
 #include "graph/error.h"
 #include "io/dot.h"
+#include "io/output.h"
 #include "io/palette.h"
 #include "io/recording_export.h"
 #include "io/recording_table.h"
@@ -203,8 +204,7 @@ int tgi_recording_write_dot(const struct tgi_recording *r, const struct tgi_reco
         fputs("}\n", to);
         if (n_shown_p)
             *n_shown_p = w.n_shown;
-        if (ferror(to))
-            rc = tgi_error(err, TG_E_WRITE, "cannot write the picture of the schedule");
+        rc = tgi_output_check(to, "the picture of the schedule", err);
     }
     free(w.is_shown);
     free(w.row_of);

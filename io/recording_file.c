@@ -11,6 +11,7 @@
 
 #include "graph/error.h"
 #include "io/checksum.h"
+#include "io/output.h"
 #include "io/recording.h"
 #include "io/recording_check.h"
 #include "io/source.h"
@@ -198,7 +199,7 @@ int tgi_recording_write(const struct tgi_recording *r, FILE *to, struct tg_error
     write_header(&d, SPANS, to);
     for (int i = 0; i < SPANS; i++)
         write_section(r, &sections[i], to);
-    return ferror(to) ? tgi_error(err, TG_E_WRITE, "cannot write the record of the run") : 0;
+    return tgi_output_check(to, "the record of the run", err);
 }
 
 int tgi_recording_write_ahead(const struct tgi_recording *r, FILE *to, uint64_t *spans_at_p, struct tg_error *err)
@@ -231,7 +232,7 @@ int tgi_recording_write_ahead(const struct tgi_recording *r, FILE *to, uint64_t 
     fwrite(zeros, 1, n_room, to); /* a multiple of 8 */
     fwrite(&sum, sizeof(sum), 1, to);
     *spans_at_p = at + n_room;
-    return ferror(to) ? tgi_error(err, TG_E_WRITE, "cannot write the record of the run") : 0;
+    return tgi_output_check(to, "the record of the run", err);
 }
 
 /* ---- Reading ------------------------------------------------------------------------------*/

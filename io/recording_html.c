@@ -6,6 +6,7 @@
 
 #include "graph/error.h"
 #include "io/json_out.h"
+#include "io/output.h"
 #include "io/page.h"
 #include "io/recording_export.h"
 #include "io/recording_table.h"
@@ -361,8 +362,8 @@ int tgi_recording_write_html(const struct tgi_recording *r, const struct tgi_rec
         rc = tgi_page_write(text, size, to, err);
         free(text);
     }
-    if (rc == 0 && ferror(to))
-        rc = tgi_error(err, TG_E_WRITE, "cannot write the page of a record");
+    if (rc == 0)
+        rc = tgi_output_check(to, "the page of a record", err);
     tgi_text_fini(&w.numbers);
     tgi_text_fini(&w.base64);
     tgi_recording_table_fini(&w.table);

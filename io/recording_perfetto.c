@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "graph/error.h"
+#include "io/output.h"
 #include "io/recording_counters.h"
 #include "io/recording_export.h"
 #include "io/text.h"
@@ -252,8 +253,8 @@ static int put_trace(struct writer *w, struct tg_error *err)
     int rc = tgi_text_finish(&w->out, err);
     if (rc == 0 && (w->packet.is_out_of_memory || w->message.is_out_of_memory || w->part.is_out_of_memory))
         rc = tgi_error_memory(err, "the trace of a record");
-    if (rc == 0 && ferror(w->out.to))
-        rc = tgi_error(err, TG_E_WRITE, "cannot write the trace of a record");
+    if (rc == 0)
+        rc = tgi_output_check(w->out.to, "the trace of a record", err);
     return rc;
 }
 

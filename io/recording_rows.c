@@ -4,6 +4,7 @@
 
 #include "graph/error.h"
 #include "io/json_out.h"
+#include "io/output.h"
 #include "io/recording_export.h"
 #include "io/utf8.h"
 
@@ -59,7 +60,7 @@ int tgi_recording_write_csv(const struct tgi_recording *r, const struct tgi_reco
         fprintf(to, ",%llu,%u,%u,%d\r\n", (unsigned long long)paths->slack_ns[t], paths->is_critical[t], task->attempts,
                 (int)task->priority);
     }
-    return ferror(to) ? tgi_error(err, TG_E_WRITE, "cannot write the tasks of a record") : 0;
+    return tgi_output_check(to, "the tasks of a record", err);
 }
 
 /* ---- JSON ---------------------------------------------------------------------------------*/
@@ -144,5 +145,5 @@ int tgi_recording_write_json(const struct tgi_recording *r, const struct tgi_rec
         put_task(r, paths, &json, t);
     tgi_json_end(&json);
     tgi_json_end(&json);
-    return ferror(to) ? tgi_error(err, TG_E_WRITE, "cannot write the record as JSON") : 0;
+    return tgi_output_check(to, "the record as JSON", err);
 }

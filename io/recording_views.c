@@ -4,6 +4,7 @@
 
 #include "graph/error.h"
 #include "io/dot.h"
+#include "io/output.h"
 #include "io/palette.h"
 #include "io/recording_export.h"
 #include "io/recording_table.h"
@@ -206,8 +207,8 @@ static int write_view(const struct tgi_recording *r, const struct tgi_recording_
     if (rc)
         return rc;
     rc = fn(&w, err);
-    if (rc == 0 && ferror(to))
-        rc = tgi_error(err, TG_E_WRITE, "cannot write the picture of a record");
+    if (rc == 0)
+        rc = tgi_output_check(to, "the picture of a record", err);
     tgi_recording_table_fini(&w.table);
     return rc;
 }

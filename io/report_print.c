@@ -324,6 +324,8 @@ static void put_devices(const struct tgi_report *r, struct tgi_json *json)
     tgi_json_uint(json, "spilled_bytes", m->spilled_bytes);
     tgi_json_uint(json, "copies", m->n_copies);
     tgi_json_uint(json, "evictions", m->n_evictions);
+    tgi_json_uint(json, "ahead_copies", m->n_ahead);
+    tgi_json_uint(json, "ahead_bytes", m->ahead_bytes);
     if (m->has_least)
         tgi_json_uint(json, "least_bytes", m->least_bytes);
     tgi_json_end(json);

@@ -338,8 +338,8 @@ int tgi_graph_write_json(const struct tg_graph *g, enum tgi_json_form form, FILE
                        form, tgi_json_begin(to, form == TGI_JSON_LINES ? TGI_JSON_LINE : TGI_JSON_PRETTY),
                        err,  0};
     put_file(&w);
-    if (w.rc == 0 && ferror(to))
-        w.rc = tgi_error(err, TG_E_WRITE, "cannot write the graph");
+    if (w.rc == 0)
+        w.rc = tgi_output_check(to, "the graph", err);
     return w.rc;
 }
 

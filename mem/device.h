@@ -140,11 +140,14 @@ struct tgi_device_ops {
     /* Collectives: NULL if there is no library for them; then the host performs them.
      * tiles[r] is rank r's tile, on device device_of[r]; lane_of[r] is a lane of that device, one for each
      * device.  Everything is enqueued when it returns.  Not every case is possible (several ranks on one device,
-     * types): can_collect says so. */
+     * types): can_collect says so.
+     * collect_scratch: bytes of each rank's device that it needs for its time beside a tile of so many; they stay as they are until
+     * what is enqueued is done.  NULL: none ever does.  scratch: by rank; NULL where it needs none. */
     bool (*can_collect)(struct tgi_devices *ds, const struct tgi_op *op, enum tg_dtype dtype, uint32_t n_ranks,
                         const uint32_t *device_of);
-    int (*collect)(struct tgi_devices *ds, const struct tgi_op *op, enum tg_dtype dtype, uint64_t n_elems,
-                   uint32_t n_ranks, const uint64_t *tiles, const uint32_t *lane_of, struct tg_error *err);
+    uint64_t (*collect_scratch)(const struct tgi_op *op, uint64_t tile_bytes);
+    int (*collect)(struct tgi_devices *ds, const struct tgi_op *op, enum tg_dtype dtype, uint64_t n_elems, uint32_t n_ranks,
+                   const uint64_t *tiles, const uint64_t *scratch, const uint32_t *lane_of, struct tg_error *err);
 
     /* A collective that was enqueued does not come to an end: whatever waits for it does so no more, and no other collective is
      * possible after that.  Fills err with what and where, as TG_E_TASK_TIMEOUT; returns its status. */

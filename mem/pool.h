@@ -47,11 +47,4 @@ uint64_t tgi_pool_rounded(const struct tgi_pool *pool, uint64_t bytes);
 void tgi_pool_trim(struct tgi_pool *pool, uint64_t keep_bytes);
 void tgi_pool_stats(struct tgi_pool *pool, struct tgi_pool_stats *stats_p);
 
-/* Arena: temporaries that go all at once.  Blocks of it come from the pool and are returned by reset. */
-struct tgi_pool_arena;
-int tgi_pool_arena_create(struct tgi_pool *pool, struct tgi_pool_arena **arena_p, struct tg_error *err);
-void tgi_pool_arena_destroy(struct tgi_pool_arena *arena);
-int tgi_pool_arena_alloc(struct tgi_pool_arena *arena, uint64_t bytes, uint64_t *address_p, struct tg_error *err);
-void tgi_pool_arena_reset(struct tgi_pool_arena *arena);
-
 #endif

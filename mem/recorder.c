@@ -5,6 +5,7 @@
  * copied n times over if they were kept as lists. */
 #include "mem/recorder.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -260,8 +261,9 @@ static int launch(struct tgi_devices *ds, uint32_t lane, struct tgi_code *code, 
 /* One command, after what any of its lanes waits for; each lane goes on behind it.  Collectives follow each other, as all ranks
  * have to take part in them in the same order. */
 static int collect(struct tgi_devices *ds, const struct tgi_op *op, enum tg_dtype dtype, uint64_t n_elems, uint32_t n_ranks,
-                   const uint64_t *tiles, const uint32_t *lane_of, struct tg_error *err)
+                   const uint64_t *tiles, const uint64_t *scratch, const uint32_t *lane_of, struct tg_error *err)
 {
+    assert(!scratch); /* nobody would keep it until the replay */
     struct tgi_recorder *r = recorder_of(ds);
     struct lane *first = &r->lanes[lane_of[0]];
     struct tgi_command c = {.kind = TGI_COMMAND_COLLECT, .collect = {op, n_elems, dtype, n_ranks, 0}};

@@ -1,6 +1,7 @@
 /* See replica.h. */
 #include "mem/replica.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "graph/error.h"
@@ -74,9 +75,15 @@ static bool acquire_what_is_there(struct tgi_replicas *r, struct tgi_operand *op
 int tgi_replicas_acquire(struct tgi_replicas *r, struct tgi_operand *operands, uint32_t n, struct tgi_waits *waits,
                          struct tg_error *err)
 {
-    if (acquire_what_is_there(r, operands, n, waits))
-        return 0;
-    int rc = tgi_replica_reserve(r, operands, n, waits, err);
+    struct tgi_scratch none = {0};
+    return acquire_what_is_there(r, operands, n, waits) ? 0 : tgi_replicas_acquire_with(r, operands, n, &none, waits, err);
+}
+
+int tgi_replicas_acquire_with(struct tgi_replicas *r, struct tgi_operand *operands, uint32_t n, struct tgi_scratch *scratch,
+                              struct tgi_waits *waits, struct tg_error *err)
+{
+    assert(!scratch->bytes || (!r->live_order && n <= TGI_MAX_DEVICES));
+    int rc = tgi_replica_reserve(r, operands, n, scratch, waits, err);
     tgi_waits_add(r->order, waits, r->floor);
     for (uint32_t i = 0; rc == 0 && i < n; i++) {
         if (operands[i].access == TG_SCALAR)
@@ -85,7 +92,33 @@ int tgi_replicas_acquire(struct tgi_replicas *r, struct tgi_operand *operands, u
         rc = tgi_replica_for_pieces(r, operands[i].word, fetch_piece, &f);
         operands[i].address = operand_address(r, &operands[i]);
     }
+    if (rc)
+        tgi_replicas_release(r, operands, n, scratch, NULL);
     return rc;
+}
+
+int tgi_replicas_send_ahead(struct tgi_replicas *r, uint32_t tile, uint32_t device, struct tgi_stamp *stamp_p, struct tg_error *err)
+{
+    const struct tgi_replica_spot *s = &r->spots[tile];
+    const struct tgi_buffer *b = tgi_space_buffer_of(r->space, tile);
+    *stamp_p = TGI_STAMP_NONE;
+    if (s->block == TG_NONE || (r->staging && r->is_pageable[tgi_replica_buffer(r, b)])) /* a copy that keeps the caller busy */
+        return 0;
+    uint32_t valid = r->pieces[s->piece].valid;
+    if (valid == 0 || valid & tgi_node_bit(device + 1) || r->device[device].is_short)
+        return 0;
+    r->serial++;
+    int rc = r->device[device].blocks[s->block].address ? 0
+                                                       : tgi_replica_try_block(r, device, s->block, tgi_replica_block_bytes(r, b), err);
+    if (rc)
+        return rc == TG_E_NO_MEMORY ? 0 : rc;
+    rc = tgi_replica_make_valid(r, b, tile, s->piece, device + 1, err);
+    if (rc)
+        return rc;
+    *stamp_p = *tgi_replica_ready(r, device + 1, s->piece);
+    r->stats.n_ahead++;
+    r->stats.ahead_bytes += b->tile_bytes;
+    return 0;
 }
 
 struct publish {

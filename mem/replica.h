@@ -52,6 +52,12 @@ struct tgi_operand {
     uint64_t address; /* there; set by acquire.  0 for an absent tile */
 };
 
+/* Memory on the node of each operand beside its tile, for what one task does alone: reserved with its footprint. */
+struct tgi_scratch {
+    uint64_t bytes; /* for each; 0: none */
+    uint64_t addresses[TGI_MAX_DEVICES]; /* by operand; set by acquire */
+};
+
 /* graph: the whole program, with its bodies.  pools: by device.  fences: by device, one for all that take memory
  * from a pool, empty at first: what memory somebody has given back was used for.  Everything lasts as long as this. */
 int tgi_replicas_create(const struct tg_graph *graph, struct tgi_store *store, struct tgi_devices *devices,
@@ -75,6 +81,17 @@ void tgi_replicas_define(struct tgi_replicas *replicas, uint32_t tile);
  * fit; nothing has changed but what was evicted. */
 int tgi_replicas_acquire(struct tgi_replicas *replicas, struct tgi_operand *operands, uint32_t n,
                          struct tgi_waits *waits, struct tg_error *err);
+/* The same with scratch memory for operands on devices, at most TGI_MAX_DEVICES of them.  Not while a run is recorded: what is replayed
+ * would find the memory in others' hands.  It is given back as soon as the task is enqueued, where its use is over at the operands' stamps
+ * (NULL: nothing was enqueued). */
+int tgi_replicas_acquire_with(struct tgi_replicas *replicas, struct tgi_operand *operands, uint32_t n, struct tgi_scratch *scratch,
+                              struct tgi_waits *waits, struct tg_error *err);
+void tgi_replicas_release(struct tgi_replicas *replicas, const struct tgi_operand *operands, uint32_t n, struct tgi_scratch *scratch,
+                          const struct tgi_stamp *stamps);
+/* Copies what a task will read there, a whole tile whose version is that which the task is to read, to a device as long as there is memory
+ * that nobody has: nothing is evicted for it, and where anything ever was, nothing is done.  The task comes after *stamp_p by
+ * acquiring the tile there, and has to; lane TG_NONE: nothing was copied. */
+int tgi_replicas_send_ahead(struct tgi_replicas *replicas, uint32_t tile, uint32_t device, struct tgi_stamp *stamp_p, struct tg_error *err);
 /* The task has been enqueued, as `stamp` (lane TG_NONE: done, or on the host): what it writes is valid there alone. */
 void tgi_replicas_publish(struct tgi_replicas *replicas, const struct tgi_operand *operands, uint32_t n,
                           struct tgi_stamp stamp);
@@ -90,8 +107,8 @@ void tgi_replicas_take_back(struct tgi_replicas *replicas);
  * waits are over, and the caller copies. */
 int tgi_replicas_copy(struct tgi_replicas *replicas, struct tgi_operand *to, struct tgi_operand *from, uint32_t lane,
                       struct tgi_waits *waits, bool *is_enqueued_p, struct tgi_stamp *stamp_p, struct tg_error *err);
-/* Bytes that the operands of one task take of a device's pool at once. */
-uint64_t tgi_replicas_footprint(struct tgi_replicas *replicas, const struct tgi_operand *operands, uint32_t n,
+/* Bytes that the operands of one task, and scratch_bytes beside each, take of a device's pool at once. */
+uint64_t tgi_replicas_footprint(struct tgi_replicas *replicas, const struct tgi_operand *operands, uint32_t n, uint64_t scratch_bytes,
                                 uint32_t device);
 /* Bytes that acquiring would copy to `node`: what a thief weighs. */
 uint64_t tgi_replicas_missing(const struct tgi_replicas *replicas, const uint64_t *words, const uint8_t *accesses,
@@ -148,6 +165,7 @@ struct tgi_replica_stats {
     uint64_t to_device_bytes, to_host_bytes, peer_bytes;
     uint64_t spilled_bytes;   /* of these: written back for want of memory, and fetched again after that */
     uint64_t n_copies, n_evictions;
+    uint64_t n_ahead, ahead_bytes; /* by tgi_replicas_send_ahead() */
     uint64_t in_bytes[TGI_MAX_DEVICES], out_bytes[TGI_MAX_DEVICES]; /* by device: to and from it */
 };
 /* Copies between memories, one by one, if asked for: from the call on, nothing of what was before.  `owner`: what they are made

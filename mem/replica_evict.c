@@ -65,30 +65,40 @@ static int evict_one(struct tgi_replicas *r, uint32_t device, bool *found_p, str
         return rc;
     block_free(r, device, i, true);
     r->stats.n_evictions++;
+    d->is_short = true;
     return 0;
 }
 
 /* *is_full_p: there is no room and nothing more that could go. */
-static int block_alloc(struct tgi_replicas *r, uint32_t device, uint32_t i, uint64_t bytes, bool *is_full_p,
-                       struct tg_error *err)
+static int find_room(struct tgi_replicas *r, uint32_t device, uint64_t bytes, uint64_t *address_p, bool *is_full_p,
+                     struct tg_error *err)
 {
-    struct tgi_replica_device *d = &r->device[device];
-    uint64_t address = 0;
     bool found = true;
-    int rc =
-        tgi_pool_try_alloc(r->pools[device], bytes, &address) ? 0 : tgi_pool_alloc(r->pools[device], bytes, &address, err);
+    int rc = tgi_pool_try_alloc(r->pools[device], bytes, address_p) ? 0 : tgi_pool_alloc(r->pools[device], bytes, address_p, err);
     while (rc == TG_E_NO_MEMORY && found) {
         struct tg_error ignored;
         int answer = evict_one(r, device, &found, err);
         if (answer)
             return answer;
-        if (found && tgi_pool_try_alloc(r->pools[device], bytes, &address))
+        if (found && tgi_pool_try_alloc(r->pools[device], bytes, address_p))
             rc = 0;
         else if (!found)
-            *is_full_p = (rc = tgi_pool_alloc(r->pools[device], bytes, &address, &ignored)) == TG_E_NO_MEMORY;
+            *is_full_p = (rc = tgi_pool_alloc(r->pools[device], bytes, address_p, &ignored)) == TG_E_NO_MEMORY;
     }
-    if (rc)
-        return rc;
+    return rc;
+}
+
+static void count_use(struct tgi_replicas *r, uint32_t device, int64_t bytes)
+{
+    struct tgi_replica_device *d = &r->device[device];
+    d->in_use_bytes += (uint64_t)bytes;
+    d->peak_bytes = d->in_use_bytes > d->peak_bytes ? d->in_use_bytes : d->peak_bytes;
+    tgi_replica_log_usage(r, device);
+}
+
+static int block_place(struct tgi_replicas *r, uint32_t device, uint32_t i, uint64_t address, uint64_t bytes, struct tg_error *err)
+{
+    struct tgi_replica_device *d = &r->device[device];
     d->blocks[i] = (struct tgi_replica_block){address, 0, r->serial, TG_NONE, TG_NONE, false, NULL};
     if (!tgi_replica_fence_make(r, d, &d->blocks[i])) {
         tgi_pool_free(r->pools[device], address);
@@ -97,15 +107,67 @@ static int block_alloc(struct tgi_replicas *r, uint32_t device, uint32_t i, uint
     }
     tgi_replica_list(d, i);
     r->n_changes++;
-    d->in_use_bytes += bytes;
-    d->peak_bytes = d->in_use_bytes > d->peak_bytes ? d->in_use_bytes : d->peak_bytes;
-    tgi_replica_log_usage(r, device);
+    count_use(r, device, (int64_t)bytes);
     return 0;
 }
 
-/* ---- Acquiring ----------------------------------------------------------------------------*/
-static int try_reserve(struct tgi_replicas *r, const struct tgi_operand *operands, uint32_t n, bool *is_full_p,
+static int block_alloc(struct tgi_replicas *r, uint32_t device, uint32_t i, uint64_t bytes, bool *is_full_p,
                        struct tg_error *err)
+{
+    uint64_t address = 0;
+    int rc = find_room(r, device, bytes, &address, is_full_p, err);
+    return rc ? rc : block_place(r, device, i, address, bytes, err);
+}
+
+int tgi_replica_try_block(struct tgi_replicas *r, uint32_t device, uint32_t i, uint64_t bytes, struct tg_error *err)
+{
+    uint64_t address;
+    int rc = tgi_pool_try_alloc(r->pools[device], bytes, &address) ? 0 : tgi_pool_alloc(r->pools[device], bytes, &address, err);
+    return rc ? rc : block_place(r, device, i, address, bytes, err);
+}
+
+/* ---- Scratch ------------------------------------------------------------------------------*/
+
+void tgi_replicas_release(struct tgi_replicas *r, const struct tgi_operand *operands, uint32_t n, struct tgi_scratch *scratch,
+                          const struct tgi_stamp *stamps)
+{
+    for (uint32_t i = 0; scratch->bytes && i < n; i++) {
+        if (!scratch->addresses[i])
+            continue;
+        uint32_t device = operands[i].node - 1;
+        if (stamps)
+            tgi_waits_add(r->order, r->device[device].fences, stamps[i]);
+        tgi_pool_free(r->pools[device], scratch->addresses[i]);
+        scratch->addresses[i] = 0;
+        count_use(r, device, -(int64_t)scratch->bytes);
+    }
+}
+
+/* Whoever gets memory waits for those who had it: of a device's, all that ever gave some back. */
+static int reserve_scratch(struct tgi_replicas *r, const struct tgi_operand *operands, uint32_t n, struct tgi_scratch *scratch,
+                           struct tgi_waits *waits, bool *is_full_p, struct tg_error *err)
+{
+    int rc = 0;
+    for (uint32_t i = 0; scratch->bytes && rc == 0 && i < n; i++) {
+        uint32_t device = operands[i].node - 1;
+        if (!tgi_replica_needs_block(&operands[i]))
+            continue;
+        rc = find_room(r, device, scratch->bytes, &scratch->addresses[i], is_full_p, err);
+        if (rc)
+            break;
+        count_use(r, device, (int64_t)scratch->bytes);
+        for (uint32_t k = 0; k < r->device[device].fences->n; k++)
+            if (!tgi_order_is_done(r->order, r->device[device].fences->stamps[k]))
+                tgi_waits_add(r->order, waits, r->device[device].fences->stamps[k]);
+    }
+    if (rc)
+        tgi_replicas_release(r, operands, n, scratch, NULL);
+    return rc;
+}
+
+/* ---- Acquiring ----------------------------------------------------------------------------*/
+static int try_reserve(struct tgi_replicas *r, const struct tgi_operand *operands, uint32_t n, struct tgi_scratch *scratch,
+                       struct tgi_waits *waits, bool *is_full_p, struct tg_error *err)
 {
     const struct tgi_buffer *b;
     *is_full_p = false;
@@ -128,10 +190,11 @@ static int try_reserve(struct tgi_replicas *r, const struct tgi_operand *operand
         if (rc)
             return rc;
     }
-    return 0;
+    return reserve_scratch(r, operands, n, scratch, waits, is_full_p, err);
 }
 
-uint64_t tgi_replicas_footprint(struct tgi_replicas *r, const struct tgi_operand *operands, uint32_t n, uint32_t device)
+uint64_t tgi_replicas_footprint(struct tgi_replicas *r, const struct tgi_operand *operands, uint32_t n, uint64_t scratch_bytes,
+                                uint32_t device)
 {
     const struct tgi_buffer *b;
     uint64_t total = 0;
@@ -142,6 +205,7 @@ uint64_t tgi_replicas_footprint(struct tgi_replicas *r, const struct tgi_operand
         struct tgi_replica_block *at = &r->device[device].blocks[tgi_replica_operand_block(r, &operands[i], &b)];
         total += at->serial == r->serial ? 0 : tgi_pool_rounded(r->pools[device], tgi_replica_block_bytes(r, b));
         at->serial = r->serial;
+        total += scratch_bytes ? tgi_pool_rounded(r->pools[device], scratch_bytes) : 0;
     }
     return total;
 }
@@ -174,23 +238,23 @@ static int regroup(struct tgi_replicas *r, uint32_t device, uint64_t bytes, stru
     return rc;
 }
 
-int tgi_replica_reserve(struct tgi_replicas *r, const struct tgi_operand *operands, uint32_t n, struct tgi_waits *waits,
-                        struct tg_error *err)
+int tgi_replica_reserve(struct tgi_replicas *r, const struct tgi_operand *operands, uint32_t n, struct tgi_scratch *scratch,
+                        struct tgi_waits *waits, struct tg_error *err)
 {
     const struct tgi_buffer *b;
     bool is_full;
-    int rc = try_reserve(r, operands, n, &is_full, err);
+    int rc = try_reserve(r, operands, n, scratch, waits, &is_full, err);
     for (int step = 0; is_full && !r->live_order && step < 2; step++) {
         int answer = 0;
         for (uint32_t d = 0; answer == 0 && d < r->devices->n_devices; d++) {
-            uint64_t bytes = tgi_replicas_footprint(r, operands, n, d);
+            uint64_t bytes = tgi_replicas_footprint(r, operands, n, scratch->bytes, d);
             answer = bytes ? clear_device(r, d, err) : 0;
             if (answer == 0 && bytes && step == 1)
                 answer = regroup(r, d, bytes, err);
         }
         if (answer)
             return answer;
-        rc = try_reserve(r, operands, n, &is_full, err);
+        rc = try_reserve(r, operands, n, scratch, waits, &is_full, err);
     }
     for (uint32_t i = 0; rc == 0 && i < n; i++)
         if (tgi_replica_needs_block(&operands[i]))

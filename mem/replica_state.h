@@ -40,6 +40,7 @@ struct tgi_replica_device {
     uint32_t newest, oldest;
     struct tgi_waits *fences; /* for who gets memory that others used, of this run or another */
     uint64_t in_use_bytes, peak_bytes;
+    bool is_short; /* something had to be evicted */
 };
 
 struct tgi_replicas {
@@ -225,9 +226,12 @@ int tgi_replica_make_valid(struct tgi_replicas *r, const struct tgi_buffer *b, u
                            struct tg_error *err);
 
 /* replica_evict.c */
-/* Memory for all operands, or an error.  What fits may not find its place among what is there already: then
+/* Memory for all operands and their scratch, or an error.  What fits may not find its place among what is there already: then
  * everything moves. */
-int tgi_replica_reserve(struct tgi_replicas *r, const struct tgi_operand *operands, uint32_t n, struct tgi_waits *waits,
-                        struct tg_error *err);
+int tgi_replica_reserve(struct tgi_replicas *r, const struct tgi_operand *operands, uint32_t n, struct tgi_scratch *scratch,
+                        struct tgi_waits *waits, struct tg_error *err);
+
+/* Memory for a block where that costs nobody else's.  TG_E_NO_MEMORY: there is none. */
+int tgi_replica_try_block(struct tgi_replicas *r, uint32_t device, uint32_t block, uint64_t bytes, struct tg_error *err);
 
 #endif

@@ -35,6 +35,8 @@ struct tgi_offload_task {
     bool has_locks;
     bool is_on_host;     /* the policy has given it to the workers; by the submitter, then by the worker that has it */
     bool is_last_writer; /* of a tile, in program order; constant */
+    bool is_enqueued;    /* since this start began; of tasks that offload_ahead.c asks about */
+    bool has_data_ahead; /* some of what it reads was sent to its node before it was enqueued */
     struct tgi_instance *instance;
     struct tgi_stamp stamp; /* where it was enqueued; lane TG_NONE: on no device */
     uint32_t n_later;       /* successors that have not been submitted yet */
@@ -103,6 +105,7 @@ struct tgi_offload_run {
     struct tgi_waits lent;     /* copies for the program that may be under way */
     uint8_t *lent_tiles;       /* by tile: LENT_*, since the last start; NULL: none ever was */
     struct tgi_offload_graphs *graphs; /* NULL: none was asked for so far (offload_graph.h) */
+    struct tgi_offload_ahead *ahead;   /* what may be sent ahead of its task (offload_ahead.c); NULL: nothing */
     struct tgi_insertion *insertion;   /* this start becomes a node of the program's graph (offload_insert.c); NULL: it is one */
     struct tgi_inserted *inserted;     /* nodes that the program may launch; NULL: none */
 };
@@ -178,6 +181,8 @@ struct tgi_offload {
     struct tgi_offload_run *active; /* runs that have begun and not ended */
     struct tgi_collective *collectives; /* that are enqueued and not known to be done (offload_collective.c) */
     struct tgi_offload_run *held;   /* runs that begin once a stream of the program's has come to a point */
+    struct tgi_stamp ahead[TGI_MAX_DEVICES]; /* the last copy that was sent ahead of its task */
+    bool is_ahead_waiting;      /* for one of these, to send more */
     bool is_dead;               /* the devices are lost: nothing of theirs is waited for any more */
     struct tg_error lost;       /* then: what was seen first */
 };
@@ -283,6 +288,14 @@ void tgi_offload_run_set_out(struct tg_run *run);
 void tgi_offload_run_begin_now(struct tg_run *run);
 /* Makes a tile valid on the host and waits; an error: it cannot be had any more. */
 int tgi_offload_fetch(struct tg_run *run, tg_buffer_id buffer, uint32_t tile, struct tg_error *err);
+
+/* offload_ahead.c: the submitter */
+/* The main instance is going to start, in streams. */
+void tgi_offload_ahead_begin(struct tg_run *run);
+void tgi_offload_ahead_end(struct tg_run *run);
+void tgi_offload_ahead_release(struct tgi_offload_run *run);
+/* Something that a task will need, if there is nothing better to do; true if anything was sent. */
+bool tgi_offload_send_ahead(struct tgi_offload *o);
 
 /* offload_collective.c: the submitter */
 /* A collective has been enqueued on these lanes, after `waits`: it is to end in time once it can begin. */

@@ -86,7 +86,7 @@ static bool is_movable(const struct tgi_offload_task *t, uint32_t thief)
 {
     const struct tgi_instance *in = t->instance;
     uint32_t task = tgi_offload_id(t);
-    return tgi_graph_op(in->graph, task)->kind == TGI_OP_KERNEL && !(in->nodes[task].op & TGI_NODE_SHARED) &&
+    return tgi_graph_op(in->graph, task)->kind == TGI_OP_KERNEL && !(in->nodes[task].op & TGI_NODE_SHARED) && !t->has_data_ahead &&
            tgi_placement_allows(in->run->offload->placement, in->graph, task, thief);
 }
 

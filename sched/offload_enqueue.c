@@ -174,6 +174,7 @@ static void enqueued(struct tgi_offload *o, struct tgi_offload_task *t, const st
     struct tgi_offload_lane *l = &o->lanes[stamp.lane];
     const struct tg_graph *g = in->graph;
     t->stamp = stamp;
+    t->is_enqueued = true;
     t->n_later = g->nodes[task + 1].succ - g->nodes[task].succ;
     l->tail = t->n_later ? t : NULL;
     l->n_unsealed++;
@@ -272,6 +273,14 @@ int tgi_offload_enqueue_copy(struct tgi_offload *o, struct tgi_offload_task *t, 
     return 0;
 }
 
+uint64_t tgi_offload_scratch_bytes(const struct tgi_offload *o, const struct tg_graph *g, uint32_t task)
+{
+    const struct tgi_device_ops *ops = o->devices->ops;
+    const struct tgi_buffer *b;
+    uint64_t n_elems = tgi_word_elems(g->space, tgi_graph_word(g, task, 0), &b);
+    return ops->collect_scratch ? ops->collect_scratch(tgi_graph_op(g, task), n_elems * tg_dtype_size(b->dtype)) : 0;
+}
+
 /* One tile per device, a compute lane each; afterwards every lane has come to the same point. */
 int tgi_offload_enqueue_collective(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi_operand *operands, uint32_t n,
                                    struct tg_error *err)
@@ -282,12 +291,14 @@ int tgi_offload_enqueue_collective(struct tgi_offload *o, struct tgi_offload_tas
     uint64_t *tiles = calloc(n, sizeof *tiles);
     const struct tgi_buffer *b;
     uint64_t n_elems = tgi_word_elems(in->graph->space, operands[0].word, &b);
+    struct tgi_scratch scratch = {.bytes = tgi_offload_scratch_bytes(o, in->graph, task)};
+    struct tgi_stamp ends[TGI_MAX_DEVICES];
     struct tgi_waits waits;
     int rc = lanes && tiles ? 0 : tgi_error_memory(err, "a collective");
     waits.n = 0;
     tgi_offload_wait_for_preds(o, t, &waits);
     if (rc == 0)
-        rc = tgi_replicas_acquire(in->run->offload->replicas, operands, n, &waits, err);
+        rc = tgi_replicas_acquire_with(in->run->offload->replicas, operands, n, &scratch, &waits, err);
     struct tgi_waits before = waits;
     for (uint32_t i = 0; rc == 0 && i < n; i++) {
         struct tgi_waits own = waits;
@@ -304,11 +315,11 @@ int tgi_offload_enqueue_collective(struct tgi_offload *o, struct tgi_offload_tas
     time_commands(o, true);
     in->run->offload->has_collected |= is_ready && !o->recording;
     if (is_ready)
-        rc = ds->ops->collect(ds, op, b->dtype, n_elems, n, tiles, lanes, err);
+        rc = ds->ops->collect(ds, op, b->dtype, n_elems, n, tiles, scratch.bytes ? scratch.addresses : NULL, lanes, err);
     time_commands(o, false);
     /* Each rank has its tile once its own lane has come to here; the task is done where lane 0 knows all of them. */
     for (uint32_t i = n; is_ready && i-- > 0;) {
-        struct tgi_stamp own = tgi_order_append(o->order, lanes[i]);
+        struct tgi_stamp own = ends[i] = tgi_order_append(o->order, lanes[i]);
         o->lanes[lanes[i]].tail = NULL;
         tgi_replicas_used(in->run->offload->replicas, &operands[i], 1, lanes[i]);
         if (rc == 0)
@@ -316,6 +327,7 @@ int tgi_offload_enqueue_collective(struct tgi_offload *o, struct tgi_offload_tas
         if (rc == 0)
             rc = tgi_order_wait(o->order, lanes[0], own, err);
     }
+    tgi_replicas_release(in->run->offload->replicas, operands, n, &scratch, is_ready ? ends : NULL);
     if (rc == 0) {
         struct tgi_stamp stamp = tgi_order_append(o->order, lanes[0]);
         struct tg_error memory;

@@ -117,7 +117,7 @@ static bool fits(struct tgi_offload_policy *p, uint32_t task, uint32_t device)
         return true;
     for (uint32_t i = 0; i < op->n_params; i++)
         operands[i] = (struct tgi_operand){tgi_graph_word(g, task, i), op->params[i].access, device, 0};
-    return tgi_replicas_footprint(p->run->offload->replicas, operands, op->n_params, device - 1) <=
+    return tgi_replicas_footprint(p->run->offload->replicas, operands, op->n_params, 0, device - 1) <=
            p->run->runtime->offload->limit_bytes[device - 1];
 }
 

@@ -52,7 +52,7 @@ static bool is_written_out(const struct tgi_op *op)
 
 /* What forbids a task that is no control task.  node: where the tasks of a body are that a device decides about, the host: not
  * known yet; NULL: it is in no such body. */
-static const char *forbids(const struct tg_graph *g, uint32_t task, uint32_t where, uint32_t *node)
+static const char *forbids(const struct tgi_device_ops *ops, const struct tg_graph *g, uint32_t task, uint32_t where, uint32_t *node)
 {
     const struct tgi_op *op = tgi_graph_op(g, task);
     const struct tgi_attr *attr = tgi_graph_attr(g, task);
@@ -62,6 +62,8 @@ static const char *forbids(const struct tg_graph *g, uint32_t task, uint32_t whe
         return NULL;
     if (where == TGI_HOST_NODE)
         return "it runs on a CPU";
+    if (op->kind == TGI_OP_COLLECTIVE && ops->collect_scratch && ops->collect_scratch(op, 1))
+        return "this collective needs memory beside its tiles, which is not kept from one replay to the next";
     if (!node)
         return NULL;
     if (op->kind == TGI_OP_COLLECTIVE)
@@ -99,7 +101,7 @@ static char *look(const struct tg_run *run, const struct tg_graph *g, uint32_t *
                 text = look(run, op->body_else, inner);
             continue;
         }
-        const char *what = forbids(g, t, places[t], node);
+        const char *what = forbids(run->runtime->offload->devices->ops, g, t, places[t], node);
         if (what && asprintf(&text, "task \"%s\": %s", tgi_graph_task_name(g, t, scratch), what) < 0)
             text = NULL;
     }

@@ -9,6 +9,7 @@
 #include "sched/guide.h"
 #include "sched/offload_graph.h"
 #include "sched/offload_policy.h"
+#include "sched/offload_task.h"
 #include "sched/placement.h"
 
 /* ---- Instances ----------------------------------------------------------------------------*/
@@ -156,29 +157,44 @@ struct create {
     int rc;
 };
 
+static int refuse_footprint(struct tg_run *run, const struct tg_graph *g, uint32_t task, uint32_t device, uint64_t bytes, struct tg_error *err)
+{
+    struct tgi_offload *o = run->runtime->offload;
+    char scratch[16];
+    uint32_t line, column;
+    const char *name = tgi_graph_task_name(g, task, scratch);
+    int rc = tgi_error(err, TG_E_CAPACITY, "task \"%s\" (%s) needs %llu bytes at once on %s:%u, where %llu can be used", name,
+                       tgi_graph_op(g, task)->name, (unsigned long long)bytes, o->devices->ops->kind, o->devices->ordinal[device],
+                       (unsigned long long)o->limit_bytes[device]);
+    tgi_error_set_task(err, name);
+    if (err && g->site_of && tgi_space_locate(g->space, g->site_of[task], &line, &column))
+        tgi_error_set_position(err, g->space->file, line, column);
+    return rc;
+}
+
 /* A task that needs more of a device than there is of it would fail when its turn comes: refused before anything runs. */
 static int check_footprint(struct tg_run *run, const struct tg_graph *g, uint32_t task, uint32_t node, struct tg_error *err)
 {
     struct tgi_offload *o = run->runtime->offload;
     const struct tgi_op *op = tgi_graph_op(g, task);
     struct tgi_operand operands[TG_MAX_PARAMS];
-    char scratch[16];
-    uint32_t line, column;
-    if (node == TGI_HOST_NODE || op->n_params > TG_MAX_PARAMS || op->kind == TGI_OP_COLLECTIVE)
-        return 0; /* of a collective each device has one tile */
+    bool is_collective = op->kind == TGI_OP_COLLECTIVE;
+    if (node == TGI_HOST_NODE || op->n_params > TG_MAX_PARAMS)
+        return 0;
     for (uint32_t i = 0; i < op->n_params; i++)
         operands[i] = (struct tgi_operand){tgi_graph_word(g, task, i), op->params[i].access, node, 0};
-    uint64_t bytes = tgi_replicas_footprint(run->offload->replicas, operands, op->n_params, node - 1);
-    if (bytes <= o->limit_bytes[node - 1])
-        return 0;
-    const char *name = tgi_graph_task_name(g, task, scratch);
-    int rc = tgi_error(err, TG_E_CAPACITY, "task \"%s\" (%s) needs %llu bytes at once on %s:%u, where %llu can be used", name,
-                       op->name, (unsigned long long)bytes, o->devices->ops->kind, o->devices->ordinal[node - 1],
-                       (unsigned long long)o->limit_bytes[node - 1]);
-    tgi_error_set_task(err, name);
-    if (err && g->site_of && tgi_space_locate(g->space, g->site_of[task], &line, &column))
-        tgi_error_set_position(err, g->space->file, line, column);
-    return rc;
+    uint64_t scratch_bytes = 0;
+    if (is_collective) {
+        tgi_placement_ranks(run->offload->placement, operands, op->n_params);
+        scratch_bytes = tgi_offload_scratch_bytes(o, g, task);
+    }
+    for (uint32_t i = 0; i < (is_collective ? op->n_params : 1); i++) {
+        uint32_t device = (is_collective ? operands[i].node : node) - 1;
+        uint64_t bytes = tgi_replicas_footprint(run->offload->replicas, operands, op->n_params, scratch_bytes, device);
+        if (bytes > o->limit_bytes[device])
+            return refuse_footprint(run, g, task, device, bytes, err);
+    }
+    return 0;
 }
 
 static int check_footprints(struct tg_run *run, const struct tg_graph *g, struct tg_error *err)
@@ -331,6 +347,7 @@ void tgi_offload_run_release(struct tg_run *run)
     for (uint32_t i = 0; o->texts && i < run->graph->space->n_ops; i++)
         free(o->texts[i]);
     tgi_offload_policy_destroy(o->policy);
+    tgi_offload_ahead_release(o);
     tgi_placement_destroy(o->placement);
     tgi_choices_destroy(o->choices);
     free(o->codes);
@@ -429,8 +446,10 @@ void tgi_offload_run_begin_now(struct tg_run *run)
     tgi_run_set_begin_ns(run, tgi_now_ns());
     for (uint32_t i = 0; i < o->devices->n_devices; i++)
         r->base_ns[i] -= (int64_t)tgi_run_begin_ns(run);
-    if (!run->needs_serial && !tgi_offload_graph_begin(run))
+    if (!run->needs_serial && !tgi_offload_graph_begin(run)) {
+        tgi_offload_ahead_begin(run);
         tgi_instance_start(run->runtime, NULL, run->main);
+    }
 }
 
 static void begin(void *arg)
@@ -543,6 +562,7 @@ static void end(struct tg_run *run)
     while (*at != run->offload)
         at = &(*at)->next;
     *at = run->offload->next;
+    tgi_offload_ahead_end(run);
     note_host_times(run);
     name_ways(run);
     tgi_offload_graph_ended(run);
@@ -552,7 +572,8 @@ static void end(struct tg_run *run)
     struct tgi_replica_stats *s = &run->offload->stats, *before = &run->offload->stats_before;
     *s = (struct tgi_replica_stats){now.to_device_bytes - before->to_device_bytes, now.to_host_bytes - before->to_host_bytes,
                                     now.peer_bytes - before->peer_bytes, now.spilled_bytes - before->spilled_bytes,
-                                    now.n_copies - before->n_copies, now.n_evictions - before->n_evictions, {0}, {0}};
+                                    now.n_copies - before->n_copies, now.n_evictions - before->n_evictions, now.n_ahead - before->n_ahead,
+                                    now.ahead_bytes - before->ahead_bytes, {0}, {0}};
     for (uint32_t i = 0; i < o->devices->n_devices; i++) {
         s->in_bytes[i] = now.in_bytes[i] - before->in_bytes[i];
         s->out_bytes[i] = now.out_bytes[i] - before->out_bytes[i];

@@ -196,7 +196,7 @@ static void flush(struct tgi_offload *o)
 
 static bool is_idle(const struct tgi_offload *o)
 {
-    return o->n_ready == 0 && o->n_watches == 0 && !o->held;
+    return o->n_ready == 0 && o->n_watches == 0 && !o->held && !o->is_ahead_waiting;
 }
 
 /* One round; true if anything has moved. */
@@ -207,7 +207,7 @@ static bool work(struct tgi_offload *o)
         has_moved |= tgi_offload_look_at_held(o);
     has_moved |= submit_some(o);
     /* Also where nothing is watched, a full device has to be seen to make progress. */
-    if (o->n_watches || o->n_ready) {
+    if (o->n_watches || o->n_ready || o->is_ahead_waiting) {
         if (o->n_ready == 0 || !has_moved)
             tgi_offload_seal_all(o); /* nothing follows at once: what is there shall be seen to be done */
         has_moved |= tgi_offload_look(o);
@@ -216,6 +216,8 @@ static bool work(struct tgi_offload *o)
         tgi_offload_graph_stop(o);
         tgi_offload_measure(o);
     }
+    if (!has_moved)
+        has_moved = tgi_offload_send_ahead(o);
     flush(o);
     return has_moved;
 }

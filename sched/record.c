@@ -127,7 +127,7 @@ void tgi_run_moved(const struct tg_run *run, struct tgi_run_moved *moved_p)
 {
     const struct tgi_replica_stats *s = &run->offload->stats;
     struct tgi_run_moved m = {s->to_device_bytes, s->to_host_bytes, s->peer_bytes, s->spilled_bytes,
-                              s->n_copies, s->n_evictions, false, 0};
+                              s->n_copies, s->n_evictions, s->n_ahead, s->ahead_bytes, false, 0};
     m.has_least = tgi_least_moved(run, &m.least_bytes);
     *moved_p = m;
 }

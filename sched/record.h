@@ -58,6 +58,9 @@ struct tgi_worker_stats {
  * tg_run_wait() returns; at most limit_ms longer.  false: a task still has not returned, and what
  * follows here is incomplete. */
 bool tgi_run_settle(struct tg_run *run, uint32_t limit_ms);
+/* Of a runtime whose workers have ended: runs that were destroyed before their tasks had returned go now, unless a device is
+ * still at them. */
+void tgi_run_destroy_abandoned(struct tg_runtime *rt);
 /* Before the first start of a recorded run: its spans, by task of the outermost graph, are kept there instead, all 0 for now.  Who writes
  * one writes end_ns last.  They must outlive the run. */
 void tgi_run_record_into(struct tg_run *run, struct tgi_span *spans);
@@ -85,6 +88,7 @@ struct tgi_run_moved {
     uint64_t to_device_bytes, to_host_bytes, peer_bytes;
     uint64_t spilled_bytes; /* of these: for want of memory on a device */
     uint64_t n_copies, n_evictions;
+    uint64_t n_ahead, ahead_bytes; /* of the copies: made while their task waited for CPUs */
     /* What any way of moving data would have moved, with each task where it ran: a copy of what it reads for each
      * memory that is not where it was written.  Known if every task ran and was recorded. */
     bool has_least;

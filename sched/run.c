@@ -237,17 +237,20 @@ bool tgi_run_settle(struct tg_run *run, uint32_t limit_ms)
     return true;
 }
 
-void tg_run_destroy(struct tg_run *run)
+/* A task that does not return may still use all of this. */
+static void abandon(struct tg_run *run)
 {
-    if (!run)
-        return;
-    bool has_settled = tgi_run_settle(run, SETTLE_MS);
-    if (run->options.timeout_ns)
-        tgi_watchdog_remove(run);
-    if (!has_settled) {
-        atomic_store_explicit(&run->runtime->has_abandoned, 1, memory_order_relaxed); /* for tg_runtime_destroy() */
-        return; /* a task that does not return may still use all of this */
-    }
+    struct tg_runtime *rt = run->runtime;
+    atomic_store_explicit(&rt->has_abandoned, 1, memory_order_relaxed); /* for tg_runtime_destroy() */
+    tgi_graph_keep(run->graph);
+    pthread_mutex_lock(&rt->lock);
+    run->next_abandoned = rt->abandoned;
+    rt->abandoned = run;
+    pthread_mutex_unlock(&rt->lock);
+}
+
+static void run_destroy(struct tg_run *run)
+{
     /* The watchdog may be looking at an instance of ours. */
     pthread_mutex_lock(&run->runtime->lock);
     pthread_mutex_unlock(&run->runtime->lock);
@@ -269,6 +272,33 @@ void tg_run_destroy(struct tg_run *run)
         free(run->spans);
     free(run->worker_stats);
     free(run);
+}
+
+void tg_run_destroy(struct tg_run *run)
+{
+    if (!run)
+        return;
+    bool has_settled = tgi_run_settle(run, SETTLE_MS);
+    if (run->options.timeout_ns)
+        tgi_watchdog_remove(run);
+    if (!has_settled)
+        abandon(run);
+    else
+        run_destroy(run);
+}
+
+void tgi_run_destroy_abandoned(struct tg_runtime *rt)
+{
+    struct tg_run *next;
+    for (struct tg_run *run = rt->abandoned; run; run = next) {
+        next = run->next_abandoned;
+        struct tg_graph *graph = (struct tg_graph *)run->graph;
+        if (!tgi_run_settle(run, 0)) /* a device is still at it */
+            continue;
+        run_destroy(run);
+        tg_graph_destroy(graph);
+    }
+    rt->abandoned = NULL;
 }
 
 int tgi_run_check_idle(const struct tg_run *run, struct tg_error *err)

@@ -246,6 +246,7 @@ void tg_runtime_destroy(struct tg_runtime *runtime)
     tgi_watchdog_end(rt);
     if (!join_threads(rt))
         return; /* what the lost worker may still touch is left to it */
+    tgi_run_destroy_abandoned(rt);
     if (!tgi_offload_close(rt))
         return; /* the same */
     for (uint32_t i = 0; rt->workers && i < rt->n_workers; i++)

@@ -168,6 +168,7 @@ struct tg_run {
     struct tgi_offload_run *offload; /* NULL: on CPUs alone */
     struct tgi_agenda *agenda;       /* of its graph; NULL: none, or devices take part */
     const struct tgi_guide *guide;   /* while it is created; NULL: none */
+    struct tg_run *next_abandoned;   /* after tg_run_destroy(), if a task has not returned */
     struct tgi_cut *cut;             /* the guide's; NULL: none */
     struct tgi_instance *main;
     struct tgi_instance init; /* loop over tiles to initialise */
@@ -290,6 +291,7 @@ struct tg_runtime {
     /* watchdog.c */
     pthread_t watchdog;
     _Atomic uint32_t has_abandoned;  /* a run was given up with a task still at it, which keeps its worker */
+    struct tg_run *abandoned;        /* such runs after tg_run_destroy(), under `lock` */
     bool has_watchdog;
     _Atomic uint32_t watchdog_ends;
     struct tg_run *timed_runs[16];   /* with a limit of their own */

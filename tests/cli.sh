@@ -298,7 +298,14 @@ want 4 "$TGRAPH" export "$graph" -o "$scratch/no/such/folder.dot"
 "$TGRAPH" explain --list >/dev/full 2>"$scratch/err"
 [ $? = 4 ] || complain 'a full disk goes unnoticed'
 has err 'No space left'
-for command in schema "export $graph -t json" "export $graph -t dot" "gen chain --tasks 10000 --jsonl"; do
+# Each writer finds out for itself if it has more to write than a stream holds back.
+"$TGRAPH" gen wavefront --tasks 2500 -o "$scratch/large.json"
+"$TGRAPH" run "$scratch/large.json" -D cpu --record "$scratch/large.tgr" >/dev/null 2>"$scratch/err"
+large="export $scratch/large.json --max-nodes 5000 -t"
+record="export $scratch/large.tgr --max-nodes 5000 -t"
+for command in schema "export $graph -t json" "export $graph -t dot" "gen chain --tasks 10000 --jsonl" "expand $scratch/large.json" \
+    "$large dot" "$large mermaid" "$large json" "$record svg" "$record dot" "$record html" "$record chrome" "$record pftrace" \
+    "$record csv" "$record json"; do
     # shellcheck disable=SC2086
     "$TGRAPH" $command >/dev/full 2>"$scratch/err"
     [ $? = 4 ] || complain "a full disk goes unnoticed by $command"

@@ -3,7 +3,7 @@
  * The driver executes nothing until all is submitted, so every order between lanes has to be made by an event.  Then the same
  * run is made again with the nth wait, or the nth copy, doing nothing: the results must differ, or the driver must
  * have seen something that was not written yet, for one of some seeds.  A wait that is never missed is implied by
- * others, and mem/order.h promises to leave those out.  TGRAPH_TEST_ALL=1 tries more random graphs. */
+ * others, and mem/order.h promises to leave those out.  Of the same runs as CUDA graphs each edge and each copy is left out.  TGRAPH_TEST_ALL=1 tries more random graphs. */
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -18,7 +18,7 @@
 #include "tests/device_graph.h"
 #include "tests/random_graph.h"
 
-enum { N_SEEDS = 40, LIMIT_S = 60, MAX_IDS = 64 };
+enum { N_SEEDS = 40, N_GRAPH_SEEDS = 400, LIMIT_S = 60, MAX_IDS = 64 };
 
 #define U64(name, n_tiles, more) "'" name "': {'dtype': 'u64', 'shape': [32], 'tiles': [" #n_tiles "], 'init': {'iota': true}" more "}"
 
@@ -78,6 +78,15 @@ static const struct scenario scenarios[] = {
      /* Each rank waits for the predecessors of the whole, as those of its own tile may be implied by others': here they
       * are not. */
      .n_spared = 3 * 2},
+    {.name = "exchanges",
+     .buffers = U64("A", 2, ", 'home': 'cyclic:{i}'") ", " U64("B", 2, ", 'home': 'cyclic:{i}'"),
+     .tasks = "{'for': ['i in 0:2'], 'kernel': 'mix', 'args': {'id': 'i', 'n': 32, 'out': 'A[i]'}}, "
+              "{'collective': 'alltoall', 'buffers': 'A[*]'}, "
+              "{'for': ['i in 0:2'], 'kernel': 'mix', 'args': {'id': 'i+2', 'n': 32, 'out': 'B[i]', 'in0': 'A[(i+1)%2]'}}, "
+              "{'collective': 'alltoall', 'buffers': 'B[*]'}",
+     .n_devices = 2,
+     .has_nccl = true,
+     .n_spared = 2 * 2 /* each rank for the other's predecessor, as above */},
     {.name = "devices and CPUs",
      .buffers = U64("A", 4, ""),
      .tasks = "{'on': 'cuda', 'kernel': 'mix', 'args': {'id': 1, 'n': 32, 'out': 'A[0]'}}, "
@@ -275,6 +284,70 @@ static void every_copy_is_missed(void **state)
     assert_int_equal(n_unnoticed, 0);
 }
 
+/* ---- Graphs -------------------------------------------------------------------------------*/
+
+/* One start as a CUDA graph, whose nodes are executed in an order that the seed chooses among those that its edges allow. */
+static bool run_graph(enum standin_part what, uint64_t nth, uint64_t seed, uint64_t *n_p)
+{
+    const struct scenario *s = at.scenario;
+    struct tg_run_options options = TG_RUN_OPTIONS_INIT;
+    struct tg_run *run;
+    struct tg_error err;
+    const char *why;
+    at.call = what == STANDIN_EDGE ? "an edge of a graph" : "a copy of a graph";
+    at.nth = nth;
+    alarm(LIMIT_S);
+    device_reset(s->n_devices, seed, !s->has_no_peers);
+    order.begun = 0;
+    atomic_store_explicit(&order.n_wrong, 0, memory_order_relaxed);
+    standin.standin_watch_kernels(kernel_begins, NULL);
+    standin.standin_leave_out(what, nth);
+    struct tg_runtime *rt = device_runtime("cuda", 0);
+    options.executor = TG_EXECUTOR_GRAPH;
+    if (tg_run_create(rt, at.graph, &options, &run, &err))
+        fail_msg("%s", err.text);
+    int rc = tg_run_execute(run, &err);
+    if (tg_run_executor(run, &why) != TG_EXECUTOR_GRAPH)
+        fail_msg("\"%s\" is no graph: %s", s->name, why ? why : "");
+    bool is_wrong = !device_read(run, at.graph, at.have) || rc || atomic_load_explicit(&order.n_wrong, memory_order_relaxed) ||
+                    standin.standin_violations(NULL, 0) || memcmp(at.have, at.expected, device_words(at.graph) * sizeof *at.have);
+    *n_p = standin.standin_parts(what);
+    tg_run_destroy(run);
+    tg_runtime_destroy(rt);
+    alarm(0);
+    return is_wrong;
+}
+
+static void every_edge_and_copy_of_graphs_is_missed(void **state)
+{
+    unsigned n_unnoticed = 0;
+    uint64_t n_parts = 0, n, ignored;
+    (void)state;
+    for (int i = 0; i < N_SCENARIOS; i++) {
+        const struct scenario *s = &scenarios[i];
+        if (s->has_cpu_tasks || s->device_bytes || strcmp(s->name, "exchanges") == 0) /* these are no graphs */
+            continue;
+        open_graph(s);
+        for (enum standin_part what = STANDIN_EDGE; what < STANDIN_N_PARTS; what++) {
+            if (run_graph(what, 0, 1, &n))
+                fail_msg("\"%s\" is wrong as a whole graph", s->name);
+            n_parts += n;
+            for (uint64_t nth = 1; nth <= n; nth++) {
+                bool is_noticed = false;
+                for (uint64_t seed = 1; seed <= N_GRAPH_SEEDS && !is_noticed; seed++)
+                    is_noticed = run_graph(what, nth, seed, &ignored);
+                if (!is_noticed) {
+                    n_unnoticed++;
+                    fprintf(stderr, "\"%s\": nobody misses %s, %llu of %llu\n", s->name, at.call, (unsigned long long)nth, (unsigned long long)n);
+                }
+            }
+        }
+        close_graph();
+    }
+    printf("%llu edges and copies\n", (unsigned long long)n_parts);
+    assert_int_equal(n_unnoticed, 0);
+}
+
 /* ---- Random graphs ------------------------------------------------------------------------*/
 
 /* With memory for all tiles: where it is short, a tile may be written back that is overwritten before anybody reads it,
@@ -337,6 +410,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_wait_is_missed),
         cmocka_unit_test(every_copy_is_missed),
+        cmocka_unit_test(every_edge_and_copy_of_graphs_is_missed),
         cmocka_unit_test(every_command_of_random_graphs_is_missed),
     };
     return cmocka_run_group_tests(tests, load, device_group_unload);

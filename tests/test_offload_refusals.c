@@ -320,7 +320,7 @@ static void tiles_that_do_not_match_in_a_collective_are_refused(void **state)
         int rc = tg_graph_add_task(g, &task, NULL, &err);
         if (rc != TG_E_SHAPE_MISMATCH && rc != TG_E_TYPE_MISMATCH && rc != TG_E_COLLECTIVE)
             fail_msg("tiles of 8 u64 and of %s: status %d", dtypes[i], rc);
-        HAS(err.text, "allreduce: \"A\" and \"B\" differ in type or size");
+        HAS(err.text, "allreduce: \"A\" and \"B\" differ in type or size: ");
         tg_graph_destroy(g);
     }
 }

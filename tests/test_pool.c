@@ -195,46 +195,9 @@ static void a_limit_is_kept_and_named(void **state)
     assert_int_equal(tgi_pool_destroy(pool), 0);
 }
 
-/* Blocks of an arena never overlap, small ones share one block of the pool, and all go at once, over and over. */
-static void what_an_arena_gives_goes_at_once(void **state)
-{
-    (void)state;
-    enum { N = 100 };
-    struct source s;
-    struct tgi_pool_arena *arena;
-    struct tgi_pool_stats stats;
-    struct tgi_pool *pool = make(&s, 12u << 20, 1 << 20);
-    MUST(tgi_pool_arena_create(pool, &arena, &err));
-    for (int round = 0; round < 3; round++) {
-        struct live live[N_LIVE] = {{0, 0}};
-        uint64_t random = 3;
-        for (uint32_t i = 0; i < N; i++) {
-            live[i].bytes = i % 10 ? 1 + next_random(&random) % 5000 : i % 20 ? 1 << 20 : 1 << 19;
-            MUST(tgi_pool_arena_alloc(arena, live[i].bytes, &live[i].address, &err));
-            assert_int_equal(live[i].address % 256, 0);
-            expect_apart(live, i);
-            if (i == 19) { /* ten small ones came after the large one, into the block they had begun */
-                tgi_pool_stats(pool, &stats);
-                assert_int_equal(stats.n_blocks, 2);
-            }
-        }
-        tgi_pool_arena_reset(arena);
-        tgi_pool_stats(pool, &stats);
-        assert_int_equal(stats.in_use_bytes, 0);
-    }
-    uint64_t address;
-    assert_int_equal(tgi_pool_arena_alloc(arena, 13u << 20, &address, &err), TG_E_NO_MEMORY);
-    assert_non_null(strstr(err.text, "test: no room for 13631488 bytes"));
-    MUST(tgi_pool_arena_alloc(arena, 100, &address, &err));
-    tgi_pool_arena_destroy(arena);
-    tgi_pool_arena_destroy(NULL);
-    assert_int_equal(tgi_pool_destroy(pool), 0);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_an_arena_gives_goes_at_once),
         cmocka_unit_test(blocks_never_overlap_and_all_is_merged_in_the_end),
         cmocka_unit_test(the_same_calls_give_the_same_addresses),
         cmocka_unit_test(what_lies_on_a_shelf_is_merged_before_anything_does_not_fit),

@@ -477,6 +477,55 @@ static void a_run_over_its_limit_is_reported_in_time(void **state)
     assert_true(in_time);
 }
 
+static _Atomic int is_held, is_back;
+static int hold(void **args, const struct tg_context *ctx)
+{
+    (void)args, (void)ctx;
+    while (atomic_load(&is_held))
+        usleep(1000);
+    atomic_store(&is_back, 1);
+    return 0;
+}
+
+/* What such a task may still use is there until it has returned, and goes with the runtime then: without the graph's
+ * being kept, address sanitizers see the worker count down successors that are gone, without the rest's going, leaks. */
+static void a_graph_is_kept_from_its_destruction_by_a_task_that_has_not_returned(void **state)
+{
+    (void)state;
+    for (int is_late = 0; is_late < 2; is_late++) {
+        struct tg_graph *g = graph_new();
+        struct tg_runtime *rt = runtime_of(2);
+        struct tg_run_options options = TG_RUN_OPTIONS_INIT;
+        struct tg_graph_stats stats;
+        tg_kernel_id k = add_kernel(g, "hold", hold, TG_SCALAR);
+        for (uint32_t i = 0; i < 3; i++) {
+            add_task(g, k, 0, -1, 0);
+            if (i)
+                MUST(tg_graph_add_edge(g, 0, i, &err));
+        }
+        options.timeout_ns = 60000000;
+        struct tg_run *run = run_new(rt, g, &options);
+        atomic_store(&is_held, 1);
+        atomic_store(&is_back, 0);
+        MUST(tg_run_start(run, &err));
+        assert_int_equal(tg_run_wait(run, &err), TG_E_RUN_TIMEOUT);
+        tg_run_destroy(run);
+        assert_int_equal(atomic_load(&is_back), 0);
+        if (is_late) { /* the runtime may go before its graph, as ever */
+            atomic_store(&is_held, 0);
+            tg_runtime_destroy(rt);
+            MUST(tg_graph_stats(g, &stats, &err));
+            assert_int_equal(stats.n_tasks, 3);
+            tg_graph_destroy(g);
+            continue;
+        }
+        tg_graph_destroy(g);
+        atomic_store(&is_held, 0);
+        tg_runtime_destroy(rt);
+        assert_int_equal(atomic_load(&is_back), 1);
+    }
+}
+
 static void a_cancelled_run_whose_task_hangs_still_ends_at_its_limit(void **state)
 {
     (void)state;
@@ -558,6 +607,7 @@ int main(void)
         cmocka_unit_test(a_loop_that_is_cancelled_ends_as_cancelled),
         cmocka_unit_test(a_task_over_its_limit_is_reported_in_time),
         cmocka_unit_test(a_run_over_its_limit_is_reported_in_time),
+        cmocka_unit_test(a_graph_is_kept_from_its_destruction_by_a_task_that_has_not_returned),
         cmocka_unit_test(a_cancelled_run_whose_task_hangs_still_ends_at_its_limit),
         cmocka_unit_test(short_runs_never_exceed_a_limit_of_an_hour),
         cmocka_unit_test(calls_in_the_wrong_state_are_refused),

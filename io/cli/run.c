@@ -528,6 +528,14 @@ static void print_resident(const struct job *job)
     }
 }
 
+static void print_ahead(const struct job *job, const struct tgi_run_moved *m)
+{
+    char bytes[TGI_UNITS_SIZE], n[TGI_UNITS_SIZE];
+    if (job->cli->is_verbose && m->n_ahead)
+        printf("  sent ahead, while the tasks waited for CPUs: %s in %s cop%s\n", tgi_format_bytes((double)m->ahead_bytes, bytes, sizeof(bytes)),
+               tgi_format_count(m->n_ahead, n, sizeof(n)), m->n_ahead == 1 ? "y" : "ies");
+}
+
 static void print_pools(const struct job *job, const struct tgi_report *report)
 {
     char a[TGI_UNITS_SIZE], b[TGI_UNITS_SIZE], c[TGI_UNITS_SIZE], d[TGI_UNITS_SIZE];
@@ -570,6 +578,8 @@ static void print_text(const struct job *job, const struct tgi_report *report, u
                tgi_format_time((double)job->makespans_ns[job->n_measured - 1], b, sizeof(b)),
                tgi_format_time((double)median_ns, c, sizeof(c)));
     print_resident(job);
+    if (report->n_devices)
+        print_ahead(job, &report->moved);
     print_pools(job, report);
     print_times(job);
     tgi_cli_checkpoint_print(job->checkpoint, stdout);
@@ -766,8 +776,8 @@ int tgi_cli_run(struct tgi_cli *cli)
     if (has_settled) { /* a task that does not return may still use these, which are left to it */
         tgi_live_record_close(job.live);
         tgi_cli_checkpoint_destroy(job.checkpoint);
-        tg_graph_destroy(graph);
     }
+    tg_graph_destroy(graph);
     tgi_cli_results_fini(&job.results);
     tgi_saved_plan_fini(&job.plan);
     tgi_machine_fini(&job.machine);

@@ -1,6 +1,7 @@
 /* tgraph serve: a service to try, a line in and a line out. */
 #include "io/cli/cli.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,8 +113,9 @@ static int serve_lines(struct serve *s)
         request(s, line);
         fflush(stdout);
     }
+    int reason = errno;
     free(line);
-    return ferror(stdin) ? tgi_cli_fail(s->cli, TG_E_READ, "cannot read requests from stdin") : s->exit_code;
+    return ferror(stdin) ? tgi_cli_fail(s->cli, TG_E_READ, "cannot read requests from stdin: %s", strerror(reason)) : s->exit_code;
 }
 
 /* ---- The command --------------------------------------------------------------------------*/

@@ -10,12 +10,15 @@ bundle=build/cuda-bundle
 benches="streams wakeups copies pool start cuda_cholesky cuda_graphs cuda_nodes cuda_rounds cuda_tiles cuda_trsv library resident resident_run service"
 
 make --no-print-directory CUDA=1 $build/tgraph $build/tests/cuda/run_kernels $build/bench/libnull-cuda.so \
-    $(printf "$build/bench/%s " $benches)
+    $build/tests/cuda/add.cubin $build/tests/cuda/add.fatbin $(printf "$build/bench/%s " $benches)
 rm -rf $bundle
 mkdir -p $bundle/bench
 cp $build/tgraph $build/tests/cuda/run_kernels tests/cuda/run.sh $bundle/
 cp $(printf "$build/bench/%s " $benches) $build/bench/libnull-cuda.so $bundle/bench/
 cp -r examples/graphs $bundle/graphs
+cp -r tests/cuda/images $bundle/images
+cp tests/cuda/exchange.json $bundle/
+cp $build/tests/cuda/add.cubin $build/tests/cuda/add.fatbin $bundle/images/
 cp bench/cuda.sh bench/table.sh bench/median.awk $bundle/
 mkdir $bundle/predict
 cp -r bench/predict.sh bench/graphs $bundle/predict/

@@ -72,7 +72,49 @@ graphs cuda:0 --executor resident --repeat 3
 n_devices=$(nvidia-smi -L | wc -l)
 [ "$n_devices" -lt 2 ] || graphs cuda
 graphs cuda:0+cpu:4
+# Every device to every other one, in streams and asked for as a graph, which it is not.
+for options in "--executor streams" "--executor graph"; do
+    [ "$n_devices" -ge 2 ] || break
+    if timeout 60 ./tgraph run exchange.json -D cuda $options --repeat 3 --verify --compare sequential >"$out/graph.txt" 2>&1; then
+        echo "exchange between $n_devices devices, $options: as by the host"
+    else
+        echo "FAIL  exchange.json $options (status $?)"
+        tail -n 12 "$out/graph.txt"
+        rc=1
+    fi
+done
 [ -z "$sanitizer" ] || check_memory
+
+# Compiled code of a user's: PTX, a cubin and a fat binary, by streams and as a graph; and what each is refused for.
+images=0
+for options in "--executor streams" "--executor graph --repeat 3"; do
+    if timeout 60 ./tgraph run images/images.json -D cuda:0 $options --verify --compare sequential >"$out/images.txt" 2>&1; then
+        images=$((images + 1))
+    else
+        echo "FAIL  images/images.json $options (status $?)"
+        tail -n 12 "$out/images.txt"
+        rc=1
+    fi
+done
+refused() { # SED-COMMAND MESSAGE
+    sed "$1" images/images.json >images/broken.json
+    timeout 60 ./tgraph run images/broken.json -D cuda:0 >"$out/images.txt" 2>&1
+    local status=$?
+    if [ $status -ge 1 ] && [ $status -le 4 ] && grep -q "$2" "$out/images.txt"; then
+        images=$((images + 1))
+    else
+        echo "FAIL  images/images.json after $1: status $status"
+        tail -n 5 "$out/images.txt"
+        rc=1
+    fi
+}
+head -c 100 images/add.ptx >images/part.ptx
+refused 's/"entry": "add_ptx"/"entry": "sub_ptx"/' 'its module has no kernel "sub_ptx"'
+refused 's/"add.ptx"/"part.ptx"/' 'loading kernel "ptx" on cuda:0'
+refused 's/"add.cubin"/"images.json"/' 'loading kernel "cubin" on cuda:0'
+refused 's/"block": \[64\]/"block": [2048]/' 'block along x is 2048'
+rm -f images/broken.json images/part.ptx
+echo "compiled code of a user's: $images of 6 as they should be"
 
 # A service: from the shell, and under mixed load with every answer compared.
 if [ "$(printf '%s\n' hello :status | timeout 60 ./tgraph serve 2>"$out/serve.txt" | head -n 1)" != hello ]; then

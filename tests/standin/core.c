@@ -267,6 +267,8 @@ static void reset_locked(const struct standin_options *options)
     state.n_calls_all = state.n_hits = 0;
     state.n_rules = state.n_violations = 0;
     state.spares_libraries = state.is_lazy = false;
+    memset(state.n_parts, 0, sizeof state.n_parts);
+    memset(state.left_out, 0, sizeof state.left_out);
     state.watch = NULL;
     state.violations[0] = '\0';
     state.clock_us = 0;
@@ -325,6 +327,21 @@ void standin_lazy(bool is_lazy)
     pthread_mutex_lock(&state.lock);
     state.is_lazy = is_lazy;
     pthread_mutex_unlock(&state.lock);
+}
+
+void standin_leave_out(enum standin_part what, uint64_t nth)
+{
+    pthread_mutex_lock(&state.lock);
+    state.left_out[what] = nth;
+    pthread_mutex_unlock(&state.lock);
+}
+
+uint64_t standin_parts(enum standin_part what)
+{
+    pthread_mutex_lock(&state.lock);
+    uint64_t n = state.n_parts[what];
+    pthread_mutex_unlock(&state.lock);
+    return n;
 }
 
 uint64_t standin_fail_hits(void)

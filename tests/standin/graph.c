@@ -51,6 +51,11 @@ void op_drop(struct op *op)
     op_fini(op);
 }
 
+bool is_left_out(enum standin_part what)
+{
+    return ++state.n_parts[what] == state.left_out[what];
+}
+
 CUresult graph_add(CUgraph g, const CUgraphNode *before, size_t n_before, struct op *op, CUgraphNode *node_p)
 {
     CUresult rc = CUDA_ERROR_INVALID_VALUE;
@@ -72,12 +77,12 @@ CUresult graph_add(CUgraph g, const CUgraphNode *before, size_t n_before, struct
         free(list);
         goto drop;
     }
-    if (n_before)
-        memcpy(list, before, n_before * sizeof *list);
     n->graph = g;
     n->op = *op;
     n->before = list;
-    n->n_before = n_before;
+    for (size_t i = 0; i < n_before; i++)
+        if (!is_left_out(STANDIN_EDGE))
+            list[n->n_before++] = before[i];
     n->index = g->n_nodes;
     g->node[g->n_nodes++] = n;
     *node_p = n;

@@ -63,6 +63,8 @@ CUresult cuGraphAddMemcpyNode(CUgraphNode *node_p, CUgraph g, const CUgraphNode 
     if (!is_object(g, GRAPH))
         return CUDA_ERROR_INVALID_VALUE;
     rc = copy_op(copy, ctx, &op);
+    if (rc == CUDA_SUCCESS && is_left_out(STANDIN_COPY))
+        op = (struct op){.kind = OP_NOTHING, .device = -1};
     return rc == CUDA_SUCCESS ? graph_add(g, after, n, &op, node_p) : rc;
 }
 

@@ -303,6 +303,8 @@ struct CUgraphExec_st {
 CUgraph graph_new(bool is_owned);
 void graph_free(CUgraph graph);
 /* Takes over what op owns, also on failure. */
+/* Whether this part of a graph is the one that a test leaves out; counts it. */
+bool is_left_out(enum standin_part what);
 CUresult graph_add(CUgraph graph, const CUgraphNode *before, size_t n, struct op *op, CUgraphNode *node_p);
 CUgraph graph_clone(CUgraph from, bool is_owned); /* NULL: no memory */
 void op_drop(struct op *op);                      /* with its children */
@@ -343,6 +345,7 @@ struct state {
     unsigned n_rules;
     uint64_t n_hits;
     bool spares_libraries, is_lazy;
+    uint64_t n_parts[STANDIN_N_PARTS], left_out[STANDIN_N_PARTS];
     unsigned n_violations;
     char violations[4096];
     struct standin_stats stats;

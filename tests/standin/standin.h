@@ -102,6 +102,9 @@ struct standin_stats {
     uint64_t peak_bytes[16]; /* most device memory allocated at once, by device */
 };
 
+/* What a graph is made of. */
+enum standin_part { STANDIN_EDGE, STANDIN_COPY, STANDIN_N_PARTS };
+
 /* X(returned type, name, parameters) */
 #define STANDIN_FUNCTIONS(X) \
     /* Forgets all work, memory, handles, faults and counters; NULL: options from the environment.  Handles \
@@ -138,6 +141,10 @@ struct standin_stats {
     X(void, standin_lazy, (bool is_lazy)) \
     /* How many calls were failed or skipped by standin_fail() since the reset. */ \
     X(uint64_t, standin_fail_hits, (void)) \
+    /* The nth edge of graphs, or copy, that is added is left out; counted from 1 since the reset.  0: none. */ \
+    X(void, standin_leave_out, (enum standin_part what, uint64_t nth)) \
+    /* How many were added since the reset. */ \
+    X(uint64_t, standin_parts, (enum standin_part what)) \
     /* Calls since the reset; NULL: of all names. */ \
     X(uint64_t, standin_calls, (const char *call)) \
     /* Objects alive: streams, events, memory, modules, graphs, contexts.  Writes a line for each kind. */ \
