@@ -7,6 +7,9 @@
 #define TGI_GPU_RESIDENT_WORKER_H
 
 #include "gpu/resident/ways.h"
+#ifdef TGI_PEERS
+#include "gpu/resident/far.h"
+#endif
 
 /* ---- A warp wide ----------------------------------------------------------------------------*/
 
@@ -34,6 +37,10 @@ TGI_FN bool tgi_warp_task(struct tgi_worker *w, const struct tgi_resident_task *
     case TGI_WAY_LINE:
         return TGI_HEAD_OP(t->head) == TGI_RESIDENT_ADD_LINE ? tgi_warp_line(w, t, TGI_RESIDENT_ADD_LINE, slot)
                                                              : tgi_warp_line(w, t, TGI_RESIDENT_HASH_LINE, slot);
+#endif
+#ifdef TGI_PEERS
+    case TGI_WAY_FAR:
+        return tgi_warp_far(w, t, slot);
 #endif
     }
     (void)mine;
