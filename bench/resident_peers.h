@@ -195,6 +195,53 @@ static inline double resident_spread_time(struct resident_spread *r, uint32_t n)
     return ms * 1e6;
 }
 
+/* One epoch as a CUDA graph, a node on each device; they count epochs themselves, so it is the same each time.  Not beside
+ * resident_spread_launch(). */
+static inline CUgraphExec resident_spread_graph(struct resident_spread *r)
+{
+    uint32_t n = r->p->n_devices;
+    CUgraph graph;
+    CUgraphExec exec;
+    DO(cuGraphCreate, (&graph, 0));
+    for (uint32_t i = 0; i < n; i++) {
+        struct tgi_resident_view v = r->v[i];
+        struct tgi_resident_peers peers = r->peers;
+        void *args[] = {&v, &peers};
+        CUgraphNode node;
+        CUlaunchAttributeValue value = {.cooperative = 1};
+        CUDA_KERNEL_NODE_PARAMS params = {.func = r->g->device[i].kernel, .gridDimX = r->p->n_blocks / n, .gridDimY = 1, .gridDimZ = 1,
+                                          .blockDimX = 32 * r->p->n_workers_each, .blockDimY = 1, .blockDimZ = 1,
+                                          .sharedMemBytes = r->n_shared_bytes, .kernelParams = args};
+        v.epoch = 0;
+        peers.device = i;
+        peers.first_worker = i * (r->p->n_workers / n);
+        resident_peers_enter(r->g, i);
+        DO(cuGraphAddKernelNode, (&node, graph, NULL, 0, &params));
+        DO(cuGraphKernelNodeSetAttribute, (node, CU_LAUNCH_ATTRIBUTE_COOPERATIVE, &value));
+    }
+    resident_peers_enter(r->g, 0);
+    DO(cuGraphInstantiateWithFlags, (&exec, graph, 0));
+    DO(cuGraphDestroy, (graph));
+    return exec;
+}
+
+/* The time of n replays of it in a row. */
+static inline double resident_spread_replay(struct resident_spread *r, CUgraphExec exec, uint32_t n)
+{
+    const struct resident_peers_device *first = &r->g->device[0];
+    float ms;
+    resident_peers_enter(r->g, 0);
+    DO(cuEventRecord, (first->begin, first->stream));
+    for (uint32_t i = 0; i < n; i++)
+        DO(cuGraphLaunch, (exec, first->stream));
+    DO(cuEventRecord, (first->end, first->stream));
+    DO(cuStreamSynchronize, (first->stream));
+    DO(cuEventElapsedTime, (&ms, first->begin, first->end));
+    for (uint32_t i = 0; i < r->p->n_devices; i++)
+        r->v[i].epoch += n; /* as the devices have counted */
+    return ms * 1e6;
+}
+
 static inline uint32_t resident_spread_first_slot(const struct resident_spread *r, uint32_t device)
 {
     return r->p->first[device * (r->p->n_workers / r->p->n_devices)];

@@ -80,6 +80,31 @@ static double peers_chain(struct peers_rows *b, uint8_t op, uint8_t hash, const 
     return ns[0];
 }
 
+/* The same where the kernels of both GPUs are nodes of one CUDA graph. */
+static void peers_graph(const struct peers_rows *b)
+{
+    uint32_t n = b->is_quick ? 2000 : 20000;
+    const char *what = "chain across GPUs, data in the flag, in a CUDA graph";
+    struct resident_dag d;
+    struct resident_spread r;
+    struct bench_sample sample = {{0}, 0};
+    resident_dag_chain(&d, n, TGI_RESIDENT_HASH);
+    struct tgi_resident_program *p = peers_in_turn(b, &d, 2);
+    resident_spread_init(&r, &b->g, p, false, peers_limit_ns);
+    CUgraphExec exec = resident_spread_graph(&r);
+    for (uint32_t i = 0; i <= b->n_runs; i++) {
+        double ns = resident_spread_replay(&r, exec, 1 + i % 3) / (1 + i % 3);
+        resident_spread_check(&r, &d.dag, what);
+        if (i > 0)
+            bench_sample_add(&sample, (uint64_t)(ns * 1000));
+    }
+    bench_report(what, "tgraph", 2, "ns/task, hashes", (double)bench_sample_median(&sample) / 1000 / n);
+    api->cuGraphExecDestroy(exec);
+    resident_spread_fini(&r);
+    tgi_resident_program_destroy(p);
+    resident_dag_fini(&d);
+}
+
 /* A wavefront on 1, 2, 4 and so many GPUs; body_ns: 0: sums. */
 static void peers_wavefront(const struct peers_rows *b, uint32_t side, uint32_t each, uint32_t body_ns)
 {
@@ -140,7 +165,7 @@ static void peers_abort(const struct peers_rows *b)
     resident_dag_fini(&d);
 }
 
-/* Replays of random graphs of all ops, workers by lot, each one compared. */
+/* Replays of random graphs of all ops, workers by lot, each one compared; every third as a CUDA graph. */
 static void peers_prove(const struct peers_rows *b)
 {
     enum { N = 1500 };
@@ -172,11 +197,17 @@ static void peers_prove(const struct peers_rows *b)
         n_far_cells += p->n_far_cell_edges;
         n_far_counters += p->n_far_counter_edges;
         resident_spread_init(&r, &b->g, p, true, peers_limit_ns);
+        CUgraphExec exec = seed % 3 ? NULL : resident_spread_graph(&r);
         for (uint32_t i = 0; i < 50; i++) {
-            resident_spread_time(&r, 1 + i % 3);
+            if (exec)
+                resident_spread_replay(&r, exec, 1 + i % 3);
+            else
+                resident_spread_time(&r, 1 + i % 3);
             resident_spread_check(&r, &d.dag, "peers, random graphs");
             n_replays++;
         }
+        if (exec)
+            api->cuGraphExecDestroy(exec);
         resident_spread_fini(&r);
         tgi_resident_program_destroy(p);
         resident_dag_fini(&d);
@@ -203,6 +234,7 @@ static void run_peers(uint32_t n_runs, bool is_quick)
     double counter_ns = peers_chain(&b, TGI_RESIDENT_ADD_LINE, TGI_RESIDENT_HASH_LINE, "chain across GPUs, data in memory", TGI_PEERS_PUSH);
     b.costs.far_cell_ns = cell_ns > b.costs.task_ns ? (float)cell_ns - b.costs.task_ns : 0;
     b.costs.far_counter_ns = counter_ns > b.costs.task_ns ? (float)counter_ns - b.costs.task_ns : 0;
+    peers_graph(&b);
     peers_abort(&b);
     peers_prove(&b);
     peers_wavefront(&b, is_quick ? 300 : 1000, 1, 2000);

@@ -13,7 +13,8 @@
  *                 (TGI_FAR_PUSH), then add one with release, or store the epoch if there is one producer.  Whatever else lies behind
  *                 the producer is ordered by the same release and acquire, and is read where it is.
  *
- * Epochs.  All devices are launched with the same epoch, and nobody is launched with the next before all have ended this
+ * Epochs.  All devices are launched with the same epoch, or count it themselves, each in its control block, which comes to the same
+ * because each is launched once in each; and nobody is launched with the next before all have ended this
  * one: what is written in an epoch may still be read until then.  Whoever launches sees to that, with events or with the edges of
  * a graph.  All kernels of an epoch have to be able to start while the others wait: a cooperative launch makes the blocks of
  * one device resident together, so it is enough that nothing is in front of any of them that waits for another.

@@ -1,4 +1,5 @@
-/* The kernel that runs static programs whose workers are on several devices, a launch on each: one epoch. */
+/* The kernel that runs static programs whose workers are on several devices, a launch on each: one epoch, which it is given, or
+ * which each device counts itself. */
 #ifndef TGI_PEERS
 #define TGI_PEERS
 #endif
@@ -11,7 +12,10 @@ extern "C" __global__ void __launch_bounds__(1024, 1)
     struct tgi_worker w = enter(&v, &stage);
     w.id += p.first_worker;
     w.peers = &p;
+    w.epoch = v.epoch ? v.epoch : tgi_load_relaxed(&v.control->epoch) + 1;
     w.is_failed = TGI_LOAD_TOLD(&v.control->is_failed) != 0;
     tgi_warp_worker_run(&w, stage);
     tgi_far_leave(&w);
+    if (!v.epoch)
+        tgi_leave(v.control, w.epoch);
 }

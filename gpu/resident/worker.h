@@ -47,6 +47,18 @@ TGI_FN bool tgi_warp_task(struct tgi_worker *w, const struct tgi_resident_task *
     return tgi_warp_long(w, t, slot);
 }
 
+#ifdef __CUDACC__
+/* A block leaves a launch that counts its epoch itself: the last one counts, so that the next launch finds it. */
+TGI_FN void tgi_leave(struct tgi_resident_control *c, uint32_t epoch)
+{
+    __syncthreads();
+    if (threadIdx.x || tgi_fetch_add_acq_rel(&c->n_left, 1) != gridDim.x - 1)
+        return;
+    tgi_store_relaxed(&c->n_left, 0);
+    tgi_store_relaxed(&c->epoch, epoch);
+}
+#endif
+
 /* The worker's descriptors are brought to shared memory, a batch at a time; the next one is on its way while one is
  * executed.  On the CPU they stay where they are. */
 #ifdef __CUDACC__
