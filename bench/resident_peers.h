@@ -118,6 +118,7 @@ static inline void resident_spread_init(struct resident_spread *r, const struct 
         v->outs = (void *)resident_gpu_bytes(p->outs, p->n_outs * 4ul);
         v->ins = (void *)resident_gpu_bytes(p->ins, p->n_ins * 4ul);
         v->args = p->args ? (void *)resident_gpu_bytes(p->args, n * 8) : NULL;
+        v->copies = (void *)resident_gpu_bytes(NULL, sizeof *v->copies); /* the one of nothing */
         v->counters = (void *)resident_gpu_bytes(NULL, p->n_counters * 4ul);
         v->cells = (void *)resident_gpu_bytes(NULL, p->n_cells * sizeof(struct tgi_cell));
         v->results = (void *)resident_gpu_bytes(NULL, n * 8);
@@ -141,7 +142,7 @@ static inline void resident_spread_fini(struct resident_spread *r)
 {
     for (uint32_t i = 0; i < r->p->n_devices; i++) {
         const struct tgi_resident_view *v = &r->v[i];
-        const void *const all[] = {v->tasks, v->first, v->outs, v->ins, v->args, v->counters, v->cells, v->results, v->lines,
+        const void *const all[] = {v->tasks, v->first, v->outs, v->ins, v->args, v->copies, v->counters, v->cells, v->results, v->lines,
                                    v->progress, v->control, r->peers.of[i].far_counters, r->peers.of[i].far_cells};
         resident_peers_enter(r->g, i);
         for (size_t k = 0; k < sizeof all / sizeof *all; k++)

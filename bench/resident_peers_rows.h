@@ -60,14 +60,27 @@ static double peers_measure(const struct peers_rows *b, const struct tgi_residen
     return (double)bench_sample_median(&sample) / 1000;
 }
 
+/* A chain; with a task besides that copies nothing, so that what lies in memory has to go by counters. */
+static void peers_make_chain(struct resident_dag *d, uint32_t n, uint8_t op, bool has_copy)
+{
+    resident_dag_init(d, n + has_copy, op);
+    for (uint32_t t = 1; t < n; t++)
+        resident_dag_edge(d, t - 1, t);
+    if (has_copy) {
+        d->op[n] = TGI_RESIDENT_COPY;
+        d->arg = calloc(n + 1ul, sizeof *d->arg);
+    }
+    resident_dag_close(d);
+}
+
 /* Every hop of a chain goes to the other GPU. */
-static double peers_chain(struct peers_rows *b, uint8_t op, uint8_t hash, const char *what, enum tgi_peers_probe_form limit)
+static double peers_chain(struct peers_rows *b, uint8_t op, uint8_t hash, bool has_copy, const char *what, enum tgi_peers_probe_form limit)
 {
     uint32_t n = b->is_quick ? 2000 : 20000;
     double ns[2];
     for (int is_hash = 0; is_hash < 2; is_hash++) {
         struct resident_dag d;
-        resident_dag_chain(&d, n, is_hash ? hash : op);
+        peers_make_chain(&d, n, is_hash ? hash : op, has_copy);
         struct tgi_resident_program *p = peers_in_turn(b, &d, 2);
         ns[is_hash] = peers_measure(b, p, &d, what) / n;
         bench_report(what, "tgraph", 2, is_hash ? "ns/task, hashes" : "ns/task", ns[is_hash]);
@@ -177,7 +190,7 @@ static void peers_prove(const struct peers_rows *b)
         struct resident_dag d;
         struct resident_spread r;
         struct tgi_resident_program *p;
-        uint32_t n_ops = seed % 4 ? 6 : 3, degree = 1 + seed % 7, n_devices = seed % 2 ? b->g.n_devices : 2;
+        uint32_t n_ops = seed % 4 ? 6 : 3, degree = 1 + seed % 7, n_devices = seed % 4 < 2 ? b->g.n_devices : 2;
         struct tgi_resident_shape shape = peers_shape(b, 1u << seed % 4);
         uint32_t *worker_of = malloc((N + 1ul) * sizeof *worker_of);
         resident_dag_init(&d, N, TGI_RESIDENT_HASH);
@@ -190,6 +203,10 @@ static void peers_prove(const struct peers_rows *b)
                 uint64_t lot = tgi_mix(seed << 40 | (uint64_t)t << 8 | k);
                 resident_dag_edge(&d, t - 1 - (uint32_t)(lot % (lot >> 63 || t < 50 ? t : 50)), t);
             }
+        }
+        if (seed % 2) {
+            d.op[0] = TGI_RESIDENT_COPY; /* of nothing: counters for what lies in memory */
+            d.arg = calloc(N, sizeof *d.arg);
         }
         resident_dag_close(&d);
         must(tgi_resident_build_peers(&d.dag, &shape, n_devices, worker_of, &p, &err));
@@ -220,7 +237,7 @@ static void peers_prove(const struct peers_rows *b)
 
 static void run_peers(uint32_t n_runs, bool is_quick)
 {
-    static const char *const names[] = {"flag", "data in the flag", "a line pushed, release, acquire", "release, acquire, a line pulled"};
+    static const char *const names[] = {"flag", "data in the flag", "a line in sixteen flags", "a line pushed, release, acquire", "release, acquire, a line pulled"};
     struct peers_rows b = {.costs = TGI_RESIDENT_COSTS_INIT, .n_runs = n_runs, .is_quick = is_quick};
     resident_peers_open(&b.g);
     printf("# peers: %u GPUs of %d SMs, medians of %u runs\n", b.g.n_devices, b.g.n_sms, n_runs);
@@ -230,14 +247,17 @@ static void run_peers(uint32_t n_runs, bool is_quick)
         snprintf(what, sizeof what, "hop between GPUs, %s", names[form]);
         bench_report(what, "limit", 2, "ns", b.hop_ns[form]);
     }
-    double cell_ns = peers_chain(&b, TGI_RESIDENT_ADD, TGI_RESIDENT_HASH, "chain across GPUs, data in the flag", TGI_PEERS_CELL);
-    double counter_ns = peers_chain(&b, TGI_RESIDENT_ADD_LINE, TGI_RESIDENT_HASH_LINE, "chain across GPUs, data in memory", TGI_PEERS_PUSH);
+    double cell_ns = peers_chain(&b, TGI_RESIDENT_ADD, TGI_RESIDENT_HASH, false, "chain across GPUs, data in the flag", TGI_PEERS_CELL);
+    peers_chain(&b, TGI_RESIDENT_ADD_LINE, TGI_RESIDENT_HASH_LINE, false, "chain across GPUs, lines in flags", TGI_PEERS_LINE);
+    double counter_ns = peers_chain(&b, TGI_RESIDENT_ADD_LINE, TGI_RESIDENT_HASH_LINE, true, "chain across GPUs, lines behind a counter",
+                                    TGI_PEERS_PUSH);
     b.costs.far_cell_ns = cell_ns > b.costs.task_ns ? (float)cell_ns - b.costs.task_ns : 0;
     b.costs.far_counter_ns = counter_ns > b.costs.task_ns ? (float)counter_ns - b.costs.task_ns : 0;
     peers_graph(&b);
     peers_abort(&b);
     peers_prove(&b);
     peers_wavefront(&b, is_quick ? 300 : 1000, 1, 2000);
+    peers_wavefront(&b, is_quick ? 300 : 1000, 1, 10000);
     peers_wavefront(&b, is_quick ? 300 : 1000, 8, 0);
     resident_peers_close(&b.g);
 }

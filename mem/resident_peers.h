@@ -8,7 +8,9 @@
  * Far edges.  A task with a predecessor on another device waits for far cells or for a far counter, and all who tell it,
  * those of its own device too, do so at the scope of the system.  Far words have tables of their own, so that no word is
  * written in two scopes.  The reader polls its own device's memory.
- *   far cell      12 bytes and the epoch in one 16-byte word, as a cell; no fence
+ *   far cell      12 bytes and the epoch in one 16-byte word, as a cell; no fence.  A task that leaves a line is told
+ *                 by sixteen of them, one for each word of it.  An ancestor may leave lines in memory, since a line is read by
+ *                 successors alone, each of which is told; nothing else (TGI_RESIDENT_LEAVES_MEMORY), as no cell orders it.
  *   far counter   producers write what the reader takes of them, a word or a line, to their own place in the reader's memory first
  *                 (TGI_FAR_PUSH), then add one with release, or store the epoch if there is one producer.  Whatever else lies behind
  *                 the producer is ordered by the same release and acquire, and is read where it is.
@@ -28,10 +30,13 @@
 #include "mem/resident_program.h"
 
 #define TGI_RESIDENT_MAX_DEVICES 16u
+#define TGI_RESIDENT_PEERS_WARPS 16u /* of a block, at most: its workers need more registers than others */
 
 /* The index part of a far word: whose memory, and what. */
 #define TGI_FAR_LONE         (1u << 23) /* of a counter: there is no other producer */
 #define TGI_FAR_PUSH         (1u << 24) /* of a counter: that device needs the producer's result, and line, as well */
+#define TGI_FAR_LINE         (1u << 24) /* of a cell: the first of as many as a line has words */
+#define TGI_FAR_MAX_LINES    4u         /* that a task waits for in cells */
 #define TGI_FAR_MAX_INDEX    0x7fffffu
 #define TGI_FAR(device, index) ((uint32_t)(device) << 25 | (index))
 #define TGI_FAR_DEVICE(word) ((word) >> 25 & 15u)

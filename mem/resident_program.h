@@ -231,6 +231,9 @@ static inline uint32_t tgi_resident_shared_bytes(uint32_t n_workers_each, uint32
 
 /* Leaves TGI_RESIDENT_LINE_WORDS words in memory, made from those of its predecessors. */
 #define TGI_RESIDENT_HAS_LINE(op) ((op) == TGI_RESIDENT_ADD_LINE || (op) == TGI_RESIDENT_HASH_LINE)
+/* Leaves something that others than its successors may read. */
+#define TGI_RESIDENT_LEAVES_MEMORY(op) \
+    ((op) == TGI_RESIDENT_COPY || (op) == TGI_RESIDENT_CALL || (op) == TGI_RESIDENT_TREE)
 /* Its result depends on its id and on the epoch. */
 #define TGI_RESIDENT_HAS_SEED(op) ((op) == TGI_RESIDENT_ADD || (op) == TGI_RESIDENT_HASH || TGI_RESIDENT_HAS_LINE(op))
 /* It depends on nothing but `arg` and those of its predecessors: the same in every instance with the same inputs. */

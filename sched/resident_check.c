@@ -28,6 +28,7 @@ struct check {
     uint8_t *is_clean;    /* by task */
     uint8_t *lone;        /* by slot: producers that store instead of adding, or say so */
     uint16_t *pushed;     /* by slot: devices to which it brings what it leaves, a bit each */
+    bool has_memory;      /* a task leaves what others than its successors may read */
 };
 
 static int refuse(const struct check *c, uint32_t task, const char *what)
@@ -100,13 +101,16 @@ static int note_waiter(struct check *c, uint32_t slot)
             return refuse(c, d->id, "waits in a way that there is not");
         table = table == CELLS ? FAR_CELLS : FAR_COUNTERS;
     }
-    if (table >= CELLS && !tgi_resident_is_small(TGI_HEAD_OP(d->head)))
+    bool has_lines = table == FAR_CELLS && TGI_RESIDENT_HAS_LINE(TGI_HEAD_OP(d->head));
+    if (table >= CELLS && !has_lines && !tgi_resident_is_small(TGI_HEAD_OP(d->head)))
         return refuse(c, d->id, "takes results from memory but waits for cells");
-    n = table >= CELLS ? d->n_wait : 1;
+    if (table >= CELLS && d->n_wait > (has_lines ? TGI_FAR_MAX_LINES : TGI_RESIDENT_MAX_CELLS))
+        return refuse(c, d->id, "waits for more cells than it can look at");
+    n = table < CELLS ? 1 : has_lines ? d->n_wait * TGI_RESIDENT_LINE_WORDS : d->n_wait;
     uint32_t each = table == SHARED_COUNTERS ? c->p->n_shared_counters
                     : table == SHARED_CELLS  ? c->p->n_shared_cells
                                              : c->n_of[table];
-    if (d->wait > each || n > each - d->wait || (table >= CELLS && n > TGI_RESIDENT_MAX_CELLS))
+    if (d->wait > each || n > each - d->wait)
         return refuse(c, d->id, "waits beyond the end of a table");
     for (uint32_t k = 0; k < n; k++) {
         uint32_t i = index_in(c, table, slot, d->wait + k);
@@ -135,8 +139,15 @@ static int follow_far(struct check *c, uint32_t slot, uint32_t word, uint32_t to
     uint32_t id = c->p->tasks[slot].id, device = TGI_FAR_DEVICE(word);
     if (device != device_of(c, to))
         return refuse(c, id, "tells a device where the task that waits is not");
-    if (TGI_OUT_KIND(word) == TGI_OUT_FAR_CELL && word & (TGI_FAR_LONE | TGI_FAR_PUSH))
-        return refuse(c, id, "has a far cell that is a counter");
+    if (TGI_OUT_KIND(word) == TGI_OUT_FAR_CELL) {
+        bool has_line = TGI_RESIDENT_HAS_LINE(TGI_HEAD_OP(c->p->tasks[to].head));
+        if (word & TGI_FAR_LONE)
+            return refuse(c, id, "has a far cell that is a counter");
+        if (!(word & TGI_FAR_LINE) != !has_line ||
+            (has_line && (TGI_FAR_INDEX(word) - c->p->tasks[to].wait) % TGI_RESIDENT_LINE_WORDS))
+            return refuse(c, id, "tells a word where a line is waited for, or a line where a word is");
+        return 0;
+    }
     if (word & TGI_FAR_LONE)
         c->lone[to] = 1;
     if (word & TGI_FAR_PUSH)
@@ -168,7 +179,7 @@ static int follow(struct check *c, uint32_t slot, uint32_t word, uint32_t *to_p)
     } else if (device_of(c, slot) != device_of(c, *to_p))
         return refuse(c, id, "tells a task of another device as if it were of its own");
     if (table >= CELLS) {
-        if (!c->is_clean[id])
+        if (!c->is_clean[id] && (table != FAR_CELLS || c->has_memory))
             return refuse(c, id, "leaves something in memory, or an ancestor does, but its edge is a cell");
         if (c->is_told[table][i]++)
             return refuse(c, id, "writes a cell that another task writes");
@@ -345,6 +356,7 @@ static void mark_clean(struct check *c)
     for (uint32_t k = 0; k < c->dag->n_tasks; k++) {
         uint32_t t = c->dag->topo ? c->dag->topo[k] : k;
         c->is_clean[t] = c->is_clean[t] && tgi_resident_is_small(c->dag->op[t]);
+        c->has_memory |= TGI_RESIDENT_LEAVES_MEMORY(c->dag->op[t]);
         for (uint32_t i = c->dag->succ_at[t]; i < c->dag->succ_at[t + 1]; i++)
             c->is_clean[c->dag->succ[i]] &= c->is_clean[t];
     }

@@ -30,6 +30,7 @@ static void mark_clean(struct tgi_resident_preds *p, const struct tgi_resident_d
         for (uint32_t i = p->at[t]; i < p->at[t + 1] && is_clean; i++)
             is_clean = p->is_clean[p->task[i]];
         p->is_clean[t] = is_clean;
+        p->has_memory |= TGI_RESIDENT_LEAVES_MEMORY(dag->op[t]);
     }
 }
 
@@ -51,6 +52,7 @@ int tgi_resident_preds_init(struct tgi_resident_preds *p, const struct tgi_resid
     for (uint32_t t = 0; t < n; t++)
         for (uint32_t i = dag->succ_at[t]; i < dag->succ_at[t + 1]; i++)
             p->task[p->at[dag->succ[i] + 1]++] = t;
+    p->has_memory = false;
     mark_clean(p, dag);
     return 0;
 }
@@ -189,7 +191,7 @@ static void look_at_preds(const struct place *p, uint32_t t, struct arrivals *a)
         to->near = from->end + p->costs->shared_ns;
         bool is_clean = p->preds->is_clean[pred[i]];
         to->far = from->end + (is_clean ? p->costs->cell_ns : p->costs->counter_ns);
-        to->beyond = from->end + (is_clean ? p->costs->far_cell_ns : p->costs->far_counter_ns);
+        to->beyond = from->end + (is_clean || !p->preds->has_memory ? p->costs->far_cell_ns : p->costs->far_counter_ns);
         to->worker = from->worker;
         to->block = from->block;
     }

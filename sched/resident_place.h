@@ -8,6 +8,7 @@
 struct tgi_resident_preds {
     uint32_t *at, *task;
     uint8_t *is_clean; /* neither it nor an ancestor leaves anything in memory but small results */
+    bool has_memory;   /* some task of the program leaves what others than its successors may read */
 };
 int tgi_resident_preds_init(struct tgi_resident_preds *p, const struct tgi_resident_dag *dag, struct tg_error *err);
 void tgi_resident_preds_fini(struct tgi_resident_preds *p);

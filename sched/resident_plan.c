@@ -61,18 +61,25 @@ static bool is_fetched(const struct edge *e, uint32_t op, uint32_t wait)
     return TGI_RESIDENT_HAS_INPUTS(op) && (e->is == BY_ORDER || (e->is == CROSS && !has_cells(wait)));
 }
 
-static enum tgi_resident_wait wait_of(const struct build *b, uint32_t n_cross, bool is_clean, bool is_local, bool is_far)
+static enum tgi_resident_wait far_wait_of(const struct build *b, uint32_t op, uint32_t n_cross, bool is_clean)
+{
+    uint32_t most = TGI_RESIDENT_HAS_LINE(op) ? TGI_FAR_MAX_LINES : TGI_RESIDENT_MAX_CELLS;
+    return (is_clean || !b->preds->has_memory) && n_cross <= most ? TGI_WAIT_CELLS : TGI_WAIT_COUNTER;
+}
+
+static enum tgi_resident_wait wait_of(const struct build *b, uint32_t n_cross, bool is_clean, bool is_local)
 {
     if (n_cross == 0)
         return TGI_WAIT_NONE;
-    if (is_far)
-        return is_clean && n_cross <= TGI_RESIDENT_MAX_CELLS ? TGI_WAIT_CELLS : TGI_WAIT_COUNTER;
     if (is_clean && n_cross <= TGI_RESIDENT_MAX_CELLS)
         return is_local && b->n_shared_cells + n_cross <= b->max_shared_cells ? TGI_WAIT_SHARED_CELLS : TGI_WAIT_CELLS;
     return is_local && b->n_shared_counters < b->max_shared_counters ? TGI_WAIT_SHARED_COUNTER : TGI_WAIT_COUNTER;
 }
 
 /* ---- First pass: kinds and numbers ----------------------------------------------------------*/
+
+/* How many cells a predecessor tells. */
+static uint32_t n_far_cells_each(uint32_t op) { return TGI_RESIDENT_HAS_LINE(op) ? TGI_RESIDENT_LINE_WORDS : 1; }
 
 /* The same of far ones. */
 static void take_far_place(struct build *b, struct tgi_resident_task *d, enum tgi_resident_wait kind, uint32_t n_cross)
@@ -82,7 +89,7 @@ static void take_far_place(struct build *b, struct tgi_resident_task *d, enum tg
     d->head |= TGI_HEAD_WAITS_FAR;
     d->wait = is_cells ? p->n_far_cells : p->n_far_counters;
     d->n_wait = n_cross;
-    *(is_cells ? &p->n_far_cells : &p->n_far_counters) += is_cells ? n_cross : 1;
+    *(is_cells ? &p->n_far_cells : &p->n_far_counters) += is_cells ? n_cross * n_far_cells_each(b->dag->op[d->id]) : 1;
     *(is_cells ? &p->n_far_cell_edges : &p->n_far_counter_edges) += n_cross;
 }
 
@@ -148,7 +155,8 @@ static void decide(struct build *b, uint32_t slot)
         b->n_shared_cells = b->n_shared_counters = 0;
     }
     look_at_edges(b, slot, t, &to);
-    enum tgi_resident_wait wait = wait_of(b, to.n_cross, to.is_clean, to.is_local, to.is_far);
+    enum tgi_resident_wait wait = to.is_far ? far_wait_of(b, op, to.n_cross, to.is_clean)
+                                            : wait_of(b, to.n_cross, to.is_clean, to.is_local);
     memset(d, 0, sizeof *d);
     d->id = t;
     if (to.is_far)
@@ -196,7 +204,8 @@ static uint32_t far_word(struct build *b, const struct tgi_resident_task *d, con
     uint32_t device = b->worker_of[d->id] / b->p->n_workers_each / n_on_device;
     uint32_t home = b->worker_of[b->task_at[e->slot]] / b->p->n_workers_each / n_on_device, index;
     if (has_cells(TGI_HEAD_WAIT(d->head)))
-        return TGI_OUT(TGI_OUT_FAR_CELL, TGI_FAR(device, d->wait + k));
+        return TGI_OUT(TGI_OUT_FAR_CELL, TGI_FAR(device, d->wait + k * n_far_cells_each(b->dag->op[d->id])) |
+                                             (TGI_RESIDENT_HAS_LINE(b->dag->op[d->id]) ? TGI_FAR_LINE : 0));
     index = TGI_FAR(device, d->wait) | (d->n_wait == 1 ? TGI_FAR_LONE : 0);
     if (device != home && is_fetched(e, b->dag->op[d->id], TGI_HEAD_WAIT(d->head)) && !(b->pushed[e->slot] >> device & 1)) {
         b->pushed[e->slot] |= (uint16_t)(1u << device);
@@ -309,6 +318,9 @@ static int check_devices(const struct tgi_resident_dag *dag, const struct tgi_re
     if (n == 0 || n > TGI_RESIDENT_MAX_DEVICES)
         return tgi_error(err, TG_E_INVALID, "resident program: on %" PRIu32 " devices, of which there are one to %u", n,
                          TGI_RESIDENT_MAX_DEVICES);
+    if (n > 1 && s->n_workers_each > TGI_RESIDENT_PEERS_WARPS)
+        return tgi_error(err, TG_E_UNSUPPORTED, "resident program: on several devices blocks have at most %u workers, not %" PRIu32,
+                         TGI_RESIDENT_PEERS_WARPS, s->n_workers_each);
     if (n > 1 && s->width == TGI_RESIDENT_THREAD)
         return tgi_error(err, TG_E_UNSUPPORTED, "resident program: tasks one thread wide are of one device");
     for (uint32_t t = 0; n > 1 && t < dag->n_tasks; t++)
@@ -365,7 +377,7 @@ static int build(const struct tgi_resident_dag *dag, const struct tgi_resident_p
     }
     if (b.p->n_far_cells > TGI_FAR_MAX_INDEX || b.p->n_far_counters > TGI_FAR_MAX_INDEX) {
         tgi_resident_program_destroy(b.p);
-        return tgi_error(err, TG_E_UNSUPPORTED, "resident program: more than %u edges between devices", TGI_FAR_MAX_INDEX);
+        return tgi_error(err, TG_E_UNSUPPORTED, "resident program: more than %u cells or counters between devices", TGI_FAR_MAX_INDEX);
     }
     *program_p = b.p;
     return 0;

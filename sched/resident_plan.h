@@ -46,7 +46,7 @@ int tgi_resident_plan(const struct tgi_resident_dag *dag, const struct tgi_resid
 int tgi_resident_build(const struct tgi_resident_dag *dag, const struct tgi_resident_shape *shape,
                        const uint32_t *worker_of, struct tgi_resident_program **program_p, struct tg_error *err);
 /* The same on several devices, each of that shape; workers are numbered across them (mem/resident_peers.h).
- * TG_E_UNSUPPORTED besides: tasks that are not a warp wide, or call bodies. */
+ * TG_E_UNSUPPORTED besides: tasks that are not a warp wide, or call bodies, or more than TGI_RESIDENT_PEERS_WARPS workers each. */
 int tgi_resident_plan_peers(const struct tgi_resident_dag *dag, const struct tgi_resident_shape *shape, uint32_t n_devices,
                             const struct tgi_resident_costs *costs, struct tgi_resident_program **program_p,
                             struct tg_error *err);

@@ -48,8 +48,10 @@ static void *peers_cpu_thread(void *user)
 
 static inline void peers_cpu_device_init(struct peers_cpu_device *d, const struct tgi_resident_program *p, bool has_lines)
 {
+    static const struct tgi_resident_copy nothing;
     size_t n = (size_t)p->n_tasks + 1, n_blocks = p->n_blocks / p->n_devices;
     d->v = (struct tgi_resident_view){.tasks = p->tasks, .first = p->first, .outs = p->outs, .ins = p->ins, .args = p->args};
+    d->v.copies = &nothing;
     d->v.counters = zeroed_lines((size_t)p->n_counters * 4);
     d->v.cells = zeroed_lines((size_t)p->n_cells * sizeof(struct tgi_cell));
     d->v.results = must_have(calloc(n, 8));

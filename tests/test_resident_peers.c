@@ -129,6 +129,14 @@ static void shapes_run_as_one_by_one(void **state)
         resident_dag_fini(&d[i]);
 }
 
+/* With a task that copies, if only nothing, what lies in memory has to go by counters. */
+static void add_copy(struct resident_dag *d, uint32_t task)
+{
+    d->arg = must_have(calloc(d->dag.n_tasks + 1u, sizeof *d->arg));
+    d->dag.arg = d->arg;
+    d->op[task] = TGI_RESIDENT_COPY;
+}
+
 /* Ops of all kinds that leave results, edges near and far, joins and forks. */
 static void random_dag(struct resident_dag *d, struct dice *dice)
 {
@@ -142,6 +150,8 @@ static void random_dag(struct resident_dag *d, struct dice *dice)
         for (uint32_t k = 0; k < degree; k++)
             resident_dag_edge(d, t - 1 - roll(dice, near < t ? near : t), t);
     }
+    if (roll(dice, 2))
+        add_copy(d, 0);
     resident_dag_close(d);
 }
 
@@ -188,6 +198,38 @@ static void any_placement_runs(void **state)
     }
     has_delays = false;
     assert_true(n_cells > 0 && n_counters > 0);
+}
+
+/* What is copied on one device is read where it lies by the next. */
+static void copies_are_seen_by_other_devices(void **state)
+{
+    (void)state;
+    enum { N = 40, WORDS = 9 };
+    struct resident_dag d;
+    struct peers_cpu c;
+    struct tgi_resident_copy copies[N];
+    uint64_t memory[N + 1][WORDS];
+    resident_dag_chain(&d, N, TGI_RESIDENT_COPY);
+    add_copy(&d, 0);
+    for (uint32_t t = 0; t < N; t++) {
+        d.arg[t] = t;
+        copies[t] = (struct tgi_resident_copy){(uintptr_t)memory[t + 1], (uintptr_t)memory[t], sizeof memory[t]};
+    }
+    struct tgi_resident_program *p = in_turn(&d, 4);
+    assert_int_equal(p->n_far_counter_edges, N - 1);
+    peers_cpu_init(&c, p, false);
+    for (uint32_t i = 0; i < 4; i++)
+        c.device[i].v.copies = copies;
+    for (uint32_t epoch = 1; epoch <= (uint32_t)ROUNDS(20); epoch++) {
+        for (uint32_t i = 0; i < WORDS; i++)
+            memory[0][i] = mix64(seed + epoch * WORDS + i);
+        peers_cpu_begin(&c, epoch);
+        peers_cpu_end(&c);
+        assert_memory_equal(memory[N], memory[0], sizeof memory[0]);
+    }
+    peers_cpu_fini(&c);
+    tgi_resident_program_destroy(p);
+    resident_dag_fini(&d);
 }
 
 /* ---- Planning -----------------------------------------------------------------------------*/
@@ -237,9 +279,17 @@ static void the_kind_of_a_far_edge_is_as_that_of_a_near_one(void **state)
     assert_int_equal(p->n_far_cell_edges, 3);
     assert_int_equal(TGI_OUT_KIND(p->tasks[p->slot_of[0]].out[0]), TGI_OUT_FAR_CELL);
     tgi_resident_program_destroy(p);
-    d.op[0] = TGI_RESIDENT_HASH_LINE;
+    d.op[0] = d.op[1] = TGI_RESIDENT_HASH_LINE;
     p = in_turn(&d, 2);
-    /* The others too: whoever comes after it may read what the first task left. */
+    /* A line goes in cells, sixteen of them, and the word of one in one. */
+    assert_int_equal(p->n_far_cell_edges, 3);
+    assert_int_equal(p->n_far_cells, 18);
+    assert_true(p->tasks[p->slot_of[0]].out[0] & TGI_FAR_LINE);
+    assert_false(p->tasks[p->slot_of[1]].out[0] & TGI_FAR_LINE);
+    tgi_resident_program_destroy(p);
+    add_copy(&d, 3);
+    p = in_turn(&d, 2);
+    /* Everything behind a line too: whoever comes after it may read what it left. */
     assert_int_equal(p->n_far_counter_edges, 3);
     uint32_t word = p->tasks[p->slot_of[0]].out[0];
     assert_int_equal(TGI_OUT_KIND(word), TGI_OUT_FAR_COUNTER);
@@ -263,6 +313,10 @@ static void refusals_say_why(void **state)
     assert_int_equal(tgi_resident_plan_peers(&d.dag, &shape, 2, &costs, &p, &err), TG_E_UNSUPPORTED);
     assert_string_equal(err.text, "resident program: tasks one thread wide are of one device");
     shape.width = TGI_RESIDENT_WARP;
+    shape.n_workers_each = 17;
+    assert_int_equal(tgi_resident_plan_peers(&d.dag, &shape, 2, &costs, &p, &err), TG_E_UNSUPPORTED);
+    assert_string_equal(err.text, "resident program: on several devices blocks have at most 16 workers, not 17");
+    shape.n_workers_each = 1;
     d.arg = must_have(calloc(3, 8));
     d.dag.arg = d.arg;
     d.op[1] = TGI_RESIDENT_CALL;
@@ -279,16 +333,20 @@ static void any_changed_word_is_refused(void **state)
 {
     (void)state;
     struct tg_error err = {0};
-    for (uint32_t has_lines = 0; has_lines < 2; has_lines++) {
+    for (uint32_t form = 0; form < 3; form++) { /* words, lines in cells, lines by counters */
         struct resident_dag d;
         uint32_t worker_of[144];
-        resident_dag_wavefront(&d, 12, 12, has_lines ? TGI_RESIDENT_HASH_LINE : TGI_RESIDENT_HASH);
+        resident_dag_wavefront(&d, 12, 12, form ? TGI_RESIDENT_HASH_LINE : TGI_RESIDENT_HASH);
+        if (form == 2)
+            add_copy(&d, 143);
         for (uint32_t t = 0; t < 144; t++)
             worker_of[t] = t / 12 % 6; /* three blocks of two on three devices, a row each */
         struct tgi_resident_program *p = placed(&d, 3, shape_of(1, 2, 600), worker_of);
         assert_true(p->n_shared_edges > 0 && p->n_far_cell_edges + p->n_far_counter_edges > 0);
         for (uint32_t s = 0; s < p->n_tasks; s++) {
             struct tgi_resident_task *t = &p->tasks[s], was = *t;
+            if (TGI_HEAD_OP(t->head) == TGI_RESIDENT_COPY)
+                continue; /* takes nobody's result, so it does not matter where it would */
             for (uint32_t i = 0; i < 7 * 32; i++) {
                 uint32_t *const word[] = {&t->head, &t->id, &t->wait, &t->n_wait, &t->out[0], &t->out[1], &t->in[0]}, k = i / 32;
                 bool is_used = (k == 0 && i < 21) || k == 1 || k == 3 || (k == 2 && t->n_wait) ||
@@ -325,17 +383,20 @@ static void what_is_wrong_between_devices_is_named(void **state)
 {
     (void)state;
     struct resident_dag d;
-    resident_dag_chain(&d, 2, TGI_RESIDENT_HASH);
-    d.op[0] = d.op[1] = TGI_RESIDENT_HASH_LINE;
+    resident_dag_init(&d, 3, TGI_RESIDENT_HASH_LINE);
+    resident_dag_edge(&d, 0, 1);
+    add_copy(&d, 2);
+    resident_dag_close(&d);
     struct tgi_resident_program *p = in_turn(&d, 2);
     p->tasks[0].out[0] &= ~TGI_FAR_PUSH;
     assert_refused(&d, p, "task 1 reads a result of another device that nobody brings to its own");
-    p->tasks[0].out[0] ^= TGI_FAR_PUSH | TGI_FAR(1, 0);
+    p->tasks[0].out[0] |= TGI_FAR_PUSH;
+    p->tasks[0].out[0] ^= TGI_FAR(1, 0);
     assert_refused(&d, p, "task 0 tells a device where the task that waits is not");
     /* The same edge as a counter of one device. */
     p->n_counters = p->n_far_counters;
     p->tasks[0].out[0] = TGI_OUT(TGI_OUT_LONE_COUNTER, 0);
-    p->tasks[1].head &= ~TGI_HEAD_WAITS_FAR;
+    p->tasks[p->slot_of[1]].head &= ~TGI_HEAD_WAITS_FAR;
     assert_refused(&d, p, "task 0 tells a task of another device as if it were of its own");
     tgi_resident_program_destroy(p);
     resident_dag_fini(&d);
@@ -371,10 +432,12 @@ static void devices_that_wait_for_each_other_are_refused(void **state)
 static void a_wait_without_end_ends_all_devices(void **state)
 {
     (void)state;
-    for (uint32_t has_line = 0; has_line < 2; has_line++) {
+    for (uint32_t form = 0; form < 3; form++) { /* words, lines in cells, lines by counters */
         struct resident_dag d;
         struct peers_cpu c;
-        resident_dag_chain(&d, 60, has_line ? TGI_RESIDENT_HASH_LINE : TGI_RESIDENT_HASH);
+        resident_dag_chain(&d, 60, form ? TGI_RESIDENT_HASH_LINE : TGI_RESIDENT_HASH);
+        if (form == 2)
+            add_copy(&d, 59);
         struct tgi_resident_program *p = in_turn(&d, 4);
         p->tasks[p->slot_of[21]].head &= ~(TGI_HEAD_LIST << 12);
         peers_cpu_init(&c, p, true);
@@ -429,15 +492,13 @@ static void an_abort_ends_all_devices(void **state)
 static void a_failed_task_is_named_and_all_devices_drain(void **state)
 {
     (void)state;
-    for (uint32_t has_line = 0; has_line < 2; has_line++) {
+    for (uint32_t has_copy = 0; has_copy < 2; has_copy++) {
         struct resident_dag d;
         struct peers_cpu c;
         uint32_t n_named = 0;
         resident_dag_wavefront(&d, 8, 8, TGI_RESIDENT_HASH);
-        d.arg = must_have(calloc(64, 8));
-        d.dag.arg = d.arg;
-        if (has_line)
-            d.op[0] = TGI_RESIDENT_HASH_LINE; /* counters everywhere */
+        add_copy(&d, 0); /* counters everywhere */
+        d.op[0] = has_copy ? TGI_RESIDENT_COPY : TGI_RESIDENT_HASH;
         d.op[27] = TGI_RESIDENT_FAIL;
         d.arg[27] = 4711;
         d.op[63] = TGI_RESIDENT_FAIL;
@@ -470,6 +531,7 @@ int main(void)
         cmocka_unit_test(shapes_run_as_one_by_one),
         cmocka_unit_test(random_graphs_replay),
         cmocka_unit_test(any_placement_runs),
+        cmocka_unit_test(copies_are_seen_by_other_devices),
         cmocka_unit_test(a_chain_stays_on_one_device),
         cmocka_unit_test(chains_are_spread_over_devices),
         cmocka_unit_test(the_kind_of_a_far_edge_is_as_that_of_a_near_one),

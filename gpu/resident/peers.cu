@@ -5,7 +5,7 @@
 #endif
 #include "gpu/resident/enter.cuh"
 
-extern "C" __global__ void __launch_bounds__(1024, 1)
+extern "C" __global__ void __launch_bounds__(32 * TGI_RESIDENT_PEERS_WARPS, 1)
     tgk_resident_peers(const __grid_constant__ struct tgi_resident_view v, const __grid_constant__ struct tgi_resident_peers p)
 {
     struct tgi_resident_task *stage;

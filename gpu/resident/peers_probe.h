@@ -11,6 +11,7 @@
 enum tgi_peers_probe_form {
     TGI_PEERS_FLAG,  /* st.relaxed, ld.relaxed, nothing behind it */
     TGI_PEERS_CELL,  /* 16 bytes with the data in them */
+    TGI_PEERS_LINE,  /* sixteen of them, a lane each */
     TGI_PEERS_PUSH,  /* a line written there, st.release, ld.acquire, the line read at home */
     TGI_PEERS_PULL,  /* a line written at home, st.release, ld.acquire, the line read there */
     TGI_PEERS_N_FORMS
