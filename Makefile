@@ -62,12 +62,12 @@ TESTS := agenda alloc block calibrate checkpoint choice cli cpu_module dense deq
          library_report live_record load load_memory machine npy offload_ahead offload_exchange offload_graph \
          offload_insert offload_policy offload_resident page parking path plan plan_corpus pool process program \
          program_picture recording recording_export recording_plan replay_choice replay_times resident \
-         resident_cluster resident_dynamic resident_times resident_user results run run_children run_failures \
-         run_record sample schema seat offload offload_balance offload_edges offload_faults offload_refusals \
-         offload_runs offload_stream offload_submitter service service_board service_faults service_instances \
-         service_programs service_ring service_top service_turn service_watch sha256 sparse staging standin \
-         standin_builtins standin_graphs standin_memory standin_nccl standin_nvrtc standin_order store timing \
-         topology verify write_json
+         resident_cluster resident_dynamic resident_peers resident_times resident_user results run run_children \
+         run_failures run_record sample schema seat offload offload_balance offload_edges offload_faults \
+         offload_refusals offload_runs offload_stream offload_submitter service service_board service_faults \
+         service_instances service_programs service_ring service_top service_turn service_watch sha256 sparse \
+         staging standin standin_builtins standin_graphs standin_memory standin_nccl standin_nvrtc standin_order \
+         store timing topology verify write_json
 TEST_SCRIPTS := checkpoint cli devices device_graphs examples fences install predict readme record serve stack \
                 warp
 
@@ -79,6 +79,8 @@ GPU_HOST_SRC := blas.c blas_call.c bodies.c cluster.c code.c collective.c decide
 RESIDENT_SRC := dynamic.cu probe.cu static.cu
 # The same for graphs, with bodies of the built-in kernels.
 RESIDENT_RUN_SRC := run.cu
+# The same for programs on several devices.
+RESIDENT_PEERS_SRC := peers.cu peers_probe.cu
 # That of a service, in the same module.
 SERVICE_SRC := doorbell.cu service.cu
 # Device code that tries the device library, a module of its own.
@@ -156,9 +158,11 @@ ifeq ($(CUDA),1)
   RESIDENT_FATBIN := $(B)/resident.fatbin
   DECIDE_FATBIN := $(B)/decide.fatbin
   RESIDENT_RUN_FATBIN := $(B)/resident_run.fatbin
+  RESIDENT_PEERS_FATBIN := $(B)/resident_peers.fatbin
   LIBRARY_FATBIN := $(B)/library.fatbin
   CUDA_FLAGS := -DTG_HAVE_CUDA=1 -DTG_KERNELS_FATBIN='"$(FATBIN)"' -DTG_RESIDENT_FATBIN='"$(RESIDENT_FATBIN)"' \
-                -DTG_DECIDE_FATBIN='"$(DECIDE_FATBIN)"' -DTG_RESIDENT_RUN_FATBIN='"$(RESIDENT_RUN_FATBIN)"'
+                -DTG_DECIDE_FATBIN='"$(DECIDE_FATBIN)"' -DTG_RESIDENT_RUN_FATBIN='"$(RESIDENT_RUN_FATBIN)"' \
+                -DTG_RESIDENT_PEERS_FATBIN='"$(RESIDENT_PEERS_FATBIN)"'
 endif
 
 CFLAGS ?=
@@ -248,7 +252,7 @@ $(B)/resident.cu: Makefile
 	$(Q)cmp -s $@.new $@ || cp $@.new $@
 
 $(RESIDENT_FATBIN): $(B)/resident.cu $(RESIDENT_SRC:%=gpu/resident/%) $(SERVICE_SRC:%=gpu/service/%) \
-                    $(wildcard gpu/resident/*.h gpu/service/*.h mem/resident_*.h mem/service_*.h)
+                    $(wildcard gpu/resident/*.h gpu/resident/enter.cuh gpu/service/*.h mem/resident_*.h mem/service_*.h)
 	@$(if $(Q),echo "  NVCC    $@")
 	$(Q)$(NVCC) -std=c++17 -O3 -I. -fatbin --threads 0 \
 	    $(foreach a,$(ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
@@ -260,7 +264,18 @@ $(RESIDENT_RUN_FATBIN): $(RESIDENT_RUN_SRC:%=gpu/resident/%) $(wildcard gpu/resi
 	    $(foreach a,$(ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
 	    -gencode arch=compute_$(PTX_ARCH),code=compute_$(PTX_ARCH) -o $@ $<
 
-$(B)/gpu/resident/fatbin.o: $(RESIDENT_FATBIN) $(RESIDENT_RUN_FATBIN)
+$(B)/resident_peers.cu: Makefile
+	@mkdir -p $(@D)
+	$(Q)printf '#include "gpu/resident/%s"\n' $(RESIDENT_PEERS_SRC) > $@.new
+	$(Q)cmp -s $@.new $@ || cp $@.new $@
+
+$(RESIDENT_PEERS_FATBIN): $(B)/resident_peers.cu $(RESIDENT_PEERS_SRC:%=gpu/resident/%) $(wildcard gpu/resident/*.h gpu/resident/enter.cuh mem/resident_*.h)
+	@$(if $(Q),echo "  NVCC    $@")
+	$(Q)$(NVCC) -std=c++17 -O3 -I. -fatbin --threads 0 \
+	    $(foreach a,$(ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
+	    -gencode arch=compute_$(PTX_ARCH),code=compute_$(PTX_ARCH) -o $@ $<
+
+$(B)/gpu/resident/fatbin.o: $(RESIDENT_FATBIN) $(RESIDENT_RUN_FATBIN) $(RESIDENT_PEERS_FATBIN)
 
 $(DECIDE_FATBIN): gpu/decide.cu gpu/decide.h
 	@$(if $(Q),echo "  NVCC    $@")
@@ -435,7 +450,7 @@ check:
 
 UNLISTED := $(filter-out $(LIB_SRC) $(PROGRAM_SRC) $(TESTS:%=tests/test_%.c) $(TEST_SCRIPTS:%=tests/%.sh) \
               $(CUDA_SRC:%=kernels/%) $(RESIDENT_SRC:%=gpu/resident/%) $(RESIDENT_RUN_SRC:%=gpu/resident/%) \
-              $(SERVICE_SRC:%=gpu/service/%) $(LIBRARY_SRC:%=gpu/library/%) gpu/decide.cu, \
+              $(RESIDENT_PEERS_SRC:%=gpu/resident/%) $(SERVICE_SRC:%=gpu/service/%) $(LIBRARY_SRC:%=gpu/library/%) gpu/decide.cu, \
               $(wildcard $(addsuffix /*.cu,kernels gpu gpu/resident gpu/service gpu/library) \
               $(addsuffix /*.c,graph mem sched kernels gpu gpu/resident gpu/library io io/cli) tests/test_*.c tests/*.sh))
 .PHONY: run-tests

@@ -3,10 +3,12 @@
  *
  *     resident [--quick] [--runs N] [--what ROW]
  *     resident --what planning        what planning costs on the host, for 132 SMs; needs no GPU
+ *     resident --what peers           programs on several GPUs, beside bare hops between two
  *
  * Every row's results are compared with the host's, after the timed epochs and again with every task a hash.  A wait that
  * lasts a second ends the program, and so do three minutes in all. */
 #include "bench/resident_gpu.h"
+#include "bench/resident_peers_rows.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -119,8 +121,10 @@ static void measure_costs(void)
     double cell_ns = placed_by(&d, EACH, EACH, 2);
     resident_dag_chain(&d, N, TGI_RESIDENT_ADD_LINE);
     double counter_ns = placed_by(&d, EACH, EACH, 2);
-    costs = (struct tgi_resident_costs){(float)task_ns, above(shared_ns, task_ns), above(cell_ns, task_ns),
-                                        above(counter_ns, task_ns)};
+    costs.task_ns = (float)task_ns;
+    costs.shared_ns = above(shared_ns, task_ns);
+    costs.cell_ns = above(cell_ns, task_ns);
+    costs.counter_ns = above(counter_ns, task_ns);
     printf("# the planner's costs, ns: task %.4g, shared %.4g, cell %.4g, counter %.4g\n", costs.task_ns, costs.shared_ns,
            costs.cell_ns, costs.counter_ns);
 }
@@ -398,6 +402,10 @@ int main(int argc, char **argv)
     alarm(LIMIT_S);
     if (options.what && !strcmp(options.what, "planning")) {
         measure_planning();
+        return 0;
+    }
+    if (options.what && !strcmp(options.what, "peers")) {
+        run_peers(options.n_runs, is_quick);
         return 0;
     }
     resident_gpu_open(&gpu);

@@ -11,6 +11,7 @@
  *                   No fence.  In shared memory if both workers belong to one block.
  *   counter         every producer adds one with release, the consumer acquires.  For results that lie in memory, and
  *                   for tasks with many predecessors.  With one producer a store takes the place of the addition.
+ * Where the blocks are of several devices, an edge between two of them is a far cell or a far counter (mem/resident_peers.h).
  *
  * Epochs.  A program can be replayed and nothing is reset in between: counters only grow and are compared with
  * n_wait * epoch, modulo 2^32, and a cell holds the epoch it was written in.  Epochs start at 1 and grow by one, modulo 2^32:
@@ -89,12 +90,14 @@ struct tgi_resident_task {
 
 #define TGI_HEAD_OP(head)    ((head) & 0xffu)
 #define TGI_HEAD_WAIT(head)  ((head) >> 8 & 7u)
+#define TGI_HEAD_WAITS_FAR   (1u << 11) /* a predecessor is on another device: the counter or the cells are far ones */
 #define TGI_HEAD_N_OUT(head) ((head) >> 12 & 3u) /* 3: a list */
 #define TGI_HEAD_N_IN(head)  ((head) >> 14 & 3u) /* 3: a list */
 #define TGI_HEAD_LIST        3u
 #define TGI_HEAD_PREVIOUS    (1u << 16) /* the task before it in its worker is a predecessor; its result is at hand */
 #define TGI_HEAD_WAY(head)   ((head) >> 17 & 7u) /* enum tgi_resident_way */
 #define TGI_HEAD_WAY_AT      17
+#define TGI_HEAD_TELLS_FAR   (1u << 20) /* a word of its successors is a far one */
 
 /* Ways through the worker, of tasks a warp wide; mem/resident_way.h says which. */
 enum tgi_resident_way {
@@ -104,7 +107,8 @@ enum tgi_resident_way {
     TGI_WAY_RELAY,  /* the same from one cell or two, to cells */
     TGI_WAY_GATHER, /* a word, or a spin, from up to as many cells as there are lanes, to cells */
     TGI_WAY_LINE,   /* a line, from two lines at most, to two successors at most */
-    TGI_WAY_CALL    /* a body on words */
+    TGI_WAY_CALL,   /* a body on words */
+    TGI_WAY_FAR     /* waits for or tells another device; kernels for one device do not have it */
 };
 
 enum tgi_resident_out {
@@ -113,7 +117,9 @@ enum tgi_resident_out {
     TGI_OUT_SHARED_COUNTER, /* add one */
     TGI_OUT_CELL,
     TGI_OUT_SHARED_CELL,
-    TGI_OUT_NOBODY /* in no table: a lane that tells nobody */
+    TGI_OUT_NOBODY, /* in no table: a lane that tells nobody */
+    TGI_OUT_FAR_CELL,   /* TGI_FAR_*, mem/resident_peers.h */
+    TGI_OUT_FAR_COUNTER
 };
 #define TGI_OUT(kind, index) ((uint32_t)(kind) << 29 | (index))
 #define TGI_OUT_KIND(word)   ((word) >> 29)
@@ -206,12 +212,14 @@ struct tgi_resident_program {
     uint32_t n_tasks, n_blocks, n_workers_each, n_workers;
     uint32_t n_outs, n_ins, n_counters, n_cells;
     uint32_t n_shared_cells, n_shared_counters; /* of the block that has most */
+    uint32_t n_devices; /* that the blocks are of, each as many, one after the other */
+    uint32_t n_far_cells, n_far_counters;
     struct tgi_resident_task *tasks;
     uint32_t *first, *outs, *ins;
     uint64_t *args;    /* NULL: no task has one */
     uint32_t *slot_of; /* by task */
     /* How many edges are of which kind. */
-    uint32_t n_order_edges, n_shared_edges, n_cell_edges, n_counter_edges;
+    uint32_t n_order_edges, n_shared_edges, n_cell_edges, n_counter_edges, n_far_cell_edges, n_far_counter_edges;
     double makespan_ns; /* as the planner expects it */
 };
 
@@ -224,6 +232,9 @@ static inline uint32_t tgi_resident_shared_bytes(uint32_t n_workers_each, uint32
 
 /* Leaves TGI_RESIDENT_LINE_WORDS words in memory, made from those of its predecessors. */
 #define TGI_RESIDENT_HAS_LINE(op) ((op) == TGI_RESIDENT_ADD_LINE || (op) == TGI_RESIDENT_HASH_LINE)
+/* Leaves something that others than its successors may read. */
+#define TGI_RESIDENT_LEAVES_MEMORY(op) \
+    ((op) == TGI_RESIDENT_COPY || (op) == TGI_RESIDENT_CALL || (op) == TGI_RESIDENT_TREE)
 /* Its result depends on its id and on the epoch. */
 #define TGI_RESIDENT_HAS_SEED(op) ((op) == TGI_RESIDENT_ADD || (op) == TGI_RESIDENT_HASH || TGI_RESIDENT_HAS_LINE(op))
 /* It depends on nothing but `arg` and those of its predecessors: the same in every instance with the same inputs. */

@@ -27,6 +27,8 @@ static inline enum tgi_resident_way tgi_resident_way(const struct tgi_resident_t
     uint32_t op = TGI_HEAD_OP(t->head), wait = TGI_HEAD_WAIT(t->head), n_in = TGI_HEAD_N_IN(t->head);
     uint32_t n_out = TGI_HEAD_N_OUT(t->head), has_cells = wait >= TGI_WAIT_CELLS, is_word = op <= TGI_RESIDENT_HASH;
     uint32_t is_sum = op == TGI_RESIDENT_ADD || op == TGI_RESIDENT_HASH;
+    if (t->head & (TGI_HEAD_WAITS_FAR | TGI_HEAD_TELLS_FAR))
+        return TGI_WAY_FAR;
     if (op == TGI_RESIDENT_CALL)
         return TGI_WAY_CALL;
     if (is_word && !wait && !n_out && !n_in)

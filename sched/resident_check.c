@@ -3,12 +3,14 @@
  *
  * Who waits on a counter or a cell is found from the descriptors first.  Then every word of every task must name a waiter that is
  * a successor by the graph, each successor once, by word or by order; counting words per waiter gives the targets.  The
- * last step executes the program without its bodies: what cannot be executed to the end would hang. */
+ * last step executes the program without its bodies, on all devices at once, since all of their workers are there at once: what
+ * cannot be executed to the end would hang. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "graph/error.h"
+#include "mem/resident_peers.h"
 #include "mem/resident_way.h"
 #include "sched/resident_plan.h"
 
@@ -17,14 +19,16 @@ struct check {
     const struct tgi_resident_program *p;
     struct tg_error *err;
     uint32_t *worker_of;  /* by slot */
-    uint32_t *waiter[4];  /* by index: 1 + slot; of TGI_OUT_COUNTER, SHARED_COUNTER, CELL, SHARED_CELL as kind_of() has it */
-    uint32_t n_of[4];     /* of shared ones: of a block, times blocks */
-    uint8_t *is_told[4];  /* cells: by index */
+    uint32_t *waiter[6];  /* by table and index: 1 + slot */
+    uint32_t n_of[6];     /* of shared ones: of a block, times blocks */
+    uint8_t *is_told[6];  /* cells: by index */
     uint32_t *n_triggers; /* by slot */
     uint32_t *n_data;     /* by slot: predecessors whose results it gets */
     uint32_t *mark;       /* by task: 1 + the task that has told it */
     uint8_t *is_clean;    /* by task */
-    uint8_t *lone;        /* by slot: producers that store instead of adding */
+    uint8_t *lone;        /* by slot: producers that store instead of adding, or say so */
+    uint16_t *pushed;     /* by slot: devices to which it brings what it leaves, a bit each */
+    bool has_memory;      /* a task leaves what others than its successors may read */
 };
 
 static int refuse(const struct check *c, uint32_t task, const char *what)
@@ -38,7 +42,9 @@ static int check_slots(struct check *c)
 {
     const struct tgi_resident_program *p = c->p;
     if (p->n_tasks != c->dag->n_tasks || p->first[0] != 0 || p->first[p->n_workers] != p->n_tasks ||
-        p->n_workers != p->n_blocks * p->n_workers_each)
+        p->n_workers != p->n_blocks * p->n_workers_each || p->n_devices == 0 ||
+        p->n_devices > TGI_RESIDENT_MAX_DEVICES || p->n_blocks % p->n_devices ||
+        (p->n_devices > 1 && p->width != TGI_RESIDENT_WARP))
         return tgi_error(c->err, TG_E_INVALID, "resident program: its slots are not the graph's %" PRIu32 " tasks",
                          c->dag->n_tasks);
     for (uint32_t w = 0; w < p->n_workers; w++) {
@@ -64,9 +70,14 @@ static int check_slots(struct check *c)
 
 /* ---- Who waits where ------------------------------------------------------------------------*/
 
-enum { COUNTERS, SHARED_COUNTERS, CELLS, SHARED_CELLS };
+enum { COUNTERS, SHARED_COUNTERS, FAR_COUNTERS, CELLS, SHARED_CELLS, FAR_CELLS, N_TABLES };
 
 static uint32_t block_of(const struct check *c, uint32_t slot) { return c->worker_of[slot] / c->p->n_workers_each; }
+
+static uint32_t device_of(const struct check *c, uint32_t slot)
+{
+    return block_of(c, slot) / (c->p->n_blocks / c->p->n_devices);
+}
 
 static uint32_t index_in(const struct check *c, uint32_t table, uint32_t slot, uint32_t index)
 {
@@ -81,17 +92,25 @@ static int note_waiter(struct check *c, uint32_t slot)
     const struct tgi_resident_task *d = &c->p->tasks[slot];
     uint32_t kind = TGI_HEAD_WAIT(d->head), table, n;
     if (kind == TGI_WAIT_NONE)
-        return d->n_wait == 0 ? 0 : refuse(c, d->id, "waits for nothing, a number of times");
+        return d->n_wait == 0 && !(d->head & TGI_HEAD_WAITS_FAR) ? 0 : refuse(c, d->id, "waits for nothing, a number of times");
     if (kind > TGI_WAIT_SHARED_CELLS || d->n_wait == 0)
         return refuse(c, d->id, "waits in a way that there is not");
     table = table_of[kind];
-    if (table >= CELLS && !tgi_resident_is_small(TGI_HEAD_OP(d->head)))
+    if (d->head & TGI_HEAD_WAITS_FAR) {
+        if (table != COUNTERS && table != CELLS)
+            return refuse(c, d->id, "waits in a way that there is not");
+        table = table == CELLS ? FAR_CELLS : FAR_COUNTERS;
+    }
+    bool has_lines = table == FAR_CELLS && TGI_RESIDENT_HAS_LINE(TGI_HEAD_OP(d->head));
+    if (table >= CELLS && !has_lines && !tgi_resident_is_small(TGI_HEAD_OP(d->head)))
         return refuse(c, d->id, "takes results from memory but waits for cells");
-    n = table >= CELLS ? d->n_wait : 1;
+    if (table >= CELLS && d->n_wait > (has_lines ? TGI_FAR_MAX_LINES : TGI_RESIDENT_MAX_CELLS))
+        return refuse(c, d->id, "waits for more cells than it can look at");
+    n = table < CELLS ? 1 : has_lines ? d->n_wait * TGI_RESIDENT_LINE_WORDS : d->n_wait;
     uint32_t each = table == SHARED_COUNTERS ? c->p->n_shared_counters
                     : table == SHARED_CELLS  ? c->p->n_shared_cells
                                              : c->n_of[table];
-    if (d->wait > each || n > each - d->wait || (table >= CELLS && n > TGI_RESIDENT_MAX_CELLS))
+    if (d->wait > each || n > each - d->wait)
         return refuse(c, d->id, "waits beyond the end of a table");
     for (uint32_t k = 0; k < n; k++) {
         uint32_t i = index_in(c, table, slot, d->wait + k);
@@ -114,25 +133,53 @@ static bool is_ordered(const struct check *c, uint32_t from, uint32_t to)
     return (from - first) / TGI_RESIDENT_BATCH < (to - first) / TGI_RESIDENT_BATCH;
 }
 
+/* What a far word says beside its index. */
+static int follow_far(struct check *c, uint32_t slot, uint32_t word, uint32_t to)
+{
+    uint32_t id = c->p->tasks[slot].id, device = TGI_FAR_DEVICE(word);
+    if (device != device_of(c, to))
+        return refuse(c, id, "tells a device where the task that waits is not");
+    if (TGI_OUT_KIND(word) == TGI_OUT_FAR_CELL) {
+        bool has_line = TGI_RESIDENT_HAS_LINE(TGI_HEAD_OP(c->p->tasks[to].head));
+        if (word & TGI_FAR_LONE)
+            return refuse(c, id, "has a far cell that is a counter");
+        if (!(word & TGI_FAR_LINE) != !has_line ||
+            (has_line && (TGI_FAR_INDEX(word) - c->p->tasks[to].wait) % TGI_RESIDENT_LINE_WORDS))
+            return refuse(c, id, "tells a word where a line is waited for, or a line where a word is");
+        return 0;
+    }
+    if (word & TGI_FAR_LONE)
+        c->lone[to] = 1;
+    if (word & TGI_FAR_PUSH)
+        c->pushed[slot] |= (uint16_t)(1u << device);
+    return 0;
+}
+
 /* The slot that a word tells, by *to_p. */
 static int follow(struct check *c, uint32_t slot, uint32_t word, uint32_t *to_p)
 {
-    static const uint32_t table_of[] = {COUNTERS, COUNTERS, SHARED_COUNTERS, CELLS, SHARED_CELLS};
-    uint32_t id = c->p->tasks[slot].id, kind = TGI_OUT_KIND(word), table, i;
-    if (kind > TGI_OUT_SHARED_CELL)
+    static const uint32_t table_of[] = {COUNTERS, COUNTERS, SHARED_COUNTERS, CELLS, SHARED_CELLS, N_TABLES, FAR_CELLS, FAR_COUNTERS};
+    uint32_t id = c->p->tasks[slot].id, kind = TGI_OUT_KIND(word), table = table_of[kind], i;
+    if (table == N_TABLES)
         return refuse(c, id, "tells in a way that there is not");
-    table = table_of[kind];
+    uint32_t index = TGI_OUT_IS_FAR(word) ? TGI_FAR_INDEX(word) : TGI_OUT_INDEX(word);
     uint32_t each = table == SHARED_COUNTERS ? c->p->n_shared_counters
                     : table == SHARED_CELLS  ? c->p->n_shared_cells
                                              : c->n_of[table];
-    if (TGI_OUT_INDEX(word) >= each)
+    if (index >= each)
         return refuse(c, id, "tells beyond the end of a table");
-    i = index_in(c, table, slot, TGI_OUT_INDEX(word));
+    i = index_in(c, table, slot, index);
     if (!c->waiter[table][i])
         return refuse(c, id, "tells nobody");
     *to_p = c->waiter[table][i] - 1;
+    if (TGI_OUT_IS_FAR(word)) {
+        int rc = follow_far(c, slot, word, *to_p);
+        if (rc)
+            return rc;
+    } else if (device_of(c, slot) != device_of(c, *to_p))
+        return refuse(c, id, "tells a task of another device as if it were of its own");
     if (table >= CELLS) {
-        if (!c->is_clean[id])
+        if (!c->is_clean[id] && (table != FAR_CELLS || c->has_memory))
             return refuse(c, id, "leaves something in memory, or an ancestor does, but its edge is a cell");
         if (c->is_told[table][i]++)
             return refuse(c, id, "writes a cell that another task writes");
@@ -146,7 +193,7 @@ static int check_outs(struct check *c, uint32_t slot)
 {
     const struct tgi_resident_task *d = &c->p->tasks[slot];
     bool is_list = TGI_HEAD_N_OUT(d->head) == TGI_HEAD_LIST;
-    uint32_t n = is_list ? d->out[1] : TGI_HEAD_N_OUT(d->head), n_ordered = 0, t = d->id;
+    uint32_t n = is_list ? d->out[1] : TGI_HEAD_N_OUT(d->head), n_ordered = 0, t = d->id, n_far = 0;
     if (is_list && (d->out[0] > c->p->n_outs || n > c->p->n_outs - d->out[0]))
         return refuse(c, t, "has successors beyond the end of a table");
     uint32_t begin = c->dag->succ_at[t], end = c->dag->succ_at[t + 1];
@@ -157,16 +204,19 @@ static int check_outs(struct check *c, uint32_t slot)
         c->mark[c->dag->succ[i]] = is_by_order ? 0 : 1 + t; /* to be told */
     }
     for (uint32_t k = 0; k < n; k++) {
-        uint32_t to = 0;
-        int rc = follow(c, slot, is_list ? c->p->outs[d->out[0] + k] : d->out[k], &to);
+        uint32_t to = 0, word = is_list ? c->p->outs[d->out[0] + k] : d->out[k];
+        int rc = follow(c, slot, word, &to);
         if (rc)
             return rc;
+        n_far += TGI_OUT_IS_FAR(word);
         uint32_t *mark = &c->mark[c->p->tasks[to].id];
         if (*mark != 1 + t)
             return refuse(c, t, "tells a task that is no successor, or twice, or by order as well");
         *mark = 0;
         c->n_triggers[to]++;
     }
+    if (!(d->head & TGI_HEAD_TELLS_FAR) != !n_far)
+        return refuse(c, t, n_far ? "has a far word but goes a way that has none" : "has no far word but says so");
     return n + n_ordered == end - begin ? 0 : refuse(c, t, "does not tell all its successors");
 }
 
@@ -192,6 +242,8 @@ static int check_ins(struct check *c, uint32_t slot, uint32_t *n_in_p)
             return refuse(c, d->id, "reads the result of a task that is no predecessor, or twice");
         if (is_cells && !is_ordered(c, from, slot))
             return refuse(c, d->id, "reads a result from memory that nothing has made visible");
+        if (device_of(c, from) != device_of(c, slot) && !(c->pushed[from] >> device_of(c, slot) & 1))
+            return refuse(c, d->id, "reads a result of another device that nobody brings to its own");
         bool has_line = TGI_RESIDENT_HAS_LINE(c->dag->op[id]) && TGI_RESIDENT_HAS_LINE(c->dag->op[d->id]);
         if (has_line != !!(word & TGI_IN_LINE))
             return refuse(c, d->id, "takes a word for a line, or a line for a word");
@@ -304,6 +356,7 @@ static void mark_clean(struct check *c)
     for (uint32_t k = 0; k < c->dag->n_tasks; k++) {
         uint32_t t = c->dag->topo ? c->dag->topo[k] : k;
         c->is_clean[t] = c->is_clean[t] && tgi_resident_is_small(c->dag->op[t]);
+        c->has_memory |= TGI_RESIDENT_LEAVES_MEMORY(c->dag->op[t]);
         for (uint32_t i = c->dag->succ_at[t]; i < c->dag->succ_at[t + 1]; i++)
             c->is_clean[c->dag->succ[i]] &= c->is_clean[t];
     }
@@ -313,12 +366,14 @@ static bool check_init(struct check *c)
 {
     const struct tgi_resident_program *p = c->p;
     size_t n = (size_t)c->dag->n_tasks + 1;
+    c->n_of[FAR_COUNTERS] = p->n_far_counters;
+    c->n_of[FAR_CELLS] = p->n_far_cells;
     c->n_of[COUNTERS] = p->n_counters;
     c->n_of[SHARED_COUNTERS] = p->n_shared_counters * p->n_blocks;
     c->n_of[CELLS] = p->n_cells;
     c->n_of[SHARED_CELLS] = p->n_shared_cells * p->n_blocks;
     bool is_good = true;
-    for (uint32_t i = 0; i < 4; i++) {
+    for (uint32_t i = 0; i < N_TABLES; i++) {
         c->waiter[i] = calloc((size_t)c->n_of[i] + 1, sizeof **c->waiter);
         c->is_told[i] = calloc((size_t)c->n_of[i] + 1, 1);
         is_good = is_good && c->waiter[i] && c->is_told[i];
@@ -328,15 +383,17 @@ static bool check_init(struct check *c)
     c->n_data = calloc(n, 4);
     c->mark = calloc(n, 4);
     c->lone = calloc(n, 1);
+    c->pushed = calloc(n, sizeof *c->pushed);
     c->is_clean = malloc(n);
     if (c->is_clean)
         memset(c->is_clean, 1, n);
-    return is_good && c->worker_of && c->n_triggers && c->n_data && c->mark && c->lone && c->is_clean;
+    return is_good && c->worker_of && c->n_triggers && c->n_data && c->mark && c->lone && c->pushed &&
+           c->is_clean;
 }
 
 static void check_fini(struct check *c)
 {
-    for (uint32_t i = 0; i < 4; i++) {
+    for (uint32_t i = 0; i < N_TABLES; i++) {
         free(c->waiter[i]);
         free(c->is_told[i]);
     }
@@ -345,6 +402,7 @@ static void check_fini(struct check *c)
     free(c->n_data);
     free(c->mark);
     free(c->lone);
+    free(c->pushed);
     free(c->is_clean);
 }
 

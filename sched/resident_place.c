@@ -30,6 +30,7 @@ static void mark_clean(struct tgi_resident_preds *p, const struct tgi_resident_d
         for (uint32_t i = p->at[t]; i < p->at[t + 1] && is_clean; i++)
             is_clean = p->is_clean[p->task[i]];
         p->is_clean[t] = is_clean;
+        p->has_memory |= TGI_RESIDENT_LEAVES_MEMORY(dag->op[t]);
     }
 }
 
@@ -51,6 +52,7 @@ int tgi_resident_preds_init(struct tgi_resident_preds *p, const struct tgi_resid
     for (uint32_t t = 0; t < n; t++)
         for (uint32_t i = dag->succ_at[t]; i < dag->succ_at[t + 1]; i++)
             p->task[p->at[dag->succ[i] + 1]++] = t;
+    p->has_memory = false;
     mark_clean(p, dag);
     return 0;
 }
@@ -65,11 +67,12 @@ void tgi_resident_preds_fini(struct tgi_resident_preds *p)
 
 /* ---- Idle workers -------------------------------------------------------------------------*/
 
-/* tree[1] is the root, leaves start at n_leaves; a block's workers are a subtree.  A node has the least time of its
- * leaves at which a worker is idle; leaves that are no worker never are. */
+/* tree[1] is the root, leaves start at n_leaves; a block's workers are a subtree, and so are a device's.  A node has the
+ * least time of its leaves at which a worker is idle; leaves that are no worker never are. */
 struct idle {
     double *tree;
     uint32_t n_leaves, each_leaves, each;
+    uint32_t n_devices, n_blocks, block_leaves; /* of a device */
 };
 
 static uint32_t power_of_two(uint32_t n)
@@ -80,28 +83,41 @@ static uint32_t power_of_two(uint32_t n)
     return p;
 }
 
-static bool idle_init(struct idle *w, const struct tgi_resident_shape *shape)
+static bool idle_init(struct idle *w, const struct tgi_resident_shape *shape, uint32_t n_devices)
 {
     w->each = shape->n_workers_each;
     w->each_leaves = power_of_two(w->each);
-    w->n_leaves = w->each_leaves * power_of_two(shape->n_blocks);
+    w->n_devices = n_devices;
+    w->n_blocks = shape->n_blocks / w->n_devices;
+    w->block_leaves = power_of_two(w->n_blocks);
+    w->n_leaves = w->each_leaves * w->block_leaves * power_of_two(w->n_devices);
     w->tree = malloc(2 * (size_t)w->n_leaves * sizeof *w->tree);
     return w->tree != NULL;
 }
 
 /* Nobody has a task. */
-static void idle_reset(struct idle *w, const struct tgi_resident_shape *shape)
+static void idle_reset(struct idle *w)
 {
-    for (uint32_t i = 0; i < w->n_leaves; i++)
-        w->tree[w->n_leaves + i] =
-            i % w->each_leaves < w->each && i / w->each_leaves < shape->n_blocks ? 0 : DBL_MAX;
+    for (uint32_t i = 0; i < w->n_leaves; i++) {
+        uint32_t block = i / w->each_leaves;
+        bool is_worker = i % w->each_leaves < w->each && block % w->block_leaves < w->n_blocks &&
+                         block / w->block_leaves < w->n_devices;
+        w->tree[w->n_leaves + i] = is_worker ? 0 : DBL_MAX;
+    }
     for (uint32_t i = w->n_leaves - 1; i > 0; i--)
         w->tree[i] = w->tree[2 * i] < w->tree[2 * i + 1] ? w->tree[2 * i] : w->tree[2 * i + 1];
 }
 
+static uint32_t device_of(const struct idle *w, uint32_t block) { return w->n_devices == 1 ? 0 : block / w->n_blocks; }
+
+/* Blocks with the gaps that there are behind those of each device. */
+static uint32_t spread(const struct idle *w, uint32_t block)
+{
+    return block + device_of(w, block) * (w->block_leaves - w->n_blocks);
+}
 static uint32_t leaf_of(const struct idle *w, uint32_t worker, uint32_t block)
 {
-    return w->n_leaves + block * w->each_leaves + (worker - block * w->each);
+    return w->n_leaves + spread(w, block) * w->each_leaves + (worker - block * w->each);
 }
 static double idle_at(const struct idle *w, uint32_t worker, uint32_t block)
 {
@@ -109,7 +125,11 @@ static double idle_at(const struct idle *w, uint32_t worker, uint32_t block)
 }
 static uint32_t node_of_block(const struct idle *w, uint32_t block)
 {
-    return w->n_leaves / w->each_leaves + block;
+    return w->n_leaves / w->each_leaves + spread(w, block);
+}
+static uint32_t node_of_device(const struct idle *w, uint32_t block)
+{
+    return w->n_leaves / w->each_leaves / w->block_leaves + device_of(w, block);
 }
 
 /* The leftmost of the idlest below a node. */
@@ -118,7 +138,9 @@ static uint32_t idlest(const struct idle *w, uint32_t node)
     while (node < w->n_leaves)
         node = w->tree[2 * node] <= w->tree[2 * node + 1] ? 2 * node : 2 * node + 1;
     node -= w->n_leaves;
-    return node / w->each_leaves * w->each + node % w->each_leaves;
+    uint32_t block = node / w->each_leaves;
+    block -= block / w->block_leaves * (w->block_leaves - w->n_blocks);
+    return block * w->each + node % w->each_leaves;
 }
 static void set_idle(struct idle *w, uint32_t worker, double at)
 {
@@ -149,7 +171,7 @@ struct place {
 struct arrivals {
     uint32_t n, last;
     struct arrival {
-        double end, near, far; /* when it ends, and is known in its block, and elsewhere */
+        double end, near, far, beyond; /* when it ends, and is known in its block, on its device, and on others */
         uint32_t worker, block;
     } of[MAX_LOOK];
 };
@@ -167,7 +189,9 @@ static void look_at_preds(const struct place *p, uint32_t t, struct arrivals *a)
         struct arrival *to = &a->of[i < MAX_LOOK ? i : 0];
         to->end = from->end;
         to->near = from->end + p->costs->shared_ns;
-        to->far = from->end + (p->preds->is_clean[pred[i]] ? p->costs->cell_ns : p->costs->counter_ns);
+        bool is_clean = p->preds->is_clean[pred[i]];
+        to->far = from->end + (is_clean ? p->costs->cell_ns : p->costs->counter_ns);
+        to->beyond = from->end + (is_clean || !p->preds->has_memory ? p->costs->far_cell_ns : p->costs->far_counter_ns);
         to->worker = from->worker;
         to->block = from->block;
     }
@@ -179,9 +203,13 @@ static void look_at_preds(const struct place *p, uint32_t t, struct arrivals *a)
 static double start_on(const struct place *p, const struct arrivals *a, uint32_t worker, uint32_t block)
 {
     double at = idle_at(&p->idle, worker, block);
+    uint32_t device = device_of(&p->idle, block);
     for (uint32_t i = 0; i < a->n; i++) {
         const struct arrival *from = &a->of[i];
-        double known = from->worker == worker ? from->end : from->block == block ? from->near : from->far;
+        double known = from->worker == worker                              ? from->end
+                       : from->block == block                              ? from->near
+                       : device_of(&p->idle, from->block) == device        ? from->far
+                                                                           : from->beyond;
         at = at < known ? known : at;
     }
     return at;
@@ -213,13 +241,18 @@ static void try_worker(const struct place *p, const struct arrivals *a, uint32_t
     }
 }
 
-/* The idlest worker of the last predecessor's block, and of all: where a task goes that no predecessor's worker suits. */
+/* The idlest worker of the last predecessor's block, of its device, and of all: where a task goes that no predecessor's worker
+ * suits. */
 static void try_idlest(const struct place *p, const struct arrivals *a, uint32_t *best_p, double *start_p)
 {
     /* It cannot start before its last predecessor ends. */
     if (a->n > 0 && *start_p > a->of[a->last].end) {
         uint32_t block = a->of[a->last].block;
         try_worker(p, a, idlest(&p->idle, node_of_block(&p->idle, block)), block, best_p, start_p);
+    }
+    if (a->n > 0 && p->idle.n_devices > 1 && *start_p > a->of[a->last].end) {
+        uint32_t worker = idlest(&p->idle, node_of_device(&p->idle, a->of[a->last].block));
+        try_worker(p, a, worker, worker / p->idle.each, best_p, start_p);
     }
     if (a->n == 0 || *start_p > a->of[a->last].end) {
         uint32_t worker = idlest(&p->idle, 1);
@@ -373,7 +406,7 @@ static int place_warps(struct place *p, const struct tgi_resident_shape *shape, 
     run_eagerly(p, order);
     keep(p, worker_of);
     *makespan_p = makespan(p);
-    idle_reset(&p->idle, shape);
+    idle_reset(&p->idle);
     int rc = run_fairly(p, fair_order, shape->n_blocks * shape->n_workers_each, err);
     double fair = makespan(p);
     if (!rc && *makespan_p > TRUST * fair) {
@@ -386,16 +419,16 @@ static int place_warps(struct place *p, const struct tgi_resident_shape *shape, 
 }
 
 int tgi_resident_place(const struct tgi_resident_dag *dag, const struct tgi_resident_preds *preds,
-                       const struct tgi_resident_shape *shape, const struct tgi_resident_costs *costs,
+                       const struct tgi_resident_shape *shape, uint32_t n_devices, const struct tgi_resident_costs *costs,
                        uint32_t *worker_of, uint32_t *order, double *makespan_p, struct tg_error *err)
 {
     struct place p = {.dag = dag, .preds = preds, .costs = costs};
     int rc;
     p.placed = malloc(((size_t)dag->n_tasks + 1) * sizeof *p.placed);
-    if (!p.placed || !idle_init(&p.idle, shape))
+    if (!p.placed || !idle_init(&p.idle, shape, n_devices))
         rc = tgi_error_memory(err, "planning a resident program");
     else {
-        idle_reset(&p.idle, shape);
+        idle_reset(&p.idle);
         rc = shape->width == TGI_RESIDENT_THREAD ? place_threads(&p, worker_of, order, makespan_p, err)
                                                  : place_warps(&p, shape, worker_of, order, makespan_p, err);
     }

@@ -2,7 +2,8 @@
  *
  * Tasks are gone through twice in the order of their slots: once to decide what each waits for and to count words, once to
  * fill them in.  A task's edges from other workers are all of one kind: cells if everything behind them is in
- * them, counters otherwise, in shared memory if all producers are of the block and there is room, else in global memory. */
+ * them, counters otherwise; in shared memory if all producers are of the block and there is room, far ones if one is of another
+ * device, else in global memory. */
 #include "sched/resident_plan.h"
 
 #include <inttypes.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 
 #include "graph/error.h"
+#include "mem/resident_peers.h"
 #include "mem/resident_way.h"
 #include "sched/resident_place.h"
 
@@ -30,6 +32,7 @@ struct build {
     } *edges;          /* as preds->task */
     uint32_t *task_at; /* by slot */
     uint32_t *n_out;   /* by slot; while words are filled in: how many are missing */
+    uint16_t *pushed;  /* by slot: devices to which it brings what it leaves, a bit each; NULL: there is one device */
     uint32_t max_shared_cells, max_shared_counters; /* room in each block */
     uint32_t block, n_shared_cells, n_shared_counters; /* in the block at hand */
 };
@@ -58,6 +61,12 @@ static bool is_fetched(const struct edge *e, uint32_t op, uint32_t wait)
     return TGI_RESIDENT_HAS_INPUTS(op) && (e->is == BY_ORDER || (e->is == CROSS && !has_cells(wait)));
 }
 
+static enum tgi_resident_wait far_wait_of(const struct build *b, uint32_t op, uint32_t n_cross, bool is_clean)
+{
+    uint32_t most = TGI_RESIDENT_HAS_LINE(op) ? TGI_FAR_MAX_LINES : TGI_RESIDENT_MAX_CELLS;
+    return (is_clean || !b->preds->has_memory) && n_cross <= most ? TGI_WAIT_CELLS : TGI_WAIT_COUNTER;
+}
+
 static enum tgi_resident_wait wait_of(const struct build *b, uint32_t n_cross, bool is_clean, bool is_local)
 {
     if (n_cross == 0)
@@ -68,6 +77,21 @@ static enum tgi_resident_wait wait_of(const struct build *b, uint32_t n_cross, b
 }
 
 /* ---- First pass: kinds and numbers ----------------------------------------------------------*/
+
+/* How many cells a predecessor tells. */
+static uint32_t n_far_cells_each(uint32_t op) { return TGI_RESIDENT_HAS_LINE(op) ? TGI_RESIDENT_LINE_WORDS : 1; }
+
+/* The same of far ones. */
+static void take_far_place(struct build *b, struct tgi_resident_task *d, enum tgi_resident_wait kind, uint32_t n_cross)
+{
+    struct tgi_resident_program *p = b->p;
+    bool is_cells = has_cells(kind);
+    d->head |= TGI_HEAD_WAITS_FAR;
+    d->wait = is_cells ? p->n_far_cells : p->n_far_counters;
+    d->n_wait = n_cross;
+    *(is_cells ? &p->n_far_cells : &p->n_far_counters) += is_cells ? n_cross * n_far_cells_each(b->dag->op[d->id]) : 1;
+    *(is_cells ? &p->n_far_cell_edges : &p->n_far_counter_edges) += n_cross;
+}
 
 /* Takes the next counter or cells of the kind. */
 static void take_place(struct build *b, struct tgi_resident_task *d, enum tgi_resident_wait kind, uint32_t n_cross)
@@ -92,47 +116,56 @@ static void take_place(struct build *b, struct tgi_resident_task *d, enum tgi_re
         p->n_shared_counters = b->n_shared_counters;
 }
 
-/* Looks at all edges to a task; the number that come from other workers. */
-static uint32_t look_at_edges(struct build *b, uint32_t slot, uint32_t t, bool *is_clean_p, bool *is_local_p, bool *has_previous_p)
+/* What is said of all edges to a task. */
+struct edges_to {
+    uint32_t n_cross; /* from other workers */
+    bool is_clean, is_local, is_far, has_previous;
+};
+
+static void look_at_edges(struct build *b, uint32_t slot, uint32_t t, struct edges_to *to)
 {
-    uint32_t n_cross = 0, begin = b->block * b->p->n_workers_each, end = begin + b->p->n_workers_each;
-    *is_clean_p = tgi_resident_is_small(b->dag->op[t]); /* a line is made from what lies in memory */
-    *is_local_p = true;
-    *has_previous_p = false;
+    uint32_t begin = b->block * b->p->n_workers_each, end = begin + b->p->n_workers_each;
+    uint32_t n_on_device = b->p->n_workers / b->p->n_devices, home = begin / n_on_device * n_on_device;
+    uint32_t home_begin = b->p->first[home], home_end = b->p->first[home + n_on_device];
+    *to = (struct edges_to){.is_clean = tgi_resident_is_small(b->dag->op[t]), /* a line is made from what lies in memory */
+                            .is_local = true};
     for (uint32_t i = b->preds->at[t]; i < b->preds->at[t + 1]; i++) {
         uint32_t from = b->preds->task[i];
         struct edge *e = &b->edges[i];
         look_at_edge(b, e, from, slot, t);
-        *has_previous_p |= e->is == AT_HAND;
+        to->has_previous |= e->is == AT_HAND;
         if (e->is != CROSS)
             continue;
-        n_cross++;
+        to->n_cross++;
         b->n_out[e->slot]++;
-        *is_clean_p &= b->preds->is_clean[from];
-        *is_local_p &= e->slot >= b->p->first[begin] && e->slot < b->p->first[end];
+        to->is_clean &= b->preds->is_clean[from];
+        to->is_local &= e->slot >= b->p->first[begin] && e->slot < b->p->first[end];
+        to->is_far |= e->slot < home_begin || e->slot >= home_end;
     }
-    b->p->n_order_edges += b->preds->at[t + 1] - b->preds->at[t] - n_cross;
-    return n_cross;
+    b->p->n_order_edges += b->preds->at[t + 1] - b->preds->at[t] - to->n_cross;
 }
 
 static void decide(struct build *b, uint32_t slot)
 {
     uint32_t t = b->task_at[slot], op = b->dag->op[t], block = b->worker_of[t] / b->p->n_workers_each, n_in = 0;
-    bool is_clean, is_local, has_previous;
+    struct edges_to to;
     struct tgi_resident_task *d = &b->p->tasks[slot];
     if (block != b->block) {
         b->block = block;
         b->n_shared_cells = b->n_shared_counters = 0;
     }
-    uint32_t n_cross = look_at_edges(b, slot, t, &is_clean, &is_local, &has_previous);
-    enum tgi_resident_wait wait = wait_of(b, n_cross, is_clean, is_local);
+    look_at_edges(b, slot, t, &to);
+    enum tgi_resident_wait wait = to.is_far ? far_wait_of(b, op, to.n_cross, to.is_clean)
+                                            : wait_of(b, to.n_cross, to.is_clean, to.is_local);
     memset(d, 0, sizeof *d);
     d->id = t;
-    if (wait != TGI_WAIT_NONE)
-        take_place(b, d, wait, n_cross);
+    if (to.is_far)
+        take_far_place(b, d, wait, to.n_cross);
+    else if (wait != TGI_WAIT_NONE)
+        take_place(b, d, wait, to.n_cross);
     for (uint32_t i = b->preds->at[t]; i < b->preds->at[t + 1]; i++)
         n_in += is_fetched(&b->edges[i], op, wait);
-    d->head = op | (uint32_t)wait << 8 | (n_in > 2 ? TGI_HEAD_LIST : n_in) << 14 | (has_previous ? TGI_HEAD_PREVIOUS : 0);
+    d->head |= op | (uint32_t)wait << 8 | (n_in > 2 ? TGI_HEAD_LIST : n_in) << 14 | (to.has_previous ? TGI_HEAD_PREVIOUS : 0);
     if (n_in > 2) {
         d->in[0] = b->p->n_ins;
         d->in[1] = n_in;
@@ -159,6 +192,26 @@ static void put_out(struct build *b, uint32_t slot, uint32_t word)
     struct tgi_resident_task *d = &b->p->tasks[slot];
     uint32_t k = --b->n_out[slot];
     *(TGI_HEAD_N_OUT(d->head) == TGI_HEAD_LIST ? &b->p->outs[d->out[0] + k] : &d->out[k]) = word;
+    if (TGI_OUT_IS_FAR(word))
+        d->head |= TGI_HEAD_TELLS_FAR;
+}
+
+/* Where it waits far: what its k-th predecessor on another worker tells.  The first word to a device whose reader takes what
+ * the predecessor leaves says that it is to be brought there. */
+static uint32_t far_word(struct build *b, const struct tgi_resident_task *d, const struct edge *e, uint32_t k)
+{
+    uint32_t n_on_device = b->p->n_blocks / b->p->n_devices;
+    uint32_t device = b->worker_of[d->id] / b->p->n_workers_each / n_on_device;
+    uint32_t home = b->worker_of[b->task_at[e->slot]] / b->p->n_workers_each / n_on_device, index;
+    if (has_cells(TGI_HEAD_WAIT(d->head)))
+        return TGI_OUT(TGI_OUT_FAR_CELL, TGI_FAR(device, d->wait + k * n_far_cells_each(b->dag->op[d->id])) |
+                                             (TGI_RESIDENT_HAS_LINE(b->dag->op[d->id]) ? TGI_FAR_LINE : 0));
+    index = TGI_FAR(device, d->wait) | (d->n_wait == 1 ? TGI_FAR_LONE : 0);
+    if (device != home && is_fetched(e, b->dag->op[d->id], TGI_HEAD_WAIT(d->head)) && !(b->pushed[e->slot] >> device & 1)) {
+        b->pushed[e->slot] |= (uint16_t)(1u << device);
+        index |= TGI_FAR_PUSH;
+    }
+    return TGI_OUT(TGI_OUT_FAR_COUNTER, index);
 }
 
 static uint32_t out_word(const struct tgi_resident_task *d, uint32_t k)
@@ -183,8 +236,11 @@ static void fill_in(struct build *b, uint32_t slot)
     for (uint32_t i = b->preds->at[t]; i < b->preds->at[t + 1]; i++) {
         const struct edge *e = &b->edges[i];
         bool is_line = e->has_line && TGI_RESIDENT_HAS_LINE(b->dag->op[t]);
-        if (e->is == CROSS)
-            put_out(b, e->slot, out_word(d, n_cross++));
+        if (e->is == CROSS) {
+            bool is_far = (d->head & TGI_HEAD_WAITS_FAR) != 0;
+            put_out(b, e->slot, is_far ? far_word(b, d, e, n_cross) : out_word(d, n_cross));
+            n_cross++;
+        }
         if (is_fetched(e, b->dag->op[t], TGI_HEAD_WAIT(d->head)))
             in[n_in++] = e->slot | (is_line ? TGI_IN_LINE : 0);
     }
@@ -235,7 +291,7 @@ static bool make_tables(struct build *b, const uint32_t *order)
 }
 
 static struct tgi_resident_program *program_new(const struct tgi_resident_dag *dag,
-                                                const struct tgi_resident_shape *shape)
+                                                const struct tgi_resident_shape *shape, uint32_t n_devices)
 {
     struct tgi_resident_program *p = calloc(1, sizeof *p);
     size_t n = (size_t)dag->n_tasks + 1;
@@ -246,6 +302,7 @@ static struct tgi_resident_program *program_new(const struct tgi_resident_dag *d
     p->n_blocks = shape->n_blocks;
     p->n_workers_each = shape->n_workers_each;
     p->n_workers = shape->n_blocks * shape->n_workers_each;
+    p->n_devices = n_devices;
     p->tasks = aligned_alloc(sizeof *p->tasks, n * sizeof *p->tasks);
     p->first = calloc((size_t)p->n_workers + 2, sizeof *p->first);
     p->slot_of = malloc(n * sizeof *p->slot_of);
@@ -256,7 +313,25 @@ static struct tgi_resident_program *program_new(const struct tgi_resident_dag *d
     return NULL;
 }
 
-static int check_shape(const struct tgi_resident_dag *dag, const struct tgi_resident_shape *s, struct tg_error *err)
+static int check_devices(const struct tgi_resident_dag *dag, const struct tgi_resident_shape *s, uint32_t n, struct tg_error *err)
+{
+    if (n == 0 || n > TGI_RESIDENT_MAX_DEVICES)
+        return tgi_error(err, TG_E_INVALID, "resident program: on %" PRIu32 " devices, of which there are one to %u", n,
+                         TGI_RESIDENT_MAX_DEVICES);
+    if (n > 1 && s->n_workers_each > TGI_RESIDENT_PEERS_WARPS)
+        return tgi_error(err, TG_E_UNSUPPORTED, "resident program: on several devices blocks have at most %u workers, not %" PRIu32,
+                         TGI_RESIDENT_PEERS_WARPS, s->n_workers_each);
+    if (n > 1 && s->width == TGI_RESIDENT_THREAD)
+        return tgi_error(err, TG_E_UNSUPPORTED, "resident program: tasks one thread wide are of one device");
+    for (uint32_t t = 0; n > 1 && t < dag->n_tasks; t++)
+        if (dag->op[t] == TGI_RESIDENT_CALL)
+            return tgi_error(err, TG_E_UNSUPPORTED,
+                             "resident program: task %" PRIu32 " calls a body, which programs on several devices do not have", t);
+    return 0;
+}
+
+static int check_shape(const struct tgi_resident_dag *dag, const struct tgi_resident_shape *s, uint32_t n_devices,
+                       struct tg_error *err)
 {
     uint32_t stages = tgi_resident_shared_bytes(s->n_workers_each, 0, 0);
     if (s->n_blocks == 0 || s->n_workers_each == 0 || s->n_workers_each > MAX_WORKERS_EACH || s->shared_bytes < stages)
@@ -274,28 +349,35 @@ static int check_shape(const struct tgi_resident_dag *dag, const struct tgi_resi
         if (!dag->arg && dag->op[t] > TGI_RESIDENT_HASH && !TGI_RESIDENT_HAS_LINE(dag->op[t]))
             return tgi_error(err, TG_E_INVALID, "resident program: task %" PRIu32 " needs an argument", t);
     }
-    return 0;
+    return check_devices(dag, s, n_devices, err);
 }
 
 static int build(const struct tgi_resident_dag *dag, const struct tgi_resident_preds *preds,
-                 const struct tgi_resident_shape *shape, const uint32_t *worker_of, const uint32_t *order,
+                 const struct tgi_resident_shape *shape, uint32_t n_devices, const uint32_t *worker_of, const uint32_t *order,
                  struct tgi_resident_program **program_p, struct tg_error *err)
 {
     struct build b = {.dag = dag, .preds = preds, .worker_of = worker_of, .block = UINT32_MAX};
     uint32_t room = shape->shared_bytes - tgi_resident_shared_bytes(shape->n_workers_each, 0, 0);
     b.max_shared_counters = room / COUNTER_SHARE / 4;
     b.max_shared_cells = (room - room / COUNTER_SHARE) / sizeof(struct tgi_cell);
-    b.p = program_new(dag, shape);
+    b.p = program_new(dag, shape, n_devices);
     b.task_at = malloc(((size_t)dag->n_tasks + 1) * sizeof *b.task_at);
     b.n_out = calloc((size_t)dag->n_tasks + 1, sizeof *b.n_out);
     b.edges = malloc(((size_t)preds->at[dag->n_tasks] + 1) * sizeof *b.edges);
-    bool is_made = b.p && b.task_at && b.n_out && b.edges && make_tables(&b, order);
+    b.pushed = n_devices > 1 ? calloc((size_t)dag->n_tasks + 1, sizeof *b.pushed) : NULL;
+    bool has_room = b.pushed || n_devices == 1;
+    bool is_made = b.p && b.task_at && b.n_out && b.edges && has_room && make_tables(&b, order);
     free(b.edges);
     free(b.task_at);
     free(b.n_out);
+    free(b.pushed);
     if (!is_made) {
         tgi_resident_program_destroy(b.p);
         return tgi_error_memory(err, "planning a resident program");
+    }
+    if (b.p->n_far_cells > TGI_FAR_MAX_INDEX || b.p->n_far_counters > TGI_FAR_MAX_INDEX) {
+        tgi_resident_program_destroy(b.p);
+        return tgi_error(err, TG_E_UNSUPPORTED, "resident program: more than %u cells or counters between devices", TGI_FAR_MAX_INDEX);
     }
     *program_p = b.p;
     return 0;
@@ -303,13 +385,15 @@ static int build(const struct tgi_resident_dag *dag, const struct tgi_resident_p
 
 /* ---- Entries ------------------------------------------------------------------------------*/
 
-int tgi_resident_build(const struct tgi_resident_dag *dag, const struct tgi_resident_shape *shape,
-                       const uint32_t *worker_of, struct tgi_resident_program **program_p, struct tg_error *err)
+int tgi_resident_build_peers(const struct tgi_resident_dag *dag, const struct tgi_resident_shape *shape, uint32_t n_devices,
+                             const uint32_t *worker_of, struct tgi_resident_program **program_p, struct tg_error *err)
 {
     struct tgi_resident_preds preds;
-    int rc = check_shape(dag, shape, err);
+    struct tgi_resident_shape all = *shape;
+    all.n_blocks *= n_devices;
+    int rc = check_shape(dag, shape, n_devices, err);
     for (uint32_t t = 0; !rc && t < dag->n_tasks; t++)
-        if (worker_of[t] >= shape->n_blocks * shape->n_workers_each)
+        if (worker_of[t] >= all.n_blocks * all.n_workers_each)
             rc = tgi_error(err, TG_E_INVALID, "resident program: task %" PRIu32 " is on worker %" PRIu32 ", which there is not",
                            t, worker_of[t]);
     if (rc || (rc = tgi_resident_preds_init(&preds, dag, err)))
@@ -320,19 +404,21 @@ int tgi_resident_build(const struct tgi_resident_dag *dag, const struct tgi_resi
     for (uint32_t k = 0; !rc && k < dag->n_tasks; k++)
         order[k] = tgi_resident_nth(dag, k);
     if (!rc)
-        rc = build(dag, &preds, shape, worker_of, order, program_p, err);
+        rc = build(dag, &preds, &all, n_devices, worker_of, order, program_p, err);
     free(order);
     tgi_resident_preds_fini(&preds);
     return rc;
 }
 
-int tgi_resident_plan(const struct tgi_resident_dag *dag, const struct tgi_resident_shape *shape,
-                      const struct tgi_resident_costs *costs, struct tgi_resident_program **program_p,
-                      struct tg_error *err)
+int tgi_resident_plan_peers(const struct tgi_resident_dag *dag, const struct tgi_resident_shape *shape, uint32_t n_devices,
+                            const struct tgi_resident_costs *costs, struct tgi_resident_program **program_p,
+                            struct tg_error *err)
 {
     struct tgi_resident_preds preds;
+    struct tgi_resident_shape all = *shape;
     double makespan = 0;
-    int rc = check_shape(dag, shape, err);
+    all.n_blocks *= n_devices;
+    int rc = check_shape(dag, shape, n_devices, err);
     if (rc || (rc = tgi_resident_preds_init(&preds, dag, err)))
         return rc;
     size_t n = (size_t)dag->n_tasks + 1;
@@ -340,11 +426,24 @@ int tgi_resident_plan(const struct tgi_resident_dag *dag, const struct tgi_resid
     if (!worker_of || !order)
         rc = tgi_error_memory(err, "planning a resident program");
     else
-        rc = tgi_resident_place(dag, &preds, shape, costs, worker_of, order, &makespan, err);
-    if (!rc && !(rc = build(dag, &preds, shape, worker_of, order, program_p, err)))
+        rc = tgi_resident_place(dag, &preds, &all, n_devices, costs, worker_of, order, &makespan, err);
+    if (!rc && !(rc = build(dag, &preds, &all, n_devices, worker_of, order, program_p, err)))
         (*program_p)->makespan_ns = makespan;
     free(worker_of);
     free(order);
     tgi_resident_preds_fini(&preds);
     return rc;
+}
+
+int tgi_resident_build(const struct tgi_resident_dag *dag, const struct tgi_resident_shape *shape,
+                       const uint32_t *worker_of, struct tgi_resident_program **program_p, struct tg_error *err)
+{
+    return tgi_resident_build_peers(dag, shape, 1, worker_of, program_p, err);
+}
+
+int tgi_resident_plan(const struct tgi_resident_dag *dag, const struct tgi_resident_shape *shape,
+                      const struct tgi_resident_costs *costs, struct tgi_resident_program **program_p,
+                      struct tg_error *err)
+{
+    return tgi_resident_plan_peers(dag, shape, 1, costs, program_p, err);
 }

@@ -27,8 +27,9 @@ struct tgi_resident_costs {
     float shared_ns;  /* from a worker to another of its block */
     float cell_ns;    /* to another block, the data in the flag */
     float counter_ns; /* to another block, the data in memory */
+    float far_cell_ns, far_counter_ns; /* to another device, the same two */
 };
-#define TGI_RESIDENT_COSTS_INIT {218, 100, 245, 966}
+#define TGI_RESIDENT_COSTS_INIT {218, 100, 245, 966, 1300, 2600}
 
 struct tgi_resident_shape {
     uint32_t n_blocks, n_workers_each; /* blocks are all resident at once; at most 32 workers in each */
@@ -44,6 +45,13 @@ int tgi_resident_plan(const struct tgi_resident_dag *dag, const struct tgi_resid
 /* The same where the caller says which worker each task runs on; workers take their tasks in topological order. */
 int tgi_resident_build(const struct tgi_resident_dag *dag, const struct tgi_resident_shape *shape,
                        const uint32_t *worker_of, struct tgi_resident_program **program_p, struct tg_error *err);
+/* The same on several devices, each of that shape; workers are numbered across them (mem/resident_peers.h).
+ * TG_E_UNSUPPORTED besides: tasks that are not a warp wide, or call bodies, or more than TGI_RESIDENT_PEERS_WARPS workers each. */
+int tgi_resident_plan_peers(const struct tgi_resident_dag *dag, const struct tgi_resident_shape *shape, uint32_t n_devices,
+                            const struct tgi_resident_costs *costs, struct tgi_resident_program **program_p,
+                            struct tg_error *err);
+int tgi_resident_build_peers(const struct tgi_resident_dag *dag, const struct tgi_resident_shape *shape, uint32_t n_devices,
+                             const uint32_t *worker_of, struct tgi_resident_program **program_p, struct tg_error *err);
 /* What is made is for tgi_resident_program_destroy(), mem/cluster.h. */
 
 /* Proves that a program does what the graph says, whoever made it: every task in one slot, every edge carried exactly

@@ -26,14 +26,14 @@ run() { # TEST [DEFINE]: the number of reports
     grep -c 'WARNING: ThreadSanitizer: data race' "$work/out" || true
 }
 rc=0
-for test in resident resident_dynamic service_ring; do
+for test in resident resident_dynamic resident_peers service_ring; do
     if [ "$(run $test)" != 0 ]; then
         echo "FAIL  test_$test has races"
         cat "$work/out"
         rc=1
     fi
     scope=$([ $test = service_ring ] && echo SYS_ || true)
-    for order in ACQUIRE RELEASE; do
+    for order in ACQUIRE RELEASE $([ $test = resident_peers ] && echo FAR_ACQUIRE FAR_RELEASE || true); do
         if [ "$(run $test -DTGI_$scope$order=__ATOMIC_RELAXED)" = 0 ]; then
             echo "FAIL  test_$test does not notice that $order is missing"
             rc=1

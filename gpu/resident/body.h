@@ -92,8 +92,8 @@ TGI_FN bool tgi_body_spin(struct tgi_worker *w, uint64_t ns)
         tgi_let_pass(half < TGI_SPIN_LOOK_NS ? (uint32_t)half : TGI_SPIN_LOOK_NS);
         if (now - looked >= TGI_SPIN_LOOK_NS) {
             looked = now;
-            w->is_over = tgi_load_relaxed(&w->v->control->abort) != 0;
-            w->is_failed |= tgi_load_relaxed(&w->v->control->is_failed) != 0; /* for the bodies after this one */
+            w->is_over = TGI_LOAD_TOLD(&w->v->control->abort) != 0;
+            w->is_failed |= TGI_LOAD_TOLD(&w->v->control->is_failed) != 0; /* for the bodies after this one */
         }
     }
     return now - since >= ns;

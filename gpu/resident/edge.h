@@ -10,6 +10,16 @@
 #define TGI_GPU_RESIDENT_EDGE_H
 
 #include "gpu/resident/order.h"
+#ifdef TGI_PEERS /* in kernels of programs on several devices, see far.h */
+#include "mem/resident_peers.h"
+#endif
+
+/* Words of the control block that everybody writes, on several devices from each of them. */
+#ifdef TGI_PEERS
+#define TGI_LOAD_TOLD(p) tgi_far_load_relaxed(p)
+#else
+#define TGI_LOAD_TOLD(p) tgi_load_relaxed(p)
+#endif
 
 #ifndef TGI_PATIENCE
 #define TGI_PATIENCE 128u /* a power of two */
@@ -26,6 +36,9 @@ struct tgi_worker {
     uint64_t previous; /* the result of the task before */
     bool is_over;      /* of the lane: leave */
     bool is_failed;    /* of the lane: the instance has failed, leave out bodies */
+#ifdef TGI_PEERS
+    const struct tgi_resident_peers *peers;
+#endif
 };
 
 /* ---- Patience -----------------------------------------------------------------------------*/
@@ -58,8 +71,8 @@ enum { TGI_LOOK_FAILED = 1, TGI_LOOK_OVER = 2 };
 TGI_FN_APART uint32_t tgi_wait_look(const struct tgi_resident_view *v, uint64_t since_ns, uint32_t task, uint32_t worker,
                                     uint32_t slot, uint32_t wait, uint32_t seen, uint32_t wanted)
 {
-    uint32_t looks = tgi_load_relaxed(&v->control->is_failed) ? TGI_LOOK_FAILED : 0;
-    if (tgi_load_relaxed(&v->control->abort))
+    uint32_t looks = TGI_LOAD_TOLD(&v->control->is_failed) ? TGI_LOOK_FAILED : 0;
+    if (TGI_LOAD_TOLD(&v->control->abort))
         return looks | TGI_LOOK_OVER;
     if (tgi_now_ns() - since_ns <= v->limit_ns)
         return looks;

@@ -19,6 +19,7 @@
     }
 EMBED(tgi_resident_fatbin, TG_RESIDENT_FATBIN)
 EMBED(tgi_resident_run_fatbin, TG_RESIDENT_RUN_FATBIN)
+EMBED(tgi_resident_peers_fatbin, TG_RESIDENT_PEERS_FATBIN)
 #else
 const void *tgi_resident_fatbin(size_t *length_p)
 {
@@ -27,6 +28,12 @@ const void *tgi_resident_fatbin(size_t *length_p)
 }
 
 const void *tgi_resident_run_fatbin(size_t *length_p)
+{
+    *length_p = 0;
+    return NULL;
+}
+
+const void *tgi_resident_peers_fatbin(size_t *length_p)
 {
     *length_p = 0;
     return NULL;

@@ -79,6 +79,13 @@ TGI_FN void tgi_add_release(uint32_t *p, uint32_t x)
 {
     asm volatile("red.release.gpu.global.add.u32 [%0], %1;" ::"l"(__cvta_generic_to_global(p)), "r"(x) : "memory");
 }
+/* Of a word that another device may write. */
+TGI_FN uint32_t tgi_far_load_relaxed(const uint32_t *p)
+{
+    uint32_t x;
+    asm volatile("ld.relaxed.sys.global.u32 %0, [%1];" : "=r"(x) : "l"(__cvta_generic_to_global(p)) : "memory");
+    return x;
+}
 TGI_FN uint32_t tgi_exchange(uint32_t *p, uint32_t x)
 {
     uint32_t was;
@@ -217,6 +224,7 @@ TGI_FN void tgi_let_pass(uint32_t ns)
 
 TGI_FN uint32_t tgi_load_relaxed(const uint32_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
 TGI_FN uint32_t tgi_load_acquire(const uint32_t *p) { return __atomic_load_n(p, TGI_ACQUIRE); }
+TGI_FN uint32_t tgi_far_load_relaxed(const uint32_t *p) { return tgi_load_relaxed(p); }
 TGI_FN void tgi_store_relaxed(uint32_t *p, uint32_t x) { __atomic_store_n(p, x, __ATOMIC_RELAXED); }
 TGI_FN void tgi_store_release(uint32_t *p, uint32_t x) { __atomic_store_n(p, x, TGI_RELEASE); }
 TGI_FN void tgi_add_release(uint32_t *p, uint32_t x) { __atomic_fetch_add(p, x, TGI_RELEASE); }

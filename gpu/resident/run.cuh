@@ -64,16 +64,6 @@ static __device__ __forceinline__ unsigned call_body(struct tgi_worker *w, const
 
 extern __shared__ __align__(16) char tgk_resident_shared[];
 
-/* After all others of its launch, so that the next one finds its epoch. */
-static __device__ __forceinline__ void leave(struct tgi_resident_control *c, uint32_t epoch)
-{
-    __syncthreads();
-    if (threadIdx.x || tgi_fetch_add_acq_rel(&c->n_left, 1) != gridDim.x - 1)
-        return;
-    tgi_store_relaxed(&c->n_left, 0);
-    tgi_store_relaxed(&c->epoch, epoch);
-}
-
 extern "C" __global__ void __launch_bounds__(32 * WARPS, 1)
     tgk_resident_run(const __grid_constant__ struct tgi_resident_view v)
 {
@@ -89,5 +79,5 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS, 1)
     struct tgi_worker w = {&v, cells, counters, blockIdx.x * WARPS + warp, epoch, 1, 0, false, false};
     w.is_failed = tgi_load_relaxed(&v.control->is_failed) != 0;
     tgi_warp_worker_run(&w, tasks + 2 * TGI_RESIDENT_BATCH * warp);
-    leave(v.control, epoch);
+    tgi_leave(v.control, epoch);
 }

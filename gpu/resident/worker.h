@@ -7,6 +7,9 @@
 #define TGI_GPU_RESIDENT_WORKER_H
 
 #include "gpu/resident/ways.h"
+#ifdef TGI_PEERS
+#include "gpu/resident/far.h"
+#endif
 
 /* ---- A warp wide ----------------------------------------------------------------------------*/
 
@@ -35,10 +38,26 @@ TGI_FN bool tgi_warp_task(struct tgi_worker *w, const struct tgi_resident_task *
         return TGI_HEAD_OP(t->head) == TGI_RESIDENT_ADD_LINE ? tgi_warp_line(w, t, TGI_RESIDENT_ADD_LINE, slot)
                                                              : tgi_warp_line(w, t, TGI_RESIDENT_HASH_LINE, slot);
 #endif
+#ifdef TGI_PEERS
+    case TGI_WAY_FAR:
+        return tgi_warp_far(w, t, slot);
+#endif
     }
     (void)mine;
     return tgi_warp_long(w, t, slot);
 }
+
+#ifdef __CUDACC__
+/* A block leaves a launch that counts its epoch itself: the last one counts, so that the next launch finds it. */
+TGI_FN void tgi_leave(struct tgi_resident_control *c, uint32_t epoch)
+{
+    __syncthreads();
+    if (threadIdx.x || tgi_fetch_add_acq_rel(&c->n_left, 1) != gridDim.x - 1)
+        return;
+    tgi_store_relaxed(&c->n_left, 0);
+    tgi_store_relaxed(&c->epoch, epoch);
+}
+#endif
 
 /* The worker's descriptors are brought to shared memory, a batch at a time; the next one is on its way while one is
  * executed.  On the CPU they stay where they are. */
