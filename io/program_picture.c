@@ -175,6 +175,10 @@ static void write_what(const struct scope *s, uint32_t id, FILE *to)
         tgi_dot_write_label(to, task_name(o, name));
         fprintf(to, "\\n%u ranks", c->collect.n_ranks);
         return;
+    case TGI_COMMAND_SIGNAL:
+    case TGI_COMMAND_AWAIT:
+        fprintf(to, "%s, %u flag%s", kind_name(c), c->flags.n, c->flags.n == 1 ? "" : "s");
+        return;
     case TGI_COMMAND_NOTHING:
         return;
     default:
@@ -188,7 +192,7 @@ static void write_body(const struct scope *s, const struct tgi_palette *palette,
 
 static void write_node(const struct scope *s, const struct tgi_palette *palette, uint32_t id, FILE *to)
 {
-    static const char *const shapes[TGI_N_COMMAND_KINDS] = {"box", "ellipse", "note", "hexagon", "diamond", "point", "box3d"};
+    static const char *const shapes[TGI_N_COMMAND_KINDS] = {"box", "ellipse", "note", "hexagon", "diamond", "point", "box3d", "cds", "cds"};
     const struct tgi_command *c = &s->program->commands[id];
     const struct tgi_space *space = s->p->graph->space;
     char name[NAME_SIZE], bytes[TGI_UNITS_SIZE];

@@ -5,6 +5,7 @@
 
 #include "graph/error.h"
 #include "mem/recorder.h"
+#include "mem/split.h"
 #include "sched/offload_graph.h"
 #include "sched/offload_times.h"
 
@@ -110,6 +111,46 @@ static int make_clusters(struct tg_run *run, struct tgi_program *program, struct
     return n < 0 ? tgi_error_memory(err, "recording a run") : 0;
 }
 
+/* ---- Hops ---------------------------------------------------------------------------------
+ *
+ * What a hop takes, from the end of a kernel to the begin of the next one on another device, and what one more graph costs a start.
+ * Measured by bench/cuda_hops on two GPUs. */
+static const double driver_hop_ns = 4900, flag_hop_ns = 2600, launch_ns = 5000;
+
+static enum tgi_hops asked_hops(void)
+{
+    const char *wish = getenv("TGRAPH_HOPS");
+    return !wish ? TGI_HOPS_DRIVER : strcmp(wish, "flags") == 0 ? TGI_HOPS_FLAGS : strcmp(wish, "auto") == 0 ? TGI_HOPS_CHOSEN : TGI_HOPS_DRIVER;
+}
+
+/* Why it is to be one graph; NULL: one for each device. */
+static const char *choose_whole(const struct tg_run *run, const struct tgi_program *program, uint32_t n_hops)
+{
+    const struct tgi_devices *ds = run->runtime->offload->devices;
+    enum tgi_hops asked = asked_hops();
+    if (run->offload->insertion)
+        return "it goes into another graph";
+    if (asked == TGI_HOPS_DRIVER)
+        return "TGRAPH_HOPS does not ask for more";
+    const char *whole = tgi_program_whole(ds, program);
+    if (!whole && asked == TGI_HOPS_CHOSEN && n_hops * (driver_hop_ns - flag_hop_ns) < (ds->n_devices - 1) * launch_ns)
+        return "it has too few edges between devices in a row";
+    return whole;
+}
+
+static int split(const struct tg_run *run, struct tgi_program *program, struct tgi_captured *p, struct tg_error *err)
+{
+    struct tgi_program parts = {0};
+    p->n_hops = tgi_program_hops(program);
+    p->whole = choose_whole(run, program, p->n_hops);
+    int rc = p->whole ? 0 : tgi_program_split(program, &parts, err);
+    if (rc || p->whole)
+        return rc;
+    tgi_program_fini(program);
+    *program = parts;
+    return 0;
+}
+
 int tgi_offload_record(struct tg_run *run, struct tgi_captured *p, struct tgi_offload_task **at_p, struct tg_error *err)
 {
     struct tgi_offload *o = run->runtime->offload;
@@ -120,6 +161,8 @@ int tgi_offload_record(struct tg_run *run, struct tgi_captured *p, struct tgi_of
         rc = record_with(run, &rec, p, err);
     if (rc == 0)
         rc = make_clusters(run, &program, p, err);
+    if (rc == 0)
+        rc = split(run, &program, p, err);
     if (rc == 0)
         rc = tgi_program_narrow(&program, WIDTH, &p->program, err);
     memcpy(p->n_device_tasks, run->offload->n_device_tasks, sizeof p->n_device_tasks);

@@ -1,0 +1,51 @@
+/* Flags between the graphs of several devices (mem/split.h): the arguments of the two kernels of one thread that set them and wait for
+ * them, in the module of decide.h.
+ *
+ * A flag is 32 bits in memory of the device that waits, which the device that signals reaches: 0, or 1 from the signal to the
+ * await's end.  An await looks at its flags until all are 1, then makes them 0.
+ *
+ * An await leaves early, and its flags as they are, in two cases, which the host's word tells, in pinned memory: the launch is given
+ * up, or the host has been about to launch all parts for longer than the limit: a call of the driver's that another thread
+ * makes may wait for this device, and the launch of another part for that call.  The await leaves its number then, and the run fails.
+ * There is no limit once all parts are launched: split.h has the proof that they end, and how long the rest of them takes is nobody's
+ * business here.
+ *
+ * What comes after an await that has left is executed all the same, with data that is not there, so cancelling a run makes
+ * none leave: it is over as early as a graph of one device would be. */
+#ifndef TGI_GPU_FLAG_H
+#define TGI_GPU_FLAG_H
+
+#include <stdint.h>
+
+#define TGI_SIGNAL_KERNEL "tgi_signal"
+#define TGI_AWAIT_KERNEL  "tgi_await"
+
+enum { TGI_MAX_SIGNALS = 16 }; /* devices */
+
+enum tgi_launching {
+    TGI_LAUNCHED,  /* all parts are, or none is */
+    TGI_LAUNCHING, /* some may be */
+    TGI_GIVEN_UP   /* one could not be */
+};
+
+/* In pinned memory, for all devices of a graph. */
+struct tgi_flag_words {
+    uint32_t launching; /* of enum tgi_launching; the host writes it */
+    uint32_t missed;    /* 1 + the number of an await whose time was up; 0: none.  Awaits write it; the host, between launches */
+};
+
+/* The one argument of a signal. */
+typedef struct tgi_signal_args {
+    uint32_t *flag[TGI_MAX_SIGNALS]; /* one on each device that waits */
+    uint32_t n;
+} tgi_signal_args;
+
+/* The one argument of an await. */
+typedef struct tgi_await_args {
+    uint32_t *flags; /* n in a row */
+    struct tgi_flag_words *words;
+    uint64_t limit_ns;
+    uint32_t n, number; /* of the command */
+} tgi_await_args;
+
+#endif
