@@ -9,6 +9,7 @@
 #include "io/json_out.h"
 #include "io/palette.h"
 #include "io/units.h"
+#include "mem/split.h"
 
 enum { NAME_SIZE = 160 };
 
@@ -250,6 +251,32 @@ static void write_edges(const struct scope *s, FILE *to)
     }
 }
 
+/* From what sets a flag to what waits for it; devices have their flags one after the other in `awaits`. */
+static int write_flags(const struct tgi_program_picture *p, FILE *to, struct tg_error *err)
+{
+    const struct tgi_program *program = p->program;
+    uint32_t first[TGI_MAX_DEVICES + 1] = {0}, n_devices = p->devices->n_devices;
+    for (uint32_t d = 0; d < n_devices; d++)
+        first[d + 1] = first[d] + tgi_program_flags(program, d);
+    uint32_t *awaits = calloc((size_t)first[n_devices] + 1, sizeof *awaits);
+    if (!awaits)
+        return tgi_error_memory(err, "drawing a CUDA graph");
+    for (uint32_t i = 0; i < program->n; i++) {
+        const struct tgi_command *c = &program->commands[i];
+        for (uint32_t k = 0; c->kind == TGI_COMMAND_AWAIT && k < c->flags.n; k++)
+            awaits[first[tgi_lane_device(c->lane)] + c->flags.first + k] = i;
+    }
+    for (uint32_t i = 0; i < program->n; i++) {
+        const struct tgi_command *c = &program->commands[i];
+        for (uint32_t k = 0; c->kind == TGI_COMMAND_SIGNAL && k < c->flags.n; k++) {
+            uint64_t word = program->words[c->flags.first + k];
+            fprintf(to, "  n%u -> n%u [style=dashed]\n", i, awaits[first[tgi_flag_device(word)] + tgi_flag_number(word)]);
+        }
+    }
+    free(awaits);
+    return 0;
+}
+
 /* Streams matter to what shares something of them, as calls of a library do; where there is one, it says nothing. */
 static void write_lane(const struct scope *s, const struct tgi_palette *palette, uint32_t lane, bool is_only,
                        const uint32_t *members, uint32_t n, FILE *to)
@@ -316,10 +343,11 @@ int tgi_program_write_dot(const struct tgi_program_picture *p, FILE *to, struct 
     write_devices(p, &palette, first, members, to);
     struct scope s = whole(p);
     write_edges(&s, to);
+    rc = write_flags(p, to, err);
     fputs("}\n", to);
     tgi_palette_fini(&palette);
     free(first);
-    return ferror(to) ? tgi_error(err, TG_E_WRITE, "cannot write the picture") : 0;
+    return rc ? rc : ferror(to) ? tgi_error(err, TG_E_WRITE, "cannot write the picture") : 0;
 }
 
 /* ---- JSON ---------------------------------------------------------------------------------*/

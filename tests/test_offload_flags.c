@@ -149,6 +149,30 @@ static void one_graph_says_why(void **state)
     tg_graph_destroy(g);
 }
 
+/* Left to be chosen, a few edges in a row are not worth two graphs. */
+static void a_choice_goes_by_the_edges_in_a_row(void **state)
+{
+    static const char there[] = "{'kernel': 'mix', 'on': 'cuda:1', 'args': {'id': 1, 'n': 32, 'out': 'A[0]', 'in0': 'A[1]'}}",
+                      there_and_back[] = "{'for': ['r in 0:20', 'd in 0:2'], 'kernel': 'mix', 'on': 'cuda:{d}', "
+                                         "'args': {'id': 'r', 'n': 32, 'out': 'A[0]', 'in0': 'A[1]'}}";
+    (void)state;
+    setenv("TGRAPH_HOPS", "auto", 1);
+    for (int is_long = 0; is_long < 2; is_long++) {
+        char text[1024];
+        snprintf(text, sizeof text, "{'kernel': 'mix', 'on': 'cuda:0', 'args': {'id': 0, 'n': 32, 'out': 'A[1]'}}, %s", is_long ? there_and_back : there);
+        struct tg_graph *g = device_graph(buffers, "", text);
+        uint64_t *expected = device_expected(g, false, 1);
+        device_reset(2, 1, true);
+        struct tg_runtime *rt = device_runtime("cuda", 0);
+        struct tg_run *run = device_open_run(rt, g, TG_EXECUTOR_GRAPH, false);
+        execute(run, is_long ? NULL : "it has too few edges between devices in a row");
+        device_expect(run, g, expected);
+        device_close_all(run, rt, g);
+        free(expected);
+    }
+    setenv("TGRAPH_HOPS", "flags", 1);
+}
+
 /* ---- Failures -----------------------------------------------------------------------------*/
 
 /* Whatever part it is: those that were launched leave, the start fails, and the next one is as ever. */
@@ -400,6 +424,7 @@ int main(void)
         cmocka_unit_test(random_graphs_equal_sequential_execution),
         cmocka_unit_test(parts_are_changed_in_place),
         cmocka_unit_test(one_graph_says_why),
+        cmocka_unit_test(a_choice_goes_by_the_edges_in_a_row),
         cmocka_unit_test(a_part_that_is_not_launched_fails_the_start),
         cmocka_unit_test(a_run_that_is_cancelled_goes_to_its_end),
         cmocka_unit_test(a_part_alone_does_not_wait_for_ever),

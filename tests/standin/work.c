@@ -28,7 +28,7 @@ static unsigned n_waiting[MAX_DEVICES]; /* kernels that have been called and wai
 static uint64_t n_looks, n_vain;        /* of these: in all; since anything else was executed */
 
 /* Of looks in vain: until others may have the lock, until what is late is done, until nothing will ever come. */
-enum { VAIN_REST = 64, VAIN_LATE = 256, VAIN_END = 100000 };
+enum { VAIN_REST = 512, VAIN_LATE = 1024, VAIN_END = 100000 };
 
 /* ---- Operations ---------------------------------------------------------------------------*/
 
