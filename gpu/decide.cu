@@ -30,11 +30,27 @@ extern "C" __global__ void tgi_stamp(uint64_t *to)
     *to = now;
 }
 
-/* release, of the system: all that this device has done before the kernel is there for whoever sees the flag.  Pairs with is_set(). */
-extern "C" __global__ void tgi_signal(const __grid_constant__ tgi_signal_args a)
+/* release, of the system: all that this device has done before the kernel, and the block before its barrier, is there for whoever sees
+ * the flag.  Pairs with is_set(). */
+static __device__ void set(const tgi_signal_args &a)
 {
     for (uint32_t i = 0; i < a.n; i++)
         asm volatile("st.release.sys.global.u32 [%0], 1;" : : "l"(a.flag[i]) : "memory");
+}
+
+extern "C" __global__ void tgi_signal(const __grid_constant__ tgi_signal_args a) { set(a); }
+
+extern "C" __global__ void tgi_push(const __grid_constant__ tgi_push_args a)
+{
+    if (((uintptr_t)a.to | (uintptr_t)a.from | a.bytes) % sizeof(uint4) == 0)
+        for (uint64_t i = threadIdx.x; i < a.bytes / sizeof(uint4); i += blockDim.x)
+            ((uint4 *)a.to)[i] = ((const uint4 *)a.from)[i];
+    else
+        for (uint64_t i = threadIdx.x; i < a.bytes; i += blockDim.x)
+            a.to[i] = a.from[i];
+    __syncthreads();
+    if (threadIdx.x == 0)
+        set(a.signal);
 }
 
 /* acquire: pairs with the release in tgi_signal. */

@@ -1,5 +1,5 @@
-/* Flags between the graphs of several devices (mem/split.h): the arguments of the two kernels of one thread that set them and wait for
- * them, in the module of decide.h.
+/* Flags between the graphs of several devices (mem/split.h): the arguments of the kernels that set them and wait for them, in the
+ * module of decide.h.  Those have one thread, but for small copies that a signal comes after.
  *
  * A flag is 32 bits in memory of the device that waits, which the device that signals reaches: 0, or 1 from the signal to the
  * await's end.  An await looks at its flags until all are 1, then makes them 0.
@@ -19,8 +19,13 @@
 
 #define TGI_SIGNAL_KERNEL "tgi_signal"
 #define TGI_AWAIT_KERNEL  "tgi_await"
+#define TGI_PUSH_KERNEL   "tgi_push"
 
-enum { TGI_MAX_SIGNALS = 16 }; /* devices */
+enum {
+    TGI_MAX_SIGNALS = 16,  /* devices */
+    TGI_PUSH_THREADS = 512, /* the one block of a push */
+    TGI_PUSH_BYTES = 32 << 10 /* at most: more are copied by the driver, with many multiprocessors or none */
+};
 
 enum tgi_launching {
     TGI_LAUNCHED,  /* all parts are, or none is */
@@ -39,6 +44,14 @@ typedef struct tgi_signal_args {
     uint32_t *flag[TGI_MAX_SIGNALS]; /* one on each device that waits */
     uint32_t n;
 } tgi_signal_args;
+
+/* The one argument of a push: a small copy to another device and the signal after it, in one kernel. */
+typedef struct tgi_push_args {
+    unsigned char *to;
+    const unsigned char *from;
+    uint64_t bytes;
+    tgi_signal_args signal;
+} tgi_push_args;
 
 /* The one argument of an await. */
 typedef struct tgi_await_args {

@@ -17,6 +17,8 @@
 struct node {
     bool is_captured; /* none: a child graph */
     CUcontext ctx;
+    bool is_push; /* a copy and the signal after it: a kernel */
+    tgi_push_args push;
     void *args[TG_MAX_PARAMS];
     union {
         CUDA_KERNEL_NODE_PARAMS kernel;
@@ -64,11 +66,17 @@ static void describe_fill(const struct tgi_command *c, struct node *n)
                                        .elementSize = element, .width = c->fill.n_elems * (size / element), .height = 1};
 }
 
-static int describe(struct tgi_cuda *cuda, const struct tgi_program *p, uint32_t id, struct node *n, struct tg_error *err)
+static int describe(struct tgi_cuda *cuda, const struct tgi_device_graph *g, const struct tgi_program *p, uint32_t id, struct node *n,
+                    struct tg_error *err)
 {
     const struct tgi_command *c = &p->commands[id];
     uint32_t device = tgi_lane_device(c->lane);
     n->is_captured = c->kind == TGI_COMMAND_COLLECT;
+    n->is_push = tgi_cuda_is_push(g, p, id);
+    if (n->is_push) {
+        int rc = tgi_cuda_push_node(cuda, g, p, id, &n->push, n->args, &n->kernel, err);
+        return rc ? rc : tgi_cuda_enter(cuda, device, err);
+    }
     n->ctx = cuda->device[device].ctx;
     switch (c->kind) {
     case TGI_COMMAND_LAUNCH:
@@ -137,7 +145,7 @@ static int add_plain(struct tgi_cuda_build *b, struct tgi_cuda_part *part, uint3
     CUgraphNode *node = &part->node[id];
     if (n->is_captured)
         return add_captured(b, part, id, n, err);
-    switch (c->kind) {
+    switch (n->is_push ? TGI_COMMAND_LAUNCH : c->kind) {
     case TGI_COMMAND_LAUNCH:
         return TGI_CUDA_DO(cuda, err, cuGraphAddKernelNode, (node, part->graph, b->after, b->n_after, &n->kernel),
                            "adding a kernel to a graph");
@@ -160,17 +168,27 @@ static int add_plain(struct tgi_cuda_build *b, struct tgi_cuda_part *part, uint3
     }
 }
 
+/* Two commands may be one node, which a third comes after but once. */
+static void come_after(struct tgi_cuda_build *b, CUgraphNode node)
+{
+    for (uint32_t i = 0; b->g->flags && i < b->n_after; i++)
+        if (b->after[i] == node)
+            return;
+    b->after[b->n_after++] = node;
+}
+
 static int add_node(struct tgi_cuda_build *b, struct tgi_cuda_part *part, uint32_t id, struct tg_error *err)
 {
     const struct tgi_command *c = &part->p->commands[id];
     struct node n;
-    int rc = describe(b->cuda, part->p, id, &n, err);
+    int rc = describe(b->cuda, b->g, part->p, id, &n, err);
     if (rc)
         return rc;
     if (!tgi_vec_reserve(&b->after, &b->cap_after, (uint64_t)c->n_deps + 2, sizeof *b->after))
         return no_memory(err);
-    for (b->n_after = 0; b->n_after < c->n_deps; b->n_after++)
-        b->after[b->n_after] = part->node[part->p->deps[c->first_dep + b->n_after]];
+    b->n_after = 0;
+    for (uint32_t i = 0; i < c->n_deps; i++)
+        come_after(b, part->node[part->p->deps[c->first_dep + i]]);
     if (!c->step)
         return add_plain(b, part, id, &n, err);
     rc = tgi_cuda_build_time_begin(b, part, id, err);
@@ -379,12 +397,12 @@ static int update_node(struct tgi_cuda *cuda, struct tgi_device_graph *g, const 
     struct node n;
     if (p->commands[id].kind == TGI_COMMAND_DECIDE)
         return tgi_error(err, TG_E_UNSUPPORTED, "what a device decides about cannot be changed in place");
-    int rc = describe(cuda, p, id, &n, err);
+    int rc = describe(cuda, g, p, id, &n, err);
     if (rc)
         return rc;
     if (n.is_captured)
         return tgi_error(err, TG_E_UNSUPPORTED, "what was captured cannot be changed in place");
-    switch (p->commands[id].kind) {
+    switch (n.is_push ? TGI_COMMAND_LAUNCH : p->commands[id].kind) {
     case TGI_COMMAND_LAUNCH:
         return TGI_CUDA_DO(cuda, err, cuGraphExecKernelNodeSetParams, (exec, node, &n.kernel),
                            "changing a kernel of a graph");

@@ -105,6 +105,12 @@ static inline uint32_t tgi_cuda_graph_part(const struct tgi_device_graph *graph,
 }
 /* Before all nodes: g->flags, if the program has some. */
 int tgi_cuda_build_flags(struct tgi_cuda_build *b, const struct tgi_program *whole, struct tg_error *err);
+/* Whether a command is a small copy to another device and the next one the signal after it: they are one node, the copy's, which the
+ * signal has as well. */
+bool tgi_cuda_is_push(const struct tgi_device_graph *graph, const struct tgi_program *program, uint32_t id);
+/* Of its kernel; args_p and pointer_p are what they point to. */
+int tgi_cuda_push_node(struct tgi_cuda *cuda, const struct tgi_device_graph *graph, const struct tgi_program *program, uint32_t id,
+                       tgi_push_args *args_p, void **pointer_p, CUDA_KERNEL_NODE_PARAMS *node_p, struct tg_error *err);
 /* Signals and awaits, after b->after; their device is current. */
 int tgi_cuda_build_flag(struct tgi_cuda_build *b, struct tgi_cuda_part *part, uint32_t id, struct tg_error *err);
 /* All parts, as one command of the lane. */

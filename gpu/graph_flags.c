@@ -106,16 +106,46 @@ static CUdeviceptr flag_at(const struct tgi_cuda_flags *f, uint32_t device, uint
     return f->at[device] + (CUdeviceptr)flag * sizeof(uint32_t);
 }
 
+static tgi_signal_args signal_of(const struct tgi_cuda_flags *f, const struct tgi_program *p, const struct tgi_command *c)
+{
+    tgi_signal_args args = {.n = c->flags.n};
+    for (uint32_t i = 0; i < c->flags.n; i++) {
+        uint64_t word = p->words[c->flags.first + i];
+        args.flag[i] = (uint32_t *)(uintptr_t)flag_at(f, tgi_flag_device(word), tgi_flag_number(word));
+    }
+    return args;
+}
+
+bool tgi_cuda_is_push(const struct tgi_device_graph *g, const struct tgi_program *p, uint32_t id)
+{
+    const struct tgi_command *c = &p->commands[id], *next = c + 1;
+    return g->flags && c->kind == TGI_COMMAND_COPY && !c->step && c->copy.from_node != TGI_HOST_NODE && c->copy.to_node != TGI_HOST_NODE &&
+           c->copy.from_node != c->copy.to_node && c->copy.bytes <= TGI_PUSH_BYTES && id + 1 < p->n && next->kind == TGI_COMMAND_SIGNAL &&
+           next->n_deps == 1 && p->deps[next->first_dep] == id;
+}
+
+int tgi_cuda_push_node(struct tgi_cuda *cuda, const struct tgi_device_graph *g, const struct tgi_program *p, uint32_t id, tgi_push_args *args_p,
+                       void **pointer_p, CUDA_KERNEL_NODE_PARAMS *node_p, struct tg_error *err)
+{
+    const struct tgi_command *c = &p->commands[id];
+    *args_p = (tgi_push_args){.to = (unsigned char *)(uintptr_t)c->copy.to, .from = (const unsigned char *)(uintptr_t)c->copy.from,
+                              .bytes = c->copy.bytes, .signal = signal_of(g->flags, p, c + 1)};
+    *pointer_p = args_p;
+    *node_p = (CUDA_KERNEL_NODE_PARAMS){.gridDimX = 1, .gridDimY = 1, .gridDimZ = 1, .blockDimX = TGI_PUSH_THREADS, .blockDimY = 1,
+                                        .blockDimZ = 1, .kernelParams = pointer_p};
+    return tgi_cuda_flag_function(cuda, tgi_lane_device(c->lane), TGI_PUSH_KERNEL, &node_p->func, err);
+}
+
 int tgi_cuda_build_flag(struct tgi_cuda_build *b, struct tgi_cuda_part *part, uint32_t id, struct tg_error *err)
 {
     const struct tgi_command *c = &part->p->commands[id];
     struct tgi_cuda_flags *f = b->g->flags;
+    if (id && tgi_cuda_is_push(b->g, part->p, id - 1)) {
+        part->node[id] = part->node[id - 1];
+        return 0;
+    }
     if (c->kind == TGI_COMMAND_SIGNAL) {
-        tgi_signal_args args = {.n = c->flags.n};
-        for (uint32_t i = 0; i < c->flags.n; i++) {
-            uint64_t word = part->p->words[c->flags.first + i];
-            args.flag[i] = (uint32_t *)(uintptr_t)flag_at(f, tgi_flag_device(word), tgi_flag_number(word));
-        }
+        tgi_signal_args args = signal_of(f, part->p, c);
         return add_kernel(b, part, id, TGI_SIGNAL_KERNEL, &args, err);
     }
     tgi_await_args args = {.flags = (uint32_t *)(uintptr_t)flag_at(f, tgi_lane_device(c->lane), c->flags.first), .words = f->words,

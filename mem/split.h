@@ -22,7 +22,9 @@
  * Everything that narrowing (program.h) or a bound on awaits adds leads from an earlier to a later command, which is all that the
  * proof asks of dependencies.
  *
- * What the rules cost: an await also comes after signals that its command does not need.  Where kernels take long that may be a loss.
+ * What the rules cost: an await also comes after signals that its command does not need.  So that these are few, it stands as early as it
+ * can, right behind the last signal that it waits for: before its command it would come after signals of all that is recorded
+ * between the two, as of the first kernel of a row that it belongs to (a halo of 5 us kernels took 14 us a row, not 9).
  *
  * Memory.  A signal is a kernel behind the command it tells of, which has ended then, copies to the other device's memory
  * included: what it wrote happens before the release in the signal, that before the await's acquire, and that before

@@ -331,18 +331,23 @@ static void a_part_alone_does_not_wait_for_ever(void **state)
     free(expected);
 }
 
-/* The kernel of a command does nothing from now on. */
+/* The kernel of a command waits for nothing, or signals nothing, from now on. */
 static void leave_out(struct bench *b, uint32_t id)
 {
     const struct tgi_command *c = &b->program->commands[id];
     uint32_t device = tgi_lane_device(c->lane);
     tgi_signal_args signal = {.n = 0};
+    tgi_push_args push;
     tgi_await_args await = {.flags = (uint32_t *)(uintptr_t)b->g->flags->at[device], .words = b->g->flags->words};
     void *args[] = {c->kind == TGI_COMMAND_SIGNAL ? (void *)&signal : (void *)&await};
     CUDA_KERNEL_NODE_PARAMS k = {.gridDimX = 1, .gridDimY = 1, .gridDimZ = 1, .blockDimX = 1, .blockDimY = 1, .blockDimZ = 1,
                                  .kernelParams = args};
     struct tg_error err;
-    MUST(tgi_cuda_flag_function(b->cuda, device, c->kind == TGI_COMMAND_SIGNAL ? TGI_SIGNAL_KERNEL : TGI_AWAIT_KERNEL, &k.func, &err));
+    if (tgi_cuda_is_push(b->g, b->program, id - 1)) {
+        MUST(tgi_cuda_push_node(b->cuda, b->g, b->program, id - 1, &push, args, &k, &err));
+        push.signal.n = 0;
+    } else
+        MUST(tgi_cuda_flag_function(b->cuda, device, c->kind == TGI_COMMAND_SIGNAL ? TGI_SIGNAL_KERNEL : TGI_AWAIT_KERNEL, &k.func, &err));
     MUST(tgi_cuda_enter(b->cuda, device, &err));
     assert_int_equal(b->cuda->api->cuGraphExecKernelNodeSetParams(b->g->exec[device], b->g->node[id], &k), 0);
 }

@@ -182,9 +182,8 @@ static int decide(void **args, const void *launch)
     return 0;
 }
 
-static int set_flags(void **args, const void *launch)
+static int set_all(const tgi_signal_args *a, const void *launch)
 {
-    const tgi_signal_args *a = args[0];
     for (uint32_t i = 0; i < a->n; i++) {
         uint32_t *flag = standin_at(launch, (CUdeviceptr)(uintptr_t)a->flag[i], sizeof *flag, STANDIN_INOUT);
         if (!flag)
@@ -194,6 +193,22 @@ static int set_flags(void **args, const void *launch)
         *flag = 1;
     }
     return CUDA_SUCCESS;
+}
+
+static int set_flags(void **args, const void *launch) { return set_all(args[0], launch); }
+
+static int push(void **args, const void *launch)
+{
+    const tgi_push_args *a = args[0];
+    CUdeviceptr to = (CUdeviceptr)(uintptr_t)a->to, from = (CUdeviceptr)(uintptr_t)a->from;
+    int device = ((const struct standin_launch *)launch)->device;
+    unsigned char *at, *source;
+    struct alloc *there, *here;
+    if (!memory_span(device, from, a->bytes, "a push", &source, &here) || !memory_span(device, to, a->bytes, "a push", &at, &there))
+        return CUDA_ERROR_ILLEGAL_ADDRESS;
+    memcpy(at, source, a->bytes);
+    memory_copy_marks(there, to, here, from, a->bytes);
+    return set_all(&a->signal, launch);
 }
 
 static int await_flags(void **args, const void *launch)
@@ -311,11 +326,15 @@ __attribute__((constructor)) static void register_builtins(void)
     const struct standin_kernel stamp = {TGI_STAMP_KERNEL, tell_time, 1, &place, NULL, NULL};
     check(standin_register_kernel(&stamp) == 0, stamp.name);
     fprintf(text, "kernel %s threads=1\n", stamp.name);
-    static const struct standin_param flags[] = {{sizeof(tgi_signal_args), STANDIN_VALUE}, {sizeof(tgi_await_args), STANDIN_VALUE}};
-    const struct standin_kernel set = {TGI_SIGNAL_KERNEL, set_flags, 1, &flags[0], NULL, NULL},
-                                await = {TGI_AWAIT_KERNEL, await_flags, 1, &flags[1], NULL, NULL};
-    check(standin_register_kernel(&set) == 0 && standin_register_kernel(&await) == 0, set.name);
-    fprintf(text, "kernel %s threads=1\nkernel %s threads=1\n", set.name, await.name);
+    static const struct standin_param flags[] = {{sizeof(tgi_signal_args), STANDIN_VALUE}, {sizeof(tgi_await_args), STANDIN_VALUE},
+                                                 {sizeof(tgi_push_args), STANDIN_VALUE}};
+    const struct standin_kernel of_flags[] = {{TGI_SIGNAL_KERNEL, set_flags, 1, &flags[0], NULL, NULL},
+                                              {TGI_AWAIT_KERNEL, await_flags, 1, &flags[1], NULL, NULL},
+                                              {TGI_PUSH_KERNEL, push, 1, &flags[2], NULL, NULL}};
+    for (size_t i = 0; i < sizeof of_flags / sizeof *of_flags; i++) {
+        check(standin_register_kernel(&of_flags[i]) == 0, of_flags[i].name);
+        fprintf(text, "kernel %s threads=%d\n", of_flags[i].name, TGI_PUSH_THREADS);
+    }
     check(standin_register_kernel(&standin_service) == 0, standin_service.name);
     fprintf(text, "kernel %s threads=1024\n", standin_service.name);
     resident_register(text);
