@@ -2,7 +2,7 @@
  * the same by hand, in the same run.  Two GPUs that reach each other.
  *
  * --what chain: kernels that do nothing, alternating, each after the one before; data: the same, and a tile goes with them, of 8
- * bytes and of 64 KiB; halo: rows of 32 kernels of 5 us, half of them on each GPU, each after two of the row before.  --tasks: how many
+ * bytes, 64 KiB and 1 MiB; halo: rows of 32 kernels of 5 us, half of them on each GPU, each after two of the row before.  --tasks: how many
  * kernels (1,000).  By hand: one graph over both; a graph each whose kernels wait and signal themselves, as many as there are hops; and
  * a graph each where that is done by kernels before and after them, as tgraph does it.
  *
@@ -384,6 +384,7 @@ int main(int argc, char **argv)
     if (!o.what || strcmp(o.what, "data") == 0) {
         compare(runtime, n, 8, o.n_runs);
         compare(runtime, n, 64 << 10, o.n_runs);
+        compare(runtime, n, 1 << 20, o.n_runs);
     }
     if (!o.what || strcmp(o.what, "halo") == 0)
         report_tgraph(runtime, "halo, kernels of 5 us", build_halo(n), 1, "us/replay", o.n_runs);

@@ -42,13 +42,16 @@ extern "C" __global__ void tgi_signal(const __grid_constant__ tgi_signal_args a)
 
 extern "C" __global__ void tgi_push(const __grid_constant__ tgi_push_args a)
 {
+    uint64_t first = (uint64_t)blockIdx.x * blockDim.x + threadIdx.x, step = (uint64_t)gridDim.x * blockDim.x;
     if (((uintptr_t)a.to | (uintptr_t)a.from | a.bytes) % sizeof(uint4) == 0)
-        for (uint64_t i = threadIdx.x; i < a.bytes / sizeof(uint4); i += blockDim.x)
+        for (uint64_t i = first; i < a.bytes / sizeof(uint4); i += step)
             ((uint4 *)a.to)[i] = ((const uint4 *)a.from)[i];
     else
-        for (uint64_t i = threadIdx.x; i < a.bytes; i += blockDim.x)
+        for (uint64_t i = first; i < a.bytes; i += step)
             a.to[i] = a.from[i];
-    __syncthreads();
+    if (a.signal.n == 0)
+        return;
+    __syncthreads(); /* there is one block */
     if (threadIdx.x == 0)
         set(a.signal);
 }

@@ -23,8 +23,11 @@
 
 enum {
     TGI_MAX_SIGNALS = 16,  /* devices */
-    TGI_PUSH_THREADS = 512, /* the one block of a push */
-    TGI_PUSH_BYTES = 32 << 10 /* at most: more are copied by the driver, with many multiprocessors or none */
+    TGI_PUSH_THREADS = 512,
+    TGI_PUSH_EACH = 16 << 10,   /* bytes for one block of a push, until there are TGI_PUSH_BLOCKS */
+    TGI_PUSH_BLOCKS = 64,
+    TGI_PUSH_BYTES = 1 << 20,   /* at most; more are the driver's to copy */
+    TGI_PUSH_SIGNAL = 32 << 10, /* at most, where one block does it, and sets flags as well */
 };
 
 enum tgi_launching {
@@ -45,12 +48,13 @@ typedef struct tgi_signal_args {
     uint32_t n;
 } tgi_signal_args;
 
-/* The one argument of a push: a small copy to another device and the signal after it, in one kernel. */
+/* The one argument of a push, a small copy to another device: the host enqueues a copy node between devices at every launch of its graph, and
+ * kernels not.  With one block it may do what the signal after it would. */
 typedef struct tgi_push_args {
     unsigned char *to;
     const unsigned char *from;
     uint64_t bytes;
-    tgi_signal_args signal;
+    tgi_signal_args signal; /* n 0: it sets none */
 } tgi_push_args;
 
 /* The one argument of an await. */

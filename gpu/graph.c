@@ -17,7 +17,7 @@
 struct node {
     bool is_captured; /* none: a child graph */
     CUcontext ctx;
-    bool is_push; /* a copy and the signal after it: a kernel */
+    bool is_push; /* a copy that a kernel does */
     tgi_push_args push;
     void *args[TG_MAX_PARAMS];
     union {
@@ -266,6 +266,7 @@ static int build_parts(struct tgi_cuda_build *b, const struct tgi_program *p, st
 {
     struct tgi_device_graph *g = b->g;
     int rc = tgi_cuda_build_flags(b, p, err);
+    tgi_cuda_build_pushes(b, p);
     if (rc == 0)
         rc = make_parts(b, p, err);
     struct tgi_cuda_part whole = {p, g->graph[0], g->node};

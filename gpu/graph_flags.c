@@ -116,22 +116,58 @@ static tgi_signal_args signal_of(const struct tgi_cuda_flags *f, const struct tg
     return args;
 }
 
+static bool is_between_devices(const struct tgi_command *c)
+{
+    return c->kind == TGI_COMMAND_COPY && c->copy.from_node != TGI_HOST_NODE && c->copy.to_node != TGI_HOST_NODE &&
+           c->copy.from_node != c->copy.to_node;
+}
+
+/* A copy is its lane's device's, which has to reach the other one; node i + 1 is device i. */
+static bool find_push(const struct tgi_command *c, uint32_t *to_p)
+{
+    *to_p = c->copy.to_node - 1;
+    return is_between_devices(c) && c->copy.from_node == tgi_lane_device(c->lane) + 1 && c->copy.bytes && c->copy.bytes <= TGI_PUSH_BYTES;
+}
+
+void tgi_cuda_build_pushes(struct tgi_cuda_build *b, const struct tgi_program *p)
+{
+    uint32_t asked[TGI_MAX_DEVICES] = {0}, to;
+    for (uint32_t i = 0; i < p->n; i++) {
+        uint32_t from = tgi_lane_device(p->commands[i].lane);
+        if (!find_push(&p->commands[i], &to) || asked[from] >> to & 1)
+            continue;
+        asked[from] |= 1u << to;
+        b->g->pushes[from] |= (uint32_t)tgi_cuda_can_signal(&b->cuda->base, from, to) << to;
+    }
+}
+
 bool tgi_cuda_is_push(const struct tgi_device_graph *g, const struct tgi_program *p, uint32_t id)
 {
+    uint32_t to;
+    return find_push(&p->commands[id], &to) && g->pushes[tgi_lane_device(p->commands[id].lane)] >> to & 1;
+}
+
+/* Not one that is timed: other commands come after the clock behind it. */
+bool tgi_cuda_push_signals(const struct tgi_device_graph *g, const struct tgi_program *p, uint32_t id)
+{
     const struct tgi_command *c = &p->commands[id], *next = c + 1;
-    return g->flags && c->kind == TGI_COMMAND_COPY && !c->step && c->copy.from_node != TGI_HOST_NODE && c->copy.to_node != TGI_HOST_NODE &&
-           c->copy.from_node != c->copy.to_node && c->copy.bytes <= TGI_PUSH_BYTES && id + 1 < p->n && next->kind == TGI_COMMAND_SIGNAL &&
-           next->n_deps == 1 && p->deps[next->first_dep] == id;
+    return g->flags && tgi_cuda_is_push(g, p, id) && !c->step && c->copy.bytes <= TGI_PUSH_SIGNAL && id + 1 < p->n &&
+           next->kind == TGI_COMMAND_SIGNAL && next->n_deps == 1 && p->deps[next->first_dep] == id;
 }
 
 int tgi_cuda_push_node(struct tgi_cuda *cuda, const struct tgi_device_graph *g, const struct tgi_program *p, uint32_t id, tgi_push_args *args_p,
                        void **pointer_p, CUDA_KERNEL_NODE_PARAMS *node_p, struct tg_error *err)
 {
     const struct tgi_command *c = &p->commands[id];
+    uint64_t n_blocks = (c->copy.bytes + TGI_PUSH_EACH - 1) / TGI_PUSH_EACH;
+    bool does_signal = tgi_cuda_push_signals(g, p, id);
     *args_p = (tgi_push_args){.to = (unsigned char *)(uintptr_t)c->copy.to, .from = (const unsigned char *)(uintptr_t)c->copy.from,
-                              .bytes = c->copy.bytes, .signal = signal_of(g->flags, p, c + 1)};
+                              .bytes = c->copy.bytes};
+    if (does_signal)
+        args_p->signal = signal_of(g->flags, p, c + 1);
     *pointer_p = args_p;
-    *node_p = (CUDA_KERNEL_NODE_PARAMS){.gridDimX = 1, .gridDimY = 1, .gridDimZ = 1, .blockDimX = TGI_PUSH_THREADS, .blockDimY = 1,
+    n_blocks = does_signal ? 1 : n_blocks < TGI_PUSH_BLOCKS ? n_blocks : TGI_PUSH_BLOCKS;
+    *node_p = (CUDA_KERNEL_NODE_PARAMS){.gridDimX = (unsigned)n_blocks, .gridDimY = 1, .gridDimZ = 1, .blockDimX = TGI_PUSH_THREADS, .blockDimY = 1,
                                         .blockDimZ = 1, .kernelParams = pointer_p};
     return tgi_cuda_flag_function(cuda, tgi_lane_device(c->lane), TGI_PUSH_KERNEL, &node_p->func, err);
 }
@@ -140,7 +176,7 @@ int tgi_cuda_build_flag(struct tgi_cuda_build *b, struct tgi_cuda_part *part, ui
 {
     const struct tgi_command *c = &part->p->commands[id];
     struct tgi_cuda_flags *f = b->g->flags;
-    if (id && tgi_cuda_is_push(b->g, part->p, id - 1)) {
+    if (id && tgi_cuda_push_signals(b->g, part->p, id - 1)) {
         part->node[id] = part->node[id - 1];
         return 0;
     }

@@ -129,6 +129,44 @@ static void parts_are_changed_in_place(void **state)
     device_close_all(run, rt, g);
 }
 
+static void count_pushes(void *user, const char *kernel, void **args)
+{
+    uint32_t *n = user;
+    (void)args;
+    n[0] += strcmp(kernel, TGI_PUSH_KERNEL) == 0;
+    n[1] += strcmp(kernel, TGI_SIGNAL_KERNEL) == 0;
+}
+
+/* By a kernel that signals as well, by one that does not, by the driver. */
+static void copies_of_any_size_arrive(void **state)
+{
+    static const uint64_t sizes[] = {1, 3, TGI_PUSH_SIGNAL / 8, TGI_PUSH_SIGNAL / 8 + 1, TGI_PUSH_BYTES / 8, TGI_PUSH_BYTES / 8 + 1};
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (int is_split = 0; is_split < 2; is_split++) {
+            const struct standin_options so = {2, 64u << 20, i + 1, true};
+            char data[256], text[512];
+            uint32_t n[2] = {0, 0};
+            setenv("TGRAPH_HOPS", is_split ? "flags" : "driver", 1);
+            snprintf(data, sizeof data, "'A': {'dtype': 'u64', 'shape': [%" PRIu64 "], 'init': {'iota': true}}", sizes[i]);
+            snprintf(text, sizeof text, "{'for': ['r in 0:4', 'd in 0:2'], 'kernel': 'mix', 'on': 'cuda:{d}', 'args': {'id': 'r*2+d', 'n': %" PRIu64
+                                        ", 'out': 'A', 'in0': 'A'}}", sizes[i]);
+            struct tg_graph *g = device_graph(data, "", text);
+            uint64_t *expected = device_expected(g, false, 1);
+            standin.standin_reset(&so);
+            standin.standin_watch_kernels(count_pushes, n);
+            struct tg_runtime *rt = device_runtime("cuda", 0);
+            struct tg_run *run = device_open_run(rt, g, TG_EXECUTOR_GRAPH, false);
+            execute(run, is_split ? NULL : "TGRAPH_HOPS does not ask for more");
+            device_expect(run, g, expected);
+            assert_int_equal(n[0], 8 * sizes[i] <= TGI_PUSH_BYTES ? 7 : 0);
+            assert_int_equal(n[1], is_split && 8 * sizes[i] > TGI_PUSH_SIGNAL ? 7 : 0);
+            device_close_all(run, rt, g);
+            free(expected);
+        }
+    setenv("TGRAPH_HOPS", "flags", 1);
+}
+
 /* ---- What stays whole ---------------------------------------------------------------------*/
 
 static void one_graph_says_why(void **state)
@@ -343,7 +381,7 @@ static void leave_out(struct bench *b, uint32_t id)
     CUDA_KERNEL_NODE_PARAMS k = {.gridDimX = 1, .gridDimY = 1, .gridDimZ = 1, .blockDimX = 1, .blockDimY = 1, .blockDimZ = 1,
                                  .kernelParams = args};
     struct tg_error err;
-    if (tgi_cuda_is_push(b->g, b->program, id - 1)) {
+    if (tgi_cuda_push_signals(b->g, b->program, id - 1)) {
         MUST(tgi_cuda_push_node(b->cuda, b->g, b->program, id - 1, &push, args, &k, &err));
         push.signal.n = 0;
     } else
@@ -428,6 +466,7 @@ int main(void)
         cmocka_unit_test(replays_are_as_many_sequential_runs),
         cmocka_unit_test(random_graphs_equal_sequential_execution),
         cmocka_unit_test(parts_are_changed_in_place),
+        cmocka_unit_test(copies_of_any_size_arrive),
         cmocka_unit_test(one_graph_says_why),
         cmocka_unit_test(a_choice_goes_by_the_edges_in_a_row),
         cmocka_unit_test(a_part_that_is_not_launched_fails_the_start),
