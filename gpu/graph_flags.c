@@ -23,12 +23,14 @@ static void tell(struct tgi_cuda_flags *f, enum tgi_launching launching)
 
 static int no_memory(struct tg_error *err) { return tgi_error_memory(err, "making a graph"); }
 
+/* With CUDA_LAUNCH_BLOCKING a launch waits for its part to end, before the next one that it waits for is launched. */
 bool tgi_cuda_can_signal(struct tgi_devices *ds, uint32_t from, uint32_t to)
 {
     struct tgi_cuda *cuda = tgi_cuda_of(ds);
+    const char *blocking = getenv("CUDA_LAUNCH_BLOCKING");
     CUfunction ignored;
     struct tg_error why;
-    return ds->info[from].has_peer[to] && tgi_cuda_flag_function(cuda, from, TGI_SIGNAL_KERNEL, &ignored, &why) == 0 &&
+    return (!blocking || strcmp(blocking, "0") == 0) && ds->info[from].has_peer[to] && tgi_cuda_flag_function(cuda, from, TGI_SIGNAL_KERNEL, &ignored, &why) == 0 &&
            tgi_cuda_flag_function(cuda, to, TGI_AWAIT_KERNEL, &ignored, &why) == 0;
 }
 

@@ -160,7 +160,8 @@ struct tgi_device_ops {
                         uint64_t *owner_p, struct tg_error *err);
     /* Nothing of it may be in flight, unless the devices are lost.  Takes NULL. */
     void (*graph_destroy)(struct tgi_devices *ds, struct tgi_device_graph *graph);
-    /* Enqueues all of it as one command of a lane, which it comes after and which goes on once all is done. */
+    /* Enqueues all of it as one command of a lane, which it comes after and which goes on once all is done.  After an error parts of a split
+     * program (split.h) may have been enqueued: they end, with what they write of no use, and what they write to lost. */
     int (*graph_launch)(struct tgi_devices *ds, struct tgi_device_graph *graph, uint32_t lane, struct tg_error *err);
     /* Makes launches to come do what `to` says, in place; `from` is what they do so far, and the two are alike
      * (tgi_program_is_alike).  TG_E_UNSUPPORTED: this cannot be changed in place.  After an error the graph is of no use. */

@@ -42,17 +42,23 @@ const char *tgi_program_whole(const struct tgi_devices *ds, const struct tgi_pro
     return does_cross ? NULL : "no edge is between devices";
 }
 
-uint32_t tgi_program_hops(const struct tgi_program *p)
+uint32_t tgi_program_hops(const struct tgi_program *p, uint32_t *n_flags_p)
 {
     uint32_t *hops = calloc((size_t)p->n + 1, sizeof *hops), most = 0;
-    for (uint32_t i = 0; hops && i < p->n; i++) {
+    uint16_t *wanted = calloc((size_t)p->n + 1, sizeof *wanted);
+    *n_flags_p = 0;
+    for (uint32_t i = 0; hops && wanted && i < p->n; i++) {
         for (uint32_t k = 0; k < p->commands[i].n_deps; k++) {
-            uint32_t dep = p->deps[p->commands[i].first_dep + k], n = hops[dep] + (device_of(p, dep) != device_of(p, i));
-            hops[i] = n > hops[i] ? n : hops[i];
+            uint32_t dep = p->deps[p->commands[i].first_dep + k], device = device_of(p, i);
+            bool does_cross = device_of(p, dep) != device;
+            hops[i] = hops[dep] + does_cross > hops[i] ? hops[dep] + does_cross : hops[i];
+            *n_flags_p += does_cross && !(wanted[dep] >> device & 1);
+            wanted[dep] |= (uint16_t)(does_cross << device);
         }
         most = hops[i] > most ? hops[i] : most;
     }
     free(hops);
+    free(wanted);
     return most;
 }
 

@@ -24,7 +24,8 @@
  *
  * What the rules cost: an await also comes after signals that its command does not need.  So that these are few, it stands as early as it
  * can, right behind the last signal that it waits for: before its command it would come after signals of all that is recorded
- * between the two, as of the first kernel of a row that it belongs to (a halo of 5 us kernels took 14 us a row, not 9).
+ * between the two, as of the first kernel of the row that it belongs to.  Where there is more than one way from device to device at a time one
+ * graph may still be faster (docs/PERFORMANCE.md).
  *
  * Memory.  A signal is a kernel behind the command it tells of, which has ended then, copies to the other device's memory
  * included: what it wrote happens before the release in the signal, that before the await's acquire, and that before
@@ -39,8 +40,8 @@
  * crosses devices.  NULL: it can be split. */
 const char *tgi_program_whole(const struct tgi_devices *ds, const struct tgi_program *program);
 
-/* How many edges between devices the longest way through the program has. */
-uint32_t tgi_program_hops(const struct tgi_program *program);
+/* How many edges between devices the longest way through the program has; *n_flags_p: how many flags there are if it is split. */
+uint32_t tgi_program_hops(const struct tgi_program *program, uint32_t *n_flags_p);
 
 /* The same commands in the same order, with signals and awaits.  At most TGI_MAX_AWAITS of them are without an order between them
  * on a device.  `to` is empty.  TG_E_NO_MEMORY. */

@@ -32,7 +32,7 @@
 enum tgi_hops {
     TGI_HOPS_DRIVER, /* "driver", or not set: one graph, whose edges the driver looks after */
     TGI_HOPS_FLAGS,  /* "flags": a graph for each device, where that can be */
-    TGI_HOPS_CHOSEN  /* "auto": the latter where it can be and what hops save is more than launching more graphs takes */
+    TGI_HOPS_CHOSEN  /* "auto": the latter where it can be and should be faster: hops are in a row, and many enough for more launches */
 };
 
 /* Of a run; created with the first start that wants it. */

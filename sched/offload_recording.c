@@ -113,9 +113,10 @@ static int make_clusters(struct tg_run *run, struct tgi_program *program, struct
 
 /* ---- Hops ---------------------------------------------------------------------------------
  *
- * What a hop takes, from the end of a kernel to the begin of the next one on another device, and what one more graph costs a start.
- * Measured by bench/cuda_hops on two GPUs. */
-static const double driver_hop_ns = 4900, flag_hop_ns = 2600, launch_ns = 5000;
+ * What a hop takes, from the end of a kernel to that of the next one on another device, and what one more graph costs a start: two H100,
+ * bench/cuda_hops.  Flags were faster where edges between devices are in a row; with two for each of those in a row (a halo), and more,
+ * one graph was. */
+static const double driver_hop_ns = 5900, flag_hop_ns = 3900, launch_ns = 5000, most_beside = 1.5;
 
 static enum tgi_hops asked_hops(void)
 {
@@ -124,7 +125,7 @@ static enum tgi_hops asked_hops(void)
 }
 
 /* Why it is to be one graph; NULL: one for each device. */
-static const char *choose_whole(const struct tg_run *run, const struct tgi_program *program, uint32_t n_hops)
+static const char *choose_whole(const struct tg_run *run, const struct tgi_program *program, uint32_t n_hops, uint32_t n_flags)
 {
     const struct tgi_devices *ds = run->runtime->offload->devices;
     enum tgi_hops asked = asked_hops();
@@ -133,16 +134,19 @@ static const char *choose_whole(const struct tg_run *run, const struct tgi_progr
     if (asked == TGI_HOPS_DRIVER)
         return "TGRAPH_HOPS does not ask for more";
     const char *whole = tgi_program_whole(ds, program);
-    if (!whole && asked == TGI_HOPS_CHOSEN && n_hops * (driver_hop_ns - flag_hop_ns) < (ds->n_devices - 1) * launch_ns)
+    if (whole || asked == TGI_HOPS_FLAGS)
+        return whole;
+    if (n_hops * (driver_hop_ns - flag_hop_ns) < (ds->n_devices - 1) * launch_ns)
         return "it has too few edges between devices in a row";
-    return whole;
+    return n_flags > most_beside * n_hops ? "too many of its edges between devices are not in a row" : NULL;
 }
 
 static int split(const struct tg_run *run, struct tgi_program *program, struct tgi_captured *p, struct tg_error *err)
 {
     struct tgi_program parts = {0};
-    p->n_hops = tgi_program_hops(program);
-    p->whole = choose_whole(run, program, p->n_hops);
+    uint32_t n_flags;
+    p->n_hops = tgi_program_hops(program, &n_flags);
+    p->whole = choose_whole(run, program, p->n_hops, n_flags);
     int rc = p->whole ? 0 : tgi_program_split(program, &parts, err);
     if (rc || p->whole)
         return rc;

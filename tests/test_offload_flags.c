@@ -171,39 +171,54 @@ static void copies_of_any_size_arrive(void **state)
 
 static void one_graph_says_why(void **state)
 {
+    static const char no_flags[] = "its devices cannot set flags of each other";
+    static const struct {
+        const char *variable, *value, *whole;
+        bool has_peers;
+    } cases[] = {
+        {"TGRAPH_HOPS", "flags", no_flags, false},
+        {"CUDA_LAUNCH_BLOCKING", "1", no_flags, true},
+        {"CUDA_LAUNCH_BLOCKING", "0", NULL, true},
+        {"TGRAPH_HOPS", "driver", "TGRAPH_HOPS does not ask for more", true},
+    };
     struct tg_graph *g = device_graph(buffers, "", tasks);
     (void)state;
-    for (int has_peers = 0; has_peers < 2; has_peers++) {
-        if (has_peers)
-            setenv("TGRAPH_HOPS", "driver", 1);
-        device_reset(2, 1, has_peers);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        setenv(cases[i].variable, cases[i].value, 1);
+        device_reset(2, 1, cases[i].has_peers);
         struct tg_runtime *rt = device_runtime("cuda", 0);
         struct tg_run *run = device_open_run(rt, g, TG_EXECUTOR_GRAPH, true);
-        execute(run, has_peers ? "TGRAPH_HOPS does not ask for more" : "its devices cannot set flags of each other");
-        assert_int_equal(standin.standin_calls("cuGraphLaunch"), 1);
+        execute(run, cases[i].whole);
+        assert_int_equal(standin.standin_calls("cuGraphLaunch"), cases[i].whole ? 1 : 2);
         device_close_all(run, rt, NULL);
     }
+    unsetenv("CUDA_LAUNCH_BLOCKING");
     setenv("TGRAPH_HOPS", "flags", 1);
     tg_graph_destroy(g);
 }
 
-/* Left to be chosen, a few edges in a row are not worth two graphs. */
+/* Left to be chosen: enough edges, and those in a row. */
 static void a_choice_goes_by_the_edges_in_a_row(void **state)
 {
-    static const char there[] = "{'kernel': 'mix', 'on': 'cuda:1', 'args': {'id': 1, 'n': 32, 'out': 'A[0]', 'in0': 'A[1]'}}",
-                      there_and_back[] = "{'for': ['r in 0:20', 'd in 0:2'], 'kernel': 'mix', 'on': 'cuda:{d}', "
-                                         "'args': {'id': 'r', 'n': 32, 'out': 'A[0]', 'in0': 'A[1]'}}";
+#define KERNEL(on, id, out, in) "'kernel': 'mix', 'on': '" on "', 'args': {'id': '" id "', 'n': 32, 'out': '" out "', 'in0': '" in "'}}"
+    static const struct {
+        const char *tasks, *whole;
+    } cases[] = {
+        {"{" KERNEL("cuda:0", "0", "A[1]", "A[1]") ", {" KERNEL("cuda:1", "1", "A[0]", "A[1]"), "it has too few edges between devices in a row"},
+        {"{'for': ['r in 0:20', 'd in 0:2'], " KERNEL("cuda:{d}", "r", "A[0]", "A[1]"), NULL},
+        {"{'for': ['r in 0:20', 'd in 0:2', 'i in 0:6'], " KERNEL("cuda:{d}", "r", "A[i]", "A[i]"),
+         "too many of its edges between devices are not in a row"},
+    };
+#undef KERNEL
     (void)state;
     setenv("TGRAPH_HOPS", "auto", 1);
-    for (int is_long = 0; is_long < 2; is_long++) {
-        char text[1024];
-        snprintf(text, sizeof text, "{'kernel': 'mix', 'on': 'cuda:0', 'args': {'id': 0, 'n': 32, 'out': 'A[1]'}}, %s", is_long ? there_and_back : there);
-        struct tg_graph *g = device_graph(buffers, "", text);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct tg_graph *g = device_graph(buffers, "", cases[i].tasks);
         uint64_t *expected = device_expected(g, false, 1);
         device_reset(2, 1, true);
         struct tg_runtime *rt = device_runtime("cuda", 0);
         struct tg_run *run = device_open_run(rt, g, TG_EXECUTOR_GRAPH, false);
-        execute(run, is_long ? NULL : "it has too few edges between devices in a row");
+        execute(run, cases[i].whole);
         device_expect(run, g, expected);
         device_close_all(run, rt, g);
         free(expected);

@@ -260,11 +260,12 @@ static void a_chain_has_a_flag_for_each_hop(void **state)
 {
     enum { N = 100 };
     struct tgi_program p = {0}, q = {0};
-    uint32_t last = TG_NONE, n_points = 0;
+    uint32_t last = TG_NONE, n_points = 0, n_flags;
     (void)state;
     for (uint32_t i = 0; i < N; i++)
         last = add(&p, TGI_COMMAND_LAUNCH, i % 2, &last, i ? 1 : 0);
-    assert_int_equal(tgi_program_hops(&p), N - 1);
+    assert_int_equal(tgi_program_hops(&p, &n_flags), N - 1);
+    assert_int_equal(n_flags, N - 1);
     assert_int_equal(tgi_program_split(&p, &q, NULL), 0);
     for (uint32_t i = 0; i < q.n; i++)
         n_points += q.commands[i].kind == TGI_COMMAND_NOTHING;
@@ -280,7 +281,7 @@ static void a_chain_has_a_flag_for_each_hop(void **state)
 static void flags_are_shared(void **state)
 {
     struct tgi_program p = {0}, q = {0};
-    uint32_t from[3], n_awaits = 0, n_signals = 0;
+    uint32_t from[3], n_awaits = 0, n_signals = 0, n_flags;
     (void)state;
     for (uint32_t i = 0; i < 3; i++)
         from[i] = add(&p, TGI_COMMAND_LAUNCH, 0, NULL, 0);
@@ -295,7 +296,8 @@ static void flags_are_shared(void **state)
     assert_int_equal(n_awaits, 2);
     assert_int_equal(tgi_program_flags(&q, 1), 3);
     assert_int_equal(tgi_program_flags(&q, 2), 3);
-    assert_int_equal(tgi_program_hops(&p), 1);
+    assert_int_equal(tgi_program_hops(&p, &n_flags), 1);
+    assert_int_equal(n_flags, 6);
     tgi_program_fini(&p);
     tgi_program_fini(&q);
 }
