@@ -16,7 +16,7 @@ GRAPH_SRC := arena.c args.c block.c body.c cost.c cycle.c dtype.c error.c expr.c
              freeze.c gate.c graph.c infer.c kernel_cache.c names.c op.c place.c race.c scalar.c sha256.c space.c \
              task.c
 MEM_SRC := cluster.c hostops.c order.c pool.c program.c recorder.c replica.c replica_block.c replica_copy.c \
-           replica_evict.c replica_piece.c replica_snapshot.c staging.c store.c
+           replica_evict.c replica_piece.c replica_snapshot.c split.c staging.c store.c
 SCHED_SRC := agenda.c alike.c backend.c bounds.c calibrate.c calibrate_builtins.c calibrate_devices.c \
              calibrate_graphs.c calibrate_kernels.c calibrate_memory.c choice.c control.c cpu_module.c cut.c \
              finite.c futex.c guide.c header_text.c history.c instance.c least_moved.c machine.c offer.c \
@@ -59,22 +59,22 @@ CLI_SRC := bench.c cache.c calibrate.c check.c checkpoint.c completion.c crash.c
 TESTS := agenda alloc block calibrate checkpoint choice cli cpu_module dense deque diagnostic dot driver examples \
          examples_graph expr fmt gen graph graph_refusals history hostops import infer invalid json_tape \
          kernel_cache kernels kernels_elements kernels_fields launch library_channel library_gang library_memory \
-         library_report live_record load load_memory machine npy offload_ahead offload_exchange offload_graph \
-         offload_insert offload_policy offload_resident page parking path plan plan_corpus pool process program \
-         program_picture recording recording_export recording_plan replay_choice replay_times resident \
-         resident_cluster resident_dynamic resident_peers resident_times resident_user results run run_children \
-         run_failures run_record sample schema seat offload offload_balance offload_edges offload_faults \
-         offload_refusals offload_runs offload_stream offload_submitter service service_board service_faults \
-         service_instances service_programs service_ring service_top service_turn service_watch sha256 sparse \
-         staging standin standin_builtins standin_graphs standin_memory standin_nccl standin_nvrtc standin_order \
-         store timing topology verify write_json
+         library_report live_record load load_memory machine npy offload_ahead offload_exchange offload_flags \
+         offload_graph offload_insert offload_policy offload_resident page parking path plan plan_corpus pool \
+         process program program_picture recording recording_export recording_plan replay_choice replay_times \
+         resident resident_cluster resident_dynamic resident_peers resident_times resident_user results run \
+         run_children run_failures run_record sample schema seat offload offload_balance offload_edges \
+         offload_faults offload_refusals offload_runs offload_stream offload_submitter service service_board \
+         service_faults service_instances service_programs service_ring service_top service_turn service_watch \
+         sha256 sparse split staging standin standin_builtins standin_graphs standin_memory standin_nccl \
+         standin_nvrtc standin_order store timing topology verify write_json
 TEST_SCRIPTS := checkpoint cli devices device_graphs examples fences install predict readme record serve stack \
                 warp
 
 # What talks to the CUDA driver; needs no toolkit.
 GPU_HOST_SRC := blas.c blas_call.c bodies.c cluster.c code.c collective.c decide.c device.c driver.c executor.c \
-                graph.c graph_capture.c graph_decide.c graph_time.c launch.c library/fatbin.c module.c nvrtc.c \
-                nvtx.c resident/fatbin.c resident/text.c shape.c stay.c
+                graph.c graph_capture.c graph_decide.c graph_flags.c graph_time.c launch.c library/fatbin.c \
+                module.c nvrtc.c nvtx.c resident/fatbin.c resident/text.c shape.c stay.c
 # Device code of the resident executor, a module of its own.
 RESIDENT_SRC := dynamic.cu probe.cu static.cu
 # The same for graphs, with bodies of the built-in kernels.
@@ -277,7 +277,7 @@ $(RESIDENT_PEERS_FATBIN): $(B)/resident_peers.cu $(RESIDENT_PEERS_SRC:%=gpu/resi
 
 $(B)/gpu/resident/fatbin.o: $(RESIDENT_FATBIN) $(RESIDENT_RUN_FATBIN) $(RESIDENT_PEERS_FATBIN)
 
-$(DECIDE_FATBIN): gpu/decide.cu gpu/decide.h
+$(DECIDE_FATBIN): gpu/decide.cu gpu/decide.h gpu/flag.h
 	@$(if $(Q),echo "  NVCC    $@")
 	@mkdir -p $(@D)
 	$(Q)$(NVCC) -std=c++17 -O3 -I. -fatbin --threads 0 \
@@ -381,8 +381,9 @@ $(B)/tests/standin-kernels.txt: $(B)/tests/write_kernels $(STANDIN)
 
 CXX ?= g++
 CLANG ?= clang
-BENCH_TGRAPH := cuda_graphs cuda_nodes cuda_rounds cuda_trsv library overhead resident resident_run service \
-                taskbench cholesky load plan record streams copies pool start cuda_cholesky cuda_tiles wakeups
+BENCH_TGRAPH := cuda_graphs cuda_hops cuda_nodes cuda_rounds cuda_trsv library overhead resident resident_run \
+                service taskbench cholesky load plan record streams copies pool start cuda_cholesky cuda_tiles \
+                wakeups
 BENCH_COMMON := $(addprefix $(B)/bench/,shape.o pattern.o tiles.o sample.o metg.o)
 
 $(BENCH_TGRAPH:%=$(B)/bench/%): $(B)/bench/%: $(B)/bench/%.o $(BENCH_COMMON) $(STATIC)

@@ -35,6 +35,8 @@ CUfunction tgi_cuda_single_launch(const struct tgi_code *code, const struct tgi_
 /* The kernels of decide.h on a device; TG_E_UNSUPPORTED: the driver or this build has none. */
 int tgi_cuda_decide_function(struct tgi_cuda *cuda, uint32_t device, CUfunction *function_p, struct tg_error *err);
 int tgi_cuda_stamp_function(struct tgi_cuda *cuda, uint32_t device, CUfunction *function_p, struct tg_error *err);
+/* Those of flag.h, by name, likewise. */
+int tgi_cuda_flag_function(struct tgi_cuda *cuda, uint32_t device, const char *kernel, CUfunction *function_p, struct tg_error *err);
 /* The resident variant (kernels/resident.h) of a built-in kernel that is launched, or that could do what a library is called for;
  * NULL: there is none. */
 struct tgi_body_row;

@@ -17,6 +17,8 @@
 struct node {
     bool is_captured; /* none: a child graph */
     CUcontext ctx;
+    bool is_push; /* a copy that a kernel does */
+    tgi_push_args push;
     void *args[TG_MAX_PARAMS];
     union {
         CUDA_KERNEL_NODE_PARAMS kernel;
@@ -64,11 +66,17 @@ static void describe_fill(const struct tgi_command *c, struct node *n)
                                        .elementSize = element, .width = c->fill.n_elems * (size / element), .height = 1};
 }
 
-static int describe(struct tgi_cuda *cuda, const struct tgi_program *p, uint32_t id, struct node *n, struct tg_error *err)
+static int describe(struct tgi_cuda *cuda, const struct tgi_device_graph *g, const struct tgi_program *p, uint32_t id, struct node *n,
+                    struct tg_error *err)
 {
     const struct tgi_command *c = &p->commands[id];
     uint32_t device = tgi_lane_device(c->lane);
     n->is_captured = c->kind == TGI_COMMAND_COLLECT;
+    n->is_push = tgi_cuda_is_push(g, p, id);
+    if (n->is_push) {
+        int rc = tgi_cuda_push_node(cuda, g, p, id, &n->push, n->args, &n->kernel, err);
+        return rc ? rc : tgi_cuda_enter(cuda, device, err);
+    }
     n->ctx = cuda->device[device].ctx;
     switch (c->kind) {
     case TGI_COMMAND_LAUNCH:
@@ -137,7 +145,7 @@ static int add_plain(struct tgi_cuda_build *b, struct tgi_cuda_part *part, uint3
     CUgraphNode *node = &part->node[id];
     if (n->is_captured)
         return add_captured(b, part, id, n, err);
-    switch (c->kind) {
+    switch (n->is_push ? TGI_COMMAND_LAUNCH : c->kind) {
     case TGI_COMMAND_LAUNCH:
         return TGI_CUDA_DO(cuda, err, cuGraphAddKernelNode, (node, part->graph, b->after, b->n_after, &n->kernel),
                            "adding a kernel to a graph");
@@ -146,6 +154,9 @@ static int add_plain(struct tgi_cuda_build *b, struct tgi_cuda_part *part, uint3
                            "adding a copy to a graph");
     case TGI_COMMAND_RESIDENT:
         return add_cluster(b, part, id, err);
+    case TGI_COMMAND_SIGNAL:
+    case TGI_COMMAND_AWAIT:
+        return tgi_cuda_build_flag(b, part, id, err);
     case TGI_COMMAND_FILL:
         return TGI_CUDA_DO(cuda, err, cuGraphAddMemsetNode, (node, part->graph, b->after, b->n_after, &n->set, n->ctx),
                            "adding a fill to a graph");
@@ -157,17 +168,27 @@ static int add_plain(struct tgi_cuda_build *b, struct tgi_cuda_part *part, uint3
     }
 }
 
+/* Two commands may be one node, which a third comes after but once. */
+static void come_after(struct tgi_cuda_build *b, CUgraphNode node)
+{
+    for (uint32_t i = 0; b->g->flags && i < b->n_after; i++)
+        if (b->after[i] == node)
+            return;
+    b->after[b->n_after++] = node;
+}
+
 static int add_node(struct tgi_cuda_build *b, struct tgi_cuda_part *part, uint32_t id, struct tg_error *err)
 {
     const struct tgi_command *c = &part->p->commands[id];
     struct node n;
-    int rc = describe(b->cuda, part->p, id, &n, err);
+    int rc = describe(b->cuda, b->g, part->p, id, &n, err);
     if (rc)
         return rc;
     if (!tgi_vec_reserve(&b->after, &b->cap_after, (uint64_t)c->n_deps + 2, sizeof *b->after))
         return no_memory(err);
-    for (b->n_after = 0; b->n_after < c->n_deps; b->n_after++)
-        b->after[b->n_after] = part->node[part->p->deps[c->first_dep + b->n_after]];
+    b->n_after = 0;
+    for (uint32_t i = 0; i < c->n_deps; i++)
+        come_after(b, part->node[part->p->deps[c->first_dep + i]]);
     if (!c->step)
         return add_plain(b, part, id, &n, err);
     rc = tgi_cuda_build_time_begin(b, part, id, err);
@@ -181,6 +202,8 @@ int tgi_cuda_build_nodes(struct tgi_cuda_build *b, struct tgi_cuda_part *part, s
     int rc = 0;
     for (uint32_t i = 0; rc == 0 && i < part->p->n; i++) {
         b->owner = part->p->commands[i].owner;
+        if (b->g->flags)
+            part->graph = b->g->graph[tgi_cuda_graph_part(b->g, part->p->commands[i].lane)];
         rc = add_node(b, part, i, err);
         if (rc == 0 && part->p->commands[i].kind != TGI_COMMAND_DECIDE)
             rc = tgi_cuda_build_note(b, part->node[i], err);
@@ -199,30 +222,54 @@ static void find_owner(struct tgi_cuda_build *b, CUgraphNode node)
 }
 
 /* Uploaded at once, so that the first launch is like the others. */
-static int instantiate(struct tgi_cuda_build *b, struct tg_error *err)
+static int instantiate_part(struct tgi_cuda_build *b, uint32_t device, struct tg_error *err)
 {
     struct tgi_cuda *cuda = b->cuda;
     struct tgi_device_graph *g = b->g;
     CUDA_GRAPH_INSTANTIATE_PARAMS params = {0};
+    CUstream stream = tgi_cuda_stream(cuda, tgi_lane_of(device, 0));
     b->owner = UINT64_MAX;
-    int rc = tgi_cuda_enter(cuda, 0, err);
+    int rc = tgi_cuda_enter(cuda, device, err);
     if (rc)
         return rc;
-    CUresult answer = cuda->api->cuGraphInstantiateWithParams(&g->exec, g->graph, &params);
+    CUresult answer = cuda->api->cuGraphInstantiateWithParams(&g->exec[device], g->graph[device], &params);
     if (answer) {
-        g->exec = NULL;
+        g->exec[device] = NULL;
         find_owner(b, params.hErrNode_out);
         return tgi_cuda_done(cuda, answer, "cuGraphInstantiateWithParams", err, "instantiating a graph of %u nodes (result %d)",
                              b->n_owned, (int)params.result_out);
     }
-    return TGI_CUDA_DO(cuda, err, cuGraphUpload, (g->exec, tgi_cuda_stream(cuda, 0)), "uploading a graph of %u nodes", b->n_owned);
+    return TGI_CUDA_DO(cuda, err, cuGraphUpload, (g->exec[device], stream), "uploading a graph of %u nodes", b->n_owned);
+}
+
+static int instantiate(struct tgi_cuda_build *b, struct tg_error *err)
+{
+    int rc = 0;
+    for (uint32_t d = 0; rc == 0 && d < b->cuda->base.n_devices; d++)
+        rc = b->g->graph[d] ? instantiate_part(b, d, err) : 0;
+    return rc;
+}
+
+/* One for each device with commands if there are flags. */
+static int make_parts(struct tgi_cuda_build *b, const struct tgi_program *p, struct tg_error *err)
+{
+    CUgraph *graph = b->g->graph;
+    int rc = b->g->flags ? 0 : TGI_CUDA_DO(b->cuda, err, cuGraphCreate, (&graph[0], 0), "making a graph");
+    for (uint32_t i = 0; rc == 0 && b->g->flags && i < p->n; i++) {
+        uint32_t device = tgi_lane_device(p->commands[i].lane);
+        rc = graph[device] ? 0 : TGI_CUDA_DO(b->cuda, err, cuGraphCreate, (&graph[device], 0), "making a graph");
+    }
+    return rc;
 }
 
 static int build_parts(struct tgi_cuda_build *b, const struct tgi_program *p, struct tg_error *err)
 {
     struct tgi_device_graph *g = b->g;
-    int rc = TGI_CUDA_DO(b->cuda, err, cuGraphCreate, (&g->graph, 0), "making a graph");
-    struct tgi_cuda_part whole = {p, g->graph, g->node};
+    int rc = tgi_cuda_build_flags(b, p, err);
+    tgi_cuda_build_pushes(b, p);
+    if (rc == 0)
+        rc = make_parts(b, p, err);
+    struct tgi_cuda_part whole = {p, g->graph[0], g->node};
     if (rc == 0)
         rc = tgi_cuda_build_stamps(b, p, err);
     if (rc == 0)
@@ -279,6 +326,8 @@ static int refuse_tables(const struct tgi_program *p, uint64_t *owner_p, struct 
             return tgi_error(err, TG_E_UNSUPPORTED, "a device decides about its rounds, which a graph inside another cannot have");
         if (p->commands[i].kind == TGI_COMMAND_RESIDENT)
             return tgi_error(err, TG_E_UNSUPPORTED, "a graph inside another cannot have resident tasks");
+        if (p->commands[i].kind == TGI_COMMAND_AWAIT)
+            return tgi_error(err, TG_E_UNSUPPORTED, "a graph inside another cannot be one for each device");
     }
     *owner_p = UINT64_MAX;
     return 0;
@@ -296,7 +345,7 @@ int tgi_cuda_graph_insert(struct tgi_devices *ds, const struct tgi_program *p, v
     build_fini(&b);
     *owner_p = rc ? b.owner : UINT64_MAX;
     if (rc == 0)
-        rc = TGI_CUDA_DO(b.cuda, err, cuGraphAddChildGraphNode, (&node, graph, (const CUgraphNode *)after, n_after, b.g->graph),
+        rc = TGI_CUDA_DO(b.cuda, err, cuGraphAddChildGraphNode, (&node, graph, (const CUgraphNode *)after, n_after, b.g->graph[0]),
                          "adding %u nodes to the program's graph", b.g->n);
     if (rc == 0)
         *node_p = node;
@@ -310,10 +359,13 @@ void tgi_cuda_graph_destroy(struct tgi_devices *ds, struct tgi_device_graph *g)
     const struct tgi_cuda_api *api = cuda->api;
     if (!g)
         return;
-    if (g->exec)
-        api->cuGraphExecDestroy(g->exec);
-    if (g->graph)
-        api->cuGraphDestroy(g->graph);
+    for (uint32_t d = 0; d < TGI_MAX_DEVICES; d++) {
+        if (g->exec[d])
+            api->cuGraphExecDestroy(g->exec[d]);
+        if (g->graph[d])
+            api->cuGraphDestroy(g->graph[d]);
+    }
+    tgi_cuda_graph_forget_flags(cuda, g);
     tgi_cuda_graph_forget_times(cuda, g);
     tgi_cuda_graph_forget(cuda, g);
     for (uint32_t i = 0; i < g->n_clusters; i++)
@@ -329,8 +381,10 @@ int tgi_cuda_graph_launch(struct tgi_devices *ds, struct tgi_device_graph *g, ui
     int rc = tgi_cuda_enter(cuda, tgi_lane_device(lane), err);
     if (rc == 0 && g->has_collectives) /* communicators that were aborted are gone, for graphs as well */
         rc = tgi_cuda_collective_poll(cuda, err);
+    if (rc == 0 && g->flags)
+        return tgi_cuda_flags_launch(cuda, g, lane, err);
     return rc ? rc
-              : TGI_CUDA_DO(cuda, err, cuGraphLaunch, (g->exec, tgi_cuda_stream(cuda, lane)), "launching a graph of %u nodes",
+              : TGI_CUDA_DO(cuda, err, cuGraphLaunch, (g->exec[0], tgi_cuda_stream(cuda, lane)), "launching a graph of %u nodes",
                             g->n);
 }
 
@@ -340,23 +394,24 @@ static int update_node(struct tgi_cuda *cuda, struct tgi_device_graph *g, const 
                        struct tg_error *err)
 {
     CUgraphNode node = p->commands[id].step ? g->timed[id].node : g->node[id];
+    CUgraphExec exec = g->exec[tgi_cuda_graph_part(g, p->commands[id].lane)];
     struct node n;
     if (p->commands[id].kind == TGI_COMMAND_DECIDE)
         return tgi_error(err, TG_E_UNSUPPORTED, "what a device decides about cannot be changed in place");
-    int rc = describe(cuda, p, id, &n, err);
+    int rc = describe(cuda, g, p, id, &n, err);
     if (rc)
         return rc;
     if (n.is_captured)
         return tgi_error(err, TG_E_UNSUPPORTED, "what was captured cannot be changed in place");
-    switch (p->commands[id].kind) {
+    switch (n.is_push ? TGI_COMMAND_LAUNCH : p->commands[id].kind) {
     case TGI_COMMAND_LAUNCH:
-        return TGI_CUDA_DO(cuda, err, cuGraphExecKernelNodeSetParams, (g->exec, node, &n.kernel),
+        return TGI_CUDA_DO(cuda, err, cuGraphExecKernelNodeSetParams, (exec, node, &n.kernel),
                            "changing a kernel of a graph");
     case TGI_COMMAND_COPY:
-        return TGI_CUDA_DO(cuda, err, cuGraphExecMemcpyNodeSetParams, (g->exec, node, &n.copy, n.ctx),
+        return TGI_CUDA_DO(cuda, err, cuGraphExecMemcpyNodeSetParams, (exec, node, &n.copy, n.ctx),
                            "changing a copy of a graph");
     default:
-        return TGI_CUDA_DO(cuda, err, cuGraphExecMemsetNodeSetParams, (g->exec, node, &n.set, n.ctx),
+        return TGI_CUDA_DO(cuda, err, cuGraphExecMemsetNodeSetParams, (exec, node, &n.set, n.ctx),
                            "changing a fill of a graph");
     }
 }
@@ -380,7 +435,7 @@ int tgi_cuda_graph_update(struct tgi_devices *ds, struct tgi_device_graph *g, co
 int tgi_cuda_graph_fault(struct tgi_devices *ds, struct tgi_device_graph *g, uint64_t *owner_p, struct tg_error *err)
 {
     struct tg_error other;
-    int rc = 0;
+    int rc = g->flags ? tgi_cuda_flags_fault(g, owner_p, err) : 0;
     for (uint32_t i = 0; i < g->n_clusters; i++) {
         uint64_t owner = UINT64_MAX;
         int answer = tgi_cuda_cluster_fault(tgi_cuda_of(ds), g->clusters[i], &owner, rc ? &other : err);

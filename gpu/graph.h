@@ -4,7 +4,8 @@
  * command consists of (libraries' calls, patterns of 8 and 16 bytes, launches with clusters): that is captured from the
  * command's lane, which at that moment has nothing else to do with the graph.  What a device decides about is a kernel of our own
  * (decide.h) and a conditional node, whose body is made of the body's commands.  Nodes and edges are added in the program's order,
- * so that the same program makes the same graph. */
+ * so that the same program makes the same graph.  A split program (mem/split.h) becomes a graph for each device, whose flags are set and
+ * awaited by kernels of our own (flag.h). */
 #ifndef TGI_GPU_GRAPH_H
 #define TGI_GPU_GRAPH_H
 
@@ -28,6 +29,7 @@ int tgi_cuda_graph_clock(struct tgi_devices *ds, struct tgi_device_graph *graph,
 int tgi_cuda_graph_insert(struct tgi_devices *ds, const struct tgi_program *program, void *graph, void *const *after, size_t n_after,
                           void **node_p, uint64_t *owner_p, struct tg_error *err);
 int tgi_cuda_graph_fault(struct tgi_devices *ds, struct tgi_device_graph *graph, uint64_t *owner_p, struct tg_error *err);
+bool tgi_cuda_can_signal(struct tgi_devices *ds, uint32_t from, uint32_t to);
 int tgi_cuda_graph_abort(struct tgi_devices *ds, struct tgi_device_graph *graph, struct tg_error *err);
 int tgi_cuda_graph_cluster_times(struct tgi_devices *ds, struct tgi_device_graph *graph, const struct tgi_cluster *cluster,
                                  uint64_t *times_p, struct tg_error *err);

@@ -1,11 +1,12 @@
 /* CUDA graphs from within: what the files gpu/graph*.c share.
  *
  * graph.c makes nodes of commands and graphs of those, graph_decide.c what a device decides about, graph_capture.c what only a
- * capture can tell, graph_time.c what tells the time. */
+ * capture can tell, graph_time.c what tells the time, graph_flags.c what makes the graphs of several devices wait for each other. */
 #ifndef TGI_GPU_GRAPH_BUILD_H
 #define TGI_GPU_GRAPH_BUILD_H
 
 #include "gpu/decide.h"
+#include "gpu/flag.h"
 #include "gpu/graph.h"
 
 /* What decisions keep, as many as there are in a row on each device that has one.  A launch begins with none of them taken, and ends
@@ -29,9 +30,22 @@ struct tgi_cuda_timed {
     uint32_t slot; /* of its device's stamps: two */
 };
 
+/* Of a split program (mem/split.h). */
+struct tgi_cuda_flags {
+    CUdeviceptr at[TGI_MAX_DEVICES]; /* 0: the device has none */
+    uint32_t n[TGI_MAX_DEVICES], n_awaits;
+    uint64_t *owner;                 /* by number of an await: of its command */
+    struct tgi_flag_words *words;    /* pinned */
+    struct tgi_event *begun, *ended[TGI_MAX_DEVICES]; /* of a launch: where it begins, and its parts' ends */
+    bool is_stale;                   /* an await has left early: flags are not what they were */
+};
+
 struct tgi_device_graph {
-    CUgraph graph;     /* kept for its nodes, which updates name */
-    CUgraphExec exec;
+    CUgraph graph[TGI_MAX_DEVICES]; /* kept for their nodes, which updates name.  One for each device with commands, at its place, if there
+                                       are flags, else the first one alone; others are NULL */
+    CUgraphExec exec[TGI_MAX_DEVICES];
+    struct tgi_cuda_flags *flags;   /* NULL: there are none */
+    uint32_t pushes[TGI_MAX_DEVICES]; /* by device: to which others kernels of it copy what is small, a bit each */
     CUgraphNode *node; /* by command; of one that is timed what others come after */
     uint32_t n;
     struct tgi_cuda_timed *timed; /* by command; NULL: none is timed */
@@ -83,6 +97,31 @@ int tgi_cuda_build_stamps(struct tgi_cuda_build *b, const struct tgi_program *wh
 int tgi_cuda_build_time_begin(struct tgi_cuda_build *b, struct tgi_cuda_part *part, uint32_t id, struct tg_error *err);
 int tgi_cuda_build_time_end(struct tgi_cuda_build *b, struct tgi_cuda_part *part, uint32_t id, struct tg_error *err);
 void tgi_cuda_graph_forget_times(struct tgi_cuda *cuda, struct tgi_device_graph *graph);
+
+/* graph_flags.c */
+/* Which graph the commands of a lane are in. */
+static inline uint32_t tgi_cuda_graph_part(const struct tgi_device_graph *graph, uint32_t lane)
+{
+    return graph->flags ? tgi_lane_device(lane) : 0;
+}
+/* Before all nodes: g->flags, if the program has some. */
+int tgi_cuda_build_flags(struct tgi_cuda_build *b, const struct tgi_program *whole, struct tg_error *err);
+/* Before all nodes: g->pushes. */
+void tgi_cuda_build_pushes(struct tgi_cuda_build *b, const struct tgi_program *whole);
+/* Whether a command is a copy from one device to another that a kernel does; and that kernel sets flags, too: the next command is the
+ * signal after it, which has the same node. */
+bool tgi_cuda_is_push(const struct tgi_device_graph *graph, const struct tgi_program *program, uint32_t id);
+bool tgi_cuda_push_signals(const struct tgi_device_graph *graph, const struct tgi_program *program, uint32_t id);
+/* Of its kernel; args_p and pointer_p are what they point to. */
+int tgi_cuda_push_node(struct tgi_cuda *cuda, const struct tgi_device_graph *graph, const struct tgi_program *program, uint32_t id,
+                       tgi_push_args *args_p, void **pointer_p, CUDA_KERNEL_NODE_PARAMS *node_p, struct tg_error *err);
+/* Signals and awaits, after b->after; their device is current. */
+int tgi_cuda_build_flag(struct tgi_cuda_build *b, struct tgi_cuda_part *part, uint32_t id, struct tg_error *err);
+/* All parts, as one command of the lane. */
+int tgi_cuda_flags_launch(struct tgi_cuda *cuda, struct tgi_device_graph *graph, uint32_t lane, struct tg_error *err);
+/* As graph_fault of device.h. */
+int tgi_cuda_flags_fault(struct tgi_device_graph *graph, uint64_t *owner_p, struct tg_error *err);
+void tgi_cuda_graph_forget_flags(struct tgi_cuda *cuda, struct tgi_device_graph *graph);
 
 /* graph_decide.c */
 /* b->after has what the command comes after, and room for one more. */

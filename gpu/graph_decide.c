@@ -97,7 +97,7 @@ int tgi_cuda_build_decision(struct tgi_cuda_build *b, struct tgi_cuda_part *part
                          "making a condition of a graph");
     d.condition = handle[0];
     d.other = handle[1];
-    if (part->graph == b->g->graph)
+    if (part->node == b->g->node)
         b->after[n_after++] = b->begin[device];
     if (rc == 0)
         rc = add_kernel(b, part->graph, device, &d, n_after, &part->node[id], err);
@@ -158,7 +158,7 @@ static int end_decisions(struct tgi_cuda_build *b, const struct tgi_cuda_part *w
     uint32_t n;
     int rc = gather_ends(b, whole, &n, err);
     if (rc == 0)
-        rc = TGI_CUDA_DO(b->cuda, err, cuGraphAddMemcpyNode, (&node, g->graph, b->after, n, &copy, b->cuda->device[device].ctx),
+        rc = TGI_CUDA_DO(b->cuda, err, cuGraphAddMemcpyNode, (&node, g->graph[0], b->after, n, &copy, b->cuda->device[device].ctx),
                          "adding a copy to a graph");
     return rc ? rc : tgi_cuda_build_note(b, node, err);
 }

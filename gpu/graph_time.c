@@ -85,7 +85,7 @@ int tgi_cuda_build_time_begin(struct tgi_cuda_build *b, struct tgi_cuda_part *pa
     struct tgi_device_graph *g = b->g;
     uint32_t device = tgi_lane_device(part->p->commands[id].lane);
     CUgraphNode node;
-    assert(part->graph == g->graph); /* rounds of a body that is decided about would all write to one place */
+    assert(part->node == g->node); /* rounds of a body that is decided about would all write to one place */
     g->timed[id].slot = g->stamps[device].n_used;
     g->stamps[device].n_used += 2;
     int rc = add_stamp(b, part, device, g->timed[id].slot, &node, err);

@@ -69,6 +69,11 @@ int tgi_cuda_stamp_function(struct tgi_cuda *cuda, uint32_t device, CUfunction *
     return tgi_cuda_modules_in_graphs(cuda, cuda->code->modules, device, TGI_STAMP_KERNEL, function_p, err);
 }
 
+int tgi_cuda_flag_function(struct tgi_cuda *cuda, uint32_t device, const char *kernel, CUfunction *function_p, struct tg_error *err)
+{
+    return tgi_cuda_modules_in_graphs(cuda, cuda->code->modules, device, kernel, function_p, err);
+}
+
 const struct tgi_body_row *tgi_cuda_body(const struct tgi_code *code, const struct tgi_shape *s)
 {
     const struct tgi_cuda_way *way = &code->ways[s->alternative];

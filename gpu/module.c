@@ -172,19 +172,19 @@ static int load_graphs_locked(struct tgi_cuda *cuda, struct tgi_cuda_modules *m,
     const void *image;
     int rc = find_image_of(m, tgi_decide_fatbin, &image, err);
     if (rc == TG_E_NO_VARIANT)
-        return tgi_error(err, TG_E_UNSUPPORTED, "this build has no kernels that decide and tell the time in graphs (it was made without nvcc)");
+        return tgi_error(err, TG_E_UNSUPPORTED, "this build has no kernels of our own for graphs (it was made without nvcc)");
     if (rc == 0)
         rc = tgi_cuda_enter(cuda, device, err);
     return rc ? rc
               : TGI_CUDA_DO(cuda, err, cuModuleLoadData, (&m->graphs[device], image),
-                            "loading the kernels that decide and tell the time in graphs on cuda:%u", cuda->base.ordinal[device]);
+                            "loading the kernels of our own for graphs on cuda:%u", cuda->base.ordinal[device]);
 }
 
 int tgi_cuda_modules_in_graphs(struct tgi_cuda *cuda, struct tgi_cuda_modules *m, uint32_t device, const char *kernel,
                                CUfunction *function_p, struct tg_error *err)
 {
     if (!cuda->api->cuGraphConditionalHandleCreate || !cuda->api->cuGraphAddNode)
-        return tgi_error(err, TG_E_UNSUPPORTED, "this driver is older than CUDA 12.3, whose graphs cannot decide or tell the time");
+        return tgi_error(err, TG_E_UNSUPPORTED, "this driver is older than CUDA 12.3, whose graphs cannot have kernels of our own");
     pthread_mutex_lock(&m->lock);
     int rc = m->graphs[device] ? 0 : load_graphs_locked(cuda, m, device, err);
     CUmodule module = m->graphs[device];

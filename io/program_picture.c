@@ -10,6 +10,7 @@
 #include "io/output.h"
 #include "io/palette.h"
 #include "io/units.h"
+#include "mem/split.h"
 
 enum { NAME_SIZE = 160 };
 
@@ -176,6 +177,10 @@ static void write_what(const struct scope *s, uint32_t id, FILE *to)
         tgi_dot_write_label(to, task_name(o, name));
         fprintf(to, "\\n%u ranks", c->collect.n_ranks);
         return;
+    case TGI_COMMAND_SIGNAL:
+    case TGI_COMMAND_AWAIT:
+        fprintf(to, "%s, %u flag%s", kind_name(c), c->flags.n, c->flags.n == 1 ? "" : "s");
+        return;
     case TGI_COMMAND_NOTHING:
         return;
     default:
@@ -189,7 +194,7 @@ static void write_body(const struct scope *s, const struct tgi_palette *palette,
 
 static void write_node(const struct scope *s, const struct tgi_palette *palette, uint32_t id, FILE *to)
 {
-    static const char *const shapes[TGI_N_COMMAND_KINDS] = {"box", "ellipse", "note", "hexagon", "diamond", "point", "box3d"};
+    static const char *const shapes[TGI_N_COMMAND_KINDS] = {"box", "ellipse", "note", "hexagon", "diamond", "point", "box3d", "cds", "cds"};
     const struct tgi_command *c = &s->program->commands[id];
     const struct tgi_space *space = s->p->graph->space;
     char name[NAME_SIZE], bytes[TGI_UNITS_SIZE];
@@ -245,6 +250,32 @@ static void write_edges(const struct scope *s, FILE *to)
                 write_edges(&body, to);
             }
     }
+}
+
+/* From what sets a flag to what waits for it; devices have their flags one after the other in `awaits`. */
+static int write_flags(const struct tgi_program_picture *p, FILE *to, struct tg_error *err)
+{
+    const struct tgi_program *program = p->program;
+    uint32_t first[TGI_MAX_DEVICES + 1] = {0}, n_devices = p->devices->n_devices;
+    for (uint32_t d = 0; d < n_devices; d++)
+        first[d + 1] = first[d] + tgi_program_flags(program, d);
+    uint32_t *awaits = calloc((size_t)first[n_devices] + 1, sizeof *awaits);
+    if (!awaits)
+        return tgi_error_memory(err, "drawing a CUDA graph");
+    for (uint32_t i = 0; i < program->n; i++) {
+        const struct tgi_command *c = &program->commands[i];
+        for (uint32_t k = 0; c->kind == TGI_COMMAND_AWAIT && k < c->flags.n; k++)
+            awaits[first[tgi_lane_device(c->lane)] + c->flags.first + k] = i;
+    }
+    for (uint32_t i = 0; i < program->n; i++) {
+        const struct tgi_command *c = &program->commands[i];
+        for (uint32_t k = 0; c->kind == TGI_COMMAND_SIGNAL && k < c->flags.n; k++) {
+            uint64_t word = program->words[c->flags.first + k];
+            fprintf(to, "  n%u -> n%u [style=dashed]\n", i, awaits[first[tgi_flag_device(word)] + tgi_flag_number(word)]);
+        }
+    }
+    free(awaits);
+    return 0;
 }
 
 /* Streams matter to what shares something of them, as calls of a library do; where there is one, it says nothing. */
@@ -313,10 +344,11 @@ int tgi_program_write_dot(const struct tgi_program_picture *p, FILE *to, struct 
     write_devices(p, &palette, first, members, to);
     struct scope s = whole(p);
     write_edges(&s, to);
+    rc = write_flags(p, to, err);
     fputs("}\n", to);
     tgi_palette_fini(&palette);
     free(first);
-    return tgi_output_check(to, "the picture", err);
+    return rc ? rc : tgi_output_check(to, "the picture", err);
 }
 
 /* ---- JSON ---------------------------------------------------------------------------------*/

@@ -163,7 +163,8 @@ struct tgi_device_ops {
                         uint64_t *owner_p, struct tg_error *err);
     /* Nothing of it may be in flight, unless the devices are lost.  Takes NULL. */
     void (*graph_destroy)(struct tgi_devices *ds, struct tgi_device_graph *graph);
-    /* Enqueues all of it as one command of a lane, which it comes after and which goes on once all is done. */
+    /* Enqueues all of it as one command of a lane, which it comes after and which goes on once all is done.  After an error parts of a split
+     * program (split.h) may have been enqueued: they end, with what they write of no use, and what they write to lost. */
     int (*graph_launch)(struct tgi_devices *ds, struct tgi_device_graph *graph, uint32_t lane, struct tg_error *err);
     /* Makes launches to come do what `to` says, in place; `from` is what they do so far, and the two are alike
      * (tgi_program_is_alike).  TG_E_UNSUPPORTED: this cannot be changed in place.  After an error the graph is of no use. */
@@ -183,6 +184,10 @@ struct tgi_device_ops {
      * body's and its other one's; a command comes before those of its bodies.  They are good until the next call.  NULL: nothing is
      * decided. */
     const uint64_t *(*graph_rounds)(struct tgi_device_graph *graph);
+
+    /* Whether commands of one device can set flags of another (split.h); of split programs graph_fault says which command has waited for
+     * one in vain, as not all parts were launched.  NULL: there are no flags. */
+    bool (*can_signal)(struct tgi_devices *ds, uint32_t from, uint32_t to);
 
     /* Clusters (cluster.h) in programs.  All five or none; NULL: there are no resident programs on such devices.
      * call: what a launch, a fill or a copy within a device is as a task of one; false, and *why_p, a constant: it cannot be.

@@ -194,7 +194,12 @@ struct narrow {
     uint32_t *touched;     /* chains that have one */
 };
 
-static uint32_t side_of(const struct tgi_command *c) { return tgi_lane_device(c->lane) * 2 + (c->kind != TGI_COMMAND_LAUNCH); }
+/* Signals and awaits are small kernels. */
+static uint32_t side_of(const struct tgi_command *c)
+{
+    bool is_kernel = c->kind == TGI_COMMAND_LAUNCH || c->kind == TGI_COMMAND_SIGNAL || c->kind == TGI_COMMAND_AWAIT;
+    return tgi_lane_device(c->lane) * 2 + !is_kernel;
+}
 
 static uint32_t begin_chain(struct narrow *w, uint32_t side)
 {
@@ -393,6 +398,11 @@ static bool is_alike(const struct tgi_program *p, const struct tgi_program *q, c
                are_bodies_alike(a->decide.body, b->decide.body) && are_bodies_alike(a->decide.body_else, b->decide.body_else);
     case TGI_COMMAND_RESIDENT: /* its tables are on the device: another one has others */
         return tgi_cluster_is_same(a->cluster, b->cluster);
+    case TGI_COMMAND_SIGNAL:
+        return a->flags.n == b->flags.n &&
+               memcmp(p->words + a->flags.first, q->words + b->flags.first, a->flags.n * sizeof *p->words) == 0;
+    case TGI_COMMAND_AWAIT:
+        return a->flags.first == b->flags.first && a->flags.n == b->flags.n;
     default:
         return true;
     }
@@ -465,6 +475,6 @@ uint32_t tgi_program_body_base(const struct tgi_program *p, uint32_t base, uint3
 
 const char *tgi_command_kind_name(enum tgi_command_kind kind)
 {
-    static const char *const names[TGI_N_COMMAND_KINDS] = {"launch", "copy", "fill", "collective", "decision", "point", "cluster"};
+    static const char *const names[TGI_N_COMMAND_KINDS] = {"launch", "copy", "fill", "collective", "decision", "point", "cluster", "signal", "await"};
     return names[kind];
 }

@@ -18,6 +18,8 @@ enum tgi_command_kind {
     TGI_COMMAND_DECIDE,  /* a tile decides what is executed: programs of their own, in rounds or at most once */
     TGI_COMMAND_NOTHING, /* a point that others come after */
     TGI_COMMAND_RESIDENT, /* many others in one (cluster.h) */
+    TGI_COMMAND_SIGNAL,   /* flags of other devices are set (split.h) */
+    TGI_COMMAND_AWAIT,    /* until flags of its device are set */
     TGI_N_COMMAND_KINDS
 };
 
@@ -53,6 +55,9 @@ struct tgi_command {
             uint64_t n_tasks[2], n_device_tasks[2]; /* by body: what one execution of it counts for, without bodies inside */
         } decide;
         struct tgi_cluster *cluster; /* the program has a reference */
+        struct {
+            uint32_t first, n; /* of a signal: in words, the flags; of an await: numbers of flags */
+        } flags;
     };
 };
 

@@ -154,6 +154,8 @@ static struct tgi_replay *make(struct tg_run *run, struct tgi_offload_graphs *g,
             new.has_collectives |= new.recorded.program.commands[i].kind == TGI_COMMAND_COLLECT;
         g->stats.n_commands = tgi_program_size(&new.recorded.program);
         g->stats.n_edges = new.recorded.program.n_deps;
+        g->stats.n_hops = new.recorded.n_hops;
+        g->stats.whole = new.recorded.whole;
         note_making(run, g, &before, begin);
         return tgi_replay_cache_add(&g->cache, &new);
     }
@@ -505,12 +507,15 @@ void tgi_offload_graph_look(struct tg_run *run)
     struct tgi_devices *ds = run->runtime->offload->devices;
     struct tg_error err;
     uint64_t owner = UINT64_MAX;
-    if (!g || !g->was_used || !g->last || !g->last->recorded.clustering.n_clusters || run->runtime->offload->is_dead)
+    if (!g || !g->was_used || !g->last || run->runtime->offload->is_dead)
         return;
+    const struct tgi_captured *last = &g->last->recorded;
+    if (!last->clustering.n_clusters && last->whole)
+        return; /* nothing of it waits for anything */
     if (ds->ops->graph_fault(ds, g->last->graph, &owner, &err))
         fail(run, owner, &err);
     if (g->was_stopped) /* which of them were left out nobody knows */
-        atomic_fetch_add_explicit(&run->n_skipped, g->last->recorded.clustering.n_calls, memory_order_relaxed);
+        atomic_fetch_add_explicit(&run->n_skipped, last->clustering.n_calls, memory_order_relaxed);
 }
 
 void tgi_offload_graph_release(struct tg_run *run)

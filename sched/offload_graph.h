@@ -10,6 +10,8 @@
  *
  * Whether a start is a graph at all may be left to replay_choice.h, by times that are taken here and kept with those of kernels.
  *
+ * A graph over several devices is one, or one for each that wait for each other by flags (mem/split.h): see below, enum tgi_hops.
+ *
  * What cannot be recorded goes to streams, and the run knows why: a task on a CPU, a body whose rounds a device would have to
  * decide about but cannot (offload_rounds.c), a run whose tasks are executed one at a time, memory that is too short for
  * the whole run.
@@ -25,6 +27,13 @@
 #include "sched/offload.h"
 #include "sched/replay_times.h"
 #include "sched/resident_cluster.h"
+
+/* How a graph goes from device to device, as TGRAPH_HOPS says. */
+enum tgi_hops {
+    TGI_HOPS_DRIVER, /* "driver", or not set: one graph, whose edges the driver looks after */
+    TGI_HOPS_FLAGS,  /* "flags": a graph for each device, where that can be */
+    TGI_HOPS_CHOSEN  /* "auto": the latter where it can be and should be faster: hops are in a row, and many enough for more launches */
+};
 
 /* Of a run; created with the first start that wants it. */
 struct tgi_offload_graphs;
@@ -47,6 +56,8 @@ struct tgi_captured {
     struct tgi_replay_times times;
     struct tgi_clustering clustering; /* with the resident executor */
     char *not_resident;               /* why nothing is; NULL: something is, or was not to be */
+    const char *whole;                /* why it is one graph for all devices, a constant; NULL: it is one for each (mem/split.h) */
+    uint32_t n_hops;                  /* edges between devices on its longest way */
 };
 
 /* offload_recording.c: the submitter */
@@ -91,7 +102,7 @@ struct tgi_offload_task *tgi_offload_owned(const struct tg_run *run, uint64_t ow
 bool tgi_offload_graph_begin(struct tg_run *run);
 /* The submitter, while runs are under way: clusters of those that were stopped end early. */
 void tgi_offload_graph_stop(struct tgi_offload *o);
-/* As the run ends, all of it done: fails it if a resident task has. */
+/* As the run ends, all of it done: fails it if a resident task has, or a device has waited for another in vain. */
 void tgi_offload_graph_look(struct tg_run *run);
 /* The run is over: tasks of bodies that devices have decided about count as often as they were executed, and a record gets the
  * times of all. */
@@ -111,6 +122,8 @@ struct tgi_offload_graph_stats {
     uint32_t n_commands, n_edges;                  /* of the last graph */
     uint32_t n_clusters;                           /* of the last start, with the commands that are in them, */
     uint64_t n_resident, n_nodes;                  /* and launches, fills and copies that are not */
+    uint32_t n_hops;                               /* of the last graph: edges between devices on its longest way */
+    const char *whole;                             /* why that is one for all devices; NULL: it is one for each */
     uint32_t n_kept;                               /* graphs that are kept, what they take, and that had to go */
     uint64_t kept_bytes, n_dropped;
 };

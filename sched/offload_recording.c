@@ -5,6 +5,7 @@
 
 #include "graph/error.h"
 #include "mem/recorder.h"
+#include "mem/split.h"
 #include "sched/offload_graph.h"
 
 /* Launches of a device side by side: as many as it executes at a time.  The driver's time for more grows with their square
@@ -105,6 +106,50 @@ static int make_clusters(struct tg_run *run, struct tgi_program *program, struct
     return n < 0 ? tgi_error_memory(err, "recording a run") : 0;
 }
 
+/* ---- Hops ---------------------------------------------------------------------------------
+ *
+ * What a hop takes, from the end of a kernel to that of the next one on another device, and what one more graph costs a start: two H100,
+ * bench/cuda_hops.  Flags were faster where edges between devices are in a row; with two for each of those in a row (a halo), and more,
+ * one graph was. */
+static const double driver_hop_ns = 5900, flag_hop_ns = 3900, launch_ns = 5000, most_beside = 1.5;
+
+static enum tgi_hops asked_hops(void)
+{
+    const char *wish = getenv("TGRAPH_HOPS");
+    return !wish ? TGI_HOPS_DRIVER : strcmp(wish, "flags") == 0 ? TGI_HOPS_FLAGS : strcmp(wish, "auto") == 0 ? TGI_HOPS_CHOSEN : TGI_HOPS_DRIVER;
+}
+
+/* Why it is to be one graph; NULL: one for each device. */
+static const char *choose_whole(const struct tg_run *run, const struct tgi_program *program, uint32_t n_hops, uint32_t n_flags)
+{
+    const struct tgi_devices *ds = run->runtime->offload->devices;
+    enum tgi_hops asked = asked_hops();
+    if (run->offload->insertion)
+        return "it goes into another graph";
+    if (asked == TGI_HOPS_DRIVER)
+        return "TGRAPH_HOPS does not ask for more";
+    const char *whole = tgi_program_whole(ds, program);
+    if (whole || asked == TGI_HOPS_FLAGS)
+        return whole;
+    if (n_hops * (driver_hop_ns - flag_hop_ns) < (ds->n_devices - 1) * launch_ns)
+        return "it has too few edges between devices in a row";
+    return n_flags > most_beside * n_hops ? "too many of its edges between devices are not in a row" : NULL;
+}
+
+static int split(const struct tg_run *run, struct tgi_program *program, struct tgi_captured *p, struct tg_error *err)
+{
+    struct tgi_program parts = {0};
+    uint32_t n_flags;
+    p->n_hops = tgi_program_hops(program, &n_flags);
+    p->whole = choose_whole(run, program, p->n_hops, n_flags);
+    int rc = p->whole ? 0 : tgi_program_split(program, &parts, err);
+    if (rc || p->whole)
+        return rc;
+    tgi_program_fini(program);
+    *program = parts;
+    return 0;
+}
+
 int tgi_offload_record(struct tg_run *run, struct tgi_captured *p, struct tgi_offload_task **at_p, struct tg_error *err)
 {
     struct tgi_offload *o = run->runtime->offload;
@@ -115,6 +160,8 @@ int tgi_offload_record(struct tg_run *run, struct tgi_captured *p, struct tgi_of
         rc = record_with(run, &rec, p, err);
     if (rc == 0)
         rc = make_clusters(run, &program, p, err);
+    if (rc == 0)
+        rc = split(run, &program, p, err);
     if (rc == 0)
         rc = tgi_program_narrow(&program, WIDTH, &p->program, err);
     memcpy(p->n_device_tasks, run->offload->n_device_tasks, sizeof p->n_device_tasks);

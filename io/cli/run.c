@@ -257,6 +257,19 @@ static void tell_executor(struct job *job)
         tgi_cli_detail(job->cli, "executor: %s", why);
 }
 
+/* How a graph goes from device to device, where it does. */
+static void tell_hops(struct job *job)
+{
+    struct tgi_offload_graph_stats s;
+    if (!job->n_devices || tg_run_executor(job->run, NULL) == TG_EXECUTOR_STREAMS)
+        return;
+    tgi_offload_graph_stats(job->run, &s);
+    if (s.n_hops && s.whole)
+        tgi_cli_detail(job->cli, "graph: one for all devices, %u edges between them in a row: %s", s.n_hops, s.whole);
+    else if (s.n_hops)
+        tgi_cli_detail(job->cli, "graph: one for each device, which wait for each other by flags, %u edges between them in a row", s.n_hops);
+}
+
 /* Why the executor was chosen; NULL: it was not, or there was nothing to choose. */
 static const char *executor_reason(const struct job *job)
 {
@@ -296,6 +309,7 @@ static int execute(struct job *job)
         goes_on = execute_once(job, true);
     tgi_cli_watch(NULL);
     tell_executor(job);
+    tell_hops(job);
     /* A warm-up that failed is the run that the summary is about. */
     struct tg_run_stats stats;
     if (job->n_measured == 0 && tg_run_stats(job->run, &stats, NULL) == 0)

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 
 #include "gpu/decide.h"
+#include "gpu/flag.h"
 #include "gpu/resident/order.h"
 #include "graph/expr.h"
 #include "kernels/fault.h"
@@ -148,7 +149,7 @@ static size_t extent(void **args, unsigned param, void *user)
                                                              : (size_t)n * e->elem_bytes[param];
 }
 
-/* As gpu/decide.cu, both. */
+/* As gpu/decide.cu, all. */
 static int tell_time(void **args, const void *launch)
 {
     uint64_t *to = standin_at(launch, *(CUdeviceptr *)args[0], sizeof *to, STANDIN_OUT);
@@ -180,6 +181,59 @@ static int decide(void **args, const void *launch)
     if (d->has_other)
         standin_set_conditional(launch, d->other, !holds);
     return 0;
+}
+
+static int set_all(const tgi_signal_args *a, const void *launch)
+{
+    for (uint32_t i = 0; i < a->n; i++) {
+        uint32_t *flag = standin_at(launch, (CUdeviceptr)(uintptr_t)a->flag[i], sizeof *flag, STANDIN_INOUT);
+        if (!flag)
+            return CUDA_ERROR_ILLEGAL_ADDRESS;
+        if (*flag)
+            violation("flag 0x%llx is set and was not awaited since", (unsigned long long)(uintptr_t)a->flag[i]);
+        *flag = 1;
+    }
+    return CUDA_SUCCESS;
+}
+
+static int set_flags(void **args, const void *launch) { return set_all(args[0], launch); }
+
+static int push(void **args, const void *launch)
+{
+    const tgi_push_args *a = args[0];
+    CUdeviceptr to = (CUdeviceptr)(uintptr_t)a->to, from = (CUdeviceptr)(uintptr_t)a->from;
+    int device = ((const struct standin_launch *)launch)->device;
+    unsigned char *at, *source;
+    struct alloc *there, *here;
+    if (!memory_span(device, from, a->bytes, "a push", &source, &here) || !memory_span(device, to, a->bytes, "a push", &at, &there))
+        return CUDA_ERROR_ILLEGAL_ADDRESS;
+    memcpy(at, source, a->bytes);
+    memory_copy_marks(there, to, here, from, a->bytes);
+    return set_all(&a->signal, launch);
+}
+
+static int await_flags(void **args, const void *launch)
+{
+    const tgi_await_args *a = args[0];
+    uint32_t *flags = standin_at(launch, (CUdeviceptr)(uintptr_t)a->flags, a->n * sizeof *flags, STANDIN_INOUT);
+    struct tgi_flag_words *words = standin_at(launch, (CUdeviceptr)(uintptr_t)a->words, sizeof *words, STANDIN_INOUT);
+    uint32_t n_set = 0;
+    if (!flags || !words)
+        return CUDA_ERROR_ILLEGAL_ADDRESS;
+    for (uint32_t i = 0; i < a->n; i++)
+        n_set += flags[i];
+    if (n_set == a->n) {
+        memset(flags, 0, a->n * sizeof *flags);
+        return CUDA_SUCCESS;
+    }
+    uint32_t launching = __atomic_load_n(&words->launching, __ATOMIC_RELAXED);
+    if (launching == TGI_GIVEN_UP)
+        return CUDA_SUCCESS;
+    if (standin_again(launch) >= a->limit_ns && launching == TGI_LAUNCHING) {
+        ((struct item *)(uintptr_t)((const struct standin_launch *)launch)->instance)->is_again = false;
+        __atomic_store_n(&words->missed, a->number + 1, __ATOMIC_RELAXED);
+    }
+    return CUDA_SUCCESS;
 }
 
 /* ---- Registering --------------------------------------------------------------------------*/
@@ -273,6 +327,15 @@ __attribute__((constructor)) static void register_builtins(void)
     const struct standin_kernel stamp = {TGI_STAMP_KERNEL, tell_time, 1, &place, NULL, NULL};
     check(standin_register_kernel(&stamp) == 0, stamp.name);
     fprintf(text, "kernel %s threads=1\n", stamp.name);
+    static const struct standin_param flags[] = {{sizeof(tgi_signal_args), STANDIN_VALUE}, {sizeof(tgi_await_args), STANDIN_VALUE},
+                                                 {sizeof(tgi_push_args), STANDIN_VALUE}};
+    const struct standin_kernel of_flags[] = {{TGI_SIGNAL_KERNEL, set_flags, 1, &flags[0], NULL, NULL},
+                                              {TGI_AWAIT_KERNEL, await_flags, 1, &flags[1], NULL, NULL},
+                                              {TGI_PUSH_KERNEL, push, 1, &flags[2], NULL, NULL}};
+    for (size_t i = 0; i < sizeof of_flags / sizeof *of_flags; i++) {
+        check(standin_register_kernel(&of_flags[i]) == 0, of_flags[i].name);
+        fprintf(text, "kernel %s threads=%d\n", of_flags[i].name, TGI_PUSH_THREADS);
+    }
     check(standin_register_kernel(&standin_service) == 0, standin_service.name);
     fprintf(text, "kernel %s threads=1024\n", standin_service.name);
     resident_register(text);

@@ -629,7 +629,7 @@ void execute_kernel(struct item *item)
 {
     struct op *op = &item->op;
     CUfunction f = op->kernel.function;
-    state.stats.n_kernels++;
+    state.stats.n_kernels += !item->was_again;
     if (!is_object(f, FUNCTION)) {
         fault(CUDA_ERROR_ILLEGAL_ADDRESS, "a kernel ran after its module was unloaded");
         return;
@@ -641,7 +641,7 @@ void execute_kernel(struct item *item)
     void *raw[k->n_params + 1], *args[k->n_params + 1], *pointers[k->n_params + 1];
     for (unsigned i = 0; i < k->n_params; i++)
         raw[i] = op->kernel.args + function_offset(f, i);
-    if (state.watch)
+    if (state.watch && !item->was_again)
         state.watch(state.watch_user, k->name, raw);
     if (!translate(k, &l, raw, args, pointers))
         return;

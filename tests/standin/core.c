@@ -273,6 +273,7 @@ static void reset_locked(const struct standin_options *options)
     state.violations[0] = '\0';
     state.clock_us = 0;
     state.patience_us = (unsigned)number_of("TGRAPH_STANDIN_PATIENCE_US", 200);
+    state.n_places = 1 + (unsigned)(o.seed % 4);
     for (int i = 0; i < state.n_devices; i++) {
         struct CUctx_st *c = &state.ctx[i];
         c->device = i;

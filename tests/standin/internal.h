@@ -139,6 +139,8 @@ struct item {
     struct item *next, *previous; /* pending */
     double time_us;               /* when done */
     struct launch *launch;
+    bool is_again, was_again;  /* a kernel that waits: it is to be called once more; has a place since then */
+    double began_us;           /* to wait */
     int (*stay)(void *state); /* a kernel that stays; NULL: it does not */
     void *stay_state;
 };
@@ -353,6 +355,7 @@ struct state {
     size_t in_use[MAX_DEVICES];
     struct object *objects[N_OBJECT_KINDS]; /* alive */
     unsigned patience_us;
+    unsigned n_places;   /* for kernels that wait, on each device */
     void (*watch)(void *user, const char *kernel, void **args); /* NULL: nobody */
     void *watch_user;
 };

@@ -17,6 +17,9 @@
  *   CUDA_ERROR_ILLEGAL_ADDRESS, after which every call fails, as after a fault of a real kernel.
  * - Kernels that stay (standin_stay) run on threads of their own; giving memory back meanwhile, which may wait for them, is a
  *   violation.
+ * - Kernels that wait for a flag (standin_again) occupy places that a device has for kernels: one to four of them, by the seed.  With
+ *   one place nothing else of the device is executed meanwhile.  When nothing but waiting goes on for long that is a violation, and
+ *   the end of the process's use of the driver.
  * - Host functions run on a thread of the stand-in, may not call the driver, and run after a while even if
  *   nobody demands anything.
  * - Any call can be made to fail.
@@ -124,6 +127,11 @@ enum standin_part { STANDIN_EDGE, STANDIN_COPY, STANDIN_N_PARTS };
        its own while everything else goes on.  What standin_at() gave stays valid; fn must not call the driver, or anything \
        here, and returns what a kernel's function does. */ \
     X(void, standin_stay, (const void *launch, int (*fn)(void *state), void *state)) \
+    /* From inside a kernel: it waits for what others do, and is to be called once more.  It must have changed nothing.  How long it has \
+       done so by the driver's clock, in ns. */ \
+    X(uint64_t, standin_again, (const void *launch)) \
+    /* Looks of such kernels that found nothing, since the reset. */ \
+    X(uint64_t, standin_looks, (void)) \
     /* How many kernels stay now. */ \
     X(uint64_t, standin_staying, (void)) \
     /* From inside a kernel: what cudaGraphSetConditional() does on a device. */ \

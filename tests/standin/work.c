@@ -24,6 +24,11 @@ static bool has_thread;
 static pthread_cond_t host_work = PTHREAD_COND_INITIALIZER;
 static uint64_t n_resets;
 static uint64_t n_staying; /* kernels */
+static unsigned n_waiting[MAX_DEVICES]; /* kernels that have been called and wait */
+static uint64_t n_looks, n_vain;        /* of these: in all; since anything else was executed */
+
+/* Of looks in vain: until others may have the lock, until what is late is done, until nothing will ever come. */
+enum { VAIN_REST = 512, VAIN_LATE = 1024, VAIN_END = 100000 };
 
 /* ---- Operations ---------------------------------------------------------------------------*/
 
@@ -162,6 +167,8 @@ static void item_unlink(struct item *it)
     it->next = it->previous = NULL;
     n_pending--;
     n_host_items -= it->op.kind == OP_HOST;
+    if (it->was_again)
+        n_waiting[it->op.device]--;
     it->is_done = true;
     op_fini(&it->op);
     launch_release(it->launch);
@@ -308,18 +315,64 @@ void forbid_while_staying(const char *call)
         violation("%s while a kernel stays: it may wait for it", call);
 }
 
+/* ---- Kernels that wait --------------------------------------------------------------------*/
+
+uint64_t standin_again(const void *launch)
+{
+    struct item *it = (struct item *)(uintptr_t)((const struct standin_launch *)launch)->instance;
+    if (!it->was_again)
+        it->began_us = state.clock_us;
+    it->is_again = true;
+    return (uint64_t)(1e3 * (state.clock_us - it->began_us));
+}
+
+uint64_t standin_looks(void)
+{
+    pthread_mutex_lock(&state.lock);
+    uint64_t n = n_looks;
+    pthread_mutex_unlock(&state.lock);
+    return n;
+}
+
+/* It has a place from now on.  Time goes by faster while nothing else happens. */
+static void wait_on(struct item *it)
+{
+    n_waiting[it->op.device] += !it->was_again;
+    it->was_again = true;
+    it->is_again = false;
+    n_looks++;
+    n_vain++;
+    state.clock_us += 1000;
+    make_ready(it);
+    if (n_vain > VAIN_END)
+        fault(CUDA_ERROR_LAUNCH_TIMEOUT, "kernel %s on device %d and others wait for what never comes", it->op.kernel.function->kernel->name,
+              it->op.device);
+}
+
+/* Kernels that wait leave no place for others; where there is but one, nothing else goes on. */
+static bool has_place(const struct item *it)
+{
+    int device = it->op.device;
+    if (it->was_again || device < 0 || n_waiting[device] < state.n_places)
+        return true;
+    return it->op.kind != OP_KERNEL && (state.n_places > 1 || (it->op.kind != OP_COPY && it->op.kind != OP_SET));
+}
+
 /* ---- Executing ----------------------------------------------------------------------------*/
 
 static void execute(struct item *it)
 {
     bool is_over = true;
+    uint64_t before = n_vain;
     take_ready(it);
     state.clock_us += 1 + (double)draw(100);
-    state.stats.n_executed += it->op.kind != OP_NOTHING;
+    state.stats.n_executed += it->op.kind != OP_NOTHING && !it->was_again;
     switch (it->op.kind) {
     case OP_KERNEL:
         execute_kernel(it);
-        is_over = !it->stay;
+        is_over = !it->stay && !it->is_again;
+        if (it->is_again && state.sticky == CUDA_SUCCESS)
+            wait_on(it);
         if (it->stay && state.sticky == CUDA_SUCCESS)
             stay(it);
         break;
@@ -341,6 +394,7 @@ static void execute(struct item *it)
     default:
         break;
     }
+    n_vain = n_vain == before ? 0 : n_vain;
     if (state.sticky != CUDA_SUCCESS)
         drop_all();
     else if (is_over)
@@ -372,7 +426,7 @@ static void run_host(struct item *it)
 }
 
 /* Items that are ready and may be chosen. */
-static bool may_run(const struct item *it) { return !(it->op.kind == OP_KERNEL && is_held(&it->op)); }
+static bool may_run(const struct item *it) { return !(it->op.kind == OP_KERNEL && is_held(&it->op)) && has_place(it); }
 
 enum taste { ANY, ONLY_NEEDED, ONLY_OTHERS };
 
@@ -393,10 +447,10 @@ static struct item *pick_late(enum taste taste, uint64_t mark)
 
 static struct item *pick(enum taste taste, uint64_t mark)
 {
-    struct item *best = NULL;
+    struct item *best = n_vain > VAIN_LATE ? pick_late(ANY, mark) : NULL;
     bool is_biased = draw(2);
-    if (n_ready == 0)
-        return NULL;
+    if (n_ready == 0 || best)
+        return best;
     for (int i = 0; i < 8; i++) {
         struct item *it = ready[draw(n_ready)];
         if (!suits(it, taste, mark))
@@ -448,10 +502,28 @@ static bool mark_needed(struct item *target, uint64_t mark)
     return true;
 }
 
+static void wait_a_while(pthread_cond_t *cond, long us)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += us * 1000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_cond_timedwait(cond, &state.lock, &until);
+}
+
 /* Runs one item; false if none can be run now.  Host functions are handed over; the caller waits for
  * them if it may. */
 static bool step(enum taste taste, uint64_t mark, bool may_wait)
 {
+    if (n_vain) /* what is waited for is nothing that anybody could know to be needed */
+        taste = ANY;
+    if (n_vain && n_vain % VAIN_REST == 0) {
+        n_vain++;
+        if (may_wait)
+            wait_a_while(&state.progress, 100);
+        return may_wait;
+    }
     struct item *it = on_host ? NULL : pick(taste, mark);
     if (!on_host && !it)
         return false;
@@ -468,16 +540,6 @@ static bool step(enum taste taste, uint64_t mark, bool may_wait)
         return false;
     pthread_cond_wait(&state.progress, &state.lock);
     return true;
-}
-
-static void wait_a_while(pthread_cond_t *cond, long us)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += us * 1000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    pthread_cond_timedwait(cond, &state.lock, &until);
 }
 
 /* What a demand wants: one item, or (NULL) everything on a device. */
@@ -603,6 +665,7 @@ void work_reset(void)
     while (on_host || n_staying)
         wait_a_while(&state.progress, 1000);
     drop_all();
+    n_looks = n_vain = 0;
     for (struct object *o = state.objects[STREAM]; o; o = o->next) {
         item_release(((CUstream)o)->tail);
         ((CUstream)o)->tail = NULL;
