@@ -103,7 +103,7 @@ static void spread(const struct taking *k, uint32_t i, uint64_t end_ns)
     for (uint32_t w = 0; w < p->n_workers; w++)
         for (uint32_t s = p->first[w]; s < p->first[w + 1]; s++) {
             uint64_t begin = k->times[i][2 * s], end = k->times[i][2 * s + 1];
-            if (TGI_HEAD_OP(p->tasks[s].head) != TGI_RESIDENT_CALL || !end)
+            if (!TGI_RESIDENT_HAS_WORDS(TGI_HEAD_OP(p->tasks[s].head)) || !end)
                 continue;
             note(k->run, c->cluster->owner[p->tasks[s].id], zero_ns + (begin - k->first[device]), zero_ns + (end - k->first[device]),
                  lane_of(k->run, device, w));

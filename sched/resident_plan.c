@@ -16,7 +16,7 @@
 enum { MAX_WORKERS_EACH = 32, COUNTER_SHARE = 8 }; /* one part in so many of shared memory is for counters */
 
 /* What an edge is to the task it leads to. */
-enum { BY_ORDER, AT_HAND, CROSS };
+enum { BY_ORDER, AT_HAND, CROSS, POSTED };
 
 struct build {
     const struct tgi_resident_dag *dag;
@@ -42,7 +42,9 @@ static void look_at_edge(const struct build *b, struct edge *e, uint32_t from, u
     uint32_t worker = b->worker_of[t], first = b->p->first[worker];
     e->slot = b->p->slot_of[from];
     e->has_line = TGI_RESIDENT_HAS_LINE(b->dag->op[from]);
-    if (e->slot < first || e->slot >= b->p->first[worker + 1])
+    if (b->dag->op[from] == TGI_RESIDENT_POST)
+        e->is = POSTED;
+    else if (e->slot < first || e->slot >= b->p->first[worker + 1])
         e->is = CROSS;
     else if (is_warp)
         e->is = e->slot + 1 == slot && tgi_resident_is_small(b->dag->op[t]) ? AT_HAND : BY_ORDER;
@@ -95,7 +97,7 @@ static void take_place(struct build *b, struct tgi_resident_task *d, enum tgi_re
 /* Looks at all edges to a task; the number that come from other workers. */
 static uint32_t look_at_edges(struct build *b, uint32_t slot, uint32_t t, bool *is_clean_p, bool *is_local_p, bool *has_previous_p)
 {
-    uint32_t n_cross = 0, begin = b->block * b->p->n_workers_each, end = begin + b->p->n_workers_each;
+    uint32_t n_cross = 0, n_posted = 0, begin = b->block * b->p->n_workers_each, end = begin + b->p->n_workers_each;
     *is_clean_p = tgi_resident_is_small(b->dag->op[t]); /* a line is made from what lies in memory */
     *is_local_p = true;
     *has_previous_p = false;
@@ -104,6 +106,8 @@ static uint32_t look_at_edges(struct build *b, uint32_t slot, uint32_t t, bool *
         struct edge *e = &b->edges[i];
         look_at_edge(b, e, from, slot, t);
         *has_previous_p |= e->is == AT_HAND;
+        b->p->n_posted_edges += e->is == POSTED;
+        n_posted += e->is == POSTED;
         if (e->is != CROSS)
             continue;
         n_cross++;
@@ -111,7 +115,7 @@ static uint32_t look_at_edges(struct build *b, uint32_t slot, uint32_t t, bool *
         *is_clean_p &= b->preds->is_clean[from];
         *is_local_p &= e->slot >= b->p->first[begin] && e->slot < b->p->first[end];
     }
-    b->p->n_order_edges += b->preds->at[t + 1] - b->preds->at[t] - n_cross;
+    b->p->n_order_edges += b->preds->at[t + 1] - b->preds->at[t] - n_cross - n_posted;
     return n_cross;
 }
 
@@ -128,6 +132,7 @@ static void decide(struct build *b, uint32_t slot)
     enum tgi_resident_wait wait = wait_of(b, n_cross, is_clean, is_local);
     memset(d, 0, sizeof *d);
     d->id = t;
+    b->p->n_posts += op == TGI_RESIDENT_POST;
     if (wait != TGI_WAIT_NONE)
         take_place(b, d, wait, n_cross);
     for (uint32_t i = b->preds->at[t]; i < b->preds->at[t + 1]; i++)
@@ -190,7 +195,7 @@ static void fill_in(struct build *b, uint32_t slot)
     }
     if (b->p->args)
         b->p->args[slot] = b->dag->arg[t];
-    if (b->dag->op[t] == TGI_RESIDENT_CALL) {
+    if (TGI_RESIDENT_HAS_WORDS(b->dag->op[t])) {
         d->in[0] = (uint32_t)b->dag->arg[t];
         d->in[1] = (uint32_t)(b->dag->arg[t] >> 32);
     }
@@ -271,6 +276,11 @@ static int check_shape(const struct tgi_resident_dag *dag, const struct tgi_resi
                              "resident program: task %" PRIu32 " makes tasks, which a static program cannot have", t);
         if (s->width == TGI_RESIDENT_THREAD && dag->op[t] > TGI_RESIDENT_HASH)
             return tgi_error(err, TG_E_UNSUPPORTED, "resident program: task %" PRIu32 " cannot be one thread wide", t);
+        for (uint32_t i = dag->succ_at[t]; i < dag->succ_at[t + 1]; i++)
+            if ((dag->op[t] == TGI_RESIDENT_POST) != (dag->op[dag->succ[i]] == TGI_RESIDENT_POST))
+                return tgi_error(err, TG_E_UNSUPPORTED,
+                                 "resident program: an edge from task %" PRIu32 " to task %" PRIu32 " of which one posts its result and the other does not",
+                                 t, dag->succ[i]);
         if (!dag->arg && dag->op[t] > TGI_RESIDENT_HASH && !TGI_RESIDENT_HAS_LINE(dag->op[t]))
             return tgi_error(err, TG_E_INVALID, "resident program: task %" PRIu32 " needs an argument", t);
     }

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Bodies a warp wide, executed with a thread for each lane, give the bits of the CPU variants; with another order of sums, or none of what
-# one row has in another, the test notices.  TGRAPH_TEST_ROUNDS says how many tasks are drawn, TGRAPH_TEST_SEED the first.
+# Bodies a warp wide, and a warp's POSTs, executed with a thread for each lane, give the bits of the CPU variants; with another order of
+# sums, or none of what one row has in another, the test notices.  TGRAPH_TEST_ROUNDS says how many tasks are drawn, TGRAPH_TEST_SEED the first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,24 +16,31 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "${CC:-gcc}" -std=gnu11 -O2 -D_GNU_SOURCE= -I. -c -o "$work/trsv.o" kernels/trsv.c
 
-run() { # ROUNDS [EDIT]: of the warp's text
-    mkdir -p "$work/kernels"
-    sed "${2:-}" kernels/trsv.cuh >"$work/kernels/trsv.cuh"
-    [ -z "${2:-}" ] || ! cmp -s kernels/trsv.cuh "$work/kernels/trsv.cuh" || { echo "FAIL  nothing is changed by: $2"; exit 1; }
-    "${CXX:-g++}" -std=c++17 -O1 -ffp-contract=off -Wall -Wextra -Wno-unknown-pragmas -Wno-unused-variable -pthread -I"$work" -I. \
-        -o "$work/trsv" tests/warp/trsv.cpp "$work/trsv.o" -lm || exit 1
-    "$work/trsv" "$1" "${TGRAPH_TEST_SEED:-1}" >"$work/out"
+run() { # TEST FILE ROUNDS [EDIT]: of the warp's text
+    mkdir -p "$work/$(dirname "$2")"
+    sed "${4:-}" "$2" >"$work/$2"
+    [ -z "${4:-}" ] || ! cmp -s "$2" "$work/$2" || { echo "FAIL  nothing is changed by: $4"; exit 1; }
+    "${CXX:-g++}" -std=c++17 -O1 -ffp-contract=off -Wall -Wno-unknown-pragmas -Wno-unused-variable -Wno-unused-function -pthread \
+        -I"$work" -I. -o "$work/$1" "tests/warp/$1.cpp" "$work/trsv.o" -lm || exit 1
+    timeout 60 "$work/$1" "$3" "${TGRAPH_TEST_SEED:-1}" >"$work/out"
 }
 rc=0
-if ! run "${TGRAPH_TEST_ROUNDS:-90}"; then
-    cat "$work/out"
-    rc=1
-fi
-for edit in 's/int w = N_SUMS \/ 2; w > 0; w \/= 2/int w = 1; w < N_SUMS; w *= 2/' 's/left = fma(-w.value, of_j, left)/left += 0/' \
-    's/f.row = r + 1;/f.row = 0;/'; do
-    if run 30 "$edit"; then
-        echo "FAIL  nothing is noticed after: $edit"
+test_text() { # TEST FILE EDITS..
+    local test=$1 file=$2
+    shift 2
+    if ! run $test $file "${TGRAPH_TEST_ROUNDS:-90}"; then
+        cat "$work/out"
         rc=1
     fi
-done
+    for edit; do
+        if run $test $file 30 "$edit"; then
+            echo "FAIL  nothing is noticed after: $edit"
+            rc=1
+        fi
+    done
+}
+test_text trsv kernels/trsv.cuh 's/int w = N_SUMS \/ 2; w > 0; w \/= 2/int w = 1; w < N_SUMS; w *= 2/' \
+    's/left = fma(-w.value, of_j, left)/left += 0/' 's/f.row = r + 1;/f.row = 0;/'
+test_text post gpu/resident/post.h 's/uint32_t d = TGI_POST_SUMS \/ 2; d > 0; d \/= 2/uint32_t d = 1; d < TGI_POST_SUMS; d *= 2/' \
+    's/s->e += 2 \* TGI_POST_SUMS/s->e = s->end/' 's/s->is_sound = s->is_sound \&\& tgi_post_can_divide.*/;/'
 exit $rc
