@@ -21,6 +21,7 @@ static bool call_of(const struct tgi_body_row *row, struct tgi_resident_call *ca
 {
     int body = row ? tgi_body_of(row, call->words, &call->cost_ns) : -1;
     call->body = (uint32_t)body;
+    call->post = body < 0 ? 0 : tgi_body_post((enum tgi_body)body, call->words, &call->bytes, &call->side);
     if (body < 0)
         *why_p = row ? "its kernel has no resident variant for these sizes" : "its kernel has no resident variant";
     return body >= 0;
@@ -56,6 +57,7 @@ bool tgi_cuda_resident_call(struct tgi_devices *ds, const struct tgi_program *p,
                             struct tgi_resident_call *call, const char **why_p)
 {
     (void)ds;
+    call->post = 0;
     switch (c->kind) {
     case TGI_COMMAND_LAUNCH:
         call->n_words = c->launch.n_args;
@@ -113,6 +115,7 @@ static uint64_t lay_out(const struct tgi_cluster *cluster, CUdeviceptr memory, s
     PLACE(control, 1, sizeof *v->control);
     PLACE(counters, p->n_counters, sizeof *v->counters);
     PLACE(cells, p->n_cells, sizeof *v->cells);
+    PLACE(posted, p->n_posts ? p->n_tasks : 0, sizeof *v->posted);
     PLACE(results, p->n_tasks, sizeof *v->results);
     PLACE(progress, p->n_workers, sizeof *v->progress);
     PLACE(times, cluster->is_timed ? p->n_tasks : 0, 2 * sizeof *v->times);

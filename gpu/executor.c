@@ -125,7 +125,7 @@ int tgi_cuda_executor_room(struct tgi_cuda *cuda, uint32_t device, struct tgi_re
 /* ---- The text -----------------------------------------------------------------------------*/
 
 #define COUNT(name) +1
-enum { N_NEAR = 0 TGI_BODIES_NEAR(COUNT) };
+enum { N_NEAR = 0 TGI_BODIES_NEAR(COUNT), FIRST_POSTING = N_NEAR TGI_BODIES_APART(COUNT) };
 #undef COUNT
 #define NAME(name) #name,
 static const char *const body_names[] = {TGI_BODIES(NAME)};
@@ -182,8 +182,11 @@ static char *text_of(struct tgi_cuda_bodies *all, const uint32_t *bodies, uint32
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         fprintf(f, "#include \"kernels/resident/%s.cuh\"\n", files[i]);
     put_list(f, "TGI_RUN_NEAR", bodies, n, 0, N_NEAR);
-    put_list(f, "TGI_RUN_APART", bodies, n, N_NEAR, TGI_N_BODIES);
+    put_list(f, "TGI_RUN_APART", bodies, n, N_NEAR, FIRST_POSTING);
     put_users(f, all, bodies, n);
+    for (uint32_t i = 0, has_posts = 0; i < n && !has_posts; i++)
+        if ((has_posts = bodies[i] >= FIRST_POSTING && bodies[i] < TGI_N_BODIES))
+            fprintf(f, "#define TGI_HAS_POSTS\n");
     if (is_timed)
         fprintf(f, "#define TGI_TIMES(view) true\n");
     fprintf(f, "#include \"gpu/resident/run.cuh\"\n");
@@ -222,7 +225,7 @@ static int bodies_of(const struct tgi_cluster *cluster, uint32_t **bodies_p, uin
     uint8_t *is_used = calloc(UINT16_MAX + 1, 1);
     uint32_t n = 0, *bodies = NULL;
     for (uint32_t i = 0; is_used && i < p->n_tasks; i++)
-        if (TGI_HEAD_OP(p->tasks[i].head) == TGI_RESIDENT_CALL) {
+        if (TGI_RESIDENT_HAS_WORDS(TGI_HEAD_OP(p->tasks[i].head))) {
             n += !is_used[TGI_CALL_BODY(p->tasks[i].in[0])];
             is_used[TGI_CALL_BODY(p->tasks[i].in[0])] = 1;
         }
@@ -335,6 +338,15 @@ static void describe(const struct tgi_cuda *cuda, uint32_t device, const struct 
     e->least_shared_bytes = half < k->room.shared_bytes ? half : k->room.shared_bytes;
 }
 
+/* Behind what is said already. */
+static void name_posts(struct tgi_cluster *cluster)
+{
+    size_t n = strlen(cluster->kernel);
+    if (cluster->program->n_posts)
+        snprintf(cluster->kernel + n, sizeof cluster->kernel - n, "; %u task%s for single elements", cluster->program->n_posts,
+                 cluster->program->n_posts == 1 ? " waits" : "s wait");
+}
+
 int tgi_cuda_executor_find(struct tgi_cuda *cuda, uint32_t device, struct tgi_cluster *cluster, struct tgi_cuda_executor *e,
                            struct tg_error *err)
 {
@@ -354,6 +366,7 @@ int tgi_cuda_executor_find(struct tgi_cuda *cuda, uint32_t device, struct tgi_cl
         if (rc == 0) {
             snprintf(cluster->kernel, sizeof cluster->kernel, "generated for %u bod%s%s, %d registers", n, n == 1 ? "y" : "ies",
                      cluster->is_timed ? " and times" : "", k->registers);
+            name_posts(cluster);
             describe(cuda, device, k, e);
             return 0;
         }
@@ -371,6 +384,7 @@ int tgi_cuda_executor_find(struct tgi_cuda *cuda, uint32_t device, struct tgi_cl
         return rc;
     snprintf(cluster->kernel, sizeof cluster->kernel, "embedded, %d registers: %s", k->registers,
              wants_embedded() ? "TGRAPH_RESIDENT_KERNEL says so" : no_compiler);
+    name_posts(cluster);
     describe(cuda, device, k, e);
     return 0;
 }

@@ -162,15 +162,16 @@ static uint32_t count_levels(const struct tgi_sparse *l, uint32_t width, uint32_
     return most;
 }
 
-/* The size of groups that should take least on a GPU: more rows save hops from task to task, until groups wait for rows that theirs
- * do not need.  What a hop, a task and a row take is a guess, in nanoseconds.  0 without memory. */
+/* The size of groups that should take least on a GPU, inside a resident kernel: single rows wait for elements, which is a fifth of what a
+ * group waits for another; more rows save hops, until groups wait for rows that theirs do not need.  In nanoseconds: hops as they were on
+ * an H100 (docs/RESIDENT.md), what a task and a row take is a guess.  0 without memory. */
 static uint32_t usual_rows(const struct tgi_sparse *l)
 {
-    enum { HOP = 1000, TASK = 300, ROW = 60, WORKERS = 1000 };
+    enum { SINGLE = 800, HOP = 4200, TASK = 300, ROW = 60, WORKERS = 1000 };
     uint32_t *level = malloc(l->n * sizeof *level), best = 0;
     double least = INFINITY;
     for (uint32_t rows = 1; level && rows <= MOST_ROWS; rows *= 2) {
-        double path = (double)count_levels(l, rows, level) * (HOP + ROW * rows);
+        double path = (double)count_levels(l, rows, level) * (rows == 1 ? SINGLE : HOP + ROW * rows);
         double work = (double)((l->n - 1) / rows + 1) * (TASK + ROW * rows) / WORKERS;
         double ns = path > work ? path : work;
         best = ns < least ? rows : best;

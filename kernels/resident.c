@@ -145,6 +145,17 @@ int tgi_body_of(const struct tgi_body_row *row, const uint64_t *words, float *co
     return (int)row->body;
 }
 
+/* One row with inputs of one element. */
+uint32_t tgi_body_post(enum tgi_body body, const uint64_t *words, uint32_t *bytes_p, uint64_t *side_p)
+{
+    bool is_wide = body == TGI_BODY_trsv_rows_f64;
+    if ((!is_wide && body != TGI_BODY_trsv_rows_f32) || words[0] != 1 || words[9] != 1 || words[10] > INT32_MAX)
+        return 0;
+    *bytes_p = is_wide ? 8 : 4;
+    *side_p = words[7] + words[10] * *bytes_p;
+    return is_wide ? TGI_BODY_trsv_row_f64 : TGI_BODY_trsv_row_f32;
+}
+
 const char *tgi_body_symbol(enum tgi_body body)
 {
     for (uint32_t i = 0; i < N_ROWS; i++)
@@ -160,7 +171,7 @@ void tgi_body_explain(enum tgi_body body, const uint64_t *words, uint32_t code, 
                           : body == TGI_BODY_getrf_nopiv_f32 || body == TGI_BODY_getrf_nopiv_f64
                               ? "is zero or not finite: there is no LU factorisation without pivoting"
                               : NULL;
-    if (body == TGI_BODY_trsv_rows_f32 || body == TGI_BODY_trsv_rows_f64)
+    if (body == TGI_BODY_trsv_rows_f32 || body == TGI_BODY_trsv_rows_f64 || body == TGI_BODY_trsv_row_f32 || body == TGI_BODY_trsv_row_f64)
         snprintf(text, size, "row %u of %llu has a diagonal of zero, or entries that name no element of the task", code,
                  (unsigned long long)words[0]);
     else if (meaning)

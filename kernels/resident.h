@@ -41,7 +41,9 @@
     TGI_BODIES_FLOATS(X, syrk_lower) TGI_BODIES_FLOATS(X, trsm_rlt) TGI_BODIES_FLOATS(X, trsm_run)         \
     TGI_BODIES_FLOATS(X, trsm_lln) TGI_BODIES_FLOATS(X, potrf_lower) TGI_BODIES_FLOATS(X, getrf_nopiv)    \
     TGI_BODIES_FLOATS(X, trsv_rows) X(lcs) X(smith_waterman)
-#define TGI_BODIES(X) TGI_BODIES_NEAR(X) TGI_BODIES_APART(X)
+/* Single rows of systems (trsv_rows) as POSTs (mem/resident_program.h), which the worker does by itself: gpu/resident/post.h. */
+#define TGI_BODIES_POSTING(X) TGI_BODIES_FLOATS(X, trsv_row)
+#define TGI_BODIES(X) TGI_BODIES_NEAR(X) TGI_BODIES_APART(X) TGI_BODIES_POSTING(X)
 
 enum tgi_body {
 #define TGI_BODY_X(name) TGI_BODY_##name,
@@ -57,6 +59,8 @@ const struct tgi_body_row *tgi_body_row(const char *symbol);
 /* The body for these arguments; negative: there is none for them.  *cost_ns_p: what a warp needs, roughly: from how much
  * memory it touches, nothing was measured. */
 int tgi_body_of(const struct tgi_body_row *row, const uint64_t *words, float *cost_ns_p);
+/* The body as a POST, the bytes of its element, and the address that its sums are subtracted from; 0: it cannot be one. */
+uint32_t tgi_body_post(enum tgi_body body, const uint64_t *words, uint32_t *bytes_p, uint64_t *side_p);
 /* A kernel whose body it is; of bodies that several kernels share, one of them. */
 const char *tgi_body_symbol(enum tgi_body body);
 /* What it means that a body returned a code, for people. */

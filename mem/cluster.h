@@ -10,6 +10,9 @@
 struct tgi_resident_call {
     uint32_t body, n_words;
     float cost_ns; /* roughly, by a warp */
+    uint32_t post; /* the body as a POST, which makes one element of single elements; 0: it cannot be one */
+    uint32_t bytes; /* of that one's element */
+    uint64_t side;  /* address of what its sums are subtracted from */
     uint64_t words[TGI_RESIDENT_MAX_WORDS];
 };
 

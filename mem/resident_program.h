@@ -11,6 +11,9 @@
  *                   No fence.  In shared memory if both workers belong to one block.
  *   counter         every producer adds one with release, the consumer acquires.  For results that lie in memory, and
  *                   for tasks with many predecessors.  With one producer a store takes the place of the addition.
+ *   posted cell     a cell for each task that posts its result, one writer, any number of readers: whoever needs the result
+ *                   has the task's number among its words and looks at that cell itself, for each result when it needs it.
+ *                   No list of successors and no fence.  Between POSTs, which have no other edges.
  * Where the blocks are of several devices, an edge between two of them is a far cell or a far counter (mem/resident_peers.h).
  *
  * Epochs.  A program can be replayed and nothing is reset in between: counters only grow and are compared with
@@ -43,7 +46,8 @@
     X(INPUT, 1)     /* the word `arg` of what the instance was submitted with */              \
     X(SUM, 1)       /* the sum of its predecessors' results and `arg`, modulo 2^64 */         \
     X(SCALE, 1)     /* the sum of its predecessors' results, times `arg` */                   \
-    X(RAMP, 1)      /* as SUM, and 0 where that is negative */
+    X(RAMP, 1)      /* as SUM, and 0 where that is negative */                                \
+    X(POST, 0)      /* as CALL: makes one element of single elements, by posted cells */
 
 enum tgi_resident_op {
 #define TGI_RESIDENT_OP_X(name, is_small) TGI_RESIDENT_##name,
@@ -95,9 +99,9 @@ struct tgi_resident_task {
 #define TGI_HEAD_N_IN(head)  ((head) >> 14 & 3u) /* 3: a list */
 #define TGI_HEAD_LIST        3u
 #define TGI_HEAD_PREVIOUS    (1u << 16) /* the task before it in its worker is a predecessor; its result is at hand */
-#define TGI_HEAD_WAY(head)   ((head) >> 17 & 7u) /* enum tgi_resident_way */
+#define TGI_HEAD_WAY(head)   ((head) >> 17 & 15u) /* enum tgi_resident_way */
 #define TGI_HEAD_WAY_AT      17
-#define TGI_HEAD_TELLS_FAR   (1u << 20) /* a word of its successors is a far one */
+#define TGI_HEAD_TELLS_FAR   (1u << 21) /* a word of its successors is a far one */
 
 /* Ways through the worker, of tasks a warp wide; mem/resident_way.h says which. */
 enum tgi_resident_way {
@@ -108,7 +112,8 @@ enum tgi_resident_way {
     TGI_WAY_GATHER, /* a word, or a spin, from up to as many cells as there are lanes, to cells */
     TGI_WAY_LINE,   /* a line, from two lines at most, to two successors at most */
     TGI_WAY_CALL,   /* a body on words */
-    TGI_WAY_FAR     /* waits for or tells another device; kernels for one device do not have it */
+    TGI_WAY_FAR,    /* waits for or tells another device; kernels for one device do not have it */
+    TGI_WAY_POST    /* several at once, each waiting for elements */
 };
 
 enum tgi_resident_out {
@@ -133,6 +138,16 @@ enum tgi_resident_out {
 #define TGI_RESIDENT_MAX_WORDS         32u
 #define TGI_CALL_NO_BODY               UINT32_MAX /* what a CALL fails with whose body is not in the kernel */
 #define TGI_RESIDENT_RUN_WARPS         8u /* of a block of the kernel that has bodies */
+
+/* A POST's words are those of trsv_rows (kernels/trsv.c) for a single row, but that the elements of others which it takes are named
+ * by 1 + the id of the task that makes them; 0: there is none.  `side` is what sums are subtracted from; 0: it is in memory, where
+ * the words of trsv_rows say.  `out`: where the result goes beside its cell; 0: nowhere, as a later task stores there. */
+#define TGI_POST_OUT      8u
+#define TGI_POST_FIRST_IN 12u
+#define TGI_POST_N_IN     16u
+#define TGI_POST_SIDE     28u
+#define TGI_POST_N_WORDS  29u
+#define TGI_RESIDENT_POSTS_AT_ONCE 4u /* of a warp */
 
 #define TGI_IN_LINE        0x80000000u /* the predecessor leaves a line */
 #define TGI_IN_SLOT(word)  ((word) & 0x7fffffffu)
@@ -195,6 +210,7 @@ struct tgi_resident_view {
     const uint64_t *words;                  /* what CALLs are given; NULL: there are none */
     uint32_t *counters;
     struct tgi_cell *cells;
+    struct tgi_cell *posted; /* by task, of POSTs */
     uint64_t *results; /* by slot */
     uint64_t *lines;   /* TGI_RESIDENT_LINE_WORDS for each slot; NULL: no task leaves one */
     uint64_t *times;    /* by slot, when a CALL's body began and when it ended, on the device's clock in nanoseconds; NULL: not noted */
@@ -219,7 +235,8 @@ struct tgi_resident_program {
     uint64_t *args;    /* NULL: no task has one */
     uint32_t *slot_of; /* by task */
     /* How many edges are of which kind. */
-    uint32_t n_order_edges, n_shared_edges, n_cell_edges, n_counter_edges, n_far_cell_edges, n_far_counter_edges;
+    uint32_t n_order_edges, n_shared_edges, n_cell_edges, n_counter_edges, n_far_cell_edges, n_far_counter_edges, n_posted_edges;
+    uint32_t n_posts; /* tasks that are POSTs */
     double makespan_ns; /* as the planner expects it */
 };
 
@@ -234,11 +251,13 @@ static inline uint32_t tgi_resident_shared_bytes(uint32_t n_workers_each, uint32
 #define TGI_RESIDENT_HAS_LINE(op) ((op) == TGI_RESIDENT_ADD_LINE || (op) == TGI_RESIDENT_HASH_LINE)
 /* Leaves something that others than its successors may read. */
 #define TGI_RESIDENT_LEAVES_MEMORY(op) \
-    ((op) == TGI_RESIDENT_COPY || (op) == TGI_RESIDENT_CALL || (op) == TGI_RESIDENT_TREE)
+    ((op) == TGI_RESIDENT_COPY || TGI_RESIDENT_HAS_WORDS(op) || (op) == TGI_RESIDENT_TREE)
+/* It is given words. */
+#define TGI_RESIDENT_HAS_WORDS(op) ((op) == TGI_RESIDENT_CALL || (op) == TGI_RESIDENT_POST)
 /* Its result depends on its id and on the epoch. */
 #define TGI_RESIDENT_HAS_SEED(op) ((op) == TGI_RESIDENT_ADD || (op) == TGI_RESIDENT_HASH || TGI_RESIDENT_HAS_LINE(op))
 /* It depends on nothing but `arg` and those of its predecessors: the same in every instance with the same inputs. */
-#define TGI_RESIDENT_IS_ARITHMETIC(op) ((op) >= TGI_RESIDENT_SUM)
+#define TGI_RESIDENT_IS_ARITHMETIC(op) ((op) >= TGI_RESIDENT_SUM && (op) <= TGI_RESIDENT_RAMP)
 /* Its result depends on those of its predecessors. */
 #define TGI_RESIDENT_HAS_INPUTS(op) (TGI_RESIDENT_HAS_SEED(op) || TGI_RESIDENT_IS_ARITHMETIC(op))
 

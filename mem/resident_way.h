@@ -31,6 +31,8 @@ static inline enum tgi_resident_way tgi_resident_way(const struct tgi_resident_t
         return TGI_WAY_FAR;
     if (op == TGI_RESIDENT_CALL)
         return TGI_WAY_CALL;
+    if (op == TGI_RESIDENT_POST)
+        return TGI_WAY_POST;
     if (is_word && !wait && !n_out && !n_in)
         return TGI_WAY_PLAIN;
     if (has_cells && (is_sum || op == TGI_RESIDENT_SPIN) && tgi_resident_tells_cells(t, outs)) {

@@ -61,7 +61,7 @@ static int check_slots(struct check *c)
         if (TGI_HEAD_OP(p->tasks[s].head) != c->dag->op[t] || !p->args != !c->dag->arg ||
             (p->args && p->args[s] != c->dag->arg[t]))
             return refuse(c, t, "does something else");
-        if (c->dag->op[t] == TGI_RESIDENT_CALL &&
+        if (TGI_RESIDENT_HAS_WORDS(c->dag->op[t]) &&
             ((uint64_t)p->tasks[s].in[1] << 32 | p->tasks[s].in[0]) != c->dag->arg[t])
             return refuse(c, t, "calls something else");
     }
@@ -119,6 +119,33 @@ static int note_waiter(struct check *c, uint32_t slot)
         c->waiter[table][i] = 1 + slot;
     }
     return 0;
+}
+
+/* ---- Elements -----------------------------------------------------------------------------*/
+
+/* Its words name POSTs; of those that mark[] has as its predecessors, all.  n_preds: by task. */
+static int check_post(struct check *c, uint32_t slot, const uint32_t *n_preds)
+{
+    const struct tgi_resident_task *d = &c->p->tasks[slot];
+    const uint64_t *words = c->dag->words + d->in[1];
+    uint32_t n_named = 0;
+    if (TGI_HEAD_WAIT(d->head) != TGI_WAIT_NONE || TGI_HEAD_N_OUT(d->head) || TGI_CALL_N_WORDS(d->in[0]) != TGI_POST_N_WORDS)
+        return refuse(c, d->id, "posts its result and waits for, or tells, others in another way");
+    for (uint32_t k = TGI_POST_FIRST_IN; k < TGI_POST_N_WORDS; k++) {
+        uint64_t from = words[k];
+        if (from > c->p->n_tasks || (from && c->dag->op[from - 1] != TGI_RESIDENT_POST))
+            return refuse(c, d->id, "takes an element of a task that posts none");
+        if (!from || c->mark[from - 1] == 1 + slot)
+            continue;
+        bool is_pred = false;
+        for (uint32_t i = c->dag->succ_at[from - 1]; i < c->dag->succ_at[from] && !is_pred; i++)
+            is_pred = c->dag->succ[i] == d->id;
+        if (!is_pred)
+            return refuse(c, d->id, "takes an element of a task that is no predecessor");
+        c->mark[from - 1] = 1 + slot;
+        n_named++;
+    }
+    return n_named == n_preds[d->id] ? 0 : refuse(c, d->id, "does not take the elements of all its predecessors");
 }
 
 /* ---- Words --------------------------------------------------------------------------------*/
@@ -199,7 +226,8 @@ static int check_outs(struct check *c, uint32_t slot)
     uint32_t begin = c->dag->succ_at[t], end = c->dag->succ_at[t + 1];
     for (uint32_t i = begin; i < end; i++) {
         uint32_t to = c->p->slot_of[c->dag->succ[i]];
-        bool is_by_order = is_ordered(c, slot, to);
+        /* check_post() sees to those of POSTs */
+        bool is_by_order = c->dag->op[t] == TGI_RESIDENT_POST || is_ordered(c, slot, to);
         n_ordered += is_by_order;
         c->mark[c->dag->succ[i]] = is_by_order ? 0 : 1 + t; /* to be told */
     }
@@ -421,6 +449,10 @@ static int check_all(struct check *c, uint32_t *n_preds)
         rc = check_wait(c, s);
     for (uint32_t i = 0; i < c->dag->succ_at[c->dag->n_tasks]; i++)
         n_preds[c->dag->succ[i]]++;
+    memset(c->mark, 0, (size_t)c->p->n_tasks * 4);
+    for (uint32_t s = 0; !rc && s < c->p->n_tasks; s++)
+        if (c->dag->op[c->p->tasks[s].id] == TGI_RESIDENT_POST)
+            rc = check_post(c, s, n_preds);
     for (uint32_t s = 0; !rc && s < c->p->n_tasks; s++)
         if (TGI_HEAD_WAY(c->p->tasks[s].head) != tgi_resident_way(&c->p->tasks[s], c->p->outs))
             rc = refuse(c, c->p->tasks[s].id, "goes a way that is not its own");

@@ -13,6 +13,7 @@
 #include "graph/error.h"
 #include "graph/vec.h"
 #include "sched/resident_plan.h"
+#include "sched/resident_post.h"
 
 enum {
     LEAST_CALLS = 2,        /* one alone is as well off as a node */
@@ -125,6 +126,8 @@ struct inside {
     uint32_t *succ_at, *succ;
     uint8_t *op;
     uint64_t *arg;
+    struct tgi_post *post; /* what its tasks can be */
+    uint32_t n_posts;      /* and have become */
     float *cost_ns;
     uint32_t *level, *n_at; /* n_at: tasks of each level */
     uint32_t width;         /* of the widest level */
@@ -136,6 +139,7 @@ static void inside_fini(struct inside *in)
     free(in->succ);
     free(in->op);
     free(in->arg);
+    free(in->post);
     free(in->cost_ns);
     free(in->level);
     free(in->n_at);
@@ -187,11 +191,14 @@ static bool fill_members(struct clusters *k, struct inside *in, const uint32_t *
         in->cost_ns[t] = k->cost_ns[member[t]];
         if (in->op[t] == TGI_RESIDENT_EMPTY || !k->ds->ops->resident_call(k->ds, k->from, c, &call, &why))
             continue;
-        if (!tgi_vec_reserve(&cluster->words, &cap, (uint64_t)cluster->n_words + call.n_words + 1, sizeof *cluster->words))
+        uint32_t n_words = call.post ? TGI_POST_N_WORDS : call.n_words;
+        if (!tgi_vec_reserve(&cluster->words, &cap, (uint64_t)cluster->n_words + n_words + 1, sizeof *cluster->words))
             return false;
+        memset(cluster->words + cluster->n_words, 0, n_words * sizeof *call.words);
         memcpy(cluster->words + cluster->n_words, call.words, call.n_words * sizeof *call.words);
         in->arg[t] = TGI_CALL(call.body, call.n_words, cluster->n_words);
-        cluster->n_words += call.n_words;
+        in->post[t] = (struct tgi_post){call.post, call.bytes, call.side};
+        cluster->n_words += n_words;
         cluster->n_calls++;
     }
     return true;
@@ -209,18 +216,25 @@ static bool look_inside(struct clusters *k, struct inside *in, const uint32_t *m
     in->succ = malloc(((size_t)n_edges + 1) * sizeof *in->succ);
     in->op = malloc((size_t)n + 1);
     in->arg = calloc((size_t)n + 1, sizeof *in->arg);
+    in->post = calloc((size_t)n + 1, sizeof *in->post);
     in->cost_ns = malloc(((size_t)n + 1) * sizeof *in->cost_ns);
     in->level = calloc((size_t)n + 1, sizeof *in->level);
     in->n_at = calloc((size_t)n + 1, sizeof *in->n_at);
     cluster->owner = malloc(((size_t)n + 1) * sizeof *cluster->owner);
     cluster->step = malloc(((size_t)n + 1) * sizeof *cluster->step);
-    if (!in->succ_at || !in->succ || !in->op || !in->arg || !in->cost_ns || !in->level || !in->n_at || !cluster->owner ||
+    if (!in->succ_at || !in->succ || !in->op || !in->arg || !in->post || !in->cost_ns || !in->level || !in->n_at || !cluster->owner ||
         !cluster->step)
         return false;
     link_members(k, in, member, n, group);
+    if (!fill_members(k, in, member, n, cluster))
+        return false;
+    struct tgi_posting posting = {n, in->post, in->succ_at, in->succ, in->op, in->arg, cluster->words};
+    bool is_good = tgi_resident_post(&posting, &in->n_posts);
+    in->succ_at = posting.succ_at;
+    in->succ = posting.succ;
     in->dag = (struct tgi_resident_dag){.n_tasks = n, .succ_at = in->succ_at, .succ = in->succ, .op = in->op,
-                                        .arg = in->arg, .cost_ns = in->cost_ns};
-    return fill_members(k, in, member, n, cluster);
+                                        .arg = in->arg, .words = cluster->words, .cost_ns = in->cost_ns};
+    return is_good;
 }
 
 /* $TGRAPH_RESIDENT_LIMIT_MS, else what nothing that goes on should take. */
@@ -234,7 +248,7 @@ static uint64_t limit_of(const struct tgi_resident_program *p)
     return long_ns > (double)least_limit_ns ? (uint64_t)long_ns : least_limit_ns;
 }
 
-/* As many blocks as the widest level has use for. */
+/* As many blocks as the widest level has use for; all that there are for POSTs, which are better apart. */
 static int plan(struct clusters *k, const struct inside *in, uint32_t device, struct tgi_cluster *cluster)
 {
     static const struct tgi_resident_costs costs = TGI_RESIDENT_COSTS_INIT;
@@ -242,7 +256,8 @@ static int plan(struct clusters *k, const struct inside *in, uint32_t device, st
     int rc = k->ds->ops->resident_room(k->ds, device, &room, k->err);
     if (rc)
         return rc;
-    uint32_t n_blocks = (in->width + room.n_workers_each - 1) / room.n_workers_each;
+    uint32_t width = in->n_posts / TGI_RESIDENT_POSTS_AT_ONCE > in->width ? in->n_posts / TGI_RESIDENT_POSTS_AT_ONCE : in->width;
+    uint32_t n_blocks = (width + room.n_workers_each - 1) / room.n_workers_each;
     struct tgi_resident_shape shape = {n_blocks < room.n_blocks ? n_blocks : room.n_blocks, room.n_workers_each,
                                        room.shared_bytes, TGI_RESIDENT_WARP};
     rc = tgi_resident_plan(&in->dag, &shape, &costs, &cluster->program, k->err);

@@ -337,6 +337,42 @@ static void place_batches(struct place *p, const uint32_t *order)
     }
 }
 
+/* ---- POSTs --------------------------------------------------------------------------------*/
+
+/* A worker has several of them at once, and none is nearer to one worker than to another, as cells are in global memory.  So they
+ * are dealt by levels, a few to each block in turn: levels too narrow for all are spread over as many multiprocessors as can
+ * be, and the next levels' rows are loaded while these are waited for.  The end is what the levels take, or the work. */
+static int place_posts(struct place *p, const struct tgi_resident_shape *shape, uint32_t *worker_of, uint32_t *order, double *makespan_p,
+                       struct tg_error *err)
+{
+    uint32_t *level_end, depth, n_workers = shape->n_blocks * shape->n_workers_each, n = p->dag->n_tasks;
+    double work = 0;
+    int rc = sort_by_level(p->dag, order, &level_end, &depth, err);
+    if (rc)
+        return rc;
+    free(level_end);
+    for (uint32_t k = 0; k < n; k++) {
+        uint32_t turn = k / TGI_RESIDENT_POSTS_AT_ONCE;
+        worker_of[order[k]] = turn % shape->n_blocks * shape->n_workers_each + turn / shape->n_blocks % shape->n_workers_each;
+        work += cost_of(p, order[k]);
+    }
+    double path = depth * (double)(p->costs->task_ns + p->costs->cell_ns);
+    work /= n_workers * (double)TGI_RESIDENT_POSTS_AT_ONCE;
+    *makespan_p = path > work ? path : work;
+    return 0;
+}
+
+static bool has_posts_alone(const struct tgi_resident_dag *dag)
+{
+    uint32_t n = 0;
+    for (uint32_t t = 0; t < dag->n_tasks; t++) {
+        if (dag->op[t] != TGI_RESIDENT_POST && dag->op[t] != TGI_RESIDENT_EMPTY)
+            return false;
+        n += dag->op[t] == TGI_RESIDENT_POST;
+    }
+    return n > 0;
+}
+
 /* ---- Tasks a warp wide ----------------------------------------------------------------------*/
 
 static void run_eagerly(struct place *p, uint32_t *order)
@@ -430,6 +466,7 @@ int tgi_resident_place(const struct tgi_resident_dag *dag, const struct tgi_resi
     else {
         idle_reset(&p.idle);
         rc = shape->width == TGI_RESIDENT_THREAD ? place_threads(&p, worker_of, order, makespan_p, err)
+             : has_posts_alone(dag)              ? place_posts(&p, shape, worker_of, order, makespan_p, err)
                                                  : place_warps(&p, shape, worker_of, order, makespan_p, err);
     }
     free(p.placed);

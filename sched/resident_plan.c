@@ -18,7 +18,7 @@
 enum { MAX_WORKERS_EACH = 32, COUNTER_SHARE = 8 }; /* one part in so many of shared memory is for counters */
 
 /* What an edge is to the task it leads to. */
-enum { BY_ORDER, AT_HAND, CROSS };
+enum { BY_ORDER, AT_HAND, CROSS, POSTED };
 
 struct build {
     const struct tgi_resident_dag *dag;
@@ -45,7 +45,9 @@ static void look_at_edge(const struct build *b, struct edge *e, uint32_t from, u
     uint32_t worker = b->worker_of[t], first = b->p->first[worker];
     e->slot = b->p->slot_of[from];
     e->has_line = TGI_RESIDENT_HAS_LINE(b->dag->op[from]);
-    if (e->slot < first || e->slot >= b->p->first[worker + 1])
+    if (b->dag->op[from] == TGI_RESIDENT_POST)
+        e->is = POSTED;
+    else if (e->slot < first || e->slot >= b->p->first[worker + 1])
         e->is = CROSS;
     else if (is_warp)
         e->is = e->slot + 1 == slot && tgi_resident_is_small(b->dag->op[t]) ? AT_HAND : BY_ORDER;
@@ -124,7 +126,7 @@ struct edges_to {
 
 static void look_at_edges(struct build *b, uint32_t slot, uint32_t t, struct edges_to *to)
 {
-    uint32_t begin = b->block * b->p->n_workers_each, end = begin + b->p->n_workers_each;
+    uint32_t n_posted = 0, begin = b->block * b->p->n_workers_each, end = begin + b->p->n_workers_each;
     uint32_t n_on_device = b->p->n_workers / b->p->n_devices, home = begin / n_on_device * n_on_device;
     uint32_t home_begin = b->p->first[home], home_end = b->p->first[home + n_on_device];
     *to = (struct edges_to){.is_clean = tgi_resident_is_small(b->dag->op[t]), /* a line is made from what lies in memory */
@@ -134,6 +136,8 @@ static void look_at_edges(struct build *b, uint32_t slot, uint32_t t, struct edg
         struct edge *e = &b->edges[i];
         look_at_edge(b, e, from, slot, t);
         to->has_previous |= e->is == AT_HAND;
+        b->p->n_posted_edges += e->is == POSTED;
+        n_posted += e->is == POSTED;
         if (e->is != CROSS)
             continue;
         to->n_cross++;
@@ -142,7 +146,7 @@ static void look_at_edges(struct build *b, uint32_t slot, uint32_t t, struct edg
         to->is_local &= e->slot >= b->p->first[begin] && e->slot < b->p->first[end];
         to->is_far |= e->slot < home_begin || e->slot >= home_end;
     }
-    b->p->n_order_edges += b->preds->at[t + 1] - b->preds->at[t] - to->n_cross;
+    b->p->n_order_edges += b->preds->at[t + 1] - b->preds->at[t] - to->n_cross - n_posted;
 }
 
 static void decide(struct build *b, uint32_t slot)
@@ -159,6 +163,7 @@ static void decide(struct build *b, uint32_t slot)
                                             : wait_of(b, to.n_cross, to.is_clean, to.is_local);
     memset(d, 0, sizeof *d);
     d->id = t;
+    b->p->n_posts += op == TGI_RESIDENT_POST;
     if (to.is_far)
         take_far_place(b, d, wait, to.n_cross);
     else if (wait != TGI_WAIT_NONE)
@@ -246,7 +251,7 @@ static void fill_in(struct build *b, uint32_t slot)
     }
     if (b->p->args)
         b->p->args[slot] = b->dag->arg[t];
-    if (b->dag->op[t] == TGI_RESIDENT_CALL) {
+    if (TGI_RESIDENT_HAS_WORDS(b->dag->op[t])) {
         d->in[0] = (uint32_t)b->dag->arg[t];
         d->in[1] = (uint32_t)(b->dag->arg[t] >> 32);
     }
@@ -346,6 +351,11 @@ static int check_shape(const struct tgi_resident_dag *dag, const struct tgi_resi
                              "resident program: task %" PRIu32 " makes tasks, which a static program cannot have", t);
         if (s->width == TGI_RESIDENT_THREAD && dag->op[t] > TGI_RESIDENT_HASH)
             return tgi_error(err, TG_E_UNSUPPORTED, "resident program: task %" PRIu32 " cannot be one thread wide", t);
+        for (uint32_t i = dag->succ_at[t]; i < dag->succ_at[t + 1]; i++)
+            if ((dag->op[t] == TGI_RESIDENT_POST) != (dag->op[dag->succ[i]] == TGI_RESIDENT_POST))
+                return tgi_error(err, TG_E_UNSUPPORTED,
+                                 "resident program: an edge from task %" PRIu32 " to task %" PRIu32 " of which one posts its result and the other does not",
+                                 t, dag->succ[i]);
         if (!dag->arg && dag->op[t] > TGI_RESIDENT_HASH && !TGI_RESIDENT_HAS_LINE(dag->op[t]))
             return tgi_error(err, TG_E_INVALID, "resident program: task %" PRIu32 " needs an argument", t);
     }

@@ -17,6 +17,7 @@ struct tgi_resident_dag {
     const uint32_t *topo;    /* NULL: ids are in topological order */
     const uint8_t *op;       /* enum tgi_resident_op */
     const uint64_t *arg;     /* NULL: no op has one */
+    const uint64_t *words;   /* of CALLs and POSTs, as their args say; NULL: there are no POSTs */
     const float *cost_ns;    /* of bodies; NULL: SPIN burns its argument, the others cost nothing beside task_ns */
 };
 
@@ -55,7 +56,7 @@ int tgi_resident_build_peers(const struct tgi_resident_dag *dag, const struct tg
 /* What is made is for tgi_resident_program_destroy(), mem/cluster.h. */
 
 /* Proves that a program does what the graph says, whoever made it: every task in one slot, every edge carried exactly
- * once and by a kind that may carry it, every wait target the number of its producers, every cell written by one, every
+ * once and by a kind that may carry it, those of POSTs by their words, every wait target the number of its producers, every cell written by one, every
  * result read where it is, and an order in which all tasks can be executed.  TG_E_INVALID names the task
  * for which it does not hold. */
 int tgi_resident_check(const struct tgi_resident_dag *dag, const struct tgi_resident_program *program,

@@ -29,7 +29,7 @@ static int check_program(const struct tgi_service_program *sp, uint32_t message_
             return tgi_error(err, TG_E_INVALID, "output %" PRIu32 " is task %" PRIu32 ", which there is not", i, sp->outputs[i]);
     for (uint32_t slot = 0; slot < p->n_tasks; slot++) {
         uint32_t op = TGI_HEAD_OP(p->tasks[slot].head);
-        if (op == TGI_RESIDENT_COPY || op == TGI_RESIDENT_CALL)
+        if (op == TGI_RESIDENT_COPY || TGI_RESIDENT_HAS_WORDS(op))
             return tgi_error(err, TG_E_UNSUPPORTED, "task %" PRIu32 " copies or calls a body, which a service does not yet",
                              p->tasks[slot].id);
         if (op == TGI_RESIDENT_INPUT && p->args[slot] >= sp->n_inputs)

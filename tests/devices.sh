@@ -77,6 +77,9 @@ for executor in streams graph resident; do
     has out "executor $executor"
 done
 has out 'resident: 150 commands in 1 kernel, '
+want 0 "$tgraph" import "$graphs/trsv.mtx" -o "$scratch/rows.json" # an estimate says single rows
+want 0 run "$scratch/rows.json" -v -D cuda:0 --executor resident --verify --repeat 3
+has out '; 900 tasks wait for single elements'
 want 2 run "$saxpy" -D cpu --executor resident
 want 0 "$tgraph" export "$graphs/cholesky.json" -p NT=4 --view cuda-graph -o "$scratch/cuda.dot"
 has cuda.dot 'tiled-cholesky as a CUDA graph: '

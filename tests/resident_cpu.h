@@ -66,6 +66,7 @@ static inline void resident_cpu_init(struct resident_cpu *c, const struct tgi_re
     c->v = (struct tgi_resident_view){.tasks = p->tasks, .first = p->first, .outs = p->outs, .ins = p->ins, .args = p->args};
     c->v.counters = zeroed_lines((size_t)p->n_counters * 4);
     c->v.cells = zeroed_lines((size_t)p->n_cells * sizeof(struct tgi_cell));
+    c->v.posted = p->n_posts ? zeroed_lines(n * sizeof(struct tgi_cell)) : NULL;
     c->v.results = must_have(calloc(n, 8));
     c->v.lines = has_lines ? must_have(calloc(n, 8 * TGI_RESIDENT_LINE_WORDS)) : NULL;
     c->v.progress = must_have(calloc(p->n_workers, 4));
@@ -115,6 +116,7 @@ static inline void resident_cpu_fini(struct resident_cpu *c)
     free(c->threads);
     free(c->v.counters);
     free(c->v.cells);
+    free(c->v.posted);
     free(c->v.results);
     free(c->v.lines);
     free(c->v.progress);

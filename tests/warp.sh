@@ -1,6 +1,7 @@
 #!/bin/bash
-# Bodies a warp wide, executed with a thread for each lane, give the bits of the CPU variants; with another order of sums, a row that
-# another has not handed down, or the like, the test notices.  TGRAPH_TEST_ROUNDS says how many tasks are drawn, TGRAPH_TEST_SEED the first.
+# Bodies a warp wide, and a warp's POSTs, executed with a thread for each lane, give the bits of the CPU variants; with another order of
+# sums, a row that another has not handed down, or the like, the test notices.  TGRAPH_TEST_ROUNDS says how many tasks are drawn,
+# TGRAPH_TEST_SEED the first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,34 +15,36 @@ if ! command -v "${CXX:-g++}" >/dev/null; then
 fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-mkdir -p "$work/kernels"
-rc=0
+"${CC:-gcc}" -std=gnu11 -O2 -D_GNU_SOURCE= -I. -c -o "$work/trsv.o" kernels/trsv.c
+"${CC:-gcc}" -std=gnu11 -O2 -D_GNU_SOURCE= -I. -c -o "$work/align.o" kernels/align.c
 
-run() { # NAME ROUNDS [EDIT]: of the warp's text
-    local text=kernels/$1.cuh
-    sed "${3:-}" "$text" >"$work/$text"
-    [ -z "${3:-}" ] || ! cmp -s "$text" "$work/$text" || { echo "FAIL  nothing is changed by: $3"; exit 1; }
-    "${CXX:-g++}" -std=c++17 -O1 -ffp-contract=off -Wall -Wextra -Wno-unknown-pragmas -Wno-unused-variable -pthread -I"$work" -I. \
-        -o "$work/$1" "tests/warp/$1.cpp" "$work/$1.o" -lm || exit 1
-    "$work/$1" "$2" "${TGRAPH_TEST_SEED:-1}" >"$work/out"
+run() { # TEST FILE ROUNDS [EDIT]: of the warp's text
+    mkdir -p "$work/$(dirname "$2")"
+    sed "${4:-}" "$2" >"$work/$2"
+    [ -z "${4:-}" ] || ! cmp -s "$2" "$work/$2" || { echo "FAIL  nothing is changed by: $4"; exit 1; }
+    "${CXX:-g++}" -std=c++17 -O1 -ffp-contract=off -Wall -Wno-unknown-pragmas -Wno-unused-variable -Wno-unused-function -pthread \
+        -I"$work" -I. -o "$work/$1" "tests/warp/$1.cpp" "$work/trsv.o" "$work/align.o" -lm || exit 1
+    timeout 60 "$work/$1" "$3" "${TGRAPH_TEST_SEED:-1}" >"$work/out"
 }
-check() { # NAME EDIT..: each of which is noticed
-    local name=$1 edit
-    shift
-    "${CC:-gcc}" -std=gnu11 -O2 -D_GNU_SOURCE= -I. -c -o "$work/$name.o" "kernels/$name.c"
-    if ! run "$name" "${TGRAPH_TEST_ROUNDS:-90}"; then
+rc=0
+test_text() { # TEST FILE EDITS..
+    local test=$1 file=$2
+    shift 2
+    if ! run $test $file "${TGRAPH_TEST_ROUNDS:-90}"; then
         cat "$work/out"
         rc=1
     fi
-    for edit in "$@"; do
-        if run "$name" 30 "$edit"; then
+    for edit; do
+        if run $test $file 30 "$edit"; then
             echo "FAIL  nothing is noticed after: $edit"
             rc=1
         fi
     done
 }
-check trsv 's/int w = N_SUMS \/ 2; w > 0; w \/= 2/int w = 1; w < N_SUMS; w *= 2/' 's/left = fma(-w.value, of_j, left)/left += 0/' \
-    's/f.row = r + 1;/f.row = 0;/'
-check align 's/chunk = next;/;/' 's/r.corner = next_corner;/;/' 's/s.up\[c\] = lane ? above : outside/s.up[c] = above/' \
+test_text trsv kernels/trsv.cuh 's/int w = N_SUMS \/ 2; w > 0; w \/= 2/int w = 1; w < N_SUMS; w *= 2/' \
+    's/left = fma(-w.value, of_j, left)/left += 0/' 's/f.row = r + 1;/f.row = 0;/'
+test_text post gpu/resident/post.h 's/uint32_t d = TGI_POST_SUMS \/ 2; d > 0; d \/= 2/uint32_t d = 1; d < TGI_POST_SUMS; d *= 2/' \
+    's/s->e += 2 \* TGI_POST_SUMS/s->e = s->end/' 's/s->is_sound = s->is_sound \&\& tgi_post_can_divide.*/;/'
+test_text align kernels/align.cuh 's/chunk = next;/;/' 's/r.corner = next_corner;/;/' 's/s.up\[c\] = lane ? above : outside/s.up[c] = above/' \
     's/ - lane;/ - lane - 1;/'
 exit $rc

@@ -39,6 +39,7 @@ TGI_FN uint64_t tgi_warp_total(uint64_t x, uint32_t n)
         x += __shfl_xor_sync(~0u, (unsigned long long)x, (int)d);
     return x;
 }
+TGI_FN uint64_t tgi_warp_xor(uint64_t x, uint32_t bits) { return __shfl_xor_sync(~0u, (unsigned long long)x, (int)bits); }
 
 TGI_FN uint64_t tgi_now_ns(void)
 {

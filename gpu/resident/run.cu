@@ -15,4 +15,5 @@
 #define TGI_RUN_NEAR     TGI_BODIES_NEAR
 #define TGI_RUN_APART    TGI_BODIES_APART
 #define TGI_RUN_USERS(X) /* none that were known when it was compiled */
+#define TGI_HAS_POSTS
 #include "gpu/resident/run.cuh"

@@ -6,6 +6,7 @@
  *   TGI_RUN_NEAR(X)    X(name) for each body that the worker has inside itself,
  *   TGI_RUN_APART(X)   the same for each that it calls,
  *   TGI_RUN_USERS(X)   X(number, function) for each function of users'
+ *   TGI_HAS_POSTS      if there are POSTs (post.h)
  *
  * which is all of kernels/resident.h in the embedded kernel (run.cu), and what a graph uses in a generated one (gpu/executor.h). */
 #include "gpu/resident/user.cuh"
@@ -16,6 +17,10 @@
 
 struct tgi_worker;
 struct tgi_resident_task;
+#ifdef TGI_HAS_POSTS
+static __device__ __forceinline__ uint64_t *post_words(const struct tgi_worker *w);
+#define TGI_POST_WORDS post_words
+#endif
 static __device__ __forceinline__ void stage_word(const struct tgi_worker *w, uint64_t word);
 static __device__ __forceinline__ unsigned call_body(struct tgi_worker *w, const struct tgi_resident_task *t);
 #include "gpu/resident/worker.h"
@@ -37,6 +42,16 @@ static __device__ __noinline__ unsigned call_apart(uint32_t body, const uint64_t
 
 /* Of the task at hand of each warp, where every lane reads them. */
 static __shared__ uint64_t words[WARPS][TGI_RESIDENT_MAX_WORDS];
+
+#ifdef TGI_HAS_POSTS
+static __shared__ uint64_t words_of_posts[WARPS][TGI_POSTS * TGI_RESIDENT_MAX_WORDS];
+
+static __device__ __forceinline__ uint64_t *post_words(const struct tgi_worker *w)
+{
+    (void)w;
+    return words_of_posts[threadIdx.x / 32];
+}
+#endif
 
 static __device__ __forceinline__ void stage_word(const struct tgi_worker *w, uint64_t word)
 {

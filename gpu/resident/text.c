@@ -10,6 +10,7 @@
     X(worker, "gpu/resident/worker.h", "gpu/resident/worker.h") \
     X(body, "gpu/resident/body.h", "gpu/resident/body.h") \
     X(ways, "gpu/resident/ways.h", "gpu/resident/ways.h") \
+    X(post, "gpu/resident/post.h", "gpu/resident/post.h") \
     X(edge, "gpu/resident/edge.h", "gpu/resident/edge.h") \
     X(order, "gpu/resident/order.h", "gpu/resident/order.h") \
     X(program, "mem/resident_program.h", "mem/resident_program.h") \

@@ -10,6 +10,9 @@
 #ifdef TGI_PEERS
 #include "gpu/resident/far.h"
 #endif
+#ifdef TGI_HAS_POSTS
+#include "gpu/resident/post.h"
+#endif
 
 /* ---- A warp wide ----------------------------------------------------------------------------*/
 
@@ -114,6 +117,12 @@ TGI_FN void tgi_warp_worker_run(struct tgi_worker *w, struct tgi_resident_task *
         for (uint32_t i = 0; i < n;) {
             if (TGI_HEAD_WAY(next.head) == TGI_WAY_PLAIN)
                 i = tgi_warp_plain(w, batch, i, n, slot);
+#ifdef TGI_HAS_POSTS
+            else if (TGI_HEAD_WAY(next.head) == TGI_WAY_POST) {
+                if ((i = tgi_warp_posts(w, batch, i, n, slot)) > TGI_RESIDENT_BATCH)
+                    return;
+            }
+#endif
             else {
                 struct tgi_resident_task t = next;
                 uint64_t word = next_word;

@@ -21,6 +21,10 @@ static uint32_t call_body(struct tgi_worker *w, const struct tgi_resident_task *
 #define TGI_DELAY(worker)              wait_a_little(worker)
 #define TGI_CALL_STAGE(w, word) ((void)(w), (void)(word))
 #define TGI_CALL_BODIES(w, task) call_body(w, task)
+#define TGI_HAS_POSTS
+static void *memory_at(uint64_t address, size_t bytes, enum standin_param_kind kind);
+#define TGI_POST_MEMORY(w, address, bytes) memory_at(address, bytes, STANDIN_IN)
+#define TGI_POST_PLACE(w, address, bytes)  memory_at(address, bytes, STANDIN_OUT)
 #include "gpu/resident/worker.h"
 
 /* One launch. */
@@ -75,6 +79,17 @@ static uint32_t call_body(struct tgi_worker *w, const struct tgi_resident_task *
     return rc < 0 ? UINT32_MAX : (uint32_t)rc;
 }
 
+/* Where a POST reads or stores; where there is nothing the fault is noted. */
+static void *memory_at(uint64_t address, size_t bytes, enum standin_param_kind kind)
+{
+    static __thread uint64_t nothing[3];
+    pthread_mutex_lock(&mine->lock);
+    void *at = standin_at(mine->launch, address, bytes, kind);
+    pthread_mutex_unlock(&mine->lock);
+    memset(nothing, 0, sizeof nothing);
+    return at ? at : nothing;
+}
+
 static void *work(void *arg)
 {
     const struct worker_thread *me = arg;
@@ -94,6 +109,7 @@ static void *work(void *arg)
 /* How long the tables are that its descriptors name. */
 struct sizes {
     size_t outs, ins, words, counters, cells;
+    bool has_posts;
 };
 
 static void raise_to(size_t *n, uint64_t least) { *n = *n > least ? *n : least; }
@@ -118,7 +134,8 @@ static void look_at_task(struct sizes *s, const struct tgi_resident_task *t)
         raise_to(&s->counters, t->wait + UINT64_C(1));
     if (TGI_HEAD_WAIT(t->head) == TGI_WAIT_CELLS)
         raise_to(&s->cells, (uint64_t)t->wait + t->n_wait);
-    if (TGI_HEAD_OP(t->head) == TGI_RESIDENT_CALL)
+    s->has_posts |= TGI_HEAD_OP(t->head) == TGI_RESIDENT_POST;
+    if (TGI_RESIDENT_HAS_WORDS(TGI_HEAD_OP(t->head)))
         raise_to(&s->words, (uint64_t)t->in[1] + TGI_CALL_N_WORDS(t->in[0]));
     else if (TGI_HEAD_N_IN(t->head) == TGI_HEAD_LIST)
         raise_to(&s->ins, (uint64_t)t->in[0] + t->in[1]);
@@ -153,6 +170,7 @@ static bool find_tables(struct resident *r, const struct tgi_resident_view *give
            find(l, &given->words, s.words * sizeof *v->words, STANDIN_IN, &v->words) &&
            find(l, &given->counters, s.counters * sizeof *v->counters, STANDIN_INOUT, &v->counters) &&
            find(l, &given->cells, s.cells * sizeof *v->cells, STANDIN_INOUT, &v->cells) &&
+           find(l, &given->posted, s.has_posts ? r->n_tasks * sizeof *v->posted : 0, STANDIN_INOUT, &v->posted) &&
            find(l, &given->results, r->n_tasks * sizeof *v->results, STANDIN_INOUT, &v->results) &&
            (!given->times || find(l, &given->times, 2 * r->n_tasks * sizeof *v->times, STANDIN_INOUT, &v->times)) &&
            find(l, &given->progress, r->n_workers * sizeof *v->progress, STANDIN_INOUT, &v->progress) &&
