@@ -271,6 +271,7 @@ static int tell(const struct tgi_cuda_cluster *c, const struct tgi_resident_cont
     /* Of one that waits too long and one that was still at work, the latter is the reason. */
     uint32_t task = panic->code == TGI_PANIC_STUCK && control->cut ? control->cut - 1 : panic->task;
     *owner_p = task < n ? c->cluster->owner[task] : UINT64_MAX;
+    bool is_post = task < n && TGI_HEAD_OP(c->cluster->program->tasks[c->cluster->program->slot_of[task]].head) == TGI_RESIDENT_POST;
     if (panic->code == TGI_PANIC_TASK && task < n)
         return tell_failure(c, &c->cluster->program->tasks[c->cluster->program->slot_of[task]], panic->detail, err);
     if (control->cut)
@@ -278,8 +279,8 @@ static int tell(const struct tgi_cuda_cluster *c, const struct tgi_resident_cont
                          "it was still at work after another task had waited for %" PRIu64 " ms in the same kernel, and was cut short",
                          c->cluster->limit_ns / 1000000);
     return tgi_error(err, TG_E_TASK_TIMEOUT,
-                     "it waited for %" PRIu64 " ms inside a kernel: counter %" PRIu32 " had %" PRIu32 " instead of %" PRIu32,
-                     c->cluster->limit_ns / 1000000, panic->wait, panic->seen, panic->wanted);
+                     "it waited for %" PRIu64 " ms inside a kernel: %s %" PRIu32 " had %" PRIu32 " instead of %" PRIu32,
+                     c->cluster->limit_ns / 1000000, is_post ? "the cell of element" : "counter", panic->wait, panic->seen, panic->wanted);
 }
 
 int tgi_cuda_cluster_fault(struct tgi_cuda *cuda, struct tgi_cuda_cluster *c, uint64_t *owner_p, struct tg_error *err)

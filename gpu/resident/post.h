@@ -138,6 +138,7 @@ TGI_FN void tgi_post_tell(const struct tgi_worker *w, uint32_t id, uint64_t bits
 #define TGI_TIMES(view) false
 #endif
 
+/* It begins when all of its elements are there; rows of one warp that were complete at once overlap. */
 TGI_FN void tgi_post_note(const struct tgi_worker *w, uint32_t slot, uint64_t begin_ns)
 {
     w->v->times[2 * (uint64_t)slot] = begin_ns;
