@@ -107,7 +107,7 @@ static inline uint32_t tgi_cuda_graph_part(const struct tgi_device_graph *graph,
 /* Before all nodes: g->flags, if the program has some. */
 int tgi_cuda_build_flags(struct tgi_cuda_build *b, const struct tgi_program *whole, struct tg_error *err);
 /* Before all nodes: g->pushes. */
-void tgi_cuda_build_pushes(struct tgi_cuda_build *b, const struct tgi_program *whole);
+int tgi_cuda_build_pushes(struct tgi_cuda_build *b, const struct tgi_program *whole, struct tg_error *err);
 /* Whether a command is a copy from one device to another that a kernel does; and that kernel sets flags, too: the next command is the
  * signal after it, which has the same node. */
 bool tgi_cuda_is_push(const struct tgi_device_graph *graph, const struct tgi_program *program, uint32_t id);

@@ -23,15 +23,21 @@ static void tell(struct tgi_cuda_flags *f, enum tgi_launching launching)
 
 static int no_memory(struct tg_error *err) { return tgi_error_memory(err, "making a graph"); }
 
-/* With CUDA_LAUNCH_BLOCKING a launch waits for its part to end, before the next one that it waits for is launched. */
-bool tgi_cuda_can_signal(struct tgi_devices *ds, uint32_t from, uint32_t to)
+/* With CUDA_LAUNCH_BLOCKING a launch waits for its part to end, before the next one that it waits for is launched.  A driver or build that
+ * has no kernels of our own is no error. */
+int tgi_cuda_can_signal(struct tgi_devices *ds, uint32_t from, uint32_t to, bool *can_p, struct tg_error *err)
 {
     struct tgi_cuda *cuda = tgi_cuda_of(ds);
     const char *blocking = getenv("CUDA_LAUNCH_BLOCKING");
     CUfunction ignored;
-    struct tg_error why;
-    return (!blocking || strcmp(blocking, "0") == 0) && ds->info[from].has_peer[to] && tgi_cuda_flag_function(cuda, from, TGI_SIGNAL_KERNEL, &ignored, &why) == 0 &&
-           tgi_cuda_flag_function(cuda, to, TGI_AWAIT_KERNEL, &ignored, &why) == 0;
+    *can_p = false;
+    if ((blocking && strcmp(blocking, "0") != 0) || !ds->info[from].has_peer[to])
+        return 0;
+    int rc = tgi_cuda_flag_function(cuda, from, TGI_SIGNAL_KERNEL, &ignored, err);
+    if (rc == 0)
+        rc = tgi_cuda_flag_function(cuda, to, TGI_AWAIT_KERNEL, &ignored, err);
+    *can_p = rc == 0;
+    return rc == TG_E_UNSUPPORTED ? 0 : rc;
 }
 
 /* ---- Making -------------------------------------------------------------------------------*/
@@ -131,16 +137,23 @@ static bool find_push(const struct tgi_command *c, uint32_t *to_p)
     return is_between_devices(c) && c->copy.from_node == tgi_lane_device(c->lane) + 1 && c->copy.bytes && c->copy.bytes <= TGI_PUSH_BYTES;
 }
 
-void tgi_cuda_build_pushes(struct tgi_cuda_build *b, const struct tgi_program *p)
+int tgi_cuda_build_pushes(struct tgi_cuda_build *b, const struct tgi_program *p, struct tg_error *err)
 {
     uint32_t asked[TGI_MAX_DEVICES] = {0}, to;
     for (uint32_t i = 0; i < p->n; i++) {
         uint32_t from = tgi_lane_device(p->commands[i].lane);
+        bool can_push = false;
         if (!find_push(&p->commands[i], &to) || asked[from] >> to & 1)
             continue;
+        b->owner = p->commands[i].owner;
+        int rc = tgi_cuda_can_signal(&b->cuda->base, from, to, &can_push, err);
+        if (rc)
+            return rc;
         asked[from] |= 1u << to;
-        b->g->pushes[from] |= (uint32_t)tgi_cuda_can_signal(&b->cuda->base, from, to) << to;
+        b->g->pushes[from] |= (uint32_t)can_push << to;
     }
+    b->owner = UINT64_MAX;
+    return 0;
 }
 
 bool tgi_cuda_is_push(const struct tgi_device_graph *g, const struct tgi_program *p, uint32_t id)
