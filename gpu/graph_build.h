@@ -37,6 +37,7 @@ struct tgi_cuda_flags {
     uint64_t *owner;                 /* by number of an await: of its command */
     struct tgi_flag_words *words;    /* pinned */
     struct tgi_event *begun, *ended[TGI_MAX_DEVICES]; /* of a launch: where it begins, and its parts' ends */
+    bool is_clearing[TGI_MAX_DEVICES]; /* its flags are being cleared, or were when waiting for that failed */
     bool is_stale;                   /* an await has left early: flags are not what they were */
 };
 

@@ -42,20 +42,27 @@ int tgi_cuda_can_signal(struct tgi_devices *ds, uint32_t from, uint32_t to, bool
 
 /* ---- Making -------------------------------------------------------------------------------*/
 
+static int await_clearing(struct tgi_cuda *cuda, struct tgi_cuda_flags *f, uint32_t device, struct tg_error *err)
+{
+    int rc = TGI_CUDA_DO(cuda, err, cuStreamSynchronize, (tgi_cuda_stream(cuda, tgi_lane_of(device, 0))), "clearing the flags of a graph on cuda:%u",
+                         cuda->base.ordinal[device]);
+    f->is_clearing[device] = rc != 0;
+    return rc;
+}
+
 /* Waits: a launch writes flags of several devices from several streams. */
 static int clear(struct tgi_cuda *cuda, struct tgi_cuda_flags *f, struct tg_error *err)
 {
     int rc = 0;
     for (uint32_t d = 0; rc == 0 && d < cuda->base.n_devices; d++) {
-        CUstream stream = tgi_cuda_stream(cuda, tgi_lane_of(d, 0));
         if (!f->at[d])
             continue;
         rc = tgi_cuda_enter(cuda, d, err);
         if (rc == 0)
-            rc = TGI_CUDA_DO(cuda, err, cuMemsetD8Async, (f->at[d], 0, f->n[d] * sizeof(uint32_t), stream), "clearing the flags of a graph on cuda:%u",
-                             cuda->base.ordinal[d]);
+            rc = TGI_CUDA_DO(cuda, err, cuMemsetD8Async, (f->at[d], 0, f->n[d] * sizeof(uint32_t), tgi_cuda_stream(cuda, tgi_lane_of(d, 0))),
+                             "clearing the flags of a graph on cuda:%u", cuda->base.ordinal[d]);
         if (rc == 0)
-            rc = TGI_CUDA_DO(cuda, err, cuStreamSynchronize, (stream), "clearing the flags of a graph on cuda:%u", cuda->base.ordinal[d]);
+            rc = await_clearing(cuda, f, d, err);
     }
     f->is_stale = rc != 0;
     f->words->missed = 0;
@@ -70,6 +77,15 @@ static int make_room(struct tgi_cuda *cuda, struct tgi_cuda_flags *f, uint32_t d
         rc = TGI_CUDA_DO(cuda, err, cuMemAlloc, (&f->at[device], f->n[device] * sizeof(uint32_t)), "making room for the flags of a graph on cuda:%u",
                          cuda->base.ordinal[device]);
     return rc ? rc : ops->event_create(&cuda->base, device, false, &f->ended[device], err);
+}
+
+/* What flags need of a device is its first await's. */
+static uint64_t first_owner(const struct tgi_program *p, uint32_t device)
+{
+    for (uint32_t i = 0; i < p->n; i++)
+        if (p->commands[i].kind == TGI_COMMAND_AWAIT && tgi_lane_device(p->commands[i].lane) == device)
+            return p->commands[i].owner;
+    return UINT64_MAX;
 }
 
 int tgi_cuda_build_flags(struct tgi_cuda_build *b, const struct tgi_program *p, struct tg_error *err)
@@ -92,9 +108,13 @@ int tgi_cuda_build_flags(struct tgi_cuda_build *b, const struct tgi_program *p, 
     rc = ops->event_create(&cuda->base, 0, false, &f->begun, err);
     for (uint32_t d = 0; rc == 0 && d < cuda->base.n_devices; d++) {
         f->n[d] = tgi_program_flags(p, d);
+        b->owner = first_owner(p, d);
         rc = make_room(cuda, f, d, err);
     }
-    return rc ? rc : clear(cuda, f, err);
+    if (rc)
+        return rc;
+    b->owner = UINT64_MAX;
+    return clear(cuda, f, err);
 }
 
 static int add_kernel(struct tgi_cuda_build *b, struct tgi_cuda_part *part, uint32_t id, const char *kernel, void *argument, struct tg_error *err)
@@ -215,8 +235,11 @@ void tgi_cuda_graph_forget_flags(struct tgi_cuda *cuda, struct tgi_device_graph 
         tell(f, TGI_GIVEN_UP);
     for (uint32_t d = 0; d < cuda->base.n_devices; d++) {
         if (f->at[d]) {
+            struct tg_error ignored;
             tgi_cuda_try_enter(cuda, d);
-            cuda->api->cuMemFree(f->at[d]);
+            /* Memory that may still be written to is left to the process's end. */
+            if (!f->is_clearing[d] || await_clearing(cuda, f, d, &ignored) == 0)
+                cuda->api->cuMemFree(f->at[d]);
         }
         ops->event_destroy(&cuda->base, f->ended[d]);
     }
