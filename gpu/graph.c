@@ -266,7 +266,8 @@ static int build_parts(struct tgi_cuda_build *b, const struct tgi_program *p, st
 {
     struct tgi_device_graph *g = b->g;
     int rc = tgi_cuda_build_flags(b, p, err);
-    tgi_cuda_build_pushes(b, p);
+    if (rc == 0)
+        rc = tgi_cuda_build_pushes(b, p, err);
     if (rc == 0)
         rc = make_parts(b, p, err);
     struct tgi_cuda_part whole = {p, g->graph[0], g->node};

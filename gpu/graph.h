@@ -29,7 +29,7 @@ int tgi_cuda_graph_clock(struct tgi_devices *ds, struct tgi_device_graph *graph,
 int tgi_cuda_graph_insert(struct tgi_devices *ds, const struct tgi_program *program, void *graph, void *const *after, size_t n_after,
                           void **node_p, uint64_t *owner_p, struct tg_error *err);
 int tgi_cuda_graph_fault(struct tgi_devices *ds, struct tgi_device_graph *graph, uint64_t *owner_p, struct tg_error *err);
-bool tgi_cuda_can_signal(struct tgi_devices *ds, uint32_t from, uint32_t to);
+int tgi_cuda_can_signal(struct tgi_devices *ds, uint32_t from, uint32_t to, bool *can_p, struct tg_error *err);
 int tgi_cuda_graph_abort(struct tgi_devices *ds, struct tgi_device_graph *graph, struct tg_error *err);
 int tgi_cuda_graph_cluster_times(struct tgi_devices *ds, struct tgi_device_graph *graph, const struct tgi_cluster *cluster,
                                  uint64_t *times_p, struct tg_error *err);

@@ -37,6 +37,7 @@ struct tgi_cuda_flags {
     uint64_t *owner;                 /* by number of an await: of its command */
     struct tgi_flag_words *words;    /* pinned */
     struct tgi_event *begun, *ended[TGI_MAX_DEVICES]; /* of a launch: where it begins, and its parts' ends */
+    bool is_clearing[TGI_MAX_DEVICES]; /* its flags are being cleared, or were when waiting for that failed */
     bool is_stale;                   /* an await has left early: flags are not what they were */
 };
 
@@ -107,7 +108,7 @@ static inline uint32_t tgi_cuda_graph_part(const struct tgi_device_graph *graph,
 /* Before all nodes: g->flags, if the program has some. */
 int tgi_cuda_build_flags(struct tgi_cuda_build *b, const struct tgi_program *whole, struct tg_error *err);
 /* Before all nodes: g->pushes. */
-void tgi_cuda_build_pushes(struct tgi_cuda_build *b, const struct tgi_program *whole);
+int tgi_cuda_build_pushes(struct tgi_cuda_build *b, const struct tgi_program *whole, struct tg_error *err);
 /* Whether a command is a copy from one device to another that a kernel does; and that kernel sets flags, too: the next command is the
  * signal after it, which has the same node. */
 bool tgi_cuda_is_push(const struct tgi_device_graph *graph, const struct tgi_program *program, uint32_t id);

@@ -23,33 +23,46 @@ static void tell(struct tgi_cuda_flags *f, enum tgi_launching launching)
 
 static int no_memory(struct tg_error *err) { return tgi_error_memory(err, "making a graph"); }
 
-/* With CUDA_LAUNCH_BLOCKING a launch waits for its part to end, before the next one that it waits for is launched. */
-bool tgi_cuda_can_signal(struct tgi_devices *ds, uint32_t from, uint32_t to)
+/* With CUDA_LAUNCH_BLOCKING a launch waits for its part to end, before the next one that it waits for is launched.  A driver or build that
+ * has no kernels of our own is no error. */
+int tgi_cuda_can_signal(struct tgi_devices *ds, uint32_t from, uint32_t to, bool *can_p, struct tg_error *err)
 {
     struct tgi_cuda *cuda = tgi_cuda_of(ds);
     const char *blocking = getenv("CUDA_LAUNCH_BLOCKING");
     CUfunction ignored;
-    struct tg_error why;
-    return (!blocking || strcmp(blocking, "0") == 0) && ds->info[from].has_peer[to] && tgi_cuda_flag_function(cuda, from, TGI_SIGNAL_KERNEL, &ignored, &why) == 0 &&
-           tgi_cuda_flag_function(cuda, to, TGI_AWAIT_KERNEL, &ignored, &why) == 0;
+    *can_p = false;
+    if ((blocking && strcmp(blocking, "0") != 0) || !ds->info[from].has_peer[to])
+        return 0;
+    int rc = tgi_cuda_flag_function(cuda, from, TGI_SIGNAL_KERNEL, &ignored, err);
+    if (rc == 0)
+        rc = tgi_cuda_flag_function(cuda, to, TGI_AWAIT_KERNEL, &ignored, err);
+    *can_p = rc == 0;
+    return rc == TG_E_UNSUPPORTED ? 0 : rc;
 }
 
 /* ---- Making -------------------------------------------------------------------------------*/
+
+static int await_clearing(struct tgi_cuda *cuda, struct tgi_cuda_flags *f, uint32_t device, struct tg_error *err)
+{
+    int rc = TGI_CUDA_DO(cuda, err, cuStreamSynchronize, (tgi_cuda_stream(cuda, tgi_lane_of(device, 0))), "clearing the flags of a graph on cuda:%u",
+                         cuda->base.ordinal[device]);
+    f->is_clearing[device] = rc != 0;
+    return rc;
+}
 
 /* Waits: a launch writes flags of several devices from several streams. */
 static int clear(struct tgi_cuda *cuda, struct tgi_cuda_flags *f, struct tg_error *err)
 {
     int rc = 0;
     for (uint32_t d = 0; rc == 0 && d < cuda->base.n_devices; d++) {
-        CUstream stream = tgi_cuda_stream(cuda, tgi_lane_of(d, 0));
         if (!f->at[d])
             continue;
         rc = tgi_cuda_enter(cuda, d, err);
         if (rc == 0)
-            rc = TGI_CUDA_DO(cuda, err, cuMemsetD8Async, (f->at[d], 0, f->n[d] * sizeof(uint32_t), stream), "clearing the flags of a graph on cuda:%u",
-                             cuda->base.ordinal[d]);
+            rc = TGI_CUDA_DO(cuda, err, cuMemsetD8Async, (f->at[d], 0, f->n[d] * sizeof(uint32_t), tgi_cuda_stream(cuda, tgi_lane_of(d, 0))),
+                             "clearing the flags of a graph on cuda:%u", cuda->base.ordinal[d]);
         if (rc == 0)
-            rc = TGI_CUDA_DO(cuda, err, cuStreamSynchronize, (stream), "clearing the flags of a graph on cuda:%u", cuda->base.ordinal[d]);
+            rc = await_clearing(cuda, f, d, err);
     }
     f->is_stale = rc != 0;
     f->words->missed = 0;
@@ -64,6 +77,15 @@ static int make_room(struct tgi_cuda *cuda, struct tgi_cuda_flags *f, uint32_t d
         rc = TGI_CUDA_DO(cuda, err, cuMemAlloc, (&f->at[device], f->n[device] * sizeof(uint32_t)), "making room for the flags of a graph on cuda:%u",
                          cuda->base.ordinal[device]);
     return rc ? rc : ops->event_create(&cuda->base, device, false, &f->ended[device], err);
+}
+
+/* What flags need of a device is its first await's. */
+static uint64_t first_owner(const struct tgi_program *p, uint32_t device)
+{
+    for (uint32_t i = 0; i < p->n; i++)
+        if (p->commands[i].kind == TGI_COMMAND_AWAIT && tgi_lane_device(p->commands[i].lane) == device)
+            return p->commands[i].owner;
+    return UINT64_MAX;
 }
 
 int tgi_cuda_build_flags(struct tgi_cuda_build *b, const struct tgi_program *p, struct tg_error *err)
@@ -86,9 +108,13 @@ int tgi_cuda_build_flags(struct tgi_cuda_build *b, const struct tgi_program *p, 
     rc = ops->event_create(&cuda->base, 0, false, &f->begun, err);
     for (uint32_t d = 0; rc == 0 && d < cuda->base.n_devices; d++) {
         f->n[d] = tgi_program_flags(p, d);
+        b->owner = first_owner(p, d);
         rc = make_room(cuda, f, d, err);
     }
-    return rc ? rc : clear(cuda, f, err);
+    if (rc)
+        return rc;
+    b->owner = UINT64_MAX;
+    return clear(cuda, f, err);
 }
 
 static int add_kernel(struct tgi_cuda_build *b, struct tgi_cuda_part *part, uint32_t id, const char *kernel, void *argument, struct tg_error *err)
@@ -131,16 +157,23 @@ static bool find_push(const struct tgi_command *c, uint32_t *to_p)
     return is_between_devices(c) && c->copy.from_node == tgi_lane_device(c->lane) + 1 && c->copy.bytes && c->copy.bytes <= TGI_PUSH_BYTES;
 }
 
-void tgi_cuda_build_pushes(struct tgi_cuda_build *b, const struct tgi_program *p)
+int tgi_cuda_build_pushes(struct tgi_cuda_build *b, const struct tgi_program *p, struct tg_error *err)
 {
     uint32_t asked[TGI_MAX_DEVICES] = {0}, to;
     for (uint32_t i = 0; i < p->n; i++) {
         uint32_t from = tgi_lane_device(p->commands[i].lane);
+        bool can_push = false;
         if (!find_push(&p->commands[i], &to) || asked[from] >> to & 1)
             continue;
+        b->owner = p->commands[i].owner;
+        int rc = tgi_cuda_can_signal(&b->cuda->base, from, to, &can_push, err);
+        if (rc)
+            return rc;
         asked[from] |= 1u << to;
-        b->g->pushes[from] |= (uint32_t)tgi_cuda_can_signal(&b->cuda->base, from, to) << to;
+        b->g->pushes[from] |= (uint32_t)can_push << to;
     }
+    b->owner = UINT64_MAX;
+    return 0;
 }
 
 bool tgi_cuda_is_push(const struct tgi_device_graph *g, const struct tgi_program *p, uint32_t id)
@@ -202,8 +235,11 @@ void tgi_cuda_graph_forget_flags(struct tgi_cuda *cuda, struct tgi_device_graph 
         tell(f, TGI_GIVEN_UP);
     for (uint32_t d = 0; d < cuda->base.n_devices; d++) {
         if (f->at[d]) {
+            struct tg_error ignored;
             tgi_cuda_try_enter(cuda, d);
-            cuda->api->cuMemFree(f->at[d]);
+            /* Memory that may still be written to is left to the process's end. */
+            if (!f->is_clearing[d] || await_clearing(cuda, f, d, &ignored) == 0)
+                cuda->api->cuMemFree(f->at[d]);
         }
         ops->event_destroy(&cuda->base, f->ended[d]);
     }

@@ -187,7 +187,7 @@ struct tgi_device_ops {
 
     /* Whether commands of one device can set flags of another (split.h); of split programs graph_fault says which command has waited for
      * one in vain, as not all parts were launched.  NULL: there are no flags. */
-    bool (*can_signal)(struct tgi_devices *ds, uint32_t from, uint32_t to);
+    int (*can_signal)(struct tgi_devices *ds, uint32_t from, uint32_t to, bool *can_p, struct tg_error *err);
 
     /* Clusters (cluster.h) in programs.  All five or none; NULL: there are no resident programs on such devices.
      * call: what a launch, a fill or a copy within a device is as a task of one; false, and *why_p, a constant: it cannot be.

@@ -16,30 +16,38 @@ static uint32_t device_of(const struct tgi_program *p, uint32_t id) { return tgi
 
 static bool is_to_host(const struct tgi_command *c) { return c->kind == TGI_COMMAND_COPY && c->copy.to_node == TGI_HOST_NODE; }
 
-const char *tgi_program_whole(const struct tgi_devices *ds, const struct tgi_program *p)
+static const char *whole_for(const struct tgi_command *c)
 {
-    struct tgi_devices *asked = (struct tgi_devices *)(uintptr_t)ds;
-    uint64_t seen[TGI_MAX_DEVICES] = {0}; /* by device: those that it was asked about */
+    return c->kind == TGI_COMMAND_DECIDE    ? "a device decides about its rounds"
+           : c->kind == TGI_COMMAND_COLLECT ? "it has collectives"
+                                            : NULL;
+}
+
+int tgi_program_whole(struct tgi_devices *ds, const struct tgi_program *p, const char **why_p, struct tg_error *err)
+{
+    uint32_t asked[TGI_MAX_DEVICES] = {0}; /* by device: about which others, a bit each */
+    const char *why = NULL;
     bool does_cross = false;
-    for (uint32_t i = 0; i < p->n; i++) {
+    for (uint32_t i = 0; !why && i < p->n; i++) {
         const struct tgi_command *c = &p->commands[i];
-        if (c->kind == TGI_COMMAND_DECIDE)
-            return "a device decides about its rounds";
-        if (c->kind == TGI_COMMAND_COLLECT)
-            return "it has collectives";
-        for (uint32_t k = 0; k < c->n_deps; k++) {
+        why = whole_for(c);
+        for (uint32_t k = 0; !why && k < c->n_deps; k++) {
             uint32_t dep = p->deps[c->first_dep + k], from = device_of(p, dep), to = device_of(p, i);
+            bool can_signal = ds->ops->can_signal != NULL;
             if (from == to)
                 continue;
             does_cross = true;
-            if (is_to_host(&p->commands[dep]))
-                return "a device comes after what another copies to the host";
-            if (!(seen[from] >> to & 1) && !(ds->ops->can_signal && ds->ops->can_signal(asked, from, to)))
-                return "its devices cannot set flags of each other";
-            seen[from] |= (uint64_t)1 << to;
+            int rc = can_signal && !(asked[from] >> to & 1) ? ds->ops->can_signal(ds, from, to, &can_signal, err) : 0;
+            if (rc)
+                return rc;
+            asked[from] |= 1u << to;
+            why = !can_signal                      ? "its devices cannot set flags of each other"
+                  : is_to_host(&p->commands[dep]) ? "a device comes after what another copies to the host"
+                                                   : NULL;
         }
     }
-    return does_cross ? NULL : "no edge is between devices";
+    *why_p = why || does_cross ? why : "no edge is between devices";
+    return 0;
 }
 
 uint32_t tgi_program_hops(const struct tgi_program *p, uint32_t *n_flags_p)

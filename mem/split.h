@@ -35,10 +35,10 @@
 
 #include "mem/program.h"
 
-/* Why a program has to stay whole, a constant: a device decides about its rounds, it has collectives, one device reads what another
- * copies to the host (the flag may be there before the data, as they take different ways), one cannot set flags of another, or nothing
- * crosses devices.  NULL: it can be split. */
-const char *tgi_program_whole(const struct tgi_devices *ds, const struct tgi_program *program);
+/* *why_p: why a program has to stay whole, a constant: a device decides about its rounds, it has collectives, one device reads what another
+ * copies to the host (the flag may be there before the data, as they take different ways), one cannot set flags of another, or
+ * nothing crosses devices.  NULL: it can be split.  Fails where a device cannot be asked. */
+int tgi_program_whole(struct tgi_devices *ds, const struct tgi_program *program, const char **why_p, struct tg_error *err);
 
 /* How many edges between devices the longest way through the program has; *n_flags_p: how many flags there are if it is split. */
 uint32_t tgi_program_hops(const struct tgi_program *program, uint32_t *n_flags_p);

@@ -119,21 +119,21 @@ static enum tgi_hops asked_hops(void)
     return !wish ? TGI_HOPS_DRIVER : strcmp(wish, "flags") == 0 ? TGI_HOPS_FLAGS : strcmp(wish, "auto") == 0 ? TGI_HOPS_CHOSEN : TGI_HOPS_DRIVER;
 }
 
-/* Why it is to be one graph; NULL: one for each device. */
-static const char *choose_whole(const struct tg_run *run, const struct tgi_program *program, uint32_t n_hops, uint32_t n_flags)
+/* *whole_p: why it is to be one graph; NULL: one for each device. */
+static int choose_whole(const struct tg_run *run, const struct tgi_program *program, uint32_t n_hops, uint32_t n_flags, const char **whole_p,
+                        struct tg_error *err)
 {
-    const struct tgi_devices *ds = run->runtime->offload->devices;
+    struct tgi_devices *ds = run->runtime->offload->devices;
     enum tgi_hops asked = asked_hops();
-    if (run->offload->insertion)
-        return "it goes into another graph";
-    if (asked == TGI_HOPS_DRIVER)
-        return "TGRAPH_HOPS does not ask for more";
-    const char *whole = tgi_program_whole(ds, program);
-    if (whole || asked == TGI_HOPS_FLAGS)
-        return whole;
+    *whole_p = run->offload->insertion ? "it goes into another graph" : asked == TGI_HOPS_DRIVER ? "TGRAPH_HOPS does not ask for more" : NULL;
+    int rc = *whole_p ? 0 : tgi_program_whole(ds, program, whole_p, err);
+    if (rc || *whole_p || asked == TGI_HOPS_FLAGS)
+        return rc;
     if (n_hops * (driver_hop_ns - flag_hop_ns) < (ds->n_devices - 1) * launch_ns)
-        return "it has too few edges between devices in a row";
-    return n_flags > most_beside * n_hops ? "too many of its edges between devices are not in a row" : NULL;
+        *whole_p = "it has too few edges between devices in a row";
+    else if (n_flags > most_beside * n_hops)
+        *whole_p = "too many of its edges between devices are not in a row";
+    return 0;
 }
 
 static int split(const struct tg_run *run, struct tgi_program *program, struct tgi_captured *p, struct tg_error *err)
@@ -141,9 +141,11 @@ static int split(const struct tg_run *run, struct tgi_program *program, struct t
     struct tgi_program parts = {0};
     uint32_t n_flags;
     p->n_hops = tgi_program_hops(program, &n_flags);
-    p->whole = choose_whole(run, program, p->n_hops, n_flags);
-    int rc = p->whole ? 0 : tgi_program_split(program, &parts, err);
+    int rc = choose_whole(run, program, p->n_hops, n_flags, &p->whole, err);
     if (rc || p->whole)
+        return rc;
+    rc = tgi_program_split(program, &parts, err);
+    if (rc)
         return rc;
     tgi_program_fini(program);
     *program = parts;

@@ -304,17 +304,19 @@ static void flags_are_shared(void **state)
 
 /* ---- What stays whole ---------------------------------------------------------------------*/
 
-static bool can_signal(struct tgi_devices *ds, uint32_t from, uint32_t to)
+static int can_signal(struct tgi_devices *ds, uint32_t from, uint32_t to, bool *can_p, struct tg_error *err)
 {
-    (void)ds;
-    return from + to != 3; /* 1 and 2 do not reach each other */
+    (void)ds, (void)err;
+    *can_p = from + to != 3; /* 1 and 2 do not reach each other */
+    return from == 3 ? TG_E_DRIVER : 0;
 }
 
-static void expect_whole(struct tgi_program *p, const char *why)
+static void expect_whole(struct tgi_program *p, int status, const char *why)
 {
     static const struct tgi_device_ops ops = {.size = sizeof ops, .can_signal = can_signal};
-    const struct tgi_devices ds = {.ops = &ops, .n_devices = 4};
-    const char *answer = tgi_program_whole(&ds, p);
+    struct tgi_devices ds = {.ops = &ops, .n_devices = 4};
+    const char *answer = NULL;
+    assert_int_equal(tgi_program_whole(&ds, p, &answer, NULL), status);
     if (why)
         assert_string_equal(answer, why);
     else
@@ -329,23 +331,26 @@ static void some_programs_stay_whole(void **state)
     uint32_t a = add(&p, TGI_COMMAND_LAUNCH, 0, NULL, 0);
     add(&p, TGI_COMMAND_LAUNCH, 0, &a, 1);
     add(&p, TGI_COMMAND_LAUNCH, 1, NULL, 0);
-    expect_whole(&p, "no edge is between devices");
+    expect_whole(&p, 0, "no edge is between devices");
     a = add(&p, TGI_COMMAND_LAUNCH, 0, NULL, 0);
     add(&p, TGI_COMMAND_LAUNCH, 1, &a, 1);
-    expect_whole(&p, NULL);
+    expect_whole(&p, 0, NULL);
     a = add(&p, TGI_COMMAND_LAUNCH, 1, NULL, 0);
     add(&p, TGI_COMMAND_LAUNCH, 2, &a, 1);
-    expect_whole(&p, "its devices cannot set flags of each other");
+    expect_whole(&p, 0, "its devices cannot set flags of each other");
     a = add(&p, TGI_COMMAND_COLLECT, 0, NULL, 0);
     add(&p, TGI_COMMAND_LAUNCH, 1, &a, 1);
-    expect_whole(&p, "it has collectives");
+    expect_whole(&p, 0, "it has collectives");
     a = add(&p, TGI_COMMAND_DECIDE, 0, NULL, 0);
     add(&p, TGI_COMMAND_LAUNCH, 1, &a, 1);
-    expect_whole(&p, "a device decides about its rounds");
+    expect_whole(&p, 0, "a device decides about its rounds");
     a = add(&p, TGI_COMMAND_COPY, 0, NULL, 0); /* to node 0, the host */
     add(&p, TGI_COMMAND_LAUNCH, 0, &a, 1);
     add(&p, TGI_COMMAND_COPY, 1, &a, 1);
-    expect_whole(&p, "a device comes after what another copies to the host");
+    expect_whole(&p, 0, "a device comes after what another copies to the host");
+    a = add(&p, TGI_COMMAND_LAUNCH, 3, NULL, 0);
+    add(&p, TGI_COMMAND_LAUNCH, 1, &a, 1);
+    expect_whole(&p, TG_E_DRIVER, NULL);
 }
 
 int main(void)
