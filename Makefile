@@ -27,7 +27,7 @@ SCHED_SRC := agenda.c alike.c backend.c bounds.c calibrate.c calibrate_builtins.
              record.c replay_cache.c replay_choice.c replay_costs.c replay_times.c resident_check.c \
              resident_cluster.c resident_dynamic.c resident_place.c resident_plan.c resolve.c run.c runtime.c \
              sample.c seat.c serial.c service.c service_beat.c service_instance.c service_program.c \
-             service_queue.c service_tables.c service_watch.c share.c simulate.c spawn.c task.c timing.c \
+             service_queue.c service_tables.c service_watch.c share.c sharing.c simulate.c spawn.c task.c timing.c \
              topology.c urgency.c virtual_memory.c watchdog.c worker.c workload.c
 KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c fatbin.c fft.c fill.c gemm.c \
                hash.c histogram.c is_above.c launch.c layer.c matvec.c reduce.c resident.c scan.c spin.c \

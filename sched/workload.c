@@ -186,8 +186,10 @@ static enum tgi_timing_found measured(const struct pricing *p, uint32_t task, co
         if (found == TGI_TIMING_NONE)
             continue;
         ns[c] = (float)(timed.ns + (class->kind == TGI_DEVICE_CPU ? class->launch_ns : 0));
-        bool is_known = class->kind == TGI_DEVICE_CPU || timed.n_together > 1;
-        if (is_known && p->memory[c] > 0)
+        bool is_cpu = class->kind == TGI_DEVICE_CPU;
+        if (!is_cpu && timed.n_together > 1 && p->memory[c] > 0)
+            traffic[c] = (float)(ns[c] * p->memory[c] * timed.slower / timed.n_together);
+        else if (is_cpu && p->memory[c] > 0)
             traffic[c] = (float)traffic_of(ns[c], timed.slower, p->memory[c], timed.n_together, traffic[c]);
         else if (p->is_shared[c])
             traffic[c] = (float)(ns[c] * p->memory[c]);
