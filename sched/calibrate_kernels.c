@@ -3,6 +3,7 @@
  * A device beside CPUs executes tasks of several lanes at once, as far as one leaves room for others.  How far is seen from ordinary
  * runs (sched/sharing.h): what a task takes while it is by itself there, and how much longer beside which others.  One task at a time is
  * timed with the host's time to launch what it consists of, which others hide, so that it counts only of kinds that always had company.
+ * The same once more with the runs as CUDA graphs, where that can be: launches cost less there.
  *
  * Tasks of one kind are those of one operation with arguments of the same sizes.  Each kind keeps as many durations as fit; of
  * more, every second one is dropped whenever there is no room, so that what is kept comes from all of a long run. */
@@ -24,7 +25,7 @@
 enum { MOST_KEPT = 1024, MOST_KINDS = 1024, MOST_BESIDE = 4096 };
 #define QUICK_NS 50000000u
 #define FULL_NS 400000000u
-enum phase { ALONE, TOGETHER, ON_DEVICES, DEVICES_TOGETHER, N_PHASES };
+enum phase { ALONE, TOGETHER, ON_DEVICES, DEVICES_TOGETHER, AS_GRAPHS, N_PHASES };
 
 struct durations {
     double *ns;
@@ -40,8 +41,10 @@ struct kind {
 
 struct kinds {
     struct kind *list;
-    struct tgi_sharing_task *beside; /* tasks on devices in ordinary runs, each run and device at times of its own */
-    uint32_t n_beside;
+    struct beside {
+        struct tgi_sharing_task *tasks; /* each run and device at times of its own */
+        uint32_t n;
+    } beside[2];                        /* on devices by streams, in graphs */
     uint64_t base_ns;
     uint32_t n, n_room, last; /* last: found, as neighbours are often alike */
     bool is_out_of_memory, is_full;
@@ -109,7 +112,8 @@ static void kinds_fini(struct kinds *kinds)
     for (uint32_t i = 0; i < kinds->n; i++)
         for (int phase = 0; phase < N_PHASES; phase++)
             free(kinds->list[i].durations[phase].ns);
-    free(kinds->beside);
+    for (int i = 0; i < 2; i++)
+        free(kinds->beside[i].tasks);
     free(kinds->list);
 }
 
@@ -118,21 +122,20 @@ static void kinds_fini(struct kinds *kinds)
 /* Runs and devices are that far apart, so that none of their tasks are beside each other. */
 #define APART_NS 1000000000000u
 
-static bool note_beside(struct kinds *kinds, const struct kind *kind, const struct tgi_span *span, uint32_t device)
+static bool note_beside(struct kinds *kinds, const struct kind *kind, const struct tgi_span *span, uint32_t device, enum phase phase)
 {
+    struct beside *b = &kinds->beside[phase == AS_GRAPHS];
     uint64_t base_ns = kinds->base_ns + device * APART_NS;
-    if (!kinds->beside)
-        kinds->beside = malloc(MOST_BESIDE * sizeof *kinds->beside);
-    if (!kinds->beside || kinds->n_beside == MOST_BESIDE)
-        return kinds->beside != NULL;
-    kinds->beside[kinds->n_beside++] =
-        (struct tgi_sharing_task){(uint32_t)(kind - kinds->list), base_ns + span->start_ns, base_ns + span->end_ns};
-    return true;
+    if (!b->tasks)
+        b->tasks = malloc(MOST_BESIDE * sizeof *b->tasks);
+    if (b->tasks && b->n < MOST_BESIDE)
+        b->tasks[b->n++] = (struct tgi_sharing_task){(uint32_t)(kind - kinds->list), base_ns + span->start_ns, base_ns + span->end_ns};
+    return b->tasks != NULL;
 }
 
 /* What ran on a CPU while devices were measured counts only if CPUs are not measured by themselves, and one at a time. */
-static bool take_spans(const struct tgi_calibration *c, struct kinds *kinds, const struct tg_graph *g, const struct tgi_span *spans,
-                       enum phase phase, uint32_t n_workers)
+static bool take_spans(const struct tgi_calibration *c, struct kinds *kinds, const struct tg_run *run, const struct tg_graph *g,
+                       const struct tgi_span *spans, enum phase phase, uint32_t n_workers)
 {
     for (uint32_t t = 0; t < g->n_tasks; t++) {
         const struct tgi_span *s = &spans[t];
@@ -144,7 +147,8 @@ static bool take_spans(const struct tgi_calibration *c, struct kinds *kinds, con
         struct kind *k = kind_of(kinds, g, t);
         if (k && !keep(&k->durations[is_aside ? ALONE : phase], (double)(s->end_ns - s->start_ns)))
             kinds->is_out_of_memory = true;
-        if (k && phase == DEVICES_TOGETHER && !note_beside(kinds, k, s, (s->worker - n_workers) / TGI_COMPUTE_LANES))
+        uint32_t lane;
+        if (k && phase >= DEVICES_TOGETHER && !note_beside(kinds, k, s, tgi_run_device_of(run, s->worker, &lane), phase))
             kinds->is_out_of_memory = true;
     }
     return !kinds->is_out_of_memory;
@@ -154,15 +158,15 @@ static int take_run(const struct tgi_calibration *c, struct kinds *kinds, struct
                     enum phase phase, uint32_t n_workers, struct tg_error *err)
 {
     const struct tgi_span *spans = tgi_run_spans(run);
-    bool is_taken = spans && take_spans(c, kinds, g, spans, phase, n_workers);
+    bool is_taken = spans && take_spans(c, kinds, run, g, spans, phase, n_workers);
     for (const struct tgi_round *r = tgi_run_rounds(run)->first; is_taken && r; r = r->next)
-        is_taken = take_spans(c, kinds, r->graph, r->spans, phase, n_workers);
+        is_taken = take_spans(c, kinds, run, r->graph, r->spans, phase, n_workers);
     kinds->base_ns += (uint64_t)APART_NS * tgi_run_n_devices(run);
     return is_taken ? 0 : tgi_error_memory(err, "the times of a graph's tasks");
 }
 
 static const char *const phase_names[] = {"one worker", "all workers", "devices, one task at a time",
-                                          "devices"};
+                                          "devices", "devices, as graphs"};
 
 static int run_phase(const struct tgi_calibration *c, const struct tg_graph *g, enum phase phase, struct kinds *kinds,
                      uint32_t *n_workers_p, struct tg_error *err)
@@ -177,6 +181,7 @@ static int run_phase(const struct tgi_calibration *c, const struct tg_graph *g, 
     ro.devices = phase >= ON_DEVICES ? c->devices : NULL;
     o.is_recorded = true;
     o.check_finite = phase == ON_DEVICES;
+    o.executor = phase == AS_GRAPHS ? TG_EXECUTOR_GRAPH : TG_EXECUTOR_STREAMS;
     tgi_calibrate_step(c, "kernels of %s on %s", g->name && g->name[0] ? g->name : "the graph", phase_names[phase]);
     int rc = tg_runtime_create(&ro, &rt, err);
     if (rc == 0)
@@ -188,6 +193,8 @@ static int run_phase(const struct tgi_calibration *c, const struct tg_graph *g, 
         rc = tg_run_start(run, err);
         if (rc == 0)
             rc = tg_run_wait(run, err);
+        if (rc == 0 && phase == AS_GRAPHS && tg_run_executor(run, NULL) != TG_EXECUTOR_GRAPH)
+            break; /* it cannot be one: there are no times in graphs */
         if (rc == 0 && i > 0)
             rc = take_run(c, kinds, run, g, phase, *n_workers_p, err);
     }
@@ -210,28 +217,49 @@ static int put_time(struct tgi_machine *m, const struct tgi_machine_time *time, 
     return tgi_machine_add_time(m, time, err);
 }
 
-/* By kind; *shares_p is for free(). */
-static int find_shares(struct kinds *kinds, struct tgi_shared_time **shares_p, struct tg_error *err)
+/* What tasks take on devices, by kind: by streams, and in graphs.  Both are for free(). */
+struct shares {
+    struct tgi_shared_time *on_streams, *in_graphs;
+};
+
+static int find_shares(struct kinds *kinds, struct shares *s, struct tg_error *err)
 {
-    struct tgi_shared_time *shares = calloc((size_t)kinds->n + 1, sizeof *shares);
     struct tgi_sample sample;
-    if (!shares)
+    s->on_streams = calloc((size_t)kinds->n + 1, sizeof *s->on_streams);
+    s->in_graphs = calloc((size_t)kinds->n + 1, sizeof *s->in_graphs);
+    if (!s->on_streams || !s->in_graphs)
         return tgi_error_memory(err, "the times of a graph's tasks");
-    *shares_p = shares;
     for (uint32_t i = 0; i < kinds->n; i++) {
         struct durations *d = &kinds->list[i].durations[ON_DEVICES];
         if (d->n) {
             tgi_sample_of(d->ns, d->n, &sample);
-            shares[i].ns = sample.median;
+            s->on_streams[i].ns = sample.median;
         }
     }
-    return tgi_sharing_find(kinds->beside, kinds->n_beside, kinds->n, shares, err);
+    int rc = tgi_sharing_find(kinds->beside[0].tasks, kinds->beside[0].n, kinds->n, s->on_streams, err);
+    for (uint32_t i = 0; i < kinds->n; i++)
+        s->in_graphs[i].ns = s->on_streams[i].ns;
+    return rc ? rc : tgi_sharing_find(kinds->beside[1].tasks, kinds->beside[1].n, kinds->n, s->in_graphs, err);
 }
 
-static int add_kind(const struct tg_graph *g, struct kind *k, uint32_t class, uint32_t n_together,
-                    const struct tgi_shared_time *share, struct tgi_machine *m, struct tg_error *err)
+static void take_shares(const struct shares *s, uint32_t kind, struct tgi_machine_time *time)
+{
+    if (s->on_streams[kind].n_tasks) {
+        time->median_ns = s->on_streams[kind].ns;
+        time->together_ns = s->on_streams[kind].ns * s->on_streams[kind].part * TGI_COMPUTE_LANES;
+        time->n_together = TGI_COMPUTE_LANES;
+    }
+    if (s->in_graphs[kind].n_tasks) {
+        time->graph_ns = s->in_graphs[kind].ns;
+        time->graph_part = s->in_graphs[kind].part;
+    }
+}
+
+static int add_kind(const struct tg_graph *g, const struct kinds *kinds, uint32_t kind, uint32_t class, uint32_t n_together,
+                    const struct shares *shares, struct tgi_machine *m, struct tg_error *err)
 {
     bool is_cpu = m->classes[class].kind == TGI_DEVICE_CPU;
+    struct kind *k = &kinds->list[kind];
     struct durations *d = &k->durations[is_cpu ? ALONE : ON_DEVICES];
     struct tgi_machine_time time = {.class = class, .flops = isnan(k->flops) ? 0 : k->flops,
                                     .bytes = isnan(k->bytes) ? 0 : k->bytes};
@@ -249,11 +277,8 @@ static int add_kind(const struct tg_graph *g, struct kind *k, uint32_t class, ui
         time.together_ns = sample.median;
         time.n_together = n_together;
     }
-    if (!is_cpu && share->n_tasks) {
-        time.median_ns = share->ns;
-        time.together_ns = share->ns * share->part * TGI_COMPUTE_LANES;
-        time.n_together = TGI_COMPUTE_LANES;
-    }
+    if (!is_cpu)
+        take_shares(shares, kind, &time);
     return put_time(m, &time, err);
 }
 
@@ -269,7 +294,7 @@ static uint32_t sharers(const struct tgi_machine *m, uint32_t n_workers)
 int tgi_calibrate_graph(const struct tgi_calibration *c, const struct tg_graph *g, struct tgi_machine *m, struct tg_error *err)
 {
     struct kinds kinds = {0};
-    struct tgi_shared_time *shares = NULL;
+    struct shares shares = {NULL, NULL};
     uint32_t n_alone = 0, n_together = 0, n_device = 0;
     bool has_cpus = g->space->requires_cuda == 0 && !c->only_devices;
     int rc = has_cpus ? run_phase(c, g, ALONE, &kinds, &n_alone, err) : 0;
@@ -279,6 +304,8 @@ int tgi_calibrate_graph(const struct tgi_calibration *c, const struct tg_graph *
         rc = run_phase(c, g, ON_DEVICES, &kinds, &n_device, err);
     if (rc == 0 && c->devices)
         rc = run_phase(c, g, DEVICES_TOGETHER, &kinds, &n_device, err);
+    if (rc == 0 && c->devices)
+        rc = run_phase(c, g, AS_GRAPHS, &kinds, &n_device, err);
     if (rc == 0)
         rc = find_shares(&kinds, &shares, err);
     if (kinds.is_full)
@@ -286,8 +313,9 @@ int tgi_calibrate_graph(const struct tgi_calibration *c, const struct tg_graph *
                            MOST_KINDS);
     for (uint32_t i = 0; rc == 0 && i < kinds.n; i++)
         for (uint32_t class = 0; rc == 0 && class < m->n_classes; class++)
-            rc = add_kind(g, &kinds.list[i], class, sharers(m, n_together), &shares[i], m, err);
-    free(shares);
+            rc = add_kind(g, &kinds, i, class, sharers(m, n_together), &shares, m, err);
+    free(shares.on_streams);
+    free(shares.in_graphs);
     kinds_fini(&kinds);
     return rc;
 }

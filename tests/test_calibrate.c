@@ -113,7 +113,7 @@ static void the_peak_is_that_of_gemm(void **state)
     if (tgi_calibrate_builtins(&c, TGI_CALIBRATE_PEAK, &m, &err))
         fail_msg("%s", err.text);
     const struct tgi_machine_time *t = time_of(&m, "builtin gemm_nn f64", "cpu", "384,");
-    assert_int_equal(m.n_times, 2);
+    assert_int_equal(m.n_times, 1);
     assert_true(t->flops == 2.0 * 384 * 384 * 384);
     assert_true(m.classes[0].flops_per_ns >= t->flops / t->median_ns);
     tgi_machine_fini(&m);

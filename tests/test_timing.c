@@ -179,7 +179,7 @@ static void runs_put_on_devices_what_they_can_do(void **state)
     assert_int_equal(w->n_measured, 0); /* nothing is known of them on CPUs */
     assert_false(isinf(w->ns[0]));
     tgi_workload_destroy(w);
-    MUST(tgi_workload_create_as_run(g, &m, &w, &err));
+    MUST(tgi_workload_create_as_run(g, &m, false, &w, &err));
     assert_int_equal(w->n_measured, 3);
     assert_true(isinf(w->ns[0]) && w->ns[1] == 50);
     tgi_workload_destroy(w);
@@ -207,7 +207,7 @@ static void lanes_of_a_device_are_of_use_to_tasks_that_leave_room(void **state)
                                         .together_ns = cases[i].together_ns, .n_together = cases[i].n_together};
         MUST(tgi_machine_add_time(&m, &time, &err));
         plan_join(&m, 0, 1e9, TGI_SHARE_NONE);
-        MUST(tgi_workload_create_as_run(g, &m, &w, &err));
+        MUST(tgi_workload_create_as_run(g, &m, false, &w, &err));
         struct tgi_plan *plan = plan_of(w, "eager");
         assert_true(fabs(plan->makespan_ns - cases[i].makespan_ns) < 5);
         tgi_plan_destroy(plan);

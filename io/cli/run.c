@@ -695,13 +695,15 @@ static int read_guide(struct job *job)
     return rc ? tgi_cli_error(job->cli, &err) : 0;
 }
 
+/* By the executor that was used, which is known afterwards. */
 static int predict(struct job *job)
 {
+    struct tgi_cli_prediction what = {job->options.policy, tg_run_executor(job->run, NULL), job->n_workers, job->n_devices,
+                                      job->options.n_starts_expected};
     if (job->plan.name)
         job->predicted_ns = job->plan.makespan_ns;
     if (job->machine.n_devices)
-        return tgi_cli_predict(job->cli, job->graph, &job->machine, job->options.policy, job->n_workers, job->n_devices,
-                               job->options.n_starts_expected, job->plan.name ? NULL : &job->predicted_ns, &job->bounds);
+        return tgi_cli_predict(job->cli, job->graph, &job->machine, &what, job->plan.name ? NULL : &job->predicted_ns, &job->bounds);
     return 0;
 }
 
@@ -712,8 +714,6 @@ static int run_graph(struct job *job)
         rc = tgi_cli_checkpoint_open(job->cli, job->graph, &job->checkpoint);
     if (rc == 0)
         rc = create_run(job);
-    if (rc == 0)
-        rc = predict(job);
     if (rc == 0)
         rc = open_output(job, "gantt", &job->gantt);
     if (rc == 0)
@@ -738,9 +738,9 @@ static int run_graph(struct job *job)
     char text[512];
     while (tgi_run_take_notice(job->run, text, sizeof(text)))
         tgi_cli_note(job->cli, "%s", text);
-    int drawn = write_record(job);
+    int drawn = write_record(job), predicted = predict(job);
     int summarised = summarise(job);
-    return rc ? rc : kept ? kept : drawn ? drawn : summarised;
+    return rc ? rc : kept ? kept : drawn ? drawn : predicted ? predicted : summarised;
 }
 
 int tgi_cli_run(struct tgi_cli *cli)
