@@ -6,7 +6,8 @@
  *
  * Bytes through memory of a measured kernel follow from how much longer it takes where every lane is at it: it takes
  * that long if all lanes share the memory's bandwidth.  What lanes of a GPU share is rather its multiprocessors, but the
- * arithmetic is the same; a task of which it was not measured takes all of a GPU.
+ * arithmetic is the same: the part of the GPU that a task takes (sharing.h) is that part of its memory's bandwidth, all of it
+ * where that was not measured.
  *
  * Copies and fills do nothing but move their arguments: where memory was measured, so are they. */
 #ifndef TGI_SCHED_WORKLOAD_H
