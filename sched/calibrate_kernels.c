@@ -177,7 +177,7 @@ static int run_phase(const struct tgi_calibration *c, const struct tg_graph *g, 
     struct tg_run *run = NULL;
     uint32_t least = c->is_quick || phase == ON_DEVICES ? 2 : 5, most = c->is_quick ? 20 : 100;
     uint64_t enough_ns = c->is_quick ? QUICK_NS : FULL_NS, begin_ns = 0;
-    ro.n_workers = phase == TOGETHER ? c->n_workers : 1;
+    ro.n_workers = phase == ALONE ? 1 : c->n_workers; /* beside devices they are for making the data */
     ro.devices = phase >= ON_DEVICES ? c->devices : NULL;
     o.is_recorded = true;
     o.check_finite = phase == ON_DEVICES;

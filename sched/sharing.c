@@ -3,6 +3,9 @@
  * median of the work that follows from the parts.  The parts are searched one kind after the other over a coarse grid, from the whole
  * device downwards and from next to nothing upwards.
  *
+ * Some kernels leave others next to nothing until they are done, and are not slowed down by them: short ones that live from memory wait
+ * beside a large product.  A task that took much longer than equal parts would explain says nothing of parts, and takes none.
+ *
  * Records of an H100 decided how tasks share: with equal parts tasks miss their work by a fifth to all of what they miss it by where those
  * that came first go first. */
 #include "sched/sharing.h"
@@ -20,6 +23,7 @@ enum {
 };
 #define ALONE 0.95 /* of a task's time, without company */
 #define ALIKE 1.001
+#define STARVED 1.5
 #define FAR 1.0 /* something else has happened to a task that misses by more */
 /* Even steps where parts matter most, then smaller ones. */
 static const double parts[] = {1,    0.95, 0.9,  0.85, 0.8,  0.75, 0.7,  0.65, 0.6,  0.55,  0.5,    0.45,
@@ -40,6 +44,8 @@ struct sharing {
     uint32_t *at_work;          /* tasks */
     uint32_t n_stretches, n_at_work, n_at_work_room;
     double *work, *alone_ns;    /* by task */
+    double *company;            /* by task: how many were at work, itself included, times for how long */
+    uint8_t *is_starved;        /* by task */
     double *sorted;             /* scratch, by task */
     double *mean_ns, *kept;     /* by kind: how long its tasks took; a part */
     uint32_t *of_kind, *kind_at; /* tasks by kind */
@@ -71,8 +77,10 @@ static bool add_stretch(struct sharing *s, const uint32_t *at_work, uint32_t n, 
     s->stretches[s->n_stretches++] = (struct stretch){ns, s->n_at_work, n};
     memcpy(s->at_work + s->n_at_work, at_work, n * sizeof *at_work);
     s->n_at_work += n;
-    for (uint32_t i = 0; i < n; i++)
+    for (uint32_t i = 0; i < n; i++) {
         s->alone_ns[at_work[i]] += n == 1 ? ns : 0;
+        s->company[at_work[i]] += ns * n;
+    }
     return true;
 }
 
@@ -117,15 +125,20 @@ static double fair_part(const struct sharing *s, const struct stretch *stretch)
 {
     const uint32_t *at_work = s->at_work + stretch->first;
     double asked = 0, fair = 1, before = 0;
-    for (uint32_t i = 0; i < stretch->n; i++)
-        asked += s->shares[s->tasks[at_work[i]].kind].part;
+    uint32_t n_asking = 0;
+    for (uint32_t i = 0; i < stretch->n; i++) {
+        asked += s->is_starved[at_work[i]] ? 0 : s->shares[s->tasks[at_work[i]].kind].part;
+        n_asking += !s->is_starved[at_work[i]];
+    }
     if (asked <= 1)
         return 1;
-    for (fair = 1.0 / stretch->n; fair > before;) {
+    for (fair = 1.0 / n_asking; fair > before;) {
         double left = 1;
         uint32_t n = 0;
         for (uint32_t i = 0; i < stretch->n; i++) {
             double part = s->shares[s->tasks[at_work[i]].kind].part;
+            if (s->is_starved[at_work[i]])
+                continue;
             left -= part <= fair ? part : 0;
             n += part > fair;
         }
@@ -174,7 +187,9 @@ static double find_miss(struct sharing *s)
         if (n && !s->is_told[k])
             s->shares[k].ns = median(s->sorted, n);
         for (uint32_t i = 0; i < n; i++) {
-            double part = s->shares[k].ns > 0 ? fabs(s->sorted[i] / s->shares[k].ns - 1) : 0;
+            if (s->is_starved[s->of_kind[first + i]])
+                continue;
+            double part = s->shares[k].ns > 0 ? fabs(s->work[s->of_kind[first + i]] / s->shares[k].ns - 1) : 0;
             miss += (part < FAR ? part * part : FAR * FAR) * s->mean_ns[k];
         }
     }
@@ -260,18 +275,30 @@ static void find_alone(struct sharing *s)
     }
 }
 
+/* Those that took much longer than equal parts would have made them: they got what others left. */
+static void find_starved(struct sharing *s)
+{
+    for (uint32_t t = 0; t < s->n; t++) {
+        const struct tgi_sharing_task *task = &s->tasks[t];
+        double took = (double)(task->end_ns - task->start_ns), at_work = took > 0 ? s->company[t] / took : 1;
+        s->is_starved[t] = s->is_told[task->kind] && took > STARVED * s->shares[task->kind].ns * at_work;
+    }
+}
+
 static bool sharing_init(struct sharing *s)
 {
     s->stretches = malloc((2 * (size_t)s->n + 1) * sizeof *s->stretches);
     s->work = calloc((size_t)s->n + 1, sizeof *s->work);
     s->alone_ns = calloc((size_t)s->n + 1, sizeof *s->alone_ns);
+    s->company = calloc((size_t)s->n + 1, sizeof *s->company);
+    s->is_starved = calloc((size_t)s->n + 1, 1);
     s->sorted = calloc((size_t)s->n + 1, sizeof *s->sorted);
     s->mean_ns = calloc((size_t)s->n_kinds + 1, sizeof *s->mean_ns);
     s->kept = calloc((size_t)s->n_kinds + 1, sizeof *s->kept);
     s->of_kind = calloc((size_t)s->n + 1, sizeof *s->of_kind);
     s->kind_at = calloc((size_t)s->n_kinds + 2, sizeof *s->kind_at);
     s->is_told = calloc((size_t)s->n_kinds + 1, sizeof *s->is_told);
-    return s->stretches && s->work && s->alone_ns && s->sorted && s->mean_ns && s->kept && s->of_kind && s->kind_at && s->is_told;
+    return s->stretches && s->work && s->alone_ns && s->company && s->is_starved && s->sorted && s->mean_ns && s->kept && s->of_kind && s->kind_at && s->is_told;
 }
 
 int tgi_sharing_find(struct tgi_sharing_task *tasks, uint32_t n, uint32_t n_kinds, struct tgi_shared_time *shares, struct tg_error *err)
@@ -285,12 +312,15 @@ int tgi_sharing_find(struct tgi_sharing_task *tasks, uint32_t n, uint32_t n_kind
     }
     if (is_done) {
         find_alone(&s);
+        find_starved(&s);
         search(&s);
     }
     free(s.stretches);
     free(s.at_work);
     free(s.work);
     free(s.alone_ns);
+    free(s.company);
+    free(s.is_starved);
     free(s.sorted);
     free(s.mean_ns);
     free(s.kept);

@@ -138,6 +138,21 @@ static void tasks_that_nothing_slows_down_take_no_more_than_that_shows(void **st
     assert_true(all < 1);
 }
 
+/* Two long ones of which each has the whole device for itself, and beside each a short one that gets nothing until it is done. */
+static void tasks_that_get_what_others_leave_take_nothing_from_them(void **state)
+{
+    (void)state;
+    static struct tgi_sharing_task tasks[60];
+    struct tgi_shared_time found[N_KINDS] = {{1000e3, 0, 0}, {50e3, 0, 0}};
+    for (uint32_t i = 0; i < 30; i++) {
+        tasks[2 * i] = (struct tgi_sharing_task){0, 1100000u * i, 1100000u * i + 1000000};
+        tasks[2 * i + 1] = (struct tgi_sharing_task){1, 1100000u * i + 50000, 1100000u * i + 1050000};
+    }
+    assert_int_equal(tgi_sharing_find(tasks, 60, N_KINDS, found, NULL), 0);
+    assert_true(found[0].ns == 1000e3 && found[0].part == 1);
+    assert_true(found[1].ns == 50e3);
+}
+
 static void a_kind_of_which_no_task_was_seen_stays_as_it_is(void **state)
 {
     (void)state;
@@ -167,6 +182,7 @@ int main(void)
         cmocka_unit_test(parts_are_found_that_explain_what_was_seen),
         cmocka_unit_test(what_always_had_company_has_the_time_the_caller_knows),
         cmocka_unit_test(tasks_that_nothing_slows_down_take_no_more_than_that_shows),
+        cmocka_unit_test(tasks_that_get_what_others_leave_take_nothing_from_them),
         cmocka_unit_test(a_kind_of_which_no_task_was_seen_stays_as_it_is),
         cmocka_unit_test(more_tasks_at_a_time_than_are_told_apart_are_no_harm),
     };
