@@ -46,6 +46,7 @@ struct kinds {
         uint32_t n;
     } beside[2];                        /* on devices by streams, in graphs */
     uint64_t base_ns;
+    double enqueuing_ns, n_enqueued; /* by streams: the host's time, and tasks */
     uint32_t n, n_room, last; /* last: found, as neighbours are often alike */
     bool is_out_of_memory, is_full;
 };
@@ -161,6 +162,10 @@ static int take_run(const struct tgi_calibration *c, struct kinds *kinds, struct
     bool is_taken = spans && take_spans(c, kinds, run, g, spans, phase, n_workers);
     for (const struct tgi_round *r = tgi_run_rounds(run)->first; is_taken && r; r = r->next)
         is_taken = take_spans(c, kinds, run, r->graph, r->spans, phase, n_workers);
+    if (phase == DEVICES_TOGETHER) {
+        kinds->enqueuing_ns += (double)tgi_run_enqueuing_ns(run);
+        kinds->n_enqueued += g->n_tasks;
+    }
     kinds->base_ns += (uint64_t)APART_NS * tgi_run_n_devices(run);
     return is_taken ? 0 : tgi_error_memory(err, "the times of a graph's tasks");
 }
@@ -277,8 +282,10 @@ static int add_kind(const struct tg_graph *g, const struct kinds *kinds, uint32_
         time.together_ns = sample.median;
         time.n_together = n_together;
     }
-    if (!is_cpu)
+    if (!is_cpu) {
         take_shares(shares, kind, &time);
+        time.enqueue_ns = kinds->n_enqueued > 0 ? kinds->enqueuing_ns / kinds->n_enqueued : 0;
+    }
     return put_time(m, &time, err);
 }
 

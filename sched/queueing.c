@@ -191,7 +191,10 @@ static void prepare(struct submitting *s)
         s->task_ns[t] = (float)tgi_workload_ns(s->w, t, s->device_of[t]);
     memset(s->s->next, 0xff, s->w->n_tasks * sizeof *s->s->next);
     tgi_machine_replay_costs(s->w->machine, s->w->n_tasks, &costs);
-    s->s->task_ns = costs.ns[TGI_REPLAY_SUBMIT];
+    /* Tasks that do nothing are the least; those of this graph may be several launches each. */
+    s->s->task_ns = s->w->n_tasks ? s->w->enqueue_ns / s->w->n_tasks : 0;
+    if (s->s->task_ns < costs.ns[TGI_REPLAY_SUBMIT])
+        s->s->task_ns = costs.ns[TGI_REPLAY_SUBMIT];
     tgi_urgency_compute(s->g, s->task_ns, &s->urgency);
 }
 

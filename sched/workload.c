@@ -188,6 +188,7 @@ static enum tgi_timing_found measured(const struct pricing *p, uint32_t task, co
         bool is_replayed = w->is_replayed && class->kind != TGI_DEVICE_CPU && timed.graph_ns > 0;
         ns[c] = (float)(is_replayed ? timed.graph_ns : timed.ns + (class->kind == TGI_DEVICE_CPU ? class->launch_ns : 0));
         w->n_replayed += is_replayed;
+        w->enqueue_ns += class->kind != TGI_DEVICE_CPU ? timed.enqueue_ns : 0;
         bool is_cpu = class->kind == TGI_DEVICE_CPU;
         if (is_replayed && p->memory[c] > 0)
             traffic[c] = (float)(ns[c] * p->memory[c] * timed.graph_part);

@@ -284,7 +284,8 @@ static void kernels_run_on_devices_as_well(void **state)
     const struct tgi_machine_time *beside = time_of(&m, "builtin hash_inout", "cuda", "256B");
     assert_int_equal(beside->n_together, TGI_COMPUTE_LANES);
     assert_int_equal(m.devices[1].n_lanes, TGI_COMPUTE_LANES);
-    assert_true(beside->together_ns >= beside->median_ns && beside->median_ns > 0);
+    assert_true(beside->together_ns > 0 && beside->together_ns <= TGI_COMPUTE_LANES * beside->median_ns && beside->median_ns > 0);
+    assert_true(beside->enqueue_ns > 0 && beside->graph_ns > 0 && beside->graph_part > 0 && beside->graph_part <= 1);
     tgi_machine_fini(&m);
     /* With devices alone, CPUs are left out. */
     c.only_devices = true;
