@@ -695,16 +695,22 @@ static int read_guide(struct job *job)
     return rc ? tgi_cli_error(job->cli, &err) : 0;
 }
 
-/* By the executor that was used, which is known afterwards. */
-static int predict(struct job *job)
+static int ask_machine(struct job *job, double *ns_p, struct tgi_machine_bounds *bounds_p)
 {
     struct tgi_cli_prediction what = {job->options.policy, tg_run_executor(job->run, NULL), job->n_workers, job->n_devices,
                                       job->options.n_starts_expected};
-    if (job->plan.name)
-        job->predicted_ns = job->plan.makespan_ns;
-    if (job->machine.n_devices)
-        return tgi_cli_predict(job->cli, job->graph, &job->machine, &what, job->plan.name ? NULL : &job->predicted_ns, &job->bounds);
-    return 0;
+    return job->machine.n_devices ? tgi_cli_predict(job->cli, job->graph, &job->machine, &what, ns_p, bounds_p) : 0;
+}
+
+/* Before the run, as its record has them whether it comes to an end or not. */
+static int find_bounds(struct job *job) { return ask_machine(job, NULL, &job->bounds); }
+
+/* After it: by the executor that was used. */
+static int predict(struct job *job)
+{
+    struct tgi_machine_bounds bounds;
+    job->predicted_ns = job->plan.name ? job->plan.makespan_ns : 0;
+    return job->plan.name ? 0 : ask_machine(job, &job->predicted_ns, &bounds);
 }
 
 static int run_graph(struct job *job)
@@ -714,6 +720,8 @@ static int run_graph(struct job *job)
         rc = tgi_cli_checkpoint_open(job->cli, job->graph, &job->checkpoint);
     if (rc == 0)
         rc = create_run(job);
+    if (rc == 0)
+        rc = find_bounds(job);
     if (rc == 0)
         rc = open_output(job, "gantt", &job->gantt);
     if (rc == 0)
