@@ -1,7 +1,7 @@
-/* The time a kind takes by itself is the median of those of its tasks that were by themselves, if there are a few, or what the caller
- * knows: tasks that always have company could as well be longer and leave room as shorter and leave none.  Of other kinds it is the
- * median of the work that follows from the parts.  The parts are searched one kind after the other over a coarse grid, from the whole
- * device downwards and from next to nothing upwards.
+/* The time a kind takes by itself is the median of those of its tasks that were by themselves, if there are a few, else what the caller
+ * knows: tasks that always have company could as well be longer and leave room as shorter and leave none.  Where nothing is known it is
+ * the median of the work that follows from the parts.  The parts are searched one kind after the other over a coarse grid, from the
+ * whole device downwards and from next to nothing upwards.
  *
  * Some kernels leave others next to nothing until they are done, and are not slowed down by them: short ones that live from memory wait
  * beside a large product.  A task that took much longer than equal parts would explain says nothing of parts, and takes none.
@@ -298,7 +298,8 @@ static bool sharing_init(struct sharing *s)
     s->of_kind = calloc((size_t)s->n + 1, sizeof *s->of_kind);
     s->kind_at = calloc((size_t)s->n_kinds + 2, sizeof *s->kind_at);
     s->is_told = calloc((size_t)s->n_kinds + 1, sizeof *s->is_told);
-    return s->stretches && s->work && s->alone_ns && s->company && s->is_starved && s->sorted && s->mean_ns && s->kept && s->of_kind && s->kind_at && s->is_told;
+    return s->stretches && s->work && s->alone_ns && s->company && s->is_starved && s->sorted && s->mean_ns && s->kept &&
+           s->of_kind && s->kind_at && s->is_told;
 }
 
 int tgi_sharing_find(struct tgi_sharing_task *tasks, uint32_t n, uint32_t n_kinds, struct tgi_shared_time *shares, struct tg_error *err)
