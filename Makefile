@@ -23,12 +23,12 @@ SCHED_SRC := agenda.c alike.c backend.c bounds.c calibrate.c calibrate_builtins.
              offload.c offload_ahead.c offload_balance.c offload_collective.c offload_enqueue.c offload_graph.c \
              offload_insert.c offload_policy.c offload_preview.c offload_recording.c offload_rounds.c \
              offload_run.c offload_stream.c offload_span.c offload_step.c offload_submit.c offload_submitter.c \
-             parking.c placement.c plan.c policy.c policy_list.c policy_mix.c policy_steal.c process.c ready.c \
-             record.c replay_cache.c replay_choice.c replay_costs.c replay_times.c resident_check.c \
+             parking.c placement.c plan.c policy.c policy_list.c policy_mix.c policy_steal.c process.c queueing.c \
+             ready.c record.c replay_cache.c replay_choice.c replay_costs.c replay_times.c resident_check.c \
              resident_cluster.c resident_dynamic.c resident_place.c resident_plan.c resident_post.c resolve.c \
              run.c runtime.c sample.c seat.c serial.c service.c service_beat.c service_instance.c \
-             service_program.c service_queue.c service_tables.c service_watch.c share.c simulate.c spawn.c task.c \
-             timing.c topology.c urgency.c virtual_memory.c watchdog.c worker.c workload.c
+             service_program.c service_queue.c service_tables.c service_watch.c share.c sharing.c simulate.c \
+             spawn.c task.c timing.c topology.c urgency.c virtual_memory.c watchdog.c worker.c workload.c
 KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c fatbin.c fft.c fill.c gemm.c \
                hash.c histogram.c is_above.c launch.c layer.c matvec.c reduce.c resident.c scan.c spin.c \
                stencil.c syrk.c transpose.c trsm.c trsv.c
@@ -61,13 +61,14 @@ TESTS := agenda alloc block calibrate checkpoint choice cli cpu_module dense deq
          kernel_cache kernels kernels_elements kernels_fields launch library_channel library_gang library_memory \
          library_report live_record load load_memory machine npy offload_ahead offload_exchange offload_flags \
          offload_graph offload_insert offload_policy offload_resident page parking path plan plan_corpus pool \
-         process program program_picture recording recording_export recording_plan replay_choice replay_times \
-         resident resident_cluster resident_dynamic resident_peers resident_post resident_times resident_user \
-         results run run_children run_failures run_record sample schema seat offload offload_balance \
-         offload_edges offload_faults offload_refusals offload_runs offload_stream offload_submitter service \
-         service_board service_faults service_instances service_programs service_ring service_top service_turn \
-         service_watch sha256 sparse split staging standin standin_builtins standin_graphs standin_memory \
-         standin_nccl standin_nvrtc standin_order store timing topology verify write_json
+         process program program_picture queueing recording recording_export recording_plan replay_choice \
+         replay_times resident resident_cluster resident_dynamic resident_peers resident_post resident_times \
+         resident_user results run run_children run_failures run_record sample schema seat offload \
+         offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
+         offload_submitter service service_board service_faults service_instances service_programs service_ring \
+         service_top service_turn service_watch sha256 sharing sparse split staging standin standin_builtins \
+         standin_graphs standin_memory standin_nccl standin_nvrtc standin_order store timing topology verify \
+         write_json
 TEST_SCRIPTS := checkpoint cli devices device_graphs examples fences install predict readme record serve stack \
                 warp
 

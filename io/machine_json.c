@@ -232,7 +232,7 @@ static int read_time(struct reader *r, uint32_t node)
 {
     struct tgi_machine_time time = {.n_samples = 0};
     double samples = 1, together = 0;
-    int rc = check_members(r, node, "a kernel", " kernel class arguments median_ns spread_ns samples together_ns together flops bytes ");
+    int rc = check_members(r, node, "a kernel", " kernel class arguments median_ns spread_ns samples together_ns together enqueue_ns graph_ns graph_part flops bytes ");
     if (rc == 0)
         rc = take_text(r, node, "kernel", true, time.kernel, sizeof time.kernel);
     if (rc == 0)
@@ -250,6 +250,12 @@ static int read_time(struct reader *r, uint32_t node)
     if (rc == 0)
         rc = take_number(r, node, "together", time.together_ns > 0, 1, 1e6, &together);
     time.n_together = (uint32_t)together;
+    if (rc == 0)
+        rc = take_number(r, node, "enqueue_ns", false, 0, 1e18, &time.enqueue_ns);
+    if (rc == 0)
+        rc = take_number(r, node, "graph_ns", false, 0, 1e18, &time.graph_ns);
+    if (rc == 0)
+        rc = take_number(r, node, "graph_part", time.graph_ns > 0, 0, 1, &time.graph_part);
     if (rc == 0)
         rc = take_number(r, node, "flops", false, 0, 1e21, &time.flops);
     if (rc == 0)

@@ -105,6 +105,9 @@ static void put_times(const struct tgi_machine *m, struct tgi_json *json)
         tgi_json_uint(json, "samples", m->times[i].n_samples);
         put_known(json, "together_ns", m->times[i].together_ns);
         put_known(json, "together", m->times[i].n_together);
+        put_known(json, "enqueue_ns", m->times[i].enqueue_ns);
+        put_known(json, "graph_ns", m->times[i].graph_ns);
+        put_known(json, "graph_part", m->times[i].graph_part);
         put_known(json, "flops", m->times[i].flops);
         put_known(json, "bytes", m->times[i].bytes);
         tgi_json_end(json);

@@ -15,8 +15,8 @@
  * - Graphs: runs of tasks that do nothing, of several sizes, whose executor is left open: what recording, instantiating and launching
  *   a command took them, and the host a task on streams.
  * - Kernels: the tasks of a graph, by kernel and sizes of arguments, from recorded runs: on one worker (a task that nothing
- *   disturbs), on all workers (how much they slow each other down), on devices one task at a time, and on devices as runs do (how
- *   much of a device a task leaves to those in other lanes).  The graph's data are what
+ *   disturbs), on all workers (how much they slow each other down), on devices one task at a time, and on devices as runs do, by streams
+ *   and as CUDA graphs (how much of a device a task leaves to others, sched/sharing.h).  The graph's data are what
  *   they are in a run, so caches are as warm as they will be.
  *
  * One thread at a time; nothing else should be at work on the machine. */
@@ -42,7 +42,7 @@ int tgi_calibrate_machine(const struct tgi_calibration *c, struct tgi_machine *m
 /* Adds the times of a frozen graph's tasks.  TG_E_TASK_FAILED and others: the graph does not run here. */
 int tgi_calibrate_graph(const struct tgi_calibration *c, const struct tg_graph *g, struct tgi_machine *m, struct tg_error *err);
 /* Adds times of built-in kernels over sizes, and what a core and a device can compute, from the best of gemm.
- * PEAK: gemm alone, as graphs bring their own kernels. */
+ * PEAK: a large gemm alone, as graphs bring their own kernels. */
 enum tgi_calibrate_builtins { TGI_CALIBRATE_PEAK, TGI_CALIBRATE_ALL };
 int tgi_calibrate_builtins(const struct tgi_calibration *c, enum tgi_calibrate_builtins which, struct tgi_machine *m,
                            struct tg_error *err);

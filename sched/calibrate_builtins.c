@@ -156,9 +156,10 @@ int tgi_calibrate_builtins(const struct tgi_calibration *c, enum tgi_calibrate_b
 {
     uint32_t n = which == TGI_CALIBRATE_PEAK ? 1 : sizeof measured / sizeof measured[0];
     uint32_t n_left_out = c->is_quick ? 1 : 0; /* at each end */
+    uint32_t first = which == TGI_CALIBRATE_PEAK ? MOST_SIZES - 1 - n_left_out : n_left_out;
     int rc = 0;
     for (uint32_t i = 0; rc == 0 && i < n; i++)
-        for (uint32_t k = n_left_out; rc == 0 && k < MOST_SIZES - n_left_out; k++)
+        for (uint32_t k = first; rc == 0 && k < MOST_SIZES - n_left_out; k++)
             rc = measure_size(c, &measured[i], measured[i].sizes[k], m, err);
     find_peaks(m);
     return rc;

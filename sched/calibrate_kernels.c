@@ -1,9 +1,9 @@
 /* Times of kernels, from recorded runs of graphs.
  *
  * A device beside CPUs executes tasks of several lanes at once, as far as one leaves room for others.  How far is seen from ordinary
- * runs: a task takes longer there, and how many were at work at a time follows from the sum of all durations and from how long the
- * device was busy.  With all lanes at work it would take longer in proportion.  One task at a time is timed with the host's time to
- * launch what it consists of, which others hide; where a task is done sooner among others that is what it takes.
+ * runs (sched/sharing.h): what a task takes while it is by itself there, and how much longer beside which others.  One task at a time is
+ * timed with the host's time to launch what it consists of, which others hide, so that it counts only of kinds that always had company.
+ * The same once more with the runs as CUDA graphs, where that can be: launches cost less there.
  *
  * Tasks of one kind are those of one operation with arguments of the same sizes.  Each kind keeps as many durations as fit; of
  * more, every second one is dropped whenever there is no room, so that what is kept comes from all of a long run. */
@@ -18,13 +18,14 @@
 #include "sched/calibrate.h"
 #include "sched/runtime.h"
 #include "sched/sample.h"
+#include "sched/sharing.h"
 #include "sched/timing.h"
 #include "sched/workload.h"
 
-enum { MOST_KEPT = 1024, MOST_KINDS = 1024 };
+enum { MOST_KEPT = 1024, MOST_KINDS = 1024, MOST_BESIDE = 4096 };
 #define QUICK_NS 50000000u
 #define FULL_NS 400000000u
-enum phase { ALONE, TOGETHER, ON_DEVICES, DEVICES_TOGETHER, N_PHASES };
+enum phase { ALONE, TOGETHER, ON_DEVICES, DEVICES_TOGETHER, AS_GRAPHS, N_PHASES };
 
 struct durations {
     double *ns;
@@ -40,7 +41,12 @@ struct kind {
 
 struct kinds {
     struct kind *list;
-    double device_ns, busy_ns; /* of tasks on devices that are beside others: all durations; while there was any */
+    struct beside {
+        struct tgi_sharing_task *tasks; /* each run and device at times of its own */
+        uint32_t n;
+    } beside[2];                        /* on devices by streams, in graphs */
+    uint64_t base_ns;
+    double enqueuing_ns, n_enqueued; /* by streams: the host's time, and tasks */
     uint32_t n, n_room, last; /* last: found, as neighbours are often alike */
     bool is_out_of_memory, is_full;
 };
@@ -107,43 +113,30 @@ static void kinds_fini(struct kinds *kinds)
     for (uint32_t i = 0; i < kinds->n; i++)
         for (int phase = 0; phase < N_PHASES; phase++)
             free(kinds->list[i].durations[phase].ns);
+    for (int i = 0; i < 2; i++)
+        free(kinds->beside[i].tasks);
     free(kinds->list);
 }
 
 /* ---- Runs ---------------------------------------------------------------------------------*/
 
-static int compare_starts(const void *left, const void *right)
-{
-    const struct tgi_span *a = left, *b = right;
-    return a->start_ns < b->start_ns ? -1 : a->start_ns > b->start_ns;
-}
+/* Runs and devices are that far apart, so that none of their tasks are beside each other. */
+#define APART_NS 1000000000000u
 
-/* How many tasks were at work on a device at a time, over its lanes. */
-static bool note_overlap(struct kinds *kinds, const struct tg_graph *g, const struct tgi_span *spans, uint32_t n_workers,
-                         uint32_t device)
+static bool note_beside(struct kinds *kinds, const struct kind *kind, const struct tgi_span *span, uint32_t device, enum phase phase)
 {
-    struct tgi_span *own = malloc(((size_t)g->n_tasks + 1) * sizeof *own);
-    uint32_t n = 0;
-    uint64_t until = 0;
-    if (!own)
-        return false;
-    for (uint32_t t = 0; t < g->n_tasks; t++)
-        if (spans[t].end_ns && spans[t].worker >= n_workers && (spans[t].worker - n_workers) / TGI_COMPUTE_LANES == device)
-            own[n++] = spans[t];
-    qsort(own, n, sizeof *own, compare_starts);
-    for (uint32_t i = 0; i < n; i++) {
-        uint64_t from = own[i].start_ns > until ? own[i].start_ns : until;
-        kinds->device_ns += (double)(own[i].end_ns - own[i].start_ns);
-        kinds->busy_ns += own[i].end_ns > from ? (double)(own[i].end_ns - from) : 0;
-        until = own[i].end_ns > until ? own[i].end_ns : until;
-    }
-    free(own);
-    return true;
+    struct beside *b = &kinds->beside[phase == AS_GRAPHS];
+    uint64_t base_ns = kinds->base_ns + device * APART_NS;
+    if (!b->tasks)
+        b->tasks = malloc(MOST_BESIDE * sizeof *b->tasks);
+    if (b->tasks && b->n < MOST_BESIDE)
+        b->tasks[b->n++] = (struct tgi_sharing_task){(uint32_t)(kind - kinds->list), base_ns + span->start_ns, base_ns + span->end_ns};
+    return b->tasks != NULL;
 }
 
 /* What ran on a CPU while devices were measured counts only if CPUs are not measured by themselves, and one at a time. */
-static bool take_spans(const struct tgi_calibration *c, struct kinds *kinds, const struct tg_graph *g, const struct tgi_span *spans,
-                       enum phase phase, uint32_t n_workers)
+static bool take_spans(const struct tgi_calibration *c, struct kinds *kinds, const struct tg_run *run, const struct tg_graph *g,
+                       const struct tgi_span *spans, enum phase phase, uint32_t n_workers)
 {
     for (uint32_t t = 0; t < g->n_tasks; t++) {
         const struct tgi_span *s = &spans[t];
@@ -155,6 +148,9 @@ static bool take_spans(const struct tgi_calibration *c, struct kinds *kinds, con
         struct kind *k = kind_of(kinds, g, t);
         if (k && !keep(&k->durations[is_aside ? ALONE : phase], (double)(s->end_ns - s->start_ns)))
             kinds->is_out_of_memory = true;
+        uint32_t lane;
+        if (k && phase >= DEVICES_TOGETHER && !note_beside(kinds, k, s, tgi_run_device_of(run, s->worker, &lane), phase))
+            kinds->is_out_of_memory = true;
     }
     return !kinds->is_out_of_memory;
 }
@@ -163,16 +159,19 @@ static int take_run(const struct tgi_calibration *c, struct kinds *kinds, struct
                     enum phase phase, uint32_t n_workers, struct tg_error *err)
 {
     const struct tgi_span *spans = tgi_run_spans(run);
-    bool is_taken = spans && take_spans(c, kinds, g, spans, phase, n_workers);
-    for (uint32_t d = 0; is_taken && phase == DEVICES_TOGETHER && d < tgi_run_n_devices(run); d++)
-        is_taken = note_overlap(kinds, g, spans, n_workers, d);
+    bool is_taken = spans && take_spans(c, kinds, run, g, spans, phase, n_workers);
     for (const struct tgi_round *r = tgi_run_rounds(run)->first; is_taken && r; r = r->next)
-        is_taken = take_spans(c, kinds, r->graph, r->spans, phase, n_workers);
+        is_taken = take_spans(c, kinds, run, r->graph, r->spans, phase, n_workers);
+    if (phase == DEVICES_TOGETHER) {
+        kinds->enqueuing_ns += (double)tgi_run_enqueuing_ns(run);
+        kinds->n_enqueued += g->n_tasks;
+    }
+    kinds->base_ns += (uint64_t)APART_NS * tgi_run_n_devices(run);
     return is_taken ? 0 : tgi_error_memory(err, "the times of a graph's tasks");
 }
 
 static const char *const phase_names[] = {"one worker", "all workers", "devices, one task at a time",
-                                          "devices"};
+                                          "devices", "devices, as graphs"};
 
 static int run_phase(const struct tgi_calibration *c, const struct tg_graph *g, enum phase phase, struct kinds *kinds,
                      uint32_t *n_workers_p, struct tg_error *err)
@@ -181,23 +180,26 @@ static int run_phase(const struct tgi_calibration *c, const struct tg_graph *g, 
     struct tg_run_options o = TG_RUN_OPTIONS_INIT;
     struct tg_runtime *rt = NULL;
     struct tg_run *run = NULL;
-    uint32_t least = c->is_quick ? 2 : 5, most = c->is_quick ? 20 : 100;
+    uint32_t least = c->is_quick || phase == ON_DEVICES ? 2 : 5, most = c->is_quick ? 20 : 100;
     uint64_t enough_ns = c->is_quick ? QUICK_NS : FULL_NS, begin_ns = 0;
-    ro.n_workers = phase == TOGETHER ? c->n_workers : 1;
+    ro.n_workers = phase == ALONE ? 1 : c->n_workers; /* beside devices they are for making the data */
     ro.devices = phase >= ON_DEVICES ? c->devices : NULL;
     o.is_recorded = true;
     o.check_finite = phase == ON_DEVICES;
+    o.executor = phase == AS_GRAPHS ? TG_EXECUTOR_GRAPH : TG_EXECUTOR_STREAMS;
     tgi_calibrate_step(c, "kernels of %s on %s", g->name && g->name[0] ? g->name : "the graph", phase_names[phase]);
     int rc = tg_runtime_create(&ro, &rt, err);
     if (rc == 0)
         rc = tg_run_create(rt, g, &o, &run, err);
     *n_workers_p = rc ? 0 : tg_runtime_n_workers(rt);
-    /* Small graphs are run more often, as there is less to learn from each run. */
+    /* Small graphs are run more often, as there is less to learn from each run.  One task at a time takes long, as all results go to the host. */
     for (uint32_t i = 0; rc == 0 && i <= most && (i <= least || tgi_now_ns() - begin_ns < enough_ns); i++) {
         begin_ns = i == 1 ? tgi_now_ns() : begin_ns;
         rc = tg_run_start(run, err);
         if (rc == 0)
             rc = tg_run_wait(run, err);
+        if (rc == 0 && phase == AS_GRAPHS && tg_run_executor(run, NULL) != TG_EXECUTOR_GRAPH)
+            break; /* it cannot be one: there are no times in graphs */
         if (rc == 0 && i > 0)
             rc = take_run(c, kinds, run, g, phase, *n_workers_p, err);
     }
@@ -220,23 +222,49 @@ static int put_time(struct tgi_machine *m, const struct tgi_machine_time *time, 
     return tgi_machine_add_time(m, time, err);
 }
 
-/* n_at_once: tasks that were at work on a device on average, of those that ran beside each other. */
-static void take_device(struct kind *k, double n_at_once, struct tgi_machine_time *time)
+/* What tasks take on devices, by kind: by streams, and in graphs.  Both are for free(). */
+struct shares {
+    struct tgi_shared_time *on_streams, *in_graphs;
+};
+
+static int find_shares(struct kinds *kinds, struct shares *s, struct tg_error *err)
 {
     struct tgi_sample sample;
-    if (k->durations[DEVICES_TOGETHER].n == 0)
-        return;
-    tgi_sample_of(k->durations[DEVICES_TOGETHER].ns, k->durations[DEVICES_TOGETHER].n, &sample);
-    time->median_ns = sample.median < time->median_ns ? sample.median : time->median_ns;
-    double together = sample.median * TGI_COMPUTE_LANES / (n_at_once > 1 ? n_at_once : 1);
-    time->together_ns = together > time->median_ns ? together : time->median_ns;
-    time->n_together = TGI_COMPUTE_LANES;
+    s->on_streams = calloc((size_t)kinds->n + 1, sizeof *s->on_streams);
+    s->in_graphs = calloc((size_t)kinds->n + 1, sizeof *s->in_graphs);
+    if (!s->on_streams || !s->in_graphs)
+        return tgi_error_memory(err, "the times of a graph's tasks");
+    for (uint32_t i = 0; i < kinds->n; i++) {
+        struct durations *d = &kinds->list[i].durations[ON_DEVICES];
+        if (d->n) {
+            tgi_sample_of(d->ns, d->n, &sample);
+            s->on_streams[i].ns = sample.median;
+        }
+    }
+    int rc = tgi_sharing_find(kinds->beside[0].tasks, kinds->beside[0].n, kinds->n, s->on_streams, err);
+    for (uint32_t i = 0; i < kinds->n; i++)
+        s->in_graphs[i].ns = s->on_streams[i].ns;
+    return rc ? rc : tgi_sharing_find(kinds->beside[1].tasks, kinds->beside[1].n, kinds->n, s->in_graphs, err);
 }
 
-static int add_kind(const struct tg_graph *g, struct kind *k, uint32_t class, uint32_t n_together, double n_at_once,
-                    struct tgi_machine *m, struct tg_error *err)
+static void take_shares(const struct shares *s, uint32_t kind, struct tgi_machine_time *time)
+{
+    if (s->on_streams[kind].n_tasks) {
+        time->median_ns = s->on_streams[kind].ns;
+        time->together_ns = s->on_streams[kind].ns * s->on_streams[kind].part * TGI_COMPUTE_LANES;
+        time->n_together = TGI_COMPUTE_LANES;
+    }
+    if (s->in_graphs[kind].n_tasks) {
+        time->graph_ns = s->in_graphs[kind].ns;
+        time->graph_part = s->in_graphs[kind].part;
+    }
+}
+
+static int add_kind(const struct tg_graph *g, const struct kinds *kinds, uint32_t kind, uint32_t class, uint32_t n_together,
+                    const struct shares *shares, struct tgi_machine *m, struct tg_error *err)
 {
     bool is_cpu = m->classes[class].kind == TGI_DEVICE_CPU;
+    struct kind *k = &kinds->list[kind];
     struct durations *d = &k->durations[is_cpu ? ALONE : ON_DEVICES];
     struct tgi_machine_time time = {.class = class, .flops = isnan(k->flops) ? 0 : k->flops,
                                     .bytes = isnan(k->bytes) ? 0 : k->bytes};
@@ -254,8 +282,10 @@ static int add_kind(const struct tg_graph *g, struct kind *k, uint32_t class, ui
         time.together_ns = sample.median;
         time.n_together = n_together;
     }
-    if (!is_cpu)
-        take_device(k, n_at_once, &time);
+    if (!is_cpu) {
+        take_shares(shares, kind, &time);
+        time.enqueue_ns = kinds->n_enqueued > 0 ? kinds->enqueuing_ns / kinds->n_enqueued : 0;
+    }
     return put_time(m, &time, err);
 }
 
@@ -271,6 +301,7 @@ static uint32_t sharers(const struct tgi_machine *m, uint32_t n_workers)
 int tgi_calibrate_graph(const struct tgi_calibration *c, const struct tg_graph *g, struct tgi_machine *m, struct tg_error *err)
 {
     struct kinds kinds = {0};
+    struct shares shares = {NULL, NULL};
     uint32_t n_alone = 0, n_together = 0, n_device = 0;
     bool has_cpus = g->space->requires_cuda == 0 && !c->only_devices;
     int rc = has_cpus ? run_phase(c, g, ALONE, &kinds, &n_alone, err) : 0;
@@ -280,13 +311,18 @@ int tgi_calibrate_graph(const struct tgi_calibration *c, const struct tg_graph *
         rc = run_phase(c, g, ON_DEVICES, &kinds, &n_device, err);
     if (rc == 0 && c->devices)
         rc = run_phase(c, g, DEVICES_TOGETHER, &kinds, &n_device, err);
-    double n_at_once = kinds.busy_ns > 0 ? kinds.device_ns / kinds.busy_ns : 1;
+    if (rc == 0 && c->devices)
+        rc = run_phase(c, g, AS_GRAPHS, &kinds, &n_device, err);
+    if (rc == 0)
+        rc = find_shares(&kinds, &shares, err);
     if (kinds.is_full)
         tgi_calibrate_step(c, "%d kinds of tasks, told apart by kernel and arguments; there are more, which are left out",
                            MOST_KINDS);
     for (uint32_t i = 0; rc == 0 && i < kinds.n; i++)
         for (uint32_t class = 0; rc == 0 && class < m->n_classes; class++)
-            rc = add_kind(g, &kinds.list[i], class, sharers(m, n_together), n_at_once, m, err);
+            rc = add_kind(g, &kinds, i, class, sharers(m, n_together), &shares, m, err);
+    free(shares.on_streams);
+    free(shares.in_graphs);
     kinds_fini(&kinds);
     return rc;
 }

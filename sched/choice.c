@@ -318,8 +318,10 @@ void tgi_choices_note(struct tgi_choices *c, uint32_t class, uint32_t device, ui
         bool counts = w->has_run >> device & 1 || c->alikes->classes[class].n_tasks < 3;
         w->has_run |= 1u << device;
         w->n_back += was_alone;
-        if (counts)
-            tgi_history_note(c->history, was_alone ? w->alone : w->entry, ns);
+        if (counts && was_alone)
+            tgi_history_note(c->history, w->alone, ns);
+        else if (counts)
+            tgi_history_note_beside(c->history, w->entry, ns);
     }
     decide(c, x);
 }

@@ -122,7 +122,7 @@ static void start_again(struct record *r)
     r->n_aside = 0;
 }
 
-static void add(struct tgi_history *h, struct entry *e, double ns)
+static void add(struct tgi_history *h, struct entry *e, double ns, bool is_news)
 {
     struct record *r = &e->record;
     r->n_seen++;
@@ -140,7 +140,7 @@ static void add(struct tgi_history *h, struct entry *e, double ns)
         r->is_relied = 1;
         r->relied_ns = (float)e->median_ns;
     }
-    if (r->is_relied && fabs(e->median_ns - r->relied_ns) > DRIFT_SHARE * r->relied_ns)
+    if (is_news && r->is_relied && fabs(e->median_ns - r->relied_ns) > DRIFT_SHARE * r->relied_ns)
         announce(h, e);
 }
 
@@ -374,16 +374,20 @@ uint32_t tgi_history_entry(struct tgi_history *h, const struct tgi_history_key *
     return entry;
 }
 
-void tgi_history_note(struct tgi_history *h, uint32_t entry, double ns)
+static void note(struct tgi_history *h, uint32_t entry, double ns, bool is_news)
 {
     if (entry == TG_NONE || !(ns > 0))
         return;
     pthread_mutex_lock(&h->lock);
-    add(h, &h->entries[entry], ns);
+    add(h, &h->entries[entry], ns, is_news);
     h->entries[entry].record.day = today();
     h->entries[entry].has_changed = h->has_changed = true;
     pthread_mutex_unlock(&h->lock);
 }
+
+void tgi_history_note(struct tgi_history *h, uint32_t entry, double ns) { note(h, entry, ns, true); }
+
+void tgi_history_note_beside(struct tgi_history *h, uint32_t entry, double ns) { note(h, entry, ns, false); }
 
 bool tgi_history_model(const struct tgi_history *history, uint32_t entry, struct tgi_history_model *model_p)
 {

@@ -42,6 +42,8 @@ void tgi_history_close(struct tgi_history *history);
 /* The entry of a key, a new one if need be; TG_NONE: there are too many, or no memory. */
 uint32_t tgi_history_entry(struct tgi_history *history, const struct tgi_history_key *key);
 void tgi_history_note(struct tgi_history *history, uint32_t entry, double ns);
+/* Of a task beside others on its device: such times go up and down with the company, which is no drift. */
+void tgi_history_note_beside(struct tgi_history *history, uint32_t entry, double ns);
 /* False: nothing was measured yet, or entry is TG_NONE. */
 bool tgi_history_model(const struct tgi_history *history, uint32_t entry, struct tgi_history_model *model_p);
 uint32_t tgi_history_n(const struct tgi_history *history);

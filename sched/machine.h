@@ -65,8 +65,11 @@ struct tgi_machine_time {
     uint32_t class;
     double median_ns, spread_ns;
     uint32_t n_samples;
-    double together_ns;  /* the median where all lanes of a memory are at work, n_together of them; 0: not measured */
+    double together_ns;  /* where all lanes of a memory are at work, n_together of them; 0: not measured.  Of devices beside CPUs:
+                            n_together times the part of the device that it takes, so it may be less than the median */
     uint32_t n_together;
+    double enqueue_ns;           /* the host's time to hand such a task to a device, a mean over the graph that was measured; 0: not measured */
+    double graph_ns, graph_part; /* in a CUDA graph: by itself, and the part of the device it takes; 0: not measured */
     double flops, bytes; /* that the task declared; 0: nothing */
 };
 

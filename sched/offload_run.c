@@ -422,7 +422,7 @@ void tgi_offload_run_set_out(struct tg_run *run)
     find_written(run);
     find_pageable(run);
     memset(r->n_device_tasks, 0, sizeof r->n_device_tasks);
-    r->n_stolen = r->timing_ns = 0;
+    r->n_stolen = r->timing_ns = r->enqueuing_ns = 0;
     r->has_collected = false;
     r->n_shown_lanes = TGI_COMPUTE_LANES;
     r->run = run;

@@ -163,6 +163,15 @@ static int dispatch_named(struct tgi_offload *o, struct tgi_offload_task *t, str
     return rc;
 }
 
+static int dispatch_timed(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi_operand *operands, struct tg_error *err)
+{
+    struct tgi_offload_run *run = t->instance->run->offload;
+    uint64_t begin = tgi_now_ns(), timing_ns = run->timing_ns;
+    int rc = dispatch_named(o, t, operands, err);
+    run->enqueuing_ns += tgi_now_ns() - begin - (run->timing_ns - timing_ns);
+    return rc;
+}
+
 void tgi_offload_submit(struct tgi_offload *o, struct tgi_offload_task *t)
 {
     struct tgi_instance *in = t->instance;
@@ -192,7 +201,7 @@ void tgi_offload_submit(struct tgi_offload *o, struct tgi_offload_task *t)
         drop(o, t);
         return;
     }
-    if (dispatch_named(o, t, operands, &err)) {
+    if (in->spans && !o->recording ? dispatch_timed(o, t, operands, &err) : dispatch_named(o, t, operands, &err)) {
         tgi_offload_fail_task(o, t, &err);
         drop(o, t);
     }

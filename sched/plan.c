@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "graph/error.h"
+#include "sched/queueing.h"
 #include "sched/simulate.h"
 
 struct tgi_plan *tgi_plan_new(const struct tgi_workload *w)
@@ -48,6 +49,25 @@ int tgi_plan_follow(const struct tgi_workload *w, const struct tgi_assignment *a
     int rc = tgi_simulate(w, NULL, a, plan_p, err);
     if (rc == 0)
         (*plan_p)->policy = (*plan_p)->chosen = tgi_policy_fixed.name;
+    return rc;
+}
+
+int tgi_plan_queued(const struct tgi_workload *w, const uint32_t *device, struct tgi_plan **plan_p, struct tg_error *err)
+{
+    struct tgi_queueing *queueing = NULL;
+    struct tgi_assignment a;
+    int rc = tgi_assignment_init(&a, w->n_tasks, err);
+    if (rc == 0)
+        rc = tgi_queueing_create(w, device, &queueing, err);
+    for (uint32_t t = 0; rc == 0 && t < w->n_tasks; t++) {
+        a.device[t] = device[t];
+        a.order[t] = queueing->rank[t];
+    }
+    a.queueing = queueing;
+    if (rc == 0)
+        rc = tgi_plan_follow(w, &a, plan_p, err);
+    tgi_queueing_destroy(queueing);
+    tgi_assignment_fini(&a);
     return rc;
 }
 

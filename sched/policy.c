@@ -22,7 +22,7 @@ const struct tgi_policy_ops *tgi_policy_find(const char *name)
 int tgi_assignment_init(struct tgi_assignment *a, uint32_t n_tasks, struct tg_error *err)
 {
     *a = (struct tgi_assignment){malloc(((size_t)n_tasks + 1) * sizeof *a->device),
-                                 malloc(((size_t)n_tasks + 1) * sizeof *a->order), 0};
+                                 malloc(((size_t)n_tasks + 1) * sizeof *a->order), 0, NULL};
     return a->device && a->order ? 0 : tgi_error_memory(err, "planning");
 }
 

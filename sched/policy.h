@@ -28,6 +28,7 @@ struct tgi_assignment {
     uint32_t *device; /* by task */
     double *order;    /* by task: smaller comes first; planned starts */
     double makespan_ns; /* as planned; the simulator may come to another */
+    const struct tgi_queueing *queueing; /* what limits a run that hands the tasks to devices; NULL: nothing does */
 };
 
 struct tgi_policy; /* a policy's own */

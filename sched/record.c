@@ -160,6 +160,11 @@ uint64_t tgi_run_recording_ns(const struct tg_run *run)
     return run->spans && run->offload ? run->offload->timing_ns : 0;
 }
 
+uint64_t tgi_run_enqueuing_ns(const struct tg_run *run)
+{
+    return run->spans && run->offload ? run->offload->enqueuing_ns : 0;
+}
+
 uint32_t tgi_run_n_copies(const struct tg_run *run) { return run->offload && run->spans ? run->offload->n_copies : 0; }
 
 void tgi_run_copy(const struct tg_run *run, uint32_t i, struct tgi_run_copy *copy_p)

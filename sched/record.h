@@ -96,6 +96,8 @@ struct tgi_run_moved {
 };
 /* What recording when tasks ran on devices has cost the thread that submits to them. */
 uint64_t tgi_run_recording_ns(const struct tg_run *run);
+/* What the same thread took to enqueue the tasks of a recorded run, without that. */
+uint64_t tgi_run_enqueuing_ns(const struct tg_run *run);
 void tgi_run_moved(const struct tg_run *run, struct tgi_run_moved *moved_p);
 /* A copy between memories, of a recorded run that is over. */
 struct tgi_run_copy {

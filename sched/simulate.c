@@ -254,6 +254,53 @@ static void send_ahead(struct tgi_virtual *v, uint32_t task)
     }
 }
 
+static void count_down(struct tgi_virtual *v, uint32_t task)
+{
+    if (--v->n_waiting[task] == 0)
+        v->ready[v->n_ready++] = task;
+}
+
+/* The device whose next task can be enqueued, the most urgent of several; TG_NONE: there is none. */
+static uint32_t find_submittable(const struct tgi_virtual *v)
+{
+    const struct tgi_queueing *s = v->queueing;
+    uint32_t best = TG_NONE, least = UINT32_MAX;
+    for (uint32_t d = 0; d < v->m->n_devices; d++) {
+        uint32_t at = s->order_at[d] + v->n_submitted[d];
+        if (at == s->order_at[d + 1] || v->n_queued[d] >= s->most[d] || v->n_unsubmitted[s->order[at]])
+            continue;
+        if (s->rank[s->order[at]] < least) {
+            least = s->rank[s->order[at]];
+            best = d;
+        }
+    }
+    return best;
+}
+
+static void submit(struct tgi_virtual *v)
+{
+    uint32_t device = v->is_submitting ? TG_NONE : find_submittable(v);
+    if (device == TG_NONE)
+        return;
+    v->is_submitting = true;
+    tgi_virtual_at(v, v->now + v->queueing->task_ns, TGI_VIRTUAL_SUBMIT, device, 0);
+}
+
+/* A task is enqueued.  Copies of what is there from the start begin now; of what others write, when those are done. */
+static void submitted(struct tgi_virtual *v, uint32_t device)
+{
+    const struct tgi_queueing *s = v->queueing;
+    const struct tg_graph *g = v->w->graph;
+    uint32_t task = s->order[s->order_at[device] + v->n_submitted[device]++];
+    v->n_queued[device]++;
+    v->is_submitting = false;
+    tgi_virtual_prefetch(v, task, TGI_VIRTUAL_OF_WRITER, TG_NONE, v->devices[device].memory);
+    for (uint32_t k = g->nodes[task].succ; k < g->nodes[task + 1].succ; k++)
+        v->n_unsubmitted[g->succ[k]]--;
+    count_down(v, task);
+    submit(v);
+}
+
 static void finish(struct tgi_virtual *v, uint32_t lane)
 {
     struct tgi_virtual_lane *l = &v->lanes[lane];
@@ -273,8 +320,13 @@ static void finish(struct tgi_virtual *v, uint32_t lane)
         send_ahead(v, task);
     start_runnable(v, device);
     for (uint32_t k = g->nodes[task].succ; k < g->nodes[task + 1].succ; k++)
-        if (--v->n_waiting[g->succ[k]] == 0)
-            v->ready[v->n_ready++] = g->succ[k];
+        count_down(v, g->succ[k]);
+    if (v->queueing && v->queueing->next[task] != TG_NONE)
+        count_down(v, v->queueing->next[task]);
+    if (v->queueing) {
+        v->n_queued[device]--;
+        submit(v);
+    }
 }
 
 /* Tasks that end at one time are over before anything takes their place, so that who comes first among equals does not
@@ -292,6 +344,8 @@ static void settle(struct tgi_virtual *v, uint32_t *ended, uint32_t n_ended)
 
 static bool is_current(const struct tgi_virtual *v, const struct tgi_virtual_event *e)
 {
+    if (e->kind == TGI_VIRTUAL_SUBMIT)
+        return true;
     return e->kind == TGI_VIRTUAL_TASK_END ? v->lanes[e->id].version == e->version : v->flows[e->id].version == e->version;
 }
 
@@ -303,6 +357,9 @@ static void handle(struct tgi_virtual *v, const struct tgi_virtual_event *e, uin
         break;
     case TGI_VIRTUAL_COPY_END:
         tgi_virtual_copy_ends(v, e->id);
+        break;
+    case TGI_VIRTUAL_SUBMIT:
+        submitted(v, e->id);
         break;
     default:
         v->lanes[e->id].version++;
@@ -353,13 +410,15 @@ static void run(struct tgi_virtual *v, uint32_t *ended)
             v->ready[v->n_ready++] = t;
     }
     settle(v, ended, 0);
+    if (v->queueing)
+        submit(v);
     while (v->n_heap && !v->is_out_of_memory) {
         struct tgi_virtual_event e = next_event(v);
         if (is_current(v, &e)) {
             v->now = e.at;
             handle(v, &e, ended, &n_ended);
         }
-        if (n_ended && (v->n_heap == 0 || v->heap[0].at > v->now)) {
+        if ((n_ended || v->n_ready) && (v->n_heap == 0 || v->heap[0].at > v->now)) {
             settle(v, ended, n_ended);
             n_ended = 0;
         }
@@ -413,6 +472,20 @@ static bool init_tasks(struct tgi_virtual *v)
     return v->n_waiting && v->n_missing && v->next && v->ready;
 }
 
+/* Tasks also wait to be enqueued, and for the one before them in their lane. */
+static bool init_queueing(struct tgi_virtual *v)
+{
+    size_t n = (size_t)v->w->n_tasks + 1;
+    v->n_unsubmitted = malloc(n * sizeof *v->n_unsubmitted);
+    v->n_submitted = calloc(v->m->n_devices, sizeof *v->n_submitted);
+    v->n_queued = calloc(v->m->n_devices, sizeof *v->n_queued);
+    for (uint32_t t = 0; v->n_unsubmitted && t < v->w->n_tasks; t++) {
+        v->n_unsubmitted[t] = v->w->graph->nodes[t].n_preds;
+        v->n_waiting[t] += 1 + v->queueing->is_behind[t];
+    }
+    return v->n_unsubmitted && v->n_submitted && v->n_queued;
+}
+
 static void fini(struct tgi_virtual *v)
 {
     tgi_virtual_memory_fini(v);
@@ -426,6 +499,9 @@ static void fini(struct tgi_virtual *v)
     free(v->free_lanes);
     free(v->has_lane);
     free(v->has_room);
+    free(v->n_unsubmitted);
+    free(v->n_submitted);
+    free(v->n_queued);
 }
 
 static void fill_in(struct tgi_virtual *v)
@@ -440,21 +516,22 @@ static void fill_in(struct tgi_virtual *v)
 int tgi_simulate(const struct tgi_workload *w, const struct tgi_policy_ops *ops, const struct tgi_assignment *a,
                  struct tgi_plan **plan_p, struct tg_error *err)
 {
-    struct tgi_virtual v = {.w = w, .m = w->machine, .ops = a ? &tgi_policy_fixed : ops, .plan = tgi_plan_new(w)};
+    struct tgi_virtual v = {.w = w, .m = w->machine, .ops = a ? &tgi_policy_fixed : ops, .plan = tgi_plan_new(w),
+                            .queueing = a ? a->queueing : NULL};
     struct tgi_policy_view view = {&v, tgi_virtual_missing_bytes, tgi_virtual_home};
     uint32_t *ended = NULL;
     int rc = v.plan ? 0 : tgi_error_memory(err, "simulating");
     if (rc)
         return rc;
     if (!tgi_virtual_memory_init(&v) || !init_devices(&v) || !init_sharing(&v) || !init_tasks(&v) ||
-        !(ended = malloc(((size_t)w->n_tasks + 1) * sizeof *ended)))
+        (v.queueing && !init_queueing(&v)) || !(ended = malloc(((size_t)w->n_tasks + 1) * sizeof *ended)))
         rc = tgi_error_memory(err, "simulating");
     if (rc == 0)
         rc = a ? tgi_fixed_create(w, a, &v.policy, err) : ops->create(w, &view, &v.policy, err);
     if (rc == 0) {
         for (uint32_t d = 0; d < w->machine->n_devices; d++)
             note_room(&v, d);
-        v.is_out_of_memory = a && !send_first(&v, a);
+        v.is_out_of_memory = a && !v.queueing && !send_first(&v, a);
         run(&v, ended);
         fill_in(&v);
         v.ops->destroy(v.policy);

@@ -17,6 +17,8 @@ struct tgi_timed {
     double ns;     /* of a task that nothing disturbs */
     double slower; /* times as long where n_together lanes of a memory are at it; 0: not measured */
     uint32_t n_together;
+    double enqueue_ns;           /* the host's; 0: not measured */
+    double graph_ns, graph_part; /* in a CUDA graph; 0: not measured */
 };
 
 /* What kernels are called in times.  Terminated, cut at size. */

@@ -3,8 +3,9 @@
 #define TGI_SCHED_VIRTUAL_H
 
 #include "sched/plan.h"
+#include "sched/queueing.h"
 
-enum tgi_virtual_kind { TGI_VIRTUAL_COPY_BEGIN, TGI_VIRTUAL_COPY_END, TGI_VIRTUAL_TASK_END };
+enum tgi_virtual_kind { TGI_VIRTUAL_COPY_BEGIN, TGI_VIRTUAL_COPY_END, TGI_VIRTUAL_TASK_END, TGI_VIRTUAL_SUBMIT };
 /* An event whose version is not that of its lane or copy is out of date. */
 struct tgi_virtual_event {
     double at;
@@ -84,6 +85,11 @@ struct tgi_virtual {
         uint32_t task, next;
     } *waiters;
     uint32_t n_waiters, n_waiters_room, free_waiter;
+    /* of a run that hands its tasks to devices */
+    const struct tgi_queueing *queueing; /* NULL: tasks are there from the beginning */
+    uint32_t *n_unsubmitted;       /* by task: predecessors */
+    uint32_t *n_submitted, *n_queued; /* by device: tasks; of them not done */
+    bool is_submitting;
     bool is_out_of_memory; /* of ours */
 };
 

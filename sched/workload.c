@@ -185,9 +185,16 @@ static enum tgi_timing_found measured(const struct pricing *p, uint32_t task, co
             worst = found == TGI_TIMING_EXACT ? worst : found;
         if (found == TGI_TIMING_NONE)
             continue;
-        ns[c] = (float)(timed.ns + (class->kind == TGI_DEVICE_CPU ? class->launch_ns : 0));
-        bool is_known = class->kind == TGI_DEVICE_CPU || timed.n_together > 1;
-        if (is_known && p->memory[c] > 0)
+        bool is_replayed = w->is_replayed && class->kind != TGI_DEVICE_CPU && timed.graph_ns > 0;
+        ns[c] = (float)(is_replayed ? timed.graph_ns : timed.ns + (class->kind == TGI_DEVICE_CPU ? class->launch_ns : 0));
+        w->n_replayed += is_replayed;
+        w->enqueue_ns += class->kind != TGI_DEVICE_CPU ? timed.enqueue_ns : 0;
+        bool is_cpu = class->kind == TGI_DEVICE_CPU;
+        if (is_replayed && p->memory[c] > 0)
+            traffic[c] = (float)(ns[c] * p->memory[c] * timed.graph_part);
+        else if (!is_cpu && timed.n_together > 1 && p->memory[c] > 0)
+            traffic[c] = (float)(ns[c] * p->memory[c] * timed.slower / timed.n_together);
+        else if (is_cpu && p->memory[c] > 0)
             traffic[c] = (float)traffic_of(ns[c], timed.slower, p->memory[c], timed.n_together, traffic[c]);
         else if (p->is_shared[c])
             traffic[c] = (float)(ns[c] * p->memory[c]);
@@ -362,14 +369,14 @@ static int price_all(struct tgi_workload *w, struct tg_error *err)
     return rc;
 }
 
-static int create(const struct tg_graph *g, const struct tgi_machine *machine, bool is_as_run, struct tgi_workload **w_p,
-                  struct tg_error *err)
+static int create(const struct tg_graph *g, const struct tgi_machine *machine, bool is_as_run, bool is_replayed,
+                  struct tgi_workload **w_p, struct tg_error *err)
 {
     struct tgi_workload *w = calloc(1, sizeof *w);
     if (!w)
         return tgi_error_memory(err, "planning");
     *w = (struct tgi_workload){.graph = g, .machine = machine, .n_tasks = g->n_tasks, .n_tiles = g->space->n_tiles,
-                               .n_classes = machine->n_classes, .is_as_run = is_as_run, .first_unknown = TG_NONE};
+                               .n_classes = machine->n_classes, .is_as_run = is_as_run, .is_replayed = is_replayed, .first_unknown = TG_NONE};
     w->ns = malloc(((size_t)g->n_tasks * w->n_classes + 1) * sizeof *w->ns);
     w->traffic = malloc(((size_t)g->n_tasks * w->n_classes + 1) * sizeof *w->traffic);
     int rc = w->ns && w->traffic && list_uses(w) && find_writers(w) ? 0 : tgi_error_memory(err, "planning");
@@ -385,13 +392,13 @@ static int create(const struct tg_graph *g, const struct tgi_machine *machine, b
 int tgi_workload_create(const struct tg_graph *g, const struct tgi_machine *machine, struct tgi_workload **w_p,
                         struct tg_error *err)
 {
-    return create(g, machine, false, w_p, err);
+    return create(g, machine, false, false, w_p, err);
 }
 
-int tgi_workload_create_as_run(const struct tg_graph *g, const struct tgi_machine *machine, struct tgi_workload **w_p,
+int tgi_workload_create_as_run(const struct tg_graph *g, const struct tgi_machine *machine, bool is_replayed, struct tgi_workload **w_p,
                                struct tg_error *err)
 {
-    return create(g, machine, true, w_p, err);
+    return create(g, machine, true, is_replayed, w_p, err);
 }
 
 int tgi_workload_stay(struct tgi_workload *w, struct tg_error *err)

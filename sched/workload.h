@@ -6,7 +6,8 @@
  *
  * Bytes through memory of a measured kernel follow from how much longer it takes where every lane is at it: it takes
  * that long if all lanes share the memory's bandwidth.  What lanes of a GPU share is rather its multiprocessors, but the
- * arithmetic is the same; a task of which it was not measured takes all of a GPU.
+ * arithmetic is the same: the part of the GPU that a task takes (sharing.h) is that part of its memory's bandwidth, all of it
+ * where that was not measured.
  *
  * Copies and fills do nothing but move their arguments: where memory was measured, so are they. */
 #ifndef TGI_SCHED_WORKLOAD_H
@@ -33,15 +34,18 @@ struct tgi_workload {
     tgi_place *only;     /* by task: devices it is limited to, 0: none in particular; NULL: no task is */
     uint64_t n_measured, n_fitted, n_declared, n_roofline, n_sized, n_free; /* tasks whose time came from what */
     uint32_t first_unknown; /* the first task whose time was not measured, between measured ones or free; TG_NONE: none */
-    bool is_as_run;
+    bool is_as_run, is_replayed;
+    double enqueue_ns;   /* what handing all tasks to devices takes, as far as it was measured */
+    uint64_t n_replayed; /* tasks whose time is one inside a CUDA graph */
     uint64_t n_bodies;   /* control tasks, whose bodies count as one task on a CPU lane */
 };
 
 /* The machine must outlive it.  TG_E_NO_VARIANT, TG_E_NO_DEVICE: a task that no device can run. */
 int tgi_workload_create(const struct tg_graph *g, const struct tgi_machine *machine, struct tgi_workload **w_p,
                         struct tg_error *err);
-/* The same with tasks where a run puts them (sched/placement.h): those that a device beside CPUs can execute go nowhere else. */
-int tgi_workload_create_as_run(const struct tg_graph *g, const struct tgi_machine *machine, struct tgi_workload **w_p,
+/* The same with tasks where a run puts them (sched/placement.h): those that a device beside CPUs can execute go nowhere else.  is_replayed: with
+ * the times of kernels inside a CUDA graph, where those were measured. */
+int tgi_workload_create_as_run(const struct tg_graph *g, const struct tgi_machine *machine, bool is_replayed, struct tgi_workload **w_p,
                                struct tg_error *err);
 void tgi_workload_destroy(struct tgi_workload *w);
 /* As in any start of a run but its first: what no task writes is where the tasks that read it are. */

@@ -453,6 +453,16 @@ for graph in "bench/graphs/heat.json -p NX=64 -p NY=64 -p STEPS=4" "$graphs/tran
     want 0 run $graph -D cuda --machine "$scratch/machine.json"
     has out 'plan predicted'
 done
+# Of the executor that was used.
+grep -q '"graph_ns"' "$scratch/machine.json" || complain 'no kernel was measured in a graph'
+predicted() { # EXECUTOR
+    want 0 --format json run "$graphs/transformer.json" -p T=64 -p D=64 -D cuda --machine "$scratch/machine.json" --executor "$1" --repeat 3
+    grep -o '"predicted_ns": [0-9.]*' "$scratch/out"
+}
+[ "$(predicted graph)" != "$(predicted streams)" ] || complain 'streams and graphs are predicted to take the same time'
+want 0 run "$graphs/transformer.json" -p T=64 -p D=64 -D cuda --machine "$scratch/machine.json" --executor resident
+lacks out 'plan predicted'
+has err 'no prediction: what tasks take inside resident kernels'
 
 # ---- times of kernels -----------------------------------------------------------------------
 # What one run has measured, the next one places by; the cache lists it and forgets it.

@@ -113,7 +113,7 @@ static void the_peak_is_that_of_gemm(void **state)
     if (tgi_calibrate_builtins(&c, TGI_CALIBRATE_PEAK, &m, &err))
         fail_msg("%s", err.text);
     const struct tgi_machine_time *t = time_of(&m, "builtin gemm_nn f64", "cpu", "384,");
-    assert_int_equal(m.n_times, 2);
+    assert_int_equal(m.n_times, 1);
     assert_true(t->flops == 2.0 * 384 * 384 * 384);
     assert_true(m.classes[0].flops_per_ns >= t->flops / t->median_ns);
     tgi_machine_fini(&m);
@@ -284,7 +284,8 @@ static void kernels_run_on_devices_as_well(void **state)
     const struct tgi_machine_time *beside = time_of(&m, "builtin hash_inout", "cuda", "256B");
     assert_int_equal(beside->n_together, TGI_COMPUTE_LANES);
     assert_int_equal(m.devices[1].n_lanes, TGI_COMPUTE_LANES);
-    assert_true(beside->together_ns >= beside->median_ns && beside->median_ns > 0);
+    assert_true(beside->together_ns > 0 && beside->together_ns <= TGI_COMPUTE_LANES * beside->median_ns && beside->median_ns > 0);
+    assert_true(beside->enqueue_ns > 0 && beside->graph_ns > 0 && beside->graph_part > 0 && beside->graph_part <= 1);
     tgi_machine_fini(&m);
     /* With devices alone, CPUs are left out. */
     c.only_devices = true;

@@ -107,6 +107,22 @@ static void a_time_that_has_changed_for_good_is_believed_and_announced_once(void
     tgi_history_close(h);
 }
 
+static void times_beside_others_go_up_and_down_without_news(void **state)
+{
+    (void)state;
+    struct tgi_history *h = in_memory();
+    struct tgi_history_model m;
+    char text[256];
+    uint32_t e = tgi_history_entry(h, &gemm);
+    for (uint32_t i = 0; i < 200; i++)
+        tgi_history_note_beside(h, e, i / 20 % 2 ? 3000 : 1000);
+    assert_true(tgi_history_model(h, e, &m));
+    assert_true(m.median_ns == 3000);
+    assert_int_equal(m.n_drifts, 0);
+    assert_false(tgi_history_take_notice(h, text, sizeof text));
+    tgi_history_close(h);
+}
+
 static void a_median_that_creeps_away_is_announced(void **state)
 {
     (void)state;
@@ -356,6 +372,7 @@ int main(void)
         cmocka_unit_test(keys_that_differ_anywhere_have_entries_of_their_own),
         cmocka_unit_test(a_sample_far_from_the_others_is_set_aside),
         cmocka_unit_test(a_time_that_has_changed_for_good_is_believed_and_announced_once),
+        cmocka_unit_test(times_beside_others_go_up_and_down_without_news),
         cmocka_unit_test(a_median_that_creeps_away_is_announced),
         cmocka_unit_test(the_next_process_goes_on_from_the_file),
         cmocka_unit_test(two_processes_keep_what_either_has_measured),

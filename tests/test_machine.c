@@ -27,7 +27,7 @@ static const char whole[] =
     "           {\"from\": \"cuda\", \"to\": \"*\", \"latency_ns\": 3000, \"bytes_per_s\": 4e11, \"shares\": \"ports\"},\n"
     "           {\"from\": \"cuda:1\", \"to\": \"host\", \"bytes_per_s\": 1e10, \"shares\": \"link\"}],\n"
     " \"kernels\": [{\"kernel\": \"gemm\", \"class\": \"cuda\", \"arguments\": \"*\", \"median_ns\": 42900, \"spread_ns\": 600, \"samples\": 9,\n"
-    "             \"together_ns\": 50000, \"together\": 4, \"flops\": 2e9, \"bytes\": 6e6}],\n"
+    "             \"together_ns\": 50000, \"together\": 4, \"enqueue_ns\": 9000, \"graph_ns\": 41000, \"graph_part\": 0.5, \"flops\": 2e9, \"bytes\": 6e6}],\n"
     " \"copies\": [{\"from\": \"host\", \"to\": \"cuda:0\", \"bytes\": 4096, \"at_once\": 2, \"median_ns\": 9000, \"samples\": 5}],\n"
     " \"graphs\": [{\"class\": \"cuda\", \"tasks\": 100, \"record_ns\": 900, \"instantiate_ns\": 2000, \"launch_ns\": 90, \"submit_ns\": 2500},\n"
     "            {\"class\": \"cuda\", \"tasks\": 10000, \"record_ns\": 500, \"update_ns\": 70}],\n"
@@ -78,6 +78,7 @@ static void the_last_rule_that_fits_a_pair_counts(void **state)
     assert_int_equal(m.memories[1].root, 0);
     assert_int_equal(m.times[0].class, 1);
     assert_true(m.times[0].together_ns == 50000 && m.times[0].n_together == 4 && m.times[0].flops == 2e9);
+    assert_true(m.times[0].enqueue_ns == 9000 && m.times[0].graph_ns == 41000 && m.times[0].graph_part == 0.5);
     assert_int_equal(m.copies[0].n_at_once, 2);
     assert_int_equal(m.n_replays, 2);
     assert_true(m.replays[0].class == 1 && m.replays[1].ns[TGI_REPLAY_UPDATE] == 70);
@@ -213,6 +214,7 @@ static void errors_have_positions(void **state)
     expect("\"name\": \"cuda:1\"", "\"name\": \"cuda:0\"", TG_E_DUPLICATE_NAME, 7, 15);
     expect("\"lanes\": 8", "\"lanes\": \"8\"", TG_E_WRONG_TYPE, 8, 75);
     expect(", \"together\": 4", "", TG_E_MISSING_KEY, 14, 14);
+    expect(", \"graph_part\": 0.5", "", TG_E_MISSING_KEY, 14, 14);
     expect("\"cores\": 8", "\"cores\": 0", TG_E_BAD_VALUE, 19, 39);
     expect("\"at_once\": 2", "\"at_one\": 2", TG_E_UNKNOWN_KEY, 16, 71);
     expect("42900", "42900,", TG_E_JSON_SYNTAX, 14, 87);

@@ -179,7 +179,7 @@ static void runs_put_on_devices_what_they_can_do(void **state)
     assert_int_equal(w->n_measured, 0); /* nothing is known of them on CPUs */
     assert_false(isinf(w->ns[0]));
     tgi_workload_destroy(w);
-    MUST(tgi_workload_create_as_run(g, &m, &w, &err));
+    MUST(tgi_workload_create_as_run(g, &m, false, &w, &err));
     assert_int_equal(w->n_measured, 3);
     assert_true(isinf(w->ns[0]) && w->ns[1] == 50);
     tgi_workload_destroy(w);
@@ -207,7 +207,7 @@ static void lanes_of_a_device_are_of_use_to_tasks_that_leave_room(void **state)
                                         .together_ns = cases[i].together_ns, .n_together = cases[i].n_together};
         MUST(tgi_machine_add_time(&m, &time, &err));
         plan_join(&m, 0, 1e9, TGI_SHARE_NONE);
-        MUST(tgi_workload_create_as_run(g, &m, &w, &err));
+        MUST(tgi_workload_create_as_run(g, &m, false, &w, &err));
         struct tgi_plan *plan = plan_of(w, "eager");
         assert_true(fabs(plan->makespan_ns - cases[i].makespan_ns) < 5);
         tgi_plan_destroy(plan);
@@ -215,6 +215,35 @@ static void lanes_of_a_device_are_of_use_to_tasks_that_leave_room(void **state)
         tgi_machine_fini(&m);
         tg_graph_destroy(g);
     }
+}
+
+/* Inside a CUDA graph a task takes 400 ns and a tenth of the device; one that was not measured there takes what it takes on streams. */
+static void tasks_of_graphs_have_times_of_their_own(void **state)
+{
+    (void)state;
+    for (int is_measured = 0; is_measured < 2; is_measured++)
+        for (int is_replayed = 0; is_replayed < 2; is_replayed++) {
+            struct tg_graph *g = axpys();
+            struct tgi_machine m;
+            struct tgi_workload *w;
+            struct tg_error err;
+            two_lanes(&m);
+            plan_add_devices(&m, "cuda", 1, 6, 100, 1000);
+            m.classes[1].kind = TGI_DEVICE_CUDA;
+            struct tgi_machine_time time = {.kernel = "builtin axpy f64", .arguments = "*", .class = 1, .median_ns = 1000, .n_samples = 1,
+                                            .together_ns = 3000, .n_together = 6};
+            time.graph_ns = is_measured ? 400 : 0;
+            time.graph_part = is_measured ? 0.1 : 0;
+            MUST(tgi_machine_add_time(&m, &time, &err));
+            plan_join(&m, 0, 1e9, TGI_SHARE_NONE);
+            MUST(tgi_workload_create_as_run(g, &m, is_replayed, &w, &err));
+            assert_int_equal(w->n_replayed, is_measured && is_replayed ? 3 : 0);
+            assert_true(w->ns[1] == (is_measured && is_replayed ? 400 : 1000));
+            assert_true(fabs(w->traffic[1] - (is_measured && is_replayed ? 0.1 * 400 * 1000 : 0.5 * 1000 * 1000)) < 1);
+            tgi_workload_destroy(w);
+            tgi_machine_fini(&m);
+            tg_graph_destroy(g);
+        }
 }
 
 /* A copy of two rows of a thousand, between tiles of 8 MB. */
@@ -261,6 +290,7 @@ int main(void)
         cmocka_unit_test(the_graphs_own_name_counts_before_the_built_in),
         cmocka_unit_test(runs_put_on_devices_what_they_can_do),
         cmocka_unit_test(lanes_of_a_device_are_of_use_to_tasks_that_leave_room),
+        cmocka_unit_test(tasks_of_graphs_have_times_of_their_own),
         cmocka_unit_test(a_part_of_a_tile_moves_no_more_than_the_part),
         cmocka_unit_test(what_slows_down_together_does_so_in_plans),
     };

@@ -128,13 +128,14 @@ static void print_links(const struct tgi_machine *m)
 
 static void print_kernels(const struct tgi_machine *m)
 {
-    char a[TGI_UNITS_SIZE], b[TGI_UNITS_SIZE], c[TGI_UNITS_SIZE];
-    printf("\n  %-24s %-6s %12s %12s %12s  %s\n", "kernel", "class", "median", "spread", "together", "arguments");
+    char a[TGI_UNITS_SIZE], b[TGI_UNITS_SIZE], c[TGI_UNITS_SIZE], d[TGI_UNITS_SIZE];
+    printf("\n  %-24s %-6s %12s %12s %12s %12s  %s\n", "kernel", "class", "median", "spread", "together", "in graphs", "arguments");
     for (uint32_t i = 0; i < m->n_times; i++) {
         const struct tgi_machine_time *t = &m->times[i];
-        printf("  %-24s %-6s %12s %12s %12s  %s\n", t->kernel, m->classes[t->class].name,
+        printf("  %-24s %-6s %12s %12s %12s %12s  %s\n", t->kernel, m->classes[t->class].name,
                tgi_format_time(t->median_ns, a, sizeof(a)), tgi_format_time(t->spread_ns, b, sizeof(b)),
-               t->together_ns > 0 ? tgi_format_time(t->together_ns, c, sizeof(c)) : "-", t->arguments);
+               t->together_ns > 0 ? tgi_format_time(t->together_ns, c, sizeof(c)) : "-",
+               t->graph_ns > 0 ? tgi_format_time(t->graph_ns, d, sizeof(d)) : "-", t->arguments);
     }
 }
 

@@ -38,6 +38,7 @@ static const struct remark environment[] = {
     {"TGRAPH_CUDA_KERNELS", "file with the built-in kernels for GPUs, instead of those of the build"},
     {"TGRAPH_NVRTC", "the NVRTC library; TGRAPH_CUBLAS, TGRAPH_CUSOLVER and TGRAPH_NCCL likewise"},
     {"TGRAPH_NVTX", "1: name tasks on GPUs for profilers through libnvToolsExt.so.1; those that set NVTX_INJECTION64_PATH need nothing"},
+    {"CUDA_DEVICE_MAX_CONNECTIONS", "the driver's: queues that it puts streams into, so that some wait for others; 32 if not set"},
     {"NO_COLOR", "if not empty, no colours unless --color always"},
     {NULL, NULL}
 };

@@ -157,9 +157,14 @@ static void on_exit_of_others(void)
     _exit(TGI_EXIT_NO);
 }
 
+/* The driver puts streams into that many queues, 8 if nobody says, and what is behind a wait in a queue waits as well, whichever stream
+ * it is of.  A device has more lanes than that.  Read when the driver is initialised; who has set it knows better. */
+static void ask_for_queues(void) { setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0); }
+
 int main(int argc, char **argv)
 {
     reserve_streams();
+    ask_for_queues();
     atexit(on_exit_of_others);
     struct tgi_cli cli = {.error_format = TGI_DIAGNOSTIC_FULL};
     tgi_cli_install_signals();

@@ -719,14 +719,22 @@ static int read_guide(struct job *job)
     return rc ? tgi_cli_error(job->cli, &err) : 0;
 }
 
+static int ask_machine(struct job *job, double *ns_p, struct tgi_machine_bounds *bounds_p)
+{
+    struct tgi_cli_prediction what = {job->options.policy, tg_run_executor(job->run, NULL), job->n_workers, job->n_devices,
+                                      job->options.n_starts_expected};
+    return job->machine.n_devices ? tgi_cli_predict(job->cli, job->graph, &job->machine, &what, ns_p, bounds_p) : 0;
+}
+
+/* Before the run, as its record has them whether it comes to an end or not. */
+static int find_bounds(struct job *job) { return ask_machine(job, NULL, &job->bounds); }
+
+/* After it: by the executor that was used. */
 static int predict(struct job *job)
 {
-    if (job->plan.name)
-        job->predicted_ns = job->plan.makespan_ns;
-    if (job->machine.n_devices)
-        return tgi_cli_predict(job->cli, job->graph, &job->machine, job->options.policy, job->n_workers, job->n_devices,
-                               job->options.n_starts_expected, job->plan.name ? NULL : &job->predicted_ns, &job->bounds);
-    return 0;
+    struct tgi_machine_bounds bounds;
+    job->predicted_ns = job->plan.name ? job->plan.makespan_ns : 0;
+    return job->plan.name ? 0 : ask_machine(job, &job->predicted_ns, &bounds);
 }
 
 static int run_graph(struct job *job)
@@ -737,7 +745,7 @@ static int run_graph(struct job *job)
     if (rc == 0)
         rc = create_run(job);
     if (rc == 0)
-        rc = predict(job);
+        rc = find_bounds(job);
     if (rc == 0)
         rc = open_output(job, "gantt", &job->gantt);
     if (rc == 0)
@@ -762,9 +770,9 @@ static int run_graph(struct job *job)
     char text[512];
     while (tgi_run_take_notice(job->run, text, sizeof(text)))
         tgi_cli_note(job->cli, "%s", text);
-    int drawn = write_record(job);
+    int drawn = write_record(job), predicted = predict(job);
     int summarised = summarise(job);
-    return rc ? rc : kept ? kept : drawn ? drawn : summarised;
+    return rc ? rc : kept ? kept : drawn ? drawn : predicted ? predicted : summarised;
 }
 
 int tgi_cli_run(struct tgi_cli *cli)

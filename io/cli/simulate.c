@@ -11,6 +11,8 @@
 #include "io/units.h"
 #include "sched/plan.h"
 
+enum { LANES_IN_GRAPHS = 128 };
+
 /* ---- In place of a run --------------------------------------------------------------------*/
 
 /* What only a run that computes something can do. */
@@ -163,13 +165,23 @@ static bool has_devices(const struct tgi_machine *m)
     return false;
 }
 
-/* What runs submit to devices they submit long before it can start, and copies begin when they are submitted: as those of a plan
- * do, whose devices and order are known from the start.  *plan_p is replaced. */
-static int submit_ahead(const struct tgi_workload *w, struct tgi_plan **plan_p, struct tg_error *err)
+static bool is_on_devices(const struct tgi_workload *w, const struct tgi_plan *plan)
 {
-    struct tgi_assignment a = {(*plan_p)->device, (*plan_p)->start, (*plan_p)->makespan_ns};
+    for (uint32_t t = 0; t < w->n_tasks; t++)
+        if (w->machine->classes[w->machine->devices[plan->device[t]].class].kind == TGI_DEVICE_CPU)
+            return false;
+    return true;
+}
+
+/* What runs submit to devices they submit before it can start, and copies begin when they are submitted.  Where all tasks are on devices
+ * beside CPUs it is known in which order and into which lanes; else, and in graphs, as in a plan, whose devices and order are known from the
+ * start.  *plan_p is replaced. */
+static int submit_ahead(const struct tgi_workload *w, bool is_graph, struct tgi_plan **plan_p, struct tg_error *err)
+{
+    struct tgi_assignment a = {(*plan_p)->device, (*plan_p)->start, (*plan_p)->makespan_ns, NULL};
     struct tgi_plan *plan;
-    int rc = tgi_plan_follow(w, &a, &plan, err);
+    bool is_queued = !is_graph && is_on_devices(w, *plan_p);
+    int rc = is_queued ? tgi_plan_queued(w, (*plan_p)->device, &plan, err) : tgi_plan_follow(w, &a, &plan, err);
     tgi_plan_destroy(*plan_p);
     *plan_p = NULL;
     if (rc == 0)
@@ -177,52 +189,82 @@ static int submit_ahead(const struct tgi_workload *w, struct tgi_plan **plan_p, 
     return rc;
 }
 
-static int predict_on(const struct tgi_cli *cli, const struct tg_graph *graph, const struct tgi_machine *m, const char *policy,
-                      bool is_repeated, double *ns_p, struct tgi_machine_bounds *bounds_p, struct tg_error *err)
+static uint64_t count_unknown(const struct tgi_workload *w) { return w->n_declared + w->n_roofline + w->n_sized; }
+
+/* Why there is no prediction; false: there can be one. */
+static bool is_unknown(const struct tgi_cli *cli, const struct tgi_workload *w, enum tg_executor executor)
 {
-    struct tgi_workload *w;
+    char a[TGI_UNITS_SIZE], scratch[16];
+    uint64_t n_unknown = count_unknown(w), n = n_unknown ? n_unknown : w->n_bodies;
+    if (executor == TG_EXECUTOR_RESIDENT)
+        tgi_cli_note(cli, "no prediction: what tasks take inside resident kernels is not measured");
+    else if (n)
+        tgi_cli_note(cli, "no prediction: the machine file has no times for %s task%s of this graph%s%s",
+                     tgi_format_count(n, a, sizeof(a)), n == 1 ? "" : "s", n_unknown ? ", the first of which is " : "",
+                     n_unknown ? tgi_graph_task_name(w->graph, w->first_unknown, scratch) : "");
+    return n || executor == TG_EXECUTOR_RESIDENT;
+}
+
+/* Whatever can run side by side in a graph does. */
+static void widen_devices(struct tgi_machine *m)
+{
+    for (uint32_t d = 0; d < m->n_devices; d++)
+        if (m->classes[m->devices[d].class].kind != TGI_DEVICE_CPU)
+            m->devices[d].n_lanes = LANES_IN_GRAPHS;
+}
+
+/* The host's part of a start, before anything runs. */
+static double launch_ns(const struct tgi_workload *w)
+{
+    struct tgi_replay_costs costs;
+    tgi_machine_replay_costs(w->machine, w->n_tasks, &costs);
+    return costs.ns[TGI_REPLAY_LAUNCH] * w->n_tasks;
+}
+
+static int plan_run(const struct tgi_workload *w, const struct tgi_cli_prediction *what, double *ns_p, struct tg_error *err)
+{
     struct tgi_plan *plan;
-    char a[TGI_UNITS_SIZE];
-    int rc = tgi_workload_create_as_run(graph, m, &w, err);
+    bool is_graph = what->executor == TG_EXECUTOR_GRAPH;
+    int rc = tgi_plan_create(w, tgi_policy_find(what->policy ? what->policy : "steal"), &plan, err);
+    if (rc == 0 && has_devices(w->machine))
+        rc = submit_ahead(w, is_graph, &plan, err);
     if (rc)
         return rc;
+    *ns_p = plan->makespan_ns + (is_graph ? launch_ns(w) : 0);
+    tgi_plan_destroy(plan);
+    return 0;
+}
+
+static int predict_on(const struct tgi_cli *cli, const struct tg_graph *graph, const struct tgi_machine *m,
+                      const struct tgi_cli_prediction *what, double *ns_p, struct tgi_machine_bounds *bounds_p, struct tg_error *err)
+{
+    struct tgi_workload *w;
     struct tgi_bounds bounds;
-    rc = is_repeated ? tgi_workload_stay(w, err) : 0;
+    int rc = tgi_workload_create_as_run(graph, m, what->executor == TG_EXECUTOR_GRAPH, &w, err);
+    if (rc)
+        return rc;
+    rc = what->n_starts > 1 ? tgi_workload_stay(w, err) : 0;
     if (rc == 0)
         rc = tgi_bounds_find(w, &bounds, err);
     if (rc == 0)
         *bounds_p = (struct tgi_machine_bounds){bounds.ns[TGI_BOUND_MEMORY], bounds.ns[TGI_BOUND_LINKS]};
-    uint64_t n_unknown = w->n_declared + w->n_roofline + w->n_sized;
-    if (rc || !ns_p) {
-        /* bounds alone are asked for, or there is no memory */
-    } else if (n_unknown || w->n_bodies) {
-        char scratch[16];
-        tgi_cli_note(cli, "no prediction: the machine file has no times for %s task%s of this graph%s%s",
-                     tgi_format_count(n_unknown ? n_unknown : w->n_bodies, a, sizeof(a)),
-                     (n_unknown ? n_unknown : w->n_bodies) == 1 ? "" : "s", n_unknown ? ", the first of which is " : "",
-                     n_unknown ? tgi_graph_task_name(graph, w->first_unknown, scratch) : "");
-    } else {
-        rc = tgi_plan_create(w, tgi_policy_find(policy ? policy : "steal"), &plan, err);
-        if (rc == 0 && has_devices(m))
-            rc = submit_ahead(w, &plan, err);
-        if (rc == 0) {
-            *ns_p = plan->makespan_ns;
-            tgi_plan_destroy(plan);
-        }
-    }
+    if (rc == 0 && ns_p && !is_unknown(cli, w, what->executor))
+        rc = plan_run(w, what, ns_p, err);
     tgi_workload_destroy(w);
     return rc;
 }
 
-int tgi_cli_predict(const struct tgi_cli *cli, const struct tg_graph *graph, const struct tgi_machine *machine, const char *policy,
-                    uint32_t n_workers, uint32_t n_gpus, uint64_t n_starts, double *ns_p, struct tgi_machine_bounds *bounds_p)
+int tgi_cli_predict(const struct tgi_cli *cli, const struct tg_graph *graph, const struct tgi_machine *machine,
+                    const struct tgi_cli_prediction *what, double *ns_p, struct tgi_machine_bounds *bounds_p)
 {
-    struct tgi_machine_change change = {n_gpus, 1, 1, n_workers};
+    struct tgi_machine_change change = {what->n_gpus, 1, 1, what->n_workers};
     struct tgi_machine m;
     struct tg_error err;
     int rc = tgi_machine_change(machine, &change, &m, &err);
     if (rc == 0) {
-        rc = predict_on(cli, graph, &m, policy, n_starts > 1, ns_p, bounds_p, &err);
+        if (what->executor == TG_EXECUTOR_GRAPH)
+            widen_devices(&m);
+        rc = predict_on(cli, graph, &m, what, ns_p, bounds_p, &err);
         tgi_machine_fini(&m);
     }
     return rc ? tgi_cli_error(cli, &err) : 0;

@@ -10,11 +10,16 @@
 /* run --simulate: what the graph would do on --machine, or on this one with rough figures, under --policy; an exit code. */
 int tgi_cli_simulate(const struct tgi_cli *cli, const struct tg_graph *graph, const struct tgi_device_choice *devices);
 
-/* ns_p (may be NULL): how long a run with that many workers and GPUs will take by a machine that was measured here, under a policy (NULL: what runs do
- * without one); 0: it does not know all kernels of the graph, which a note says.  Of a run that is started more than once it is the later starts that count.  Bounds
- * by the machine's figures are found in either case.  An exit code. */
-int tgi_cli_predict(const struct tgi_cli *cli, const struct tg_graph *graph, const struct tgi_machine *machine, const char *policy,
-                    uint32_t n_workers, uint32_t n_gpus, uint64_t n_starts, double *ns_p, struct tgi_machine_bounds *bounds_p);
+struct tgi_cli_prediction {
+    const char *policy;         /* NULL: what runs do without one */
+    enum tg_executor executor;  /* that has executed it, or will */
+    uint32_t n_workers, n_gpus;
+    uint64_t n_starts;          /* of more than one it is the later ones that count */
+};
+/* ns_p (may be NULL): how long such a run takes by a machine that was measured here; 0: that is not known, which a note says.  Bounds by the
+ * machine's figures are found in either case.  An exit code. */
+int tgi_cli_predict(const struct tgi_cli *cli, const struct tg_graph *graph, const struct tgi_machine *machine,
+                    const struct tgi_cli_prediction *what, double *ns_p, struct tgi_machine_bounds *bounds_p);
 
 /* "times of tasks: 120 measured, 16 by roofline", a line. */
 void tgi_cli_print_times(const struct tgi_workload *w);

@@ -1,0 +1,25 @@
+/* In which order a run hands tasks to its devices, and into which lanes: what limits them beside edges, copies and room on a device.
+ *
+ * The runtime enqueues a task as soon as those before it are enqueued, the most urgent first (urgency.h), while a device has no more than
+ * about a millisecond's work queued (offload_balance.c).  What a task reads is sent when it is enqueued, not before.  A lane executes its
+ * tasks in the order they came, so a task may wait for one that it does not depend on (choose_lane in offload_enqueue.c).  None of this
+ * depends on the clock but when the queue is full, so it is worked out before the simulation. */
+#ifndef TGI_SCHED_QUEUEING_H
+#define TGI_SCHED_QUEUEING_H
+
+#include "sched/workload.h"
+
+struct tgi_queueing {
+    uint32_t *order, *order_at; /* tasks, device by device; n_devices + 1 */
+    uint32_t *rank;      /* by task, over all devices */
+    uint32_t *next;      /* by task: the next one in its lane; TG_NONE: there is none */
+    uint8_t *is_behind;  /* by task: there is one before it in its lane */
+    uint32_t *most;      /* by device: tasks that are enqueued and not done, at most */
+    double task_ns;      /* what enqueuing one takes */
+};
+
+/* device: by task; all of them are devices beside CPUs.  TG_E_NO_MEMORY. */
+int tgi_queueing_create(const struct tgi_workload *w, const uint32_t *device, struct tgi_queueing **s_p, struct tg_error *err);
+void tgi_queueing_destroy(struct tgi_queueing *s);
+
+#endif

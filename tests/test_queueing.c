@@ -1,0 +1,184 @@
+/* The order and the lanes in which a run hands tasks to a device, and what plans make of them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+
+#include "mem/device.h"
+#include "sched/queueing.h"
+#include "tests/plan_graph.h"
+
+enum { DEVICE = 1, MOST = 64 };
+
+/* A host of a lane, and a device with a link of a byte a ns. */
+static void machine_of(struct tgi_machine *m)
+{
+    *m = (struct tgi_machine){0};
+    plan_add_devices(m, "cpu", 1, 1, 1, 0);
+    plan_add_devices(m, "gpu", 1, TGI_COMPUTE_LANES, 1, 0);
+    plan_join(m, 0, 1, TGI_SHARE_LINK);
+}
+
+/* A task that writes b[n] and reads `from`, TG_NONE: nothing. */
+static tg_task_id add(struct tg_graph *g, uint32_t n, uint32_t from, double us)
+{
+    tg_buffer_id buffers[] = {plan_buffer(g, n, 8), from};
+    char name[16];
+    snprintf(name, sizeof name, "k%u", n);
+    return plan_task(g, plan_kernel_of(g, name, 1, from != TG_NONE), 1 + (from != TG_NONE), buffers, NAN, NAN, us);
+}
+
+struct queued {
+    struct tg_graph *g;
+    struct tgi_machine m;
+    struct tgi_workload *w;
+    struct tgi_queueing *q;
+    uint32_t device[MOST];
+};
+
+static void queue(struct queued *k)
+{
+    struct tg_error err;
+    MUST(tg_graph_freeze(k->g, &err));
+    machine_of(&k->m);
+    k->w = workload_of(k->g, &k->m);
+    for (uint32_t t = 0; t < k->w->n_tasks; t++)
+        k->device[t] = DEVICE;
+    MUST(tgi_queueing_create(k->w, k->device, &k->q, &err));
+}
+
+static struct tgi_plan *run(struct queued *k)
+{
+    struct tgi_plan *plan;
+    struct tg_error err;
+    MUST(tgi_plan_queued(k->w, k->device, &plan, &err));
+    assert_true(tgi_plan_is_valid(k->w, plan));
+    return plan;
+}
+
+static void finish(struct queued *k)
+{
+    tgi_queueing_destroy(k->q);
+    tgi_workload_destroy(k->w);
+    tgi_machine_fini(&k->m);
+    tg_graph_destroy(k->g);
+}
+
+static void those_with_the_longest_way_to_go_come_first(void **state)
+{
+    (void)state;
+    struct queued k = {.g = plan_graph()};
+    tg_task_id little = add(k.g, 0, TG_NONE, 10), first = add(k.g, 1, TG_NONE, 10), then = add(k.g, 2, 1, 10);
+    queue(&k);
+    assert_int_equal(k.q->rank[first], 0);
+    assert_true(k.q->rank[then] < 3 && k.q->rank[little] < 3);
+    assert_int_equal(k.q->order[k.q->order_at[DEVICE]], first);
+    assert_int_equal(k.q->order_at[DEVICE + 1] - k.q->order_at[DEVICE], 3);
+    finish(&k);
+}
+
+static void a_successor_follows_in_the_lane_of_what_it_waits_for(void **state)
+{
+    (void)state;
+    struct queued k = {.g = plan_graph()};
+    for (uint32_t i = 0; i < 5; i++)
+        add(k.g, i, i ? i - 1 : TG_NONE, 10);
+    queue(&k);
+    for (uint32_t i = 0; i < 5; i++) {
+        assert_int_equal(k.q->next[i], i < 4 ? i + 1 : TG_NONE);
+        assert_int_equal(k.q->is_behind[i], i > 0);
+    }
+    finish(&k);
+}
+
+/* More independent tasks than plain lanes: the short one is behind a long one, although two lanes have nothing to do. */
+static void a_task_waits_for_the_one_before_it_in_its_lane(void **state)
+{
+    (void)state;
+    struct queued k = {.g = plan_graph()};
+    for (uint32_t i = 0; i < TGI_PLAIN_LANES; i++)
+        add(k.g, i, TG_NONE, 1000);
+    tg_task_id last = add(k.g, TGI_PLAIN_LANES, TG_NONE, 1);
+    queue(&k);
+    assert_true(k.q->is_behind[last]);
+    struct tgi_plan *plan = run(&k);
+    assert_true(fabs(plan->start[last] - 1e6) < 1);
+    tgi_plan_destroy(plan);
+    plan = plan_of(k.w, "eager");
+    assert_true(plan->start[last] < 1e6); /* where lanes are no queues */
+    tgi_plan_destroy(plan);
+    finish(&k);
+}
+
+/* A chain as long as the queue, and what reads a megabyte: sent when the first of the chain is done and it can be enqueued. */
+static void data_are_sent_when_there_is_room_in_the_queue(void **state)
+{
+    (void)state;
+    struct queued k = {.g = plan_graph()};
+    for (uint32_t i = 0; i < 16; i++)
+        add(k.g, i, i ? i - 1 : TG_NONE, 100);
+    tg_buffer_id large = plan_buffer(k.g, 16, 1e6);
+    tg_task_id reads = add(k.g, 17, large, 50);
+    queue(&k);
+    assert_int_equal(k.q->most[DEVICE], 16);
+    assert_int_equal(k.q->rank[reads], 16);
+    struct tgi_plan *plan = run(&k);
+    assert_true(fabs(plan->start[reads] - 1.1e6) < 1);
+    tgi_plan_destroy(plan);
+    finish(&k);
+}
+
+static void queues_are_as_long_as_a_millisecond(void **state)
+{
+    (void)state;
+    static const struct {
+        double us;
+        uint32_t most;
+    } cases[] = {{1000, 16}, {10, 100}, {0.1, 512}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct queued k = {.g = plan_graph()};
+        add(k.g, 0, TG_NONE, cases[i].us);
+        add(k.g, 1, TG_NONE, cases[i].us);
+        queue(&k);
+        assert_int_equal(k.q->most[DEVICE], cases[i].most);
+        finish(&k);
+    }
+}
+
+/* What enqueuing takes was measured: 40 tasks that take next to nothing. */
+static void no_run_is_faster_than_it_is_enqueued(void **state)
+{
+    (void)state;
+    struct queued k = {.g = plan_graph()};
+    struct tg_error err;
+    struct tgi_machine_replay replay = {.class = 1, .n_tasks = 40, .ns = {[TGI_REPLAY_SUBMIT] = 5000}};
+    for (uint32_t i = 0; i < 40; i++)
+        add(k.g, i, TG_NONE, 0.001);
+    queue(&k);
+    MUST(tgi_machine_add_replay(&k.m, &replay, &err));
+    struct tgi_plan *plan = run(&k);
+    assert_true(fabs(plan->makespan_ns - 40 * 5000) < 10);
+    tgi_plan_destroy(plan);
+    k.w->enqueue_ns = 40 * 9000; /* by the graph's own kernels, which take longer than nothing does */
+    plan = run(&k);
+    assert_true(fabs(plan->makespan_ns - 40 * 9000) < 10);
+    tgi_plan_destroy(plan);
+    finish(&k);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(those_with_the_longest_way_to_go_come_first),
+        cmocka_unit_test(a_successor_follows_in_the_lane_of_what_it_waits_for),
+        cmocka_unit_test(a_task_waits_for_the_one_before_it_in_its_lane),
+        cmocka_unit_test(data_are_sent_when_there_is_room_in_the_queue),
+        cmocka_unit_test(queues_are_as_long_as_a_millisecond),
+        cmocka_unit_test(no_run_is_faster_than_it_is_enqueued),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
