@@ -57,6 +57,7 @@ done)
 # shellcheck disable=SC2086
 [ -x "$tgraph" ] && [ -n "$predicting" ] && BENCH_RUNS=9 timeout 400 "$predict" "$tgraph" $predicting | sed 's/^#* */# /'
 n_devices=$(nvidia-smi -L 2>/dev/null | wc -l)
+[ "$n_devices" -ge 2 ] && one "$bin/resident" --what peers --runs 7
 for n in 2 4; do
     [ "$n_devices" -ge $n ] || continue
     one "$bin/cuda_cholesky" --n 32768 --tile 2048 --runs 3 --threads $n --what tgraph

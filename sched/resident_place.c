@@ -68,11 +68,13 @@ void tgi_resident_preds_fini(struct tgi_resident_preds *p)
 /* ---- Idle workers -------------------------------------------------------------------------*/
 
 /* tree[1] is the root, leaves start at n_leaves; a block's workers are a subtree, and so are a device's.  A node has the
- * least time of its leaves at which a worker is idle; leaves that are no worker never are. */
+ * least time of its leaves at which a worker is idle; leaves that are no worker never are.  In this file blocks are numbered with
+ * gaps, so that each device's begin at a multiple of block_leaves; keep() takes them out. */
 struct idle {
     double *tree;
     uint32_t n_leaves, each_leaves, each;
-    uint32_t n_devices, n_blocks, block_leaves; /* of a device */
+    uint32_t n_devices, n_blocks, block_leaves; /* blocks of a device, and with the gap behind them */
+    uint32_t device_at; /* the bit from which on a block's number is that of its device */
 };
 
 static uint32_t power_of_two(uint32_t n)
@@ -90,6 +92,7 @@ static bool idle_init(struct idle *w, const struct tgi_resident_shape *shape, ui
     w->n_devices = n_devices;
     w->n_blocks = shape->n_blocks / w->n_devices;
     w->block_leaves = power_of_two(w->n_blocks);
+    w->device_at = n_devices == 1 ? 31 : (uint32_t)__builtin_ctz(w->block_leaves);
     w->n_leaves = w->each_leaves * w->block_leaves * power_of_two(w->n_devices);
     w->tree = malloc(2 * (size_t)w->n_leaves * sizeof *w->tree);
     return w->tree != NULL;
@@ -108,16 +111,9 @@ static void idle_reset(struct idle *w)
         w->tree[i] = w->tree[2 * i] < w->tree[2 * i + 1] ? w->tree[2 * i] : w->tree[2 * i + 1];
 }
 
-static uint32_t device_of(const struct idle *w, uint32_t block) { return w->n_devices == 1 ? 0 : block / w->n_blocks; }
-
-/* Blocks with the gaps that there are behind those of each device. */
-static uint32_t spread(const struct idle *w, uint32_t block)
-{
-    return block + device_of(w, block) * (w->block_leaves - w->n_blocks);
-}
 static uint32_t leaf_of(const struct idle *w, uint32_t worker, uint32_t block)
 {
-    return w->n_leaves + spread(w, block) * w->each_leaves + (worker - block * w->each);
+    return w->n_leaves + block * w->each_leaves + (worker - block * w->each);
 }
 static double idle_at(const struct idle *w, uint32_t worker, uint32_t block)
 {
@@ -125,11 +121,11 @@ static double idle_at(const struct idle *w, uint32_t worker, uint32_t block)
 }
 static uint32_t node_of_block(const struct idle *w, uint32_t block)
 {
-    return w->n_leaves / w->each_leaves + spread(w, block);
+    return w->n_leaves / w->each_leaves + block;
 }
 static uint32_t node_of_device(const struct idle *w, uint32_t block)
 {
-    return w->n_leaves / w->each_leaves / w->block_leaves + device_of(w, block);
+    return (w->n_leaves / w->each_leaves + block) >> w->device_at;
 }
 
 /* The leftmost of the idlest below a node. */
@@ -138,9 +134,7 @@ static uint32_t idlest(const struct idle *w, uint32_t node)
     while (node < w->n_leaves)
         node = w->tree[2 * node] <= w->tree[2 * node + 1] ? 2 * node : 2 * node + 1;
     node -= w->n_leaves;
-    uint32_t block = node / w->each_leaves;
-    block -= block / w->block_leaves * (w->block_leaves - w->n_blocks);
-    return block * w->each + node % w->each_leaves;
+    return node / w->each_leaves * w->each + node % w->each_leaves;
 }
 static void set_idle(struct idle *w, uint32_t worker, double at)
 {
@@ -191,7 +185,8 @@ static void look_at_preds(const struct place *p, uint32_t t, struct arrivals *a)
         to->near = from->end + p->costs->shared_ns;
         bool is_clean = p->preds->is_clean[pred[i]];
         to->far = from->end + (is_clean ? p->costs->cell_ns : p->costs->counter_ns);
-        to->beyond = from->end + (is_clean || !p->preds->has_memory ? p->costs->far_cell_ns : p->costs->far_counter_ns);
+        if (p->idle.n_devices > 1)
+            to->beyond = from->end + (is_clean || !p->preds->has_memory ? p->costs->far_cell_ns : p->costs->far_counter_ns);
         to->worker = from->worker;
         to->block = from->block;
     }
@@ -203,12 +198,11 @@ static void look_at_preds(const struct place *p, uint32_t t, struct arrivals *a)
 static double start_on(const struct place *p, const struct arrivals *a, uint32_t worker, uint32_t block)
 {
     double at = idle_at(&p->idle, worker, block);
-    uint32_t device = device_of(&p->idle, block);
     for (uint32_t i = 0; i < a->n; i++) {
         const struct arrival *from = &a->of[i];
         double known = from->worker == worker                              ? from->end
                        : from->block == block                              ? from->near
-                       : device_of(&p->idle, from->block) == device        ? from->far
+                       : (from->block ^ block) >> p->idle.device_at == 0   ? from->far
                                                                            : from->beyond;
         at = at < known ? known : at;
     }
@@ -385,13 +379,14 @@ static void run_eagerly(struct place *p, uint32_t *order)
 
 static int run_fairly(struct place *p, uint32_t *order, uint32_t n_workers, struct tg_error *err)
 {
-    uint32_t *level_end, depth, *n_of = malloc(n_workers * sizeof *n_of);
+    uint32_t n_places = ((p->idle.n_devices - 1) * p->idle.block_leaves + p->idle.n_blocks) * p->idle.each;
+    uint32_t *level_end, depth, *n_of = malloc(n_places * sizeof *n_of);
     if (!n_of)
         return tgi_error_memory(err, "planning a resident program");
     int rc = sort_by_level(p->dag, order, &level_end, &depth, err);
     for (uint32_t l = 0, k = 0; !rc && l < depth; l++) {
         uint32_t share = (level_end[l] - k + n_workers - 1) / n_workers;
-        memset(n_of, 0, n_workers * sizeof *n_of);
+        memset(n_of, 0, n_places * sizeof *n_of);
         for (; k < level_end[l]; k++)
             n_of[place_fairly(p, order[k], n_of, share)]++;
     }
@@ -413,8 +408,10 @@ static double makespan(const struct place *p)
 
 static void keep(const struct place *p, uint32_t *worker_of)
 {
+    const struct idle *w = &p->idle;
+    uint32_t gap = (w->block_leaves - w->n_blocks) * w->each;
     for (uint32_t t = 0; t < p->dag->n_tasks; t++)
-        worker_of[t] = p->placed[t].worker;
+        worker_of[t] = p->placed[t].worker - (p->placed[t].block >> w->device_at) * gap;
 }
 
 static int place_threads(struct place *p, uint32_t *worker_of, uint32_t *order, double *makespan_p,

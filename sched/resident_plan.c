@@ -127,7 +127,8 @@ struct edges_to {
 static void look_at_edges(struct build *b, uint32_t slot, uint32_t t, struct edges_to *to)
 {
     uint32_t n_posted = 0, begin = b->block * b->p->n_workers_each, end = begin + b->p->n_workers_each;
-    uint32_t n_on_device = b->p->n_workers / b->p->n_devices, home = begin / n_on_device * n_on_device;
+    bool several = b->p->n_devices > 1;
+    uint32_t n_on_device = b->p->n_workers / b->p->n_devices, home = several ? begin / n_on_device * n_on_device : 0;
     uint32_t home_begin = b->p->first[home], home_end = b->p->first[home + n_on_device];
     *to = (struct edges_to){.is_clean = tgi_resident_is_small(b->dag->op[t]), /* a line is made from what lies in memory */
                             .is_local = true};
@@ -144,7 +145,8 @@ static void look_at_edges(struct build *b, uint32_t slot, uint32_t t, struct edg
         b->n_out[e->slot]++;
         to->is_clean &= b->preds->is_clean[from];
         to->is_local &= e->slot >= b->p->first[begin] && e->slot < b->p->first[end];
-        to->is_far |= e->slot < home_begin || e->slot >= home_end;
+        if (several)
+            to->is_far |= e->slot < home_begin || e->slot >= home_end;
     }
     b->p->n_order_edges += b->preds->at[t + 1] - b->preds->at[t] - to->n_cross - n_posted;
 }
