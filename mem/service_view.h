@@ -150,8 +150,9 @@ struct tgi_service_mail {
 /* A program; its view is that of the first seat. */
 struct tgi_service_program_view {
     struct tgi_resident_view view;
-    uint64_t *inputs;        /* what view.inputs points to */
-    const uint32_t *outputs; /* slots whose results are the answer */
+    uint64_t *inputs;        /* what view.inputs points to; of a program from a graph its tiles, those of inputs first */
+    const uint32_t *outputs; /* slots whose results are the answer; of a program from a graph words of tiles, counted from results */
+    uint64_t n_words;        /* of what CALLs are given, for each seat; the first seat's are in the view */
     uint32_t n_inputs, n_outputs, n_tasks;
     uint32_t cells_at, counters_at; /* of a block's, before that of the program, in a seat's shared memory */
 };

@@ -1,7 +1,7 @@
 /* Inside a service (graph/tgraph_service.h): the host's side of the rings and of the kernel's life, and planned programs.
  *
  * service.c has the states and the kernel, service_queue.c the messages, service_instance.c instances, service_program.c programs
- * as users build them, service_tables.c what lies on the device, service_beat.c the thread that says that the host is there,
+ * as users build them, service_graph.c and service_call.c those that are made of graphs, service_tables.c what lies on the device, service_beat.c the thread that says that the host is there,
  * service_watch.c the one that tells of answers. */
 #ifndef TGI_SCHED_SERVICE_H
 #define TGI_SCHED_SERVICE_H
@@ -10,6 +10,7 @@
 
 #include "graph/tgraph_service.h"
 #include "mem/stay.h"
+#include "sched/service_graph.h"
 
 /* ---- Programs -----------------------------------------------------------------------------*/
 
@@ -18,7 +19,9 @@ struct tgi_service_program {
     const struct tgi_resident_program *program;
     uint32_t n_inputs;       /* words; what INPUT's args are below */
     uint32_t n_outputs;
-    const uint32_t *outputs; /* tasks whose results are the answer */
+    const uint32_t *outputs; /* tasks whose results are the answer; of a program from a graph words of its seat's tiles */
+    const struct tgi_service_graph *graph; /* NULL: it was built task by task */
+    const struct tgi_service_words *words; /* what the graph's tasks are given */
 };
 
 /* What a service executes beside messages.  All programs are planned for as many blocks and workers, which are a team's. */
@@ -40,9 +43,12 @@ int tgi_service_create(const struct tg_service_options *options, const struct tg
 struct tgi_service_planned {
     struct tgi_service_setup setup; /* of what follows, and of the user's clients */
     struct tgi_service_program programs[TGI_TURN_MAX_PROGRAMS];
+    struct tgi_service_words words[TGI_TURN_MAX_PROGRAMS];
 };
-/* Plans each program for the shape of a team.  TG_E_INVALID, TG_E_LIMIT: programs or workers that a service cannot have. */
-int tgi_service_plan(const struct tg_service_setup *setup, struct tgi_service_planned *planned, struct tg_error *err);
+/* Plans each program for the shape of a team, on devices to which the calling thread is attached.  TG_E_INVALID, TG_E_LIMIT: programs or
+ * workers that a service cannot have; what tgi_service_graph_plan() says. */
+int tgi_service_plan(const struct tg_service_setup *setup, struct tgi_devices *devices, struct tgi_service_planned *planned,
+                     struct tg_error *err);
 void tgi_service_planned_fini(struct tgi_service_planned *planned);
 
 /* ---- Tables -------------------------------------------------------------------------------*/
@@ -51,6 +57,7 @@ void tgi_service_planned_fini(struct tgi_service_planned *planned);
 struct tgi_service_tables {
     uint64_t memory, bytes; /* 0: none yet */
     uint64_t zero_at, zero_bytes; /* what is zeroed before each launch */
+    uint64_t shared_at[TGI_TURN_MAX_PROGRAMS]; /* of programs from graphs: what all their instances share */
 };
 /* Whether a service can execute these programs for these clients. */
 int tgi_service_check_setup(const struct tgi_service_setup *setup, uint32_t message_bytes, struct tg_error *err);

@@ -15,7 +15,7 @@ static int make_parcel(const struct tg_service *s, const struct tg_service_insta
                          " of %" PRIu32, r->program, s->view.n_programs, r->client, s->n_clients, r->urgency, TGI_TURN_N_URGENCIES);
     *m = (struct tgi_service_parcel){.kind = TGI_SERVICE_PROGRAM,
                                      .argument = TGI_SERVICE_INSTANCE(r->program, r->client, r->urgency),
-                                     .data = r->inputs,
+                                     .data = r->inputs ? (const void *)r->inputs : r->data,
                                      .n_bytes = 8ul * s->view.programs[r->program].n_inputs,
                                      .is_call = is_call,
                                      .client = r->client,
@@ -30,7 +30,7 @@ int tg_service_submit(struct tg_service *s, const struct tg_service_instance *re
     return rc ? rc : tgi_service_send(s, &m, ticket_p, err);
 }
 
-int tg_service_run(struct tg_service *s, const struct tg_service_instance *request, uint64_t timeout_ns, uint64_t *outputs,
+int tg_service_run(struct tg_service *s, const struct tg_service_instance *request, uint64_t timeout_ns, void *outputs,
                    struct tg_error *err)
 {
     struct tgi_service_parcel m;

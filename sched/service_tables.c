@@ -5,6 +5,7 @@
 #include "sched/service.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "graph/error.h"
@@ -24,13 +25,13 @@ static int check_program(const struct tgi_service_program *sp, uint32_t message_
     if (8ull * sp->n_inputs > message_bytes || 8ull * sp->n_outputs > message_bytes)
         return tgi_error(err, TG_E_LIMIT, "%" PRIu32 " words of input and %" PRIu32 " of output, in messages of %" PRIu32 " bytes",
                          sp->n_inputs, sp->n_outputs, message_bytes);
-    for (uint32_t i = 0; i < sp->n_outputs; i++)
+    for (uint32_t i = 0; !sp->graph && i < sp->n_outputs; i++)
         if (sp->outputs[i] >= p->n_tasks)
             return tgi_error(err, TG_E_INVALID, "output %" PRIu32 " is task %" PRIu32 ", which there is not", i, sp->outputs[i]);
     for (uint32_t slot = 0; slot < p->n_tasks; slot++) {
         uint32_t op = TGI_HEAD_OP(p->tasks[slot].head);
-        if (op == TGI_RESIDENT_COPY || op == TGI_RESIDENT_CALL)
-            return tgi_error(err, TG_E_UNSUPPORTED, "task %" PRIu32 " copies or calls a body, which a service does not yet",
+        if (op == TGI_RESIDENT_COPY || (op == TGI_RESIDENT_CALL && !sp->graph))
+            return tgi_error(err, TG_E_UNSUPPORTED, "task %" PRIu32 " copies or calls a body, and its program is not made of a graph",
                              p->tasks[slot].id);
         if (op == TGI_RESIDENT_INPUT && p->args[slot] >= sp->n_inputs)
             return tgi_error(err, TG_E_INVALID, "task %" PRIu32 " takes input %" PRIu64 " of %" PRIu32, p->tasks[slot].id,
@@ -104,6 +105,7 @@ void tgi_service_tables_describe(struct tg_service *s, const struct tgi_service_
         to->counters_at = v->n_counters;
         to->view.limit_ns = s->options.limit_ns;
         to->view.n_workers_each = v->n_workers_each;
+        to->n_words = sp->words ? sp->words->n : 0;
         v->n_cells += sp->program->n_shared_cells;
         v->n_counters += sp->program->n_shared_counters;
     }
@@ -124,7 +126,7 @@ static uint64_t part(struct layout *l, uint64_t bytes)
 }
 #define PART(l, bytes) ((void *)(uintptr_t)part((l), (bytes)))
 
-static void lay_out_program(const struct tgi_service_program *sp, struct tgi_service_program_view *to, struct layout *l)
+static void lay_out_program(struct tg_service *s, const struct tgi_service_program *sp, struct tgi_service_program_view *to, struct layout *l)
 {
     const struct tgi_resident_program *p = sp->program;
     struct tgi_resident_view *r = &to->view;
@@ -134,6 +136,10 @@ static void lay_out_program(const struct tgi_service_program *sp, struct tgi_ser
     r->ins = PART(l, p->n_ins * 4ull);
     r->args = p->args ? PART(l, p->n_tasks * 8ull) : NULL;
     to->outputs = PART(l, sp->n_outputs * 4ull);
+    if (sp->graph) {
+        r->words = PART(l, (uint64_t)s->view.n_teams * s->view.n_ahead * to->n_words * 8);
+        s->tables.shared_at[to - s->view.programs] = part(l, sp->graph->shared_bytes);
+    }
 }
 
 /* What an instance has for itself, in the first seat. */
@@ -147,7 +153,7 @@ static void lay_out_seat(const struct tgi_service_program *sp, struct tgi_servic
     r->results = PART(l, n * 8);
     r->lines = has_lines(p) ? PART(l, n * 8 * TGI_RESIDENT_LINE_WORDS) : NULL;
     r->progress = PART(l, p->n_workers * 4ull);
-    to->inputs = PART(l, sp->n_inputs * 8ull);
+    to->inputs = PART(l, sp->graph ? sp->graph->seat_bytes : sp->n_inputs * 8ull);
     r->inputs = to->inputs;
 }
 
@@ -158,7 +164,7 @@ static void lay_out(struct tg_service *s, const struct tgi_service_setup *setup,
     v->state = PART(l, sizeof *v->state);
     v->entries = PART(l, s->options.queue_capacity * (uint64_t)sizeof *v->entries);
     for (uint32_t i = 0; i < v->n_programs; i++)
-        lay_out_program(&setup->programs[i], &v->programs[i], l);
+        lay_out_program(s, &setup->programs[i], &v->programs[i], l);
     s->tables.zero_at = l->memory + l->at;
     v->teams = PART(l, (v->n_teams + 1) * (uint64_t)sizeof *v->teams);
     v->mails = PART(l, (uint64_t)v->n_mails * v->mail_stride);
@@ -198,6 +204,46 @@ static int upload(struct tg_service *s, const void *to, const void *from, uint64
     return tgi_service_ops(s)->upload(s->devices, s->kernel, (uint64_t)(uintptr_t)to, from, bytes, err);
 }
 
+/* Tiles of a seat lie behind its results, so a word of one is counted from there as a result is. */
+static int upload_outputs(struct tg_service *s, const struct tgi_service_program *sp, const struct tgi_service_program_view *to,
+                          struct tg_error *err)
+{
+    uint32_t *slots = malloc((sp->n_outputs + 1ul) * sizeof *slots);
+    uint64_t tiles = (uint64_t)(to->inputs - to->view.results);
+    int rc = slots ? 0 : tgi_error_memory(err, "bringing a program to a service");
+    for (uint32_t i = 0; rc == 0 && i < sp->n_outputs; i++)
+        if (!sp->graph)
+            slots[i] = sp->program->slot_of[sp->outputs[i]];
+        else if (tiles + sp->outputs[i] <= UINT32_MAX)
+            slots[i] = (uint32_t)tiles + sp->outputs[i];
+        else
+            rc = tgi_error(err, TG_E_LIMIT, "outputs of a service's program lie beyond 32 GiB of what an instance has");
+    if (rc == 0)
+        rc = upload(s, to->outputs, slots, sp->n_outputs * 4ull, err);
+    free(slots);
+    return rc;
+}
+
+/* What the tasks of a graph are given, in each seat, and what all share. */
+static int upload_data(struct tg_service *s, const struct tgi_service_program *sp, const struct tgi_service_program_view *to,
+                       struct tg_error *err)
+{
+    uint32_t n = sp->words->n, n_seats = s->view.n_teams * s->view.n_ahead;
+    uint64_t shared_at = s->tables.shared_at[to - s->view.programs];
+    unsigned char *shared = malloc(sp->graph->shared_bytes + 1);
+    uint64_t *words = malloc((n + 1ul) * sizeof *words);
+    int rc = shared && words ? tgi_service_graph_fill(sp->graph, shared, err) : tgi_error_memory(err, "bringing a program to a service");
+    if (rc == 0)
+        rc = upload(s, (void *)(uintptr_t)shared_at, shared, sp->graph->shared_bytes, err);
+    for (uint32_t k = 0; rc == 0 && k < n_seats; k++) {
+        tgi_service_words_locate(sp->words, (uint64_t)(uintptr_t)to->inputs + k * s->view.seat_stride, shared_at, words);
+        rc = upload(s, to->view.words + (uint64_t)k * n, words, n * 8ull, err);
+    }
+    free(shared);
+    free(words);
+    return rc;
+}
+
 static int upload_program(struct tg_service *s, const struct tgi_service_program *sp, const struct tgi_service_program_view *to,
                           struct tg_error *err)
 {
@@ -212,9 +258,9 @@ static int upload_program(struct tg_service *s, const struct tgi_service_program
         rc = upload(s, r->ins, p->ins, p->n_ins * 4ull, err);
     if (rc == 0)
         rc = upload(s, r->args, p->args, p->args ? p->n_tasks * 8ull : 0, err);
-    for (uint32_t i = 0; rc == 0 && i < sp->n_outputs; i++)
-        rc = upload(s, to->outputs + i, &p->slot_of[sp->outputs[i]], 4, err);
-    return rc;
+    if (rc == 0)
+        rc = upload_outputs(s, sp, to, err);
+    return rc || !sp->graph ? rc : upload_data(s, sp, to, err);
 }
 
 int tgi_service_tables_upload(struct tg_service *s, const struct tgi_service_setup *setup, struct tg_error *err)

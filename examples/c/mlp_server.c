@@ -132,7 +132,7 @@ static struct request sent[QUEUE];
 static int send(struct tg_service *service, uint32_t client, uint32_t urgency, struct tg_error *err)
 {
     struct request r = {(uint32_t)(small_number() & 1), client, {0}};
-    struct tg_service_instance instance = {r.model, client, urgency, 0, r.x};
+    struct tg_service_instance instance = {r.model, client, urgency, 0, r.x, NULL};
     uint64_t ticket;
     for (int i = 0; i < N_IN; i++)
         r.x[i] = (uint64_t)small_number();

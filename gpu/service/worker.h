@@ -101,6 +101,9 @@ TGI_FN void tgi_seat_view(const struct tgi_service_view *v, uint32_t program, ui
     if (view->lines)
         view->lines = (uint64_t *)((uintptr_t)view->lines + by);
     view->progress = (uint32_t *)((uintptr_t)view->progress + by);
+#ifdef TGI_CALL_BODIES
+    view->words += seat * v->programs[program].n_words; /* they name the tiles of this seat */
+#endif
     view->control = &tgi_seat(v, seat)->control;
 }
 
