@@ -13,7 +13,7 @@
 #include "graph/vec.h"
 #include "kernels/resident.h"
 
-static const char run_symbol[] = "tgk_resident_run", service_symbol[] = "tgk_service_bodies";
+static const char run_symbol[] = "tgk_resident_run", service_symbol[] = "tgk_service_bodies", keeping_symbol[] = "tgk_service_keeping";
 enum { THREADS = 32 * TGI_RESIDENT_RUN_WARPS };
 
 /* A kernel on a device: what there is for a program beside it. */
@@ -30,6 +30,7 @@ struct generated {
     uint32_t *bodies, n_bodies; /* ascending */
     bool is_timed;
     uint32_t service_warps; /* of a block, if it is the kernel of a service; 0: it is that of clusters */
+    bool can_keep;          /* then */
     int cc_major, cc_minor;
     unsigned char *image;
     char *symbol;
@@ -188,6 +189,8 @@ static char *text_of(struct tgi_cuda_bodies *all, const struct generated *g)
     put_users(f, all, bodies, n);
     if (g->is_timed)
         fprintf(f, "#define TGI_TIMES(view) true\n");
+    if (g->can_keep)
+        fprintf(f, "#define TGI_KEEPS 1\n");
     if (g->service_warps)
         fprintf(f, "#define TGI_SERVICE_BLOCK_WARPS %u\n#include \"gpu/service/bodies.cuh\"\n", g->service_warps);
     else
@@ -246,7 +249,7 @@ static int bodies_of(const struct tgi_cluster *cluster, uint32_t **bodies_p, uin
 static struct generated *find(const struct tgi_cuda_resident *r, const struct generated *wanted)
 {
     struct generated *g = r->generated;
-    while (g && (g->is_timed != wanted->is_timed || g->service_warps != wanted->service_warps || g->n_bodies != wanted->n_bodies ||
+    while (g && (g->is_timed != wanted->is_timed || g->service_warps != wanted->service_warps || g->can_keep != wanted->can_keep || g->n_bodies != wanted->n_bodies ||
                  memcmp(g->bodies, wanted->bodies, g->n_bodies * sizeof *g->bodies) || g->cc_major != wanted->cc_major ||
                  g->cc_minor != wanted->cc_minor))
         g = g->next;
@@ -260,7 +263,7 @@ static int compile(struct tgi_cuda *cuda, struct generated *g, struct tg_error *
                                       .cc_minor = g->cc_minor, .driver_version = cuda->api->version};
     if (g->service_warps) {
         source.kernel = "kernel of a service";
-        source.entry = service_symbol;
+        source.entry = g->can_keep ? keeping_symbol : service_symbol;
     }
     bool is_cached;
     size_t n;
@@ -325,17 +328,16 @@ static int open_generated(struct tgi_cuda *cuda, uint32_t device, const struct g
     return k->module ? 0 : load(cuda, device, g->image, g->symbol, k, err);
 }
 
-int tgi_cuda_executor_stay(struct tgi_cuda *cuda, uint32_t device, const uint32_t *bodies, uint32_t n_bodies, uint32_t n_warps,
-                           CUfunction *function_p, struct tg_error *err)
+int tgi_cuda_executor_stay(struct tgi_cuda *cuda, uint32_t device, const struct tgi_stay_shape *shape, CUfunction *function_p, struct tg_error *err)
 {
-    struct generated wanted = {.n_bodies = n_bodies, .service_warps = n_warps};
+    struct generated wanted = {.n_bodies = shape->n_bodies, .service_warps = shape->n_warps, .can_keep = shape->can_keep};
     struct kernel *k;
     int rc = enter(cuda, device, err);
-    if (rc == 0 && !(wanted.bodies = malloc((n_bodies + 1) * sizeof *bodies)))
+    if (rc == 0 && !(wanted.bodies = malloc((shape->n_bodies + 1ul) * sizeof *shape->bodies)))
         rc = tgi_error_memory(err, "generating the kernel of a service");
     if (rc)
         return rc;
-    memcpy(wanted.bodies, bodies, n_bodies * sizeof *bodies);
+    memcpy(wanted.bodies, shape->bodies, shape->n_bodies * sizeof *shape->bodies);
     rc = open_generated(cuda, device, &wanted, &k, err);
     if (rc == 0)
         *function_p = k->run;

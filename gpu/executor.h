@@ -15,6 +15,7 @@
 
 #include "gpu/device.h"
 #include "mem/cluster.h"
+#include "mem/stay.h"
 
 /* What there is for a program on a device; the embedded kernel says. */
 int tgi_cuda_executor_room(struct tgi_cuda *cuda, uint32_t device, struct tgi_resident_room *room_p, struct tg_error *err);
@@ -27,10 +28,10 @@ struct tgi_cuda_executor {
 int tgi_cuda_executor_find(struct tgi_cuda *cuda, uint32_t device, struct tgi_cluster *cluster,
                            struct tgi_cuda_executor *executor_p, struct tg_error *err);
 
-/* The kernel of a service (gpu/service/bodies.cuh) with these bodies, ascending and each once, and so many warps in a block; it lasts
- * until the executors are closed.  It is always generated: TG_E_NO_LIBRARY, TG_E_COMPILE. */
-int tgi_cuda_executor_stay(struct tgi_cuda *cuda, uint32_t device, const uint32_t *bodies, uint32_t n_bodies, uint32_t n_warps,
-                           CUfunction *function_p, struct tg_error *err);
+/* The kernel of a service with bodies (gpu/service/bodies.cuh), which lasts until the executors are closed.  It is always generated:
+ * TG_E_NO_LIBRARY, TG_E_COMPILE. */
+int tgi_cuda_executor_stay(struct tgi_cuda *cuda, uint32_t device, const struct tgi_stay_shape *shape, CUfunction *function_p,
+                           struct tg_error *err);
 
 /* Nothing of them may be in flight. */
 void tgi_cuda_executor_close(struct tgi_cuda *cuda);

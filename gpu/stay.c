@@ -26,7 +26,7 @@ static uint32_t ordinal_of(const struct tgi_cuda *cuda, const struct tgi_stay *s
 static int load_kernel(struct tgi_cuda *cuda, struct tgi_stay *s, const struct tgi_stay_shape *shape, struct tg_error *err)
 {
     if (shape->n_bodies)
-        return tgi_cuda_executor_stay(cuda, s->device, shape->bodies, shape->n_bodies, shape->n_warps, &s->kernel, err);
+        return tgi_cuda_executor_stay(cuda, s->device, shape, &s->kernel, err);
     const void *image = tgi_resident_fatbin(&(size_t){0});
     CUmodule module = NULL;
     int rc = 0;

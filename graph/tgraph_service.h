@@ -123,6 +123,7 @@ struct tg_service_answer {
     size_t n_bytes;
     uint64_t latency_ns; /* from send until the answer was seen */
     bool is_late;        /* done, after its deadline */
+    bool is_kept;        /* with TG_E_CANCELLED: its bytes are what it goes on with, tg_service_keep() */
 };
 
 /* Returns at once.  *ticket_p, which may be NULL, counts from 0.  TG_E_FULL. */
@@ -227,8 +228,9 @@ struct tg_service_setup {
     uint32_t n_blocks_each;  /* of a team */
     uint32_t n_workers_each; /* of a block; 1 to 15 */
     uint32_t n_ahead;        /* instances under way in a team at a time: 1, 2, 4 or 8; with n_teams no more than 32 */
+    bool can_keep;           /* instances can be kept, which costs each task a look; all programs are made of graphs */
 };
-#define TG_SERVICE_SETUP_INIT {sizeof(struct tg_service_setup), NULL, 0, 0, NULL, 4, 1, 8, 4}
+#define TG_SERVICE_SETUP_INIT {sizeof(struct tg_service_setup), NULL, 0, 0, NULL, 4, 1, 8, 4, false}
 #define TG_SERVICE_MAX_PROGRAMS 8
 #define TG_SERVICE_MAX_CLIENTS  16
 
@@ -239,6 +241,8 @@ struct tg_service_instance {
     uint64_t deadline_ns;     /* from now; 0: none.  Not begun by then: TG_E_DEADLINE; ended later: the answer is late */
     const uint64_t *inputs;   /* as many words as the program has inputs; read before submit returns */
     const void *data;         /* of a program from a graph: its inputs, with NULL for `inputs` */
+    const void *kept;         /* not NULL, it goes on with this instead of beginning; a copy will do */
+    size_t n_kept_bytes;
 };
 /* As tg_service_send() and tg_service_call(): tickets are shared with messages, and tg_service_receive() gives the answers, whose
  * bytes are the words of the outputs, or their tiles.  TG_E_FULL also if the client has as many in flight as it may. */
@@ -249,6 +253,17 @@ int tg_service_run(struct tg_service *service, const struct tg_service_instance 
  * through without their bodies; it may still end otherwise if it was about to.  TG_E_STATE: it has been answered; TG_E_INVALID: it is
  * no instance. */
 int tg_service_cancel(struct tg_service *service, uint64_t ticket, struct tg_error *err);
+
+/* Keeping.  An instance of a service whose setup says so (can_keep) is stopped between its tasks: those under way end, none begins.
+ * Its answer is TG_E_CANCELLED then, and what it goes on with are the answer's bytes (is_kept): which tasks are done, and all its
+ * tiles.  Submitted in place of inputs they make an instance that executes the other tasks, in this service or another, of this
+ * process or another, that was set up alike with the same graphs and data; else submit is TG_E_INVALID.  All of it passes as a
+ * message, so create is TG_E_LIMIT where message_bytes are too few.  One that has not begun is cancelled without bytes; one that was about
+ * to end may end otherwise.  TG_E_STATE: instances of the service cannot be kept, or it has been answered; TG_E_INVALID: it is no
+ * instance, or one of tg_service_run(), whose answer nobody would get. */
+int tg_service_keep(struct tg_service *service, uint64_t ticket, struct tg_error *err);
+/* What a kept instance of the program has; 0: it cannot be kept. */
+size_t tg_service_kept_bytes(const struct tg_service *service, uint32_t program);
 
 /* ---- Watching -----------------------------------------------------------------------------*/
 

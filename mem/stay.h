@@ -23,6 +23,7 @@ struct tgi_stay_shape {
     uint32_t shared_bytes; /* of a block, at least */
     const uint32_t *bodies; /* what its programs call (struct tgi_resident_call), ascending and each once; the caller's */
     uint32_t n_bodies;
+    bool can_keep;          /* instances of its programs, all of which call bodies */
 };
 
 struct tgi_stay_ops {

@@ -238,6 +238,7 @@ static int make_kernel(struct tg_service *s, const struct tgi_service_setup *set
     shape.shared_bytes += tgi_resident_shared_bytes(v->n_workers_each, v->n_ahead * v->n_cells, (v->n_ahead * v->n_counters + 3) / 4 * 4);
     shape.bodies = bodies;
     shape.n_bodies = n_bodies;
+    shape.can_keep = setup && setup->can_keep;
     rc = tgi_service_ops(s)->open(s->devices, 0, &shape, &s->kernel, err);
     free(bodies);
     s->n_blocks = shape.n_blocks;

@@ -32,6 +32,7 @@ struct tgi_service_setup {
     uint32_t n_clients;  /* 0: one, of weight 1; TGI_TURN_MAX_CLIENTS at most */
     uint32_t n_teams;    /* 0: one.  Each has blocks of its own */
     uint32_t n_ahead;    /* instances under way in a team: 1, 2, 4 or 8; 0: one */
+    bool can_keep;       /* instances can be kept; all programs are made of graphs then */
 };
 /* As tg_service_create(), with a setup that takes the place of the options'; setup may be NULL.  The service takes as many
  * multiprocessors as the teams have blocks.  TG_E_UNSUPPORTED: tasks that are a thread wide, copies, or more workers in a block than leave room for the service's own; programs
@@ -58,6 +59,8 @@ struct tgi_service_tables {
     uint64_t memory, bytes; /* 0: none yet */
     uint64_t zero_at, zero_bytes; /* what is zeroed before each launch */
     uint64_t shared_at[TGI_TURN_MAX_PROGRAMS]; /* of programs from graphs: what all their instances share */
+    uint32_t head_bytes;                       /* before the tiles of an instance that can be kept; 0: none can */
+    uint64_t key[TGI_TURN_MAX_PROGRAMS];       /* then: says which program what was kept is of, and how it was planned */
 };
 /* Whether a service can execute these programs for these clients. */
 int tgi_service_check_setup(const struct tgi_service_setup *setup, uint32_t message_bytes, struct tg_error *err);
@@ -194,6 +197,8 @@ struct tgi_service_parcel {
     bool is_call;
     uint32_t client;      /* of an instance */
     uint64_t deadline_ns; /* the same; by the host's clock, 0: none */
+    size_t n_head_bytes;  /* before the others: zeros, but for a first word */
+    uint64_t head;        /* which is this */
 };
 int tgi_service_send(struct tg_service *s, const struct tgi_service_parcel *m, uint64_t *ticket_p, struct tg_error *err);
 int tgi_service_call(struct tg_service *s, const struct tgi_service_parcel *m, uint64_t timeout_ns, void *data, size_t room,

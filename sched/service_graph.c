@@ -8,8 +8,8 @@
 #include "graph/vec.h"
 #include "mem/store.h"
 
-/* Of inputs and outputs, so that bodies may take 16 bytes at a time; of other tiles, as runs give them. */
-enum { ALIGN_IN_MESSAGE = 16, ALIGN = 256 };
+/* Of inputs and outputs, so that bodies may take 16 bytes at a time; of other tiles a line, no more, as what is kept is a message. */
+enum { ALIGN_IN_MESSAGE = 16, ALIGN = 64 };
 
 static uint64_t round_up(uint64_t bytes, uint64_t to) { return (bytes + to - 1) / to * to; }
 

@@ -245,7 +245,8 @@ int tgi_service_plan(const struct tg_service_setup *setup, struct tgi_devices *d
                                                 .clients = setup->clients,
                                                 .n_clients = setup->n_clients,
                                                 .n_teams = setup->n_teams,
-                                                .n_ahead = setup->n_ahead};
+                                                .n_ahead = setup->n_ahead,
+                                                .can_keep = setup->can_keep};
     if (rc)
         tgi_service_planned_fini(planned);
     return rc;

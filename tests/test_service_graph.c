@@ -18,7 +18,7 @@ static struct tg_error err;
 #define SECOND UINT64_C(1000000000)
 #define LONG_NS (120 * SECOND) /* longer than anything should take on a busy machine */
 /* Tiles of 5 words: 40 bytes, which a message fills up to 48. */
-enum { N = 5, ROOM = 6, N_X = 2, N_Y = 2, QUEUE = 8 };
+enum { N = 5, ROOM = 6, N_X = 2, N_Y = 2, QUEUE = 8, KEPT_ROOM = 512 };
 
 /* X comes with each instance, W is shared, S begins with its init in each, T is written before it is read; Y and X are the answer. */
 static const char buffers[] = "'X': {'dtype': 'u64', 'shape': [5], 'tiles': [2], 'init': 'zero'}, "
@@ -26,14 +26,14 @@ static const char buffers[] = "'X': {'dtype': 'u64', 'shape': [5], 'tiles': [2],
                               "'S': {'dtype': 'u64', 'shape': [5], 'tiles': [4], 'init': {'fill': 7}}, "
                               "'T': {'dtype': 'u64', 'shape': [5], 'tiles': [4]}, "
                               "'Y': {'dtype': 'u64', 'shape': [5], 'tiles': [2]}";
-/* A user's, which fails if a word of its input is 1300. */
+/* A user's, which fails if a word of its input is 1300, and takes long if k is even. */
 static const char user[] =
     ", 'own': {'params': [{'name': 'n', 'type': 'i32'}, {'name': 'k', 'type': 'u64'}, {'name': 'x', 'type': 'u64*', 'access': 'in'}, "
     "{'name': 'y', 'type': 'u64*', 'access': 'inout'}], 'variants': ["
     "{'on': 'cuda', 'code': 'extern \\\"C\\\" __global__ void own(int n, unsigned long k, const unsigned long *x, unsigned long *y) "
     "{ for (int i = threadIdx.x; i < n; i += blockDim.x) y[i] = y[i] * k + x[i]; }', 'grid': [1], 'block': [32]}, "
     "{'on': 'resident', 'code': ['unsigned own(int n, unsigned long k, const unsigned long *x, unsigned long *y)', '{', "
-    "'    unsigned code = 0;', '    for (int i = 0; i < n; i++)', '        code = x[i] == 1300 ? 13 : code;', "
+    "'    unsigned code = 0;', '    for (volatile int j = 0; k % 2 == 0 && j < 40000; j = j + 1) ;', '    for (int i = 0; i < n; i++)', '        code = x[i] == 1300 ? 13 : code;', "
     "'    for (int i = tg_lane(); i < n; i += TG_LANES)', '        y[i] = y[i] * k + x[i];', '    return code;', '}']}, "
     "{'on': 'cpu', 'c': ['#include \\\"tgraph.h\\\"', 'int own(void **a, const struct tg_context *c)', '{', "
     "'unsigned long k = *(unsigned long *)a[1], *x = *(unsigned long **)a[2], *y = *(unsigned long **)a[3];', "
@@ -77,7 +77,7 @@ static const char *any_tile(struct dice *dice, const char *names, char text[16])
 }
 
 /* Everything writes somewhere, and what it writes shows in Y or X at the end. */
-static struct tg_graph *random_graph(uint64_t key, uint32_t n)
+static struct tg_graph *random_graph(uint64_t key, uint32_t n, bool is_slow)
 {
     struct dice dice = {key};
     char *tasks = NULL, to[16], one[16], two[16];
@@ -96,7 +96,7 @@ static struct tg_graph *random_graph(uint64_t key, uint32_t n)
         if (i % 10 == 9)
             fprintf(f, "{'barrier': true}, ");
         else if (i % 4 == 3)
-            fprintf(f, "{'kernel': 'own', 'args': {'n': 5, 'k': %u, 'x': '%s', 'y': '%s'}}, ", 3 + 2 * i, one, to);
+            fprintf(f, "{'kernel': 'own', 'args': {'n': 5, 'k': %u, 'x': '%s', 'y': '%s'}}, ", 3 + 2 * i + is_slow, one, to);
         else
             fprintf(f, "{'kernel': 'mix', 'args': {'id': %u, 'n': 5, 'out': '%s', 'in0': '%s', 'in1': '%s'}}, ", i + 10, to, one, two);
     }
@@ -124,6 +124,7 @@ static struct tg_service_options options_of(const struct tg_service_setup *setup
     struct tg_service_options o = TG_SERVICE_OPTIONS_INIT;
     o.n_sms_free = 16 - setup->n_teams * setup->n_blocks_each;
     o.queue_capacity = QUEUE;
+    o.message_bytes = KEPT_ROOM * 8;
     o.idle_exit_ns = 0;
     o.host_timeout_ns = 0;
     o.setup = setup;
@@ -214,7 +215,7 @@ static void instances_give_what_runs_give(void **state)
     } shapes[] = {{2, 1, 3, 4}, {1, 2, 2, 2}, {2, 1, 1, 1}};
     (void)state;
     for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++) {
-        struct tg_graph *g[2] = {random_graph(seed + k, 20), random_graph(seed + k + 100, 60)};
+        struct tg_graph *g[2] = {random_graph(seed + k, 20, false), random_graph(seed + k + 100, 60, false)};
         struct tg_service_program *programs[2] = {program_of(g[0]), program_of(g[1])};
         struct tg_service_setup setup = TG_SERVICE_SETUP_INIT;
         struct reference r[2];
@@ -251,18 +252,14 @@ static void instances_give_what_runs_give(void **state)
 static void a_body_that_fails_fails_its_instance_alone(void **state)
 {
     (void)state;
-    struct tg_graph *g = random_graph(seed + 7, 20);
-    struct tg_service_program *p = program_of(g);
     struct tg_service_setup setup = TG_SERVICE_SETUP_INIT;
     struct reference r;
     uint64_t input[N_X * ROOM] = {0}, got[(N_X + N_Y) * ROOM];
     static const char tasks[] = "{'id': 'good', 'kernel': 'own', 'args': {'n': 5, 'k': 3, 'x': 'W[2]', 'y': 'X[0]'}}, "
                                 "{'id': 'bad', 'kernel': 'own', 'args': {'n': 5, 'k': 3, 'x': 'X[1]', 'y': 'X[0]'}}, "
                                 "{'copy': {'from': 'X[0]', 'to': 'Y[0]'}}, {'copy': {'from': 'X[1]', 'to': 'Y[1]'}}";
-    tg_service_program_destroy(p);
-    tg_graph_destroy(g);
-    g = device_graph(buffers, user, tasks);
-    p = program_of(g);
+    struct tg_graph *g = device_graph(buffers, user, tasks);
+    struct tg_service_program *p = program_of(g);
     setup.programs = &p;
     setup.n_programs = 1;
     setup.n_teams = 2;
@@ -293,6 +290,208 @@ static void a_body_that_fails_fails_its_instance_alone(void **state)
     tg_service_program_destroy(p);
     tg_graph_destroy(g);
 }
+
+/* ---- Keeping ------------------------------------------------------------------------------*/
+
+/* A service whose instances take some time and can be kept; alike each time. */
+struct keeper {
+    struct tg_graph *g;
+    struct tg_service_program *program;
+    struct tg_service *s;
+    size_t n_kept_bytes;
+};
+
+static void keeper_open(struct keeper *k, uint64_t key)
+{
+    struct tg_service_setup setup = TG_SERVICE_SETUP_INIT;
+    k->g = random_graph(key, 60, true);
+    k->program = program_of(k->g);
+    setup.programs = &k->program;
+    setup.n_programs = 1;
+    setup.n_teams = 2;
+    setup.n_workers_each = 3;
+    setup.can_keep = true;
+    struct tg_service_options o = options_of(&setup);
+    k->s = start(&o);
+    k->n_kept_bytes = tg_service_kept_bytes(k->s, 0);
+    assert_true(k->n_kept_bytes > tg_service_program_input_bytes(k->program));
+}
+
+static void keeper_close(struct keeper *k)
+{
+    must(tg_service_terminate(k->s, LONG_NS, &err));
+    tg_service_destroy(k->s);
+    tg_service_program_destroy(k->program);
+    tg_graph_destroy(k->g);
+}
+
+/* How many tasks are done, by what was kept. */
+static uint32_t n_done(const void *kept)
+{
+    const uint32_t *by_worker = tgi_service_n_done(kept);
+    return by_worker[0] + by_worker[1] + by_worker[2];
+}
+
+/* Begins or goes on, and is kept after some time.  True: it has ended, and its answer is in `got`. */
+static bool go_on(struct keeper *k, const uint64_t *input, void *kept, uint64_t *got, uint64_t after_ns)
+{
+    struct tg_service_instance instance = {.data = input, .kept = kept, .n_kept_bytes = kept ? k->n_kept_bytes : 0};
+    uint64_t bytes[KEPT_ROOM];
+    struct tg_service_answer a;
+    uint64_t ticket;
+    must(tg_service_submit(k->s, &instance, &ticket, &err));
+    nanosleep(&(struct timespec){0, (long)after_ns}, NULL);
+    int rc = tg_service_keep(k->s, ticket, &err);
+    assert_true(rc == 0 || rc == TG_E_STATE);
+    must(tg_service_receive(k->s, LONG_NS, &a, bytes, sizeof bytes, &err));
+    assert_int_equal(a.ticket, ticket);
+    if (a.status == 0) {
+        assert_int_equal(a.n_bytes, (N_X + N_Y) * ROOM * 8);
+        memcpy(got, bytes, a.n_bytes);
+        return true;
+    }
+    assert_int_equal(a.status, TG_E_CANCELLED);
+    assert_int_equal(a.n_bytes, a.is_kept ? k->n_kept_bytes : 0);
+    if (!a.is_kept) /* it had not begun */
+        return go_on(k, input, kept, got, after_ns);
+    assert_true(!kept || n_done(bytes) >= n_done(kept));
+    memcpy(kept ? kept : got, bytes, k->n_kept_bytes);
+    return false;
+}
+
+static void what_is_kept_goes_on_elsewhere_where_it_stopped(void **state)
+{
+    (void)state;
+    struct keeper k[2];
+    struct reference r;
+    struct dice dice = {seed};
+    uint64_t input[N_X * ROOM], got[KEPT_ROOM];
+    uint32_t n_kept = 0, n_partly = 0, n_tasks;
+    keeper_open(&k[0], seed + 40);
+    keeper_open(&k[1], seed + 40);
+    reference_open(&r, k[0].g);
+    n_tasks = k[0].g->n_tasks;
+    for (uint64_t round = 0; round < ROUNDS(40) + 5; round++) {
+        uint64_t kept[KEPT_ROOM];
+        for (uint32_t j = 0; j < N_X * ROOM; j++)
+            input[j] = mix64(seed + round * 20 + j) | 1;
+        bool is_done = go_on(&k[0], input, NULL, got, roll(&dice, 500000));
+        memcpy(kept, got, sizeof kept);
+        for (uint32_t i = 1; !is_done; i++) {
+            n_kept++;
+            n_partly += n_done(kept) > 0 && n_done(kept) < n_tasks;
+            is_done = go_on(&k[i % 2], NULL, kept, got, roll(&dice, 500000) * (uint64_t)(i < 6 ? 1 : 20));
+        }
+        check(&r, input, got);
+    }
+    printf("# %u times kept, %u of them with a part done\n", n_kept, n_partly);
+    assert_true(n_partly > 0);
+    reference_close(&r);
+    keeper_close(&k[0]);
+    keeper_close(&k[1]);
+}
+
+/* What passes from one process to the other. */
+struct passed {
+    uint64_t seed, input[N_X * ROOM], kept[KEPT_ROOM];
+};
+
+/* The other process: reads what was kept and ends it. */
+static int go_on_here(const char *path)
+{
+    struct passed passed;
+    struct keeper k;
+    struct reference r;
+    uint64_t got[KEPT_ROOM];
+    FILE *f = fopen(path, "r");
+    if (!f || fread(&passed, sizeof passed, 1, f) != 1 || fclose(f) || !device_load())
+        return 2;
+    seed = passed.seed;
+    reset();
+    keeper_open(&k, seed + 50);
+    reference_open(&r, k.g);
+    must(tg_service_run(k.s, &(struct tg_service_instance){.kept = passed.kept, .n_kept_bytes = k.n_kept_bytes}, LONG_NS, got, &err));
+    check(&r, passed.input, got);
+    reference_close(&r);
+    keeper_close(&k);
+    device_unload();
+    return 0;
+}
+
+static void what_is_kept_goes_on_in_another_process(void **state)
+{
+    (void)state;
+    struct passed passed = {.seed = seed};
+    struct keeper k;
+    uint64_t got[KEPT_ROOM];
+    char path[200], command[600], self[256] = "";
+    keeper_open(&k, seed + 50);
+    for (uint32_t tries = 0; tries < 200; tries++) {
+        for (uint32_t j = 0; j < N_X * ROOM; j++)
+            passed.input[j] = mix64(seed + tries * 20 + j) | 1;
+        if (!go_on(&k, passed.input, NULL, got, 100000 + tries * 20000) && n_done(got) > 0 && n_done(got) < k.g->n_tasks)
+            break;
+        assert_true(tries < 199);
+    }
+    memcpy(passed.kept, got, sizeof passed.kept);
+    keeper_close(&k);
+    snprintf(path, sizeof path, "%s/passed", device_folder);
+    FILE *f = fopen(path, "w");
+    assert_true(f && fwrite(&passed, sizeof passed, 1, f) == 1 && fclose(f) == 0);
+    assert_true(readlink("/proc/self/exe", self, sizeof self - 1) > 0);
+    snprintf(command, sizeof command, "%s --go-on %s", self, path);
+    assert_int_equal(system(command), 0);
+}
+
+static void what_cannot_be_kept_or_does_not_fit_is_refused(void **state)
+{
+    (void)state;
+    struct keeper k, other;
+    uint64_t input[N_X * ROOM] = {0}, got[KEPT_ROOM], ticket;
+    struct tg_service_setup setup = TG_SERVICE_SETUP_INIT;
+    struct tg_service_answer a;
+    struct tg_service *s;
+    keeper_open(&k, seed + 60);
+    keeper_open(&other, seed + 61);
+    bool is_done = true;
+    for (int tries = 0; is_done && tries < 200; tries++)
+        is_done = go_on(&k, input, NULL, got, 0);
+    assert_false(is_done);
+    struct tg_service_instance instance = {.kept = got, .n_kept_bytes = k.n_kept_bytes};
+    assert_int_equal(tg_service_submit(other.s, &instance, NULL, &err), TG_E_INVALID);
+    assert_non_null(strstr(err.text, "not of program 0"));
+    instance.n_kept_bytes -= 8;
+    assert_int_equal(tg_service_submit(k.s, &instance, NULL, &err), TG_E_INVALID);
+    assert_int_equal(tg_service_keep(k.s, 1000, &err), TG_E_STATE);
+    must(tg_service_send(k.s, &(struct tg_service_message){.body = TG_SERVICE_ECHO}, &ticket, &err));
+    int rc = tg_service_keep(k.s, ticket, &err);
+    assert_true(rc == TG_E_INVALID || rc == TG_E_STATE);
+    must(tg_service_receive(k.s, LONG_NS, &a, NULL, 0, &err));
+    /* Cancelling is what it is without. */
+    must(tg_service_submit(k.s, &(struct tg_service_instance){.data = input}, &ticket, &err));
+    rc = tg_service_cancel(k.s, ticket, &err);
+    must(tg_service_receive(k.s, LONG_NS, &a, got, sizeof got, &err));
+    assert_true((a.status == TG_E_CANCELLED && !a.is_kept && a.n_bytes == 0) || (a.status == 0 && a.n_bytes));
+    keeper_close(&other);
+    /* A service that keeps nothing; messages that are too short. */
+    setup.programs = &k.program;
+    setup.n_programs = 1;
+    setup.n_workers_each = 3;
+    struct tg_service_options o = options_of(&setup);
+    s = start(&o);
+    assert_int_equal(tg_service_kept_bytes(s, 0), 0);
+    assert_int_equal(tg_service_keep(s, 0, &err), TG_E_STATE);
+    instance.n_kept_bytes = k.n_kept_bytes;
+    assert_int_equal(tg_service_submit(s, &instance, NULL, &err), TG_E_STATE);
+    must(tg_service_terminate(s, LONG_NS, &err));
+    tg_service_destroy(s);
+    setup.can_keep = true;
+    o.message_bytes = (uint32_t)k.n_kept_bytes - 8;
+    assert_int_equal(tg_service_create(&o, &s, &err), TG_E_LIMIT);
+    keeper_close(&k);
+}
+
+/* ---- Refusals -----------------------------------------------------------------------------*/
 
 static void a_graph_that_cannot_be_a_program_is_refused_and_the_task_named(void **state)
 {
@@ -325,7 +524,7 @@ static void a_graph_that_cannot_be_a_program_is_refused_and_the_task_named(void 
 static void what_a_service_cannot_be_made_of_is_said(void **state)
 {
     (void)state;
-    struct tg_graph *g = random_graph(seed, 10), *other;
+    struct tg_graph *g = random_graph(seed, 10, false), *other;
     struct tg_service_program *p[2] = {program_of(g)};
     struct tg_service_setup setup = TG_SERVICE_SETUP_INIT;
     struct tg_service *s;
@@ -343,7 +542,7 @@ static void what_a_service_cannot_be_made_of_is_said(void **state)
     setup.n_programs = 1;
     o.message_bytes = 64; /* one tile and not two */
     assert_int_equal(tg_service_create(&o, &s, &err), TG_E_LIMIT);
-    o.message_bytes = 1024;
+    o.message_bytes = KEPT_ROOM * 8;
     rtc.standin_nvrtc_fail("nvrtcCompileProgram", 1, NVRTC_ERROR_COMPILATION);
     assert_int_equal(tg_service_create(&o, &s, &err), TG_E_COMPILE);
     rtc.standin_nvrtc_fail("", 0, NVRTC_SUCCESS);
@@ -365,12 +564,17 @@ static void what_a_service_cannot_be_made_of_is_said(void **state)
     tg_graph_destroy(g);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc == 3 && strcmp(argv[1], "--go-on") == 0)
+        return go_on_here(argv[2]);
     seed = test_seed(1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(instances_give_what_runs_give, begin),
         cmocka_unit_test_setup(a_body_that_fails_fails_its_instance_alone, begin),
+        cmocka_unit_test_setup(what_is_kept_goes_on_elsewhere_where_it_stopped, begin),
+        cmocka_unit_test_setup(what_is_kept_goes_on_in_another_process, begin),
+        cmocka_unit_test_setup(what_cannot_be_kept_or_does_not_fit_is_refused, begin),
         cmocka_unit_test_setup(a_graph_that_cannot_be_a_program_is_refused_and_the_task_named, begin),
         cmocka_unit_test_setup(what_a_service_cannot_be_made_of_is_said, begin),
     };

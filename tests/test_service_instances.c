@@ -392,7 +392,10 @@ static void mixed_requests_are_each_answered_once(void **state)
     uint64_t got[N_OUTPUTS], zero[N_INPUTS] = {0}, n_sent = 0, n_got = 0, n_bad = 0, ticket = 0;
     for (uint32_t step = 0; step < ROUNDS(3000) + 100; step++) {
         struct tg_service_answer a;
-        struct tg_service_instance r = {roll(&dice, 2), roll(&dice, 3), roll(&dice, 4), roll(&dice, 4) ? 0 : 1 + roll(&dice, 300000), zero, NULL};
+        struct tg_service_instance r = {.program = roll(&dice, 2), .inputs = zero};
+        r.client = roll(&dice, 3);
+        r.urgency = roll(&dice, 4);
+        r.deadline_ns = roll(&dice, 4) ? 0 : 1 + roll(&dice, 300000);
         int rc = tg_service_submit(s, &r, &ticket, &err);
         if (rc != TG_E_FULL) {
             must(rc);

@@ -26,6 +26,10 @@ struct tgi_worker {
     uint64_t previous; /* the result of the task before */
     bool is_over;      /* of the lane: leave */
     bool is_failed;    /* of the lane: the instance has failed, leave out bodies */
+#ifdef TGI_KEEPS
+    uint32_t resumes;  /* bodies of slots before it were executed before the instance was kept */
+    uint32_t stops;    /* the first slot whose body was left out; UINT32_MAX: there is none */
+#endif
 };
 
 /* ---- Patience -----------------------------------------------------------------------------*/

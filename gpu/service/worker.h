@@ -132,8 +132,17 @@ TGI_FN void tgi_service_worker_run(const struct tgi_service_view *v, const struc
         w.epoch = w.shared_epoch = TGI_SERVICE_GO_EPOCH(word);
         w.shared_cells = me->cells + ahead * v->n_cells + v->programs[program].cells_at;
         w.shared_counters = me->counters + ahead * v->n_counters + v->programs[program].counters_at;
+#ifdef TGI_KEEPS
+        uint32_t *n_done = tgi_service_n_done(view.inputs) + me->rank, begin = view.first[me->rank], end = view.first[me->rank + 1];
+        w.resumes = begin + *n_done;
+        w.stops = UINT32_MAX;
+#endif
         tgi_warp_worker_run(&w, me->stage);
         tgi_warp_sync();
+#ifdef TGI_KEEPS
+        if (tgi_lane() == 0)
+            *n_done = (w.stops == UINT32_MAX ? end : w.stops > w.resumes ? w.stops : w.resumes) - begin;
+#endif
         /* release: all results of this worker; pairs with the acquire in tgi_seats_done(). */
         if (tgi_lane() == 0)
             tgi_add_release(&tgi_seat(v, seat)->done, 1);

@@ -12,8 +12,13 @@ static __thread const struct kernel *mine;
 static uint32_t call_body(struct tgi_worker *w, const struct tgi_resident_task *t);
 #define TGI_CALL_STAGE(w, word)  ((void)(w), (void)(word))
 #define TGI_CALL_BODIES(w, task) call_body(w, task)
-#define SERVICE_KERNEL           standin_service_bodies
-#define SERVICE_NAME             "tgk_service_bodies"
+#ifdef TGI_KEEPS /* service_keeping.c */
+#define SERVICE_KERNEL standin_service_keeping
+#define SERVICE_NAME   "tgk_service_keeping"
+#else
+#define SERVICE_KERNEL standin_service_bodies
+#define SERVICE_NAME   "tgk_service_bodies"
+#endif
 #define ENTER(kernel)            (mine = (kernel))
 #include "tests/standin/service.c"
 
