@@ -2,7 +2,7 @@
  *
  *     cc mlp_server.c -o mlp_server $(pkg-config --cflags --libs tgraph) -lm && ./mlp_server
  *
- * A network is a graph: a hidden layer of matrix-vector products and ramps (ReLU), tile by tile, then the outputs, then softmax.  It
+ * A network is a graph: a hidden layer of matrix-vector products and ramps (ReLU), some rows a task, then the outputs, then softmax.  It
  * becomes a program of a service: a request brings the inputs, the answer has the classes' probabilities.  Weights are no task's
  * to write, so they are on the GPU once.  The vectors that products are added to begin with the biases, in each instance.  The host
  * computes the same and compares.
@@ -16,13 +16,12 @@
 #include <string.h>
 #include <tgraph_service.h>
 
-enum { N_IN = 64, N_TILES = 8, TILE = 16, N_HIDDEN = N_TILES * TILE, N_OUT = 12 };
+enum { N_IN = 64, N_HIDDEN = 128, N_OUT = 12, ROWS = 8, OUT_ROWS = 3 }; /* the last two: of one task */
 enum { N_MODELS = 2, N_CLIENTS = 2, N_REQUESTS = 2000, QUEUE = 256, NO_GPU = 4 };
 static const uint64_t second = 1000000000;
 
-/* Weights of the second layer lie tile by tile, as those are taken that belong to a tile of hidden values. */
 struct network {
-    float hidden[N_HIDDEN][N_IN], hidden_bias[N_HIDDEN], out[N_TILES][N_OUT][TILE], out_bias[N_OUT];
+    float hidden[N_HIDDEN][N_IN], hidden_bias[N_HIDDEN], out[N_OUT][N_HIDDEN], out_bias[N_OUT];
 };
 struct request {
     uint32_t model, client;
@@ -55,7 +54,7 @@ static void compute(const struct network *n, const float *x, double *y)
     for (int o = 0; o < N_OUT; o++) {
         y[o] = n->out_bias[o];
         for (int h = 0; h < N_HIDDEN; h++)
-            y[o] += n->out[h / TILE][o][h % TILE] * hidden[h];
+            y[o] += n->out[o][h] * hidden[h];
         sum += y[o] = exp(y[o]);
     }
     for (int o = 0; o < N_OUT; o++)
@@ -110,17 +109,22 @@ static int make_program(const struct network *n, struct tg_graph **graph_p, stru
     if (b.rc)
         return b.rc;
     tg_buffer_id x = add_buffer(&b, "x", N_IN, 1, NULL), y = add_buffer(&b, "y", N_OUT, 1, NULL);
-    tg_buffer_id hidden = add_buffer(&b, "hidden", TILE, N_TILES, n->hidden_bias), ramp = add_buffer(&b, "ramp", TILE, N_TILES, NULL);
+    tg_buffer_id hidden = add_buffer(&b, "hidden", N_HIDDEN, 1, n->hidden_bias), ramp = add_buffer(&b, "ramp", N_HIDDEN, 1, NULL);
     tg_buffer_id out = add_buffer(&b, "out", N_OUT, 1, n->out_bias);
-    tg_buffer_id w1 = add_buffer(&b, "w1", TILE * N_IN, N_TILES, n->hidden[0]), w2 = add_buffer(&b, "w2", N_OUT * TILE, N_TILES, n->out[0][0]);
+    tg_buffer_id w1 = add_buffer(&b, "w1", ROWS * N_IN, N_HIDDEN / ROWS, n->hidden[0]);
+    tg_buffer_id w2 = add_buffer(&b, "w2", OUT_ROWS * N_HIDDEN, N_OUT / OUT_ROWS, n->out[0]);
     tg_kernel_id matvec = add_kernel(&b, "matvec_add"), relu = add_kernel(&b, "relu"), softmax = add_kernel(&b, "softmax");
-    for (uint32_t i = 0; i < N_TILES; i++) {
-        struct tg_arg product[] = {tg_arg_int(TILE), tg_arg_int(N_IN), tg_arg_tile(w1, i), tg_arg_tile(x, 0), tg_arg_tile(hidden, i)};
-        struct tg_arg above[] = {tg_arg_int(TILE), tg_arg_tile(hidden, i), tg_arg_tile(ramp, i)};
-        struct tg_arg add[] = {tg_arg_int(N_OUT), tg_arg_int(TILE), tg_arg_tile(w2, i), tg_arg_tile(ramp, i), tg_arg_tile(out, 0)};
+    for (uint32_t i = 0; i < N_HIDDEN / ROWS; i++) {
+        struct tg_arg rows = tg_arg_rows(hidden, 0, i * ROWS, (i + 1) * ROWS);
+        struct tg_arg product[] = {tg_arg_int(ROWS), tg_arg_int(N_IN), tg_arg_tile(w1, i), tg_arg_tile(x, 0), rows};
+        struct tg_arg above[] = {tg_arg_int(ROWS), rows, tg_arg_rows(ramp, 0, i * ROWS, (i + 1) * ROWS)};
         add_task(&b, matvec, product, 5);
         add_task(&b, relu, above, 3);
-        add_task(&b, matvec, add, 5);
+    }
+    for (uint32_t i = 0; i < N_OUT / OUT_ROWS; i++) {
+        struct tg_arg rows = tg_arg_rows(out, 0, i * OUT_ROWS, (i + 1) * OUT_ROWS);
+        struct tg_arg product[] = {tg_arg_int(OUT_ROWS), tg_arg_int(N_HIDDEN), tg_arg_tile(w2, i), tg_arg_tile(ramp, 0), rows};
+        add_task(&b, matvec, product, 5);
     }
     struct tg_arg share[] = {tg_arg_int(1), tg_arg_int(N_OUT), tg_arg_tile(out, 0), tg_arg_tile(y, 0)};
     add_task(&b, softmax, share, 4);
@@ -143,7 +147,7 @@ static int make_service(const struct network *networks, struct tg_service **serv
     setup.n_programs = N_MODELS;
     setup.clients = clients;
     setup.n_clients = N_CLIENTS;
-    setup.n_teams = 4;
+    setup.n_teams = 2;
     setup.n_workers_each = 4;
     options.queue_capacity = QUEUE;
     options.setup = &setup;
