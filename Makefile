@@ -26,9 +26,10 @@ SCHED_SRC := agenda.c alike.c backend.c bounds.c calibrate.c calibrate_builtins.
              parking.c placement.c plan.c policy.c policy_list.c policy_mix.c policy_steal.c process.c queueing.c \
              ready.c record.c replay_cache.c replay_choice.c replay_costs.c replay_times.c resident_check.c \
              resident_cluster.c resident_dynamic.c resident_place.c resident_plan.c resident_post.c resolve.c \
-             run.c runtime.c sample.c seat.c serial.c service.c service_beat.c service_instance.c \
-             service_program.c service_queue.c service_tables.c service_watch.c share.c sharing.c simulate.c \
-             spawn.c task.c timing.c topology.c urgency.c virtual_memory.c watchdog.c worker.c workload.c
+             run.c runtime.c sample.c seat.c serial.c service.c service_beat.c service_call.c service_graph.c \
+             service_instance.c service_program.c service_queue.c service_tables.c service_watch.c share.c \
+             sharing.c simulate.c spawn.c task.c timing.c topology.c urgency.c virtual_memory.c watchdog.c \
+             worker.c workload.c
 KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c fatbin.c fft.c fill.c gemm.c \
                hash.c histogram.c is_above.c launch.c layer.c matvec.c reduce.c resident.c scan.c spin.c \
                stencil.c syrk.c transpose.c trsm.c trsv.c
@@ -54,7 +55,7 @@ CLI_SRC := bench.c cache.c calibrate.c check.c checkpoint.c completion.c crash.c
            devices_matrix.c diff.c diff_graph.c doctor.c document.c expand.c explain.c explanations.c export.c \
            export_program.c export_recording.c fmt.c gen.c help.c help_json.c import.c init.c interrupt.c load.c \
            machine_choice.c main.c message.c options.c plan.c preferences.c progress.c recording.c report.c \
-           results.c run.c schema.c serve.c simulate.c table.c top.c why.c
+           results.c run.c schema.c serve.c serve_graph.c simulate.c table.c top.c why.c
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
 TESTS := agenda alloc block calibrate checkpoint choice cli cpu_module dense deque diagnostic dot driver examples \
          examples_graph expr fmt gen graph graph_refusals history hostops import infer invalid json_tape \
@@ -65,10 +66,10 @@ TESTS := agenda alloc block calibrate checkpoint choice cli cpu_module dense deq
          replay_times resident resident_cluster resident_dynamic resident_peers resident_post resident_times \
          resident_user results run run_children run_failures run_record sample schema seat offload \
          offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
-         offload_submitter service service_board service_faults service_instances service_programs service_ring \
-         service_top service_turn service_watch sha256 sharing sparse split staging standin standin_builtins \
-         standin_graphs standin_memory standin_nccl standin_nvrtc standin_order store timing topology verify \
-         write_json
+         offload_submitter service service_board service_faults service_graph service_instances service_programs \
+         service_ring service_top service_turn service_watch sha256 sharing sparse split staging standin \
+         standin_builtins standin_graphs standin_memory standin_nccl standin_nvrtc standin_order store timing \
+         topology verify write_json
 TEST_SCRIPTS := checkpoint cli devices device_graphs examples fences install predict readme record serve stack \
                 warp
 
@@ -88,7 +89,8 @@ SERVICE_SRC := doorbell.cu service.cu
 LIBRARY_SRC := trial.cu
 # The driver for tests (tests/standin/standin.h), which they load at run time.
 STANDIN_SRC := allocation.c builtins.c capture.c code.c copy.c core.c device.c event.c graph.c graph_exec.c \
-               graph_nodes.c graph_update.c memory.c object.c report.c resident.c service.c stream.c work.c
+               graph_nodes.c graph_update.c memory.c object.c report.c resident.c service.c service_bodies.c \
+               service_keeping.c stream.c work.c
 STANDIN_NVRTC_SRC := nvrtc.c nvrtc_compile.c nvrtc_source.c
 STANDIN_NCCL_SRC := nccl.c nccl_group.c nccl_work.c
 LIB_SRC := $(GRAPH_SRC:%=graph/%) $(MEM_SRC:%=mem/%) $(SCHED_SRC:%=sched/%) $(KERNELS_SRC:%=kernels/%) \
@@ -316,8 +318,8 @@ endif
 $(B)/io/schema.o: io/schema.json
 $(B)/io/page.o: $(wildcard io/html/*)
 $(B)/io/templates.o: $(wildcard io/templates/*/*)
-$(B)/gpu/resident/text.o: $(wildcard gpu/resident/*.h gpu/resident/*.cuh kernels/*.cuh kernels/resident/*.cuh) \
-                          mem/resident_program.h kernels/resident.h graph/tgraph_resident.h
+$(B)/gpu/resident/text.o: $(wildcard gpu/resident/*.h gpu/resident/*.cuh gpu/service/*.h gpu/service/*.cu* mem/service_*.h) \
+                          $(wildcard kernels/*.cuh kernels/resident/*.cuh) mem/resident_program.h kernels/resident.h graph/tgraph_resident.h
 
 $(STATIC): $(LIB_OBJ)
 	@$(if $(Q),echo "  AR      $@")

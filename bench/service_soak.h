@@ -10,8 +10,10 @@
 #include "sched/service.h"
 
 /* What the simplest services and instances need. */
-#define ONE_PROGRAM(...) \
-    (struct tgi_service_setup){.programs = &(struct tgi_service_program){__VA_ARGS__}, .n_programs = 1}
+#define WORD_PROGRAM(p, n_in, n_out, out) \
+    (struct tgi_service_program){.program = (p), .n_inputs = (n_in), .n_outputs = (n_out), .outputs = (out)}
+#define ONE_PROGRAM(p, n_in, n_out, out) \
+    (struct tgi_service_setup){.programs = &WORD_PROGRAM(p, n_in, n_out, out), .n_programs = 1}
 #define INPUTS(words) (&(struct tg_service_instance){.inputs = (words)})
 
 enum { SOAK_INPUTS = 8, SOAK_TASKS = 120, SOAK_OUTPUTS = 4, SOAK_BYTES = 64, SOAK_MAX_PLACES = 1024 };

@@ -13,7 +13,7 @@
 #include "graph/vec.h"
 #include "kernels/resident.h"
 
-static const char run_symbol[] = "tgk_resident_run";
+static const char run_symbol[] = "tgk_resident_run", service_symbol[] = "tgk_service_bodies", keeping_symbol[] = "tgk_service_keeping";
 enum { THREADS = 32 * TGI_RESIDENT_RUN_WARPS };
 
 /* A kernel on a device: what there is for a program beside it. */
@@ -29,6 +29,8 @@ struct generated {
     struct generated *next;
     uint32_t *bodies, n_bodies; /* ascending */
     bool is_timed;
+    uint32_t service_warps; /* of a block, if it is the kernel of a service; 0: it is that of clusters */
+    bool can_keep;          /* then */
     int cc_major, cc_minor;
     unsigned char *image;
     char *symbol;
@@ -170,8 +172,9 @@ static void put_users(FILE *f, struct tgi_cuda_bodies *all, const uint32_t *bodi
 }
 
 /* The numbers of users' bodies are not the same in every process, so they are in the text, and with it in the key. */
-static char *text_of(struct tgi_cuda_bodies *all, const uint32_t *bodies, uint32_t n, bool is_timed)
+static char *text_of(struct tgi_cuda_bodies *all, const struct generated *g)
 {
+    const uint32_t *bodies = g->bodies, n = g->n_bodies;
     static const char *const files[] = {"elements", "hash", "stencil", "reduce", "rows", "spin", "moves", "dense", "sparse", "align"};
     char *text = NULL;
     size_t size;
@@ -187,9 +190,14 @@ static char *text_of(struct tgi_cuda_bodies *all, const uint32_t *bodies, uint32
     for (uint32_t i = 0, has_posts = 0; i < n && !has_posts; i++)
         if ((has_posts = bodies[i] >= FIRST_POSTING && bodies[i] < TGI_N_BODIES))
             fprintf(f, "#define TGI_HAS_POSTS\n");
-    if (is_timed)
+    if (g->is_timed)
         fprintf(f, "#define TGI_TIMES(view) true\n");
-    fprintf(f, "#include \"gpu/resident/run.cuh\"\n");
+    if (g->can_keep)
+        fprintf(f, "#define TGI_KEEPS 1\n");
+    if (g->service_warps)
+        fprintf(f, "#define TGI_SERVICE_BLOCK_WARPS %u\n#include \"gpu/service/bodies.cuh\"\n", g->service_warps);
+    else
+        fprintf(f, "#include \"gpu/resident/run.cuh\"\n");
     if (fclose(f)) {
         free(text);
         return NULL;
@@ -243,27 +251,31 @@ static int bodies_of(const struct tgi_cluster *cluster, uint32_t **bodies_p, uin
     return 0;
 }
 
-static struct generated *find(const struct tgi_cuda_resident *r, const uint32_t *bodies, uint32_t n, bool is_timed,
-                              const struct tgi_cuda_device_info *info)
+static struct generated *find(const struct tgi_cuda_resident *r, const struct generated *wanted)
 {
     struct generated *g = r->generated;
-    while (g && (g->is_timed != is_timed || g->n_bodies != n || memcmp(g->bodies, bodies, n * sizeof *bodies) || g->cc_major != info->cc_major ||
-                 g->cc_minor != info->cc_minor))
+    while (g && (g->is_timed != wanted->is_timed || g->service_warps != wanted->service_warps || g->can_keep != wanted->can_keep || g->n_bodies != wanted->n_bodies ||
+                 memcmp(g->bodies, wanted->bodies, g->n_bodies * sizeof *g->bodies) || g->cc_major != wanted->cc_major ||
+                 g->cc_minor != wanted->cc_minor))
         g = g->next;
     return g;
 }
 
-static int compile(struct tgi_cuda *cuda, const struct tgi_cuda_device_info *info, struct generated *g, struct tg_error *err)
+static int compile(struct tgi_cuda *cuda, struct generated *g, struct tg_error *err)
 {
     struct tgi_cuda_bodies *all = tgi_cuda_code_bodies(cuda);
-    struct tgi_nvrtc_source source = {.kernel = "resident executor", .entry = run_symbol, .cc_major = info->cc_major,
-                                      .cc_minor = info->cc_minor, .driver_version = cuda->api->version};
+    struct tgi_nvrtc_source source = {.kernel = "resident executor", .entry = run_symbol, .cc_major = g->cc_major,
+                                      .cc_minor = g->cc_minor, .driver_version = cuda->api->version};
+    if (g->service_warps) {
+        source.kernel = "kernel of a service";
+        source.entry = g->can_keep ? keeping_symbol : service_symbol;
+    }
     bool is_cached;
     size_t n;
     int rc = options_of(all, g->bodies, g->n_bodies, &source.options, err);
     if (rc)
         return rc;
-    char *text = text_of(all, g->bodies, g->n_bodies, g->is_timed);
+    char *text = text_of(all, g);
     if (!text)
         return tgi_error_memory(err, "generating a resident executor");
     source.text = text;
@@ -283,23 +295,24 @@ static void generated_destroy(struct generated *g)
     free(g);
 }
 
-/* Takes the list of bodies. */
-static int generate(struct tgi_cuda *cuda, uint32_t device, uint32_t *bodies, uint32_t n, bool is_timed, struct generated **generated_p,
-                    struct tg_error *err)
+/* What is wanted: bodies, which this takes, and what kernel has them. */
+static int generate(struct tgi_cuda *cuda, uint32_t device, const struct generated *wanted, struct generated **generated_p, struct tg_error *err)
 {
-    const struct tgi_cuda_device_info *info = cuda->device[device].info;
-    struct generated *g = find(cuda->resident, bodies, n, is_timed, info);
+    struct generated sought = *wanted;
+    sought.cc_major = cuda->device[device].info->cc_major;
+    sought.cc_minor = cuda->device[device].info->cc_minor;
+    struct generated *g = find(cuda->resident, &sought);
     if (g) {
-        free(bodies);
+        free(wanted->bodies);
         *generated_p = g;
         return 0;
     }
     if (!(g = calloc(1, sizeof *g))) {
-        free(bodies);
+        free(wanted->bodies);
         return tgi_error_memory(err, "generating a resident executor");
     }
-    *g = (struct generated){.bodies = bodies, .n_bodies = n, .is_timed = is_timed, .cc_major = info->cc_major, .cc_minor = info->cc_minor};
-    int rc = compile(cuda, info, g, err);
+    *g = sought;
+    int rc = compile(cuda, g, err);
     if (rc) {
         generated_destroy(g);
         return rc;
@@ -309,17 +322,31 @@ static int generate(struct tgi_cuda *cuda, uint32_t device, uint32_t *bodies, ui
     return 0;
 }
 
-static int open_generated(struct tgi_cuda *cuda, uint32_t device, uint32_t *bodies, uint32_t n, bool is_timed, struct kernel **kernel_p,
-                          struct tg_error *err)
+/* Loaded; takes the list of bodies. */
+static int open_generated(struct tgi_cuda *cuda, uint32_t device, const struct generated *wanted, struct kernel **kernel_p, struct tg_error *err)
 {
     struct generated *g = NULL;
-    int rc = generate(cuda, device, bodies, n, is_timed, &g, err);
+    int rc = generate(cuda, device, wanted, &g, err);
     if (rc)
         return rc;
     struct kernel *k = *kernel_p = &g->on[device];
-    if (!k->module)
-        rc = load(cuda, device, g->image, g->symbol, k, err);
-    return rc || k->room.n_blocks ? rc : measure(cuda, device, k, err);
+    return k->module ? 0 : load(cuda, device, g->image, g->symbol, k, err);
+}
+
+int tgi_cuda_executor_stay(struct tgi_cuda *cuda, uint32_t device, const struct tgi_stay_shape *shape, CUfunction *function_p, struct tg_error *err)
+{
+    struct generated wanted = {.n_bodies = shape->n_bodies, .service_warps = shape->n_warps, .can_keep = shape->can_keep};
+    struct kernel *k;
+    int rc = enter(cuda, device, err);
+    if (rc == 0 && !(wanted.bodies = malloc((shape->n_bodies + 1ul) * sizeof *shape->bodies)))
+        rc = tgi_error_memory(err, "generating the kernel of a service");
+    if (rc)
+        return rc;
+    memcpy(wanted.bodies, shape->bodies, shape->n_bodies * sizeof *shape->bodies);
+    rc = open_generated(cuda, device, &wanted, &k, err);
+    if (rc == 0)
+        *function_p = k->run;
+    return rc;
 }
 
 /* ---- Which one ----------------------------------------------------------------------------*/
@@ -362,7 +389,9 @@ int tgi_cuda_executor_find(struct tgi_cuda *cuda, uint32_t device, struct tgi_cl
     bool has_users = n && bodies[n - 1] >= TGI_N_BODIES, must_generate = has_users || cluster->is_timed;
     char *no_compiler = cuda->resident->no_compiler;
     if (must_generate || (!wants_embedded() && !no_compiler[0])) {
-        rc = open_generated(cuda, device, bodies, n, cluster->is_timed, &k, &why);
+        rc = open_generated(cuda, device, &(struct generated){.bodies = bodies, .n_bodies = n, .is_timed = cluster->is_timed}, &k, &why);
+        if (rc == 0 && !k->room.n_blocks)
+            rc = measure(cuda, device, k, &why);
         if (rc == 0) {
             snprintf(cluster->kernel, sizeof cluster->kernel, "generated for %u bod%s%s, %d registers", n, n == 1 ? "y" : "ies",
                      cluster->is_timed ? " and times" : "", k->registers);

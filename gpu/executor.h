@@ -1,4 +1,4 @@
-/* The kernel that runs clusters (gpu/resident/run.cuh), on the devices that need it.
+/* The kernel that runs clusters (gpu/resident/run.cuh), on the devices that need it; and that of services with bodies.
  *
  * There are two.  The embedded one has every built-in body (kernels/resident.h), so it needs as many registers as the greediest of
  * them.  A generated one has the bodies that a cluster uses, users' functions among them: one text, compiled by NVRTC in about
@@ -15,6 +15,7 @@
 
 #include "gpu/device.h"
 #include "mem/cluster.h"
+#include "mem/stay.h"
 
 /* What there is for a program on a device; the embedded kernel says. */
 int tgi_cuda_executor_room(struct tgi_cuda *cuda, uint32_t device, struct tgi_resident_room *room_p, struct tg_error *err);
@@ -26,6 +27,11 @@ struct tgi_cuda_executor {
 /* The one for a cluster, whose `kernel` is filled in.  TG_E_UNSUPPORTED: there is none, and why; TG_E_COMPILE. */
 int tgi_cuda_executor_find(struct tgi_cuda *cuda, uint32_t device, struct tgi_cluster *cluster,
                            struct tgi_cuda_executor *executor_p, struct tg_error *err);
+
+/* The kernel of a service with bodies (gpu/service/bodies.cuh), which lasts until the executors are closed.  It is always generated:
+ * TG_E_NO_LIBRARY, TG_E_COMPILE. */
+int tgi_cuda_executor_stay(struct tgi_cuda *cuda, uint32_t device, const struct tgi_stay_shape *shape, CUfunction *function_p,
+                           struct tg_error *err);
 
 /* Nothing of them may be in flight. */
 void tgi_cuda_executor_close(struct tgi_cuda *cuda);

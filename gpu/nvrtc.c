@@ -35,7 +35,7 @@ static struct {
 } nvrtc;
 static pthread_mutex_t load_lock = PTHREAD_MUTEX_INITIALIZER;
 
-enum { MAX_OPTIONS = 32, MAX_HEADERS = 40, MAX_IMAGE = 256 << 20 };
+enum { MAX_OPTIONS = 32, MAX_HEADERS = 64, MAX_IMAGE = 256 << 20 };
 
 /* ---- The library --------------------------------------------------------------------------*/
 

@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+#include "gpu/executor.h"
 #include "gpu/module.h"
 #include "gpu/resident/module.h"
 #include "graph/error.h"
@@ -21,9 +22,11 @@ struct tgi_stay {
 
 static uint32_t ordinal_of(const struct tgi_cuda *cuda, const struct tgi_stay *s) { return cuda->base.ordinal[s->device]; }
 
-/* What is embedded, else what $TGRAPH_CUDA_KERNELS names. */
-static int load_kernel(struct tgi_cuda *cuda, struct tgi_stay *s, struct tg_error *err)
+/* One that is generated for bodies belongs to the devices; without them what is embedded, else what $TGRAPH_CUDA_KERNELS names. */
+static int load_kernel(struct tgi_cuda *cuda, struct tgi_stay *s, const struct tgi_stay_shape *shape, struct tg_error *err)
 {
+    if (shape->n_bodies)
+        return tgi_cuda_executor_stay(cuda, s->device, shape, &s->kernel, err);
     const void *image = tgi_resident_fatbin(&(size_t){0});
     CUmodule module = NULL;
     int rc = 0;
@@ -49,6 +52,7 @@ static int choose_shape(struct tgi_cuda *cuda, struct tgi_stay *s, struct tgi_st
     uint32_t n_sms = (uint32_t)info->n_sms, n_left = shape->n_free < n_sms ? n_sms - shape->n_free : 0;
     uint32_t alone = (uint32_t)info->shared_per_block_optin / 2 + 1024;
     s->shape = *shape;
+    s->shape.bodies = NULL; /* the caller's */
     if (s->shape.n_blocks == 0)
         s->shape.n_blocks = n_left < shape->most_blocks ? n_left : shape->most_blocks;
     if (s->shape.n_blocks > n_left || s->shape.n_blocks < 2)
@@ -90,7 +94,7 @@ static int stay_open(struct tgi_devices *ds, uint32_t device, struct tgi_stay_sh
     s->device = device;
     int rc = tgi_cuda_enter(cuda, device, err);
     if (rc == 0)
-        rc = load_kernel(cuda, s, err);
+        rc = load_kernel(cuda, s, shape, err);
     if (rc == 0)
         rc = choose_shape(cuda, s, shape, err);
     if (rc == 0)

@@ -123,6 +123,7 @@ struct tg_service_answer {
     size_t n_bytes;
     uint64_t latency_ns; /* from send until the answer was seen */
     bool is_late;        /* done, after its deadline */
+    bool is_kept;        /* with TG_E_CANCELLED: its bytes are what it goes on with, tg_service_keep() */
 };
 
 /* Returns at once.  *ticket_p, which may be NULL, counts from 0.  TG_E_FULL. */
@@ -169,7 +170,8 @@ int tg_service_fd(struct tg_service *service, int *fd_p, struct tg_error *err);
  *     tg_service_program_add_task(program, TG_SERVICE_OP_SCALE, 3, &x, 1, &y, &err);
  *     tg_service_program_add_output(program, y, &err);
  *
- * Functions of users, and so the graphs of tgraph.h, cannot be tasks of a program. */
+ * Or a program is a graph of tgraph.h whose tasks have resident variants (tgraph_resident.h, docs/RESIDENT.md), as with the
+ * executor `resident`: tg_service_program_of_graph(). */
 enum tg_service_op {
     TG_SERVICE_OP_INPUT, /* word number `argument` of the instance's inputs; comes after nothing */
     TG_SERVICE_OP_SUM,   /* the sum of the words before it and the argument */
@@ -191,6 +193,22 @@ int tg_service_program_add_task(struct tg_service_program *program, enum tg_serv
 /* The next word of an instance's answer is this task's. */
 int tg_service_program_add_output(struct tg_service_program *program, uint32_t task, struct tg_error *err);
 
+/* A program from a graph, which is frozen and lasts at least until the services that are made with it are there.  Each instance has
+ * the tiles of all buffers that tasks write, and begins as a run of the graph would: those that have an init or memory of the
+ * program's hold what that says, as it is when a service is created; what no task writes is there once and shared by all instances,
+ * such as weights.  The tiles of the input buffers come with each instance, those of the outputs are its answer: both in the order
+ * of the buffers and of their tiles, each filled up to a multiple of 16 bytes.  Neither may be larger than message_bytes.
+ *
+ * Tasks are kernels whose CUDA variant has a resident one beside it, built-in or the user's, fills, copies and barriers.
+ * TG_E_STATE: the graph is not frozen.  TG_E_UNSUPPORTED: a task is a collective, has a body of tasks, or reduces or commutes with
+ * others.  TG_E_INVALID: a buffer is read that nothing has been written to, or cannot be an output as no task writes it.  Whether
+ * each kernel can be a task of a service shows when one is created, which asks for NVRTC (TG_E_NO_LIBRARY, TG_E_COMPILE). */
+int tg_service_program_of_graph(const struct tg_graph *graph, const tg_buffer_id *inputs, uint32_t n_inputs, const tg_buffer_id *outputs,
+                                uint32_t n_outputs, struct tg_service_program **program_p, struct tg_error *err);
+/* Of an instance, and of its answer. */
+size_t tg_service_program_input_bytes(const struct tg_service_program *program);
+size_t tg_service_program_output_bytes(const struct tg_service_program *program);
+
 /* Who submits instances.  While several have something waiting, each gets a part of the workers' time in proportion to its weight. */
 struct tg_service_client {
     uint32_t weight;         /* 1 to 1000 */
@@ -203,15 +221,16 @@ struct tg_service_client {
 struct tg_service_setup {
     size_t size;
     struct tg_service_program *const *programs;
-    uint32_t n_programs; /* 1 to TG_SERVICE_MAX_PROGRAMS */
+    uint32_t n_programs; /* 1 to TG_SERVICE_MAX_PROGRAMS; all made of graphs, or none */
     uint32_t n_clients;  /* 0: one, of weight 1; TG_SERVICE_MAX_CLIENTS at most */
     const struct tg_service_client *clients;
     uint32_t n_teams;        /* times n_blocks_each: the service's multiprocessors, at least two */
     uint32_t n_blocks_each;  /* of a team */
     uint32_t n_workers_each; /* of a block; 1 to 15 */
     uint32_t n_ahead;        /* instances under way in a team at a time: 1, 2, 4 or 8; with n_teams no more than 32 */
+    bool can_keep;           /* instances can be kept, which costs each task a look; all programs are made of graphs */
 };
-#define TG_SERVICE_SETUP_INIT {sizeof(struct tg_service_setup), NULL, 0, 0, NULL, 4, 1, 8, 4}
+#define TG_SERVICE_SETUP_INIT {sizeof(struct tg_service_setup), NULL, 0, 0, NULL, 4, 1, 8, 4, false}
 #define TG_SERVICE_MAX_PROGRAMS 8
 #define TG_SERVICE_MAX_CLIENTS  16
 
@@ -221,16 +240,30 @@ struct tg_service_instance {
     uint32_t urgency;         /* 0 to 3; the greatest goes first, whoever it is of */
     uint64_t deadline_ns;     /* from now; 0: none.  Not begun by then: TG_E_DEADLINE; ended later: the answer is late */
     const uint64_t *inputs;   /* as many words as the program has inputs; read before submit returns */
+    const void *data;         /* of a program from a graph: its inputs, with NULL for `inputs` */
+    const void *kept;         /* not NULL, it goes on with this instead of beginning; a copy will do */
+    size_t n_kept_bytes;
 };
 /* As tg_service_send() and tg_service_call(): tickets are shared with messages, and tg_service_receive() gives the answers, whose
- * bytes are the words of the outputs.  TG_E_FULL also if the client has as many in flight as it may. */
+ * bytes are the words of the outputs, or their tiles.  TG_E_FULL also if the client has as many in flight as it may. */
 int tg_service_submit(struct tg_service *service, const struct tg_service_instance *instance, uint64_t *ticket_p, struct tg_error *err);
-int tg_service_run(struct tg_service *service, const struct tg_service_instance *instance, uint64_t timeout_ns, uint64_t *outputs,
+int tg_service_run(struct tg_service *service, const struct tg_service_instance *instance, uint64_t timeout_ns, void *outputs,
                    struct tg_error *err);
 /* An instance that has not been answered becomes TG_E_CANCELLED: at once if it waits, else as soon as its tasks have been gone
  * through without their bodies; it may still end otherwise if it was about to.  TG_E_STATE: it has been answered; TG_E_INVALID: it is
  * no instance. */
 int tg_service_cancel(struct tg_service *service, uint64_t ticket, struct tg_error *err);
+
+/* Keeping.  An instance of a service whose setup says so (can_keep) is stopped between its tasks: those under way end, none begins.
+ * Its answer is TG_E_CANCELLED then, and what it goes on with are the answer's bytes (is_kept): which tasks are done, and all its
+ * tiles.  Submitted in place of inputs they make an instance that executes the other tasks, in this service or another, of this
+ * process or another, that was set up alike with the same graphs and data; else submit is TG_E_INVALID.  All of it passes as a
+ * message, so create is TG_E_LIMIT where message_bytes are too few.  One that has not begun is cancelled without bytes; one that was about
+ * to end may end otherwise.  TG_E_STATE: instances of the service cannot be kept, or it has been answered; TG_E_INVALID: it is no
+ * instance, or one of tg_service_run(), whose answer nobody would get. */
+int tg_service_keep(struct tg_service *service, uint64_t ticket, struct tg_error *err);
+/* What a kept instance of the program has; 0: it cannot be kept. */
+size_t tg_service_kept_bytes(const struct tg_service *service, uint32_t program);
 
 /* ---- Watching -----------------------------------------------------------------------------*/
 

@@ -44,7 +44,8 @@ enum tgi_service_outcome {
     TGI_SERVICE_GIVEN_UP,  /* the kernel left while it was at work */
     TGI_SERVICE_CANCELLED, /* as the host asked */
     TGI_SERVICE_MISSED,    /* its deadline had passed before its turn came */
-    TGI_SERVICE_DONE_LATE
+    TGI_SERVICE_DONE_LATE,
+    TGI_SERVICE_KEPT       /* as the host asked: the bytes are what it goes on with */
 };
 
 enum tgi_service_command {
@@ -65,10 +66,13 @@ struct tgi_service_client_counts {
 #define TGI_SERVICE_COMMAND(number, command) ((uint64_t)(number) << 8 | (command))
 #define TGI_SERVICE_COMMAND_OF(word)         ((word) & 0xffu)
 
+#define TGI_SERVICE_CANCEL(number, keeps, ticket) ((uint64_t)((uint32_t)(number) << 1 | (keeps)) << 32 | (ticket))
+#define TGI_SERVICE_CANCEL_KEEPS(word)            ((uint32_t)((word) >> 32) & 1u)
+
 /* A line to each writer and time. */
 struct tgi_service_shared {
     uint64_t command; /* by the host */
-    uint64_t cancel;  /* by the host before a command: a number, then the ticket of an instance to be cancelled */
+    uint64_t cancel;  /* by the host before a command: TGI_SERVICE_CANCEL, an instance that is to be cancelled, or kept */
     uint64_t beat_ns; /* by the host, relaxed: what its clock says, every now and then */
     uint64_t pad0[13];
     uint64_t obeyed; /* by the controller, release: the last command it has seen; nothing is done by the one before any more */
@@ -115,12 +119,28 @@ struct tgi_service_seat {
     struct tgi_resident_control control;
 };
 
+#define TGI_SEAT_IS_KEPT 2u
+
+/* An instance that can be kept has before its tiles, in front of its inputs, a word that says which program it is of and how many tasks
+ * of each worker are done: what it goes on with is this and all of its tiles, in one piece. */
+#define TGI_SERVICE_KEPT_HEAD(n_workers) ((8u + (n_workers) * 4u + 15u) / 16u * 16u) /* bytes of both */
+#ifdef __CUDACC__
+static __device__ __forceinline__
+#else
+static inline
+#endif
+uint32_t *tgi_service_n_done(const uint64_t *inputs)
+{
+    return (uint32_t *)(uintptr_t)(inputs + 1);
+}
+
 /* What the controller knows of its instances, in its block's shared memory. */
 struct tgi_service_desk_seat {
     uint64_t began_ns, deadline_ns, charged; /* by the GPU's clock; deadline 0: none */
     uint32_t ticket, n_uses;
     uint8_t program, client;
-    uint8_t is_cancelled, pad;
+    uint8_t is_cancelled; /* TGI_SEAT_IS_KEPT: its answer is what it goes on with */
+    uint8_t pad;
     uint32_t epochs[TGI_TURN_MAX_PROGRAMS]; /* how often it has had an instance of each */
 };
 struct tgi_service_desk_team {
@@ -150,9 +170,11 @@ struct tgi_service_mail {
 /* A program; its view is that of the first seat. */
 struct tgi_service_program_view {
     struct tgi_resident_view view;
-    uint64_t *inputs;        /* what view.inputs points to */
-    const uint32_t *outputs; /* slots whose results are the answer */
+    uint64_t *inputs;        /* what view.inputs points to; of a program from a graph its tiles, those of inputs first */
+    const uint32_t *outputs; /* slots whose results are the answer; of a program from a graph words of tiles, counted from results */
+    uint64_t n_words;        /* of what CALLs are given, for each seat; the first seat's are in the view */
     uint32_t n_inputs, n_outputs, n_tasks;
+    uint32_t n_kept; /* words that a kept instance goes on with; 0: it cannot be kept */
     uint32_t cells_at, counters_at; /* of a block's, before that of the program, in a seat's shared memory */
 };
 

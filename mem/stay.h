@@ -21,12 +21,15 @@ struct tgi_stay_shape {
     bool is_alone;         /* no multiprocessor has two of them */
     uint32_t n_warps;      /* of a block */
     uint32_t shared_bytes; /* of a block, at least */
+    const uint32_t *bodies; /* what its programs call (struct tgi_resident_call), ascending and each once; the caller's */
+    uint32_t n_bodies;
+    bool can_keep;          /* instances of its programs, all of which call bodies */
 };
 
 struct tgi_stay_ops {
     size_t size;
     /* Loads the service's kernel and all that goes with it, so that nothing is loaded later.  TG_E_CAPACITY: so many
-     * blocks are not left, or fewer than two.  TG_E_UNSUPPORTED, TG_E_NO_VARIANT. */
+     * blocks are not left, or fewer than two.  TG_E_UNSUPPORTED, TG_E_NO_VARIANT; for bodies TG_E_NO_LIBRARY, TG_E_COMPILE. */
     int (*open)(struct tgi_devices *ds, uint32_t device, struct tgi_stay_shape *shape, struct tgi_stay **stay_p,
                 struct tg_error *err);
     /* The kernel must have left, unless the devices are lost.  Takes NULL. */

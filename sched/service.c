@@ -197,9 +197,38 @@ static int make_host_memory(struct tg_service *s, struct tg_error *err)
     return s->places && s->answers ? 0 : tgi_error_memory(err, "creating a service");
 }
 
+/* Ascending, each once; none is named 2^16 or beyond. */
+static int find_bodies(const struct tgi_service_setup *setup, uint32_t **bodies_p, uint32_t *n_p, struct tg_error *err)
+{
+    uint8_t *is_used = calloc(1u << 16, 1);
+    uint32_t *bodies = malloc((1u << 16) * sizeof *bodies), n = 0;
+    if (!is_used || !bodies) {
+        free(is_used);
+        free(bodies);
+        return tgi_error_memory(err, "creating a service");
+    }
+    for (uint32_t i = 0; setup && i < setup->n_programs; i++) {
+        const struct tgi_resident_program *p = setup->programs[i].program;
+        for (uint32_t slot = 0; slot < p->n_tasks; slot++)
+            if (TGI_HEAD_OP(p->tasks[slot].head) == TGI_RESIDENT_CALL)
+                is_used[TGI_CALL_BODY(p->tasks[slot].in[0])] = 1;
+    }
+    for (uint32_t i = 0; i < 1u << 16; i++)
+        if (is_used[i])
+            bodies[n++] = i;
+    free(is_used);
+    *bodies_p = bodies;
+    *n_p = n;
+    return 0;
+}
+
 static int make_kernel(struct tg_service *s, const struct tgi_service_setup *setup, struct tg_error *err)
 {
     struct tgi_service_view *v = &s->view;
+    uint32_t *bodies = NULL, n_bodies = 0;
+    int rc = find_bodies(setup, &bodies, &n_bodies, err);
+    if (rc)
+        return rc;
     tgi_service_tables_describe(s, setup);
     struct tgi_stay_shape shape = {.n_free = s->options.n_sms_free, .n_warps = v->n_workers_each + 1};
     shape.n_blocks = v->n_teams * v->n_blocks_each;
@@ -207,7 +236,11 @@ static int make_kernel(struct tg_service *s, const struct tgi_service_setup *set
     shape.is_alone = setup != NULL;
     shape.shared_bytes = TGI_SERVICE_RELAY_BYTES + TGI_SERVICE_DESK_BYTES;
     shape.shared_bytes += tgi_resident_shared_bytes(v->n_workers_each, v->n_ahead * v->n_cells, (v->n_ahead * v->n_counters + 3) / 4 * 4);
-    int rc = tgi_service_ops(s)->open(s->devices, 0, &shape, &s->kernel, err);
+    shape.bodies = bodies;
+    shape.n_bodies = n_bodies;
+    shape.can_keep = setup && setup->can_keep;
+    rc = tgi_service_ops(s)->open(s->devices, 0, &shape, &s->kernel, err);
+    free(bodies);
     s->n_blocks = shape.n_blocks;
     if (rc == 0)
         rc = tgi_service_tables_reserve(s, setup, shape.n_blocks, err);
@@ -258,6 +291,33 @@ static int open_device(struct tg_service *s, struct tg_error *err)
     return rc;
 }
 
+static int make_all(struct tg_service *s, const struct tgi_service_setup *setup, struct tg_error *err)
+{
+    int rc = setup ? tgi_service_check_setup(setup, s->options.message_bytes, err) : 0;
+    if (rc)
+        return rc;
+    take_clients(s, setup);
+    rc = make_host_memory(s, err);
+    return rc ? rc : make_kernel(s, setup, err);
+}
+
+/* The setup of the user's, which is planned for the device, or one that has been planned. */
+static int make_planned(struct tg_service *s, const struct tg_service_setup *users, const struct tgi_service_setup *setup, struct tg_error *err)
+{
+    struct tgi_service_planned *planned = users ? malloc(sizeof *planned) : NULL;
+    if (!users)
+        return make_all(s, setup, err);
+    if (!planned)
+        return tgi_error_memory(err, "creating a service");
+    int rc = tgi_service_plan(users, s->devices, planned, err);
+    if (rc == 0) {
+        rc = make_all(s, &planned->setup, err);
+        tgi_service_planned_fini(planned);
+    }
+    free(planned);
+    return rc;
+}
+
 int tgi_service_create(const struct tg_service_options *options, const struct tgi_service_setup *setup,
                        struct tg_service **service_p, struct tg_error *err)
 {
@@ -269,8 +329,6 @@ int tgi_service_create(const struct tg_service_options *options, const struct tg
         memcpy(&o, options, options->size);
     }
     int rc = check_options(&o, err);
-    if (rc == 0 && setup)
-        rc = tgi_service_check_setup(setup, o.message_bytes, err);
     if (rc)
         return rc;
     struct tg_service *s = calloc(1, sizeof *s);
@@ -284,12 +342,9 @@ int tgi_service_create(const struct tg_service_options *options, const struct tg
     s->view.silence_ns = o.host_timeout_ns;
     pthread_mutex_init(&s->lock, NULL);
     tgi_service_watch_init(&s->watch);
-    take_clients(s, setup);
     rc = open_device(s, err);
     if (rc == 0 && (rc = s->devices->ops->attach(s->devices, err)) == 0) {
-        rc = make_host_memory(s, err);
-        if (rc == 0)
-            rc = make_kernel(s, setup, err);
+        rc = make_planned(s, setup ? NULL : o.setup, setup, err);
         s->devices->ops->detach(s->devices);
     }
     if (rc == 0)
@@ -303,16 +358,7 @@ int tgi_service_create(const struct tg_service_options *options, const struct tg
 
 int tg_service_create(const struct tg_service_options *options, struct tg_service **service_p, struct tg_error *err)
 {
-    struct tgi_service_planned planned;
-    /* Of options of another size nothing can be read; what is wrong with them is said below. */
-    if (!options || options->size != sizeof *options || !options->setup)
-        return tgi_service_create(options, NULL, service_p, err);
-    int rc = tgi_service_plan(options->setup, &planned, err);
-    if (rc == 0) {
-        rc = tgi_service_create(options, &planned.setup, service_p, err);
-        tgi_service_planned_fini(&planned);
-    }
-    return rc;
+    return tgi_service_create(options, NULL, service_p, err);
 }
 
 void tg_service_destroy(struct tg_service *s)

@@ -1,7 +1,7 @@
 /* Inside a service (graph/tgraph_service.h): the host's side of the rings and of the kernel's life, and planned programs.
  *
  * service.c has the states and the kernel, service_queue.c the messages, service_instance.c instances, service_program.c programs
- * as users build them, service_tables.c what lies on the device, service_beat.c the thread that says that the host is there,
+ * as users build them, service_graph.c and service_call.c those that are made of graphs, service_tables.c what lies on the device, service_beat.c the thread that says that the host is there,
  * service_watch.c the one that tells of answers. */
 #ifndef TGI_SCHED_SERVICE_H
 #define TGI_SCHED_SERVICE_H
@@ -10,6 +10,7 @@
 
 #include "graph/tgraph_service.h"
 #include "mem/stay.h"
+#include "sched/service_graph.h"
 
 /* ---- Programs -----------------------------------------------------------------------------*/
 
@@ -18,7 +19,9 @@ struct tgi_service_program {
     const struct tgi_resident_program *program;
     uint32_t n_inputs;       /* words; what INPUT's args are below */
     uint32_t n_outputs;
-    const uint32_t *outputs; /* tasks whose results are the answer */
+    const uint32_t *outputs; /* tasks whose results are the answer; of a program from a graph words of its seat's tiles */
+    const struct tgi_service_graph *graph; /* NULL: it was built task by task */
+    const struct tgi_service_words *words; /* what the graph's tasks are given */
 };
 
 /* What a service executes beside messages.  All programs are planned for as many blocks and workers, which are a team's. */
@@ -29,6 +32,7 @@ struct tgi_service_setup {
     uint32_t n_clients;  /* 0: one, of weight 1; TGI_TURN_MAX_CLIENTS at most */
     uint32_t n_teams;    /* 0: one.  Each has blocks of its own */
     uint32_t n_ahead;    /* instances under way in a team: 1, 2, 4 or 8; 0: one */
+    bool can_keep;       /* instances can be kept; all programs are made of graphs then */
 };
 /* As tg_service_create(), with a setup that takes the place of the options'; setup may be NULL.  The service takes as many
  * multiprocessors as the teams have blocks.  TG_E_UNSUPPORTED: tasks that are a thread wide, copies, or more workers in a block than leave room for the service's own; programs
@@ -40,9 +44,12 @@ int tgi_service_create(const struct tg_service_options *options, const struct tg
 struct tgi_service_planned {
     struct tgi_service_setup setup; /* of what follows, and of the user's clients */
     struct tgi_service_program programs[TGI_TURN_MAX_PROGRAMS];
+    struct tgi_service_words words[TGI_TURN_MAX_PROGRAMS];
 };
-/* Plans each program for the shape of a team.  TG_E_INVALID, TG_E_LIMIT: programs or workers that a service cannot have. */
-int tgi_service_plan(const struct tg_service_setup *setup, struct tgi_service_planned *planned, struct tg_error *err);
+/* Plans each program for the shape of a team, on devices to which the calling thread is attached.  TG_E_INVALID, TG_E_LIMIT: programs or
+ * workers that a service cannot have; what tgi_service_graph_plan() says. */
+int tgi_service_plan(const struct tg_service_setup *setup, struct tgi_devices *devices, struct tgi_service_planned *planned,
+                     struct tg_error *err);
 void tgi_service_planned_fini(struct tgi_service_planned *planned);
 
 /* ---- Tables -------------------------------------------------------------------------------*/
@@ -51,6 +58,9 @@ void tgi_service_planned_fini(struct tgi_service_planned *planned);
 struct tgi_service_tables {
     uint64_t memory, bytes; /* 0: none yet */
     uint64_t zero_at, zero_bytes; /* what is zeroed before each launch */
+    uint64_t shared_at[TGI_TURN_MAX_PROGRAMS]; /* of programs from graphs: what all their instances share */
+    uint32_t head_bytes;                       /* before the tiles of an instance that can be kept; 0: none can */
+    uint64_t key[TGI_TURN_MAX_PROGRAMS];       /* then: says which program what was kept is of, and how it was planned */
 };
 /* Whether a service can execute these programs for these clients. */
 int tgi_service_check_setup(const struct tgi_service_setup *setup, uint32_t message_bytes, struct tg_error *err);
@@ -187,6 +197,8 @@ struct tgi_service_parcel {
     bool is_call;
     uint32_t client;      /* of an instance */
     uint64_t deadline_ns; /* the same; by the host's clock, 0: none */
+    size_t n_head_bytes;  /* before the others: zeros, but for a first word */
+    uint64_t head;        /* which is this */
 };
 int tgi_service_send(struct tg_service *s, const struct tgi_service_parcel *m, uint64_t *ticket_p, struct tg_error *err);
 int tgi_service_call(struct tg_service *s, const struct tgi_service_parcel *m, uint64_t timeout_ns, void *data, size_t room,

@@ -77,7 +77,7 @@ static void take_answer_locked(struct tg_service *s, uint64_t word, uint64_t now
         s->metrics.n_failed++;
     }
     s->metrics.n_late += p->outcome == TGI_SERVICE_MISSED || p->outcome == TGI_SERVICE_DONE_LATE;
-    s->metrics.n_cancelled += p->outcome == TGI_SERVICE_CANCELLED;
+    s->metrics.n_cancelled += p->outcome == TGI_SERVICE_CANCELLED || p->outcome == TGI_SERVICE_KEPT;
     s->n_taken++;
     s->metrics.n_answered++;
     s->metrics.answered_bytes += p->n_bytes;
@@ -119,7 +119,8 @@ static int status_of(uint32_t outcome)
                                  [TGI_SERVICE_GIVEN_UP] = TG_E_CANCELLED,
                                  [TGI_SERVICE_CANCELLED] = TG_E_CANCELLED,
                                  [TGI_SERVICE_MISSED] = TG_E_DEADLINE,
-                                 [TGI_SERVICE_DONE_LATE] = 0};
+                                 [TGI_SERVICE_DONE_LATE] = 0,
+                                 [TGI_SERVICE_KEPT] = TG_E_CANCELLED};
     return outcome < sizeof status / sizeof *status ? status[outcome] : TG_E_INTERNAL;
 }
 
@@ -176,18 +177,23 @@ static int send_locked(struct tg_service *s, const struct tgi_service_parcel *m,
         if (m->deadline_ns) /* so that the kernel knows what time it is */
             tgi_sys_store_relaxed(&s->view.shared->beat_ns, p->sent_ns);
     }
+    if (m->n_head_bytes) {
+        memset(tgi_service_ring_bytes(r, position), 0, m->n_head_bytes);
+        memcpy(tgi_service_ring_bytes(r, position), &m->head, sizeof m->head);
+    }
     if (m->n_bytes)
-        memcpy(tgi_service_ring_bytes(r, position), m->data, m->n_bytes);
+        memcpy(tgi_service_ring_bytes(r, position) + m->n_head_bytes, m->data, m->n_bytes);
     s->n_sent++;
     s->n_in_flight++;
     s->watch.n_posted += !m->is_call;
     s->watch.n_due += !m->is_call;
     s->metrics.n_sent++;
-    s->metrics.sent_bytes += m->n_bytes;
+    const uint32_t n_bytes = (uint32_t)(m->n_head_bytes + m->n_bytes);
+    s->metrics.sent_bytes += n_bytes;
     /* seq_cst, which is more than the release that tgi_controller_look() pairs with: not both this and the controller's last
      * look can miss the other (mem/service_view.h). */
     tgi_sys_store_seq_cst(tgi_service_ring_word(r, position),
-                          tgi_service_ring_make(r, position, m->argument, m->kind, (uint32_t)m->n_bytes));
+                          tgi_service_ring_make(r, position, m->argument, m->kind, n_bytes));
     *ticket_p = ticket;
     return s->state == TG_SERVICE_ACTIVE ? tgi_service_wake_locked(s, err) : 0;
 }
@@ -230,7 +236,7 @@ void tgi_service_take_first_locked(struct tg_service *s, struct tg_service_answe
 {
     struct tgi_service_place *p = &s->places[s->first];
     *answer_p = (struct tg_service_answer){p->ticket, status_of(p->outcome), p->code, p->n_bytes, p->latency_ns,
-                                           p->outcome == TGI_SERVICE_DONE_LATE};
+                                           p->outcome == TGI_SERVICE_DONE_LATE, p->outcome == TGI_SERVICE_KEPT};
     if (p->n_bytes)
         memcpy(data, bytes_of(s, p), p->n_bytes);
     s->first = p->next;

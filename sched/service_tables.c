@@ -5,13 +5,38 @@
 #include "sched/service.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "graph/error.h"
+#include "graph/fingerprint.h"
 
 enum { PART_ALIGN = 256, LINE = 128 };
 
 /* ---- The setup ----------------------------------------------------------------------------*/
+
+static uint32_t head_of(const struct tgi_service_setup *setup)
+{
+    return setup->can_keep ? TGI_SERVICE_KEPT_HEAD(setup->programs[0].program->n_workers) : 0;
+}
+/* What one goes on with. */
+static uint64_t kept_bytes_of(const struct tgi_service_setup *setup, const struct tgi_service_program *sp)
+{
+    return setup->can_keep ? head_of(setup) + sp->graph->seat_bytes : 0;
+}
+
+static int check_kept(const struct tgi_service_setup *setup, uint32_t program, uint32_t message_bytes, struct tg_error *err)
+{
+    const struct tgi_service_program *sp = &setup->programs[program];
+    if (!setup->can_keep)
+        return 0;
+    if (!sp->graph)
+        return tgi_error(err, TG_E_UNSUPPORTED, "instances of a service can be kept that are of graphs, and program %" PRIu32 " is of none", program);
+    if (kept_bytes_of(setup, sp) > message_bytes)
+        return tgi_error(err, TG_E_LIMIT, "an instance of program %" PRIu32 " that is kept has %" PRIu64 " bytes, in messages of %" PRIu32, program,
+                         kept_bytes_of(setup, sp), message_bytes);
+    return 0;
+}
 
 static int check_program(const struct tgi_service_program *sp, uint32_t message_bytes, struct tg_error *err)
 {
@@ -24,13 +49,13 @@ static int check_program(const struct tgi_service_program *sp, uint32_t message_
     if (8ull * sp->n_inputs > message_bytes || 8ull * sp->n_outputs > message_bytes)
         return tgi_error(err, TG_E_LIMIT, "%" PRIu32 " words of input and %" PRIu32 " of output, in messages of %" PRIu32 " bytes",
                          sp->n_inputs, sp->n_outputs, message_bytes);
-    for (uint32_t i = 0; i < sp->n_outputs; i++)
+    for (uint32_t i = 0; !sp->graph && i < sp->n_outputs; i++)
         if (sp->outputs[i] >= p->n_tasks)
             return tgi_error(err, TG_E_INVALID, "output %" PRIu32 " is task %" PRIu32 ", which there is not", i, sp->outputs[i]);
     for (uint32_t slot = 0; slot < p->n_tasks; slot++) {
         uint32_t op = TGI_HEAD_OP(p->tasks[slot].head);
-        if (op == TGI_RESIDENT_COPY || TGI_RESIDENT_HAS_WORDS(op))
-            return tgi_error(err, TG_E_UNSUPPORTED, "task %" PRIu32 " copies or calls a body, which a service does not yet",
+        if (op == TGI_RESIDENT_COPY || op == TGI_RESIDENT_POST || (op == TGI_RESIDENT_CALL && !sp->graph))
+            return tgi_error(err, TG_E_UNSUPPORTED, "task %" PRIu32 " copies or calls a body, and its program is not made of a graph",
                              p->tasks[slot].id);
         if (op == TGI_RESIDENT_INPUT && p->args[slot] >= sp->n_inputs)
             return tgi_error(err, TG_E_INVALID, "task %" PRIu32 " takes input %" PRIu64 " of %" PRIu32, p->tasks[slot].id,
@@ -66,6 +91,8 @@ int tgi_service_check_setup(const struct tgi_service_setup *setup, uint32_t mess
     for (uint32_t i = 0; rc == 0 && i < setup->n_programs; i++) {
         const struct tgi_resident_program *p = setup->programs[i].program, *first = setup->programs[0].program;
         rc = check_program(&setup->programs[i], message_bytes, err);
+        if (rc == 0)
+            rc = check_kept(setup, i, message_bytes, err);
         if (rc == 0 && (p->n_blocks != first->n_blocks || p->n_workers_each != first->n_workers_each))
             rc = tgi_error(err, TG_E_UNSUPPORTED, "program %" PRIu32 " has %" PRIu32 " blocks of %" PRIu32 " workers, the first one %" PRIu32
                            " of %" PRIu32 "; a service's are alike", i, p->n_blocks, p->n_workers_each, first->n_blocks,
@@ -94,16 +121,19 @@ void tgi_service_tables_describe(struct tg_service *s, const struct tgi_service_
     v->n_blocks_each = first->n_blocks;
     v->n_workers_each = first->n_workers_each;
     v->n_workers = first->n_workers;
+    s->tables.head_bytes = head_of(setup);
     for (uint32_t i = 0; i < setup->n_programs; i++) {
         const struct tgi_service_program *sp = &setup->programs[i];
         struct tgi_service_program_view *to = &v->programs[i];
-        to->n_inputs = sp->n_inputs;
+        to->n_inputs = sp->n_inputs + s->tables.head_bytes / 8;
+        to->n_kept = (uint32_t)(kept_bytes_of(setup, sp) / 8);
         to->n_outputs = sp->n_outputs;
         to->n_tasks = sp->program->n_tasks;
         to->cells_at = v->n_cells;
         to->counters_at = v->n_counters;
         to->view.limit_ns = s->options.limit_ns;
         to->view.n_workers_each = v->n_workers_each;
+        to->n_words = sp->words ? sp->words->n : 0;
         v->n_cells += sp->program->n_shared_cells;
         v->n_counters += sp->program->n_shared_counters;
     }
@@ -124,7 +154,7 @@ static uint64_t part(struct layout *l, uint64_t bytes)
 }
 #define PART(l, bytes) ((void *)(uintptr_t)part((l), (bytes)))
 
-static void lay_out_program(const struct tgi_service_program *sp, struct tgi_service_program_view *to, struct layout *l)
+static void lay_out_program(struct tg_service *s, const struct tgi_service_program *sp, struct tgi_service_program_view *to, struct layout *l)
 {
     const struct tgi_resident_program *p = sp->program;
     struct tgi_resident_view *r = &to->view;
@@ -134,10 +164,14 @@ static void lay_out_program(const struct tgi_service_program *sp, struct tgi_ser
     r->ins = PART(l, p->n_ins * 4ull);
     r->args = p->args ? PART(l, p->n_tasks * 8ull) : NULL;
     to->outputs = PART(l, sp->n_outputs * 4ull);
+    if (sp->graph) {
+        r->words = PART(l, (uint64_t)s->view.n_teams * s->view.n_ahead * to->n_words * 8);
+        s->tables.shared_at[to - s->view.programs] = part(l, sp->graph->shared_bytes);
+    }
 }
 
 /* What an instance has for itself, in the first seat. */
-static void lay_out_seat(const struct tgi_service_program *sp, struct tgi_service_program_view *to, struct layout *l)
+static void lay_out_seat(const struct tg_service *s, const struct tgi_service_program *sp, struct tgi_service_program_view *to, struct layout *l)
 {
     const struct tgi_resident_program *p = sp->program;
     struct tgi_resident_view *r = &to->view;
@@ -147,7 +181,7 @@ static void lay_out_seat(const struct tgi_service_program *sp, struct tgi_servic
     r->results = PART(l, n * 8);
     r->lines = has_lines(p) ? PART(l, n * 8 * TGI_RESIDENT_LINE_WORDS) : NULL;
     r->progress = PART(l, p->n_workers * 4ull);
-    to->inputs = PART(l, sp->n_inputs * 8ull);
+    to->inputs = PART(l, sp->graph ? s->tables.head_bytes + sp->graph->seat_bytes : sp->n_inputs * 8ull);
     r->inputs = to->inputs;
 }
 
@@ -158,7 +192,7 @@ static void lay_out(struct tg_service *s, const struct tgi_service_setup *setup,
     v->state = PART(l, sizeof *v->state);
     v->entries = PART(l, s->options.queue_capacity * (uint64_t)sizeof *v->entries);
     for (uint32_t i = 0; i < v->n_programs; i++)
-        lay_out_program(&setup->programs[i], &v->programs[i], l);
+        lay_out_program(s, &setup->programs[i], &v->programs[i], l);
     s->tables.zero_at = l->memory + l->at;
     v->teams = PART(l, (v->n_teams + 1) * (uint64_t)sizeof *v->teams);
     v->mails = PART(l, (uint64_t)v->n_mails * v->mail_stride);
@@ -166,7 +200,7 @@ static void lay_out(struct tg_service *s, const struct tgi_service_setup *setup,
     v->seats = PART(l, sizeof(struct tgi_service_seat));
     v->programs[0].view.control = &((struct tgi_service_seat *)v->seats)->control;
     for (uint32_t i = 0; i < v->n_programs; i++)
-        lay_out_seat(&setup->programs[i], &v->programs[i], l);
+        lay_out_seat(s, &setup->programs[i], &v->programs[i], l);
     v->seat_stride = l->at - seats_at;
     if (n_seats)
         l->at += (n_seats - 1) * v->seat_stride;
@@ -198,6 +232,68 @@ static int upload(struct tg_service *s, const void *to, const void *from, uint64
     return tgi_service_ops(s)->upload(s->devices, s->kernel, (uint64_t)(uintptr_t)to, from, bytes, err);
 }
 
+/* Tiles of a seat lie behind its results, so a word of one is counted from there as a result is. */
+static int upload_outputs(struct tg_service *s, const struct tgi_service_program *sp, const struct tgi_service_program_view *to,
+                          struct tg_error *err)
+{
+    uint32_t *slots = malloc((sp->n_outputs + 1ul) * sizeof *slots);
+    uint64_t tiles = (uint64_t)(to->inputs - to->view.results) + s->tables.head_bytes / 8;
+    int rc = slots ? 0 : tgi_error_memory(err, "bringing a program to a service");
+    for (uint32_t i = 0; rc == 0 && i < sp->n_outputs; i++)
+        if (!sp->graph)
+            slots[i] = sp->program->slot_of[sp->outputs[i]];
+        else if (tiles + sp->outputs[i] <= UINT32_MAX)
+            slots[i] = (uint32_t)tiles + sp->outputs[i];
+        else
+            rc = tgi_error(err, TG_E_LIMIT, "outputs of a service's program lie beyond 32 GiB of what an instance has");
+    if (rc == 0)
+        rc = upload(s, to->outputs, slots, sp->n_outputs * 4ull, err);
+    free(slots);
+    return rc;
+}
+
+/* Two services that have the same can go on with each other's instances: the graph, what it begins with, and who executes what when. */
+static uint64_t key_of(const struct tgi_service_program *sp, const unsigned char *shared)
+{
+    const struct tgi_resident_program *p = sp->program;
+    unsigned char digest[TGI_SHA256_BYTES];
+    struct tgi_sha256 sha;
+    uint64_t key;
+    tgi_graph_fingerprint(sp->graph->graph, digest);
+    tgi_sha256_init(&sha);
+    tgi_sha256_add(&sha, digest, sizeof digest);
+    tgi_sha256_add(&sha, shared, sp->graph->shared_bytes);
+    tgi_sha256_add(&sha, p->tasks, p->n_tasks * sizeof *p->tasks);
+    tgi_sha256_add(&sha, p->first, (p->n_workers + 1ul) * sizeof *p->first);
+    tgi_sha256_add(&sha, sp->words->words, sp->words->n * sizeof *sp->words->words);
+    tgi_sha256_add(&sha, sp->words->home, sp->words->n * sizeof *sp->words->home);
+    tgi_sha256_finish(&sha, digest);
+    memcpy(&key, digest, sizeof key);
+    return key;
+}
+
+/* What the tasks of a graph are given, in each seat, and what all share. */
+static int upload_data(struct tg_service *s, const struct tgi_service_program *sp, const struct tgi_service_program_view *to,
+                       struct tg_error *err)
+{
+    uint32_t n = sp->words->n, n_seats = s->view.n_teams * s->view.n_ahead;
+    uint64_t shared_at = s->tables.shared_at[to - s->view.programs];
+    unsigned char *shared = calloc(sp->graph->shared_bytes + 1, 1);
+    uint64_t *words = malloc((n + 1ul) * sizeof *words);
+    int rc = shared && words ? tgi_service_graph_fill(sp->graph, shared, err) : tgi_error_memory(err, "bringing a program to a service");
+    if (rc == 0 && s->tables.head_bytes)
+        s->tables.key[to - s->view.programs] = key_of(sp, shared);
+    if (rc == 0)
+        rc = upload(s, (void *)(uintptr_t)shared_at, shared, sp->graph->shared_bytes, err);
+    for (uint32_t k = 0; rc == 0 && k < n_seats; k++) {
+        tgi_service_words_locate(sp->words, (uint64_t)(uintptr_t)to->inputs + k * s->view.seat_stride + s->tables.head_bytes, shared_at, words);
+        rc = upload(s, to->view.words + (uint64_t)k * n, words, n * 8ull, err);
+    }
+    free(shared);
+    free(words);
+    return rc;
+}
+
 static int upload_program(struct tg_service *s, const struct tgi_service_program *sp, const struct tgi_service_program_view *to,
                           struct tg_error *err)
 {
@@ -212,9 +308,9 @@ static int upload_program(struct tg_service *s, const struct tgi_service_program
         rc = upload(s, r->ins, p->ins, p->n_ins * 4ull, err);
     if (rc == 0)
         rc = upload(s, r->args, p->args, p->args ? p->n_tasks * 8ull : 0, err);
-    for (uint32_t i = 0; rc == 0 && i < sp->n_outputs; i++)
-        rc = upload(s, to->outputs + i, &p->slot_of[sp->outputs[i]], 4, err);
-    return rc;
+    if (rc == 0)
+        rc = upload_outputs(s, sp, to, err);
+    return rc || !sp->graph ? rc : upload_data(s, sp, to, err);
 }
 
 int tgi_service_tables_upload(struct tg_service *s, const struct tgi_service_setup *setup, struct tg_error *err)

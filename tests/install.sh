@@ -38,7 +38,7 @@ service=$(TGRAPH_CUDA_DRIVER=$tests/libstandin-cuda.so TGRAPH_CUDA_KERNELS=$test
 [ "$service" = "10000 messages answered, 0 wrong" ]
 for name in mlp_server actors; do
     TGRAPH_CUDA_DRIVER=$tests/libstandin-cuda.so TGRAPH_CUDA_KERNELS=$tests/standin-kernels.txt TGRAPH_STANDIN_REPORT=$stage/report \
-        "$stage/$name" | tee "$stage/said"
+        TGRAPH_NVRTC=$tests/libstandin-nvrtc.so TGRAPH_CACHE_DIR=$stage/cache "$stage/$name" | tee "$stage/said"
     grep -q '0 .*wrong$' "$stage/said"
     grep -qx "standin: 0 violations, 0 leaks" "$stage/report"
 done

@@ -51,6 +51,25 @@ has err 'there is no request ":spin x"'
 serve 1 'a line that is longer than thirty-two bytes\nshort\n' --message-bytes 32
 prints short
 has err 'error[TG0107]: a message of 43 bytes; this service takes 32'
+# A graph: numbers in, numbers out.
+export TGRAPH_NVRTC=$libraries/libstandin-nvrtc.so TGRAPH_CACHE_DIR=$scratch/cache
+cat >"$scratch/graph.json" <<'GRAPH'
+{ "tgraph": "1.0",
+  "buffers": { "x": {"dtype": "f64", "shape": [4]}, "w": {"dtype": "f64", "shape": [3, 4], "init": {"iota": {}}},
+               "y": {"dtype": "f64", "shape": [3], "init": {"fill": 1}}, "n": {"dtype": "u64", "shape": [1]} },
+  "kernels": { "matvec": {"builtin": "matvec_add"} },
+  "tasks": [ {"kernel": "matvec", "args": {"m": 3, "n": 4, "a": "w", "x": "x", "y": "y"}} ] }
+GRAPH
+serve 1 '1 2 3 4\n0 0 0 0.5\n1 2\n1 2 3 4 5\n:status\n' "$scratch/graph.json" --in x --out y --teams 3
+[ "$(head -2 "$scratch/out")" = $'21 61 101\n2.5 4.5 6.5' ] || complain "the graph's answers are not right: $(head -c 200 "$scratch/out")"
+has out 'active, kernel resident, 3 blocks'
+has err 'number 3 of the line, for buffer "x", is missing'
+has err 'the line has more than the 4 numbers'
+serve 2 '' "$scratch/graph.json" --in x --out z
+has err '--out z: the graph has no buffer of that name'
+serve 2 '' "$scratch/graph.json" --in x --out n
+has err 'buffer "n" is an output of a service'
+serve 2 '' --in x
 serve 124 ':spin 300000\n' --timeout 10ms
 has err 'no answer within 0.01 s'
 

@@ -464,7 +464,7 @@ static void instances_compute_what_the_host_computes(void **state)
         must(tgi_resident_check(&d.dag, p, &err));
         for (uint32_t i = 0; i < N_OUTPUTS; i++)
             outputs[i] = (uint32_t)(mix64(seed + i) % (n + N_INPUTS));
-        struct tgi_service_program sp = {p, N_INPUTS, N_OUTPUTS, outputs};
+        struct tgi_service_program sp = WORD_PROGRAM(p, N_INPUTS, N_OUTPUTS, outputs);
         struct tg_service_options o = small_options(shape.n_blocks);
         struct tg_service *s;
         must(tgi_service_create(&o, &(struct tgi_service_setup){.programs = &sp, .n_programs = 1}, &s, &err));

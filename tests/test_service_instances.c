@@ -47,7 +47,7 @@ static struct tgi_service_program make_sums(struct test_program *t, uint32_t n, 
     must(tgi_resident_check(&t->d.dag, t->p, &err));
     for (uint32_t i = 0; i < N_OUTPUTS; i++)
         t->outputs[i] = n - 1 - i;
-    return (struct tgi_service_program){t->p, N_INPUTS, N_OUTPUTS, t->outputs};
+    return WORD_PROGRAM(t->p, N_INPUTS, N_OUTPUTS, t->outputs);
 }
 
 /* Input 0 there and back, and a task beside it that takes so long, or what else op does; then one that takes as long again. */
@@ -63,7 +63,7 @@ static struct tgi_service_program make_long(struct test_program *t, uint8_t op, 
     resident_dag_close(&t->d);
     must(tgi_resident_build(&t->d.dag, &shape, worker_of, &t->p, &err));
     t->outputs[0] = 0;
-    return (struct tgi_service_program){t->p, 1, 1, t->outputs};
+    return WORD_PROGRAM(t->p, 1, 1, t->outputs);
 }
 
 static void forget(struct test_program *t)
@@ -392,7 +392,10 @@ static void mixed_requests_are_each_answered_once(void **state)
     uint64_t got[N_OUTPUTS], zero[N_INPUTS] = {0}, n_sent = 0, n_got = 0, n_bad = 0, ticket = 0;
     for (uint32_t step = 0; step < ROUNDS(3000) + 100; step++) {
         struct tg_service_answer a;
-        struct tg_service_instance r = {roll(&dice, 2), roll(&dice, 3), roll(&dice, 4), roll(&dice, 4) ? 0 : 1 + roll(&dice, 300000), zero};
+        struct tg_service_instance r = {.program = roll(&dice, 2), .inputs = zero};
+        r.client = roll(&dice, 3);
+        r.urgency = roll(&dice, 4);
+        r.deadline_ns = roll(&dice, 4) ? 0 : 1 + roll(&dice, 300000);
         int rc = tg_service_submit(s, &r, &ticket, &err);
         if (rc != TG_E_FULL) {
             must(rc);

@@ -1,94 +1,136 @@
-/* A service that answers requests to two small neural networks, of a client that has many and of one that waits for each answer.
+/* A server that answers requests to two small neural networks, of a client that has many and of one that waits for each answer.
  *
- *     cc mlp_server.c -o mlp_server $(pkg-config --cflags --libs tgraph) && ./mlp_server
+ *     cc mlp_server.c -o mlp_server $(pkg-config --cflags --libs tgraph) -lm && ./mlp_server
  *
- * A network is a program of the service: inputs, a hidden layer of ramps (ReLU), outputs.  Numbers are fixed-point, so each answer is
- * exactly what the host computes.  Tasks of a service are built-in ones: a product is a task of its own.  That shows how
- * programs, requests and clients go together, not how fast a GPU multiplies.
+ * A network is a graph: a hidden layer of matrix-vector products and ramps (ReLU), some rows a task, then the outputs, then softmax.  It
+ * becomes a program of a service: a request brings the inputs, the answer has the classes' probabilities.  Weights are no task's
+ * to write, so they are on the GPU once.  The vectors that products are added to begin with the biases, in each instance.  The host
+ * computes the same and compares.
  *
  * Each client keeps a number of requests under way and sends the next when an answer comes.  Those of the second are urgent, so that
- * they pass by what waits of the first.  Where there is no GPU the program says so and exits with 4. */
+ * they pass by what waits of the first.  Where there is no GPU, or no NVRTC to compile with, the program says so and exits with 4. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <tgraph_service.h>
 
-enum { N_IN = 6, N_HIDDEN = 10, N_OUT = 3, N_MODELS = 2, N_CLIENTS = 2, N_REQUESTS = 2000, QUEUE = 256, NO_GPU = 4 };
+enum { N_IN = 64, N_HIDDEN = 128, N_OUT = 12, ROWS = 8, OUT_ROWS = 3 }; /* the last two: of one task */
+enum { N_MODELS = 2, N_CLIENTS = 2, N_REQUESTS = 2000, QUEUE = 256, NO_GPU = 4 };
 static const uint64_t second = 1000000000;
 
-/* Weights and inputs have 8 binary places, what hidden tasks hand on has 16, an answer 24. */
 struct network {
-    int64_t hidden[N_HIDDEN][N_IN], hidden_bias[N_HIDDEN], out[N_OUT][N_HIDDEN], out_bias[N_OUT];
+    float hidden[N_HIDDEN][N_IN], hidden_bias[N_HIDDEN], out[N_OUT][N_HIDDEN], out_bias[N_OUT];
 };
 struct request {
     uint32_t model, client;
-    uint64_t x[N_IN];
+    float x[N_IN];
 };
 
 static uint64_t dice = 1;
-static int64_t small_number(void)
+static uint32_t any(uint32_t n)
 {
     dice = dice * 6364136223846793005u + 1442695040888963407u;
-    return (int64_t)(dice >> 54) - 512; /* -2 to 2 */
+    return (uint32_t)(dice >> 33) % n;
 }
+static float small_number(void) { return (float)any(2001) / 1000 - 1; }
 
 static void make_network(struct network *n)
 {
-    for (int h = 0; h < N_HIDDEN; h++) {
-        n->hidden_bias[h] = small_number() * 256;
-        for (int i = 0; i < N_IN; i++)
-            n->hidden[h][i] = small_number();
-    }
-    for (int o = 0; o < N_OUT; o++) {
-        n->out_bias[o] = small_number() * 65536;
-        for (int h = 0; h < N_HIDDEN; h++)
-            n->out[o][h] = small_number();
-    }
+    for (size_t i = 0; i < sizeof *n / sizeof(float); i++)
+        ((float *)n)[i] = small_number() / 4;
 }
 
-static void compute(const struct network *n, const uint64_t *x, int64_t *y)
+static void compute(const struct network *n, const float *x, double *y)
 {
-    int64_t hidden[N_HIDDEN];
+    double hidden[N_HIDDEN], sum = 0;
     for (int h = 0; h < N_HIDDEN; h++) {
         hidden[h] = n->hidden_bias[h];
         for (int i = 0; i < N_IN; i++)
-            hidden[h] += n->hidden[h][i] * (int64_t)x[i];
+            hidden[h] += (double)n->hidden[h][i] * x[i];
         hidden[h] = hidden[h] < 0 ? 0 : hidden[h];
     }
     for (int o = 0; o < N_OUT; o++) {
         y[o] = n->out_bias[o];
         for (int h = 0; h < N_HIDDEN; h++)
             y[o] += n->out[o][h] * hidden[h];
+        sum += y[o] = exp(y[o]);
     }
+    for (int o = 0; o < N_OUT; o++)
+        y[o] /= sum;
 }
 
-/* ---- The server ---------------------------------------------------------------------------*/
+/* ---- A network as a graph -----------------------------------------------------------------*/
 
-/* Task *to_p: `op` of the weighted sum of tasks. */
-static int add_neuron(struct tg_service_program *p, enum tg_service_op op, const uint32_t *from, const int64_t *weight, uint32_t n,
-                      int64_t bias, uint32_t *to_p, struct tg_error *err)
+/* What is done goes on until something fails. */
+struct builder {
+    struct tg_graph *graph;
+    struct tg_error *err;
+    int rc;
+};
+
+/* host: what it begins with; NULL: a task writes it first, or a request brings it. */
+static tg_buffer_id add_buffer(struct builder *b, const char *name, int64_t n_elems, int64_t n_tiles, const float *host)
 {
-    uint32_t products[N_IN > N_HIDDEN ? N_IN : N_HIDDEN];
-    int rc = 0;
-    for (uint32_t i = 0; rc == 0 && i < n; i++)
-        rc = tg_service_program_add_task(p, TG_SERVICE_OP_SCALE, (uint64_t)weight[i], &from[i], 1, &products[i], err);
-    return rc ? rc : tg_service_program_add_task(p, op, (uint64_t)bias, products, n, to_p, err);
+    struct tg_buffer_spec spec = TG_BUFFER_SPEC_INIT;
+    tg_buffer_id id = 0;
+    spec.name = name;
+    spec.n_dims = spec.n_tile_dims = 1;
+    spec.shape[0] = n_elems;
+    spec.tiles[0] = n_tiles;
+    spec.host = (void *)(uintptr_t)host;
+    b->rc = b->rc ? b->rc : tg_graph_add_buffer(b->graph, &spec, &id, b->err);
+    return id;
 }
 
-static int add_layers(struct tg_service_program *p, const struct network *n, struct tg_error *err)
+static tg_kernel_id add_kernel(struct builder *b, const char *name)
 {
-    uint32_t in[N_IN], hidden[N_HIDDEN], out;
-    int rc = 0;
-    for (uint32_t i = 0; rc == 0 && i < N_IN; i++)
-        rc = tg_service_program_add_task(p, TG_SERVICE_OP_INPUT, i, NULL, 0, &in[i], err);
-    for (uint32_t h = 0; rc == 0 && h < N_HIDDEN; h++)
-        rc = add_neuron(p, TG_SERVICE_OP_RAMP, in, n->hidden[h], N_IN, n->hidden_bias[h], &hidden[h], err);
-    for (uint32_t o = 0; rc == 0 && o < N_OUT; o++) {
-        rc = add_neuron(p, TG_SERVICE_OP_SUM, hidden, n->out[o], N_HIDDEN, n->out_bias[o], &out, err);
-        if (rc == 0)
-            rc = tg_service_program_add_output(p, out, err);
+    struct tg_kernel_spec spec = TG_KERNEL_SPEC_INIT;
+    tg_kernel_id id = 0;
+    spec.name = spec.builtin = name;
+    b->rc = b->rc ? b->rc : tg_graph_add_kernel(b->graph, &spec, &id, b->err);
+    return id;
+}
+
+static void add_task(struct builder *b, tg_kernel_id kernel, const struct tg_arg *args, uint32_t n_args)
+{
+    struct tg_task_spec spec = TG_TASK_SPEC_INIT;
+    spec.kernel = kernel;
+    spec.args = args;
+    spec.n_args = n_args;
+    b->rc = b->rc ? b->rc : tg_graph_add_task(b->graph, &spec, NULL, b->err);
+}
+
+static int make_program(const struct network *n, struct tg_graph **graph_p, struct tg_service_program **program_p, struct tg_error *err)
+{
+    struct builder b = {NULL, err, tg_graph_create("mlp", graph_p, err)};
+    b.graph = *graph_p;
+    if (b.rc)
+        return b.rc;
+    tg_buffer_id x = add_buffer(&b, "x", N_IN, 1, NULL), y = add_buffer(&b, "y", N_OUT, 1, NULL);
+    tg_buffer_id hidden = add_buffer(&b, "hidden", N_HIDDEN, 1, n->hidden_bias), ramp = add_buffer(&b, "ramp", N_HIDDEN, 1, NULL);
+    tg_buffer_id out = add_buffer(&b, "out", N_OUT, 1, n->out_bias);
+    tg_buffer_id w1 = add_buffer(&b, "w1", ROWS * N_IN, N_HIDDEN / ROWS, n->hidden[0]);
+    tg_buffer_id w2 = add_buffer(&b, "w2", OUT_ROWS * N_HIDDEN, N_OUT / OUT_ROWS, n->out[0]);
+    tg_kernel_id matvec = add_kernel(&b, "matvec_add"), relu = add_kernel(&b, "relu"), softmax = add_kernel(&b, "softmax");
+    for (uint32_t i = 0; i < N_HIDDEN / ROWS; i++) {
+        struct tg_arg rows = tg_arg_rows(hidden, 0, i * ROWS, (i + 1) * ROWS);
+        struct tg_arg product[] = {tg_arg_int(ROWS), tg_arg_int(N_IN), tg_arg_tile(w1, i), tg_arg_tile(x, 0), rows};
+        struct tg_arg above[] = {tg_arg_int(ROWS), rows, tg_arg_rows(ramp, 0, i * ROWS, (i + 1) * ROWS)};
+        add_task(&b, matvec, product, 5);
+        add_task(&b, relu, above, 3);
     }
-    return rc;
+    for (uint32_t i = 0; i < N_OUT / OUT_ROWS; i++) {
+        struct tg_arg rows = tg_arg_rows(out, 0, i * OUT_ROWS, (i + 1) * OUT_ROWS);
+        struct tg_arg product[] = {tg_arg_int(OUT_ROWS), tg_arg_int(N_HIDDEN), tg_arg_tile(w2, i), tg_arg_tile(ramp, 0), rows};
+        add_task(&b, matvec, product, 5);
+    }
+    struct tg_arg share[] = {tg_arg_int(1), tg_arg_int(N_OUT), tg_arg_tile(out, 0), tg_arg_tile(y, 0)};
+    add_task(&b, softmax, share, 4);
+    if (b.rc == 0)
+        b.rc = tg_graph_freeze(b.graph, err);
+    return b.rc ? b.rc : tg_service_program_of_graph(b.graph, &x, 1, &y, 1, program_p, err);
 }
 
 static int make_service(const struct network *networks, struct tg_service **service_p, struct tg_error *err)
@@ -97,12 +139,10 @@ static int make_service(const struct network *networks, struct tg_service **serv
     struct tg_service_options options = TG_SERVICE_OPTIONS_INIT;
     struct tg_service_setup setup = TG_SERVICE_SETUP_INIT;
     struct tg_service_program *programs[N_MODELS] = {NULL};
+    struct tg_graph *graphs[N_MODELS] = {NULL};
     int rc = 0;
-    for (int i = 0; rc == 0 && i < N_MODELS; i++) {
-        rc = tg_service_program_create(N_IN, &programs[i], err);
-        if (rc == 0)
-            rc = add_layers(programs[i], &networks[i], err);
-    }
+    for (int i = 0; rc == 0 && i < N_MODELS; i++)
+        rc = make_program(&networks[i], &graphs[i], &programs[i], err);
     setup.programs = programs;
     setup.n_programs = N_MODELS;
     setup.clients = clients;
@@ -113,8 +153,10 @@ static int make_service(const struct network *networks, struct tg_service **serv
     options.setup = &setup;
     if (rc == 0)
         rc = tg_service_create(&options, service_p, err);
-    for (int i = 0; i < N_MODELS; i++)
+    for (int i = 0; i < N_MODELS; i++) {
         tg_service_program_destroy(programs[i]);
+        tg_graph_destroy(graphs[i]);
+    }
     return rc;
 }
 
@@ -131,11 +173,11 @@ static struct request sent[QUEUE];
 
 static int send(struct tg_service *service, uint32_t client, uint32_t urgency, struct tg_error *err)
 {
-    struct request r = {(uint32_t)(small_number() & 1), client, {0}};
-    struct tg_service_instance instance = {r.model, client, urgency, 0, r.x};
+    struct request r = {any(N_MODELS), client, {0}};
+    struct tg_service_instance instance = {.program = r.model, .client = client, .urgency = urgency, .data = r.x};
     uint64_t ticket;
     for (int i = 0; i < N_IN; i++)
-        r.x[i] = (uint64_t)small_number();
+        r.x[i] = small_number();
     int rc = tg_service_submit(service, &instance, &ticket, err);
     if (rc == 0)
         sent[ticket % QUEUE] = r;
@@ -146,7 +188,8 @@ static int receive(struct tg_service *service, const struct network *networks, s
                    struct tg_error *err)
 {
     struct tg_service_answer answer;
-    int64_t got[N_OUT], want[N_OUT];
+    float got[N_OUT]; /* 48 bytes: nothing to fill up */
+    double want[N_OUT];
     int rc = tg_service_receive(service, 10 * second, &answer, got, sizeof got, err);
     if (rc)
         return rc;
@@ -157,7 +200,7 @@ static int receive(struct tg_service *service, const struct network *networks, s
     clients[r->client].latency_ns += answer.latency_ns;
     bool is_right = answer.status == 0;
     for (int o = 0; o < N_OUT; o++)
-        is_right = is_right && got[o] == want[o];
+        is_right = is_right && fabs(got[o] - want[o]) < 1e-5;
     *n_wrong += !is_right;
     return 0;
 }

@@ -39,6 +39,10 @@ struct tgi_worker {
 #ifdef TGI_PEERS
     const struct tgi_resident_peers *peers;
 #endif
+#ifdef TGI_KEEPS
+    uint32_t resumes;  /* bodies of slots before it were executed before the instance was kept */
+    uint32_t stops;    /* the first slot whose body was left out; UINT32_MAX: there is none */
+#endif
 };
 
 /* ---- Patience -----------------------------------------------------------------------------*/

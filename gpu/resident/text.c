@@ -6,6 +6,16 @@
 /* symbol, file, name by which it is included */
 #define FILES(X) \
     X(run, "gpu/resident/run.cuh", "gpu/resident/run.cuh") \
+    X(call, "gpu/resident/call.cuh", "gpu/resident/call.cuh") \
+    X(service_bodies, "gpu/service/bodies.cuh", "gpu/service/bodies.cuh") \
+    X(service, "gpu/service/service.cu", "gpu/service/service.cu") \
+    X(service_controller, "gpu/service/controller.h", "gpu/service/controller.h") \
+    X(service_seating, "gpu/service/seating.h", "gpu/service/seating.h") \
+    X(service_answer, "gpu/service/answer.h", "gpu/service/answer.h") \
+    X(service_worker, "gpu/service/worker.h", "gpu/service/worker.h") \
+    X(service_view, "mem/service_view.h", "mem/service_view.h") \
+    X(service_ring, "mem/service_ring.h", "mem/service_ring.h") \
+    X(service_turn, "mem/service_turn.h", "mem/service_turn.h") \
     X(user, "gpu/resident/user.cuh", "gpu/resident/user.cuh") \
     X(worker, "gpu/resident/worker.h", "gpu/resident/worker.h") \
     X(body, "gpu/resident/body.h", "gpu/resident/body.h") \
@@ -58,6 +68,7 @@ static const char ints[] = "#ifndef TGI_STDINT\n"
                            "#define INT64_MAX  9223372036854775807l\n"
                            "#define INT64_MIN  (-INT64_MAX - 1)\n"
                            "#define UINT64_MAX 18446744073709551615ul\n"
+                           "#define UINT64_C(x) x##ul\n"
                            "#endif\n";
 static const char numbers[] = "#ifndef INFINITY\n"
                               "#define INFINITY  __int_as_float(0x7f800000)\n"
@@ -68,7 +79,7 @@ static const char numbers[] = "#ifndef INFINITY\n"
 const struct tgi_nvrtc_header *tgi_resident_headers(int *n_p)
 {
 #define HEADER(symbol, path, name) {name, tgi_resident_text_##symbol},
-    static const struct tgi_nvrtc_header headers[] = {FILES(HEADER) {"stdint.h", ints}, {"math.h", numbers}, {"string.h", ""}, {"stddef.h", ""}};
+    static const struct tgi_nvrtc_header headers[] = {FILES(HEADER) {"stdint.h", ints}, {"math.h", numbers}, {"string.h", ""}, {"stddef.h", ""}, {"stdbool.h", ""}};
 #undef HEADER
     *n_p = (int)(sizeof headers / sizeof *headers);
     return headers;

@@ -8,7 +8,8 @@
  *
  * Who includes this and has bodies for CALLs defines TGI_CALL_STAGE(w, word), which is given each lane's word of the task's
  * before the wait and keeps it where all lanes find it, and TGI_CALL_BODIES(w, task): what a body says it failed with, the same
- * in all lanes; 0: all is well.  TGI_TIMES(view) says whether it notes when each of them began and ended. */
+ * in all lanes; 0: all is well.  TGI_TIMES(view) says whether it notes when each of them began and ended.  Where TGI_KEEPS is defined an
+ * instance can be stopped between two tasks and goes on elsewhere (gpu/service/worker.h). */
 #ifndef TGI_GPU_RESIDENT_WAYS_H
 #define TGI_GPU_RESIDENT_WAYS_H
 
@@ -305,6 +306,25 @@ TGI_FN uint64_t tgi_call_word(const struct tgi_worker *w, const struct tgi_resid
 
 #define TGI_CALL_WORD(w, task) tgi_call_word(w, task)
 
+#ifdef TGI_KEEPS
+/* Whether the body is left out: since the instance is to be kept, or because it was executed before.
+ *
+ * Why what is executed is closed: who leaves a body out has read that the instance is to be kept, then tells its successors with
+ * release; they acquire that, so they read it here too, whatever else has been read in between.  And a worker that has left out one
+ * leaves out all after it.  So the tasks that are done are a part of each worker's list from its beginning, and with each of them all
+ * that come before it.  relaxed: the words that are waited for order it. */
+TGI_FN bool tgi_keep_leaves_out(struct tgi_worker *w, uint32_t slot)
+{
+    w->is_failed = tgi_warp_any(w->is_failed || tgi_load_relaxed(&w->v->control->is_failed) != 0);
+    if (w->is_failed && w->stops == UINT32_MAX)
+        w->stops = slot;
+    return w->is_failed || slot < w->resumes;
+}
+#define TGI_LEAVES_OUT(w, slot) tgi_keep_leaves_out(w, slot)
+#else
+#define TGI_LEAVES_OUT(w, slot) (w)->is_failed
+#endif
+
 /* A body on words.  They were fetched while the task before was executed; successors are fetched before the wait. */
 TGI_FN bool tgi_warp_call(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot, uint64_t mine)
 {
@@ -322,7 +342,7 @@ TGI_FN bool tgi_warp_call(struct tgi_worker *w, const struct tgi_resident_task *
     tgi_warp_sync(); /* the words, and what the task before has written, are there for other lanes */
     if (TGI_TIMES(w->v))
         begin_ns = tgi_now_ns();
-    bool is_left_out = w->is_failed || w->is_over;
+    bool is_left_out = TGI_LEAVES_OUT(w, slot) || w->is_over;
     if (!is_left_out && (code = TGI_CALL_BODIES(w, t)) != 0)
         tgi_body_fail(w, t, slot, code);
     if (TGI_TIMES(w->v) && lane == 0) {

@@ -206,7 +206,7 @@ TGI_FN void tgi_controller_obey(struct tgi_controller *c, uint64_t command)
     uint64_t cancel = tgi_warp_first(tgi_sys_load_relaxed(&c->v->shared->cancel));
     if (cancel != c->cancel) {
         c->cancel = cancel;
-        tgi_controller_cancel(c, (uint32_t)cancel);
+        tgi_controller_cancel(c, cancel);
     }
     c->is_stale = true;
     if (tgi_lane() == 0)

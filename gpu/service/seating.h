@@ -127,7 +127,12 @@ TGI_FN void tgi_controller_begin(struct tgi_controller *c, uint32_t team, uint32
     uint32_t ahead = c->desk->teams[team].n_begun & (v->n_ahead - 1);
     uint64_t *inputs = (uint64_t *)((uintptr_t)p->inputs + (team * v->n_ahead + ahead) * v->seat_stride);
     uint64_t word = tgi_sys_load_relaxed(tgi_service_ring_word(&v->messages, e.ticket) + 1);
-    tgi_copy_words(inputs, (const uint64_t *)tgi_service_ring_bytes(&v->messages, e.ticket), p->n_inputs);
+#ifdef TGI_KEEPS /* it may be one that goes on */
+    uint32_t n_words = TGI_SERVICE_BYTES(tgi_sys_load_relaxed(tgi_service_ring_word(&v->messages, e.ticket))) / 8;
+#else
+    uint32_t n_words = p->n_inputs;
+#endif
+    tgi_copy_words(inputs, (const uint64_t *)tgi_service_ring_bytes(&v->messages, e.ticket), n_words);
     c->is_owing = true; /* the slot has been read, even if the instance is dropped */
     word = tgi_warp_first(word);
     uint64_t now = word > TGI_SERVICE_CANCELLED_ALREADY ? tgi_controller_hear(c) : tgi_warp_first(tgi_now_ns());
@@ -165,7 +170,16 @@ TGI_FN void tgi_controller_answer_seat(struct tgi_controller *c, uint32_t k, uin
     const struct tgi_service_desk_seat *seat = &c->desk->seats[k];
     const struct tgi_service_program_view *p = &v->programs[seat->program];
     const struct tgi_resident_panic *panic = &tgi_seat(v, k)->control.panic;
+#ifdef TGI_KEEPS /* one that failed before it could be kept says so */
+    if (seat->is_cancelled == TGI_SEAT_IS_KEPT && tgi_load_relaxed(&panic->code) == TGI_PANIC_NONE) {
+        const uint64_t *kept = (const uint64_t *)((uintptr_t)p->inputs + k * v->seat_stride);
+        tgi_controller_answer(c, seat->ticket, TGI_SERVICE_KEPT, kept, p->n_kept * 8);
+        return;
+    }
+    if (seat->is_cancelled && seat->is_cancelled != TGI_SEAT_IS_KEPT) {
+#else
     if (seat->is_cancelled) {
+#endif
         tgi_controller_answer(c, seat->ticket, TGI_SERVICE_CANCELLED, NULL, 0);
         return;
     }
@@ -199,7 +213,7 @@ TGI_FN void tgi_controller_end(struct tgi_controller *c, uint32_t team, uint32_t
         uint64_t since = (int64_t)(t->ended_ns - seat->began_ns) > 0 && t->n_ended ? t->ended_ns : seat->began_ns;
         struct tgi_turn_client *client = &c->desk->turns.clients[seat->client];
         tgi_turn_end(&c->desk->turns, seat->client, seat->program, seat->charged, now - since);
-        client->n_cancelled += seat->is_cancelled;
+        client->n_cancelled += seat->is_cancelled != 0;
         client->n_late += seat->deadline_ns && (int64_t)(now - seat->deadline_ns) > 0;
         t->ended_ns = now;
         t->n_ended++;
@@ -287,8 +301,9 @@ TGI_FN bool tgi_controller_watch(struct tgi_controller *c)
 /* ---- Cancelling -----------------------------------------------------------------------------*/
 
 /* An instance that has been answered, or is still in the ring, is none of these; the latter is found cancelled when it would begin. */
-TGI_FN void tgi_controller_cancel(struct tgi_controller *c, uint32_t ticket)
+TGI_FN void tgi_controller_cancel(struct tgi_controller *c, uint64_t cancel)
 {
+    uint32_t ticket = (uint32_t)cancel;
     uint32_t i = ticket & (c->v->messages.capacity - 1), found = 0;
     struct tgi_turn_entry e = c->v->entries[i];
     if (e.ticket == ticket && e.is_waiting) {
@@ -300,7 +315,7 @@ TGI_FN void tgi_controller_cancel(struct tgi_controller *c, uint32_t ticket)
             found |= 1u << k;
     found = tgi_lane_mask(found);
     if (found && tgi_lane() == 0) {
-        c->desk->seats[tgi_lowest(found)].is_cancelled = 1;
+        c->desk->seats[tgi_lowest(found)].is_cancelled = TGI_SERVICE_CANCEL_KEEPS(cancel) ? TGI_SEAT_IS_KEPT : 1;
         tgi_store_relaxed(&tgi_seat(c->v, tgi_lowest(found))->control.is_failed, 1);
     }
     tgi_warp_sync();

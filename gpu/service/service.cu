@@ -2,10 +2,16 @@
  * is the controller in block 0 and takes messages in the others. */
 #include "gpu/service/controller.h"
 
+#ifndef TGI_SERVICE_KERNEL /* bodies.cuh makes another of it */
+#define TGI_SERVICE_KERNEL      tgk_service
+#define TGI_SERVICE_BLOCK_WARPS TGI_SERVICE_MAX_WARPS
+#endif
+
 extern __shared__ __align__(16) char tgk_service_shared[];
 
 /* Dynamic shared memory: two batches for each worker, cells and counters of all seats, the relay, the desk. */
-extern "C" __global__ void __launch_bounds__(32 * TGI_SERVICE_MAX_WARPS, 1) tgk_service(const __grid_constant__ struct tgi_service_view v)
+extern "C" __global__ void __launch_bounds__(32 * TGI_SERVICE_BLOCK_WARPS, 1)
+    TGI_SERVICE_KERNEL(const __grid_constant__ struct tgi_service_view v)
 {
     uint32_t each = v.n_workers_each, warp = threadIdx.x / 32;
     uint32_t n_cells = v.n_ahead * v.n_cells, n_counters = v.n_ahead * v.n_counters;

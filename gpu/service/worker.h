@@ -101,6 +101,9 @@ TGI_FN void tgi_seat_view(const struct tgi_service_view *v, uint32_t program, ui
     if (view->lines)
         view->lines = (uint64_t *)((uintptr_t)view->lines + by);
     view->progress = (uint32_t *)((uintptr_t)view->progress + by);
+#ifdef TGI_CALL_BODIES
+    view->words += seat * v->programs[program].n_words; /* they name the tiles of this seat */
+#endif
     view->control = &tgi_seat(v, seat)->control;
 }
 
@@ -129,8 +132,17 @@ TGI_FN void tgi_service_worker_run(const struct tgi_service_view *v, const struc
         w.epoch = w.shared_epoch = TGI_SERVICE_GO_EPOCH(word);
         w.shared_cells = me->cells + ahead * v->n_cells + v->programs[program].cells_at;
         w.shared_counters = me->counters + ahead * v->n_counters + v->programs[program].counters_at;
+#ifdef TGI_KEEPS
+        uint32_t *n_done = tgi_service_n_done(view.inputs) + me->rank, begin = view.first[me->rank], end = view.first[me->rank + 1];
+        w.resumes = begin + *n_done;
+        w.stops = UINT32_MAX;
+#endif
         tgi_warp_worker_run(&w, me->stage);
         tgi_warp_sync();
+#ifdef TGI_KEEPS
+        if (tgi_lane() == 0)
+            *n_done = (w.stops == UINT32_MAX ? end : w.stops > w.resumes ? w.stops : w.resumes) - begin;
+#endif
         /* release: all results of this worker; pairs with the acquire in tgi_seats_done(). */
         if (tgi_lane() == 0)
             tgi_add_release(&tgi_seat(v, seat)->done, 1);

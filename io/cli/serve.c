@@ -1,12 +1,11 @@
 /* tgraph serve: a service to try, a line in and a line out. */
-#include "io/cli/cli.h"
+#include "io/cli/serve_graph.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "graph/tgraph_service.h"
 #include "io/service_metrics.h"
 
 struct serve {
@@ -15,6 +14,7 @@ struct serve {
     uint64_t timeout_ns;
     unsigned char *answer;
     size_t room;
+    struct tgi_serve_graph *graph; /* NULL: lines are messages */
     int exit_code; /* of the first line that failed */
 };
 
@@ -87,6 +87,11 @@ static void request(struct serve *s, const char *line)
         print_status(s);
         return;
     }
+    if (s->graph && line[0] != ':') {
+        int exit_code = tgi_serve_graph_line(s->cli, s->graph, s->service, s->timeout_ns, line);
+        s->exit_code = s->exit_code ? s->exit_code : exit_code;
+        return;
+    }
     for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
         size_t n = strlen(bodies[i].name);
         if (strncmp(line, bodies[i].name, n) == 0 && argument_of(line + n, &argument, &rest)) {
@@ -143,10 +148,37 @@ static int serve(struct serve *s, struct tg_error *err)
     return exit_code;
 }
 
+/* A service that answers lines by the graph, if there is one. */
+static int serve_with(struct serve *s, struct tg_service_options *o)
+{
+    struct tg_error err;
+    struct tg_service_setup setup = TG_SERVICE_SETUP_INIT;
+    if (s->graph) {
+        size_t in = tg_service_program_input_bytes(s->graph->program), out = tg_service_program_output_bytes(s->graph->program);
+        size_t most = in > out ? in : out;
+        setup.programs = &s->graph->program;
+        setup.n_programs = 1;
+        setup.n_teams = (uint32_t)tgi_cli_int(s->cli, "teams", setup.n_teams);
+        setup.n_blocks_each = (uint32_t)tgi_cli_int(s->cli, "blocks", setup.n_blocks_each);
+        setup.n_workers_each = (uint32_t)tgi_cli_int(s->cli, "workers", setup.n_workers_each);
+        o->setup = &setup;
+        if (!tgi_cli_has(s->cli, "message-bytes") && most > o->message_bytes && most <= UINT32_MAX)
+            o->message_bytes = (uint32_t)most;
+    }
+    if (tg_service_create(o, &s->service, &err))
+        return tgi_cli_error(s->cli, &err);
+    s->room = o->message_bytes;
+    s->answer = malloc(s->room);
+    int exit_code = s->answer ? serve(s, &err) : tgi_cli_fail(s->cli, TG_E_NO_MEMORY, "out of memory for answers");
+    free(s->answer);
+    tg_service_destroy(s->service);
+    return exit_code;
+}
+
 int tgi_cli_serve(struct tgi_cli *cli)
 {
     struct tg_service_options o = TG_SERVICE_OPTIONS_INIT;
-    struct tg_error err;
+    struct tgi_serve_graph graph;
     struct serve s = {.cli = cli, .timeout_ns = tgi_cli_time_ns(cli, "timeout", 10000000000u)};
     o.device = (uint32_t)tgi_cli_int(cli, "device", o.device);
     o.n_sms_free = (uint32_t)tgi_cli_int(cli, "sms-free", o.n_sms_free);
@@ -155,12 +187,13 @@ int tgi_cli_serve(struct tgi_cli *cli)
     o.idle_exit_ns = tgi_cli_time_ns(cli, "idle-exit", o.idle_exit_ns);
     if (cli->format == TGI_FORMAT_JSON)
         return tgi_cli_usage(cli, "serve answers line by line, and has no JSON form");
-    if (tg_service_create(&o, &s.service, &err))
-        return tgi_cli_error(cli, &err);
-    s.room = o.message_bytes;
-    s.answer = malloc(s.room);
-    int exit_code = s.answer ? serve(&s, &err) : tgi_cli_fail(cli, TG_E_NO_MEMORY, "out of memory for answers");
-    free(s.answer);
-    tg_service_destroy(s.service);
+    if (cli->n_operands == 0)
+        return tgi_cli_has(cli, "in") || tgi_cli_has(cli, "out") ? tgi_cli_usage(cli, "--in and --out name buffers of a graph, and there is none")
+                                                                 : serve_with(&s, &o);
+    s.graph = &graph;
+    int exit_code = tgi_serve_graph_open(cli, &graph);
+    if (exit_code == 0)
+        exit_code = serve_with(&s, &o);
+    tgi_serve_graph_close(&graph);
     return exit_code;
 }

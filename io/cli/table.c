@@ -40,6 +40,12 @@ const struct tgi_cli_option tgi_cli_globals[] = {
 };
 
 static const struct tgi_cli_option serve_options[] = {
+    LIST("in", 0, TEXT, "BUFFER", "its elements are the numbers of a line; several in turn"),
+    LIST("out", 0, TEXT, "BUFFER", "its elements are the answer; several in turn"),
+    RANGE("teams", 0, "N", 1, 32, "groups of multiprocessors that execute lines of a graph; 4 if not given"),
+    RANGE("blocks", 0, "N", 1, 1024, "multiprocessors of a team; 1 if not given"),
+    RANGE("workers", 0, "N", 1, 15, "tasks that a multiprocessor executes side by side; 8 if not given"),
+    PARAM,
     RANGE("device", 0, "N", 0, 63, "the GPU, as in cuda:N"),
     RANGE("sms-free", 0, "N", 0, 1024, "multiprocessors that are left to others; 4 if not given"),
     RANGE("queue", 0, "N", 2, 65536, "messages under way, a power of two; 256 if not given"),
@@ -411,14 +417,17 @@ const struct tgi_cli_command tgi_cli_commands[] = {
      "tgraph init --list  # what there is\n"
      "tgraph init demo --template cholesky  # a tiled factorisation",
      init_options, false},
-    {"serve", tgi_cli_serve, "", NULL, 0, 0, "try a service that stays on a GPU",
+    {"serve", tgi_cli_serve, "[FILE]", NULL, 0, 1, "try a service that stays on a GPU",
      "Launches one kernel that stays, and sends it each line of standard input as a message.  What it answers is written to standard"
      " output, a line each; without lines for a while it leaves the GPU and comes back with the next one.\n\n"
      "A line that begins with a colon is a request: \":mix N TEXT\" has a worker mix every 8 bytes and prints the answer in hexadecimal,"
      " \":spin US\" takes so many microseconds, \":fail CODE\" fails, \":status\" says what the service is doing, \":metrics\" prints"
-     " what was counted in Prometheus' text format.  Two colons stand for one at the beginning of a message.",
+     " what was counted in Prometheus' text format.  Two colons stand for one at the beginning of a message.\n\n"
+     "With a graph each line is an instance of it: the numbers are what the buffers of --in hold, the answer is what those of --out hold"
+     " afterwards.  Its kernels need resident variants, as with run --executor resident.",
      "printf '%s\\n' hello world | tgraph serve --metrics  # two messages, and what they cost\n"
-     "echo :metrics | tgraph serve  # for Prometheus",
+     "echo :metrics | tgraph serve  # for Prometheus\n"
+     "echo 1 2 3 4 | tgraph serve graph.json --in x --out y  # one instance of a graph",
      serve_options, false},
     {"top", tgi_cli_top, "", NULL, 0, 0, "watch the services of this user",
      "Shows what services do that stay on GPUs, those of tgraph serve and of programs that call tg_service_show(): process, device and"

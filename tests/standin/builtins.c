@@ -338,6 +338,8 @@ __attribute__((constructor)) static void register_builtins(void)
     }
     check(standin_register_kernel(&standin_service) == 0, standin_service.name);
     fprintf(text, "kernel %s threads=1024\n", standin_service.name);
+    check(standin_register_kernel(&standin_service_bodies) == 0, standin_service_bodies.name); /* of generated images alone */
+    check(standin_register_kernel(&standin_service_keeping) == 0, standin_service_keeping.name);
     resident_register(text);
     fprintf(text, "global tgk_fault %zu\n", sizeof(struct tgi_fault));
     check(fclose(text) == 0, "images");

@@ -5,8 +5,8 @@
 
 #include "tests/standin/standin.h"
 
-/* The kernel of a service (service.c). */
-extern const struct standin_kernel standin_service;
+/* The kernels of a service (service.c, service_bodies.c, service_keeping.c). */
+extern const struct standin_kernel standin_service, standin_service_bodies, standin_service_keeping;
 
 /* The text that an image stands for: its own, or that of the built-in kernels if it is a fat binary. */
 const char *image_text(const void *image);

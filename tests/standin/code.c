@@ -672,16 +672,22 @@ static int call_kernel(const struct standin_kernel *k, const struct standin_laun
 int call_registered(const char *name, const struct standin_launch *within, const uint64_t *words, unsigned n_words,
                     pthread_mutex_t *lock)
 {
-    return call_kernel(find_kernel(name), within, words, n_words, lock);
+    pthread_mutex_lock(lock);
+    const struct standin_kernel *k = find_kernel(name);
+    pthread_mutex_unlock(lock);
+    return call_kernel(k, within, words, n_words, lock);
 }
 
 int call_of_module(CUmodule m, const char *name, const struct standin_launch *within, const uint64_t *words, unsigned n_words,
                    pthread_mutex_t *lock)
 {
+    const struct standin_kernel *k = NULL;
+    pthread_mutex_lock(lock);
     for (size_t i = 0; i < m->n_functions; i++)
         if (strcmp(m->name[i], name) == 0)
-            return call_kernel(m->function[i]->kernel, within, words, n_words, lock);
-    return -1;
+            k = m->function[i]->kernel;
+    pthread_mutex_unlock(lock);
+    return call_kernel(k, within, words, n_words, lock);
 }
 
 void standin_watch_kernels(void (*fn)(void *user, const char *kernel, void **args), void *user)

@@ -296,8 +296,8 @@ nvrtcResult nvrtcCompileProgram(nvrtcProgram p, int n, const char *const *given)
     if (fail && *fail)
         return (nvrtcResult)atoi(fail);
     for (size_t i = 0; i < p->expressions.n; i++)
-        if (strcmp(p->expressions.text[i], "tgk_resident_run") == 0)
-            p->is_resident = true;
+        if (strcmp(p->expressions.text[i], "tgk_resident_run") == 0 || strncmp(p->expressions.text[i], "tgk_service_", 12) == 0)
+            p->driver_kernel = p->expressions.text[i];
         else if (!names_add(&p->kernels, p->expressions.text[i], strlen(p->expressions.text[i])))
             return NVRTC_ERROR_OUT_OF_MEMORY;
     nvrtcResult rc = take_options(p, n, given, &options);
@@ -395,8 +395,8 @@ nvrtcResult nvrtcGetLoweredName(nvrtcProgram p, const char *expression, const ch
         return NVRTC_ERROR_INVALID_INPUT;
     if (!p->image)
         return NVRTC_ERROR_NO_LOWERED_NAMES_BEFORE_COMPILATION;
-    if (p->is_resident && strcmp(expression, "tgk_resident_run") == 0) {
-        *lowered_name = "tgk_resident_run"; /* the driver has it */
+    if (p->driver_kernel && strcmp(expression, p->driver_kernel) == 0) {
+        *lowered_name = p->driver_kernel;
         return NVRTC_SUCCESS;
     }
     for (size_t i = 0; i < p->expressions.n && i < p->lowered.n; i++)

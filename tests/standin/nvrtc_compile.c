@@ -33,7 +33,8 @@ extern const char resident[] __attribute__((visibility("hidden")));
 
 static const char *text_of_header(const char *name, const char *text)
 {
-    return strcmp(name, "gpu/resident/run.cuh") == 0 ? resident : strncmp(name, "kernels/", 8) == 0 ? "" : text;
+    bool is_kernel = strcmp(name, "gpu/resident/run.cuh") == 0 || strcmp(name, "gpu/service/bodies.cuh") == 0;
+    return is_kernel ? resident : strncmp(name, "kernels/", 8) == 0 ? "" : text;
 }
 
 struct work {
@@ -293,8 +294,8 @@ static bool make_image(struct work *w, const char *object)
         fputc('\n', image);
         for (size_t i = 0; i < w->program->lowered.n; i++)
             fprintf(image, "kernel %s\n", w->program->lowered.text[i]);
-        if (w->program->is_resident)
-            fprintf(image, "kernel tgk_resident_run registers=64 threads=256\n");
+        if (w->program->driver_kernel)
+            fprintf(image, "kernel %s registers=64 threads=%d\n", w->program->driver_kernel, strcmp(w->program->driver_kernel, "tgk_resident_run") ? 512 : 256);
     }
     free(bytes);
     return image && fclose(image) == 0;

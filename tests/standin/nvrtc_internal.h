@@ -21,7 +21,7 @@ struct _nvrtcProgram {
     struct names kernels; /* expressions and what the source defines besides; after compilation */
     struct names lowered; /* of kernels, in that order */
     bool is_compiled;
-    bool is_resident; /* its kernel is that of resident programs (resident.c) */
+    const char *driver_kernel; /* its kernel is one that the driver has (resident.c, service_bodies.c); NULL: its own */
     bool is_virtual; /* for compute_NN: no CUBIN */
     char *log, *image;
 };

@@ -5,9 +5,16 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "gpu/service/controller.h"
 #include "tests/standin/builtins.h"
 #include "tests/standin/internal.h"
+#include "gpu/service/controller.h"
+
+/* service_bodies.c makes another of it. */
+#ifndef SERVICE_KERNEL
+#define SERVICE_KERNEL standin_service
+#define SERVICE_NAME   "tgk_service"
+#define ENTER(kernel)  ((void)(kernel))
+#endif
 
 struct warp {
     struct kernel *kernel;
@@ -17,6 +24,8 @@ struct warp {
 
 struct kernel {
     struct tgi_service_view v;
+    struct standin_launch launch;
+    CUmodule module;
     uint32_t n_blocks, n_warps;
     /* Shared memory, of all blocks. */
     struct tgi_cell *cells;
@@ -34,6 +43,7 @@ static void *warp_run(void *user)
     struct kernel *k = me->kernel;
     const struct tgi_service_view *v = &k->v;
     uint32_t team = v->n_blocks_each ? me->block / v->n_blocks_each : 0;
+    ENTER(k);
     if (me->rank < v->n_workers_each) {
         struct tgi_service_worker w = {.team = team, .is_first = me->rank == 0, .relay = k->relays[me->block].go};
         w.rank = (me->block - team * v->n_blocks_each) * v->n_workers_each + me->rank;
@@ -94,6 +104,7 @@ static void move(struct tgi_service_view *v, uintptr_t by)
         MOVE(r->outs);
         MOVE(r->ins);
         MOVE(r->args);
+        MOVE(r->words); /* the addresses in them stay the device's */
         MOVE(r->inputs);
         MOVE(r->counters);
         MOVE(r->cells);
@@ -122,6 +133,8 @@ static int begin(void **args, const void *launch)
         return at ? (int)CUDA_ERROR_OUT_OF_MEMORY : 0; /* a fault has been noted */
     }
     k->v = *given;
+    k->launch = *l;
+    k->module = ((const struct item *)l->instance)->op.kernel.function->module;
     k->n_blocks = l->grid[0];
     k->n_warps = l->block[0] / 32;
     move(&k->v, (uintptr_t)at - (uintptr_t)given->memory);
@@ -138,4 +151,4 @@ static int begin(void **args, const void *launch)
 }
 
 static const struct standin_param params[] = {{sizeof(struct tgi_service_view), STANDIN_VALUE}};
-const struct standin_kernel standin_service = {.name = "tgk_service", .fn = begin, .n_params = 1, .params = params};
+const struct standin_kernel SERVICE_KERNEL = {.name = SERVICE_NAME, .fn = begin, .n_params = 1, .params = params};
