@@ -474,7 +474,7 @@ static void build_and_plan(void *arg)
     }
     setup.programs = programs;
     setup.n_programs = 2;
-    TRY(tgi_service_plan(&setup, &planned, &err));
+    TRY(tgi_service_plan(&setup, NULL, &planned, &err));
     assert_int_equal(planned.programs[1].program->n_tasks, 41);
     tgi_service_planned_fini(&planned);
     for (int i = 0; i < 2; i++)
