@@ -23,7 +23,7 @@ run() { # TEST FILE ROUNDS [EDIT]: of the warp's text
     sed "${4:-}" "$2" >"$work/$2"
     [ -z "${4:-}" ] || ! cmp -s "$2" "$work/$2" || { echo "FAIL  nothing is changed by: $4"; exit 1; }
     "${CXX:-g++}" -std=c++17 -O1 -ffp-contract=off -Wall -Wno-unknown-pragmas -Wno-unused-variable -Wno-unused-function -pthread \
-        -I"$work" -I. -o "$work/$1" "tests/warp/$1.cpp" "$work/trsv.o" "$work/align.o" -lm || exit 1
+        -I"$work" -I. -o "$work/$1" "tests/warp/$1.cpp" "$work/$(case $1 in post) echo trsv ;; *) echo "$1" ;; esac).o" -lm || exit 1
     timeout 60 "$work/$1" "$3" "${TGRAPH_TEST_SEED:-1}" >"$work/out"
 }
 rc=0

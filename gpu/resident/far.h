@@ -259,7 +259,8 @@ TGI_FN bool tgi_far_line(struct tgi_worker *w, const struct tgi_resident_task *t
     for (uint32_t j = 0; j < TGI_LINE_EACH; j++) {
         uint32_t i = lane + j * TGI_LANES;
         uint64_t base = tgi_body_base(op, t->id, w->epoch, i);
-        uint64_t sum = tgi_line_has(i) ? tgi_far_line_inputs(w, t, op, i) : 0;
+        /* Who leaves has not waited: predecessors may still be at their lines. */
+        uint64_t sum = tgi_line_has(i) && !w->is_over ? tgi_far_line_inputs(w, t, op, i) : 0;
         const struct tgi_cell *cells = tgi_far_home(w)->far_cells + t->wait;
         for (uint32_t k = 0; has_cells && tgi_line_has(i) && k < t->n_wait; k++)
             sum += tgi_body_take(op, tgi_far_wait_cell(w, t, cells, k * TGI_RESIDENT_LINE_WORDS + i, slot));
