@@ -113,10 +113,19 @@ static int make_clusters(struct tg_run *run, struct tgi_program *program, struct
  * one graph was. */
 static const double driver_hop_ns = 5900, flag_hop_ns = 3900, launch_ns = 5000, most_beside = 1.5;
 
-static enum tgi_hops asked_hops(void)
+static int find_asked(enum tgi_hops *asked_p, struct tg_error *err)
 {
+    static const char *const names[] = {[TGI_HOPS_DRIVER] = "driver", [TGI_HOPS_FLAGS] = "flags", [TGI_HOPS_CHOSEN] = "auto"};
     const char *wish = getenv("TGRAPH_HOPS");
-    return !wish ? TGI_HOPS_DRIVER : strcmp(wish, "flags") == 0 ? TGI_HOPS_FLAGS : strcmp(wish, "auto") == 0 ? TGI_HOPS_CHOSEN : TGI_HOPS_DRIVER;
+    *asked_p = TGI_HOPS_DRIVER;
+    for (size_t i = 0; wish && *wish; i++) {
+        if (i == sizeof names / sizeof *names)
+            return tgi_error(err, TG_E_INVALID, "TGRAPH_HOPS is \"%.40s\", and can be driver, flags or auto", wish);
+        *asked_p = (enum tgi_hops)i;
+        if (strcmp(wish, names[i]) == 0)
+            break;
+    }
+    return 0;
 }
 
 /* *whole_p: why it is to be one graph; NULL: one for each device. */
@@ -124,9 +133,12 @@ static int choose_whole(const struct tg_run *run, const struct tgi_program *prog
                         struct tg_error *err)
 {
     struct tgi_devices *ds = run->runtime->offload->devices;
-    enum tgi_hops asked = asked_hops();
+    enum tgi_hops asked;
+    int rc = find_asked(&asked, err);
+    if (rc)
+        return rc;
     *whole_p = run->offload->insertion ? "it goes into another graph" : asked == TGI_HOPS_DRIVER ? "TGRAPH_HOPS does not ask for more" : NULL;
-    int rc = *whole_p ? 0 : tgi_program_whole(ds, program, whole_p, err);
+    rc = *whole_p ? 0 : tgi_program_whole(ds, program, whole_p, err);
     if (rc || *whole_p || asked == TGI_HOPS_FLAGS)
         return rc;
     if (n_hops * (driver_hop_ns - flag_hop_ns) < (ds->n_devices - 1) * launch_ns)

@@ -197,6 +197,22 @@ static void one_graph_says_why(void **state)
     tg_graph_destroy(g);
 }
 
+static void a_wish_that_there_is_not_is_told(void **state)
+{
+    struct tg_graph *g = device_graph(buffers, "", tasks);
+    struct tg_error err;
+    (void)state;
+    setenv("TGRAPH_HOPS", "flag", 1);
+    device_reset(2, 1, true);
+    struct tg_runtime *rt = device_runtime("cuda", 0);
+    struct tg_run *run = device_open_run(rt, g, TG_EXECUTOR_GRAPH, true);
+    assert_int_equal(tg_run_execute(run, &err), TG_E_TASK_FAILED);
+    if (!strstr(err.text, "TGRAPH_HOPS is \"flag\", and can be driver, flags or auto"))
+        fail_msg("%s", err.text);
+    setenv("TGRAPH_HOPS", "flags", 1);
+    device_close_all(run, rt, g);
+}
+
 /* Left to be chosen: enough edges, and those in a row. */
 static void a_choice_goes_by_the_edges_in_a_row(void **state)
 {
@@ -483,6 +499,7 @@ int main(void)
         cmocka_unit_test(parts_are_changed_in_place),
         cmocka_unit_test(copies_of_any_size_arrive),
         cmocka_unit_test(one_graph_says_why),
+        cmocka_unit_test(a_wish_that_there_is_not_is_told),
         cmocka_unit_test(a_choice_goes_by_the_edges_in_a_row),
         cmocka_unit_test(a_part_that_is_not_launched_fails_the_start),
         cmocka_unit_test(a_run_that_is_cancelled_goes_to_its_end),
