@@ -305,7 +305,8 @@ static bool sharing_init(struct sharing *s)
 int tgi_sharing_find(struct tgi_sharing_task *tasks, uint32_t n, uint32_t n_kinds, struct tgi_shared_time *shares, struct tg_error *err)
 {
     struct sharing s = {.tasks = tasks, .n = n, .n_kinds = n_kinds, .shares = shares};
-    qsort(tasks, n, sizeof *tasks, compare_tasks);
+    if (n) /* without tasks there is no list */
+        qsort(tasks, n, sizeof *tasks, compare_tasks);
     bool is_done = sharing_init(&s);
     if (is_done) {
         sort_kinds(&s);
