@@ -1,21 +1,17 @@
 /* How much a device is given at a time, and who takes over what waits for another one.
  *
- * Pace: a device has as many commands queued as it executes in QUEUE_NS, going by its last ones: enough not to run
- * dry between two looks, little enough that whatever becomes ready later is still chosen by its urgency, or goes
- * elsewhere.
+ * Pace: see device_queue.h; what a command takes goes by a device's last ones.
  *
  * Stealing: a device with nothing ready and less than half of its queue takes from the fullest one a task that that
  * one would come to late, if its data is moved, and its results back, in less time than it would have waited. */
 #include "sched/offload.h"
 
+#include "sched/device_queue.h"
 #include "sched/offload_policy.h"
 #include "sched/placement.h"
 
 enum {
-    QUEUE_NS = 1000000,
     FIRST_LIMIT = 64, /* commands, until something was measured */
-    LEAST_LIMIT = 16, /* a few for every lane */
-    MOST_LIMIT = 512,
     N_CANDIDATES = 8
 };
 
@@ -37,13 +33,6 @@ static uint64_t n_done(const struct tgi_offload *o, uint32_t device)
     return n - n_pending(o, device);
 }
 
-static uint32_t limit_of(double command_ns)
-{
-    return command_ns * LEAST_LIMIT >= QUEUE_NS  ? LEAST_LIMIT
-           : command_ns * MOST_LIMIT <= QUEUE_NS ? MOST_LIMIT
-                                                 : (uint32_t)(QUEUE_NS / command_ns);
-}
-
 void tgi_offload_measure(struct tgi_offload *o)
 {
     for (uint32_t d = 0; d < o->devices->n_devices; d++) {
@@ -56,7 +45,7 @@ void tgi_offload_measure(struct tgi_offload *o)
         if (p->seen_ns && done > p->n_done) {
             double ns = (double)(now - p->seen_ns) / (double)(done - p->n_done);
             p->command_ns += p->command_ns > 0 ? (ns - p->command_ns) / 8 : ns;
-            p->limit = limit_of(p->command_ns);
+            p->limit = tgi_queue_limit(p->command_ns);
         }
         p->n_done = done;
         p->seen_ns = is_busy ? now : 0;

@@ -5,34 +5,37 @@
 #include "graph/error.h"
 #include "graph/vec.h"
 #include "sched/choice.h"
+#include "sched/device_queue.h"
 #include "sched/offload_task.h"
 #include "sched/placement.h"
 
 /* ---- Lanes --------------------------------------------------------------------------------*/
 
-/* The lane of a predecessor that is its lane's last command saves an event and a wait; the latest one is
- * likely to finish last.  Else the lanes take turns.  What the graph calls most urgent, or what is critical where it
- * says nothing, has lanes of its own. */
+struct device_lanes {
+    const struct tgi_offload *o;
+    uint32_t device;
+};
+static bool is_idle(const void *arg, uint32_t lane)
+{
+    const struct device_lanes *l = arg;
+    return !tgi_order_n_pending(l->o->order, tgi_lane_of(l->device, lane));
+}
+
+/* See device_queue.h. */
 static uint32_t choose_lane(struct tgi_offload *o, const struct tgi_instance *in, uint32_t task, uint32_t device)
 {
     const struct tgi_offload_instance *oi = in->offload;
-    bool is_urgent = in->class_of ? in->class_of[task] == TGI_N_CLASSES - 1 : oi->urgency->is_critical[task];
-    uint32_t first = is_urgent ? TGI_PLAIN_LANES : 0, n = is_urgent ? TGI_URGENT_LANES : TGI_PLAIN_LANES, best = TG_NONE;
+    const struct tgi_lane_range range =
+        tgi_lanes_for(in->class_of ? in->class_of[task] == TGI_N_CLASSES - 1 : oi->urgency->is_critical[task]);
+    uint32_t best = TG_NONE;
     for (uint32_t i = oi->first_pred[task]; i < oi->first_pred[task + 1]; i++) {
         struct tgi_stamp s = oi->tasks[oi->pred[i]].stamp;
-        if (s.lane != TG_NONE && tgi_lane_device(s.lane) == device && s.lane % TGI_LANES_EACH - first < n &&
+        if (s.lane != TG_NONE && tgi_lane_device(s.lane) == device && tgi_lane_is_in(range, s.lane % TGI_LANES_EACH) &&
             tgi_order_is_tail(o->order, s))
             best = s.lane;
     }
-    if (best != TG_NONE)
-        return best;
-    uint32_t k = o->next_lane[device]++ % n;
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t lane = tgi_lane_of(device, first + (k + i) % n);
-        if (!tgi_order_n_pending(o->order, lane))
-            return lane;
-    }
-    return tgi_lane_of(device, first + k);
+    const struct device_lanes lanes = {o, device};
+    return best != TG_NONE ? best : tgi_lane_of(device, tgi_lane_in_turn(range, &o->next_lane[device], is_idle, &lanes));
 }
 
 /* What comes next is not what the others wait for: an event marks the point before it. */

@@ -37,9 +37,9 @@ uint32_t tgi_offload_make_operands(const struct tgi_instance *in, uint32_t task,
 int tgi_offload_enqueue(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi_operand *operands, uint32_t n, struct tg_error *err);
 /* From wherever the source is valid. */
 int tgi_offload_enqueue_copy(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi_operand *operands, struct tg_error *err);
-/* One tile per device. */
 /* What a collective needs beside each of its tiles. */
 uint64_t tgi_offload_scratch_bytes(const struct tgi_offload *o, const struct tg_graph *g, uint32_t task);
+/* One tile per device. */
 int tgi_offload_enqueue_collective(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi_operand *operands, uint32_t n,
                                    struct tg_error *err);
 

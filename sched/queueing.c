@@ -4,11 +4,8 @@
 #include <string.h>
 
 #include "graph/error.h"
-#include "mem/device.h"
+#include "sched/device_queue.h"
 #include "sched/urgency.h"
-
-/* As in offload_balance.c. */
-enum { QUEUE_NS = 1000000, LEAST_QUEUED = 16, MOST_QUEUED = 512 };
 
 struct lane {
     uint32_t tail, n_before; /* the last task; how many the device was given before that */
@@ -69,26 +66,30 @@ static uint32_t pop(struct submitting *s)
 
 /* ---- Lanes --------------------------------------------------------------------------------*/
 
-/* That of a predecessor that is its lane's last task; else they take turns, one that has nothing to do first.  What was
- * enqueued before a whole queue is done. */
+struct device_lanes {
+    const struct device *d;
+    uint32_t most;
+};
+/* What was enqueued before a whole queue is done. */
+static bool is_idle(const void *arg, uint32_t lane)
+{
+    const struct device_lanes *l = arg;
+    return l->d->lanes[lane].tail == TG_NONE || l->d->lanes[lane].n_before + l->most < l->d->n;
+}
+
+/* See device_queue.h. */
 static uint32_t choose_lane(const struct submitting *s, struct device *d, uint32_t task, uint32_t most)
 {
-    bool is_urgent = s->g->class_of ? s->g->class_of[task] == TGI_N_CLASSES - 1 : s->urgency.is_critical[task];
-    uint32_t first = is_urgent ? TGI_PLAIN_LANES : 0, n = is_urgent ? TGI_URGENT_LANES : TGI_PLAIN_LANES, best = TG_NONE;
+    const struct tgi_lane_range range =
+        tgi_lanes_for(s->g->class_of ? s->g->class_of[task] == TGI_N_CLASSES - 1 : s->urgency.is_critical[task]);
+    uint32_t best = TG_NONE;
     for (uint32_t i = s->pred_at[task]; i < s->pred_at[task + 1]; i++) {
         uint32_t p = s->pred[i], lane = s->lane_of[p];
-        if (s->device_of[p] == s->device_of[task] && lane - first < n && d->lanes[lane].tail == p)
+        if (s->device_of[p] == s->device_of[task] && tgi_lane_is_in(range, lane) && d->lanes[lane].tail == p)
             best = lane;
     }
-    if (best != TG_NONE)
-        return best;
-    uint32_t k = d->next_lane++ % n;
-    for (uint32_t i = 0; i < n; i++) {
-        const struct lane *l = &d->lanes[first + (k + i) % n];
-        if (l->tail == TG_NONE || l->n_before + most < d->n)
-            return first + (k + i) % n;
-    }
-    return first + k;
+    const struct device_lanes lanes = {d, most};
+    return best != TG_NONE ? best : tgi_lane_in_turn(range, &d->next_lane, is_idle, &lanes);
 }
 
 static void enqueue(struct submitting *s, uint32_t task)
@@ -118,8 +119,7 @@ static void limit_queues(struct submitting *s)
             ns += rate > 0 && moved > 0 ? moved / rate : (double)s->task_ns[t];
             n++;
         }
-        double most = ns > 0 ? QUEUE_NS * n / ns : MOST_QUEUED;
-        s->s->most[d] = most < LEAST_QUEUED ? LEAST_QUEUED : most > MOST_QUEUED ? MOST_QUEUED : (uint32_t)most;
+        s->s->most[d] = tgi_queue_limit(n > 0 ? ns / n : 0);
     }
 }
 

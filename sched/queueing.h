@@ -2,7 +2,7 @@
  *
  * The runtime enqueues a task as soon as those before it are enqueued, the most urgent first (urgency.h), while a device has no more than
  * about a millisecond's work queued (offload_balance.c).  What a task reads is sent when it is enqueued, not before.  A lane executes its
- * tasks in the order they came, so a task may wait for one that it does not depend on (choose_lane in offload_enqueue.c).  None of this
+ * tasks in the order they came, so a task may wait for one that it does not depend on (device_queue.h).  None of this
  * depends on the clock but when the queue is full, so it is worked out before the simulation. */
 #ifndef TGI_SCHED_QUEUEING_H
 #define TGI_SCHED_QUEUEING_H
