@@ -387,7 +387,7 @@ CLANG ?= clang
 BENCH_TGRAPH := cuda_graphs cuda_hops cuda_nodes cuda_rounds cuda_trsv library overhead resident resident_run \
                 service taskbench cholesky load plan record streams copies pool start cuda_cholesky cuda_tiles \
                 wakeups
-BENCH_COMMON := $(addprefix $(B)/bench/,shape.o pattern.o tiles.o sample.o metg.o)
+BENCH_COMMON := $(addprefix $(B)/bench/,shape.o pattern.o tiles.o sample.o scratch.o metg.o)
 
 $(BENCH_TGRAPH:%=$(B)/bench/%): $(B)/bench/%: $(B)/bench/%.o $(BENCH_COMMON) $(STATIC)
 	@$(if $(Q),echo "  LINK    $@")

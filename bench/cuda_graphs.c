@@ -10,10 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "graph/expr.h"
-#include "graph/model.h"
+#include "bench/own_kernel.h"
+#include "bench/scratch.h"
 #include "sched/offload_graph.h"
 
 enum { MAX_DEPS = 4, WINDOW = 200, ROW = 32, N_WARM = 3 };
@@ -128,34 +127,9 @@ static const char ptx[] = ".version 7.0\n.target sm_80\n.address_size 64\n"
                           "ld.param.u64 %rd1, [cycles];\nsetp.eq.u64 %p1, %rd1, 0;\n@%p1 bra done;\n"
                           "mov.u64 %rd2, %clock64;\nagain:\nmov.u64 %rd3, %clock64;\nsub.u64 %rd3, %rd3, %rd2;\n"
                           "setp.lt.u64 %p1, %rd3, %rd1;\n@%p1 bra again;\ndone:\nret;\n}\n";
-static char image_path[] = "/tmp/tgraph-bench-XXXXXX.ptx";
-
-static int burn_on_cpu(void **args, const struct tg_context *ctx)
-{
-    (void)args, (void)ctx;
-    return 0;
-}
-
 static bool is_real(void) { return getenv("TGRAPH_CUDA_DRIVER") == NULL; }
+static const char *image_path; /* a file with what image() says */
 static const char *image(void) { return is_real() ? ptx : "standin 1\nkernel burn\n"; }
-
-static void write_image(void)
-{
-    int fd = mkstemps(image_path, 4);
-    if (fd < 0 || write(fd, image(), strlen(image())) != (ssize_t)strlen(image()))
-        bench_die("cannot write %s", image_path);
-    close(fd);
-}
-
-static struct tgi_expr *number(const char *text)
-{
-    static const struct tgi_expr_scope scope;
-    struct tgi_expr *expr;
-    struct tgi_expr_error why;
-    if (tgi_expr_compile(text, strlen(text), &scope, &expr, &why))
-        bench_die("%s: %s", text, why.text);
-    return expr;
-}
 
 /* ---- tgraph -------------------------------------------------------------------------------*/
 
@@ -163,19 +137,10 @@ static struct tg_graph *build(const struct dag *d, uint64_t cycles)
 {
     static const struct tg_param param = {.name = "cycles", .access = TG_SCALAR, .dtype = TG_I64};
     struct tg_graph *graph;
-    struct tg_kernel_spec kernel = TG_KERNEL_SPEC_INIT;
     struct tg_task_spec task = TG_TASK_SPEC_INIT;
-    struct tgi_variant variant = {.on = TGI_DEVICE_CUDA, .form = TGI_VARIANT_BINARY, .path = image_path, .site = TG_NONE};
     const struct tg_arg arg = tg_arg_int((int64_t)cycles);
     must(tg_graph_create(d->name, &graph, &err));
-    kernel.name = "burn";
-    kernel.n_params = 1;
-    kernel.params = &param;
-    kernel.cpu = burn_on_cpu;
-    must(tg_graph_add_kernel(graph, &kernel, &task.kernel, &err));
-    variant.grid[0] = number("1");
-    variant.block[0] = number("1");
-    must(tgi_graph_add_variant(graph, task.kernel, &variant, &err));
+    task.kernel = bench_add_kernel(graph, "burn", &param, image_path);
     task.n_args = 1;
     task.args = &arg;
     task.on = "cuda";
@@ -421,7 +386,7 @@ static void measure_size(const struct bench_options *o, uint32_t n)
 int main(int argc, char **argv)
 {
     struct bench_options o = bench_parse(argc, argv);
-    write_image();
+    image_path = bench_scratch_file("burn.ptx", image());
     bare_open(0);
     if (o.n_tasks) {
         measure_size(&o, o.n_tasks);
@@ -430,6 +395,5 @@ int main(int argc, char **argv)
         measure_size(&o, 10000);
     }
     bare_close(0);
-    unlink(image_path);
     return 0;
 }

@@ -12,10 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "graph/expr.h"
-#include "graph/model.h"
+#include "bench/own_kernel.h"
+#include "bench/scratch.h"
 #include "sched/offload_graph.h"
 
 enum { N_WARM = 3, ROW = 32, CYCLES = 9900 /* 5 us at 1.98 GHz */ };
@@ -38,49 +37,9 @@ static const char ptx[] =
     "seen:\nmov.u32 %r2, 0;\nst.global.u32 [%rd1], %r2;\n"
     "signal:\nsetp.eq.u64 %p1, %rd2, 0;\n@%p1 bra done;\nmov.u32 %r2, 1;\nst.release.sys.global.u32 [%rd2], %r2;\n"
     "done:\nret;\n}\n";
-static char image_path[] = "/tmp/tgraph-bench-XXXXXX.ptx";
-
-static int nothing_on_cpu(void **args, const struct tg_context *ctx)
-{
-    (void)args, (void)ctx;
-    return 0;
-}
-
-static void write_image(void)
-{
-    int fd = mkstemps(image_path, 4);
-    if (fd < 0 || write(fd, ptx, strlen(ptx)) != (ssize_t)strlen(ptx))
-        bench_die("cannot write %s", image_path);
-    close(fd);
-}
+static const char *image_path; /* a file with it */
 
 /* ---- tgraph -------------------------------------------------------------------------------*/
-
-static struct tgi_expr *number(const char *text)
-{
-    static const struct tgi_expr_scope scope;
-    struct tgi_expr *expr;
-    struct tgi_expr_error why;
-    if (tgi_expr_compile(text, strlen(text), &scope, &expr, &why))
-        bench_die("%s: %s", text, why.text);
-    return expr;
-}
-
-static tg_kernel_id add_kernel(struct tg_graph *graph, const char *name, const struct tg_param *param)
-{
-    struct tg_kernel_spec kernel = TG_KERNEL_SPEC_INIT;
-    struct tgi_variant variant = {.on = TGI_DEVICE_CUDA, .form = TGI_VARIANT_BINARY, .path = image_path, .site = TG_NONE};
-    tg_kernel_id id;
-    kernel.name = name;
-    kernel.n_params = 1;
-    kernel.params = param;
-    kernel.cpu = nothing_on_cpu;
-    must(tg_graph_add_kernel(graph, &kernel, &id, &err));
-    variant.grid[0] = number("1");
-    variant.block[0] = number("1");
-    must(tgi_graph_add_variant(graph, id, &variant, &err));
-    return id;
-}
 
 static const char *const places[] = {"cuda:0", "cuda:1"};
 
@@ -94,7 +53,7 @@ static struct tg_graph *build_chain(uint32_t n, size_t bytes)
     struct tg_task_spec task = TG_TASK_SPEC_INIT;
     struct tg_arg arg = tg_arg_int(0);
     must(tg_graph_create("hops", &graph, &err));
-    task.kernel = add_kernel(graph, bytes ? "touch" : "burn", bytes ? &tile : &cycles);
+    task.kernel = bench_add_kernel(graph, bytes ? "touch" : "burn", bytes ? &tile : &cycles, image_path);
     if (bytes) {
         tg_buffer_id id;
         buffer.name = "A";
@@ -125,7 +84,7 @@ static struct tg_graph *build_halo(uint32_t n)
     struct tg_task_spec task = TG_TASK_SPEC_INIT;
     const struct tg_arg arg = tg_arg_int(CYCLES);
     must(tg_graph_create("halo", &graph, &err));
-    task.kernel = add_kernel(graph, "burn", &cycles);
+    task.kernel = bench_add_kernel(graph, "burn", &cycles, image_path);
     task.n_args = 1;
     task.args = &arg;
     for (uint32_t t = 0; t < n; t++) {
@@ -374,7 +333,7 @@ int main(int argc, char **argv)
     struct tg_runtime_options options = TG_RUNTIME_OPTIONS_INIT;
     struct tg_runtime *runtime;
     uint32_t n = o.n_tasks ? o.n_tasks : 1000;
-    write_image();
+    image_path = bench_scratch_file("hops.ptx", ptx);
     options.n_workers = 1;
     options.devices = "cuda:0,1";
     must(tg_runtime_create(&options, &runtime, &err));
@@ -390,6 +349,5 @@ int main(int argc, char **argv)
         report_tgraph(runtime, "halo, kernels of 5 us", build_halo(n), 1, "us/replay", o.n_runs);
     close_bare();
     tg_runtime_destroy(runtime);
-    unlink(image_path);
     return 0;
 }

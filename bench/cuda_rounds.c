@@ -4,11 +4,11 @@
  * out (`repeat`, up to 20,000 kernels); and as a conditional graph by hand, of the same kernels.  Times are those of a round, from
  * the call that starts a run to the end of the wait, so that long runs show the rounds and not the start. */
 #include "bench/cuda_bare.h"
+#include "bench/scratch.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "gpu/decide.h"
 #include "kernels/launch.h"
@@ -20,21 +20,16 @@ enum { N_WARM = 3, MOST_WRITTEN_OUT = 20000 };
 /* x is above the limit for ever. */
 static struct tg_graph *load(const char *control, uint32_t n_rounds, uint32_t n_tasks)
 {
-    char path[] = "/tmp/tgraph-bench-XXXXXX.json", head[64];
+    char head[64], *text;
     struct tg_graph *graph;
-    int fd = mkstemps(path, 5);
-    FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
-    if (!f)
-        bench_die("cannot write %s", path);
     snprintf(head, sizeof head, strcmp(control, "while") ? "\"repeat\": %u" : "\"while\": \"go\", \"max\": %u", n_rounds);
-    fprintf(f, "{\"tgraph\": \"1.0\", \"buffers\": {\"x\": {\"dtype\": \"f64\", \"shape\": [1], \"init\": {\"fill\": 2}}, "
+    if (asprintf(&text, "{\"tgraph\": \"1.0\", \"buffers\": {\"x\": {\"dtype\": \"f64\", \"shape\": [1], \"init\": {\"fill\": 2}}, "
                "\"go\": {\"dtype\": \"i32\", \"shape\": [1], \"init\": {\"fill\": 1}}}, \"kernels\": {\"is_above\": {\"builtin\": \"is_above\"}}, "
                "\"tasks\": [{%s, \"do\": [{\"for\": [\"i in 0:%u\"], \"kernel\": \"is_above\", "
-               "\"args\": {\"x\": \"x\", \"limit\": 1, \"go\": \"go\"}}]}]}\n", head, n_tasks);
-    fclose(f);
-    int rc = tg_graph_load(path, NULL, &graph, &err);
-    unlink(path);
-    must(rc);
+               "\"args\": {\"x\": \"x\", \"limit\": 1, \"go\": \"go\"}}]}]}\n", head, n_tasks) < 0)
+        bench_die("no memory for a graph");
+    must(tg_graph_load(bench_scratch_file("rounds.json", text), NULL, &graph, &err));
+    free(text);
     must(tg_graph_freeze(graph, &err));
     return graph;
 }

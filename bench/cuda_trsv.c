@@ -10,6 +10,7 @@
  * row after row, relative to its largest element.  What cuSPARSE's analysis and our first start, planning included, take is told
  * apart.  All of it ends after LIMIT_S seconds at most. */
 #include "bench/cuda_bare.h"
+#include "bench/scratch.h"
 
 #include <dlfcn.h>
 #include <math.h>
@@ -146,31 +147,16 @@ static double larger(double error, double other) { return isnan(error) || other 
 
 /* ---- tgraph -------------------------------------------------------------------------------*/
 
-/* In a new folder, whose name ends in XXXXXX before. */
-static struct tg_graph *make_graph(const struct system *s, uint32_t rows_per_task, char *folder, struct tgi_trsv_counts *counts)
+/* Its arrays, whose files stand beside it, are read when a run starts. */
+static struct tg_graph *make_graph(const struct system *s, uint32_t rows_per_task, struct tgi_trsv_counts *counts)
 {
-    char path[64];
+    const char *path = bench_scratch_path("l.jsonl");
     const struct tgi_trsv_options options = {rows_per_task, true};
     struct tg_graph *g;
-    if (!mkdtemp(folder))
-        bench_die("cannot make %s", folder);
-    snprintf(path, sizeof path, "%s/l.jsonl", folder);
     must(tgi_trsv_write(&s->l, s->b, &options, path, counts, &err));
     if (tg_graph_load(path, NULL, &g, &err) || tg_graph_freeze(g, &err))
         bench_die("%s:%u:%u: %s", err.file, err.line, err.column, err.text);
     return g;
-}
-
-/* Arrays are read when a run starts, so the folder stays until then. */
-static void remove_files(const char *folder)
-{
-    static const char *const files[] = {"l.jsonl", "l.vals.npy", "l.cols.npy", "l.start.npy", "l.b.npy", "l.expected.npy"};
-    char path[64];
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        snprintf(path, sizeof path, "%s/%s", folder, files[i]);
-        unlink(path);
-    }
-    rmdir(folder);
 }
 
 static struct solved measure_tgraph(const struct system *s, const struct tg_graph *g, enum tg_executor executor, uint32_t n_runs)
@@ -361,8 +347,7 @@ static void compare(struct system *s, const struct bench_options *o)
     struct solved theirs = measure_cusparse(s, o->n_runs);
     for (size_t i = 0; i < (o->tile ? 1 : sizeof usual / sizeof *usual); i++) {
         struct tgi_trsv_counts counts;
-        char folder[] = "/tmp/tgraph-bench-XXXXXX";
-        struct tg_graph *g = make_graph(s, o->tile ? o->tile : usual[i], folder, &counts);
+        struct tg_graph *g = make_graph(s, o->tile ? o->tile : usual[i], &counts);
         struct solved resident = measure_tgraph(s, g, TG_EXECUTOR_RESIDENT, o->n_runs);
         struct solved graph = {0};
         if (counts.n_tasks <= MOST_NODES)
@@ -378,7 +363,6 @@ static void compare(struct system *s, const struct bench_options *o)
                resident.why, *graph.why ? "; graph: " : "", graph.why, *theirs.why ? "; " : "", theirs.why);
         fflush(stdout);
         tg_graph_destroy(g);
-        remove_files(folder);
     }
     tgi_sparse_fini(&s->l);
     free(s->b);

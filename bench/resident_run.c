@@ -11,22 +11,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "bench/sample.h"
+#include "bench/must.h"
+#include "bench/scratch.h"
 #include "graph/model.h"
 #include "io/gen.h"
 #include "sched/offload_graph.h"
 
 enum { N_WARM = 3 };
-
-static struct tg_error err;
-
-static void must(int rc)
-{
-    if (rc)
-        bench_die("%s", err.text);
-}
 
 struct measured {
     double device_ns, wall_ns; /* of a start; device 0: not known */
@@ -150,17 +142,14 @@ static struct tg_graph *generate(const char *pattern, uint64_t n_tasks, uint64_t
 {
     struct tgi_gen_options o = {.pattern = pattern, .n_tasks = n_tasks, .payload = TGI_GEN_HASH, .bytes = 8 * n_words,
                                 .width = width};
-    char path[] = "/tmp/tgraph-bench-XXXXXX.json";
-    int fd = mkstemps(path, 5);
-    FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
+    const char *path = bench_scratch_path("graph.json");
+    FILE *f = fopen(path, "w");
     if (!f)
         bench_die("cannot write %s", path);
     must(tgi_gen_write(f, &o, &err));
     if (fclose(f))
         bench_die("cannot write %s", path);
-    struct tg_graph *g = load(path);
-    unlink(path);
-    return g;
+    return load(path);
 }
 
 int main(int argc, char **argv)

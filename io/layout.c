@@ -18,11 +18,12 @@ static int make_temporary(char **path_p, FILE **file_p, struct tg_error *err)
     const char *folder = getenv("TMPDIR");
     if (!folder || !folder[0])
         folder = "/tmp";
-    size_t size = strlen(folder) + sizeof("/tgraph.XXXXXX");
+    static const char name[] = "/tgraph.XXXXXX"; /* mkostemp(3) replaces the end */
+    size_t size = strlen(folder) + sizeof name;
     char *path = malloc(size);
     if (!path)
         return tgi_error_memory(err, "a temporary file");
-    snprintf(path, size, "%s/tgraph.XXXXXX", folder);
+    snprintf(path, size, "%s%s", folder, name);
     int fd = mkostemp(path, O_CLOEXEC);
     FILE *file = fd >= 0 ? fdopen(fd, "w+") : NULL;
     if (!file) {
