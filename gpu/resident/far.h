@@ -311,7 +311,6 @@ TGI_FN bool tgi_warp_far(struct tgi_worker *w, const struct tgi_resident_task *t
     uint32_t word = lane < n_out ? tgi_out_word(w, t, lane) : 0;
     bool tells_memory = false;
     bool has_far_cells = t->head & TGI_HEAD_WAITS_FAR && TGI_HEAD_WAIT(t->head) == TGI_WAIT_CELLS;
-    uint64_t result = 0, sum;
     if (op == TGI_RESIDENT_ADD_LINE)
         return tgi_far_line(w, t, TGI_RESIDENT_ADD_LINE, slot, word);
     if (op == TGI_RESIDENT_HASH_LINE)
@@ -324,18 +323,9 @@ TGI_FN bool tgi_warp_far(struct tgi_worker *w, const struct tgi_resident_task *t
         if (op == TGI_RESIDENT_HASH)
             return tgi_far_relay(w, t, TGI_RESIDENT_HASH, slot, word);
     }
-    sum = tgi_far_wait(w, t, slot);
+    uint64_t sum = tgi_far_wait(w, t, slot);
     w->is_failed = tgi_warp_any(w->is_failed);
-    if (op <= TGI_RESIDENT_HASH || TGI_HAS_ARITHMETIC(op)) {
-        sum = tgi_warp_contributions(w, t, sum);
-        result = op <= TGI_RESIDENT_HASH ? tgi_body_result(op, sum, t->id, w->epoch, 0) : tgi_body_arithmetic(op, sum, w->v->args[slot]);
-    } else if (!w->is_failed) {
-        tgi_warp_sync(); /* as in tgi_warp_contributions(), for lines and copies */
-        result = tgi_body_other(w, t, slot);
-    }
-    if (lane == 0)
-        w->v->results[slot] = result;
-    result = tgi_warp_first(result);
+    uint64_t result = tgi_warp_first(tgi_warp_body(w, t, slot, sum));
     w->is_failed = tgi_warp_any(w->is_failed);
     if (tgi_warp_any(tells_memory))
         tgi_far_push(w, t, slot, result);

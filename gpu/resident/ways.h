@@ -267,14 +267,11 @@ TGI_FN bool tgi_warp_line(struct tgi_worker *w, const struct tgi_resident_task *
     return !tgi_warp_any(w->is_over);
 }
 
-/* Any task.  False: leave. */
-TGI_FN bool tgi_warp_long(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot)
+/* The body of a task that has waited; `sum` is what it was told in cells.  What is returned is good in lane 0, and stored. */
+TGI_FN uint64_t tgi_warp_body(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot, uint64_t sum)
 {
-    uint32_t op = TGI_HEAD_OP(t->head), n_out = tgi_n_out(t), lane = tgi_lane();
-    uint32_t word = lane < n_out ? tgi_out_word(w, t, lane) : 0;
-    uint64_t result = 0, sum = tgi_warp_wait(w, t, slot);
-    if (t->n_wait) /* lanes that waited may differ in what they know */
-        w->is_failed = tgi_warp_any(w->is_failed);
+    uint32_t op = TGI_HEAD_OP(t->head);
+    uint64_t result = 0;
     if (op <= TGI_RESIDENT_HASH || TGI_HAS_ARITHMETIC(op)) {
         sum = tgi_warp_contributions(w, t, sum);
         result = op <= TGI_RESIDENT_HASH ? tgi_body_result(op, sum, t->id, w->epoch, 0) : tgi_body_arithmetic(op, sum, w->v->args[slot]);
@@ -282,8 +279,20 @@ TGI_FN bool tgi_warp_long(struct tgi_worker *w, const struct tgi_resident_task *
         tgi_warp_sync(); /* as in tgi_warp_contributions(), for lines and copies */
         result = tgi_body_other(w, t, slot);
     }
-    if (lane == 0)
+    if (tgi_lane() == 0)
         w->v->results[slot] = result;
+    return result;
+}
+
+/* Any task.  False: leave. */
+TGI_FN bool tgi_warp_long(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot)
+{
+    uint32_t op = TGI_HEAD_OP(t->head), n_out = tgi_n_out(t), lane = tgi_lane();
+    uint32_t word = lane < n_out ? tgi_out_word(w, t, lane) : 0;
+    uint64_t sum = tgi_warp_wait(w, t, slot);
+    if (t->n_wait) /* lanes that waited may differ in what they know */
+        w->is_failed = tgi_warp_any(w->is_failed);
+    uint64_t result = tgi_warp_body(w, t, slot, sum);
     TGI_DELAY(w->id);
     bool has_line = TGI_RESIDENT_HAS_LINE(op); /* which no cell carries: who tells needs no result, and the next task can wait */
     if (!has_line)
