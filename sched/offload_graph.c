@@ -440,6 +440,7 @@ void tgi_offload_graph_stats(const struct tg_run *run, struct tgi_offload_graph_
     const struct tgi_offload_graphs *g = run->offload ? run->offload->graphs : NULL;
     *stats_p = g ? g->stats : none;
     if (g) {
+        stats_p->made_ns = g->made_ns;
         stats_p->n_kept = g->cache.n;
         stats_p->kept_bytes = g->cache.bytes;
         stats_p->n_dropped = g->cache.n_dropped;

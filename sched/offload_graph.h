@@ -118,6 +118,7 @@ void tgi_offload_graph_forget_last(struct tg_run *run);
 struct tgi_offload_graph_stats {
     uint64_t n_recorded, n_instantiated, n_updated, n_replayed;
     uint64_t record_ns, instantiate_ns, update_ns; /* of the last of each */
+    uint64_t made_ns;                              /* what making a graph took of the last start; 0: it had one */
     uint64_t launch_ns;                            /* of the last start, all that was done until it was enqueued */
     uint32_t n_commands, n_edges;                  /* of the last graph */
     uint32_t n_clusters;                           /* of the last start, with the commands that are in them, */

@@ -48,12 +48,14 @@ want 0 "$tgraph" --format json run "$saxpy" -p N=1000 --save-dir "$scratch"
 has out '"executor": "streams"'
 want 0 run "$graphs/cholesky.json" --executor graph --repeat 3
 has out 'executor graph'
+lacks out 'making the graph'
 lacks err 'not executed as a graph'
 want 0 "$tgraph" --format json run "$graphs/cholesky.json" --save-dir "$scratch" --executor graph
 has out '"executor": "graph"'
 want 0 run "$graphs/cholesky.json" --executor graph --record "$scratch/graph.tgr"
 has out 'executor graph'
 has out 'each task was timed by two more nodes of the graph'
+has out ' of the makespan, which --warmup 1 leaves out'
 lacks err 'not executed as a graph'
 want 0 "$tgraph" report "$scratch/graph.tgr"
 has out 'gemm '
