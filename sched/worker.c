@@ -274,6 +274,8 @@ static inline __attribute__((always_inline)) uint32_t release(struct tgi_worker 
         tgi_worker_wake(w->runtime);
     if (keep != TG_NONE && in->class_of && has_more_urgent(w, class_of(in, keep))) {
         tgi_worker_push(w, in, keep, TGI_ITEM_TASK);
+        if (!is_alone)
+            tgi_worker_wake(w->runtime);
         return TG_NONE;
     }
     return keep;
@@ -486,6 +488,9 @@ static bool take_roots(struct tgi_worker *w)
         }
         for (uint32_t k = first + n; k-- > first;)
             tgi_worker_push(w, in, in->roots ? in->roots[k] : k, TGI_ITEM_TASK);
+        /* Between the claim and the pushes nobody saw these roots: others may have gone to sleep. */
+        if (n > 1)
+            tgi_worker_wake(rt);
         return true;
     }
     return false;

@@ -487,7 +487,7 @@ static void a_long_task_keeps_no_gate_shut(void **state)
     for (uint32_t n_workers = 2; n_workers <= 4; n_workers++) {
         struct tg_runtime *rt = runtime_of(n_workers);
         struct tg_run *run = run_new(rt, g, NULL);
-        for (uint32_t round = 0; round < 50; round++) {
+        for (uint32_t round = 0; round < ROUNDS(500); round++) {
             atomic_store(&n_behind_gate, 0);
             MUST(tg_run_execute(run, &err));
             assert_int_equal(atomic_load(&n_gave_up), 0);
