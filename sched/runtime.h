@@ -229,7 +229,7 @@ struct tgi_worker {
     /* Finished sinks not yet counted in their instance's n_left. */
     struct tgi_instance *batch;
     uint32_t n_batch;
-    /* Predecessors of a gate, finished here and not yet counted down (worker.c); 0: none. */
+    /* Predecessors of a gate, finished here and not yet counted down (release.h); 0: none. */
     uint32_t n_held, held_gate;
     struct tgi_instance *held;
     bool is_serial;             /* in a deterministic run: children run at once, here */

@@ -1,4 +1,4 @@
-/* A gate opens once, and as soon as its last predecessor is done: a model of how workers count it down in sched/worker.c.
+/* A gate opens once, and as soon as its last predecessor is done: a model of how workers count it down in sched/release.h.
  *
  * Predecessors and one other task lie in a pool that workers take from, as from their own deques and each other's.  A worker
  * holds back what it has to count while it goes on with predecessors, and counts before it executes the other task, which here
