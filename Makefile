@@ -15,7 +15,7 @@ SOVERSION := 0
 GRAPH_SRC := arena.c args.c block.c body.c cost.c cycle.c dtype.c error.c expr.c expr_eval.c fingerprint.c \
              freeze.c gate.c graph.c infer.c kernel_cache.c names.c op.c place.c race.c scalar.c sha256.c space.c \
              task.c
-MEM_SRC := cluster.c hostops.c order.c pool.c program.c recorder.c replica.c replica_block.c replica_copy.c \
+MEM_SRC := cluster.c hostops.c order.c pinned.c pool.c program.c recorder.c replica.c replica_block.c replica_copy.c \
            replica_evict.c replica_piece.c replica_snapshot.c split.c staging.c store.c
 SCHED_SRC := agenda.c alike.c backend.c bounds.c calibrate.c calibrate_builtins.c calibrate_devices.c \
              calibrate_graphs.c calibrate_kernels.c calibrate_memory.c choice.c control.c cpu_module.c cut.c \
@@ -61,7 +61,7 @@ TESTS := agenda alloc block calibrate checkpoint choice cli cpu_module dense deq
          examples_graph expr fmt gen graph graph_refusals history hostops import infer invalid json_tape \
          kernel_cache kernels kernels_elements kernels_fields launch library_channel library_gang library_memory \
          library_report live_record load load_memory machine npy offload_ahead offload_exchange offload_flags \
-         offload_graph offload_insert offload_policy offload_resident page parking path plan plan_corpus pool \
+         offload_graph offload_insert offload_policy offload_resident page parking path pinned plan plan_corpus pool \
          process program program_picture queueing recording recording_export recording_plan replay_choice \
          replay_times resident resident_cluster resident_dynamic resident_peers resident_post resident_times \
          resident_user results run run_children run_failures run_record sample schema seat offload \

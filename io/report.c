@@ -308,6 +308,7 @@ static int take_devices(struct tgi_report *r, struct tg_error *err)
     for (uint32_t i = 0; i < r->n_devices; i++)
         tgi_run_device(r->run, i, &r->devices[i].run);
     tgi_run_moved(r->run, &r->moved);
+    tgi_run_pinned(r->run, &r->pinned);
     return 0;
 }
 

@@ -49,6 +49,7 @@ struct tgi_report {
     struct tgi_report_device *devices;
     uint32_t n_devices;
     struct tgi_run_moved moved;
+    struct tgi_pool_stats pinned; /* host memory; all 0: not known, or without devices */
 };
 
 /* A time limit ends a run before its last tasks return. */

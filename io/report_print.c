@@ -280,9 +280,9 @@ static void put_kernels(const struct tgi_report *r, struct tgi_json *json)
     tgi_json_end(json);
 }
 
-static void put_pool(const struct tgi_pool_stats *p, struct tgi_json *json)
+static void put_pool(const char *name, const struct tgi_pool_stats *p, struct tgi_json *json)
 {
-    tgi_json_flat_object(json, "pool");
+    tgi_json_flat_object(json, name);
     tgi_json_uint(json, "reserved_bytes", p->reserved_bytes);
     tgi_json_uint(json, "in_use_bytes", p->in_use_bytes);
     tgi_json_uint(json, "peak_bytes", p->peak_bytes);
@@ -313,10 +313,12 @@ static void put_devices(const struct tgi_report *r, struct tgi_json *json)
         tgi_json_uint(json, "moved_out_bytes", d->out_bytes);
         tgi_json_uint(json, "peak_bytes", d->peak_bytes);
         if (d->pool.n_reserves)
-            put_pool(&d->pool, json);
+            put_pool("pool", &d->pool, json);
         tgi_json_end(json);
     }
     tgi_json_end(json);
+    if (r->pinned.n_reserves)
+        put_pool("pinned_pool", &r->pinned, json);
     tgi_json_flat_object(json, "moved");
     tgi_json_uint(json, "to_device_bytes", m->to_device_bytes);
     tgi_json_uint(json, "to_host_bytes", m->to_host_bytes);

@@ -55,24 +55,13 @@ static void *map(size_t bytes, size_t align)
     return p;
 }
 
-/* Pinned memory is the device's to give. */
-static int pin_block(struct tgi_devices *devices, struct tgi_block *block, size_t bytes, struct tg_error *err)
-{
-    int rc = devices->ops->attach(devices, err);
-    if (rc)
-        return rc;
-    rc = devices->ops->host_alloc(devices, bytes, &block->base, err);
-    if (rc == 0)
-        block->bytes = bytes;
-    devices->ops->detach(devices);
-    return rc;
-}
-
-static int map_block(struct tgi_devices *devices, struct tgi_block *block, size_t bytes, struct tg_error *err,
+static int map_block(struct tgi_pinned *pinned, struct tgi_block *block, size_t bytes, struct tg_error *err,
                      const char *name)
 {
-    if (devices)
-        return pin_block(devices, block, bytes, err);
+    if (pinned) {
+        block->bytes = bytes;
+        return tgi_pinned_alloc(pinned, bytes, &block->base, err);
+    }
     size_t mapped = round_up(bytes, PAGE);
     block->base = map(mapped, mapped >= 2 * HUGE_PAGE ? HUGE_PAGE : PAGE);
     if (!block->base)
@@ -81,16 +70,12 @@ static int map_block(struct tgi_devices *devices, struct tgi_block *block, size_
     return 0;
 }
 
-static void unmap_block(struct tgi_devices *devices, struct tgi_block *block)
+static void unmap_block(struct tgi_pinned *pinned, struct tgi_block *block)
 {
-    if (block->base && devices) {
-        bool is_attached = devices->ops->attach(devices, NULL) == 0;
-        devices->ops->host_free(devices, block->base);
-        if (is_attached)
-            devices->ops->detach(devices);
-    } else if (block->base) {
+    if (block->base && pinned)
+        tgi_pinned_free(pinned, block->base);
+    else if (block->base)
         munmap(block->base, block->bytes);
-    }
     *block = (struct tgi_block){NULL, 0};
 }
 
@@ -145,7 +130,7 @@ static void place_tiles(struct tgi_store *store, const struct tgi_buffer *b, voi
 
 static int place_buffers(struct tgi_store *store, size_t pool_bytes, struct tg_error *err)
 {
-    int rc = map_block(store->devices, &store->pool, pool_bytes, err, "small buffers");
+    int rc = map_block(store->pinned, &store->pool, pool_bytes, err, "small buffers");
     if (rc)
         return rc;
     char *pool = store->pool.base;
@@ -159,7 +144,7 @@ static int place_buffers(struct tgi_store *store, size_t pool_bytes, struct tg_e
             base = pool;
             pool += round_up(bytes, POOL_ALIGN);
         } else {
-            rc = map_block(store->devices, &store->blocks[i], bytes, err, b->name);
+            rc = map_block(store->pinned, &store->blocks[i], bytes, err, b->name);
             if (rc)
                 return rc;
             base = store->blocks[i].base;
@@ -169,7 +154,7 @@ static int place_buffers(struct tgi_store *store, size_t pool_bytes, struct tg_e
     return 0;
 }
 
-int tgi_store_create(const struct tgi_space *space, uint64_t limit_bytes, struct tgi_devices *devices,
+int tgi_store_create(const struct tgi_space *space, uint64_t limit_bytes, struct tgi_pinned *pinned,
                      struct tgi_store **store_p, struct tg_error *err)
 {
     uint64_t total = 0;
@@ -181,7 +166,7 @@ int tgi_store_create(const struct tgi_space *space, uint64_t limit_bytes, struct
     if (!store)
         return tgi_error_memory(err, "creating a store");
     store->space = space;
-    store->devices = devices;
+    store->pinned = pinned;
     store->allocated_bytes = total;
     store->tile = tgi_block_alloc_zeroed((size_t)space->n_tiles + 1, sizeof *store->tile);
     store->blocks = calloc((size_t)space->n_buffers + 1, sizeof *store->blocks);
@@ -203,8 +188,8 @@ void tgi_store_destroy(struct tgi_store *store)
     if (!store)
         return;
     for (uint32_t i = 0; store->blocks && i < store->space->n_buffers; i++)
-        unmap_block(store->devices, &store->blocks[i]);
-    unmap_block(store->devices, &store->pool);
+        unmap_block(store->pinned, &store->blocks[i]);
+    unmap_block(store->pinned, &store->pool);
     tgi_block_free(store->tile);
     free(store->blocks);
     free(store->is_bound);
@@ -220,7 +205,7 @@ int tgi_store_bind(struct tgi_store *store, tg_buffer_id buffer, void *host, str
         return tgi_error(err, TG_E_INVALID, "buffer \"%s\" cannot be bound to NULL", b->name);
     if (!store->is_bound[buffer])
         store->allocated_bytes -= buffer_bytes(b);
-    unmap_block(store->devices, &store->blocks[buffer]);
+    unmap_block(store->pinned, &store->blocks[buffer]);
     store->is_bound[buffer] = 1;
     place_tiles(store, b, host);
     return 0;

@@ -3,19 +3,19 @@
 #ifndef TGI_MEM_STORE_H
 #define TGI_MEM_STORE_H
 
-#include "mem/device.h"
+#include "mem/pinned.h"
 
 struct tgi_store {
     const struct tgi_space *space;
     void **tile;              /* by tile number; NULL: the tile does not exist */
     uint64_t allocated_bytes; /* the store's own memory */
     struct tgi_block {
-        void *base; /* of the store's own mapping; NULL: the program's memory */
+        void *base; /* of the store's own memory; NULL: the program's */
         size_t bytes;
     } *blocks;      /* by buffer */
     struct tgi_block pool; /* what the small buffers share */
     uint8_t *is_bound; /* by buffer: the program's own memory, never initialised */
-    struct tgi_devices *devices; /* that the store's memory is pinned for; NULL: none */
+    struct tgi_pinned *pinned; /* where the store's memory is from; NULL: mappings of its own */
 };
 
 /* What this machine has, swap included. */
@@ -23,9 +23,9 @@ uint64_t tgi_machine_bytes(void);
 /* Maps memory for every buffer the program did not provide; contents are undefined, nothing is
  * touched.  The tiles of a buffer that exist lie one after the other, in the program's memory as in
  * the store's own; absent ones take no room.  The first is aligned to 64 bytes, to a page from
- * 256 KiB.  TG_E_NO_MEMORY names the buffer and the bytes; limit_bytes 0: no limit.  devices: which the memory
- * is pinned for, so that they copy at full speed; NULL: none. */
-int tgi_store_create(const struct tgi_space *space, uint64_t limit_bytes, struct tgi_devices *devices,
+ * 256 KiB.  TG_E_NO_MEMORY names the buffer and the bytes; limit_bytes 0: no limit.  pinned: memory that devices
+ * copy at full speed, which outlasts the store; NULL: none is needed, and pages go to whoever first writes them. */
+int tgi_store_create(const struct tgi_space *space, uint64_t limit_bytes, struct tgi_pinned *pinned,
                      struct tgi_store **store_p, struct tg_error *err);
 void tgi_store_destroy(struct tgi_store *store);
 /* The program's memory for a whole buffer from now on. */

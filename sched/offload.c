@@ -326,6 +326,8 @@ int tgi_offload_open(struct tg_runtime *rt, const char *spec, uint64_t memory_by
         rc = tgi_order_create(o->devices, &o->order, err);
     if (rc == 0)
         rc = tgi_staging_create(o->devices, TG_NONE, &o->staging, err);
+    if (rc == 0)
+        rc = tgi_pinned_create(o->devices, 0, &o->pinned, err);
     return rc ? rc : make_pools(o, memory_bytes, err);
 }
 
@@ -369,6 +371,7 @@ bool tgi_offload_close(struct tg_runtime *rt)
             tgi_pool_destroy(o->pools[i]);
     tgi_order_destroy(o->order);
     tgi_staging_destroy(o->staging);
+    tgi_pinned_destroy(o->pinned);
     if (o->devices)
         o->devices->ops->close(o->devices);
     tgi_history_close(o->history);

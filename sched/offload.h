@@ -154,6 +154,7 @@ struct tgi_offload {
     struct tgi_staging *staging; /* the submitter's */
     struct tgi_order *order;
     struct tgi_capture *recording; /* what tasks would enqueue is written down; NULL: it is enqueued (offload_graph.h) */
+    struct tgi_pinned *pinned; /* of all runs */
     struct tgi_pool *pools[TGI_MAX_DEVICES];
     uint64_t limit_bytes[TGI_MAX_DEVICES]; /* of the pools */
     struct tgi_waits fences[TGI_MAX_DEVICES]; /* of the pools (mem/replica.h); the submitter's own */
@@ -323,6 +324,8 @@ static inline bool tgi_offload_is_given(const struct tgi_offload_run *r, uint32_
 /* Everything is submitted. */
 void tgi_offload_stream_mark(struct tg_run *run);
 void tgi_offload_stream_end(struct tg_run *run);
+/* Anybody: no copy that the program asked for is under way any more, so a buffer's memory may go. */
+void tgi_offload_stream_await_lent(struct tg_run *run);
 /* The submitter, before replicas go. */
 void tgi_offload_stream_release(struct tg_run *run);
 

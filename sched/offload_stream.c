@@ -390,8 +390,9 @@ void tgi_offload_stream_take_tiles(struct tg_run *run)
 
 /* ---- Life ---------------------------------------------------------------------------------*/
 
-void tgi_offload_stream_release(struct tg_run *run)
+static void await_lent(void *arg)
 {
+    struct tg_run *run = arg;
     struct tgi_offload *o = run->runtime->offload;
     struct tgi_offload_run *r = run->offload;
     struct tg_error err;
@@ -400,6 +401,20 @@ void tgi_offload_stream_release(struct tg_run *run)
             tgi_offload_failed(o, &err);
             tgi_offload_drain(o);
         }
+    r->lent.n = 0;
+}
+
+void tgi_offload_stream_await_lent(struct tg_run *run)
+{
+    if (run->offload->lent.n)
+        tgi_offload_do(run->runtime->offload, await_lent, run);
+}
+
+void tgi_offload_stream_release(struct tg_run *run)
+{
+    struct tgi_offload *o = run->runtime->offload;
+    struct tgi_offload_run *r = run->offload;
+    await_lent(run);
     for (uint32_t i = 0; i < TGI_MAX_DEVICES; i++)
         if (r->begins[i])
             o->devices->ops->event_destroy(o->devices, r->begins[i]);

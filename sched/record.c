@@ -112,6 +112,13 @@ void tgi_run_device(const struct tg_run *run, uint32_t i, struct tgi_run_device 
     tgi_pool_stats(run->runtime->offload->pools[i], &device_p->pool);
 }
 
+void tgi_run_pinned(const struct tg_run *run, struct tgi_pool_stats *stats_p)
+{
+    *stats_p = (struct tgi_pool_stats){0};
+    if (run->offload)
+        tgi_pinned_stats(run->runtime->offload->pinned, stats_p);
+}
+
 uint32_t tgi_run_device_of(const struct tg_run *run, uint32_t worker, uint32_t *lane_p)
 {
     uint32_t n = run->runtime->n_workers;

@@ -83,6 +83,8 @@ struct tgi_run_device {
 /* The devices that a run can use, whether or not it did; 0 if it executes on CPUs alone. */
 uint32_t tgi_run_n_devices(const struct tg_run *run);
 void tgi_run_device(const struct tg_run *run, uint32_t i, struct tgi_run_device *device_p);
+/* The pinned host memory of all runs of the runtime, now; all 0 without devices. */
+void tgi_run_pinned(const struct tg_run *run, struct tgi_pool_stats *stats_p);
 /* What a run moved between memories. */
 struct tgi_run_moved {
     uint64_t to_device_bytes, to_host_bytes, peer_bytes;

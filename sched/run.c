@@ -147,7 +147,7 @@ static int run_prepare(struct tg_run *run, struct tg_error *err)
     if (rc == 0)
         rc = tgi_offload_run_place(run, err);
     if (rc == 0)
-        rc = tgi_store_create(g->space, rt->memory_bytes, run->offload ? rt->offload->devices : NULL, &run->store, err);
+        rc = tgi_store_create(g->space, rt->memory_bytes, run->offload ? rt->offload->pinned : NULL, &run->store, err);
     if (rc == 0)
         rc = tgi_offload_run_prepare(run, err);
     if (rc == 0)
@@ -314,6 +314,8 @@ int tgi_run_check_idle(const struct tg_run *run, struct tg_error *err)
 int tg_run_bind(struct tg_run *run, tg_buffer_id buffer, void *host, struct tg_error *err)
 {
     int rc = tgi_run_check_idle(run, err);
+    if (rc == 0 && run->offload)
+        tgi_offload_stream_await_lent(run);
     return rc ? rc : tgi_store_bind(run->store, buffer, host, err);
 }
 

@@ -321,8 +321,10 @@ done
 # What the memory of devices is used for.
 want 0 run "$graphs/cholesky.json" -p NT=4 -p B=8 -D cuda:0 -v
 has out 'pool of cuda:0: '
+has out 'pool of pinned host memory: '
 want 0 "$tgraph" --format json run "$graphs/cholesky.json" -p NT=4 -p B=8 -D cuda:0
 has out '"largest_free_bytes": '
+has out '"pinned_pool": '
 
 # Results that do not come back are not taken for right, whatever looks at them.
 for what in --verify --compare=sequential; do

@@ -261,7 +261,8 @@ static bool may_be_silent(const char *call, int code, enum standin_fail how)
     if (is_answer(call, code))
         return true;
     /* On the way to memory: tried once more, with less or after other tiles have gone. */
-    bool is_reserving = strcmp(call, "cuMemAlloc") == 0 || strcmp(call, "cuCtxSetCurrent") == 0 || strcmp(call, "cuCtxPushCurrent") == 0;
+    bool is_reserving = strcmp(call, "cuMemAlloc") == 0 || strcmp(call, "cuMemHostAlloc") == 0 || strcmp(call, "cuCtxSetCurrent") == 0 ||
+                        strcmp(call, "cuCtxPushCurrent") == 0;
     return is_reserving && code == CUDA_ERROR_OUT_OF_MEMORY && how == STANDIN_ONCE;
 }
 

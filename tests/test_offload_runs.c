@@ -66,6 +66,37 @@ static void runs_at_once_do_not_disturb_each_other(void **state)
     free(have);
 }
 
+/* What pinning costs is paid once for as long as the runtime lasts. */
+static void runs_one_after_the_other_pin_nothing_anew(void **state)
+{
+    (void)state;
+    struct tg_graph *g = device_graph("'A': {'dtype': 'u64', 'shape': [50000], 'tiles': [2], 'init': {'iota': true}}", "",
+                                      "{'for': ['i in 0:2'], 'kernel': 'mix', 'args': {'id': 'i', 'n': 50000, 'out': 'A[i]', 'in0': 'A[(i+1)%2]', 'in1': 'A[i]'}}");
+    uint64_t *expected = device_expected(g, false, 1), *have = calloc(device_words(g) + 1, sizeof *have);
+    alarm(LIMIT_S);
+    device_reset(1, 1, true);
+    struct tg_runtime *rt = device_runtime("cuda", 0);
+    uint64_t n_pinned = 0;
+    for (int i = 0; i < 4; i++) {
+        struct tg_run *run;
+        struct tg_error err;
+        MUST(tg_run_create(rt, g, NULL, &run, &err));
+        n_pinned = i ? n_pinned : standin.standin_calls("cuMemHostAlloc");
+        MUST(tg_run_execute(run, &err));
+        assert_true(device_read(run, g, have));
+        assert_memory_equal(have, expected, device_words(g) * sizeof *have);
+        tg_run_destroy(run);
+    }
+    assert_int_not_equal(n_pinned, 0);
+    assert_int_equal(standin.standin_calls("cuMemHostAlloc"), n_pinned);
+    tg_runtime_destroy(rt);
+    expect_nothing_left(1);
+    alarm(0);
+    tg_graph_destroy(g);
+    free(expected);
+    free(have);
+}
+
 /* The record of a kernel's failure is read by whichever run ends first. */
 static void a_kernel_that_fails_fails_its_own_run(void **state)
 {
@@ -160,6 +191,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(runs_at_once_do_not_disturb_each_other),
+        cmocka_unit_test(runs_one_after_the_other_pin_nothing_anew),
         cmocka_unit_test(a_kernel_that_fails_fails_its_own_run),
         cmocka_unit_test(commands_are_counted_beyond_32_bits),
         cmocka_unit_test(a_run_whose_time_is_over_is_left_behind), /* last: its kernel stays */

@@ -562,18 +562,27 @@ static void print_ahead(const struct job *job, const struct tgi_run_moved *m)
                tgi_format_count(m->n_ahead, n, sizeof(n)), m->n_ahead == 1 ? "y" : "ies");
 }
 
-static void print_pools(const struct job *job, const struct tgi_report *report)
+static void print_pool(const char *name, const struct tgi_pool_stats *p)
 {
     char a[TGI_UNITS_SIZE], b[TGI_UNITS_SIZE], c[TGI_UNITS_SIZE], d[TGI_UNITS_SIZE];
-    for (uint32_t i = 0; job->cli->is_verbose && i < report->n_devices; i++) {
+    if (p->n_reserves)
+        printf("  pool of %s: %s reserved, at most %s in use at once, largest free %s, %.0f %% fragmented; %s allocations\n", name,
+               tgi_format_bytes((double)p->reserved_bytes, a, sizeof(a)), tgi_format_bytes((double)p->peak_bytes, b, sizeof(b)),
+               tgi_format_bytes((double)p->largest_free_bytes, c, sizeof(c)), 100 * p->fragmentation,
+               tgi_format_count(p->n_allocs, d, sizeof(d)));
+}
+
+static void print_pools(const struct job *job, const struct tgi_report *report)
+{
+    if (!job->cli->is_verbose)
+        return;
+    for (uint32_t i = 0; i < report->n_devices; i++) {
         const struct tgi_run_device *device = &report->devices[i].run;
-        const struct tgi_pool_stats *p = &device->pool;
-        if (p->n_reserves)
-            printf("  pool of %s:%u: %s reserved, at most %s in use at once, largest free %s, %.0f %% fragmented; %s allocations\n",
-                   device->kind, device->ordinal, tgi_format_bytes((double)p->reserved_bytes, a, sizeof(a)),
-                   tgi_format_bytes((double)p->peak_bytes, b, sizeof(b)), tgi_format_bytes((double)p->largest_free_bytes, c, sizeof(c)),
-                   100 * p->fragmentation, tgi_format_count(p->n_allocs, d, sizeof(d)));
+        char name[32];
+        snprintf(name, sizeof(name), "%s:%u", device->kind, device->ordinal);
+        print_pool(name, &device->pool);
     }
+    print_pool("pinned host memory", &report->pinned);
 }
 
 static void print_text(const struct job *job, const struct tgi_report *report, uint64_t median_ns)
