@@ -60,7 +60,7 @@ CLI_SRC := bench.c cache.c calibrate.c check.c checkpoint.c completion.c crash.c
 TESTS := agenda alloc block calibrate checkpoint choice cli cpu_module dense deque diagnostic dot driver examples \
          examples_graph expr fmt gen graph graph_refusals history hostops import infer invalid json_tape \
          kernel_cache kernels kernels_elements kernels_fields launch library_channel library_gang library_memory \
-         library_report live_record load load_memory machine npy offload_ahead offload_exchange offload_flags \
+         library_report live_record load load_memory machine npy offload_ahead offload_early offload_exchange offload_flags \
          offload_graph offload_insert offload_policy offload_resident page parking path pinned plan plan_corpus pool \
          process program program_picture queueing recording recording_export recording_plan replay_choice \
          replay_times resident resident_cluster resident_dynamic resident_peers resident_post resident_times \
@@ -70,12 +70,12 @@ TESTS := agenda alloc block calibrate checkpoint choice cli cpu_module dense deq
          service_ring service_top service_turn service_watch sha256 sharing sparse split staging standin \
          standin_builtins standin_graphs standin_memory standin_nccl standin_nvrtc standin_order store timing \
          topology verify write_json
-TEST_SCRIPTS := checkpoint cli devices device_graphs examples fences install predict readme record serve stack \
+TEST_SCRIPTS := checkpoint cli devices device_graphs examples fences install kernels predict readme record serve stack \
                 warp
 
 # What talks to the CUDA driver; needs no toolkit.
 GPU_HOST_SRC := blas.c blas_call.c bodies.c cluster.c code.c collective.c decide.c device.c driver.c executor.c \
-                graph.c graph_capture.c graph_decide.c graph_flags.c graph_time.c launch.c library/fatbin.c \
+                graph.c graph_capture.c graph_chain.c graph_decide.c graph_flags.c graph_time.c launch.c library/fatbin.c \
                 module.c nvrtc.c nvtx.c resident/fatbin.c resident/text.c shape.c stay.c
 # Device code of the resident executor, a module of its own.
 RESIDENT_SRC := dynamic.cu probe.cu static.cu

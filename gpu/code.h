@@ -32,6 +32,8 @@ int tgi_cuda_launch(struct tgi_devices *ds, uint32_t lane, struct tgi_code *code
 bool tgi_cuda_shares_lane(struct tgi_devices *ds, const struct tgi_code *code, const struct tgi_shape *shape);
 /* The function, where a launch is one of it and needs nothing but dimensions and arguments; NULL: it is more than that. */
 CUfunction tgi_cuda_single_launch(const struct tgi_code *code, const struct tgi_shape *shape, uint32_t device);
+/* Whether that function waits by itself for what it comes after (kernels/entry.cuh), so that it may be launched early. */
+bool tgi_cuda_begins_early(const struct tgi_code *code, const struct tgi_shape *shape);
 /* The kernels of decide.h on a device; TG_E_UNSUPPORTED: the driver or this build has none. */
 int tgi_cuda_decide_function(struct tgi_cuda *cuda, uint32_t device, CUfunction *function_p, struct tg_error *err);
 int tgi_cuda_stamp_function(struct tgi_cuda *cuda, uint32_t device, CUfunction *function_p, struct tg_error *err);

@@ -145,6 +145,8 @@ static int add_plain(struct tgi_cuda_build *b, struct tgi_cuda_part *part, uint3
     CUgraphNode *node = &part->node[id];
     if (n->is_captured)
         return add_captured(b, part, id, n, err);
+    if (b->is_early && part->p == b->whole && b->is_early[id])
+        return tgi_cuda_build_early(b, part, &n->kernel, node, err);
     switch (n->is_push ? TGI_COMMAND_LAUNCH : c->kind) {
     case TGI_COMMAND_LAUNCH:
         return TGI_CUDA_DO(cuda, err, cuGraphAddKernelNode, (node, part->graph, b->after, b->n_after, &n->kernel),
@@ -270,6 +272,9 @@ static int build_parts(struct tgi_cuda_build *b, const struct tgi_program *p, st
         rc = tgi_cuda_build_pushes(b, p, err);
     if (rc == 0)
         rc = make_parts(b, p, err);
+    b->whole = p;
+    if (rc == 0 && !b->is_inserted)
+        rc = tgi_cuda_build_chains(b, p, err);
     struct tgi_cuda_part whole = {p, g->graph[0], g->node};
     if (rc == 0)
         rc = tgi_cuda_build_stamps(b, p, err);
@@ -300,6 +305,7 @@ static void build_fini(struct tgi_cuda_build *b)
 {
     free(b->owned);
     free(b->after);
+    free(b->is_early);
 }
 
 int tgi_cuda_graph_create(struct tgi_devices *ds, const struct tgi_program *p, struct tgi_device_graph **graph_p,
@@ -337,7 +343,7 @@ static int refuse_tables(const struct tgi_program *p, uint64_t *owner_p, struct 
 int tgi_cuda_graph_insert(struct tgi_devices *ds, const struct tgi_program *p, void *graph, void *const *after, size_t n_after,
                           void **node_p, uint64_t *owner_p, struct tg_error *err)
 {
-    struct tgi_cuda_build b = {.cuda = tgi_cuda_of(ds), .owner = UINT64_MAX};
+    struct tgi_cuda_build b = {.cuda = tgi_cuda_of(ds), .owner = UINT64_MAX, .is_inserted = true};
     CUgraphNode node;
     int rc = refuse_tables(p, owner_p, err);
     if (rc)

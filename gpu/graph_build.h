@@ -1,7 +1,7 @@
 /* CUDA graphs from within: what the files gpu/graph*.c share.
  *
  * graph.c makes nodes of commands and graphs of those, graph_decide.c what a device decides about, graph_capture.c what only a
- * capture can tell, graph_time.c what tells the time, graph_flags.c what makes the graphs of several devices wait for each other. */
+ * capture can tell, graph_chain.c kernels that are launched early, graph_time.c what tells the time, graph_flags.c what makes the graphs of several devices wait for each other. */
 #ifndef TGI_GPU_GRAPH_BUILD_H
 #define TGI_GPU_GRAPH_BUILD_H
 
@@ -49,6 +49,7 @@ struct tgi_device_graph {
     uint32_t pushes[TGI_MAX_DEVICES]; /* by device: to which others kernels of it copy what is small, a bit each */
     CUgraphNode *node; /* by command; of one that is timed what others come after */
     uint32_t n;
+    uint32_t n_early;  /* commands that are launched while the one before still runs */
     struct tgi_cuda_timed *timed; /* by command; NULL: none is timed */
     struct tgi_cuda_stamps stamps[TGI_MAX_DEVICES];
     uint64_t *times;   /* as graph_times tells */
@@ -64,6 +65,8 @@ struct tgi_device_graph {
 struct tgi_cuda_build {
     struct tgi_cuda *cuda;
     struct tgi_device_graph *g;
+    const struct tgi_program *whole;
+    bool is_inserted;   /* it becomes part of the program's own graph */
     struct owned {
         CUgraphNode node;
         uint64_t owner;
@@ -72,6 +75,7 @@ struct tgi_cuda_build {
     CUgraphNode *after; /* of the node at hand */
     uint32_t cap_after, n_after;
     uint64_t owner;     /* of the command at hand; UINT64_MAX: none */
+    bool *is_early;     /* by command of the whole program (graph_chain.c); NULL: none is */
     uint32_t n_decided; /* decisions so far */
     uint32_t devices;   /* that have some: a bit each */
     CUgraphNode begin[TGI_MAX_DEVICES]; /* after which decisions of a device have room */
@@ -89,6 +93,13 @@ struct tgi_cuda_part {
 int tgi_cuda_build_note(struct tgi_cuda_build *b, CUgraphNode node, struct tg_error *err);
 /* After an error b->owner is whose command it was. */
 int tgi_cuda_build_nodes(struct tgi_cuda_build *b, struct tgi_cuda_part *part, struct tg_error *err);
+
+/* graph_chain.c */
+/* Before all nodes: b->is_early, if TGRAPH_PDL asks for it. */
+int tgi_cuda_build_chains(struct tgi_cuda_build *b, const struct tgi_program *whole, struct tg_error *err);
+/* The node of a command that is early, after b->after. */
+int tgi_cuda_build_early(struct tgi_cuda_build *b, const struct tgi_cuda_part *part, const CUDA_KERNEL_NODE_PARAMS *kernel,
+                         CUgraphNode *node_p, struct tg_error *err);
 
 /* graph_time.c */
 /* Before all other nodes; nothing where nothing is timed. */

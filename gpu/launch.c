@@ -59,6 +59,12 @@ CUfunction tgi_cuda_single_launch(const struct tgi_code *code, const struct tgi_
     return way->blas != TG_NONE || s->cluster[0] ? NULL : way->on[device].f;
 }
 
+bool tgi_cuda_begins_early(const struct tgi_code *code, const struct tgi_shape *s)
+{
+    const struct tgi_cuda_way *way = &code->ways[s->alternative];
+    return way->blas == TG_NONE && way->launcher && !s->cluster[0];
+}
+
 int tgi_cuda_decide_function(struct tgi_cuda *cuda, uint32_t device, CUfunction *function_p, struct tg_error *err)
 {
     return tgi_cuda_modules_in_graphs(cuda, cuda->code->modules, device, TGI_DECIDE_KERNEL, function_p, err);

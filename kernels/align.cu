@@ -4,6 +4,7 @@
  *
  * Scores are 32-bit here and 64-bit in align.c: the same unless a score leaves the range of the table. */
 #include "kernels/align.cuh"
+#include "kernels/entry.cuh"
 
 namespace align {
 constexpr int THREADS = 256, ROWS = 4, COLS = 8;
@@ -78,11 +79,13 @@ __device__ __forceinline__ void tile(int64_t m, int64_t n, const uint8_t *a, con
 TGK_KERNEL(256) tgk_lcs(int64_t m, int64_t n, const uint8_t *a, const uint8_t *b, int32_t *h, const int32_t *north,
                         const int32_t *west, const int32_t *northwest)
 {
+    tgk_begin();
     align::tile<false>(m, n, a, b, h, {0, 0, 0}, north, west, northwest);
 }
 TGK_KERNEL(256) tgk_smith_waterman(int64_t m, int64_t n, const uint8_t *a, const uint8_t *b, int32_t *h, int64_t match,
                                    int64_t mismatch, int64_t gap, const int32_t *north, const int32_t *west,
                                    const int32_t *northwest)
 {
+    tgk_begin();
     align::tile<true>(m, n, a, b, h, {align::clamp(match), align::clamp(mismatch), align::clamp(gap)}, north, west, northwest);
 }

@@ -2,6 +2,7 @@
  * the first block factorises the square on the diagonal, all solve for the panels beside it, all update
  * what remains; the team's barrier stands between.  */
 #include "kernels/dense.cuh"
+#include "kernels/entry.cuh"
 #include "kernels/fault.cuh"
 #include "kernels/team.cuh"
 
@@ -182,10 +183,12 @@ template <bool is_lu, class T> __device__ __forceinline__ void tile(int64_t n, T
 #define FACTOR(type, T)                                                      \
     TGK_TEAM_KERNEL(256) tgk_potrf_lower_##type(int64_t n, T *a)             \
     {                                                                        \
+        tgk_begin();                                                         \
         factor::tile<false>(n, a);                                           \
     }                                                                        \
     TGK_TEAM_KERNEL(256) tgk_getrf_nopiv_##type(int64_t n, T *a)             \
     {                                                                        \
+        tgk_begin();                                                         \
         factor::tile<true>(n, a);                                            \
     }
 TGK_FLOATS(FACTOR)

@@ -1,6 +1,7 @@
 /* See fft.c.  A block transforms a row in shared memory, two stages at a time, with the roots of unity in a
  * table beside it.  Rows of more than 64 KiB, which do not fit, are transformed where they lie by one block:
  * right, but slow; a transform that long is better a graph of shorter ones. */
+#include "kernels/entry.cuh"
 #include "kernels/fault.cuh"
 #include "kernels/pack.cuh"
 
@@ -154,16 +155,19 @@ __device__ __forceinline__ void butterfly(int64_t n, int64_t len, number<T> *a, 
 #define FFT(type, T)                                                                                             \
     TGK_KERNEL(256) tgk_fft_##type(int64_t n, fft::number<T> *x, int64_t rows, int64_t inverse)                  \
     {                                                                                                            \
+        tgk_begin();                                                                                             \
         fft::rows_of(n, x, rows, inverse != 0);                                                                  \
     }                                                                                                            \
     TGK_KERNEL(256) tgk_twiddle_##type(int64_t rows, int64_t cols, int64_t total, fft::number<T> *x, int64_t row0, \
                                        int64_t col0, int64_t inverse)                                            \
     {                                                                                                            \
+        tgk_begin();                                                                                             \
         fft::twiddle(rows, cols, total, x, (uint64_t)row0, (uint64_t)col0, inverse != 0);                        \
     }                                                                                                            \
     TGK_KERNEL(256) tgk_fft_butterfly_##type(int64_t n, int64_t len, fft::number<T> *a, fft::number<T> *b,       \
                                              int64_t start, int64_t inverse)                                     \
     {                                                                                                            \
+        tgk_begin();                                                                                             \
         fft::butterfly(n, len, a, b, (uint64_t)start, inverse != 0);                                             \
     }
 FFT(c64, float)

@@ -1,9 +1,11 @@
 /* See fill.c. */
+#include "kernels/entry.cuh"
 #include "kernels/map.cuh"
 
 #define FILL(type, T)                                                          \
     TGK_KERNEL(TGK_MAP_THREADS) tgk_fill_##type(int64_t n, T value, T *x)      \
     {                                                                          \
+        tgk_begin();                                                           \
         map<0>(n, x, {x}, [=](int64_t, const T *) { return value; });          \
     }
 FILL(f16, uint16_t)
@@ -24,6 +26,7 @@ FILL(c64, uint64_t)
 /* The word of a 16-byte type holds the real part. */
 TGK_KERNEL(TGK_MAP_THREADS) tgk_fill_c128(int64_t n, double value, double2 *x)
 {
+    tgk_begin();
     double2 v = make_double2(value, 0);
     map<0>(n, x, {x}, [=](int64_t, const double2 *) { return v; });
 }
@@ -31,6 +34,7 @@ TGK_KERNEL(TGK_MAP_THREADS) tgk_fill_c128(int64_t n, double value, double2 *x)
 #define IOTA(type, T)                                                                          \
     TGK_KERNEL(TGK_MAP_THREADS) tgk_iota_##type(int64_t n, T start, T *x)                      \
     {                                                                                          \
+        tgk_begin();                                                                           \
         map<0>(n, x, {x}, [=](int64_t i, const T *) { return (T)(start + (T)i); });            \
     }
 TGK_WRAPPING(IOTA)

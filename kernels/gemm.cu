@@ -1,6 +1,7 @@
 /* See gemm.c.  Blocks of 128 x 128 where that makes enough of them to fill a large GPU, else of 64 x 64;
  * launch.h (TGI_GEMM_GRID) decides by the same rule. */
 #include "kernels/dense.cuh"
+#include "kernels/entry.cuh"
 
 namespace gemm {
 constexpr int64_t LARGE = 3300000;
@@ -44,6 +45,7 @@ __device__ __forceinline__ void tile(int64_t n, const T *a, const T *b, T *c, in
     extern "C" __global__ void __launch_bounds__(256, 1) tgk_##name##_##type(                                     \
         int64_t n, const T *a, const T *b, T *c, int64_t m, int64_t k, T alpha, T beta)                           \
     {                                                                                                             \
+        tgk_begin();                                                                                              \
         gemm::tile<T, is_a_deep, is_b_deep>(n, a, b, c, m, k, alpha, beta);                                       \
     }
 GEMM(gemm_nn, f32, float, true, false)

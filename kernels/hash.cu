@@ -1,4 +1,5 @@
 /* See hash.c.  A thread makes two neighbouring words, 16 bytes of every tile. */
+#include "kernels/entry.cuh"
 #include "kernels/hash.cuh"
 #include "kernels/pack.cuh"
 
@@ -45,6 +46,7 @@ __device__ __forceinline__ void words(uint64_t id, int64_t n, uint64_t *out, con
     TGK_KERNEL(256) tgk_##name(int64_t id, int64_t n, uint64_t *out, IN in0, IN in1, IN in2, IN in3, IN in4, \
                                IN in5, IN in6, IN in7)                                                     \
     {                                                                                                      \
+        tgk_begin();                                                                                       \
         hash::words<reads>((uint64_t)id, n, out, {{in0, in1, in2, in3, in4, in5, in6, in7}},               \
                            [](uint64_t h, uint64_t was) { return value; });                                \
     }

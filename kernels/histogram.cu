@@ -1,5 +1,6 @@
 /* See histogram.c.  Blocks count in shared memory and add to h once; counts are integers, so the order of
  * the additions leaves no trace.  Histograms of more bins than fit count in h itself. */
+#include "kernels/entry.cuh"
 #include "kernels/fault.cuh"
 #include "kernels/pack.cuh"
 
@@ -60,6 +61,7 @@ __device__ __forceinline__ void tile(int64_t n, int64_t bins, T lo, T hi, const 
 #define HISTOGRAM(type, T)                                                                                 \
     TGK_KERNEL(512) tgk_histogram_##type(int64_t n, int64_t bins, T lo, T hi, const T *x, uint64_t *h)     \
     {                                                                                                      \
+        tgk_begin();                                                                                       \
         histogram::tile(n, bins, lo, hi, x, h);                                                            \
     }
 HISTOGRAM(f32, float)

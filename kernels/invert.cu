@@ -6,6 +6,7 @@
  * whatever the block.  What is right of a triangle in its block becomes 0; what is left of it is not written.
  *
  * Column c of an inverse is a forward substitution of its own; four threads share its sums. */
+#include "kernels/entry.cuh"
 #include "kernels/pack.cuh"
 
 namespace invert {
@@ -48,6 +49,7 @@ template <class T> __device__ __forceinline__ void diagonal(int64_t n, int64_t o
 #define INVERT(type, T)                                                                                    \
     TGK_KERNEL(256) tgk_invert_diagonal_##type(int64_t n, int64_t order, const T *l, T *inverse)           \
     {                                                                                                      \
+        tgk_begin();                                                                                       \
         invert::diagonal(n, order, l, inverse);                                                            \
     }
 TGK_FLOATS(INVERT)

@@ -1,5 +1,6 @@
 /* See layer.c.  Rows of up to 1024 columns belong to a warp, longer ones to a block; a row of up to 8192 is
  * read once and stays in registers, a longer one is read again from the cache. */
+#include "kernels/entry.cuh"
 #include "kernels/layer.cuh"
 #include "kernels/map.cuh"
 
@@ -63,23 +64,28 @@ __device__ __forceinline__ void bias_add(int64_t rows, int64_t cols, const T *x,
 #define LAYER(type, T)                                                                                        \
     TGK_KERNEL(256) tgk_softmax_##type(int64_t rows, int64_t cols, const T *x, T *y)                          \
     {                                                                                                         \
+        tgk_begin();                                                                                          \
         layer::each_row(rows, cols, layer::softmax<T>{cols, x, y});                                           \
     }                                                                                                         \
     TGK_KERNEL(256) tgk_layernorm_##type(int64_t rows, int64_t cols, const T *x, T *y, const T *gamma,        \
                                          const T *beta, T eps)                                                \
     {                                                                                                         \
+        tgk_begin();                                                                                          \
         layer::each_row(rows, cols, layer::layernorm<T>{cols, x, y, gamma, beta, eps});                       \
     }                                                                                                         \
     TGK_KERNEL(256) tgk_gelu_##type(int64_t n, const T *x, T *y)                                              \
     {                                                                                                         \
+        tgk_begin();                                                                                          \
         map<1>(n, y, {x}, [](int64_t, const T *v) { return layer::gelu_of(v[0]); });                          \
     }                                                                                                         \
     TGK_KERNEL(256) tgk_relu_##type(int64_t n, const T *x, T *y)                                              \
     {                                                                                                         \
+        tgk_begin();                                                                                          \
         map<1>(n, y, {x}, [](int64_t, const T *v) { return v[0] < 0 ? (T)0 : v[0]; });                        \
     }                                                                                                         \
     TGK_KERNEL(256) tgk_bias_add_##type(int64_t rows, int64_t cols, const T *x, const T *bias, T *y)          \
     {                                                                                                         \
+        tgk_begin();                                                                                          \
         layer::bias_add(rows, cols, x, bias, y);                                                              \
     }
 TGK_FLOATS(LAYER)

@@ -1,5 +1,6 @@
 /* See matvec.c.  A warp forms one element of y from a row of a; with trans a block forms 32, its warps
  * sharing the rows and joining their sums in order. */
+#include "kernels/entry.cuh"
 #include "kernels/matvec.cuh"
 
 namespace matvec {
@@ -52,11 +53,13 @@ __device__ __forceinline__ void tile(int64_t m, int64_t n, const T *a, const T *
 #define MATVEC(type, T)                                                                                           \
     TGK_KERNEL(1024) tgk_matvec_##type(int64_t m, int64_t n, const T *a, const T *x, T *y, int64_t trans, T alpha) \
     {                                                                                                             \
+        tgk_begin();                                                                                              \
         matvec::tile(m, n, a, x, y, trans, alpha, (T)0);                                                          \
     }                                                                                                             \
     TGK_KERNEL(1024) tgk_matvec_add_##type(int64_t m, int64_t n, const T *a, const T *x, T *y, int64_t trans,     \
                                            T alpha, T beta)                                                       \
     {                                                                                                             \
+        tgk_begin();                                                                                              \
         matvec::tile(m, n, a, x, y, trans, alpha, beta);                                                          \
     }
 TGK_FLOATS(MATVEC)

@@ -65,6 +65,4 @@ __device__ __forceinline__ void store_pack(T *x, int64_t first, int64_t n, bool 
     X(i32, uint32_t) X(i64, uint64_t) X(u8, uint8_t) X(u16, uint16_t) X(u32, uint32_t) X(u64, uint64_t)      \
     X(c64, uint64_t) X(c128, uint4)
 
-#define TGK_KERNEL(threads) extern "C" __global__ void __launch_bounds__(threads)
-
 #endif

@@ -1,5 +1,6 @@
 /* See reduce.c.  A team of eight blocks (team.cuh) reduces a tile in one launch.  Which thread adds which
  * elements follows from n alone, so the result is the same each time, wherever the tile lies. */
+#include "kernels/entry.cuh"
 #include "kernels/pack.cuh"
 #include "kernels/reduce.cuh"
 #include "kernels/team.cuh"
@@ -51,6 +52,7 @@ __device__ __forceinline__ T tile(int64_t n, const T *x, const T *y, T start, Te
 #define REDUCE_1(name, type, T, start, join)                                                             \
     TGK_TEAM_KERNEL(1024) tgk_##name##_##type(int64_t n, const T *x, T *r)                               \
     {                                                                                                    \
+        tgk_begin();                                                                                     \
         if (team::is_spare())                                                                            \
             return;                                                                                      \
         T v = reduce::tile<false>(n, x, x, (T)(start), reduce::first_of<T>(), join<T>());                \
@@ -59,6 +61,7 @@ __device__ __forceinline__ T tile(int64_t n, const T *x, const T *y, T start, Te
     }                                                                                                    \
     TGK_TEAM_KERNEL(1024) tgk_##name##_into_##type(int64_t n, const T *x, T *r)                          \
     {                                                                                                    \
+        tgk_begin();                                                                                     \
         if (team::is_spare())                                                                            \
             return;                                                                                      \
         T v = reduce::tile<false>(n, x, x, (T)(start), reduce::first_of<T>(), join<T>());                \
@@ -68,6 +71,7 @@ __device__ __forceinline__ T tile(int64_t n, const T *x, const T *y, T start, Te
 #define REDUCE_2(name, type, T, start, of, join)                                                         \
     TGK_TEAM_KERNEL(1024) tgk_##name##_##type(int64_t n, const T *x, const T *y, T *r)                   \
     {                                                                                                    \
+        tgk_begin();                                                                                     \
         if (team::is_spare())                                                                            \
             return;                                                                                      \
         T v = reduce::tile<true>(n, x, y, (T)(start), of<T>(), join<T>());                               \
@@ -76,6 +80,7 @@ __device__ __forceinline__ T tile(int64_t n, const T *x, const T *y, T start, Te
     }                                                                                                    \
     TGK_TEAM_KERNEL(1024) tgk_##name##_into_##type(int64_t n, const T *x, const T *y, T *r)              \
     {                                                                                                    \
+        tgk_begin();                                                                                     \
         if (team::is_spare())                                                                            \
             return;                                                                                      \
         T v = reduce::tile<true>(n, x, y, (T)(start), of<T>(), join<T>());                               \

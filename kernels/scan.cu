@@ -1,5 +1,6 @@
 /* See scan.c.  Each of a team's eight blocks (team.cuh) adds up its part of the tile, learns what lies
  * before it, and goes over its part again: x is read twice, the second time from the cache as a rule. */
+#include "kernels/entry.cuh"
 #include "kernels/pack.cuh"
 #include "kernels/team.cuh"
 
@@ -106,6 +107,7 @@ template <class T> __device__ __forceinline__ void tile(int64_t n, const T *x, T
 #define SCAN(type, T)                                                                                  \
     TGK_TEAM_KERNEL(1024) tgk_scan_##type(int64_t n, const T *x, T *y, const T *carry, int64_t at)     \
     {                                                                                                  \
+        tgk_begin();                                                                                   \
         if (!team::is_spare())                                                                         \
             scan::tile(n, x, y, carry, at);                                                            \
     }

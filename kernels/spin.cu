@@ -1,5 +1,6 @@
 /* See spin.c.  A team of eight blocks (team.cuh) reads and writes; the time is burnt by one warp, so that
  * pretended tasks leave the multiprocessors to others. */
+#include "kernels/entry.cuh"
 #include "kernels/pack.cuh"
 #include "kernels/spin.cuh"
 #include "kernels/team.cuh"
@@ -93,6 +94,7 @@ __device__ __forceinline__ void run(double us, const tiles &t)
 #define OUT_BYTES_AT(k) out_bytes##k
 TGK_TEAM_KERNEL(256) tgk_spin(double us, EACH(IN), EACH(OUT), EACH(IN_BYTES), EACH(OUT_BYTES))
 {
+    tgk_begin();
     __shared__ spin::tiles t;
     if (threadIdx.x == 0)
         t = {{EACH(IN_AT)}, {EACH(OUT_AT)}, {EACH(IN_BYTES_AT)}, {EACH(OUT_BYTES_AT)}};
@@ -112,6 +114,7 @@ TGK_TEAM_KERNEL(256) tgk_spin(double us, EACH(IN), EACH(OUT), EACH(IN_BYTES), EA
 #define TOUCH(type, T)                                                                    \
     TGK_TEAM_KERNEL(256) tgk_touch_##type(int64_t n, const T *x, T *y)                    \
     {                                                                                     \
+        tgk_begin();                                                                      \
         if (team::is_spare())                                                             \
             return;                                                                       \
         int64_t n_bytes = n * (int64_t)sizeof(T);                                         \

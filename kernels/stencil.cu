@@ -1,4 +1,5 @@
 /* See stencil.c. */
+#include "kernels/entry.cuh"
 #include "kernels/pack.cuh"
 
 namespace stencil {
@@ -61,16 +62,19 @@ __device__ __forceinline__ void field(int64_t nx, int64_t ny, T centre, T edge, 
 #define STENCIL(type, T)                                                                                       \
     TGK_KERNEL(256) tgk_stencil3_##type(int64_t n, const T *x, T *y, T a, T b, T c, const T *left, const T *right) \
     {                                                                                                          \
+        tgk_begin();                                                                                           \
         stencil::line(n, x, y, a, b, c, left, right);                                                          \
     }                                                                                                          \
     TGK_KERNEL(256) tgk_stencil5_##type(int64_t nx, int64_t ny, const T *x, T *y, T centre, T edge,            \
                                         const T *north, const T *south, const T *west, const T *east)          \
     {                                                                                                          \
+        tgk_begin();                                                                                           \
         stencil::field(nx, ny, centre, edge, x, y, north, south, west, east);                                  \
     }                                                                                                          \
     TGK_KERNEL(256) tgk_heat2d_##type(int64_t nx, int64_t ny, T alpha, const T *u, T *v, const T *north,       \
                                       const T *south, const T *west, const T *east)                            \
     {                                                                                                          \
+        tgk_begin();                                                                                           \
         stencil::field(nx, ny, 1 - 4 * alpha, alpha, u, v, north, south, west, east);                          \
     }
 TGK_FLOATS(STENCIL)

@@ -1,5 +1,6 @@
 /* See syrk.c.  One block of the grid for each block of c on and below the diagonal. */
 #include "kernels/dense.cuh"
+#include "kernels/entry.cuh"
 
 namespace syrk {
 constexpr int64_t LARGE = 6600000;
@@ -31,6 +32,7 @@ __device__ __forceinline__ void blocks(int64_t n, const T *a, T *c, int64_t k, T
     extern "C" __global__ void __launch_bounds__(256, 1)                                                      \
         tgk_syrk_lower_##type(int64_t n, const T *a, T *c, int64_t k, T alpha, T beta)                        \
     {                                                                                                         \
+        tgk_begin();                                                                                          \
         if (n <= 0)                                                                                           \
             return;                                                                                           \
         if (n * n >= syrk::LARGE)                                                                             \

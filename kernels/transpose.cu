@@ -1,5 +1,6 @@
 /* See transpose.c.  Squares go through shared memory, so that rows are read and rows are written.  Small
  * elements take larger squares: a row of one must fill a 32-byte sector. */
+#include "kernels/entry.cuh"
 #include "kernels/pack.cuh"
 
 namespace transpose {
@@ -31,6 +32,7 @@ template <class T> __device__ __forceinline__ void tile(int64_t m, int64_t n, co
 #define TRANSPOSE(type, T)                                                                      \
     TGK_KERNEL(256) tgk_transpose_##type(int64_t m, int64_t n, const T *x, T *y)                \
     {                                                                                           \
+        tgk_begin();                                                                            \
         transpose::tile(m, n, x, y);                                                            \
     }
 TGK_BITS(TRANSPOSE)

@@ -1,6 +1,7 @@
 /* See trsm.c.  A block owns 32 right-hand sides, rows of b or columns, and goes through the unknowns 64 at a
  * time: it subtracts the product with those that are known and solves with the block on the diagonal. */
 #include "kernels/dense.cuh"
+#include "kernels/entry.cuh"
 
 namespace trsm {
 using namespace dense;
@@ -74,14 +75,17 @@ template <class T> __device__ __forceinline__ void left(int64_t n, int64_t m, co
 #define TRSM(type, T)                                                                                             \
     TGK_KERNEL(256) tgk_trsm_rlt_##type(int64_t n, const T *l, T *b, int64_t m)                                   \
     {                                                                                                             \
+        tgk_begin();                                                                                              \
         trsm::right<dense::BELOW>(m, n, l, b);                                                                    \
     }                                                                                                             \
     TGK_KERNEL(256) tgk_trsm_run_##type(int64_t n, const T *u, T *b, int64_t m)                                   \
     {                                                                                                             \
+        tgk_begin();                                                                                              \
         trsm::right<dense::ABOVE>(m, n, u, b);                                                                    \
     }                                                                                                             \
     TGK_KERNEL(256) tgk_trsm_lln_##type(int64_t n, const T *l, T *b, int64_t m, int64_t unit)                     \
     {                                                                                                             \
+        tgk_begin();                                                                                              \
         trsm::left(n, m, l, unit != 0, b);                                                                        \
     }
 TGK_FLOATS(TRSM)

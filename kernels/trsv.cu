@@ -1,4 +1,5 @@
 /* See trsv.c.  A task is a warp's; its words go to shared memory, where the input of an entry is looked up. */
+#include "kernels/entry.cuh"
 #include "kernels/fault.cuh"
 #include "kernels/trsv.cuh"
 
@@ -19,6 +20,7 @@ template <class T> __device__ __forceinline__ void tile(const uint64_t *a)
         const T *in3, const T *in4, const T *in5, const T *in6, const T *in7, const T *in8, const T *in9,            \
         const T *in10, const T *in11, const T *in12, const T *in13, const T *in14, const T *in15)                    \
     {                                                                                                                \
+        tgk_begin();                                                                                                 \
         __shared__ uint64_t words[trsv::N_WORDS];                                                                    \
         const void *tiles[trsv::N_INPUTS] = {in0, in1, in2,  in3,  in4,  in5,  in6,  in7,                            \
                                              in8, in9, in10, in11, in12, in13, in14, in15};                          \

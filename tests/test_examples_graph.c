@@ -1,5 +1,5 @@
 /* The graphs of examples/graphs and of the templates as CUDA graphs, on one, two and four devices of the stand-in driver, every other one as a
- * graph for each device (TGRAPH_HOPS=flags): each of many starts gives bit for bit what streams give, and that is what sequential execution gives.
+ * graph for each device (TGRAPH_HOPS=flags), and with kernels that are launched early (TGRAPH_PDL=on): each of many starts gives bit for bit what streams give, and that is what sequential execution gives.
  *
  * Which of them still go to streams, and why, is listed: one more, or one that does no longer, is noticed.
  *
@@ -164,6 +164,7 @@ static void starts_as_graphs_give_what_streams_give(void **state)
         for (at.n_devices = IS_SLOW ? 2 : 1; at.n_devices <= (IS_SLOW ? 2 : 4); at.n_devices *= 2) {
             at.path = found.gl_pathv[i];
             setenv("TGRAPH_HOPS", (i + at.n_devices / 2) % 2 ? "flags" : "driver", 1);
+            setenv("TGRAPH_PDL", i % 2 ? "on" : "off", 1);
             at.name = strrchr(at.path, '/') + 1;
             if (!only || strcmp(only, at.name) == 0)
                 run_as_graph(n_starts);

@@ -103,6 +103,39 @@ static void launches_of_one_executable_graph_do_not_overlap(void **state)
     assert_true(n_swapped > 5);
 }
 
+/* The kernel of the tests does not wait, so that nothing is in order that only a programmatic edge connects. */
+static void a_programmatic_edge_is_no_order_for_a_kernel_that_does_not_wait(void **state)
+{
+    const CUgraphEdgeData full = {0}, early = {.from_port = CU_GRAPH_KERNEL_NODE_PORT_PROGRAMMATIC, .type = CU_GRAPH_DEPENDENCY_TYPE_PROGRAMMATIC};
+    (void)state;
+    for (int is_early = 0; is_early < 2; is_early++) {
+        int n_swapped = 0;
+        for (uint64_t seed = 1; seed <= 50; seed++) {
+            CUgraph g;
+            CUgraphExec x;
+            CUgraphNode second, third;
+            open_devices(1, seed);
+            OK(cu->cuGraphCreate(&g, 0));
+            CUgraphNode first = trace_node(g, NULL, 0, 1);
+            int id = 2;
+            void *args[] = {&id};
+            CUgraphNodeParams params = {.type = CU_GRAPH_NODE_TYPE_KERNEL};
+            params.kernel = (CUDA_KERNEL_NODE_PARAMS){f_trace[0], 1, 1, 1, 32, 1, 1, 0, args, NULL, NULL, NULL};
+            OK(cu->cuGraphAddNode(&second, g, &first, is_early ? &early : &full, 1, &params));
+            CUgraphNodeParams empty = {.type = CU_GRAPH_NODE_TYPE_EMPTY};
+            IS(cu->cuGraphAddNode(&third, g, &first, &early, 1, &empty), INVALID_VALUE);
+            OK(cu->cuGraphInstantiateWithFlags(&x, g, 0));
+            OK(cu->cuGraphLaunch(x, a));
+            OK(cu->cuCtxSynchronize());
+            n_swapped += trace[0] == 2;
+            OK(cu->cuGraphExecDestroy(x));
+            OK(cu->cuGraphDestroy(g));
+            close_devices(1);
+        }
+        assert_true(is_early ? n_swapped > 5 : n_swapped == 0);
+    }
+}
+
 static void graphs_that_make_no_sense_are_refused(void **state)
 {
     (void)state;
@@ -437,6 +470,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nodes_run_once_each_in_any_order_of_the_edges),
         cmocka_unit_test(launches_of_one_executable_graph_do_not_overlap),
+        cmocka_unit_test(a_programmatic_edge_is_no_order_for_a_kernel_that_does_not_wait),
         cmocka_unit_test(graphs_that_make_no_sense_are_refused),
         cmocka_unit_test(updates_change_parameters_and_refuse_topology),
         cmocka_unit_test(copies_sets_hosts_and_children_are_nodes),

@@ -33,6 +33,8 @@ static const struct remark environment[] = {
     {"TGRAPH_RESIDENT_KERNEL", "embedded: with run --executor resident no kernel is compiled for the graph, the built-in one serves"},
     {"TGRAPH_HOPS", "flags: with run --executor graph each device has a graph of its own, where that can be, and they wait for each other by"
      " flags; auto: where that should be faster; driver: one graph for all, as if it were not set"},
+    {"TGRAPH_PDL", "on: with run --executor graph a built-in kernel is launched while the one before it in a chain still runs, and waits for it on"
+     " the device"},
     {"TGRAPH_PINNING", "off: a program's own memory is not pinned for copies, which is slower but takes no time before a run"},
     {"TGRAPH_CUDA_DRIVER", "the CUDA driver, instead of libcuda.so.1"},
     {"TGRAPH_CUDA_KERNELS", "file with the built-in kernels for GPUs, instead of those of the build"},

@@ -293,6 +293,8 @@ static uint32_t block_of(const struct tgi_launcher *launcher)
     return tgi_launcher_size(launcher, args, &launch) ? MAX_THREADS : launch.block;
 }
 
+bool is_builtin(const struct standin_kernel *kernel) { return kernel->fn == run; }
+
 static void register_for(const struct tgi_builtin *b, enum tg_dtype type, FILE *text)
 {
     struct tgi_launcher *launcher;

@@ -1,4 +1,5 @@
 /* Nodes of graphs: made, asked, changed, removed. */
+#include "tests/standin/builtins.h"
 #include "tests/standin/internal.h"
 
 static uint64_t next_handle = 1000;
@@ -153,12 +154,24 @@ static CUresult conditional_op(CUDA_CONDITIONAL_NODE_PARAMS *p, struct op *op)
     return op->cond.body ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }
 
+/* A programmatic edge is an order only to a kernel that waits by itself, as built-in ones do: others run whenever they like. */
+static bool is_edge_kept(CUgraphNode from, const struct op *to, const CUgraphEdgeData *edge, CUresult *rc_p)
+{
+    if (edge->type == CU_GRAPH_DEPENDENCY_TYPE_DEFAULT)
+        return true;
+    if (edge->type != CU_GRAPH_DEPENDENCY_TYPE_PROGRAMMATIC || edge->from_port != CU_GRAPH_KERNEL_NODE_PORT_PROGRAMMATIC || edge->to_port ||
+        !is_object(from, NODE) || from->op.kind != OP_KERNEL || to->kind != OP_KERNEL) {
+        *rc_p = CUDA_ERROR_INVALID_VALUE;
+        return false;
+    }
+    return is_builtin(to->kernel.function->kernel);
+}
+
 CUresult cuGraphAddNode_v2(CUgraphNode *node_p, CUgraph g, const CUgraphNode *after,
                            const CUgraphEdgeData *edges, size_t n, CUgraphNodeParams *params)
 {
     struct op op;
     BEGIN(cuGraphAddNode_v2);
-    (void)edges; /* a programmatic edge promises less than a full one; here it is a full one */
     if (!is_object(g, GRAPH))
         return CUDA_ERROR_INVALID_VALUE;
     switch (params->type) {
@@ -174,7 +187,20 @@ CUresult cuGraphAddNode_v2(CUgraphNode *node_p, CUgraph g, const CUgraphNode *af
     default:
         return CUDA_ERROR_NOT_SUPPORTED;
     }
-    return rc == CUDA_SUCCESS ? graph_add(g, after, n, &op, node_p) : rc;
+    if (rc != CUDA_SUCCESS)
+        return rc;
+    CUgraphNode *full = malloc((n + 1) * sizeof *full);
+    size_t n_full = 0;
+    rc = full ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+    for (size_t i = 0; rc == CUDA_SUCCESS && i < n; i++)
+        if (!edges || is_edge_kept(after[i], &op, &edges[i], &rc))
+            full[n_full++] = after[i];
+    if (rc == CUDA_SUCCESS)
+        rc = graph_add(g, full, n_full, &op, node_p);
+    else
+        op_drop(&op);
+    free(full);
+    return rc;
 }
 
 CUresult cuGraphConditionalHandleCreate(CUgraphConditionalHandle *handle_p, CUgraph g, CUcontext ctx,
