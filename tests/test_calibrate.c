@@ -208,6 +208,7 @@ static void runs_as_graphs_are_measured_by_size(void **state)
         assert_true(r->class == 1 && r->n_tasks == (i == 0 ? 10 : i == 1 ? 100 : 1000));
         assert_true(r->ns[TGI_REPLAY_RECORD] > 0 && r->ns[TGI_REPLAY_INSTANTIATE] > 0);
         assert_true(r->ns[TGI_REPLAY_LAUNCH] > 0 && r->ns[TGI_REPLAY_SUBMIT] > 0);
+        assert_true(r->ns[TGI_REPLAY_COPY] > 0 && r->ns[TGI_REPLAY_COPY] == m.replays[0].ns[TGI_REPLAY_COPY]);
     }
     tgi_machine_fini(&m);
 }
