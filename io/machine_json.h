@@ -11,7 +11,7 @@
  * What `tgraph calibrate` adds: of the machine "measured_on", which says where and when; of a class "lane_bytes_per_s",
  * "event_ns" and "alloc_ns"; of a kernel "together_ns", "flops" and "bytes"; the copies that links were derived from;
  * and what runs of about that many tasks took as graphs, and on streams ("submit_ns"), each command or task, and in graphs small copies
- * from the host ("copy_ns"):
+ * from the host ("copy_ns"), and what begins and ends a run of either kind ("on_streams_ns", "as_graph_ns"):
  *
  *      "measured_on": {"cpu": "AMD EPYC", "cores": 2, "numa_nodes": 1, "gpu": "NVIDIA H200", "gpus": 4, "at_s": 1795737600},
  *      "copies": [{"from": "host", "to": "cuda:0", "bytes": 1048576, "at_once": 1, "median_ns": 25000, "spread_ns": 90, "samples": 9}],

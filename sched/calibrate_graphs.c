@@ -86,29 +86,29 @@ static int make_copies(uint32_t n_tasks, int64_t n, struct tg_graph **g_p, struc
     return tgi_calibrate_finish(g, rc, g_p, err);
 }
 
-/* *ns_p: the median of replays; 0: the run cannot be a graph. */
-static int time_replays(struct tg_runtime *rt, const struct tg_graph *g, double *ns_p, struct tg_error *err)
+/* *ns_p: the median of starts after the first; 0: the run goes another way. */
+static int time_starts(struct tg_runtime *rt, const struct tg_graph *g, enum tg_executor executor, double *ns_p, struct tg_error *err)
 {
     struct tg_run_options o = TG_RUN_OPTIONS_INIT;
     struct tg_run_stats stats;
     struct tgi_sample s;
     struct tg_run *run;
     double ns[N_REPLAYS] = {0};
-    bool is_graph = true;
-    o.executor = TG_EXECUTOR_GRAPH;
+    bool is_so = true;
+    o.executor = executor;
     int rc = tg_run_create(rt, g, &o, &run, err);
     if (rc)
         return rc;
-    for (uint32_t i = 0; rc == 0 && is_graph && i <= N_REPLAYS; i++) { /* the first makes it */
+    for (uint32_t i = 0; rc == 0 && is_so && i <= N_REPLAYS; i++) { /* the first makes the graph */
         rc = tg_run_execute(run, err);
         if (rc == 0)
             rc = tg_run_stats(run, &stats, err);
-        is_graph = tg_run_executor(run, NULL) == TG_EXECUTOR_GRAPH;
+        is_so = tg_run_executor(run, NULL) == executor;
         ns[i > 0 ? i - 1 : 0] = (double)stats.makespan_ns;
     }
     tg_run_destroy(run);
     tgi_sample_of(ns, N_REPLAYS, &s);
-    *ns_p = is_graph ? s.median : 0;
+    *ns_p = is_so ? s.median : 0;
     return rc;
 }
 
@@ -122,7 +122,7 @@ static int measure_copies(struct tg_runtime *rt, double *ns_p, struct tg_error *
         struct tg_graph *g;
         rc = make_copies(n_tasks[i], fit < MOST_COPIED ? (int64_t)fit : MOST_COPIED, &g, err);
         if (rc == 0) {
-            rc = time_replays(rt, g, &ns[i], err);
+            rc = time_starts(rt, g, TG_EXECUTOR_GRAPH, &ns[i], err);
             tg_graph_destroy(g);
         }
     }
@@ -130,9 +130,26 @@ static int measure_copies(struct tg_runtime *rt, double *ns_p, struct tg_error *
     return rc;
 }
 
+/* What begins and ends a run: all that one takes whose only task does nothing. */
+static int measure_ends(struct tg_runtime *rt, struct tgi_replay_costs *costs, struct tg_error *err)
+{
+    struct tg_graph *g;
+    int rc = make_graph(1, &g, err);
+    if (rc)
+        return rc;
+    rc = time_starts(rt, g, TG_EXECUTOR_STREAMS, &costs->ns[TGI_REPLAY_ON_STREAMS], err);
+    if (rc == 0)
+        rc = time_starts(rt, g, TG_EXECUTOR_GRAPH, &costs->ns[TGI_REPLAY_AS_GRAPH], err);
+    tg_graph_destroy(g);
+    return rc;
+}
+
 /* ---- All of it ----------------------------------------------------------------------------*/
 
-static int measure(struct tg_runtime *rt, uint32_t n_tasks, double copy_ns, struct tgi_machine *m, uint32_t class, struct tg_error *err)
+static double less(double ns, double part) { return ns > part ? ns - part : 0; }
+
+/* ends: what does not depend on the number of tasks. */
+static int measure(struct tg_runtime *rt, uint32_t n_tasks, const struct tgi_replay_costs *ends, struct tgi_machine *m, uint32_t class, struct tg_error *err)
 {
     struct tgi_machine_replay replay = {.class = class, .n_tasks = n_tasks};
     struct tgi_replay_costs costs;
@@ -150,7 +167,9 @@ static int measure(struct tg_runtime *rt, uint32_t n_tasks, double copy_ns, stru
         replay.ns[i] = costs.ns[i];
         most = costs.ns[i] > most ? costs.ns[i] : most;
     }
-    replay.ns[TGI_REPLAY_COPY] = copy_ns;
+    replay.ns[TGI_REPLAY_COPY] = ends->ns[TGI_REPLAY_COPY];
+    replay.ns[TGI_REPLAY_ON_STREAMS] = less(ends->ns[TGI_REPLAY_ON_STREAMS], replay.ns[TGI_REPLAY_SUBMIT]);
+    replay.ns[TGI_REPLAY_AS_GRAPH] = less(ends->ns[TGI_REPLAY_AS_GRAPH], replay.ns[TGI_REPLAY_LAUNCH]);
     return most > 0 ? tgi_machine_add_replay(m, &replay, err) : 0;
 }
 
@@ -158,17 +177,19 @@ int tgi_calibrate_graphs(const struct tgi_calibration *c, struct tgi_machine *m,
 {
     struct tg_runtime_options ro = TG_RUNTIME_OPTIONS_INIT;
     struct tg_runtime *rt;
-    double copy_ns;
+    struct tgi_replay_costs ends = {{0}};
     ro.n_workers = 1;
     ro.devices = c->devices;
     int rc = tg_runtime_create(&ro, &rt, err);
     if (rc)
         return rc;
     tgi_calibrate_step(c, "copies in graphs");
-    rc = measure_copies(rt, &copy_ns, err);
+    rc = measure_copies(rt, &ends.ns[TGI_REPLAY_COPY], err);
+    if (rc == 0)
+        rc = measure_ends(rt, &ends, err);
     for (uint32_t n = 10; rc == 0 && n <= (c->is_quick ? 1000 : 10000); n *= 10) {
         tgi_calibrate_step(c, "graphs of %u tasks", n);
-        rc = measure(rt, n, copy_ns, m, class, err);
+        rc = measure(rt, n, &ends, m, class, err);
     }
     tg_runtime_destroy(rt);
     return rc;

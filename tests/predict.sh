@@ -65,18 +65,18 @@ cat >"$scratch/gpu.json" <<'END'
   "links": [ {"from": "host", "to": "cuda:0", "latency_ns": 1000, "bytes_per_s": 5e10, "shares": "link"},
              {"from": "cuda:0", "to": "host", "latency_ns": 1000, "bytes_per_s": 5e10, "shares": "link"} ],
   "kernels": [ {"kernel": "builtin scale f64", "class": "cuda", "arguments": "*", "median_ns": 1000, "samples": 9} ],
-  "graphs": [ {"class": "cuda", "tasks": 100, "launch_ns": 10, "submit_ns": 2000, "copy_ns": 50000} ] }
+  "graphs": [ {"class": "cuda", "tasks": 100, "launch_ns": 10, "submit_ns": 2000, "copy_ns": 50000, "on_streams_ns": 3e7, "as_graph_ns": 4e7} ] }
 END
 cat >"$scratch/scale.json" <<'END'
 { "tgraph": "1.0", "buffers": { "x": { "dtype": "f64", "shape": [8], "tiles": [100], "init": "zero" } }, "kernels": { "scale": { "builtin": "scale" } },
   "tasks": [ { "for": "i in 0:100", "do": [ { "kernel": "scale", "args": { "n": 8, "a": 2, "x": "x[i]" } } ] } ] }
 END
 want 0 --format json plan "$scratch/scale.json" --machine "$scratch/gpu.json" --as-run streams
-grep -qE '"as_run_ns": 2[0-9]{5}[.,]' "$scratch/out" || complain "100 tasks that take 2 us each to enqueue: $(grep as_run "$scratch/out")"
+grep -qE '"as_run_ns": 302[0-9]{5}[.,]' "$scratch/out" || complain "30 ms, and 100 tasks that take 2 us each to enqueue: $(grep as_run "$scratch/out")"
 want 0 --format json plan "$scratch/scale.json" --machine "$scratch/gpu.json" --as-run graph
-grep -qE '"as_run_ns": 50[0-9]{5}[.,]' "$scratch/out" || complain "100 copies, 50 us each: $(grep as_run "$scratch/out")"
+grep -qE '"as_run_ns": 450[0-9]{5}[.,]' "$scratch/out" || complain "40 ms, and 100 copies, 50 us each: $(grep as_run "$scratch/out")"
 want 0 plan "$scratch/scale.json" --machine "$scratch/gpu.json" --as-run graph
-has out 'a run as a graph is predicted to take 5.0'
+has out 'a run as a graph is predicted to take 45.0'
 want 2 plan "$scratch/scale.json" --as-run resident
 # shellcheck disable=SC2086
 want 0 run $small --machine "$machine"

@@ -212,12 +212,12 @@ static void widen_devices(struct tgi_machine *m)
             m->devices[d].n_lanes = LANES_IN_GRAPHS;
 }
 
-/* The host's part of a start, before anything runs. */
-static double launch_ns(const struct tgi_workload *w)
+/* The host's part of a start, before anything runs and when all of it has. */
+static double host_ns(const struct tgi_workload *w, bool is_graph)
 {
     struct tgi_replay_costs costs;
     tgi_machine_replay_costs(w->machine, w->n_tasks, &costs);
-    return costs.ns[TGI_REPLAY_LAUNCH] * w->n_tasks;
+    return is_graph ? costs.ns[TGI_REPLAY_LAUNCH] * w->n_tasks + costs.ns[TGI_REPLAY_AS_GRAPH] : costs.ns[TGI_REPLAY_ON_STREAMS];
 }
 
 static int plan_run(const struct tgi_workload *w, const struct tgi_cli_prediction *what, double *ns_p, struct tg_error *err)
@@ -225,11 +225,12 @@ static int plan_run(const struct tgi_workload *w, const struct tgi_cli_predictio
     struct tgi_plan *plan;
     bool is_graph = what->executor == TG_EXECUTOR_GRAPH;
     int rc = tgi_plan_create(w, tgi_policy_find(what->policy ? what->policy : "steal"), &plan, err);
-    if (rc == 0 && has_devices(w->machine))
+    bool is_on_device = rc == 0 && has_devices(w->machine);
+    if (is_on_device)
         rc = submit_ahead(w, &plan, err);
     if (rc)
         return rc;
-    *ns_p = plan->makespan_ns + (is_graph ? launch_ns(w) : 0);
+    *ns_p = plan->makespan_ns + (is_on_device ? host_ns(w, is_graph) : 0);
     tgi_plan_destroy(plan);
     return 0;
 }
