@@ -42,7 +42,7 @@ IO_SRC := checkpoint.c checkpoint_data.c checkpoint_group.c checksum.c counter_c
           import_dax.c import_dot.c import_mtx.c import_stg.c import_wfformat.c journal.c json_argument.c \
           json_buffer.c json_check.c json_emit.c json_expand.c json_graph.c json_head.c json_init.c json_kernel.c \
           json_load.c json_loop.c json_names.c json_out.c json_pool.c json_reference.c json_report.c json_scope.c \
-          json_stream.c json_tape.c json_task.c json_tree.c json_value.c layout.c lint.c live_record.c \
+          json_stream.c json_tape.c json_task.c json_tree.c json_value.c layout.c lint.c live_log.c live_record.c \
           machine_json.c machine_write.c mermaid.c npy.c output.c page.c palette.c path.c plan_json.c \
           program_picture.c recording.c recording_check.c recording_chrome.c recording_counters.c recording_dot.c \
           recording_file.c recording_html.c recording_memory.c recording_names.c recording_offers.c \
@@ -384,7 +384,7 @@ $(B)/tests/standin-kernels.txt: $(B)/tests/write_kernels $(STANDIN)
 
 CXX ?= g++
 CLANG ?= clang
-BENCH_TGRAPH := cuda_graphs cuda_hops cuda_nodes cuda_rounds cuda_trsv library overhead resident resident_run \
+BENCH_TGRAPH := cuda_graph_copies cuda_graphs cuda_hops cuda_nodes cuda_rounds cuda_trsv library overhead resident resident_run \
                 service taskbench cholesky load plan record streams copies pool start cuda_cholesky cuda_tiles \
                 wakeups
 BENCH_COMMON := $(addprefix $(B)/bench/,shape.o pattern.o tiles.o sample.o scratch.o metg.o)

@@ -23,7 +23,7 @@ trap 'rm -rf "$scratch"' EXIT
 runs=${BENCH_RUNS:-15}
 away_most=${BENCH_AWAY:-5}
 
-# NAME FILE, parameters to measure with, parameters to predict: as -p takes them, several joined by commas
+# NAME FILE, parameters to measure with, parameters to predict: as -p takes them, several joined by commas; the executor, streams if there is none
 cases=(
     "cholesky-128 $graphs/cholesky.json NT=12 NT=16"
     "cholesky-256 $graphs/cholesky.json B=256,NT=6 B=256,NT=10"
@@ -35,7 +35,11 @@ cases=(
 gpu_cases=(
     "cholesky-1024 $graphs/cholesky.json B=1024,NT=12 B=1024,NT=20"
     "cholesky-2048 $graphs/cholesky.json B=2048,NT=8 B=2048,NT=12"
+    "cholesky-1024-graph $graphs/cholesky.json B=1024,NT=12 B=1024,NT=12 graph"
+    "cholesky-128 $graphs/cholesky.json NT=12 NT=16"
+    "cholesky-128-graph $graphs/cholesky.json NT=12 NT=16 graph"
     "transformer-2048 $graphs/transformer.json T=2048,D=2048 T=2048,D=2048"
+    "transformer-2048-graph $graphs/transformer.json T=2048,D=2048 T=2048,D=2048 graph"
     "heat-128MiB $here/graphs/heat.json NY=4096,NX=4096,STEPS=4 NY=4096,NX=4096,STEPS=40"
 )
 params() { # JOINED
@@ -50,16 +54,16 @@ number() { # NAME FILE
 
 echo "# $("$tgraph" --version), $(uname -n), $(date -u +%Y-%m-%d), load $(cut -d' ' -f1 /proc/loadavg)"
 echo "# $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores $(nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | sort | uniq -c | sed 's/^ */+ /' | paste -sd' ')"
-printf '%-18s %-8s %12s %12s %9s %12s %11s %8s\n' graph devices predicted median error least 'half within' away
+printf '%-22s %-8s %12s %12s %9s %12s %11s %8s\n' graph devices predicted median error least 'half within' away
 for where in "${devices[@]}"; do
     list=("${cases[@]}")
     [[ $where == cuda* ]] && list=("${gpu_cases[@]}")
     for case in "${list[@]}"; do
-        read -r name file small large <<<"$case"
+        read -r name file small large executor <<<"$case"
         # shellcheck disable=SC2046
         if ! "$tgraph" -q calibrate -D "$where" --kernels "$file" $(params "$small") -o "$scratch/machine.json" ||
             ! "$tgraph" --format json run "$file" $(params "$large") -D "$where" --machine "$scratch/machine.json" \
-                --warmup 2 --repeat "$runs" --save-dir "$scratch" >"$scratch/run.json"; then
+                ${executor:+--executor "$executor"} --warmup 2 --repeat "$runs" --save-dir "$scratch" >"$scratch/run.json"; then
             echo "failed: $name on $where" >&2
             continue
         fi
@@ -71,9 +75,9 @@ for where in "${devices[@]}"; do
         awk -v name="$name" -v where="$where" -v predicted="${predicted:-0}" -v measured="$measured" -v away="$away" '
             { ns[NR] = $1 }
             END {
-                if (predicted == 0) { printf "%-18s %-8s %12s %9.3f ms\n", name, where, "none", measured / 1e6; exit }
+                if (predicted == 0) { printf "%-22s %-8s %12s %9.3f ms\n", name, where, "none", measured / 1e6; exit }
                 # the list is sorted
-                printf "%-18s %-8s %9.3f ms %9.3f ms %+7.1f %% %9.3f ms %9.1f %% %6.1f %%\n", name, where, predicted / 1e6, measured / 1e6,
+                printf "%-22s %-8s %9.3f ms %9.3f ms %+7.1f %% %9.3f ms %9.1f %% %6.1f %%\n", name, where, predicted / 1e6, measured / 1e6,
                     100 * (predicted / measured - 1), ns[1] / 1e6, 100 * (ns[int(NR * 3 / 4) + (NR > 1)] - ns[int(NR / 4) + 1]) / measured, away
             }' "$scratch/runs" | tee -a "$scratch/table"
     done

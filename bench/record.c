@@ -85,17 +85,12 @@ static double median(double *values, uint32_t n)
     return values[n / 2];
 }
 
-static struct tgi_live_record *keep(const struct tg_graph *graph, uint32_t n_tasks, uint32_t n_workers, struct tg_run *run)
+static struct tgi_live_record *keep(const struct tg_graph *graph, uint32_t n_workers, struct tg_run *run)
 {
-    struct tgi_span *none = calloc((size_t)n_tasks + 1, sizeof(*none));
-    struct tgi_recorded what = {.graph = graph, .spans = none, .n_workers = n_workers, .run = run, .is_ahead = true};
-    struct tgi_recording ahead;
+    struct tgi_recorded what = {.graph = graph, .n_workers = n_workers, .run = run};
     struct tgi_live_record *live;
-    must(none ? tgi_recording_create(&what, &ahead, &err) : TG_E_NO_MEMORY);
-    must(tgi_live_record_create(LIVE_FILE, &ahead, &live, &err));
-    tgi_run_record_into(run, tgi_live_record_spans(live));
-    tgi_recording_fini(&ahead);
-    free(none);
+    must(tgi_live_record_create(LIVE_FILE, &what, &live, &err));
+    tgi_live_record_follow(live, run);
     return live;
 }
 
@@ -120,7 +115,7 @@ static void measure(struct tg_runtime *runtime, const struct bench_options *o, c
     struct tg_run *runs[N_WAYS];
     for (uint32_t k = 0; k < N_WAYS; k++)
         runs[k] = make_run(runtime, graph, k != PLAIN);
-    struct tgi_live_record *live = keep(graph, n_tasks, o->n_threads, runs[KEPT]);
+    struct tgi_live_record *live = keep(graph, o->n_threads, runs[KEPT]);
     for (uint32_t k = 0; k < N_WAYS; k++)
         execute_ns(runs[k]); /* pages are there from now on */
     uint32_t n_pairs = o->n_runs < MOST_PAIRS ? o->n_runs : MOST_PAIRS;

@@ -17,7 +17,8 @@ struct reader {
 };
 
 const char *const tgi_machine_kinds[] = {"cpu", "cuda", "resident", NULL};
-const char *const tgi_machine_replay_keys[TGI_N_REPLAY_COSTS] = {"record_ns", "instantiate_ns", "update_ns", "launch_ns", "submit_ns"};
+const char *const tgi_machine_replay_keys[TGI_N_REPLAY_COSTS] = {"record_ns", "instantiate_ns", "update_ns", "launch_ns", "submit_ns", "copy_ns",
+                                                                   "on_streams_ns", "as_graph_ns"};
 const char *const tgi_machine_shares[] = {"nothing", "link", "ports", "roots", NULL};
 
 enum { ROOT = 0 }; /* the outermost value */
@@ -293,7 +294,7 @@ static int read_replay(struct reader *r, uint32_t node)
 {
     struct tgi_machine_replay replay = {.class = TG_NONE};
     double tasks = 0;
-    int rc = check_members(r, node, "a graph", " class tasks record_ns instantiate_ns update_ns launch_ns submit_ns ");
+    int rc = check_members(r, node, "a graph", " class tasks record_ns instantiate_ns update_ns launch_ns submit_ns copy_ns on_streams_ns as_graph_ns ");
     if (rc == 0)
         rc = take_reference(r, node, "class", true, tgi_machine_find_class, &replay.class);
     if (rc == 0)

@@ -10,11 +10,12 @@
  *
  * What `tgraph calibrate` adds: of the machine "measured_on", which says where and when; of a class "lane_bytes_per_s",
  * "event_ns" and "alloc_ns"; of a kernel "together_ns", "flops" and "bytes"; the copies that links were derived from;
- * and what runs of about that many tasks took as graphs, and on streams ("submit_ns"), each command or task:
+ * and what runs of about that many tasks took as graphs, and on streams ("submit_ns"), each command or task, and in graphs small copies
+ * from the host ("copy_ns"), and what begins and ends a run of either kind ("on_streams_ns", "as_graph_ns"):
  *
  *      "measured_on": {"cpu": "AMD EPYC", "cores": 2, "numa_nodes": 1, "gpu": "NVIDIA H200", "gpus": 4, "at_s": 1795737600},
  *      "copies": [{"from": "host", "to": "cuda:0", "bytes": 1048576, "at_once": 1, "median_ns": 25000, "spread_ns": 90, "samples": 9}],
- *      "graphs": [{"class": "cuda", "tasks": 1000, "record_ns": 900, "instantiate_ns": 2000, "launch_ns": 90, "submit_ns": 2500}]
+ *      "graphs": [{"class": "cuda", "tasks": 1000, "record_ns": 900, "instantiate_ns": 2000, "launch_ns": 90, "submit_ns": 2500, "copy_ns": 6000}]
  *
  * flops_per_s is of one lane.  Members whose name starts with "x-" are ignored; others that are unknown are errors. */
 #ifndef TGI_IO_MACHINE_JSON_H

@@ -484,5 +484,6 @@ void tgi_recording_fini(struct tgi_recording *r)
     free(r->offers);
     free(r->memory);
     free(r->spans);
+    free(r->log);
     *r = (struct tgi_recording){.strings = NULL};
 }

@@ -118,9 +118,11 @@ struct tgi_recording {
     /* The file is that of a run that was killed, or is still under way (io/live_record.h): n_ended of its tasks have. */
     bool is_unfinished;
     uint64_t n_ended;
+    uint64_t n_lost_live; /* rounds and copies that there was no room for */
     /* Of such a file; only while it is read. */
     struct tgi_span *spans;
-    uint64_t n_spans;
+    uint64_t *log;        /* live_log.h */
+    uint64_t n_spans, n_log;
 };
 
 /* What a record is made of.  rounds NULL: no bodies; run NULL: no devices, no names of variants. */
@@ -148,8 +150,8 @@ int tgi_recording_take_offers(struct tgi_recording *recording, const struct tgi_
 
 int tgi_recording_write(const struct tgi_recording *recording, FILE *to, struct tg_error *err);
 /* The same up to the spans of the outermost graph's tasks, for which the directory has a section of its own: where it is to begin, at a
- * multiple of 64 bytes. */
-int tgi_recording_write_ahead(const struct tgi_recording *recording, FILE *to, uint64_t *spans_at_p, struct tg_error *err);
+ * multiple of 64 bytes.  Behind them is the log, of at most n_log words. */
+int tgi_recording_write_ahead(const struct tgi_recording *recording, uint64_t n_log, FILE *to, uint64_t *spans_at_p, struct tg_error *err);
 /* "-": standard input.  A file that was cut gives what is whole, with is_cut.  TG_E_OPEN, TG_E_READ;
  * TG_E_RECORD: no record, or a damaged one; TG_E_VERSION: of a later version; TG_E_LIMIT. */
 int tgi_recording_read(const char *path, struct tgi_recording *recording_p, struct tg_error *err);

@@ -134,10 +134,9 @@ static bool is_whole_span(const struct tgi_span *s)
     return s->end_ns > 0 && s->end_ns >= s->start_ns && s->end_ns <= (uint64_t)1 << 62 && s->state <= TG_TASK_SKIPPED;
 }
 
-static void take_span(struct tgi_recording *r, uint32_t t)
+static void take_span(struct tgi_recording *r, uint32_t t, const struct tgi_span *s)
 {
     struct tgi_recording_task *task = &r->tasks[t];
-    const struct tgi_span *s = &r->spans[t];
     task->start_ns = s->start_ns;
     task->end_ns = s->end_ns;
     task->lane = s->worker < r->n_lanes ? s->worker : TG_NONE;
@@ -153,20 +152,17 @@ static void take_span(struct tgi_recording *r, uint32_t t)
     r->steals[r->n_steals++] = (struct tgi_recording_steal){t, is_lane ? s->victim - 1u : TG_NONE};
 }
 
-int tgi_recording_take_spans(struct tgi_recording *r, struct tg_error *err)
+int tgi_recording_take_spans(struct tgi_recording *r, uint32_t first, const struct tgi_span *spans, uint64_t n, struct tg_error *err)
 {
-    uint64_t n = r->n_spans < r->n_tasks ? r->n_spans : r->n_tasks;
-    if (!r->is_unfinished || n == 0)
-        return 0;
-    struct tgi_recording_steal *steals = malloc((n + 1) * sizeof(*steals));
+    uint64_t n_stolen = 0;
+    for (uint64_t t = 0; t < n; t++)
+        n_stolen += spans[t].victim != 0;
+    struct tgi_recording_steal *steals = n_stolen ? realloc(r->steals, (r->n_steals + n_stolen) * sizeof(*steals)) : r->steals;
     if (!steals)
         return tgi_error_memory(err, "reading the record of a run");
-    free(r->steals);
     r->steals = steals;
-    r->n_steals = 0;
-    for (uint32_t t = 0; t < n; t++)
-        if (is_whole_span(&r->spans[t]))
-            take_span(r, t);
-    tgi_recording_find_ready(r);
+    for (uint64_t t = 0; t < n; t++)
+        if (is_whole_span(&spans[t]))
+            take_span(r, first + (uint32_t)t, &spans[t]);
     return 0;
 }

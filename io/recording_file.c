@@ -11,6 +11,7 @@
 
 #include "graph/error.h"
 #include "io/checksum.h"
+#include "io/live_log.h"
 #include "io/output.h"
 #include "io/recording.h"
 #include "io/recording_check.h"
@@ -87,6 +88,7 @@ static const struct field offer_fields[] = {O(ready_ns), O(move_ns), O(wait_ns),
 static const struct field memory_fields[] = {M(at_ns), M(bytes), M(node)};
 #define R(f) FIELD(tgi_span, f)
 static const struct field span_fields[] = {R(start_ns), R(end_ns), R(worker), R(victim), R(attempts), R(state)};
+static const struct field log_fields[] = {{{"word", 0, 8, UNSIGNED}}};
 
 /* Sums of the members: there is no padding whose contents would get into files. */
 static_assert(sizeof(struct preamble) == 32 && sizeof(struct section_entry) == 32 && sizeof(struct field_entry) == 24, "");
@@ -99,7 +101,7 @@ static_assert(sizeof(struct tgi_recording_steal) == 8 && sizeof(struct tgi_recor
 static_assert(sizeof(struct tgi_recording_memory) == 24 && sizeof(struct tgi_recording_offer) == 56, "");
 
 enum section_id { STRINGS, HEAD, KERNELS, DEVICES, LANES, BUFFERS, PARTS, TASKS, PREDS, TRANSFERS, STEALS, PLACES, OFFERS, MEMORY,
-                  SPANS, N_SECTIONS };
+                  SPANS, LOG, N_SECTIONS };
 static const struct section {
     const char *name;
     uint32_t record_bytes, n_fields;
@@ -125,7 +127,9 @@ static const struct section {
     SECTION(PLACES, "places", struct tgi_recording_place, place_fields, places, 1 << 28),
     SECTION(OFFERS, "offers", struct tgi_recording_offer, offer_fields, offers, 1 << 28),
     SECTION(MEMORY, "memory", struct tgi_recording_memory, memory_fields, memory, 1 << 24),
-    SECTION(SPANS, "spans", struct tgi_span, span_fields, spans, 1 << 26), /* of a run under way, else not in the file */
+    /* of a run under way, else not in the file */
+    SECTION(SPANS, "spans", struct tgi_span, span_fields, spans, 1 << 26),
+    SECTION(LOG, "log", uint64_t, log_fields, log, 1 << 26),
 };
 
 static uint64_t count_of(const struct tgi_recording *r, const struct section *s)
@@ -202,7 +206,7 @@ int tgi_recording_write(const struct tgi_recording *r, FILE *to, struct tg_error
     return tgi_output_check(to, "the record of the run", err);
 }
 
-int tgi_recording_write_ahead(const struct tgi_recording *r, FILE *to, uint64_t *spans_at_p, struct tg_error *err)
+int tgi_recording_write_ahead(const struct tgi_recording *r, uint64_t n_log, FILE *to, uint64_t *spans_at_p, struct tg_error *err)
 {
     static const unsigned char zeros[64 + 8];
     struct directory d;
@@ -215,17 +219,19 @@ int tgi_recording_write_ahead(const struct tgi_recording *r, FILE *to, uint64_t 
         at += bytes + padding(bytes) + sizeof(sum);
     }
     /* The checksum of the room is before the spans, too. */
-    at += sizeof(struct preamble) + d.size + 2 * sizeof(struct section_entry) + sections[SPANS].n_fields * sizeof(struct field_entry) +
-          sizeof(sum);
+    at += sizeof(struct preamble) + d.size + 3 * sizeof(struct section_entry) +
+          (sections[SPANS].n_fields + sections[LOG].n_fields) * sizeof(struct field_entry) + sizeof(sum);
     struct section room = {.name = "room", .record_bytes = 1, .most = 64};
     uint64_t n_room = -at & 63;
     if (rc == 0)
         rc = add_section(&d, &room, n_room, err);
     if (rc == 0)
         rc = add_section(&d, &sections[SPANS], r->head.n_tasks, err);
+    if (rc == 0)
+        rc = add_section(&d, &sections[LOG], n_log, err);
     if (rc)
         return rc;
-    write_header(&d, SPANS + 2, to);
+    write_header(&d, SPANS + 3, to);
     for (int i = 0; i < SPANS; i++)
         write_section(r, &sections[i], to);
     sum = tgi_checksum(0, zeros, n_room);
@@ -325,7 +331,8 @@ static int check_entry(const struct reading *k, const struct section_entry *s, c
     return 0;
 }
 
-/* The payload of one section at *at_p; less than n_records of them if the file ends before. */
+/* The payload of one section at *at_p; less than n_records of them if the file ends before.  Those that are written to while a run is under
+ * way have no checksum, and the last of them ends where the file does. */
 static int read_section(struct reading *k, const struct section_entry *s, const struct field_entry *fields, size_t *at_p)
 {
     uint64_t bytes, left = k->size - *at_p, n = s->n_records, sum;
@@ -339,7 +346,7 @@ static int read_section(struct reading *k, const struct section_entry *s, const 
     if (id < N_SECTIONS && (k->is_known[id] || (id == HEAD && n != 1)))
         return damaged(k, "a section is there twice");
     const unsigned char *from = k->data + *at_p;
-    bool is_whole = left >= bytes + padding(bytes) + sizeof(sum);
+    bool is_live = id == SPANS || id == LOG, is_whole = !is_live && left >= bytes + padding(bytes) + sizeof(sum);
     if (is_whole) {
         memcpy(&sum, from + bytes + padding(bytes), sizeof(sum));
         if (sum != tgi_checksum(0, from, bytes))
@@ -348,7 +355,7 @@ static int read_section(struct reading *k, const struct section_entry *s, const 
     } else {
         k->r->is_cut = true;
         n = left / s->record_bytes < n ? left / s->record_bytes : n;
-        *at_p = k->size;
+        *at_p = is_live ? *at_p + n * s->record_bytes : k->size;
     }
     if (id == N_SECTIONS)
         return 0;
@@ -415,6 +422,17 @@ static bool fill_tables(struct tgi_recording *r)
     return true;
 }
 
+/* Of a run that did not end. */
+static int take_live(const struct reading *k)
+{
+    struct tgi_recording *r = k->r;
+    r->n_steals = 0; /* nothing had run */
+    int rc = tgi_recording_take_spans(r, 0, r->spans, r->n_spans < r->n_tasks ? r->n_spans : r->n_tasks, k->err);
+    if (rc == 0)
+        rc = tgi_live_log_take(r, k->err);
+    return rc == 0 && !tgi_recording_is_sound(r) ? damaged(k, "its log") : rc;
+}
+
 static int check(const struct reading *k)
 {
     struct tgi_recording *r = k->r;
@@ -430,10 +448,12 @@ static int check(const struct reading *k)
     if (!tgi_recording_is_sound(r))
         return damaged(k, "it refers to what is not in it");
     r->is_unfinished = k->n_expected[SPANS] > 0;
-    int rc = r->is_unfinished ? tgi_recording_take_spans(r, k->err) : 0;
+    int rc = r->is_unfinished ? take_live(k) : 0;
     free(r->spans);
+    free(r->log);
     r->spans = NULL;
-    r->n_spans = 0;
+    r->log = NULL;
+    r->n_spans = r->n_log = 0;
     return rc;
 }
 

@@ -21,6 +21,7 @@ struct lane {
     uint32_t pending; /* a point: what the next command comes after, beside `last`; TG_NONE: nothing */
     uint32_t last;    /* the command since the last append; TG_NONE: there is none */
     uint32_t shared;  /* the last command that used what launches of this lane share; TG_NONE */
+    uint32_t sent;    /* the last copy from the host that waits for nothing but those before it; TG_NONE */
     uint64_t used;    /* when that was */
 };
 
@@ -198,12 +199,32 @@ static int add_simple(struct tgi_recorder *r, uint32_t lane, struct tgi_command 
     return find_deps(r, lane, &n_deps) ? add(r, lane, c, n_deps, err) : no_memory(err);
 }
 
+/* What is on the host from the start is sent in the order in which it was asked for, as by streams.  All of these copies could begin at
+ * once, and a driver that may choose lets what is needed first wait for all the rest. */
+static int add_sent(struct tgi_recorder *r, uint32_t lane, struct tgi_command *c, struct tg_error *err)
+{
+    uint32_t n_deps, id = r->program->n;
+    c->lane = first_of_kind(lane);
+    if (!find_deps(r, lane, &n_deps))
+        return no_memory(err);
+    bool is_first = n_deps == 0;
+    if (is_first && !add_dep(r, r->lanes[lane].sent, &n_deps))
+        return no_memory(err);
+    int rc = add(r, lane, c, n_deps, err);
+    if (rc == 0 && is_first)
+        r->lanes[lane].sent = id;
+    return rc;
+}
+
 static int copy(struct tgi_devices *ds, uint32_t lane, const struct tgi_transfer *transfer, struct tg_error *err)
 {
+    struct tgi_recorder *r = recorder_of(ds);
     struct tgi_command c = {.kind = TGI_COMMAND_COPY, .copy = *transfer};
-    if (recorder_of(ds)->outer && transfer->to_node != transfer->from_node)
+    if (r->outer && transfer->to_node != transfer->from_node)
         return tgi_error(err, TG_E_UNSUPPORTED, "a copy between memories is in no body that a device decides about");
-    return transfer->bytes ? add_simple(recorder_of(ds), lane, &c, err) : 0;
+    if (!transfer->bytes)
+        return 0;
+    return (transfer->from_node == TGI_HOST_NODE ? add_sent : add_simple)(r, lane, &c, err);
 }
 
 static int fill(struct tgi_devices *ds, uint32_t lane, uint64_t address, uint64_t n_elems, enum tg_dtype dtype, uint64_t word,
@@ -292,7 +313,7 @@ static struct lane *new_lanes(const struct tgi_devices *devices)
 {
     struct lane *lanes = calloc(devices->n_lanes, sizeof *lanes);
     for (uint32_t i = 0; lanes && i < devices->n_lanes; i++)
-        lanes[i] = (struct lane){TG_NONE, TG_NONE, TG_NONE, 0};
+        lanes[i] = (struct lane){.pending = TG_NONE, .last = TG_NONE, .shared = TG_NONE, .sent = TG_NONE};
     return lanes;
 }
 

@@ -6,6 +6,9 @@
  * later one stand for both.  So a program has the order that the graph and its data ask for and none that comes from
  * having few lanes.  An order that records (order.h) hands over to this.
  *
+ * Copies from the host that wait for nothing are the exception: those of a lane follow each other, in the order in which they were
+ * asked for.
+ *
  * Launches that share something of their lane, as libraries' do a workspace, come one after the other: such a launch takes the
  * lane whose last one it comes after anyway, else the one that has rested longest. */
 #ifndef TGI_MEM_RECORDER_H

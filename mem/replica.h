@@ -180,6 +180,8 @@ struct tgi_usage {
     uint32_t device;
 };
 void tgi_replicas_log(struct tgi_replicas *replicas, bool is_wanted);
+/* Whom to tell of each copy that is logged, once it is enqueued; told NULL: nobody. */
+void tgi_replicas_tell(struct tgi_replicas *replicas, void (*told)(void *user, const struct tgi_copy *copy), void *user);
 void tgi_replicas_copies_for(struct tgi_replicas *replicas, uint64_t owner);
 /* In the order they were enqueued; what there was no memory for is missing. */
 const struct tgi_copy *tgi_replicas_copies(const struct tgi_replicas *replicas, uint32_t *n_p);

@@ -38,10 +38,13 @@ static void count_copy(struct tgi_replicas *r, uint32_t from, uint32_t to, uint6
 
 static void log_copy(struct tgi_replicas *r, const struct tgi_transfer *t, uint32_t tile)
 {
+    struct tgi_copy copy = {t->bytes, r->owner, t->from_node, t->to_node, tile};
     if (!r->is_logged || t->from_node == t->to_node)
         return;
     if (tgi_vec_reserve(&r->copies, &r->cap_copies, (uint64_t)r->n_copies + 1, sizeof *r->copies))
-        r->copies[r->n_copies++] = (struct tgi_copy){t->bytes, r->owner, t->from_node, t->to_node, tile};
+        r->copies[r->n_copies++] = copy;
+    if (r->told && !r->live_devices) /* what is recorded has not happened */
+        r->told(r->told_user, &copy);
 }
 
 /* A copy that is recorded is the driver's affair at each replay. */
@@ -230,6 +233,12 @@ void tgi_replicas_log(struct tgi_replicas *r, bool is_wanted)
         tgi_replica_log_usage(r, i);
 }
 
+void tgi_replicas_tell(struct tgi_replicas *r, void (*told)(void *user, const struct tgi_copy *copy), void *user)
+{
+    r->told = told;
+    r->told_user = user;
+}
+
 const struct tgi_usage *tgi_replicas_usages(const struct tgi_replicas *r, uint32_t *n_p)
 {
     *n_p = r->n_usages;
@@ -251,6 +260,8 @@ int tgi_replicas_keep_copies(const struct tgi_replicas *r, struct tgi_copy **cop
 
 void tgi_replicas_log_again(struct tgi_replicas *r, const struct tgi_copy *copies, uint32_t n)
 {
+    for (uint32_t i = 0; r->is_logged && r->told && i < n; i++)
+        r->told(r->told_user, &copies[i]);
     if (n == 0 || !r->is_logged || !tgi_vec_reserve(&r->copies, &r->cap_copies, (uint64_t)r->n_copies + n, sizeof *r->copies))
         return;
     memcpy(r->copies + r->n_copies, copies, n * sizeof *copies);

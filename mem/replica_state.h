@@ -78,6 +78,8 @@ struct tgi_replicas {
     uint64_t owner;          /* of the copies to come */
     struct tgi_copy *copies; /* since is_logged was set */
     uint32_t n_copies, cap_copies;
+    void (*told)(void *user, const struct tgi_copy *copy); /* NULL: nobody */
+    void *told_user;
     uint32_t n_live_copies; /* of these, when the recording began */
     struct tgi_usage *usages; /* the same */
     uint32_t n_usages, cap_usages;

@@ -271,7 +271,8 @@ static void compare_links(struct comparison *k, const struct tgi_machine *a, con
 
 static void compare_replays(struct comparison *k, const struct tgi_machine *a, const struct tgi_machine *b)
 {
-    static const char *const what[TGI_N_REPLAY_COSTS] = {"recording", "instantiating", "updating", "launching", "a start on streams"};
+    static const char *const what[TGI_N_REPLAY_COSTS] = {"recording", "instantiating", "updating", "launching", "a start on streams", "a copy",
+                                                           "the rest of a start on streams", "the rest of a replay"};
     for (uint32_t i = 0; i < a->n_replays; i++)
         for (uint32_t n = 0; n < b->n_replays; n++) {
             const struct tgi_machine_replay *x = &a->replays[i], *y = &b->replays[n];

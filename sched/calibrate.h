@@ -13,7 +13,8 @@
  *   within it, each byte counted twice.  Launches: many kernels that do nothing, back to back; the longer of the host's and
  *   the device's time for one.
  * - Graphs: runs of tasks that do nothing, of several sizes, whose executor is left open: what recording, instantiating and launching
- *   a command took them, and the host a task on streams.
+ *   a command took them, and the host a task on streams.  Graphs of tasks that have a small tile sent to them, by how much longer more of
+ *   them take.  A task that does nothing, on streams and as a graph: what begins and ends a run.
  * - Kernels: the tasks of a graph, by kernel and sizes of arguments, from recorded runs: on one worker (a task that nothing
  *   disturbs), on all workers (how much they slow each other down), on devices one task at a time, and on devices as runs do, by streams
  *   and as CUDA graphs (how much of a device a task leaves to others, sched/sharing.h).  The graph's data are what

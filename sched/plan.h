@@ -28,7 +28,7 @@ int tgi_plan_explain(const struct tgi_workload *w, const char *chosen, uint32_t 
 /* Follows an assignment. */
 int tgi_plan_follow(const struct tgi_workload *w, const struct tgi_assignment *a, struct tgi_plan **plan_p,
                     struct tg_error *err);
-/* With tasks on these devices, by task, all of them beside CPUs, handed to them as a run on streams does (queueing.h). */
+/* With tasks on these devices, by task, all of them beside CPUs, handed to them as a run on streams does, or in a CUDA graph (queueing.h). */
 int tgi_plan_queued(const struct tgi_workload *w, const uint32_t *device, struct tgi_plan **plan_p, struct tg_error *err);
 /* An empty one; NULL without memory. */
 struct tgi_plan *tgi_plan_new(const struct tgi_workload *w);

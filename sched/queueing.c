@@ -95,6 +95,8 @@ static uint32_t choose_lane(const struct submitting *s, struct device *d, uint32
 static void enqueue(struct submitting *s, uint32_t task)
 {
     struct device *d = &s->devices[s->device_of[task]];
+    if (s->w->is_replayed)
+        return;
     uint32_t which = choose_lane(s, d, task, s->s->most[s->device_of[task]]);
     struct lane *lane = &d->lanes[which];
     s->s->is_behind[task] = lane->tail != TG_NONE;
@@ -119,7 +121,7 @@ static void limit_queues(struct submitting *s)
             ns += rate > 0 && moved > 0 ? moved / rate : (double)s->task_ns[t];
             n++;
         }
-        s->s->most[d] = tgi_queue_limit(n > 0 ? ns / n : 0);
+        s->s->most[d] = s->w->is_replayed ? UINT32_MAX : tgi_queue_limit(n > 0 ? ns / n : 0);
     }
 }
 
@@ -181,6 +183,14 @@ static bool sort_by_device(struct submitting *s)
     return true;
 }
 
+/* Tasks that do nothing are the least; those of this graph may be several launches each. */
+static void find_task_ns(struct submitting *s, double least_ns)
+{
+    s->s->task_ns = s->w->n_tasks ? s->w->enqueue_ns / s->w->n_tasks : 0;
+    if (s->s->task_ns < least_ns)
+        s->s->task_ns = least_ns;
+}
+
 static void prepare(struct submitting *s)
 {
     struct tgi_replay_costs costs;
@@ -191,10 +201,10 @@ static void prepare(struct submitting *s)
         s->task_ns[t] = (float)tgi_workload_ns(s->w, t, s->device_of[t]);
     memset(s->s->next, 0xff, s->w->n_tasks * sizeof *s->s->next);
     tgi_machine_replay_costs(s->w->machine, s->w->n_tasks, &costs);
-    /* Tasks that do nothing are the least; those of this graph may be several launches each. */
-    s->s->task_ns = s->w->n_tasks ? s->w->enqueue_ns / s->w->n_tasks : 0;
-    if (s->s->task_ns < costs.ns[TGI_REPLAY_SUBMIT])
-        s->s->task_ns = costs.ns[TGI_REPLAY_SUBMIT];
+    if (s->w->is_replayed)
+        s->s->copy_ns = costs.ns[TGI_REPLAY_COPY];
+    else
+        find_task_ns(s, costs.ns[TGI_REPLAY_SUBMIT]);
     tgi_urgency_compute(s->g, s->task_ns, &s->urgency);
 }
 
@@ -213,7 +223,7 @@ int tgi_queueing_create(const struct tgi_workload *w, const uint32_t *device, st
     if (s.s)
         *s.s = (struct tgi_queueing){malloc(n * sizeof(uint32_t)), calloc((size_t)w->machine->n_devices + 1, sizeof(uint32_t)),
                                        malloc(n * sizeof(uint32_t)), malloc(n * sizeof(uint32_t)), calloc(n, 1),
-                                       calloc(w->machine->n_devices, sizeof(uint32_t)), 0};
+                                       calloc(w->machine->n_devices, sizeof(uint32_t)), 0, 0};
     bool is_done = s.s && s.s->order && s.s->order_at && s.s->rank && s.s->next && s.s->is_behind && s.s->most && s.devices && s.urgency.level_ns &&
                    s.urgency.is_critical && s.task_ns && s.n_before && s.pred_at && s.lane_of && s.heap && s.number &&
                    list_predecessors(&s);

@@ -3,7 +3,13 @@
  * The runtime enqueues a task as soon as those before it are enqueued, the most urgent first (urgency.h), while a device has no more than
  * about a millisecond's work queued (offload_balance.c).  What a task reads is sent when it is enqueued, not before.  A lane executes its
  * tasks in the order they came, so a task may wait for one that it does not depend on (device_queue.h).  None of this
- * depends on the clock but when the queue is full, so it is worked out before the simulation. */
+ * depends on the clock but when the queue is full, so it is worked out before the simulation.
+ *
+ * Copies from memory 0 go to two lanes in turn, in the order in which tasks ask for them.
+ *
+ * In a CUDA graph everything is enqueued at once, and tasks have no lanes.  What is left is the order of the copies, which the graph
+ * keeps (mem/recorder.h), and what each of them takes beside its bytes: more than by streams, which is what graphs with many small
+ * tiles begin with. */
 #ifndef TGI_SCHED_QUEUEING_H
 #define TGI_SCHED_QUEUEING_H
 
@@ -16,9 +22,10 @@ struct tgi_queueing {
     uint8_t *is_behind;  /* by task: there is one before it in its lane */
     uint32_t *most;      /* by device: tasks that are enqueued and not done, at most */
     double task_ns;      /* what enqueuing one takes */
+    double copy_ns;      /* how far copies follow each other at least, all lanes together; 0: the link says */
 };
 
-/* device: by task; all of them are devices beside CPUs.  TG_E_NO_MEMORY. */
+/* device: by task; all of them are devices beside CPUs.  In a CUDA graph if that is what the workload is for.  TG_E_NO_MEMORY. */
 int tgi_queueing_create(const struct tgi_workload *w, const uint32_t *device, struct tgi_queueing **s_p, struct tg_error *err);
 void tgi_queueing_destroy(struct tgi_queueing *s);
 

@@ -24,7 +24,7 @@ void tgi_record_round(struct tgi_instance *body, struct tgi_instance *parent, ui
     pthread_mutex_lock(&run->lock);
     bool has_room = n + ROUND_COUNTS_AS <= TGI_MOST_IN_ROUNDS - all->n_tasks && (!parent->parent || parent->round) &&
                     (number == 0 || body->round);
-    struct tgi_round *round = has_room ? calloc(1, sizeof *round + n * sizeof round->spans[0]) : NULL;
+    struct tgi_round *round = has_room ? calloc(1, sizeof *round + n * sizeof round->own[0]) : NULL;
     if (round) {
         round->graph = body->graph;
         round->parent = parent->parent ? parent->round : NULL;
@@ -36,7 +36,8 @@ void tgi_record_round(struct tgi_instance *body, struct tgi_instance *parent, ui
         all->last = round;
         round->index = (uint32_t)all->n++;
         all->n_tasks += n + ROUND_COUNTS_AS;
-        body->spans = round->spans;
+        struct tgi_span *logged = run->log.round ? run->log.round(run->log.user, round) : NULL;
+        body->spans = round->spans = logged ? logged : round->own;
     } else {
         all->n_lost++;
     }
@@ -66,12 +67,15 @@ static void find_ready(const struct tg_graph *g, struct tgi_span *spans, uint64_
         }
 }
 
-void tgi_run_record_into(struct tg_run *run, struct tgi_span *spans)
+void tgi_run_record_into(struct tg_run *run, struct tgi_span *spans, const struct tgi_run_log *log)
 {
     assert(run->spans && !run->has_lent_spans);
     free(run->spans);
     run->spans = run->main->spans = spans;
     run->has_lent_spans = true;
+    run->log = log ? *log : (struct tgi_run_log){0};
+    if (run->offload)
+        tgi_replicas_tell(run->offload->replicas, run->log.copy, run->log.user);
 }
 
 const struct tgi_span *tgi_run_spans(const struct tg_run *run)

@@ -37,7 +37,8 @@ struct tgi_round {
     uint64_t begin_ns;
     const struct tgi_round *previous;    /* of the same control task; NULL: number is 0 */
     struct tgi_round *next;              /* in the order they began, so after parent and previous */
-    struct tgi_span spans[];             /* by task of the body */
+    struct tgi_span *spans;              /* by task of the body: `own`, or a log's */
+    struct tgi_span own[];
 };
 /* Tasks of rounds that are recorded in one run, a round counting as a few tasks; rounds beyond that are
  * counted only. */
@@ -61,9 +62,19 @@ bool tgi_run_settle(struct tg_run *run, uint32_t limit_ms);
 /* Of a runtime whose workers have ended: runs that were destroyed before their tasks had returned go now, unless a device is
  * still at them. */
 void tgi_run_destroy_abandoned(struct tg_runtime *rt);
+/* Told what a recorded run does beside the tasks of its outermost graph, as it does it.  By the thread that does, one at a time for each
+ * function. */
+struct tgi_copy;
+struct tgi_run_log {
+    void (*clear)(void *user); /* the run starts: nothing of an earlier start counts any more */
+    /* Where the spans of a round go, by task, all 0, which must outlive the run; NULL: the run keeps them itself. */
+    struct tgi_span *(*round)(void *user, const struct tgi_round *round);
+    void (*copy)(void *user, const struct tgi_copy *copy);
+    void *user;
+};
 /* Before the first start of a recorded run: its spans, by task of the outermost graph, are kept there instead, all 0 for now.  Who writes
- * one writes end_ns last.  They must outlive the run. */
-void tgi_run_record_into(struct tg_run *run, struct tgi_span *spans);
+ * one writes end_ns last.  They must outlive the run, and so must the log, which is copied and may be NULL. */
+void tgi_run_record_into(struct tg_run *run, struct tgi_span *spans, const struct tgi_run_log *log);
 /* By task id of the outermost graph; NULL unless the run was recorded and is over. */
 const struct tgi_span *tgi_run_spans(const struct tg_run *run);
 /* The executions of bodies; complete after tgi_run_spans(), empty unless the run was recorded. */

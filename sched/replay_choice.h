@@ -25,6 +25,9 @@ enum tgi_replay_cost {
     TGI_REPLAY_UPDATE,      /* a graph that is changed in place, a command of it */
     TGI_REPLAY_LAUNCH,      /* the host's part of a replay, a command */
     TGI_REPLAY_SUBMIT,      /* the host's part of a start on streams, a task */
+    TGI_REPLAY_COPY,        /* how far small copies from the host follow each other in a replay */
+    TGI_REPLAY_ON_STREAMS,  /* a start on streams of a task that does nothing, less enqueuing it: what begins and ends a run */
+    TGI_REPLAY_AS_GRAPH,    /* the same as a replay, less the host's part of it */
     TGI_N_REPLAY_COSTS
 };
 struct tgi_replay_costs {

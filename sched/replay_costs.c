@@ -5,7 +5,7 @@
 
 static struct tgi_history_key key_of(const char *device, enum tgi_replay_cost cost, uint64_t n_tasks)
 {
-    static const char *const names[TGI_N_REPLAY_COSTS] = {"recording", "instantiating", "updating", "launching", "streams"};
+    static const char *const names[TGI_N_REPLAY_COSTS] = {"recording", "instantiating", "updating", "launching", "streams", "copies", "a run on streams", "a run as a graph"};
     struct tgi_history_key key = {"(run)", "", "", ""};
     uint64_t least = 1;
     while (n_tasks / least >= 10)

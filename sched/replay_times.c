@@ -241,10 +241,10 @@ static int put_spans(struct taking *k, struct tg_error *err)
     for (uint32_t i = 0; rc == 0 && i < k->n_taken; i++) {
         const struct taken *t = &k->taken[i];
         t->span->start_ns = t->start_ns;
-        t->span->end_ns = t->end_ns;
         t->span->worker = (uint16_t)(o->runtime->n_workers + t->device * k->run->offload->n_shown_lanes + lane[i]);
         t->span->attempts = 1;
         t->span->state = TG_TASK_DONE;
+        tgi_span_end(t->span, t->end_ns);
         tgi_offload_note_busy(o, t->device, begin_ns + t->start_ns, begin_ns + t->end_ns);
     }
     free(until_ns);
@@ -267,9 +267,9 @@ static void put_here(struct tgi_span *span, uint64_t at_ns)
     if (span->end_ns)
         return;
     span->start_ns = at_ns;
-    span->end_ns = at_ns ? at_ns : 1;
     span->attempts = 1;
     span->state = TG_TASK_DONE;
+    tgi_span_end(span, at_ns ? at_ns : 1);
 }
 
 /* The outermost graph begins with the run. */

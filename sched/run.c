@@ -374,6 +374,8 @@ static void reset(struct tg_run *run)
     run->has_unnamed_failure = false;
     run->error.status = 0;
     tgi_record_clear(run);
+    if (run->log.clear)
+        run->log.clear(run->log.user);
     if (run->spans)
         memset(run->spans, 0, run->graph->n_tasks * sizeof *run->spans);
     for (uint32_t i = 0; i < run->runtime->n_workers; i++)

@@ -183,6 +183,7 @@ struct tg_run {
     bool needs_serial;        /* one task at a time: deterministic, or looked at one by one */
     struct tgi_span *spans;   /* by task of the main graph; NULL: not recorded */
     bool has_lent_spans;      /* they are not the run's own */
+    struct tgi_run_log log;   /* all NULL: there is none */
     struct tgi_rounds rounds; /* of bodies, if recorded; under the lock */
     struct tgi_worker_stats *worker_stats; /* by worker: at the start, then what the run added */
     /* By whoever begins the main graph; relaxed: a run that its time limit has ended is asked about while the submitter

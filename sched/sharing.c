@@ -21,7 +21,7 @@ enum {
     LEAST_ALONE = 3,   /* tasks by themselves that tell a time */
     MOST_AT_ONCE = 64, /* beyond which tasks are not told apart: they are few, and what they say others say as well */
 };
-#define ALONE 0.95 /* of a task's time, without company */
+#define ALONE 0.9 /* of a task's time, without company: short tasks beside a long one are no reason to know nothing of it */
 #define ALIKE 1.001
 #define STARVED 1.5
 #define FAR 1.0 /* something else has happened to a task that misses by more */

@@ -4,7 +4,7 @@
  * tasks at work in one memory, which share its bandwidth fairly; valid copies, which are not moved again;
  * limited memory, from which clean copies go first, the least recently used of them, and others after
  * they were written back to memory 0; data sent ahead to where a plan wants them; order, lanes and queues of a run
- * on streams where an assignment has them (queueing.h).  What is not: results are
+ * on streams, or the order of copies in a CUDA graph, where an assignment has them (queueing.h).  What is not: results are
  * not brought back at the end, and members of a commute group may run at once.
  *
  * The same input gives the same schedule, bit for bit. */

@@ -23,8 +23,10 @@ struct tgi_replica {
     bool is_stale;         /* overwritten elsewhere while on its way */
 };
 
+enum { TGI_COPY_LANES = 2 };
 struct tgi_flow {
     uint32_t replica, from, to, next; /* next: in the queue of its memory, or free */
+    uint32_t lane;                    /* which queue */
     uint32_t version, n_shared, shared[4], slot[4];
     double latency_ns, cap, bytes, rate, since;
 };
@@ -39,9 +41,9 @@ struct tgi_shared {
 struct tgi_virtual_memory {
     uint64_t used, peak, limit; /* limit 0: none */
     uint32_t newest, oldest;
-    struct tgi_copy_engine {
+    struct tgi_copy_queue {
         uint32_t n_active, first, last; /* copies: under way, and waiting */
-    } engines[2];                       /* from memory 0, from others */
+    } queues[2][TGI_COPY_LANES];        /* from memory 0, from others; the second one of runs that hand copies to lanes in turn */
     /* tasks at work in it, where several can be */
     uint32_t *lanes;
     uint32_t n_lanes;
@@ -89,6 +91,7 @@ struct tgi_virtual {
     const struct tgi_queueing *queueing; /* NULL: tasks are there from the beginning */
     uint32_t *n_unsubmitted;       /* by task: predecessors */
     uint32_t *n_submitted, *n_queued; /* by device: tasks; of them not done */
+    uint32_t n_copy_turns;
     bool is_submitting;
     bool is_out_of_memory; /* of ours */
 };

@@ -7,7 +7,8 @@
  * not cost a million updates.
  *
  * At most COPIES_AT_ONCE go to one memory from memory 0, and as many from others, over links that are shared, in the order
- * they were asked for, as copy engines do. */
+ * they were asked for, as copy engines do.  Runs that hand their tasks to devices give copies to two lanes in turn instead
+ * (queueing.h): a large one keeps every other one waiting, while the rest passes by. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -222,21 +223,26 @@ static void add_link(struct tgi_virtual *v, struct tgi_flow *f, const struct tgi
     }
 }
 
-static struct tgi_copy_engine *engine_of(struct tgi_virtual *v, uint32_t flow)
+static struct tgi_copy_queue *queue_of(struct tgi_virtual *v, uint32_t flow)
 {
-    return &v->memories[v->flows[flow].to].engines[v->flows[flow].from != 0];
+    const struct tgi_flow *f = &v->flows[flow];
+    return &v->memories[f->to].queues[f->from != 0][f->lane];
 }
+
+static uint32_t most_at_once(const struct tgi_virtual *v) { return v->queueing ? 1 : COPIES_AT_ONCE; }
 
 static void start_copy(struct tgi_virtual *v, uint32_t flow)
 {
-    engine_of(v, flow)->n_active++;
-    tgi_virtual_at(v, v->now + v->flows[flow].latency_ns, TGI_VIRTUAL_COPY_BEGIN, flow, v->flows[flow].version);
+    double ns = v->flows[flow].latency_ns, least = v->queueing ? v->queueing->copy_ns * TGI_COPY_LANES : 0;
+    queue_of(v, flow)->n_active++;
+    tgi_virtual_at(v, v->now + (ns > least ? ns : least), TGI_VIRTUAL_COPY_BEGIN, flow, v->flows[flow].version);
 }
 
 static void queue_copy(struct tgi_virtual *v, uint32_t flow)
 {
-    struct tgi_copy_engine *to = engine_of(v, flow);
-    if (v->flows[flow].n_shared == 0 || to->n_active < COPIES_AT_ONCE) {
+    v->flows[flow].lane = v->queueing ? v->n_copy_turns++ % TGI_COPY_LANES : 0;
+    struct tgi_copy_queue *to = queue_of(v, flow);
+    if (v->flows[flow].n_shared == 0 || to->n_active < most_at_once(v)) {
         start_copy(v, flow);
         return;
     }
@@ -332,14 +338,14 @@ static void arrive(struct tgi_virtual *v, uint32_t replica)
 
 void tgi_virtual_copy_ends(struct tgi_virtual *v, uint32_t flow)
 {
-    struct tgi_copy_engine *to = engine_of(v, flow);
+    struct tgi_copy_queue *to = queue_of(v, flow);
     uint32_t replica = v->flows[flow].replica, queued = to->first;
     leave(v, flow);
     v->flows[flow].version++;
     v->flows[flow].next = v->free_flow;
     v->free_flow = flow;
     to->n_active--;
-    if (queued != TG_NONE && to->n_active < COPIES_AT_ONCE) {
+    if (queued != TG_NONE && to->n_active < most_at_once(v)) {
         to->first = v->flows[queued].next;
         v->flows[queued].next = TG_NONE;
         start_copy(v, queued);
@@ -544,7 +550,8 @@ bool tgi_virtual_memory_init(struct tgi_virtual *v)
     for (uint32_t i = 0; i < n; i++) {
         struct tgi_virtual_memory *memory = &v->memories[i];
         memory->newest = memory->oldest = TG_NONE;
-        memory->engines[0] = memory->engines[1] = (struct tgi_copy_engine){0, TG_NONE, TG_NONE};
+        for (uint32_t k = 0; k < 2 * TGI_COPY_LANES; k++)
+            memory->queues[k / TGI_COPY_LANES][k % TGI_COPY_LANES] = (struct tgi_copy_queue){0, TG_NONE, TG_NONE};
         memory->limit = i == 0 ? 0 : m->memories[i].bytes;
         memory->bytes_per_ns = m->memories[i].bytes_per_ns;
     }

@@ -56,6 +56,28 @@ want 1 calibrate --quick --check "$scratch/described.json"
 has err 'measured on none'
 
 # ---- predictions ------------------------------------------------------------------------------
+# What a run would take, without one: a GPU whose copies in graphs follow each other more slowly than its link says.
+cat >"$scratch/gpu.json" <<'END'
+{ "tgraph_machine": 1, "name": "node", "is_rough": false,
+  "classes": [ {"name": "cpu", "kind": "cpu", "flops_per_s": 1e10}, {"name": "cuda", "kind": "cuda", "flops_per_s": 1e12, "launch_ns": 3000} ],
+  "memories": [ {"name": "host", "bytes_per_s": 1e11}, {"name": "cuda:0", "bytes": 1e9, "bytes_per_s": 1e12} ],
+  "devices": [ {"name": "cpu:0", "class": "cpu", "memory": "host", "lanes": 2}, {"name": "cuda:0", "class": "cuda", "memory": "cuda:0", "lanes": 6} ],
+  "links": [ {"from": "host", "to": "cuda:0", "latency_ns": 1000, "bytes_per_s": 5e10, "shares": "link"},
+             {"from": "cuda:0", "to": "host", "latency_ns": 1000, "bytes_per_s": 5e10, "shares": "link"} ],
+  "kernels": [ {"kernel": "builtin scale f64", "class": "cuda", "arguments": "*", "median_ns": 1000, "samples": 9} ],
+  "graphs": [ {"class": "cuda", "tasks": 100, "launch_ns": 10, "submit_ns": 2000, "copy_ns": 50000, "on_streams_ns": 3e7, "as_graph_ns": 4e7} ] }
+END
+cat >"$scratch/scale.json" <<'END'
+{ "tgraph": "1.0", "buffers": { "x": { "dtype": "f64", "shape": [8], "tiles": [100], "init": "zero" } }, "kernels": { "scale": { "builtin": "scale" } },
+  "tasks": [ { "for": "i in 0:100", "do": [ { "kernel": "scale", "args": { "n": 8, "a": 2, "x": "x[i]" } } ] } ] }
+END
+want 0 --format json plan "$scratch/scale.json" --machine "$scratch/gpu.json" --as-run streams
+grep -qE '"as_run_ns": 302[0-9]{5}[.,]' "$scratch/out" || complain "30 ms, and 100 tasks that take 2 us each to enqueue: $(grep as_run "$scratch/out")"
+want 0 --format json plan "$scratch/scale.json" --machine "$scratch/gpu.json" --as-run graph
+grep -qE '"as_run_ns": 450[0-9]{5}[.,]' "$scratch/out" || complain "40 ms, and 100 copies, 50 us each: $(grep as_run "$scratch/out")"
+want 0 plan "$scratch/scale.json" --machine "$scratch/gpu.json" --as-run graph
+has out 'a run as a graph is predicted to take 45.0'
+want 2 plan "$scratch/scale.json" --as-run resident
 # shellcheck disable=SC2086
 want 0 run $small --machine "$machine"
 has out 'plan predicted'

@@ -88,22 +88,29 @@ want 124 run "$scratch/stuck.json" -D cpu:1 --timeout 100ms --record "$scratch/s
 has err "\"$scratch/stuck.tgr.partial\" has what had ended"
 want 0 report "$scratch/stuck.tgr.partial"
 has err 'the run did not end; 1 of 2 tasks had'
-# Of rounds nothing is known then, which is said.
+# Rounds of bodies are there as well.
 cat >"$scratch/loop.json" <<'END'
 { "tgraph": "1.0", "kernels": { "spin": { "builtin": "spin" } },
   "tasks": [ { "id": "first", "kernel": "spin", "args": { "us": 1 } },
-             { "id": "loop", "after": [ "first" ], "repeat": 100000, "do": [ { "kernel": "spin", "args": { "us": 1000 } } ] } ] }
+             { "id": "loop", "after": [ "first" ], "repeat": 100000, "do": [ { "id": "step", "kernel": "spin", "args": { "us": 1000 } } ] } ] }
 END
 "$TGRAPH" -q run "$scratch/loop.json" -D cpu:2 --record "$scratch/loop.tgr" 2>/dev/null &
 run=$!
-for ((i = 0; i < 500; i++)); do
-    "$TGRAPH" --format json report "$scratch/loop.tgr.partial" 2>/dev/null | grep -q '"done_tasks": 1' && break
+for ((i = 0; i < 500; i++)); do # until some rounds have ended
+    "$TGRAPH" --format json why "$scratch/loop.tgr.partial" 'loop:3/step' >/dev/null 2>&1 && break
     sleep 0.01
 done
 kill -KILL $run
 wait $run 2>/dev/null
 want 0 report "$scratch/loop.tgr.partial"
-has err 'the run did not end; 1 of 2 tasks had; rounds of control tasks are not in it'
+has err 'the run did not end; '
+lacks err 'no room'
+want 0 why "$scratch/loop.tgr.partial" 'loop:2/step'
+has out 'loop:1/step'
+want 1 why "$scratch/loop.tgr.partial" 'loop:99999/step'
+for type in svg html json pftrace; do
+    want 0 export "$scratch/loop.tgr.partial" -t $type -o "$scratch/picture.$type"
+done
 [ -e "$record.partial" ] && complain 'a run that ended leaves its live record'
 want 0 run "$graphs/cholesky.json" -p NT=4 -p B=16 -D cpu:2 --record /dev/null # has none
 ln -s "$scratch/elsewhere" "$scratch/linked.tgr.partial"
@@ -257,6 +264,29 @@ kill -KILL $run
 wait $run 2>/dev/null
 want 0 --format json report "$scratch/k.tgr.partial"
 grep -qE '"lane": "cuda:1 s.*"tasks": [1-9]' "$scratch/out" || complain 'nothing of a device is in the record of a run that was killed'
+
+# Rounds on devices, and what was copied for them.
+cat >"$scratch/rounds.json" <<'END'
+{ "tgraph": "1.0", "buffers": { "A": { "dtype": "u64", "shape": [ 32 ], "tiles": [ 4 ], "init": { "iota": true } } },
+  "kernels": { "mix": { "builtin": "hash_inout" } },
+  "tasks": [ { "id": "loop", "repeat": 100000, "do": [
+      { "for": "i in 0:4", "do": [ { "id": "step[{i}]", "kernel": "mix", "args": { "id": "i", "n": 32, "out": "A[i]" } } ] } ] } ] }
+END
+"${stand_in[@]}" "$TGRAPH" -q run "$scratch/rounds.json" -D cuda:0,1+cpu:1 --record "$scratch/k.tgr" 2>/dev/null &
+run=$!
+for ((i = 0; i < 500; i++)); do
+    "$TGRAPH" --format json why "$scratch/k.tgr.partial" 'loop:5/step[3]' 2>/dev/null | grep -q '"cuda:' && break
+    sleep 0.01
+done
+kill -KILL $run
+wait $run 2>/dev/null
+want 0 why "$scratch/k.tgr.partial" 'loop:2/step[1]'
+has out 'cuda:'
+has out 'when loop:2 ended'
+want 0 why "$scratch/k.tgr.partial" 'loop:0/step[1]'
+has out 'A tile 1, 256 B, host -> cuda:'
+want 0 report "$scratch/k.tgr.partial" --by link
+grep -qE '  host +-> cuda:[01] ' "$scratch/out" || complain "no copies are in the record of a run that was killed: $(cat "$scratch/out")"
 
 # Devices are chosen by estimates where nothing else decides, and the record keeps them.
 "$TGRAPH" gen random --tasks 60 --kernel hash -o "$scratch/hash.json"

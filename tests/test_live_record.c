@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "io/live_log.h"
 #include "io/live_record.h"
 #include "tests/run_graph.h"
 
@@ -17,7 +18,7 @@ enum { N_TASKS = 600, N_WORKERS = 3, KILLS = 100 };
 
 /* What a process that is killed leaves behind: which bodies it has begun and ended. */
 struct shared {
-    _Atomic uint32_t n_begun;
+    _Atomic uint32_t n_begun, n_ended;
     _Atomic uint8_t has_begun[N_TASKS], has_ended[N_TASKS];
 };
 static struct shared *shared;
@@ -67,18 +68,13 @@ struct live {
 static void begin(struct live *l, const struct tg_graph *g)
 {
     struct tg_run_options options = TG_RUN_OPTIONS_INIT;
-    struct tgi_span *none = calloc(N_TASKS, sizeof *none);
-    struct tgi_recording ahead;
     options.is_recorded = true;
     l->rt = runtime_of(N_WORKERS);
     l->run = run_new(l->rt, (struct tg_graph *)g, &options);
-    struct tgi_recorded what = {.graph = g, .spans = none, .n_workers = N_WORKERS, .run = l->run, .policy = "steal", .is_ahead = true};
-    MUST(tgi_recording_create(&what, &ahead, &err));
-    MUST(tgi_live_record_create(path, &ahead, &l->record, &err));
+    struct tgi_recorded what = {.graph = g, .n_workers = N_WORKERS, .run = l->run, .policy = "steal"};
+    MUST(tgi_live_record_create(path, &what, &l->record, &err));
     assert_int_equal((uintptr_t)tgi_live_record_spans(l->record) % 64, 0);
-    tgi_run_record_into(l->run, tgi_live_record_spans(l->record));
-    tgi_recording_fini(&ahead);
-    free(none);
+    tgi_live_record_follow(l->record, l->run);
 }
 
 static void end(struct live *l)
@@ -227,7 +223,8 @@ static void garbage_among_the_spans_is_passed_over(void **state)
     (void)state;
     tgi_recording_fini(&taken);
     tgi_recording_fini(&r);
-    char *data = load(&size), *spans = data + size - N_TASKS * sizeof(struct tgi_span);
+    char *data = load(&size), *spans = data + size - TGI_LIVE_LOG_STEP - N_TASKS * sizeof(struct tgi_span);
+    size -= TGI_LIVE_LOG_STEP - 4096; /* some of the log, too */
     for (uint32_t i = 0; i < 50; i++) {
         for (char *at = spans; at < data + size; at += 8) {
             uint64_t word = roll(&d, 3) ? mix64(roll(&d, 1u << 30)) >> roll(&d, 64) : 0;
@@ -257,8 +254,8 @@ static void a_file_that_was_cut_is_read_up_to_there(void **state)
     tgi_recording_fini(&taken);
     tgi_recording_fini(&r);
     char *data = load(&size);
-    size_t spans_at = size - N_TASKS * sizeof(struct tgi_span);
-    for (size_t cut = 0; cut < size; cut += cut < spans_at ? 97 : 31) {
+    size_t spans_end = size - TGI_LIVE_LOG_STEP, spans_at = spans_end - N_TASKS * sizeof(struct tgi_span);
+    for (size_t cut = 0; cut < spans_end; cut += cut < spans_at ? 97 : 31) {
         int rc = read_bytes(data, cut, &r);
         assert_true(rc == 0 || (rc == TG_E_RECORD && cut < 4096));
         if (rc)
@@ -271,45 +268,223 @@ static void a_file_that_was_cut_is_read_up_to_there(void **state)
     free(data);
 }
 
+/* ---- Rounds -------------------------------------------------------------------------------*/
+
+static int count(void **args, const struct tg_context *ctx)
+{
+    uint64_t until = now_ns() + busy_us * (uint64_t)1000;
+    (void)args, (void)ctx;
+    atomic_fetch_add(&shared->n_begun, 1);
+    while (now_ns() < until)
+        ;
+    atomic_fetch_add(&shared->n_ended, 1);
+    return 0;
+}
+
+static tg_task_id add_loop(struct tg_graph *g, struct tg_graph *body, int64_t n, tg_task_id after)
+{
+    struct tg_task_spec spec = TG_TASK_SPEC_INIT;
+    tg_task_id id;
+    spec.kind = TG_TASK_REPEAT;
+    spec.count = n;
+    spec.body = body;
+    spec.n_after = after != TG_NONE;
+    spec.after = &after;
+    MUST(tg_graph_add_task(g, &spec, &id, &err));
+    return id;
+}
+
+static tg_task_id add_count(struct tg_graph *g, tg_kernel_id kernel, const char *name, tg_task_id after)
+{
+    struct tg_task_spec spec = TG_TASK_SPEC_INIT;
+    struct tg_arg arg = tg_arg_int(0);
+    tg_task_id id;
+    spec.name = name;
+    spec.kernel = kernel;
+    spec.n_args = 1;
+    spec.args = &arg;
+    spec.n_after = after != TG_NONE;
+    spec.after = &after;
+    MUST(tg_graph_add_task(g, &spec, &id, &err));
+    return id;
+}
+
+/* first; n times { a; 3 times { b; c after b } after a; d after that }, after first; last after that; beside it 2 times { b; c }, of its own */
+static struct tg_graph *loops_graph(int64_t n)
+{
+    struct tg_graph *g = graph_new(), *inner, *outer, *other;
+    tg_kernel_id k = add_kernel(g, "count", count, TG_SCALAR);
+    MUST(tg_graph_create_body(g, &inner, &err));
+    MUST(tg_graph_create_body(g, &outer, &err));
+    MUST(tg_graph_create_body(g, &other, &err));
+    add_count(inner, k, "c", add_count(inner, k, "b", TG_NONE));
+    add_count(outer, k, "d", add_loop(outer, inner, 3, add_count(outer, k, "a", TG_NONE)));
+    add_count(other, k, "x", TG_NONE);
+    add_count(other, k, "y", TG_NONE);
+    add_count(g, k, "last", add_loop(g, outer, n, add_count(g, k, "first", TG_NONE)));
+    add_loop(g, other, 2, TG_NONE);
+    MUST(tg_graph_freeze(g, &err));
+    return g;
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* The gate of a loop inside another may wait for the gate around it, which the record of a whole run leaves out. */
+static void expect_same_task(const struct tgi_recording *a, const struct tgi_recording *b, uint32_t t)
+{
+    const struct tgi_recording_task *x = &a->tasks[t], *y = &b->tasks[t];
+    uint32_t *of_a = a->preds + x->first_pred, *of_b = b->preds + y->first_pred;
+    assert_string_equal(tgi_recording_string(a, x->name), tgi_recording_string(b, y->name));
+    assert_true(x->start_ns == y->start_ns && x->end_ns == y->end_ns && x->ready_ns == y->ready_ns && x->waited_for == y->waited_for);
+    assert_true(x->lane == y->lane && x->part == y->part && x->kernel == y->kernel && x->flags == y->flags);
+    assert_true(x->state == y->state || (x->flags & TGI_RECORDED_FRAME && x->part)); /* of loops in loops the run keeps none */
+    assert_int_equal(x->n_preds, y->n_preds);
+    qsort(of_a, x->n_preds, sizeof *of_a, compare_numbers);
+    qsort(of_b, y->n_preds, sizeof *of_b, compare_numbers);
+    assert_memory_equal(of_a, of_b, x->n_preds * sizeof *of_a);
+}
+
+static void rounds_are_those_of_the_record(void **state)
+{
+    struct tg_graph *g = loops_graph(5);
+    struct tgi_recording taken, read;
+    struct tg_run_stats stats;
+    struct live l;
+    (void)state;
+    busy_us = 1;
+    begin(&l, g);
+    for (int i = 0; i < 2; i++)
+        MUST(tg_run_execute(l.run, &err));
+    assert_true(tgi_run_settle(l.run, 10000));
+    MUST(tg_run_stats(l.run, &stats, &err));
+    struct tgi_recorded what = {.graph = g, .spans = tgi_run_spans(l.run), .n_workers = N_WORKERS, .makespan_ns = stats.makespan_ns,
+                                .rounds = tgi_run_rounds(l.run), .run = l.run, .policy = "steal"};
+    MUST(tgi_recording_create(&what, &taken, &err));
+    end(&l);
+    MUST(tgi_recording_read(path, &read, &err));
+    assert_int_equal(taken.n_parts, 1 + 5 + 5 * 3 + 2);
+    assert_int_equal(read.n_parts, taken.n_parts);
+    assert_int_equal(read.n_tasks, taken.n_tasks);
+    assert_memory_equal(read.parts, taken.parts, taken.n_parts * sizeof *taken.parts);
+    for (uint32_t t = 0; t < taken.n_tasks; t++)
+        expect_same_task(&read, &taken, t);
+    assert_int_equal(read.n_steals, taken.n_steals);
+    assert_int_equal(read.n_lost_live, 0);
+    tgi_recording_fini(&taken);
+    tgi_recording_fini(&read);
+    tg_graph_destroy(g);
+}
+
+/* Tasks that have ended, all but what each worker was about to note. */
+static void rounds_are_there_after_a_kill(void **state)
+{
+    struct tg_graph *g = loops_graph(1000000);
+    struct dice d = {mix64(now_ns())};
+    (void)state;
+    busy_us = 5;
+    for (uint32_t i = 0; i < 20; i++) {
+        memset((void *)shared, 0, sizeof *shared);
+        uint32_t when = 1 + roll(&d, 2000), n = 0;
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0) {
+            struct live l;
+            begin(&l, g);
+            tg_run_execute(l.run, &err);
+            _exit(1);
+        }
+        while (atomic_load(&shared->n_ended) <= when)
+            ;
+        kill(child, SIGKILL);
+        assert_int_equal(waitpid(child, NULL, 0), child);
+        struct tgi_recording r;
+        struct tgi_recording_paths paths;
+        MUST(tgi_recording_read(path, &r, &err));
+        for (uint32_t t = 0; t < r.n_tasks; t++) {
+            const struct tgi_recording_task *x = &r.tasks[t];
+            bool is_work = !(x->flags & TGI_RECORDED_FRAME) && x->end_ns > 0;
+            n += is_work;
+            for (uint32_t e = 0; is_work && e < x->n_preds; e++)
+                assert_true(r.tasks[r.preds[x->first_pred + e]].end_ns <= x->start_ns);
+        }
+        assert_true(n <= atomic_load(&shared->n_ended) && n + N_WORKERS >= atomic_load(&shared->n_ended));
+        assert_true(r.is_unfinished && r.n_parts > 1 + when / 32);
+        MUST(tgi_recording_paths_create(&r, &paths, &err));
+        tgi_recording_paths_fini(&paths);
+        tgi_recording_fini(&r);
+    }
+    tg_graph_destroy(g);
+}
+
+/* What the log says of rounds may be anything as well. */
+static void garbage_in_the_log_is_passed_over(void **state)
+{
+    struct tg_graph *g = loops_graph(5);
+    struct tgi_recording r;
+    struct dice d = {1};
+    struct live l;
+    size_t size;
+    (void)state;
+    busy_us = 0;
+    begin(&l, g);
+    MUST(tg_run_execute(l.run, &err));
+    end(&l);
+    char *data = load(&size), *log = data + size - TGI_LIVE_LOG_STEP;
+    size -= TGI_LIVE_LOG_STEP - 8192;
+    char *garbled = malloc(size);
+    for (uint32_t i = 0; i < 500; i++) {
+        memcpy(garbled, data, size);
+        for (uint32_t n = 1 + roll(&d, 8); n > 0; n--) {
+            uint32_t word = roll(&d, 2) ? roll(&d, 24) : (uint32_t)mix64(roll(&d, 1u << 30));
+            memcpy(garbled + (log - data) + 4 * roll(&d, 1200), &word, 4);
+        }
+        int rc = read_bytes(garbled, size, &r);
+        assert_int_equal(rc, 0);
+        struct tgi_recording_paths paths;
+        MUST(tgi_recording_paths_create(&r, &paths, &err));
+        tgi_recording_paths_fini(&paths);
+        tgi_recording_fini(&r);
+    }
+    free(garbled);
+    free(data);
+    tg_graph_destroy(g);
+}
+
 static void a_lane_that_is_not_there_is_nobodys(void **state)
 {
     struct tg_graph *g = draw_graph(3);
-    struct tgi_span *none = calloc(N_TASKS, sizeof *none);
-    struct tgi_recorded what = {.graph = g, .spans = none, .n_workers = 1, .is_ahead = true};
+    struct tgi_recorded what = {.graph = g, .n_workers = 1};
     struct tgi_live_record *record;
-    struct tgi_recording ahead, r;
+    struct tgi_recording r;
     (void)state;
-    MUST(tgi_recording_create(&what, &ahead, &err));
-    ahead.head.n_workers = 60000; /* which no lanes are there for */
-    MUST(tgi_live_record_create(path, &ahead, &record, &err));
+    MUST(tgi_live_record_create(path, &what, &record, &err));
     tgi_live_record_spans(record)[0] = (struct tgi_span){.start_ns = 1, .end_ns = 2, .worker = 40000, .victim = 50000};
     MUST(tgi_recording_read(path, &r, &err));
     assert_true(r.n_ended == 1 && r.n_steals == 1 && r.steals[0].victim == TG_NONE && r.tasks[0].lane == TG_NONE);
     tgi_recording_fini(&r);
     tgi_live_record_close(record);
-    tgi_recording_fini(&ahead);
-    free(none);
     tg_graph_destroy(g);
 }
 
 static void where_it_cannot_be_nothing_is_left(void **state)
 {
     struct tg_graph *g = draw_graph(3);
-    struct tgi_span *none = calloc(N_TASKS, sizeof *none);
-    struct tgi_recorded what = {.graph = g, .spans = none, .n_workers = 1, .is_ahead = true};
+    struct tgi_recorded what = {.graph = g, .n_workers = 1};
     struct tgi_live_record *record;
-    struct tgi_recording ahead;
     char target[] = "/tmp/tgraph-test-target-XXXXXX";
     struct rlimit was, less;
     (void)state;
-    MUST(tgi_recording_create(&what, &ahead, &err));
-    assert_int_equal(tgi_live_record_create("/tmp/no/such/folder/x", &ahead, &record, &err), TG_E_WRITE);
+    assert_int_equal(tgi_live_record_create("/tmp/no/such/folder/x", &what, &record, &err), TG_E_WRITE);
 
     /* A link in the place of the file would have another one overwritten. */
     int fd = mkstemp(target);
     unlink(path);
     assert_int_equal(symlink(target, path), 0);
-    assert_int_equal(tgi_live_record_create(path, &ahead, &record, &err), TG_E_WRITE);
+    assert_int_equal(tgi_live_record_create(path, &what, &record, &err), TG_E_WRITE);
     assert_int_equal(lseek(fd, 0, SEEK_END), 0);
     close(fd);
     unlink(target);
@@ -318,7 +493,7 @@ static void where_it_cannot_be_nothing_is_left(void **state)
     /* Room for what comes first, not for the spans. */
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
     less = was;
-    MUST(tgi_live_record_create(path, &ahead, &record, &err));
+    MUST(tgi_live_record_create(path, &what, &record, &err));
     struct stat info;
     assert_int_equal(stat(path, &info), 0);
     tgi_live_record_remove(record);
@@ -327,13 +502,11 @@ static void where_it_cannot_be_nothing_is_left(void **state)
     signal(SIGXFSZ, SIG_IGN);
     less.rlim_cur = (rlim_t)info.st_size - 1;
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &less), 0);
-    int rc = tgi_live_record_create(path, &ahead, &record, &err);
+    int rc = tgi_live_record_create(path, &what, &record, &err);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
     assert_int_equal(rc, TG_E_WRITE);
     assert_non_null(strstr(err.text, "no room"));
     assert_int_equal(access(path, F_OK), -1);
-    tgi_recording_fini(&ahead);
-    free(none);
     tg_graph_destroy(g);
 }
 
@@ -359,6 +532,9 @@ int main(void)
         cmocka_unit_test(the_file_says_what_the_record_says),
         cmocka_unit_test(garbage_among_the_spans_is_passed_over),
         cmocka_unit_test(a_file_that_was_cut_is_read_up_to_there),
+        cmocka_unit_test(rounds_are_those_of_the_record),
+        cmocka_unit_test(rounds_are_there_after_a_kill),
+        cmocka_unit_test(garbage_in_the_log_is_passed_over),
         cmocka_unit_test(a_lane_that_is_not_there_is_nobodys),
         cmocka_unit_test(where_it_cannot_be_nothing_is_left),
     };

@@ -29,7 +29,8 @@ static const char whole[] =
     " \"kernels\": [{\"kernel\": \"gemm\", \"class\": \"cuda\", \"arguments\": \"*\", \"median_ns\": 42900, \"spread_ns\": 600, \"samples\": 9,\n"
     "             \"together_ns\": 50000, \"together\": 4, \"enqueue_ns\": 9000, \"graph_ns\": 41000, \"graph_part\": 0.5, \"flops\": 2e9, \"bytes\": 6e6}],\n"
     " \"copies\": [{\"from\": \"host\", \"to\": \"cuda:0\", \"bytes\": 4096, \"at_once\": 2, \"median_ns\": 9000, \"samples\": 5}],\n"
-    " \"graphs\": [{\"class\": \"cuda\", \"tasks\": 100, \"record_ns\": 900, \"instantiate_ns\": 2000, \"launch_ns\": 90, \"submit_ns\": 2500},\n"
+    " \"graphs\": [{\"class\": \"cuda\", \"tasks\": 100, \"record_ns\": 900, \"instantiate_ns\": 2000, \"launch_ns\": 90, "
+    "\"submit_ns\": 2500, \"copy_ns\": 6000, \"on_streams_ns\": 30000},\n"
     "            {\"class\": \"cuda\", \"tasks\": 10000, \"record_ns\": 500, \"update_ns\": 70}],\n"
     " \"measured_on\": {\"cpu\": \"A\", \"cores\": 8, \"numa_nodes\": 1, \"gpu\": \"B\", \"gpus\": 2, \"at_s\": 1795737600}}\n";
 
@@ -95,6 +96,7 @@ static void costs_of_graphs_are_those_of_the_closest_size(void **state)
     read_must(whole, &m);
     tgi_machine_replay_costs(&m, 5, &costs);
     assert_true(costs.ns[TGI_REPLAY_RECORD] == 900 && costs.ns[TGI_REPLAY_SUBMIT] == 2500 && costs.ns[TGI_REPLAY_UPDATE] == 0);
+    assert_true(costs.ns[TGI_REPLAY_COPY] == 6000 && costs.ns[TGI_REPLAY_ON_STREAMS] == 30000 && costs.ns[TGI_REPLAY_AS_GRAPH] == 0);
     tgi_machine_replay_costs(&m, 2000, &costs);
     assert_true(costs.ns[TGI_REPLAY_RECORD] == 500 && costs.ns[TGI_REPLAY_SUBMIT] == 0);
     struct tgi_machine_change change = {4, 1, 1, 0};

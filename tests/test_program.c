@@ -187,6 +187,44 @@ static void a_lane_has_no_order_of_its_own(void **state)
     end(r);
 }
 
+static void copy_of(struct recording *r, uint32_t lane, uint32_t from, uint32_t to, struct tgi_stamp after)
+{
+    struct tgi_devices *ds = tgi_recorder_devices(r->recorder);
+    struct tgi_transfer t = {.to_node = to, .from_node = from, .to = 64, .from = 128, .bytes = 8};
+    struct tgi_waits waits = {.n = 0};
+    tgi_waits_add(r->order, &waits, after);
+    assert_int_equal(tgi_order_wait_all(r->order, lane, waits.stamps, waits.n, NULL), 0);
+    assert_int_equal(ds->ops->copy(ds, lane, &t, NULL), 0);
+    tgi_order_append(r->order, lane);
+}
+
+static void copies_from_the_host_that_wait_for_nothing_keep_their_order(void **state)
+{
+    enum { IN = TGI_LANE_IN, TOO = TGI_LANE_IN_TOO };
+    static const uint32_t lanes[] = {IN, TOO, IN, TOO}, after[] = {TG_NONE, TG_NONE, 0, 1};
+    struct recording *r = begin();
+    struct tgi_waits none = {.n = 0};
+    (void)state;
+    for (uint32_t i = 0; i < 4; i++) {
+        copy_of(r, lanes[i], TGI_HOST_NODE, 1, TGI_STAMP_NONE);
+        const struct tgi_command *c = &r->program.commands[i];
+        assert_int_equal(c->n_deps, after[i] != TG_NONE);
+        if (c->n_deps)
+            assert_int_equal(r->program.deps[c->first_dep], after[i]);
+    }
+    struct tgi_stamp written = launch(r, 0, &none, 0);
+    copy_of(r, IN, TGI_HOST_NODE, 1, written);                        /* comes when its data do: */
+    assert_int_equal(r->program.deps[r->program.commands[5].first_dep], 4);
+    assert_int_equal(r->program.commands[5].n_deps, 1);
+    copy_of(r, IN, TGI_HOST_NODE, 1, TGI_STAMP_NONE);                 /* nobody else waits for that one */
+    assert_int_equal(r->program.commands[6].n_deps, 1);
+    assert_int_equal(r->program.deps[r->program.commands[6].first_dep], 2);
+    copy_of(r, TGI_LANE_OUT, 1, TGI_HOST_NODE, TGI_STAMP_NONE);
+    copy_of(r, TGI_LANE_OUT, 1, TGI_HOST_NODE, TGI_STAMP_NONE);
+    assert_int_equal(r->program.commands[7].n_deps + r->program.commands[8].n_deps, 0);
+    end(r);
+}
+
 static void stamps_of_one_lane_are_all_waited_for(void **state)
 {
     enum { N = 500 };
@@ -341,6 +379,7 @@ int main(void)
         cmocka_unit_test(narrowing_keeps_the_order),
         cmocka_unit_test(what_is_narrow_stays_as_it_is),
         cmocka_unit_test(a_lane_has_no_order_of_its_own),
+        cmocka_unit_test(copies_from_the_host_that_wait_for_nothing_keep_their_order),
         cmocka_unit_test(stamps_of_one_lane_are_all_waited_for),
         cmocka_unit_test(what_comes_after_a_barrier_comes_after_one_point),
         cmocka_unit_test(launches_that_share_something_follow_each_other),

@@ -40,16 +40,20 @@ struct queued {
     uint32_t device[MOST];
 };
 
-static void queue(struct queued *k)
+enum how { BY_STREAMS, IN_A_GRAPH };
+
+static void queue_how(struct queued *k, enum how how)
 {
     struct tg_error err;
     MUST(tg_graph_freeze(k->g, &err));
     machine_of(&k->m);
-    k->w = workload_of(k->g, &k->m);
+    MUST(tgi_workload_create_as_run(k->g, &k->m, how == IN_A_GRAPH, &k->w, &err));
     for (uint32_t t = 0; t < k->w->n_tasks; t++)
         k->device[t] = DEVICE;
     MUST(tgi_queueing_create(k->w, k->device, &k->q, &err));
 }
+
+static void queue(struct queued *k) { queue_how(k, BY_STREAMS); }
 
 static struct tgi_plan *run(struct queued *k)
 {
@@ -170,6 +174,49 @@ static void no_run_is_faster_than_it_is_enqueued(void **state)
     finish(&k);
 }
 
+/* A megabyte takes a millisecond of the link.  What is sent after it in the same lane waits for it, and the rest passes by. */
+static void copies_go_to_two_lanes_in_turn(void **state)
+{
+    (void)state;
+    struct queued k = {.g = plan_graph()};
+    static const uint32_t bytes[] = {1000000, 1000, 1000, 1000};
+    double start[4];
+    for (uint32_t i = 0; i < 4; i++)
+        add(k.g, 10 + i, plan_buffer(k.g, i, bytes[i]), 40 - 10 * i);
+    queue(&k);
+    for (uint32_t i = 0; i < 4; i++)
+        assert_int_equal(k.q->rank[i], i);
+    struct tgi_plan *plan = run(&k);
+    memcpy(start, plan->start, sizeof start);
+    assert_true(start[1] < 10e3 && start[3] < 10e3);
+    assert_true(start[0] > 1e6 && start[2] > start[0]);
+    tgi_plan_destroy(plan);
+    finish(&k);
+}
+
+/* The same tiles, sent to tasks that are all there at once: each copy takes ten times what its bytes do, and the order stays. */
+static void copies_in_a_graph_take_what_was_measured_there(void **state)
+{
+    (void)state;
+    enum { N = 6 };
+    struct queued k = {.g = plan_graph()};
+    struct tg_error err;
+    struct tgi_machine_replay replay = {.class = 1, .n_tasks = N, .ns = {[TGI_REPLAY_SUBMIT] = 1e6, [TGI_REPLAY_COPY] = 10e3}};
+    for (uint32_t i = 0; i < N; i++)
+        add(k.g, 10 + i, plan_buffer(k.g, i, 1000), 100 - 10 * i);
+    queue_how(&k, IN_A_GRAPH);
+    MUST(tgi_machine_add_replay(&k.m, &replay, &err));
+    struct tgi_plan *plan = run(&k);
+    for (uint32_t i = 0; i < N; i++) {
+        assert_false(k.q->is_behind[i]);
+        assert_int_equal(k.q->next[i], TG_NONE);
+        double at = 20e3 * (1 + i / 2);
+        assert_true(plan->start[i] > at && plan->start[i] < at + 7e3);
+    }
+    tgi_plan_destroy(plan);
+    finish(&k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +226,8 @@ int main(void)
         cmocka_unit_test(data_are_sent_when_there_is_room_in_the_queue),
         cmocka_unit_test(queues_are_as_long_as_a_millisecond),
         cmocka_unit_test(no_run_is_faster_than_it_is_enqueued),
+        cmocka_unit_test(copies_go_to_two_lanes_in_turn),
+        cmocka_unit_test(copies_in_a_graph_take_what_was_measured_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -153,6 +153,21 @@ static void tasks_that_get_what_others_leave_take_nothing_from_them(void **state
     assert_true(found[1].ns == 50e3);
 }
 
+/* Long ones one after the other, a short one beside each of them: what they took one task at a time, with launches, is longer. */
+static void a_short_companion_hides_no_time(void **state)
+{
+    (void)state;
+    static struct tgi_sharing_task tasks[20];
+    struct tgi_shared_time found[N_KINDS] = {{1050e3, 0, 0}, {70e3, 0, 0}};
+    for (uint32_t i = 0; i < 10; i++) {
+        tasks[2 * i] = (struct tgi_sharing_task){0, 1100000u * i, 1100000u * i + 1000000};
+        tasks[2 * i + 1] = (struct tgi_sharing_task){1, 1100000u * i + 50000, 1100000u * i + 120000};
+    }
+    assert_int_equal(tgi_sharing_find(tasks, 20, N_KINDS, found, NULL), 0);
+    assert_true(found[0].ns == 1000e3);
+    assert_true(found[1].ns == 70e3);
+}
+
 static void a_kind_of_which_no_task_was_seen_stays_as_it_is(void **state)
 {
     (void)state;
@@ -183,6 +198,7 @@ int main(void)
         cmocka_unit_test(what_always_had_company_has_the_time_the_caller_knows),
         cmocka_unit_test(tasks_that_nothing_slows_down_take_no_more_than_that_shows),
         cmocka_unit_test(tasks_that_get_what_others_leave_take_nothing_from_them),
+        cmocka_unit_test(a_short_companion_hides_no_time),
         cmocka_unit_test(a_kind_of_which_no_task_was_seen_stays_as_it_is),
         cmocka_unit_test(more_tasks_at_a_time_than_are_told_apart_are_no_harm),
     };

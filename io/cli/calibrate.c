@@ -139,12 +139,22 @@ static void print_kernels(const struct tgi_machine *m)
     }
 }
 
+static void print_ends(const struct tgi_machine *m)
+{
+    char streams[TGI_UNITS_SIZE], graph[TGI_UNITS_SIZE];
+    const struct tgi_machine_replay *r = m->n_replays ? &m->replays[m->n_replays - 1] : NULL;
+    if (r && r->ns[TGI_REPLAY_ON_STREAMS] > 0 && r->ns[TGI_REPLAY_AS_GRAPH] > 0)
+        printf("  beginning and ending a run on %s: %s on streams, %s as a graph\n", m->classes[r->class].name,
+               tgi_format_time(r->ns[TGI_REPLAY_ON_STREAMS], streams, sizeof(streams)),
+               tgi_format_time(r->ns[TGI_REPLAY_AS_GRAPH], graph, sizeof(graph)));
+}
+
 static void print_replays(const struct tgi_machine *m)
 {
     char text[TGI_N_REPLAY_COSTS][TGI_UNITS_SIZE], n[TGI_UNITS_SIZE];
     if (m->n_replays)
-        printf("\n  %-14s %-6s %12s %14s %12s %12s %12s\n", "as a graph of", "class", "recording", "instantiating", "updating", "launching",
-               "on streams");
+        printf("\n  %-14s %-6s %12s %14s %12s %12s %12s %12s\n", "as a graph of", "class", "recording", "instantiating", "updating",
+               "launching", "a copy", "on streams");
     for (uint32_t i = 0; i < m->n_replays; i++) {
         const struct tgi_machine_replay *r = &m->replays[i];
         for (int c = 0; c < TGI_N_REPLAY_COSTS; c++)
@@ -152,10 +162,11 @@ static void print_replays(const struct tgi_machine *m)
                 tgi_format_time(r->ns[c], text[c], sizeof(text[c]));
             else
                 strcpy(text[c], "-");
-        printf("  %8s tasks %-6s %12s %14s %12s %12s %12s a task\n", tgi_format_count(r->n_tasks, n, sizeof(n)), m->classes[r->class].name,
+        printf("  %8s tasks %-6s %12s %14s %12s %12s %12s %12s a task\n", tgi_format_count(r->n_tasks, n, sizeof(n)), m->classes[r->class].name,
                text[TGI_REPLAY_RECORD], text[TGI_REPLAY_INSTANTIATE], text[TGI_REPLAY_UPDATE], text[TGI_REPLAY_LAUNCH],
-               text[TGI_REPLAY_SUBMIT]);
+               text[TGI_REPLAY_COPY], text[TGI_REPLAY_SUBMIT]);
     }
+    print_ends(m);
 }
 
 /* What is far apart from one time to the next says that something else was at work. */

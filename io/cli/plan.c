@@ -24,6 +24,7 @@ struct machine_case {
     struct tgi_workload *workload;
     struct tgi_bounds bounds;
     struct tgi_plan *plans[MAX_POLICIES];
+    double as_run_ns; /* 0: not asked for, or not known */
 };
 
 struct job {
@@ -33,6 +34,7 @@ struct job {
     uint32_t n_policies;
     struct machine_case cases[MAX_CASES];
     uint32_t n_cases;
+    const char *as_run; /* NULL: no prediction is wanted */
     double flops; /* of the graph; 0: unknown */
 };
 
@@ -103,6 +105,15 @@ static int save_machine(const struct job *job, struct tg_error *err)
 }
 
 /* ---- Planning -----------------------------------------------------------------------------*/
+
+/* An exit code. */
+static int predict_case(struct job *job, struct machine_case *c)
+{
+    bool is_graph = job->as_run && strcmp(job->as_run, "graph") == 0;
+    struct tgi_cli_prediction what = {NULL, is_graph ? TG_EXECUTOR_GRAPH : TG_EXECUTOR_STREAMS, 0, TG_NONE, 2};
+    struct tgi_machine_bounds bounds;
+    return job->as_run ? tgi_cli_predict(job->cli, job->graph, &c->machine, &what, &c->as_run_ns, &bounds) : 0;
+}
 
 static int plan_case(struct job *job, struct machine_case *c, struct tg_error *err)
 {
@@ -282,6 +293,14 @@ static void print_graph(const struct tgi_machine *m, const struct tgi_plan *plan
         printf("does not pay\n");
 }
 
+static void print_as_run(const struct job *job, const struct machine_case *c)
+{
+    char text[TGI_UNITS_SIZE];
+    if (c->as_run_ns > 0)
+        printf("  a run %s is predicted to take %s\n", strcmp(job->as_run, "graph") == 0 ? "as a graph" : "on streams",
+               tgi_format_time(c->as_run_ns, text, sizeof(text)));
+}
+
 static void print_policies(const struct job *job, const struct machine_case *c)
 {
     char time[TGI_UNITS_SIZE], moved[TGI_UNITS_SIZE];
@@ -335,6 +354,7 @@ static void print_case(const struct job *job)
     print_devices(c, plan);
     print_moves(job, plan);
     print_graph(&c->machine, plan);
+    print_as_run(job, c);
     if (job->n_policies > 1)
         print_policies(job, c);
     if (tgi_cli_has(job->cli, "tasks"))
@@ -454,6 +474,8 @@ static void put_case(const struct job *job, const struct machine_case *c, struct
     tgi_json_bool(json, "is_rough", c->machine.is_rough);
     if (c->n_gpus != TG_NONE)
         tgi_json_uint(json, "gpus", c->n_gpus);
+    if (job->as_run)
+        tgi_json_double(json, "as_run_ns", c->as_run_ns > 0 ? c->as_run_ns : NAN); /* null: not known */
     tgi_json_flat_object(json, "times");
     tgi_json_uint(json, "measured", c->workload->n_measured);
     tgi_json_uint(json, "fitted", c->workload->n_fitted);
@@ -485,9 +507,11 @@ static void put_json(const struct job *job)
 
 int tgi_cli_plan(struct tgi_cli *cli)
 {
-    struct job job = {.cli = cli};
+    struct job job = {.cli = cli, .as_run = tgi_cli_text(cli, "as-run", NULL)};
     struct tg_error err = {0};
     int exit_code = read_policies(&job);
+    if (exit_code == 0 && job.as_run && strcmp(job.as_run, "streams") != 0 && strcmp(job.as_run, "graph") != 0)
+        exit_code = tgi_cli_usage(cli, "--as-run is streams or graph, not \"%s\"", job.as_run);
     if (exit_code == 0)
         exit_code = read_gpus(&job);
     const char *out = tgi_cli_text(cli, "output", "");
@@ -510,8 +534,12 @@ int tgi_cli_plan(struct tgi_cli *cli)
         rc = plan_case(&job, &job.cases[i], &err);
     if (rc == 0)
         rc = save_plan(&job, &err);
+    for (uint32_t i = 0; rc == 0 && exit_code == 0 && i < job.n_cases; i++)
+        exit_code = predict_case(&job, &job.cases[i]);
     job.flops = flops_of(job.graph);
-    if (rc == 0 && cli->format == TGI_FORMAT_JSON)
+    if (exit_code)
+        ; /* it has been told */
+    else if (rc == 0 && cli->format == TGI_FORMAT_JSON)
         put_json(&job);
     else if (rc == 0 && strcmp(out, "-") == 0)
         ; /* the plan is what stdout has */
@@ -520,5 +548,5 @@ int tgi_cli_plan(struct tgi_cli *cli)
     else if (rc == 0)
         print_case(&job);
     job_fini(&job);
-    return rc == 0 ? TGI_EXIT_OK : tgi_cli_error(cli, &err);
+    return rc ? tgi_cli_error(cli, &err) : exit_code;
 }

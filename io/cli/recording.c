@@ -23,14 +23,6 @@ static int read_either(const char *path, struct tgi_recording *r_p, struct tg_er
     return rc;
 }
 
-static bool has_frames(const struct tgi_recording *r)
-{
-    for (uint64_t t = 0; t < r->n_tasks; t++)
-        if (r->tasks[t].flags & TGI_RECORDED_FRAME)
-            return true;
-    return false;
-}
-
 /* Of a run that was killed there is no record by its name. */
 static void hint_at_live_record(const struct tgi_cli *cli, const char *path, int status)
 {
@@ -57,7 +49,7 @@ int tgi_cli_read_recording(const struct tgi_cli *cli, const char *path, struct t
     }
     if (r.is_unfinished)
         tgi_cli_warn(cli, "\"%s\": the run did not end; %s of %s tasks had%s", path, tgi_format_count(r.n_ended, have, sizeof(have)),
-                     tgi_format_count(r.n_tasks_expected, all, sizeof(all)), has_frames(&r) ? "; rounds of control tasks are not in it" : "");
+                     tgi_format_count(r.n_tasks_expected, all, sizeof(all)), r.n_lost_live ? "; there was no room for some rounds and copies" : "");
     else if (r.is_cut)
         tgi_cli_warn(cli, "the record \"%s\" was cut off: %s of %s tasks are there", path,
                      tgi_format_count(r.n_tasks, have, sizeof(have)), tgi_format_count(r.n_tasks_expected, all, sizeof(all)));

@@ -331,36 +331,21 @@ static int open_output(struct job *job, const char *option, struct tgi_output *o
     return 0;
 }
 
-static int take_ahead(const struct job *job, struct tgi_recording *ahead, struct tg_error *err)
-{
-    struct tgi_span *none = calloc((size_t)job->graph->n_tasks + 1, sizeof(*none));
-    if (!none)
-        return tgi_error_memory(err, "the record of a run");
-    struct tgi_recorded what = {.graph = job->graph, .spans = none, .n_workers = job->n_workers, .run = job->run,
-                                .policy = policy_name(job), .outcome = "did not end", .is_ahead = true};
-    int rc = tgi_recording_create(&what, ahead, err);
-    free(none);
-    return rc;
-}
-
 /* A record that is there should the process be killed.  What cannot be put into a folder (a pipe) has none. */
 static void begin_live_record(struct job *job)
 {
-    struct tgi_recording ahead;
+    struct tgi_recorded what = {.graph = job->graph, .n_workers = job->n_workers, .run = job->run, .policy = policy_name(job),
+                                .outcome = "did not end"};
     struct tg_error err;
     if (!job->record.temp)
         return;
     char *path = tgi_live_record_path(job->record.path);
-    int rc = path ? take_ahead(job, &ahead, &err) : tgi_error_memory(&err, "the record of a run");
-    if (rc == 0) {
-        rc = tgi_live_record_create(path, &ahead, &job->live, &err);
-        tgi_recording_fini(&ahead);
-    }
+    int rc = path ? tgi_live_record_create(path, &what, &job->live, &err) : tgi_error_memory(&err, "the record of a run");
     free(path);
     if (rc)
         tgi_cli_warn(job->cli, "should this run be killed, there will be no record of it: %s", err.text);
     else
-        tgi_run_record_into(job->run, tgi_live_record_spans(job->live));
+        tgi_live_record_follow(job->live, job->run);
 }
 
 static const char *outcome(const struct job *job)

@@ -174,14 +174,13 @@ static bool is_on_devices(const struct tgi_workload *w, const struct tgi_plan *p
 }
 
 /* What runs submit to devices they submit before it can start, and copies begin when they are submitted.  Where all tasks are on devices
- * beside CPUs it is known in which order and into which lanes; else, and in graphs, as in a plan, whose devices and order are known from the
+ * beside CPUs it is known in which order and into which lanes; else as in a plan, whose devices and order are known from the
  * start.  *plan_p is replaced. */
-static int submit_ahead(const struct tgi_workload *w, bool is_graph, struct tgi_plan **plan_p, struct tg_error *err)
+static int submit_ahead(const struct tgi_workload *w, struct tgi_plan **plan_p, struct tg_error *err)
 {
     struct tgi_assignment a = {(*plan_p)->device, (*plan_p)->start, (*plan_p)->makespan_ns, NULL};
     struct tgi_plan *plan;
-    bool is_queued = !is_graph && is_on_devices(w, *plan_p);
-    int rc = is_queued ? tgi_plan_queued(w, (*plan_p)->device, &plan, err) : tgi_plan_follow(w, &a, &plan, err);
+    int rc = is_on_devices(w, *plan_p) ? tgi_plan_queued(w, (*plan_p)->device, &plan, err) : tgi_plan_follow(w, &a, &plan, err);
     tgi_plan_destroy(*plan_p);
     *plan_p = NULL;
     if (rc == 0)
@@ -213,12 +212,12 @@ static void widen_devices(struct tgi_machine *m)
             m->devices[d].n_lanes = LANES_IN_GRAPHS;
 }
 
-/* The host's part of a start, before anything runs. */
-static double launch_ns(const struct tgi_workload *w)
+/* The host's part of a start, before anything runs and when all of it has. */
+static double host_ns(const struct tgi_workload *w, bool is_graph)
 {
     struct tgi_replay_costs costs;
     tgi_machine_replay_costs(w->machine, w->n_tasks, &costs);
-    return costs.ns[TGI_REPLAY_LAUNCH] * w->n_tasks;
+    return is_graph ? costs.ns[TGI_REPLAY_LAUNCH] * w->n_tasks + costs.ns[TGI_REPLAY_AS_GRAPH] : costs.ns[TGI_REPLAY_ON_STREAMS];
 }
 
 static int plan_run(const struct tgi_workload *w, const struct tgi_cli_prediction *what, double *ns_p, struct tg_error *err)
@@ -226,11 +225,12 @@ static int plan_run(const struct tgi_workload *w, const struct tgi_cli_predictio
     struct tgi_plan *plan;
     bool is_graph = what->executor == TG_EXECUTOR_GRAPH;
     int rc = tgi_plan_create(w, tgi_policy_find(what->policy ? what->policy : "steal"), &plan, err);
-    if (rc == 0 && has_devices(w->machine))
-        rc = submit_ahead(w, is_graph, &plan, err);
+    bool is_on_device = rc == 0 && has_devices(w->machine);
+    if (is_on_device)
+        rc = submit_ahead(w, &plan, err);
     if (rc)
         return rc;
-    *ns_p = plan->makespan_ns + (is_graph ? launch_ns(w) : 0);
+    *ns_p = plan->makespan_ns + (is_on_device ? host_ns(w, is_graph) : 0);
     tgi_plan_destroy(plan);
     return 0;
 }

@@ -111,6 +111,8 @@ static const struct tgi_cli_option plan_options[] = {
     VALUE("gpus", 0, TEXT, "N,..", "plan for that many GPUs, each number by itself"),
     VALUE("link-speed", 0, FLOAT, "X", "links that are X times as fast"),
     VALUE("memory-speed", 0, FLOAT, "X", "memories that are X times as fast"),
+    {"as-run", 0, TGI_CLI_TEXT, "NAME", "also what run --machine would predict for a start after the first, on streams or as a graph",
+     "streams|graph", 0, 0, false},
     VALUE("save-machine", 0, FILE, "FILE", "write the machine that is planned for to FILE"),
     OUTPUT("write the plan, the shortest of several, as JSON: where and when every task runs"),
     SWITCH("tasks", 0, "list where and when every task runs"),
