@@ -261,7 +261,9 @@ static struct generated *find(const struct tgi_cuda_resident *r, const struct ge
     return g;
 }
 
-static int compile(struct tgi_cuda *cuda, struct generated *g, struct tg_error *err)
+/* What NVRTC is given for it; the text is the caller's to free. */
+static int describe_source(struct tgi_cuda *cuda, const struct generated *g, struct tgi_nvrtc_source *source_p, char **text_p,
+                           struct tg_error *err)
 {
     struct tgi_cuda_bodies *all = tgi_cuda_code_bodies(cuda);
     struct tgi_nvrtc_source source = {.kernel = "resident executor", .entry = run_symbol, .cc_major = g->cc_major,
@@ -270,16 +272,26 @@ static int compile(struct tgi_cuda *cuda, struct generated *g, struct tg_error *
         source.kernel = "kernel of a service";
         source.entry = g->can_keep ? keeping_symbol : service_symbol;
     }
-    bool is_cached;
-    size_t n;
     int rc = options_of(all, g->bodies, g->n_bodies, &source.options, err);
     if (rc)
         return rc;
-    char *text = text_of(all, g);
-    if (!text)
+    if (!(*text_p = text_of(all, g)))
         return tgi_error_memory(err, "generating a resident executor");
-    source.text = text;
+    source.text = *text_p;
     source.headers = tgi_resident_headers(&source.n_headers);
+    *source_p = source;
+    return 0;
+}
+
+static int compile(struct tgi_cuda *cuda, struct generated *g, struct tg_error *err)
+{
+    struct tgi_nvrtc_source source;
+    bool is_cached;
+    size_t n;
+    char *text;
+    int rc = describe_source(cuda, g, &source, &text, err);
+    if (rc)
+        return rc;
     rc = tgi_nvrtc_compile(&source, &g->image, &n, &g->symbol, &is_cached, err);
     free(text);
     if (rc == 0)
@@ -416,6 +428,25 @@ int tgi_cuda_executor_find(struct tgi_cuda *cuda, uint32_t device, struct tgi_cl
     name_posts(cluster);
     describe(cuda, device, k, e);
     return 0;
+}
+
+bool tgi_cuda_executor_is_compiled(struct tgi_cuda *cuda, uint32_t device, const struct tgi_cluster *cluster)
+{
+    struct generated g = {.is_timed = cluster->is_timed, .cc_major = cuda->device[device].info->cc_major,
+                          .cc_minor = cuda->device[device].info->cc_minor};
+    struct tgi_nvrtc_source source;
+    struct tg_error err;
+    char version[32], *text = NULL;
+    if (enter(cuda, device, &err) || bodies_of(cluster, &g.bodies, &g.n_bodies, &err))
+        return false;
+    bool must_generate = (g.n_bodies && g.bodies[g.n_bodies - 1] >= TGI_N_BODIES) || cluster->is_timed;
+    bool is_embedded = !must_generate && (wants_embedded() || cuda->resident->no_compiler[0] || tgi_nvrtc_version(version, sizeof version, &err));
+    bool is_compiled = is_embedded || find(cuda->resident, &g) != NULL;
+    if (!is_compiled && describe_source(cuda, &g, &source, &text, &err) == 0)
+        is_compiled = tgi_nvrtc_is_kept(&source);
+    free(g.bodies);
+    free(text);
+    return is_compiled;
 }
 
 static void unload(struct tgi_cuda *cuda, uint32_t device, struct kernel *k)

@@ -89,7 +89,7 @@ static int make_clusters(struct tg_run *run, struct tgi_program *program, struct
     char scratch[16];
     if (run->options.executor != TG_EXECUTOR_RESIDENT)
         return 0;
-    int rc = tgi_resident_cluster(run->runtime->offload->devices, program, &clustered, c, err);
+    int rc = tgi_resident_cluster(run->runtime->offload->devices, program, &clustered, NULL, c, err);
     if (rc && rc != TG_E_UNSUPPORTED)
         return rc;
     if (rc == 0 && c->n_clusters) {
