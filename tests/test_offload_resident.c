@@ -219,6 +219,161 @@ static void without_room_for_tables_the_run_goes_to_streams(void **state)
     free(expected);
 }
 
+/* ---- Left open ------------------------------------------------------------------------------*/
+
+static struct tg_run *open_auto(struct tg_runtime *rt, const struct tg_graph *g)
+{
+    struct tg_run_options options = TG_RUN_OPTIONS_INIT;
+    struct tg_run *run;
+    struct tg_error err;
+    options.executor = TG_EXECUTOR_AUTO;
+    options.n_starts_expected = 1000000;
+    MUST(tg_run_create(rt, g, &options, &run, &err));
+    return run;
+}
+
+/* Starts until the first graph, whose executor and reason are told. */
+static enum tg_executor first_graph(struct tg_run *run, const struct tg_graph *g, const uint64_t *expected, const char **why_p)
+{
+    struct tg_error err;
+    for (int i = 0; i < 10; i++) {
+        MUST(tg_run_execute(run, &err));
+        device_expect(run, g, expected);
+        enum tg_executor executor = tg_run_executor(run, why_p);
+        if (executor != TG_EXECUTOR_STREAMS)
+            return executor;
+    }
+    return TG_EXECUTOR_STREAMS;
+}
+
+static void reset_roomy(void)
+{
+    const struct standin_options roomy = {1, 8 << 20, 5, true}; /* tables of so many tasks have their size */
+    standin.standin_reset(&roomy);
+}
+
+static void expect_words(const char *why, const char *words)
+{
+    if (!why || !strstr(why, words))
+        fail_msg("\"%s\" does not say \"%s\"", why ? why : "", words);
+}
+
+/* 400 tasks of a tile each, in two steps. */
+static const char fine_buffers[] = "'A': {'dtype': 'u64', 'shape': [16], 'tiles': [400], 'init': {'iota': true}}";
+static const char fine_tasks[] = "{'for': ['s in 0:2', 'i in 0:400'], 'id': 't[{s},{i}]', 'kernel': 'add', "
+                                 "'args': {'id': 's*400+i', 'n': 16, 'acc': 'A[i]'}}";
+
+/* Whatever is measured here afterwards: data are what they are in any case. */
+static void fine_tasks_become_resident_where_it_is_left_open(void **state)
+{
+    struct tg_graph *g = device_graph(fine_buffers, "", fine_tasks);
+    uint64_t *expected = device_expected(g, false, 1);
+    struct tgi_offload_graph_stats stats;
+    const char *why;
+    struct tg_error err;
+    (void)state;
+    reset_roomy();
+    struct tg_runtime *rt = device_runtime("cuda", 0);
+    struct tg_run *run = open_auto(rt, g);
+    if (first_graph(run, g, expected, &why) != TG_EXECUTOR_RESIDENT)
+        fail_msg("%s", why);
+    expect_words(why, "resident from start 3 on, as each saves up to ");
+    expect_words(why, "; 800 tasks were expected to take ");
+    expect_words(why, "(not all of them have been timed there), and 124.8 us or more as nodes");
+    tgi_offload_graph_stats(run, &stats);
+    assert_int_equal(stats.n_clusters, 1);
+    assert_int_equal(stats.n_resident, 800);
+    for (int i = 0; i < 20; i++) {
+        MUST(tg_run_execute(run, &err));
+        device_expect(run, g, expected);
+    }
+    tg_run_executor(run, &why);
+    expect_words(why, " with resident kernels, ");
+    device_close_all(run, rt, g);
+    free(expected);
+}
+
+/* A run that is recorded tells what bodies take, and later ones go by it. */
+static void what_bodies_take_is_learnt_from_records(void **state)
+{
+    struct tg_graph *g = device_graph(fine_buffers, "", fine_tasks);
+    uint64_t *expected = device_expected(g, false, 1);
+    struct tg_run_options options = TG_RUN_OPTIONS_INIT;
+    struct tg_run *run;
+    struct tg_error err;
+    const char *why;
+    (void)state;
+    reset_roomy();
+    struct tg_runtime *rt = device_runtime("cuda", 0);
+    for (int is_resident = 0; is_resident < 2; is_resident++) {
+        options.executor = is_resident ? TG_EXECUTOR_RESIDENT : TG_EXECUTOR_GRAPH;
+        options.is_recorded = true;
+        MUST(tg_run_create(rt, g, &options, &run, &err));
+        MUST(tg_run_execute(run, &err));
+        assert_int_equal(tg_run_executor(run, &why), options.executor);
+        device_expect(run, g, expected);
+        tg_run_destroy(run);
+    }
+    run = open_auto(rt, g);
+    assert_int_not_equal(first_graph(run, g, expected, &why), TG_EXECUTOR_STREAMS);
+    expect_words(why, "; 800 tasks ");
+    assert_null(strstr(why, "have been timed"));
+    device_close_all(run, rt, g);
+    free(expected);
+}
+
+static void what_is_coarse_stays_a_graph_and_says_why(void **state)
+{
+    static const struct {
+        int n;
+        const char *why;
+    } cases[] = {{10000, "; 12 tasks would take "}, {40000, "; no task is resident: task \"t[0,0]\": its kernel fills too much of the device for one warp"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char data[128], work[192];
+        snprintf(data, sizeof data, "'M': {'dtype': 'f64', 'shape': [%d], 'tiles': [4], 'init': {'iota': true}}", cases[i].n);
+        snprintf(work, sizeof work, "{'for': ['s in 0:3', 'i in 0:4'], 'id': 't[{s},{i}]', 'kernel': 'scale', "
+                                    "'args': {'n': %d, 'a': 2, 'x': 'M[i]'}}", cases[i].n);
+        struct tg_graph *g = device_graph(data, "", work);
+        uint64_t *expected = device_expected(g, false, 1);
+        const char *why;
+        reset_roomy();
+        struct tg_runtime *rt = device_runtime("cuda", 0);
+        struct tg_run *run = open_auto(rt, g);
+        assert_int_equal(first_graph(run, g, expected, &why), TG_EXECUTOR_GRAPH);
+        expect_words(why, cases[i].why);
+        device_close_all(run, rt, g);
+        free(expected);
+    }
+}
+
+static void without_room_for_tables_a_run_that_may_choose_is_a_graph(void **state)
+{
+    struct tg_graph *g = device_graph(fine_buffers, "", fine_tasks);
+    uint64_t *expected = device_expected(g, false, 1);
+    const char *why;
+    struct tg_error err;
+    (void)state;
+    reset_roomy();
+    struct tg_runtime *rt = device_runtime("cuda", 0);
+    struct tg_run *run = open_auto(rt, g);
+    for (int i = 0; i < 2; i++) {
+        MUST(tg_run_execute(run, &err));
+        assert_int_equal(tg_run_executor(run, &why), TG_EXECUTOR_STREAMS);
+    }
+    standin.standin_fail("cuMemAlloc", 1, CUDA_ERROR_OUT_OF_MEMORY, STANDIN_ONCE);
+    assert_int_equal(first_graph(run, g, expected, &why), TG_EXECUTOR_GRAPH);
+    assert_int_equal(standin.standin_fail_hits(), 1);
+    expect_words(why, "graph from start 3 on, as ");
+    expect_words(why, "; no task is resident: cuda:0 has no room for the ");
+    for (int i = 0; i < 5; i++) {
+        MUST(tg_run_execute(run, &err));
+        device_expect(run, g, expected);
+    }
+    device_close_all(run, rt, g);
+    free(expected);
+}
+
 /* ---- What goes wrong ------------------------------------------------------------------------*/
 
 /* One worker spins for longer than another waits for it: the spinning task is named, and the next start is as ever. */
@@ -346,6 +501,10 @@ int main(void)
         cmocka_unit_test(what_has_no_variant_is_a_node_between),
         cmocka_unit_test(what_cannot_be_resident_says_why),
         cmocka_unit_test(without_room_for_tables_the_run_goes_to_streams),
+        cmocka_unit_test(fine_tasks_become_resident_where_it_is_left_open),
+        cmocka_unit_test(what_bodies_take_is_learnt_from_records),
+        cmocka_unit_test(what_is_coarse_stays_a_graph_and_says_why),
+        cmocka_unit_test(without_room_for_tables_a_run_that_may_choose_is_a_graph),
         cmocka_unit_test(a_driver_that_refuses_fails_one_start),
         cmocka_unit_test(a_task_that_fails_is_named),
         cmocka_unit_test(a_run_that_is_cancelled_ends_early),

@@ -77,8 +77,8 @@ static const struct tgi_cli_option run_options[] = {
     SWITCH("simulate", 0, "execute nothing: say what a virtual clock makes of it, on --machine or this machine"),
     VALUE("machine", 0, FILE, "FILE", "what calibrate has measured here: the summary says what a plan predicted; of"
      " --simulate: any machine"),
-    {"executor", 0, TGI_CLI_TEXT, "NAME", "what executes the graph; auto: streams or graph by measured times and the number"
-     " of runs; cpu or streams if not given", "auto|cpu|streams|graph|resident", 0, 0, false},
+    {"executor", 0, TGI_CLI_TEXT, "NAME", "what executes the graph; auto: streams, a graph or one with resident kernels, by"
+     " measured times and the number of runs; cpu or streams if not given", "auto|cpu|streams|graph|resident", 0, 0, false},
     SWITCH("keep-going", 'k', "after a failure, still run what does not depend on it"),
     VALUE("timeout", 0, TIME, "TIME", "stop a run that takes longer; 0: never"),
     SWITCH("check-nan", 0, "one task at a time, and fail the first one that writes NaN or infinity"),
