@@ -18,7 +18,7 @@ GRAPH_SRC := arena.c args.c block.c body.c cost.c cycle.c dtype.c error.c expr.c
 MEM_SRC := cluster.c hostops.c order.c pool.c program.c recorder.c replica.c replica_block.c replica_copy.c \
            replica_evict.c replica_piece.c replica_snapshot.c split.c staging.c store.c
 SCHED_SRC := agenda.c alike.c backend.c bounds.c calibrate.c calibrate_builtins.c calibrate_devices.c \
-             calibrate_graphs.c calibrate_kernels.c calibrate_memory.c choice.c control.c cpu_module.c cut.c \
+             calibrate_graphs.c calibrate_inside.c calibrate_kernels.c calibrate_memory.c choice.c control.c cpu_module.c cut.c \
              finite.c futex.c guide.c header_text.c history.c instance.c least_moved.c machine.c offer.c \
              offload.c offload_ahead.c offload_balance.c offload_collective.c offload_enqueue.c offload_graph.c \
              offload_insert.c offload_policy.c offload_preview.c offload_recording.c offload_rounds.c \

@@ -11,7 +11,7 @@
 
 enum { N_STARTS = 8, CHAIN = 10 };
 
-static int make_graph(uint32_t n_tasks, struct tg_graph **g_p, struct tg_error *err)
+int tgi_calibrate_nothing(uint32_t n_tasks, uint32_t chain, struct tg_graph **g_p, struct tg_error *err)
 {
     struct tg_kernel_spec kernel = TG_KERNEL_SPEC_INIT;
     struct tg_task_spec task = TG_TASK_SPEC_INIT;
@@ -28,7 +28,7 @@ static int make_graph(uint32_t n_tasks, struct tg_graph **g_p, struct tg_error *
     task.args = &none;
     task.after = &id;
     for (uint32_t i = 0; rc == 0 && i < n_tasks; i++) {
-        task.n_after = i % CHAIN > 0;
+        task.n_after = i % chain > 0;
         rc = tg_graph_add_task(g, &task, &id, err);
     }
     return tgi_calibrate_finish(g, rc, g_p, err);
@@ -56,7 +56,7 @@ static int measure(struct tg_runtime *rt, uint32_t n_tasks, struct tgi_machine *
     struct tgi_replay_costs costs;
     struct tg_graph *g;
     double most = 0;
-    int rc = make_graph(n_tasks, &g, err);
+    int rc = tgi_calibrate_nothing(n_tasks, CHAIN, &g, err);
     if (rc)
         return rc;
     rc = execute(rt, g, err);

@@ -279,8 +279,10 @@ int tgi_offload_run_resolve(struct tg_run *run, struct tg_error *err)
         return tgi_error_memory(err, "preparing a run");
     run->offload->n_shown_lanes = TGI_COMPUTE_LANES;
     run->offload->gain_costs = (struct tgi_gain_costs)TGI_GAIN_COSTS_INIT;
-    if (run->guide && run->guide->machine)
+    if (run->guide && run->guide->machine) {
         tgi_machine_replay_costs(run->guide->machine, run->graph->n_tasks, &run->offload->replay_costs);
+        tgi_machine_gain_costs(run->guide->machine, &run->offload->gain_costs);
+    }
     run->offload->is_registered = calloc((size_t)run->graph->space->n_buffers + 1, 1);
     run->offload->is_pageable = calloc((size_t)run->graph->space->n_buffers + 1, 1);
     if (!run->offload->is_registered || !run->offload->is_pageable)

@@ -26,7 +26,7 @@ struct tgi_gain_costs {
     float start_ns; /* of a resident kernel, beside its tasks */
     struct tgi_resident_costs tasks;
 };
-/* Where nothing was measured: an H100 (docs/PERFORMANCE.md).  10,000 independent nodes took 156 ns each, a chain of 1,000 787 ns each, and 10,000
+/* Where no machine file says more (tgi_machine_gain_costs(), of machine.h): an H100 (docs/PERFORMANCE.md).  10,000 independent nodes took 156 ns each, a chain of 1,000 787 ns each, and 10,000
  * independent tasks in one resident kernel 13 us in all, of which planning expects 4.4. */
 #define TGI_GAIN_COSTS_INIT {156, 787, 9000, TGI_RESIDENT_COSTS_INIT}
 

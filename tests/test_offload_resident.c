@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "graph/error.h"
+#include "sched/guide.h"
 #include "sched/offload_graph.h"
 #include "tests/device_run.h"
 #include "tests/random_graph.h"
@@ -293,6 +294,30 @@ static void fine_tasks_become_resident_where_it_is_left_open(void **state)
     free(expected);
 }
 
+/* By a machine on which nodes take nothing, no kernel gains. */
+static void a_machine_file_says_what_nodes_take(void **state)
+{
+    struct tg_graph *g = device_graph(fine_buffers, "", fine_tasks);
+    uint64_t *expected = device_expected(g, false, 1);
+    struct tgi_machine_class class = {.name = "cuda", .kind = TGI_DEVICE_CUDA, .node_ns = 1, .chain_ns = 1};
+    struct tgi_machine m = {.classes = &class, .n_classes = 1};
+    struct tgi_guide guide = {.machine = &m};
+    struct tg_run_options options = TG_RUN_OPTIONS_INIT;
+    const char *why;
+    struct tg_run *run;
+    struct tg_error err;
+    (void)state;
+    reset_roomy();
+    struct tg_runtime *rt = device_runtime("cuda", 0);
+    options.executor = TG_EXECUTOR_AUTO;
+    options.n_starts_expected = 1000000;
+    MUST(tgi_run_create_guided(rt, g, &options, &guide, &run, &err));
+    assert_int_equal(first_graph(run, g, expected, &why), TG_EXECUTOR_GRAPH);
+    expect_words(why, "and 0.8 us or more as nodes");
+    device_close_all(run, rt, g);
+    free(expected);
+}
+
 /* A run that is recorded tells what bodies take, and later ones go by it. */
 static void what_bodies_take_is_learnt_from_records(void **state)
 {
@@ -502,6 +527,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_resident_says_why),
         cmocka_unit_test(without_room_for_tables_the_run_goes_to_streams),
         cmocka_unit_test(fine_tasks_become_resident_where_it_is_left_open),
+        cmocka_unit_test(a_machine_file_says_what_nodes_take),
         cmocka_unit_test(what_bodies_take_is_learnt_from_records),
         cmocka_unit_test(what_is_coarse_stays_a_graph_and_says_why),
         cmocka_unit_test(without_room_for_tables_a_run_that_may_choose_is_a_graph),
