@@ -24,7 +24,8 @@ struct tgi_offload_graphs {
     bool is_timed;
     struct tgi_event *from, *to; /* of the last replay, if it is; NULL: not made yet */
     struct tgi_replay_choice choice; /* of TG_EXECUTOR_AUTO; its times are of all */
-    struct tgi_replay_time launch;   /* the host's part of a replay that needed nothing made */
+    struct tgi_replay_time launch;   /* the host's part of a replay that needed nothing made and has no resident kernels, */
+    uint32_t n_launched;             /* of so many commands */
     enum tgi_replay_way way;         /* of this start; STREAMS: also of a graph that was asked for */
     uint64_t n_made[TGI_REPLAY_RESIDENT + 1]; /* graphs, by way */
     uint64_t made_ns;                /* what making one took in this start */
@@ -118,19 +119,21 @@ static void note_cost(const struct tg_run *run, enum tgi_replay_cost cost, uint6
     tgi_replay_costs_note(o->history, o->devices->info[0].name, run->graph->n_tasks, cost, n, ns);
 }
 
-/* What this start has made, for those to come. */
-static void note_making(const struct tg_run *run, struct tgi_offload_graphs *g, const struct tgi_offload_graph_stats *before,
-                        uint64_t begin_ns)
+/* What this start has made, for those to come.  Planning and compiling resident kernels is no cost of nodes. */
+static void note_making(const struct tg_run *run, struct tgi_offload_graphs *g, const struct tgi_clustering *clustering,
+                        const struct tgi_offload_graph_stats *before, uint64_t begin_ns)
 {
     const struct tgi_offload_graph_stats *now = &g->stats;
+    g->n_made[g->way]++;
+    g->made_ns = tgi_now_ns() - begin_ns;
+    g->choice.n_commands = clustering->n_clusters ? clustering->n_calls + clustering->n_left : now->n_commands;
+    if (clustering->n_clusters)
+        return;
     note_cost(run, TGI_REPLAY_RECORD, now->n_commands, (double)now->record_ns);
     if (now->n_updated > before->n_updated)
         note_cost(run, TGI_REPLAY_UPDATE, now->n_commands, (double)now->update_ns);
     if (now->n_instantiated > before->n_instantiated)
         note_cost(run, TGI_REPLAY_INSTANTIATE, now->n_commands, (double)now->instantiate_ns);
-    g->choice.n_commands = now->n_commands;
-    g->n_made[g->way]++;
-    g->made_ns = tgi_now_ns() - begin_ns;
 }
 
 /* Of a run that may choose: nodes will do where resident kernels will not. */
@@ -176,11 +179,11 @@ static struct tgi_replay *make(struct tg_run *run, struct tgi_offload_graphs *g,
         new.bytes = tgi_captured_bytes(&new.recorded, run->offload->replicas) + new.device_bytes;
         for (uint32_t i = 0; i < new.recorded.program.n; i++)
             new.has_collectives |= new.recorded.program.commands[i].kind == TGI_COMMAND_COLLECT;
-        g->stats.n_commands = tgi_program_size(&new.recorded.program);
+        g->stats.n_commands = new.n_commands = tgi_program_size(&new.recorded.program);
         g->stats.n_edges = new.recorded.program.n_deps;
         g->stats.n_hops = new.recorded.n_hops;
         g->stats.whole = new.recorded.whole;
-        note_making(run, g, &before, begin);
+        note_making(run, g, &new.recorded.clustering, &before, begin);
         return tgi_replay_cache_add(&g->cache, &new);
     }
     owner = task && rc != TG_E_NO_MEMORY ? tgi_offload_owner(task) : owner; /* memory is short for all, not for this one */
@@ -414,8 +417,10 @@ static void note_times(struct tg_run *run, struct tgi_offload_graphs *g)
             tgi_replay_time_add(&g->choice.streams, ns);
         return;
     }
-    if (!g->made_ns)
+    if (!g->made_ns && !g->stats.n_clusters && g->last) {
         tgi_replay_time_add(&g->launch, (double)g->stats.launch_ns);
+        g->n_launched = g->last->n_commands;
+    }
     if (is_settling)
         g->choice.made_ns += (double)g->made_ns;
     if (is_whole)
@@ -555,7 +560,7 @@ void tgi_offload_graph_release(struct tg_run *run)
     if (!g)
         return;
     tgi_replay_cache_clear(&g->cache);
-    note_cost(run, TGI_REPLAY_LAUNCH, g->stats.n_commands, g->launch.ns);
+    note_cost(run, TGI_REPLAY_LAUNCH, g->n_launched, g->launch.ns);
     note_cost(run, TGI_REPLAY_SUBMIT, run->graph->n_tasks, g->choice.submit.n > 1 ? g->choice.submit.ns : 0);
     struct tgi_devices *ds = run->runtime->offload->devices;
     ds->ops->event_destroy(ds, g->from);

@@ -17,6 +17,7 @@ struct tgi_replay {
     struct tgi_device_graph *graph; /* NULL: the place is free */
     uint64_t last_used;             /* a number that grows with each replay */
     uint64_t bytes, device_bytes;   /* of all; of these on devices */
+    uint32_t n_commands;            /* of it, bodies included; those inside resident kernels are none of their own */
     bool has_collectives;
     enum tgi_replay_way way; /* of a run whose executor is left open: what it was recorded as; else STREAMS */
 };

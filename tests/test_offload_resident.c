@@ -11,6 +11,7 @@
 #include "graph/error.h"
 #include "sched/guide.h"
 #include "sched/offload_graph.h"
+#include "sched/replay_costs.h"
 #include "tests/device_run.h"
 #include "tests/random_graph.h"
 
@@ -294,6 +295,28 @@ static void fine_tasks_become_resident_where_it_is_left_open(void **state)
     free(expected);
 }
 
+/* Its one command took what a thousand tasks take to plan; whoever goes by costs of commands would never make a graph again. */
+static void resident_runs_say_nothing_about_nodes(void **state)
+{
+    struct tg_graph *g = device_graph(buffers, "", tasks);
+    struct tgi_replay_costs costs;
+    struct tg_error err;
+    (void)state;
+    device_reset(1, 5, true);
+    struct tg_runtime *rt = device_runtime("cuda", 0);
+    for (int is_graph = 0; is_graph < 2; is_graph++) {
+        struct tg_run *run = device_open_run(rt, g, is_graph ? TG_EXECUTOR_GRAPH : TG_EXECUTOR_RESIDENT, false);
+        for (int i = 0; i < 4; i++)
+            MUST(tg_run_execute(run, &err));
+        tg_run_destroy(run);
+        tgi_replay_costs_read(rt->offload->history, rt->offload->devices->info[0].name, g->n_tasks, &costs);
+        assert_true((costs.ns[TGI_REPLAY_RECORD] > 0) == is_graph);
+        assert_true((costs.ns[TGI_REPLAY_INSTANTIATE] > 0) == is_graph);
+        assert_true((costs.ns[TGI_REPLAY_LAUNCH] > 0) == is_graph);
+    }
+    device_close_all(NULL, rt, g);
+}
+
 /* By a machine on which nodes take nothing, no kernel gains. */
 static void a_machine_file_says_what_nodes_take(void **state)
 {
@@ -527,6 +550,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_resident_says_why),
         cmocka_unit_test(without_room_for_tables_the_run_goes_to_streams),
         cmocka_unit_test(fine_tasks_become_resident_where_it_is_left_open),
+        cmocka_unit_test(resident_runs_say_nothing_about_nodes),
         cmocka_unit_test(a_machine_file_says_what_nodes_take),
         cmocka_unit_test(what_bodies_take_is_learnt_from_records),
         cmocka_unit_test(what_is_coarse_stays_a_graph_and_says_why),
