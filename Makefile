@@ -43,7 +43,7 @@ IO_SRC := checkpoint.c checkpoint_data.c checkpoint_group.c checksum.c counter_c
           json_buffer.c json_check.c json_emit.c json_expand.c json_graph.c json_head.c json_init.c json_kernel.c \
           json_load.c json_loop.c json_names.c json_out.c json_pool.c json_reference.c json_report.c json_scope.c \
           json_stream.c json_tape.c json_task.c json_tree.c json_value.c layout.c lint.c live_record.c \
-          machine_json.c machine_write.c mermaid.c npy.c output.c page.c palette.c path.c plan_json.c \
+          machine_json.c machine_write.c mermaid.c npy.c outlook.c output.c page.c palette.c path.c plan_json.c \
           program_picture.c recording.c recording_check.c recording_chrome.c recording_counters.c recording_dot.c \
           recording_file.c recording_html.c recording_memory.c recording_names.c recording_offers.c \
           recording_paths.c recording_perfetto.c recording_plan.c recording_rows.c recording_table.c \
@@ -61,7 +61,7 @@ TESTS := agenda alloc block calibrate checkpoint choice cli cpu_module dense deq
          examples_graph expr fmt gen graph graph_refusals history hostops import infer invalid json_tape \
          kernel_cache kernels kernels_elements kernels_fields launch library_channel library_gang library_memory \
          library_report live_record load load_memory machine npy offload_ahead offload_exchange offload_flags \
-         offload_graph offload_insert offload_policy offload_resident page parking path plan plan_corpus pool \
+         offload_graph offload_insert offload_policy offload_resident outlook page parking path plan plan_corpus pool \
          process program program_picture queueing recording recording_export recording_plan replay_choice \
          replay_times resident resident_cluster resident_dynamic resident_gain resident_peers resident_post resident_times \
          resident_user results run run_children run_failures run_record sample schema seat offload \
