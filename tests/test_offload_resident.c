@@ -223,16 +223,23 @@ static void without_room_for_tables_the_run_goes_to_streams(void **state)
 
 /* ---- Left open ------------------------------------------------------------------------------*/
 
-static struct tg_run *open_auto(struct tg_runtime *rt, const struct tg_graph *g)
+/* node_ns: what a machine file says of nodes; 0: there is none. */
+static struct tg_run *open_guided(struct tg_runtime *rt, const struct tg_graph *g, double node_ns, bool keep_data)
 {
+    struct tgi_machine_class class = {.name = "cuda", .kind = TGI_DEVICE_CUDA, .node_ns = node_ns, .chain_ns = node_ns};
+    struct tgi_machine m = {.classes = &class, .n_classes = 1};
+    struct tgi_guide guide = {.machine = node_ns > 0 ? &m : NULL};
     struct tg_run_options options = TG_RUN_OPTIONS_INIT;
     struct tg_run *run;
     struct tg_error err;
     options.executor = TG_EXECUTOR_AUTO;
     options.n_starts_expected = 1000000;
-    MUST(tg_run_create(rt, g, &options, &run, &err));
+    options.keep_data = keep_data;
+    MUST(tgi_run_create_guided(rt, g, &options, &guide, &run, &err));
     return run;
 }
+
+static struct tg_run *open_auto(struct tg_runtime *rt, const struct tg_graph *g) { return open_guided(rt, g, 0, false); }
 
 /* Starts until the first graph, whose executor and reason are told. */
 static enum tg_executor first_graph(struct tg_run *run, const struct tg_graph *g, const uint64_t *expected, const char **why_p)
@@ -322,23 +329,46 @@ static void a_machine_file_says_what_nodes_take(void **state)
 {
     struct tg_graph *g = device_graph(fine_buffers, "", fine_tasks);
     uint64_t *expected = device_expected(g, false, 1);
-    struct tgi_machine_class class = {.name = "cuda", .kind = TGI_DEVICE_CUDA, .node_ns = 1, .chain_ns = 1};
-    struct tgi_machine m = {.classes = &class, .n_classes = 1};
-    struct tgi_guide guide = {.machine = &m};
-    struct tg_run_options options = TG_RUN_OPTIONS_INIT;
     const char *why;
-    struct tg_run *run;
-    struct tg_error err;
     (void)state;
     reset_roomy();
     struct tg_runtime *rt = device_runtime("cuda", 0);
-    options.executor = TG_EXECUTOR_AUTO;
-    options.n_starts_expected = 1000000;
-    MUST(tgi_run_create_guided(rt, g, &options, &guide, &run, &err));
+    struct tg_run *run = open_guided(rt, g, 1, false);
     assert_int_equal(first_graph(run, g, expected, &why), TG_EXECUTOR_GRAPH);
     expect_words(why, "and 0.8 us or more as nodes");
     device_close_all(run, rt, g);
     free(expected);
+}
+
+/* Where nodes are said to be dear all clusters are taken at first; what is measured then sends starts from one way to another, with
+ * data that go on or begin anew. */
+static void random_graphs_that_change_their_way_equal_sequential_execution(void **state)
+{
+    uint64_t first = test_seed(1), n = ROUNDS(20), n_on[TG_EXECUTOR_RESIDENT + 1] = {0};
+    (void)state;
+    for (uint64_t seed = first; seed < first + n; seed++) {
+        struct dice d = {mix64(seed)};
+        alarm(LIMIT_S);
+        char *text = draw_tasks(&d, 20 + (int)roll(&d, 150));
+        struct tg_graph *g = device_graph("'A': {'dtype': 'u64', 'shape': [40], 'tiles': [8], 'init': {'iota': true}}", "", text);
+        int n_starts = 12 + (int)roll(&d, 4);
+        bool keeps = roll(&d, 2);
+        uint64_t *expected = device_expected(g, keeps, n_starts);
+        struct tg_error err;
+        device_reset(1 + (int)roll(&d, 3), seed, roll(&d, 2));
+        struct tg_runtime *rt = device_runtime("cuda", 0);
+        struct tg_run *run = open_guided(rt, g, 1e6, keeps);
+        for (int i = 0; i < n_starts; i++) {
+            MUST(tg_run_execute(run, &err));
+            n_on[tg_run_executor(run, NULL)]++;
+        }
+        device_expect(run, g, expected);
+        device_close_all(run, rt, g);
+        free(expected);
+        free(text);
+    }
+    alarm(0);
+    assert_true(n_on[TG_EXECUTOR_STREAMS] >= n && n_on[TG_EXECUTOR_RESIDENT] >= n);
 }
 
 /* A run that is recorded tells what bodies take, and later ones go by it. */
@@ -552,6 +582,7 @@ int main(void)
         cmocka_unit_test(fine_tasks_become_resident_where_it_is_left_open),
         cmocka_unit_test(resident_runs_say_nothing_about_nodes),
         cmocka_unit_test(a_machine_file_says_what_nodes_take),
+        cmocka_unit_test(random_graphs_that_change_their_way_equal_sequential_execution),
         cmocka_unit_test(what_bodies_take_is_learnt_from_records),
         cmocka_unit_test(what_is_coarse_stays_a_graph_and_says_why),
         cmocka_unit_test(without_room_for_tables_a_run_that_may_choose_is_a_graph),
