@@ -158,6 +158,13 @@ void tgi_replay_refuse_resident(struct tgi_replay_choice *c, const char *why)
     use(c, TGI_REPLAY_GRAPH);
 }
 
+const struct tgi_gain *tgi_replay_gain(const struct tgi_replay_choice *c)
+{
+    const struct tgi_replay_clusters *k = &c->clusters;
+    const struct tgi_gain *g = c->takes_hoped ? &k->hoped : k->sure.n_tasks ? &k->sure : &k->possible;
+    return c->against[0] || !g->n_tasks ? NULL : g;
+}
+
 /* ---- Starts -------------------------------------------------------------------------------*/
 
 enum tgi_replay_way tgi_replay_choose(struct tgi_replay_choice *c)
@@ -239,19 +246,18 @@ static void explain_measured(const struct tgi_replay_choice *c, char *text, size
 /* What was expected of resident kernels, and what came of it. */
 static void explain_clusters(const struct tgi_replay_choice *c, char *text, size_t size)
 {
-    const struct tgi_replay_clusters *k = &c->clusters;
-    bool is_tried = c->takes_hoped, is_resident = c->way == TGI_REPLAY_RESIDENT;
-    const struct tgi_gain *g = is_tried ? &k->hoped : k->sure.n_tasks ? &k->sure : &k->possible;
+    bool is_resident = c->way == TGI_REPLAY_RESIDENT;
+    const struct tgi_gain *g = tgi_replay_gain(c);
     if (c->against[0])
         say(text, size, "; no task is resident: %s", c->against);
-    if (c->against[0] || !g->n_tasks)
+    if (!g)
         return;
     say(text, size, "; %llu task%s %s %s inside resident kernels, %s at worst%s, and %s or more as nodes", (unsigned long long)g->n_tasks,
         g->n_tasks == 1 ? "" : "s", is_resident || c->resident.n ? "were expected to take" : "would take", time_of(g->resident_ns).text,
         time_of(g->worst_ns).text, g->n_timed < g->n_tasks ? " (not all of them have been timed there)" : "", time_of(g->nodes_ns).text);
-    if (!is_resident && !c->resident.n && k->sure.n_tasks)
+    if (!is_resident && !c->resident.n && c->clusters.sure.n_tasks)
         say(text, size, ", which saves too little for compiling their kernel in %s", time_of(compiling_ns(c)).text);
-    else if (is_resident && is_tried && c->resident.n < SURE)
+    else if (is_resident && c->takes_hoped && c->resident.n < SURE)
         say(text, size, ", so they are tried");
     if (is_resident && c->reason == TGI_REPLAY_PAYS && c->resident.n >= WARM)
         say(text, size, "; a start took %s", time_of(c->resident.ns).text);

@@ -105,6 +105,8 @@ enum tgi_replay_way tgi_replay_choose(struct tgi_replay_choice *choice);
 bool tgi_replay_weigh(struct tgi_replay_choice *choice, const struct tgi_replay_clusters *clusters);
 /* There can be no resident kernels, and why. */
 void tgi_replay_refuse_resident(struct tgi_replay_choice *choice, const char *why);
+/* What is expected of the clusters that are used or were tried, else of those that surely gain, else of all; NULL: there are none. */
+const struct tgi_gain *tgi_replay_gain(const struct tgi_replay_choice *choice);
 /* Why the last one was chosen, with the numbers, in one line. */
 void tgi_replay_explain(const struct tgi_replay_choice *choice, char *text, size_t size);
 

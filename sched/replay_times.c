@@ -239,6 +239,7 @@ static uint32_t choose_lanes(const struct taking *k, uint64_t *until_ns, uint32_
     for (uint32_t i = 0; i < k->n_taken; i++)
         if (k->taken[i].worker != TG_NONE)
             lane[i] = most + k->taken[i].worker < limit ? most + k->taken[i].worker : limit - 1;
+    k->run->offload->n_node_lanes = most;
     return most + k->n_workers < limit ? most + k->n_workers : limit;
 }
 
