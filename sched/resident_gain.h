@@ -26,8 +26,8 @@ struct tgi_gain_costs {
     float start_ns; /* of a resident kernel, beside its tasks */
     struct tgi_resident_costs tasks;
 };
-/* Where no machine file says more (tgi_machine_gain_costs(), of machine.h): an H100 (docs/PERFORMANCE.md).  10,000 independent nodes took 156 ns each, a chain of 1,000 787 ns each, and 10,000
- * independent tasks in one resident kernel 13 us in all, of which planning expects 4.4. */
+/* Where no machine file says more (tgi_machine_gain_costs(), machine.h): an H100, docs/PERFORMANCE.md.  10,000 independent nodes took 156 ns
+ * each, a chain of 1,000 787 ns each, and 10,000 independent tasks in one resident kernel 13 us in all, of which planning expects 4.4. */
 #define TGI_GAIN_COSTS_INIT {156, 787, 9000, TGI_RESIDENT_COSTS_INIT}
 
 /* How much more than what is expected, or at least, was seen on an H100: by the table of docs/PERFORMANCE.md, graphs and alignments beside what
