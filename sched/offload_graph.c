@@ -482,13 +482,30 @@ void tgi_offload_graph_stats(const struct tg_run *run, struct tgi_offload_graph_
     }
 }
 
+static int open_graphs(struct tg_run *run, struct tgi_offload_graphs **g_p, struct tg_error *err)
+{
+    *g_p = run->offload ? graphs_of(run) : NULL;
+    if (*g_p)
+        return 0;
+    return run->offload ? tgi_error_memory(err, "keeping a run's graphs") : tgi_error(err, TG_E_STATE, "no task is on a device");
+}
+
+int tgi_offload_graph_refuse_resident(struct tg_run *run, const char *why, struct tg_error *err)
+{
+    struct tgi_offload_graphs *g;
+    int rc = open_graphs(run, &g, err);
+    if (rc == 0)
+        tgi_replay_refuse_resident(&g->choice, why);
+    return rc;
+}
+
 int tgi_offload_graph_time(struct tg_run *run, struct tg_error *err)
 {
-    struct tgi_offload_graphs *g = run->offload ? graphs_of(run) : NULL;
-    if (!g)
-        return run->offload ? tgi_error_memory(err, "keeping a run's graphs") : tgi_error(err, TG_E_STATE, "no task is on a device");
-    g->is_timed = true;
-    return 0;
+    struct tgi_offload_graphs *g;
+    int rc = open_graphs(run, &g, err);
+    if (rc == 0)
+        g->is_timed = true;
+    return rc;
 }
 
 struct elapsed {

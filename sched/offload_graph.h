@@ -132,6 +132,8 @@ struct tgi_offload_graph_stats {
     uint64_t kept_bytes, n_dropped;
 };
 void tgi_offload_graph_stats(const struct tg_run *run, struct tgi_offload_graph_stats *stats_p);
+/* Of a run whose executor is left open: no task of it becomes resident, and why; before the first start. */
+int tgi_offload_graph_refuse_resident(struct tg_run *run, const char *why, struct tg_error *err);
 /* Replays are timed on the device from now on; before the first start.  Then, after wait: what the last one took there, from
  * where it began; TG_E_STATE: the last start was none. */
 int tgi_offload_graph_time(struct tg_run *run, struct tg_error *err);

@@ -104,6 +104,8 @@ want 0 "$tgraph" --format json run "$graphs/cholesky.json" --save-dir "$scratch"
 has out '"executor_reason": "'
 want 0 "$tgraph" -v run "$graphs/cholesky.json" --save-dir "$scratch" --executor auto --repeat 3 --record "$scratch/auto.tgr"
 has err 'executor: streams, as it cannot be a graph: times of single tasks are wanted'
+want 0 "$tgraph" bench "$scratch/rows.json" --runs 3 --matrix executor=streams,resident
+has out ' resident  '
 want 0 "$tgraph" bench "$graphs/cholesky.json" --runs 5 --matrix executor=cpu,streams,graph,auto
 has out ' graph  '
 has out 'executor auto: '

@@ -124,7 +124,7 @@ static const struct tgi_cli_option bench_options[] = {
     RANGE("runs", 0, "N", 1, 1000000, "measured runs of each configuration; 10 if not given"),
     RANGE("warmup", 0, "N", 0, 1000000, "runs before that; 1 if not given"),
     VALUE("time", 0, TIME, "TIME", "begin no further run of a configuration after TIME, if there have been three"),
-    LIST("matrix", 0, TEXT, "KEY=V,..", "run every combination: workers=1,2,4 executor=cpu,streams,graph,auto"
+    LIST("matrix", 0, TEXT, "KEY=V,..", "run every combination: workers=1,2,4 executor=cpu,streams,graph,resident,auto"
      " policy=steal,heft, each with a --matrix of its own"),
     VALUE("machine", 0, FILE, "FILE", "what calibrate has measured here, for policies that plan ahead on CPUs"),
     VALUE("export-json", 0, FILE, "FILE", "write all of it, every run's time included, as JSON"),
