@@ -371,6 +371,40 @@ static void random_graphs_that_change_their_way_equal_sequential_execution(void 
     assert_true(n_on[TG_EXECUTOR_STREAMS] >= n && n_on[TG_EXECUTOR_RESIDENT] >= n);
 }
 
+/* Half a second is not worth it for a hundred starts; once a kernel is there, all that is left to decide is whether it gains. */
+static void a_kernel_is_compiled_only_where_that_pays(void **state)
+{
+    struct tg_graph *g = device_graph(fine_buffers, "", fine_tasks);
+    uint64_t *expected = device_expected(g, false, 1);
+    struct tg_run_options options = TG_RUN_OPTIONS_INIT;
+    struct tg_run *run;
+    struct tg_error err;
+    const char *why;
+    (void)state;
+    reset_roomy();
+    unsetenv("TGRAPH_RESIDENT_KERNEL");
+    struct tg_runtime *rt = device_runtime("cuda", 0);
+    options.executor = TG_EXECUTOR_AUTO;
+    options.n_starts_expected = 100;
+    for (int is_there = 0; is_there < 2; is_there++) {
+        MUST(tg_run_create(rt, g, &options, &run, &err));
+        assert_int_equal(first_graph(run, g, expected, &why), is_there ? TG_EXECUTOR_RESIDENT : TG_EXECUTOR_GRAPH);
+        if (!is_there)
+            expect_words(why, ", which saves too little for compiling their kernel in 650.00 ms");
+        tg_run_destroy(run);
+        run = open_run(rt, g, false);
+        execute(run);
+        tg_run_destroy(run);
+        if (!is_there) { /* on disk as well */
+            tg_runtime_destroy(rt);
+            rt = device_runtime("cuda", 0);
+        }
+    }
+    setenv("TGRAPH_RESIDENT_KERNEL", "embedded", 1);
+    device_close_all(NULL, rt, g);
+    free(expected);
+}
+
 /* A run that is recorded tells what bodies take, and later ones go by it. */
 static void what_bodies_take_is_learnt_from_records(void **state)
 {
@@ -582,6 +616,7 @@ int main(void)
         cmocka_unit_test(fine_tasks_become_resident_where_it_is_left_open),
         cmocka_unit_test(resident_runs_say_nothing_about_nodes),
         cmocka_unit_test(a_machine_file_says_what_nodes_take),
+        cmocka_unit_test(a_kernel_is_compiled_only_where_that_pays),
         cmocka_unit_test(random_graphs_that_change_their_way_equal_sequential_execution),
         cmocka_unit_test(what_bodies_take_is_learnt_from_records),
         cmocka_unit_test(what_is_coarse_stays_a_graph_and_says_why),
