@@ -15,21 +15,21 @@ SOVERSION := 0
 GRAPH_SRC := arena.c args.c block.c body.c cost.c cycle.c dtype.c error.c expr.c expr_eval.c fingerprint.c \
              freeze.c gate.c graph.c infer.c kernel_cache.c names.c op.c place.c race.c scalar.c sha256.c space.c \
              task.c
-MEM_SRC := cluster.c hostops.c order.c pinned.c pool.c program.c recorder.c replica.c replica_block.c replica_copy.c \
-           replica_evict.c replica_piece.c replica_snapshot.c split.c staging.c store.c
+MEM_SRC := cluster.c hostops.c order.c pinned.c pool.c program.c recorder.c replica.c replica_block.c \
+           replica_copy.c replica_evict.c replica_piece.c replica_snapshot.c split.c staging.c store.c
 SCHED_SRC := agenda.c alike.c backend.c bounds.c calibrate.c calibrate_builtins.c calibrate_devices.c \
-             calibrate_graphs.c calibrate_kernels.c calibrate_memory.c choice.c control.c cpu_module.c cut.c \
-             finite.c futex.c guide.c header_text.c history.c instance.c least_moved.c machine.c offer.c \
-             offload.c offload_ahead.c offload_balance.c offload_collective.c offload_enqueue.c offload_graph.c \
-             offload_insert.c offload_policy.c offload_preview.c offload_recording.c offload_rounds.c \
-             offload_run.c offload_stream.c offload_span.c offload_step.c offload_submit.c offload_submitter.c \
-             parking.c placement.c plan.c policy.c policy_list.c policy_mix.c policy_steal.c process.c queueing.c \
-             ready.c record.c replay_cache.c replay_choice.c replay_costs.c replay_times.c resident_check.c \
-             resident_cluster.c resident_dynamic.c resident_place.c resident_plan.c resident_post.c resolve.c \
-             run.c runtime.c sample.c seat.c serial.c service.c service_beat.c service_call.c service_graph.c \
-             service_instance.c service_program.c service_queue.c service_tables.c service_watch.c share.c \
-             sharing.c simulate.c spawn.c task.c timing.c topology.c urgency.c virtual_memory.c watchdog.c \
-             worker.c workload.c
+             calibrate_graphs.c calibrate_inside.c calibrate_kernels.c calibrate_memory.c choice.c control.c \
+             cpu_module.c cut.c finite.c futex.c guide.c header_text.c history.c instance.c least_moved.c \
+             machine.c offer.c offload.c offload_ahead.c offload_balance.c offload_collective.c offload_enqueue.c \
+             offload_graph.c offload_insert.c offload_policy.c offload_preview.c offload_recording.c \
+             offload_rounds.c offload_run.c offload_stream.c offload_span.c offload_step.c offload_submit.c \
+             offload_submitter.c parking.c placement.c plan.c policy.c policy_list.c policy_mix.c policy_steal.c \
+             process.c queueing.c ready.c record.c replay_cache.c replay_choice.c replay_costs.c replay_times.c \
+             resident_check.c resident_cluster.c resident_dynamic.c resident_gain.c resident_place.c \
+             resident_plan.c resident_post.c resolve.c run.c runtime.c sample.c seat.c serial.c service.c \
+             service_beat.c service_call.c service_graph.c service_instance.c service_program.c service_queue.c \
+             service_tables.c service_watch.c share.c sharing.c simulate.c spawn.c task.c timing.c topology.c \
+             urgency.c virtual_memory.c watchdog.c worker.c workload.c
 KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c fatbin.c fft.c fill.c gemm.c \
                hash.c histogram.c is_above.c launch.c layer.c matvec.c reduce.c resident.c scan.c spin.c \
                stencil.c syrk.c transpose.c trsm.c trsv.c
@@ -43,7 +43,7 @@ IO_SRC := checkpoint.c checkpoint_data.c checkpoint_group.c checksum.c counter_c
           json_buffer.c json_check.c json_emit.c json_expand.c json_graph.c json_head.c json_init.c json_kernel.c \
           json_load.c json_loop.c json_names.c json_out.c json_pool.c json_reference.c json_report.c json_scope.c \
           json_stream.c json_tape.c json_task.c json_tree.c json_value.c layout.c lint.c live_log.c live_record.c \
-          machine_json.c machine_write.c mermaid.c npy.c output.c page.c palette.c path.c plan_json.c \
+          machine_json.c machine_write.c mermaid.c npy.c outlook.c output.c page.c palette.c path.c plan_json.c \
           program_picture.c recording.c recording_check.c recording_chrome.c recording_counters.c recording_dot.c \
           recording_file.c recording_html.c recording_memory.c recording_names.c recording_offers.c \
           recording_paths.c recording_perfetto.c recording_plan.c recording_rows.c recording_table.c \
@@ -60,23 +60,23 @@ CLI_SRC := bench.c cache.c calibrate.c check.c checkpoint.c completion.c crash.c
 TESTS := agenda alloc block calibrate checkpoint choice cli cpu_module dense deque diagnostic dot driver examples \
          examples_graph expr fmt gen graph graph_refusals history hostops import infer invalid json_tape \
          kernel_cache kernels kernels_elements kernels_fields launch library_channel library_gang library_memory \
-         library_report live_record load load_memory machine npy offload_ahead offload_early offload_exchange offload_flags \
-         offload_graph offload_insert offload_policy offload_resident page parking path pinned plan plan_corpus pool \
-         process program program_picture queueing recording recording_export recording_plan replay_choice \
-         replay_times resident resident_cluster resident_dynamic resident_peers resident_post resident_times \
-         resident_user results run run_children run_failures run_record sample schema seat offload \
-         offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
-         offload_submitter service service_board service_faults service_graph service_instances service_programs \
-         service_ring service_top service_turn service_watch sha256 sharing sparse split staging standin \
-         standin_builtins standin_graphs standin_memory standin_nccl standin_nvrtc standin_order store timing \
-         topology verify write_json
-TEST_SCRIPTS := checkpoint cli devices device_graphs examples fences install kernels predict readme record serve stack \
-                warp
+         library_report live_record load load_memory machine npy offload_ahead offload_early offload_exchange \
+         offload_flags offload_graph offload_insert offload_policy offload_resident outlook page parking path \
+         pinned plan plan_corpus pool process program program_picture queueing recording recording_export \
+         recording_plan replay_choice replay_times resident resident_cluster resident_dynamic resident_gain \
+         resident_peers resident_post resident_times resident_user results run run_children run_failures \
+         run_record sample schema seat offload offload_balance offload_edges offload_faults offload_refusals \
+         offload_runs offload_stream offload_submitter service service_board service_faults service_graph \
+         service_instances service_programs service_ring service_top service_turn service_watch sha256 sharing \
+         sparse split staging standin standin_builtins standin_graphs standin_memory standin_nccl standin_nvrtc \
+         standin_order store timing topology verify write_json
+TEST_SCRIPTS := checkpoint cli devices device_graphs examples fences install kernels predict readme record serve \
+                stack warp
 
 # What talks to the CUDA driver; needs no toolkit.
 GPU_HOST_SRC := blas.c blas_call.c bodies.c cluster.c code.c collective.c decide.c device.c driver.c executor.c \
-                graph.c graph_capture.c graph_chain.c graph_decide.c graph_flags.c graph_time.c launch.c library/fatbin.c \
-                module.c nvrtc.c nvtx.c resident/fatbin.c resident/text.c shape.c stay.c
+                graph.c graph_capture.c graph_chain.c graph_decide.c graph_flags.c graph_time.c launch.c \
+                library/fatbin.c module.c nvrtc.c nvtx.c resident/fatbin.c resident/text.c shape.c stay.c
 # Device code of the resident executor, a module of its own.
 RESIDENT_SRC := dynamic.cu probe.cu static.cu
 # The same for graphs, with bodies of the built-in kernels.
@@ -384,9 +384,9 @@ $(B)/tests/standin-kernels.txt: $(B)/tests/write_kernels $(STANDIN)
 
 CXX ?= g++
 CLANG ?= clang
-BENCH_TGRAPH := cuda_graph_copies cuda_graphs cuda_hops cuda_nodes cuda_rounds cuda_trsv library overhead resident resident_run \
-                service taskbench cholesky load plan record streams copies pool start cuda_cholesky cuda_tiles \
-                wakeups
+BENCH_TGRAPH := cuda_graph_copies cuda_graphs cuda_hops cuda_nodes cuda_rounds cuda_trsv library overhead \
+                resident resident_run service taskbench cholesky load plan record streams copies pool start \
+                cuda_cholesky cuda_tiles wakeups
 BENCH_COMMON := $(addprefix $(B)/bench/,shape.o pattern.o tiles.o sample.o scratch.o metg.o)
 
 $(BENCH_TGRAPH:%=$(B)/bench/%): $(B)/bench/%: $(B)/bench/%.o $(BENCH_COMMON) $(STATIC)

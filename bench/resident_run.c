@@ -1,6 +1,7 @@
 /* Graphs of fine tasks as runs: the same JSON graph by streams, as a CUDA graph and with its tasks inside a resident kernel, side by
  * side, with the same data at the end, bit for bit; resident twice, with the embedded kernel and with one that NVRTC makes for what
- * the graph uses, and once more while times of all tasks are noted.
+ * the graph uses, and once more while times of all tasks are noted; with the executor left open before and after that, which tells what it
+ * took and why, with what it expected.
  *
  *     resident_run [--file GRAPH.json] [--what PATTERN] [--tasks N] [--tile WORDS] [--runs N]
  *
@@ -18,7 +19,10 @@
 #include "io/gen.h"
 #include "sched/offload_graph.h"
 
-enum { N_WARM = 3 };
+enum {
+    N_WARM = 16, /* until an executor that is left open has tried what it wants to, */
+    N_STARTS = 100000 /* for which it is told that there will be as many */
+};
 
 struct measured {
     double device_ns, wall_ns; /* of a start; device 0: not known */
@@ -26,7 +30,7 @@ struct measured {
     uint64_t digest;
     struct tgi_offload_graph_stats stats;
     enum tg_executor executor;
-    char why[256];    /* it was not the executor that was asked for; or of what the first cluster's kernel is made */
+    char why[768];    /* it was not the executor that was asked for, or was left open; or of what the first cluster's kernel is made */
 };
 
 /* Of all data, word by word. */
@@ -65,6 +69,7 @@ static struct measured measure(const struct tg_graph *g, enum tg_executor execut
     run_options.keep_data = true;
     run_options.executor = executor;
     run_options.is_recorded = is_recorded;
+    run_options.n_starts_expected = N_STARTS;
     must(tg_runtime_create(&options, &runtime, &err));
     must(tg_run_create(runtime, g, &run_options, &run, &err));
     bool is_timed = executor != TG_EXECUTOR_STREAMS && tgi_offload_graph_time(run, &err) == 0;
@@ -83,7 +88,7 @@ static struct measured measure(const struct tg_graph *g, enum tg_executor execut
     }
     m.executor = tg_run_executor(run, &why);
     snprintf(m.why, sizeof m.why, "%s", why ? why : "");
-    if (m.executor == TG_EXECUTOR_RESIDENT)
+    if (m.executor == TG_EXECUTOR_RESIDENT && executor != TG_EXECUTOR_AUTO)
         note_kernel(tgi_offload_graph_program(run), &m);
     tgi_offload_graph_stats(run, &m.stats);
     m.wall_ns = (double)bench_sample_median(&wall);
@@ -96,7 +101,7 @@ static struct measured measure(const struct tg_graph *g, enum tg_executor execut
 
 static const char *name_of(enum tg_executor e)
 {
-    return e == TG_EXECUTOR_STREAMS ? "streams" : e == TG_EXECUTOR_GRAPH ? "graph" : "resident";
+    return e == TG_EXECUTOR_STREAMS ? "streams" : e == TG_EXECUTOR_GRAPH ? "graph" : e == TG_EXECUTOR_AUTO ? "auto" : "resident";
 }
 
 /* Returns false if the data differ. */
@@ -107,7 +112,8 @@ static bool compare(const char *name, const struct tg_graph *g, uint32_t n_runs)
         const char *kernel; /* of TGRAPH_RESIDENT_KERNEL */
         bool is_recorded;
     } ways[] = {{TG_EXECUTOR_STREAMS, "", false}, {TG_EXECUTOR_GRAPH, "", false}, {TG_EXECUTOR_RESIDENT, "embedded", false},
-                {TG_EXECUTOR_RESIDENT, "", false}, {TG_EXECUTOR_RESIDENT, "", true}};
+                {TG_EXECUTOR_RESIDENT, "", false}, {TG_EXECUTOR_AUTO, "", false},         {TG_EXECUTOR_RESIDENT, "", true},
+                {TG_EXECUTOR_AUTO, "", false}};
     uint64_t expected = 0;
     bool is_good = true;
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {

@@ -58,6 +58,7 @@ bool tgi_cuda_resident_call(struct tgi_devices *ds, const struct tgi_program *p,
 {
     (void)ds;
     call->post = 0;
+    call->is_other = false;
     switch (c->kind) {
     case TGI_COMMAND_LAUNCH:
         call->n_words = c->launch.n_args;
@@ -68,6 +69,7 @@ bool tgi_cuda_resident_call(struct tgi_devices *ds, const struct tgi_program *p,
         memcpy(call->words, p->words + c->launch.first_arg, c->launch.n_args * sizeof *call->words);
         if (tgi_cuda_user_body(c->launch.code, call->words, &call->body, &call->cost_ns, why_p))
             return !*why_p;
+        call->is_other = tgi_cuda_calls_library(c->launch.code, &c->launch.shape);
         return call_of(tgi_cuda_body(c->launch.code, &c->launch.shape), call, why_p);
     case TGI_COMMAND_FILL:
         return call_of_fill(c, call, why_p);
@@ -77,6 +79,11 @@ bool tgi_cuda_resident_call(struct tgi_devices *ds, const struct tgi_program *p,
         *why_p = "it is no kernel";
         return false;
     }
+}
+
+bool tgi_cuda_resident_is_compiled(struct tgi_devices *ds, uint32_t device, const struct tgi_cluster *cluster)
+{
+    return tgi_cuda_executor_is_compiled(tgi_cuda_of(ds), device, cluster);
 }
 
 int tgi_cuda_resident_room(struct tgi_devices *ds, uint32_t device, struct tgi_resident_room *room_p, struct tg_error *err)

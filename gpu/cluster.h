@@ -9,6 +9,7 @@
 /* As the slots of struct tgi_device_ops. */
 bool tgi_cuda_resident_call(struct tgi_devices *ds, const struct tgi_program *program, const struct tgi_command *command,
                             struct tgi_resident_call *call_p, const char **why_p);
+bool tgi_cuda_resident_is_compiled(struct tgi_devices *ds, uint32_t device, const struct tgi_cluster *cluster);
 int tgi_cuda_resident_room(struct tgi_devices *ds, uint32_t device, struct tgi_resident_room *room_p, struct tg_error *err);
 
 /* A cluster's tables on a device, all zero where workers write.  TG_E_UNSUPPORTED: its blocks cannot be there all at once. */

@@ -448,6 +448,7 @@ static const struct tgi_device_ops ops = {
     .shares_lane = tgi_cuda_shares_lane,
     .resident_call = tgi_cuda_resident_call,
     .resident_room = tgi_cuda_resident_room,
+    .resident_is_compiled = tgi_cuda_resident_is_compiled,
     .can_signal = tgi_cuda_can_signal,
     .graph_fault = tgi_cuda_graph_fault,
     .graph_abort = tgi_cuda_graph_abort,

@@ -40,6 +40,11 @@ struct generated {
 struct tgi_cuda_resident {
     struct kernel embedded[TGI_MAX_DEVICES];
     struct generated *generated;
+    struct {
+        uint32_t *bodies, n_bodies;
+        int cc_major, cc_minor;
+        bool is_kept;
+    } asked; /* whether one for these is on disk, as was seen last: a run may have a thousand clusters of the same */
     char no_compiler[200]; /* why nothing is generated; empty: nothing stands against it as far as is known */
 };
 
@@ -261,7 +266,9 @@ static struct generated *find(const struct tgi_cuda_resident *r, const struct ge
     return g;
 }
 
-static int compile(struct tgi_cuda *cuda, struct generated *g, struct tg_error *err)
+/* What NVRTC is given for it; the text is the caller's to free. */
+static int describe_source(struct tgi_cuda *cuda, const struct generated *g, struct tgi_nvrtc_source *source_p, char **text_p,
+                           struct tg_error *err)
 {
     struct tgi_cuda_bodies *all = tgi_cuda_code_bodies(cuda);
     struct tgi_nvrtc_source source = {.kernel = "resident executor", .entry = run_symbol, .cc_major = g->cc_major,
@@ -270,16 +277,26 @@ static int compile(struct tgi_cuda *cuda, struct generated *g, struct tg_error *
         source.kernel = "kernel of a service";
         source.entry = g->can_keep ? keeping_symbol : service_symbol;
     }
-    bool is_cached;
-    size_t n;
     int rc = options_of(all, g->bodies, g->n_bodies, &source.options, err);
     if (rc)
         return rc;
-    char *text = text_of(all, g);
-    if (!text)
+    if (!(*text_p = text_of(all, g)))
         return tgi_error_memory(err, "generating a resident executor");
-    source.text = text;
+    source.text = *text_p;
     source.headers = tgi_resident_headers(&source.n_headers);
+    *source_p = source;
+    return 0;
+}
+
+static int compile(struct tgi_cuda *cuda, struct generated *g, struct tg_error *err)
+{
+    struct tgi_nvrtc_source source;
+    bool is_cached;
+    size_t n;
+    char *text;
+    int rc = describe_source(cuda, g, &source, &text, err);
+    if (rc)
+        return rc;
     rc = tgi_nvrtc_compile(&source, &g->image, &n, &g->symbol, &is_cached, err);
     free(text);
     if (rc == 0)
@@ -418,6 +435,47 @@ int tgi_cuda_executor_find(struct tgi_cuda *cuda, uint32_t device, struct tgi_cl
     return 0;
 }
 
+/* Takes the list of bodies. */
+static bool is_kept(struct tgi_cuda *cuda, const struct generated *g)
+{
+    struct tgi_cuda_resident *r = cuda->resident;
+    struct tgi_nvrtc_source source;
+    struct tg_error err;
+    char *text;
+    if (r->asked.bodies && r->asked.n_bodies == g->n_bodies && r->asked.cc_major == g->cc_major && r->asked.cc_minor == g->cc_minor &&
+        memcmp(r->asked.bodies, g->bodies, g->n_bodies * sizeof *g->bodies) == 0) {
+        free(g->bodies);
+        return r->asked.is_kept;
+    }
+    free(r->asked.bodies);
+    r->asked.bodies = g->bodies;
+    r->asked.n_bodies = g->n_bodies;
+    r->asked.cc_major = g->cc_major;
+    r->asked.cc_minor = g->cc_minor;
+    r->asked.is_kept = false;
+    if (describe_source(cuda, g, &source, &text, &err) == 0) {
+        r->asked.is_kept = tgi_nvrtc_is_kept(&source);
+        free(text);
+    }
+    return r->asked.is_kept;
+}
+
+/* Of runs that may choose, whose clusters note no times. */
+bool tgi_cuda_executor_is_compiled(struct tgi_cuda *cuda, uint32_t device, const struct tgi_cluster *cluster)
+{
+    struct generated g = {.cc_major = cuda->device[device].info->cc_major, .cc_minor = cuda->device[device].info->cc_minor};
+    struct tg_error err;
+    char version[32];
+    if (cluster->is_timed || enter(cuda, device, &err) || bodies_of(cluster, &g.bodies, &g.n_bodies, &err))
+        return false;
+    bool has_users = g.n_bodies && g.bodies[g.n_bodies - 1] >= TGI_N_BODIES;
+    bool is_embedded = !has_users && (wants_embedded() || cuda->resident->no_compiler[0] || tgi_nvrtc_version(version, sizeof version, &err));
+    if (!is_embedded && !find(cuda->resident, &g))
+        return is_kept(cuda, &g);
+    free(g.bodies);
+    return true;
+}
+
 static void unload(struct tgi_cuda *cuda, uint32_t device, struct kernel *k)
 {
     if (!k->module)
@@ -441,6 +499,7 @@ void tgi_cuda_executor_close(struct tgi_cuda *cuda)
             unload(cuda, i, &g->on[i]);
         generated_destroy(g);
     }
+    free(r->asked.bodies);
     free(r);
     cuda->resident = NULL;
 }

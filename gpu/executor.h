@@ -28,6 +28,9 @@ struct tgi_cuda_executor {
 int tgi_cuda_executor_find(struct tgi_cuda *cuda, uint32_t device, struct tgi_cluster *cluster,
                            struct tgi_cuda_executor *executor_p, struct tg_error *err);
 
+/* Whether that compiles nothing, as far as can be told without doing it.  Of clusters that note no times; false of others. */
+bool tgi_cuda_executor_is_compiled(struct tgi_cuda *cuda, uint32_t device, const struct tgi_cluster *cluster);
+
 /* The kernel of a service with bodies (gpu/service/bodies.cuh), which lasts until the executors are closed.  It is always generated:
  * TG_E_NO_LIBRARY, TG_E_COMPILE. */
 int tgi_cuda_executor_stay(struct tgi_cuda *cuda, uint32_t device, const struct tgi_stay_shape *shape, CUfunction *function_p,

@@ -86,6 +86,8 @@ const struct tgi_body_row *tgi_cuda_body(const struct tgi_code *code, const stru
     return way->blas != TG_NONE ? way[-1].body : way->body; /* which it stands after */
 }
 
+bool tgi_cuda_calls_library(const struct tgi_code *code, const struct tgi_shape *s) { return code->ways[s->alternative].blas != TG_NONE; }
+
 /* ---- Faults -------------------------------------------------------------------------------*/
 
 static void describe_fault(const struct tgi_fault *f, char *text, size_t size)

@@ -268,6 +268,20 @@ static int compile(const struct tgi_nvrtc_source *s, const struct options *o, un
     return rc;
 }
 
+bool tgi_nvrtc_is_kept(const struct tgi_nvrtc_source *s)
+{
+    struct options o;
+    struct tgi_kernel_cache cache;
+    unsigned char key[TGI_SHA256_BYTES];
+    if (load(NULL) || make_options(s, &o, NULL))
+        return false;
+    make_key(s, &o, key);
+    tgi_kernel_cache_open(&cache, "cuda");
+    bool is_kept = tgi_kernel_cache_has(&cache, key);
+    tgi_kernel_cache_close(&cache);
+    return is_kept;
+}
+
 int tgi_nvrtc_compile(const struct tgi_nvrtc_source *s, unsigned char **image_p, size_t *bytes_p, char **symbol_p,
                       bool *is_cached_p, struct tg_error *err)
 {

@@ -29,6 +29,9 @@ struct tgi_nvrtc_source {
 int tgi_nvrtc_compile(const struct tgi_nvrtc_source *source, unsigned char **image_p, size_t *bytes_p, char **symbol_p,
                       bool *is_cached_p, struct tg_error *err);
 
+/* Whether that need not compile anything, as far as can be seen without reading it all.  Any thread. */
+bool tgi_nvrtc_is_kept(const struct tgi_nvrtc_source *source);
+
 /* The library's version ("13.0"); TG_E_NO_LIBRARY.  Any thread. */
 int tgi_nvrtc_version(char *text, size_t size, struct tg_error *err);
 

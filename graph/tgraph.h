@@ -474,7 +474,8 @@ enum tg_executor {
     TG_EXECUTOR_RESIDENT, /* the same, and tasks that have a resident variant are executed inside one kernel, the others as
                             before; a run without such tasks is a graph, and tg_run_executor() says why */
     TG_EXECUTOR_AUTO     /* streams at first, and a graph once it pays, by times measured in this run and in earlier ones and
-                            by n_starts_expected; tg_run_executor() says what was chosen and why */
+                            by n_starts_expected, with resident kernels for those of its tasks that gain by them;
+                            tg_run_executor() says what was chosen and why */
 };
 
 struct tg_run_options {

@@ -119,7 +119,8 @@ static int read_class(struct reader *r, uint32_t node)
     struct tgi_machine_class c = {.kind = TGI_DEVICE_CPU};
     double flops = 0, lane = 0;
     uint32_t kind = 0;
-    int rc = check_members(r, node, "a class", " name kind flops_per_s launch_ns lane_bytes_per_s event_ns alloc_ns ");
+    int rc = check_members(r, node, "a class", " name kind flops_per_s launch_ns lane_bytes_per_s event_ns alloc_ns node_ns chain_ns"
+                                                   " resident_start_ns resident_task_ns ");
     if (rc == 0)
         rc = take_text(r, node, "name", true, c.name, sizeof c.name);
     if (rc == 0)
@@ -134,6 +135,14 @@ static int read_class(struct reader *r, uint32_t node)
         rc = take_number(r, node, "event_ns", false, 0, 1e12, &c.event_ns);
     if (rc == 0)
         rc = take_number(r, node, "alloc_ns", false, 0, 1e12, &c.alloc_ns);
+    if (rc == 0)
+        rc = take_number(r, node, "node_ns", false, 0, 1e12, &c.node_ns);
+    if (rc == 0)
+        rc = take_number(r, node, "chain_ns", false, 0, 1e12, &c.chain_ns);
+    if (rc == 0)
+        rc = take_number(r, node, "resident_start_ns", false, 0, 1e12, &c.resident_start_ns);
+    if (rc == 0)
+        rc = take_number(r, node, "resident_task_ns", false, 0, 1e12, &c.resident_task_ns);
     if (rc == 0 && tgi_machine_find_class(r->m, c.name) != TG_NONE)
         rc = tgi_json_tree_error(&r->tree, node, r->err, TG_E_DUPLICATE_NAME, "two classes are called \"%s\"", c.name);
     c.kind = (enum tgi_device_kind)kind;

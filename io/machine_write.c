@@ -42,6 +42,10 @@ static void put_parts(const struct tgi_machine *m, struct tgi_json *json)
         put_rate(json, "lane_bytes_per_s", m->classes[i].lane_bytes_per_ns);
         put_known(json, "event_ns", m->classes[i].event_ns);
         put_known(json, "alloc_ns", m->classes[i].alloc_ns);
+        put_known(json, "node_ns", m->classes[i].node_ns);
+        put_known(json, "chain_ns", m->classes[i].chain_ns);
+        put_known(json, "resident_start_ns", m->classes[i].resident_start_ns);
+        put_known(json, "resident_task_ns", m->classes[i].resident_task_ns);
         tgi_json_end(json);
     }
     tgi_json_end(json);

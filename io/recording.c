@@ -132,7 +132,10 @@ static void take_machine(struct taking *k)
     }
     for (uint64_t i = n_workers; i < k->r.n_lanes; i++) {
         uint32_t stream = 0, device = tgi_run_device_of(run, (uint32_t)i, &stream);
-        k->r.lanes[i] = (struct tgi_recording_lane){TGI_LANE_STREAM, device, stream, 0, 0, 0};
+        uint32_t n_nodes = tgi_run_n_node_lanes(run);
+        bool is_resident = stream >= n_nodes;
+        k->r.lanes[i] = (struct tgi_recording_lane){is_resident ? TGI_LANE_RESIDENT : TGI_LANE_STREAM, device,
+                                                    is_resident ? stream - n_nodes : stream, 0, 0, 0};
     }
     for (uint32_t i = 0; i < k->r.n_devices; i++) {
         struct tgi_run_device d;

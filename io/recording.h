@@ -15,7 +15,7 @@
 #include "sched/offer.h"
 #include "sched/record.h"
 
-enum tgi_recording_lane_kind { TGI_LANE_WORKER, TGI_LANE_STREAM };
+enum tgi_recording_lane_kind { TGI_LANE_WORKER, TGI_LANE_STREAM, TGI_LANE_RESIDENT };
 enum tgi_recording_flag { TGI_RECORDED_FRAME = 1, TGI_RECORDED_STOLEN = 2 };
 
 /* These structs are the records of the file, so none has padding (asserted in recording_file.c).  Times are
@@ -42,7 +42,7 @@ struct tgi_recording_device {
 struct tgi_recording_lane {
     uint32_t kind;   /* enum tgi_recording_lane_kind */
     uint32_t device; /* TG_NONE: CPUs */
-    uint32_t number; /* of the worker; of the stream on its device */
+    uint32_t number; /* of the worker; of the stream on its device, or of the worker of resident kernels there */
     uint32_t reserved;
     uint64_t n_steals, n_parks;
 };

@@ -229,7 +229,7 @@ static void put_machine(struct writer *w)
         tgi_json_flat_object(json, NULL);
         tgi_json_string(json, "name", tgi_recording_lane_name(r, i, name, sizeof(name)));
         tgi_json_uint(json, "node", r->lanes[i].device == TG_NONE ? 0 : r->lanes[i].device + 1);
-        tgi_json_bool(json, "is_stream", r->lanes[i].kind == TGI_LANE_STREAM);
+        tgi_json_bool(json, "is_stream", r->lanes[i].kind != TGI_LANE_WORKER);
         tgi_json_uint(json, "busy_ns", w->table.lanes[i].busy_ns);
         tgi_json_uint(json, "n_steals", r->lanes[i].n_steals);
         tgi_json_uint(json, "n_parks", r->lanes[i].n_parks);

@@ -55,7 +55,8 @@ const char *tgi_recording_lane_name(const struct tgi_recording *r, uint32_t lane
         snprintf(text, size, "cpu:%u", r->lanes[lane].number);
     } else {
         const struct tgi_recording_device *d = &r->devices[r->lanes[lane].device];
-        snprintf(text, size, "%.40s:%u s%u", tgi_recording_string(r, d->kind), d->ordinal, r->lanes[lane].number);
+        snprintf(text, size, "%.40s:%u %c%u", tgi_recording_string(r, d->kind), d->ordinal, r->lanes[lane].kind == TGI_LANE_RESIDENT ? 'w' : 's',
+                 r->lanes[lane].number);
     }
     return text;
 }

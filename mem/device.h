@@ -204,6 +204,8 @@ struct tgi_device_ops {
     int (*graph_abort)(struct tgi_devices *ds, struct tgi_device_graph *graph, struct tg_error *err);
     int (*cluster_times)(struct tgi_devices *ds, struct tgi_device_graph *graph, const struct tgi_cluster *cluster,
                          uint64_t *times_p, struct tg_error *err);
+    /* Whether a cluster's kernel is there, and need not be compiled first, which may take long.  NULL: it always is. */
+    bool (*resident_is_compiled)(struct tgi_devices *ds, uint32_t device, const struct tgi_cluster *cluster);
 
     /* Adds a program as one node to a graph of the program's own, a handle that the backend knows, after n_after of its nodes.
      * NULL: that is not possible.  After an error that graph is as it was. */

@@ -187,6 +187,8 @@ static int measure(const struct tgi_calibration *c, const struct tgi_topology *t
         rc = tgi_calibrate_devices(c, m, err);
     if (rc == 0 && c->devices)
         rc = tgi_calibrate_graphs(c, m, m->n_classes - 1, err);
+    if (rc == 0 && c->devices)
+        rc = tgi_calibrate_inside(c, m, m->n_classes - 1, err);
     return rc ? rc : tgi_machine_finish(m, err);
 }
 
@@ -252,6 +254,10 @@ static void compare_classes(struct comparison *k, const struct tgi_machine *a, c
         compare_one(k, true, x->lane_bytes_per_ns, b->classes[c].lane_bytes_per_ns, "memory from one lane of %s", x->name);
         compare_one(k, false, x->event_ns, b->classes[c].event_ns, "an event on %s", x->name);
         compare_one(k, false, x->alloc_ns, b->classes[c].alloc_ns, "memory got and returned on %s", x->name);
+        compare_one(k, false, x->node_ns, b->classes[c].node_ns, "a node among others on %s", x->name);
+        compare_one(k, false, x->chain_ns, b->classes[c].chain_ns, "a node after another on %s", x->name);
+        compare_one(k, false, x->resident_start_ns, b->classes[c].resident_start_ns, "a resident kernel on %s", x->name);
+        compare_one(k, false, x->resident_task_ns, b->classes[c].resident_task_ns, "a resident task on %s", x->name);
     }
 }
 

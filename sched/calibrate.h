@@ -15,6 +15,7 @@
  * - Graphs: runs of tasks that do nothing, of several sizes, whose executor is left open: what recording, instantiating and launching
  *   a command took them, and the host a task on streams.  Graphs of tasks that have a small tile sent to them, by how much longer more of
  *   them take.  A task that does nothing, on streams and as a graph: what begins and ends a run.
+ * - Inside graphs: replays of such tasks, in a chain and without order, and in a chain inside a resident kernel: what one more takes the device.
  * - Kernels: the tasks of a graph, by kernel and sizes of arguments, from recorded runs: on one worker (a task that nothing
  *   disturbs), on all workers (how much they slow each other down), on devices one task at a time, and on devices as runs do, by streams
  *   and as CUDA graphs (how much of a device a task leaves to others, sched/sharing.h).  The graph's data are what
@@ -69,6 +70,10 @@ int tgi_calibrate_memory(const struct tgi_calibration *c, const struct tgi_topol
                          struct tg_error *err);
 /* calibrate_devices.c: adds a class, devices, memories and links. */
 int tgi_calibrate_devices(const struct tgi_calibration *c, struct tgi_machine *m, struct tg_error *err);
+/* A frozen graph of tasks that do nothing, in chains of so many. */
+int tgi_calibrate_nothing(uint32_t n_tasks, uint32_t chain, struct tg_graph **graph_p, struct tg_error *err);
+/* calibrate_inside.c: what tasks take inside graphs and resident kernels on devices of that class. */
+int tgi_calibrate_inside(const struct tgi_calibration *c, struct tgi_machine *m, uint32_t class, struct tg_error *err);
 /* calibrate_graphs.c: what runs take as graphs on devices of that class. */
 int tgi_calibrate_graphs(const struct tgi_calibration *c, struct tgi_machine *m, uint32_t class, struct tg_error *err);
 /* GPUs of the origin. */

@@ -8,13 +8,13 @@
 #include "graph/model.h"
 #include "sched/backend.h"
 #include "sched/calibrate.h"
-#include "sched/offload.h"
+#include "sched/offload_graph.h"
 #include "sched/replay_costs.h"
 #include "sched/sample.h"
 
 enum { N_STARTS = 8, CHAIN = 10, N_REPLAYS = 9, FEW_COPIES = 50, MANY_COPIES = 450, MOST_COPIED = 8192 };
 
-static int make_graph(uint32_t n_tasks, struct tg_graph **g_p, struct tg_error *err)
+int tgi_calibrate_nothing(uint32_t n_tasks, uint32_t chain, struct tg_graph **g_p, struct tg_error *err)
 {
     struct tg_kernel_spec kernel = TG_KERNEL_SPEC_INIT;
     struct tg_task_spec task = TG_TASK_SPEC_INIT;
@@ -31,7 +31,7 @@ static int make_graph(uint32_t n_tasks, struct tg_graph **g_p, struct tg_error *
     task.args = &none;
     task.after = &id;
     for (uint32_t i = 0; rc == 0 && i < n_tasks; i++) {
-        task.n_after = i % CHAIN > 0;
+        task.n_after = i % chain > 0;
         rc = tg_graph_add_task(g, &task, &id, err);
     }
     return tgi_calibrate_finish(g, rc, g_p, err);
@@ -47,6 +47,7 @@ static int execute(struct tg_runtime *rt, const struct tg_graph *g, struct tg_er
     int rc = tg_run_create(rt, g, &o, &run, err);
     if (rc)
         return rc;
+    rc = tgi_offload_graph_refuse_resident(run, "what nodes take is measured", err);
     for (uint32_t i = 0; rc == 0 && i < N_STARTS; i++)
         rc = tg_run_execute(run, err);
     tg_run_destroy(run);
@@ -155,7 +156,7 @@ static int measure(struct tg_runtime *rt, uint32_t n_tasks, const struct tgi_rep
     struct tgi_replay_costs costs;
     struct tg_graph *g;
     double most = 0;
-    int rc = make_graph(n_tasks, &g, err);
+    int rc = tgi_calibrate_nothing(n_tasks, CHAIN, &g, err);
     if (rc)
         return rc;
     rc = execute(rt, g, err);

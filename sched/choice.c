@@ -37,6 +37,9 @@ struct choice {
     bool is_settled;               /* no way is to be tried any more */
     double best_ns;                /* its median, of what decides; infinite: not known */
     double ns;                     /* its median beside others, or else alone; 0: not known */
+    double inside_ns[2];           /* by enum tgi_inside: a median, if it has been looked up */
+    bool has_inside[2];
+    uint32_t n_inside[2];          /* times of this start */
 };
 
 struct tgi_choices {
@@ -84,6 +87,14 @@ static uint32_t device_entry(struct tgi_choices *c, uint32_t class, uint32_t dev
     if (is_alone)
         snprintf(key.sizes, sizeof key.sizes, "alone, %.80s", c->alikes->classes[class].sizes);
     return tgi_history_entry(c->history, &key);
+}
+
+static struct tgi_history_key inside_key(const struct tgi_choices *c, uint32_t class, uint32_t device, enum tgi_inside where)
+{
+    static const char *const variants[] = {"inside a graph", "inside a resident kernel"};
+    char name[TGI_HISTORY_TEXT];
+    snprintf(name, sizeof name, "%s %.50s", c->devices->ops->kind, c->devices->info[device].name);
+    return key_of(c, class, name, variants[where]);
 }
 
 /* ---- Deciding -----------------------------------------------------------------------------*/
@@ -268,6 +279,33 @@ bool tgi_choices_try_host(struct tgi_choices *c, uint32_t class)
     return true;
 }
 
+double tgi_choices_inside_ns(const struct tgi_choices *c, uint32_t class, uint32_t device, enum tgi_inside where)
+{
+    if (class == TG_NONE)
+        return 0;
+    struct choice *x = choice_of(c, class, device);
+    if (!x->has_inside[where]) { /* asked for each task of the class */
+        uint32_t n;
+        struct tgi_history_key key = inside_key(c, class, device, where);
+        double ns = median_of(c, tgi_history_find(c->history, &key), &n);
+        x->inside_ns[where] = isinf(ns) ? 0 : ns;
+        x->has_inside[where] = true;
+    }
+    return x->inside_ns[where];
+}
+
+void tgi_choices_note_inside(struct tgi_choices *c, uint32_t class, uint32_t device, enum tgi_inside where, double ns)
+{
+    if (class == TG_NONE)
+        return;
+    struct choice *x = choice_of(c, class, device);
+    if (x->n_inside[where]++ >= N_NOTED)
+        return;
+    struct tgi_history_key key = inside_key(c, class, device, where);
+    tgi_history_note_beside(c->history, tgi_history_entry(c->history, &key), ns);
+    x->has_inside[where] = false;
+}
+
 /* ---- Executing ----------------------------------------------------------------------------*/
 
 bool tgi_choices_begin(struct tgi_choices *c)
@@ -276,7 +314,7 @@ bool tgi_choices_begin(struct tgi_choices *c)
     c->has_new_times = false;
     c->n_starts++;
     for (size_t i = 0; i < (size_t)c->alikes->n * c->n_kinds; i++) {
-        c->choices[i].n_timed = 0;
+        c->choices[i].n_timed = c->choices[i].n_inside[TGI_INSIDE_GRAPH] = c->choices[i].n_inside[TGI_INSIDE_RESIDENT] = 0;
         for (uint32_t k = 0; k < c->choices[i].n_ways; k++)
             c->choices[i].ways[k].n_executed = c->choices[i].ways[k].n_noted = 0;
     }

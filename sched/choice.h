@@ -54,6 +54,13 @@ uint32_t tgi_choices_best(const struct tgi_choices *choices, uint32_t class, uin
 void tgi_choices_note(struct tgi_choices *choices, uint32_t class, uint32_t device, uint32_t way, bool was_alone, double ns);
 void tgi_choices_note_host(struct tgi_choices *choices, uint32_t class, double ns);
 
+/* Times inside graphs, from runs that were recorded: of a task's kernel as a node, beyond an empty one's, and of its body inside a resident
+ * kernel.  They tell whether clusters gain (resident_gain.h), and not which way a task goes. */
+enum tgi_inside { TGI_INSIDE_GRAPH, TGI_INSIDE_RESIDENT };
+/* Median, 0: nothing was measured. */
+double tgi_choices_inside_ns(const struct tgi_choices *choices, uint32_t class, uint32_t device, enum tgi_inside where);
+void tgi_choices_note_inside(struct tgi_choices *choices, uint32_t class, uint32_t device, enum tgi_inside where, double ns);
+
 /* What placement and urgency go by now, in tasks of a graph. */
 void tgi_choices_sources(const struct tgi_choices *choices, const struct tg_graph *graph, struct tgi_run_times *times_p);
 /* The ways in which tasks of an op were executed in the last start, "cublas dgemm (60), cuda builtin gemm f64 (3)"; empty: none was. */

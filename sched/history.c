@@ -374,6 +374,15 @@ uint32_t tgi_history_entry(struct tgi_history *h, const struct tgi_history_key *
     return entry;
 }
 
+uint32_t tgi_history_find(const struct tgi_history *history, const struct tgi_history_key *key)
+{
+    struct tgi_history *h = (struct tgi_history *)history;
+    pthread_mutex_lock(&h->lock);
+    uint32_t slot = h->n_slots ? *find_slot(h, key) : 0;
+    pthread_mutex_unlock(&h->lock);
+    return slot ? slot - 1 : TG_NONE;
+}
+
 static void note(struct tgi_history *h, uint32_t entry, double ns, bool is_news)
 {
     if (entry == TG_NONE || !(ns > 0))

@@ -41,6 +41,8 @@ void tgi_history_close(struct tgi_history *history);
 
 /* The entry of a key, a new one if need be; TG_NONE: there are too many, or no memory. */
 uint32_t tgi_history_entry(struct tgi_history *history, const struct tgi_history_key *key);
+/* TG_NONE: there is none. */
+uint32_t tgi_history_find(const struct tgi_history *history, const struct tgi_history_key *key);
 void tgi_history_note(struct tgi_history *history, uint32_t entry, double ns);
 /* Of a task beside others on its device: such times go up and down with the company, which is no drift. */
 void tgi_history_note_beside(struct tgi_history *history, uint32_t entry, double ns);

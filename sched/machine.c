@@ -67,6 +67,24 @@ void tgi_machine_replay_costs(const struct tgi_machine *m, uint64_t n_tasks, str
     }
 }
 
+static float known(double ns, float usual_ns) { return ns > 0 ? (float)ns : usual_ns; }
+
+void tgi_machine_gain_costs(const struct tgi_machine *m, struct tgi_gain_costs *costs_p)
+{
+    static const struct tgi_gain_costs usual = TGI_GAIN_COSTS_INIT;
+    uint32_t i = 0;
+    *costs_p = usual;
+    while (i < m->n_classes && m->classes[i].node_ns <= 0 && m->classes[i].chain_ns <= 0)
+        i++;
+    if (i == m->n_classes)
+        return;
+    const struct tgi_machine_class *c = &m->classes[i];
+    costs_p->node_ns = known(c->node_ns, usual.node_ns);
+    costs_p->chain_ns = known(c->chain_ns, usual.chain_ns);
+    costs_p->start_ns = known(c->resident_start_ns, usual.start_ns);
+    costs_p->tasks.task_ns = known(c->resident_task_ns, usual.tasks.task_ns);
+}
+
 void tgi_machine_fini(struct tgi_machine *m)
 {
     free(m->classes);

@@ -25,6 +25,8 @@ struct tgi_machine_class {
     double launch_ns;           /* of every task */
     double lane_bytes_per_ns;   /* what one lane can move through its memory; 0: all that the memory can */
     double event_ns, alloc_ns;  /* of recording an event and waiting for it; of getting and returning memory; 0: unknown */
+    double node_ns, chain_ns;   /* the device's time for a kernel in a CUDA graph that does nothing: among others, after another; 0: unknown */
+    double resident_start_ns, resident_task_ns; /* of a resident kernel, of a task in it that does nothing; 0: unknown */
 };
 
 struct tgi_machine_memory {
@@ -140,6 +142,8 @@ static inline const struct tgi_machine_link *tgi_machine_route(const struct tgi_
 double tgi_machine_copy_ns(const struct tgi_machine *m, uint32_t from, uint32_t to, double bytes);
 /* The costs of runs closest to that size, as a ratio; all 0: none were measured. */
 void tgi_machine_replay_costs(const struct tgi_machine *m, uint64_t n_tasks, struct tgi_replay_costs *costs_p);
+/* What clusters are weighed by: measured costs of the first class that has any, else usual ones. */
+void tgi_machine_gain_costs(const struct tgi_machine *m, struct tgi_gain_costs *costs_p);
 /* The places an `on` may name that mean this device. */
 tgi_place tgi_machine_place(const struct tgi_machine *m, uint32_t device);
 

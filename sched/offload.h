@@ -88,7 +88,9 @@ struct tgi_offload_run {
     uint64_t timing_ns;        /* the submitter has spent on events for times */
     uint64_t enqueuing_ns;     /* and, of a recorded run, on enqueuing tasks beside that */
     struct tgi_replay_costs replay_costs; /* of the machine that guides the run; 0: none does */
-    uint32_t n_shown_lanes;    /* of each device, in spans of the last start, and of the first before it */
+    struct tgi_gain_costs gain_costs;     /* the same, or usual ones */
+    uint32_t n_shown_lanes;    /* of each device, in spans of the last start, and of the first before it; */
+    uint32_t n_node_lanes;     /* of these no workers of resident kernels, which come after them */
     uint64_t n_stolen;         /* of these: by another device than the one they were placed on */
     bool has_collected;        /* a library was given collectives of the last start */
     uint32_t n_copies;         /* between memories, of a recorded run that is over */

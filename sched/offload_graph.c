@@ -24,10 +24,13 @@ struct tgi_offload_graphs {
     bool is_timed;
     struct tgi_event *from, *to; /* of the last replay, if it is; NULL: not made yet */
     struct tgi_replay_choice choice; /* of TG_EXECUTOR_AUTO; its times are of all */
-    struct tgi_replay_time launch;   /* the host's part of a replay that needed nothing made */
-    uint64_t n_made, made_ns;        /* graphs made; what that took in this start */
+    struct tgi_replay_time launch;   /* the host's part of a replay that needed nothing made and has no resident kernels, */
+    uint32_t n_launched;             /* of so many commands */
+    enum tgi_replay_way way;         /* of this start; STREAMS: also of a graph that was asked for */
+    uint64_t n_made[TGI_REPLAY_RESIDENT + 1]; /* graphs, by way */
+    uint64_t made_ns;                /* what making one took in this start */
     uint64_t submitted_ns;           /* this start was all enqueued, of the run's clock */
-    char reason[384];                /* of the choice */
+    char reason[768];                /* of the choice */
     struct tgi_offload_graph_stats stats;
 };
 
@@ -35,9 +38,9 @@ struct tgi_offload_graphs {
 
 static struct tgi_replay *find(const struct tg_run *run, struct tgi_offload_graphs *g)
 {
-    if (g->last && tgi_replicas_is_as_replayed(run->offload->replicas))
+    if (g->last && g->last->way == g->way && tgi_replicas_is_as_replayed(run->offload->replicas))
         return g->last;
-    return tgi_replay_cache_find(&g->cache, run->offload->replicas);
+    return tgi_replay_cache_find(&g->cache, run->offload->replicas, g->way);
 }
 
 /* The new one takes the old one's graph over, and the old one is gone. */
@@ -116,47 +119,71 @@ static void note_cost(const struct tg_run *run, enum tgi_replay_cost cost, uint6
     tgi_replay_costs_note(o->history, o->devices->info[0].name, run->graph->n_tasks, cost, n, ns);
 }
 
-/* What this start has made, for those to come. */
-static void note_making(const struct tg_run *run, struct tgi_offload_graphs *g, const struct tgi_offload_graph_stats *before,
-                        uint64_t begin_ns)
+/* What this start has made, for those to come.  Planning and compiling resident kernels is no cost of nodes. */
+static void note_making(const struct tg_run *run, struct tgi_offload_graphs *g, const struct tgi_clustering *clustering,
+                        const struct tgi_offload_graph_stats *before, uint64_t begin_ns)
 {
     const struct tgi_offload_graph_stats *now = &g->stats;
+    g->n_made[g->way]++;
+    g->made_ns = tgi_now_ns() - begin_ns;
+    g->choice.n_commands = clustering->n_clusters ? clustering->n_calls + clustering->n_left : now->n_commands;
+    if (clustering->n_clusters)
+        return;
     note_cost(run, TGI_REPLAY_RECORD, now->n_commands, (double)now->record_ns);
     if (now->n_updated > before->n_updated)
         note_cost(run, TGI_REPLAY_UPDATE, now->n_commands, (double)now->update_ns);
     if (now->n_instantiated > before->n_instantiated)
         note_cost(run, TGI_REPLAY_INSTANTIATE, now->n_commands, (double)now->instantiate_ns);
-    g->choice.n_commands = now->n_commands;
-    g->n_made++;
-    g->made_ns = tgi_now_ns() - begin_ns;
+}
+
+/* Of a run that may choose: nodes will do where resident kernels will not. */
+static bool may_do_without(const struct tg_run *run, const struct tgi_captured *p, int rc)
+{
+    return run->options.executor == TG_EXECUTOR_AUTO && p->clustering.n_clusters &&
+           (rc == TG_E_UNSUPPORTED || rc == TG_E_COMPILE || rc == TG_E_NO_LIBRARY);
+}
+
+static int record_and_make(struct tg_run *run, struct tgi_offload_graphs *g, struct tgi_replay *p, struct tgi_offload_task **task_p,
+                           uint64_t *owner_p, struct tg_error *err)
+{
+    struct tgi_offload *o = run->runtime->offload;
+    uint64_t begin = tgi_now_ns();
+    int rc = tgi_offload_record(run, &p->recorded, task_p, err);
+    g->stats.record_ns = tgi_now_ns() - begin;
+    g->stats.n_recorded += rc == 0;
+    if (run->options.executor == TG_EXECUTOR_AUTO)
+        p->way = g->way = g->choice.way;
+    if (rc)
+        return rc;
+    rc = make_graph(o, g, p, owner_p, err);
+    if (!may_do_without(run, &p->recorded, rc))
+        return rc;
+    tgi_replay_refuse_resident(&g->choice, err->text);
+    tgi_captured_fini(&p->recorded);
+    return record_and_make(run, g, p, task_p, owner_p, err);
 }
 
 /* A new graph for this start.  NULL: the run goes to streams (g->why says why), or has failed. */
 static struct tgi_replay *make(struct tg_run *run, struct tgi_offload_graphs *g, bool *has_failed_p)
 {
-    struct tgi_offload *o = run->runtime->offload;
     struct tgi_offload_task *task = NULL;
     struct tgi_replay new = {0};
     struct tg_error err;
     uint64_t owner = UINT64_MAX;
     const struct tgi_offload_graph_stats before = g->stats;
     uint64_t begin = tgi_now_ns();
-    int rc = tgi_offload_record(run, &new.recorded, &task, &err);
-    bool is_recorded = rc == 0;
     g->last = NULL;
-    g->stats.record_ns = tgi_now_ns() - begin;
-    g->stats.n_recorded += is_recorded;
-    if (rc == 0)
-        rc = make_graph(o, g, &new, &owner, &err);
+    int rc = record_and_make(run, g, &new, &task, &owner, &err);
+    bool is_recorded = new.recorded.program.n > 0;
     if (rc == 0) {
         new.bytes = tgi_captured_bytes(&new.recorded, run->offload->replicas) + new.device_bytes;
         for (uint32_t i = 0; i < new.recorded.program.n; i++)
             new.has_collectives |= new.recorded.program.commands[i].kind == TGI_COMMAND_COLLECT;
-        g->stats.n_commands = tgi_program_size(&new.recorded.program);
+        g->stats.n_commands = new.n_commands = tgi_program_size(&new.recorded.program);
         g->stats.n_edges = new.recorded.program.n_deps;
         g->stats.n_hops = new.recorded.n_hops;
         g->stats.whole = new.recorded.whole;
-        note_making(run, g, &before, begin);
+        note_making(run, g, &new.recorded.clustering, &before, begin);
         return tgi_replay_cache_add(&g->cache, &new);
     }
     owner = task && rc != TG_E_NO_MEMORY ? tgi_offload_owner(task) : owner; /* memory is short for all, not for this one */
@@ -284,6 +311,12 @@ static struct tgi_offload_graphs *graphs_of(struct tg_run *run)
     return r->graphs;
 }
 
+struct tgi_replay_choice *tgi_offload_graph_choice(const struct tg_run *run)
+{
+    struct tgi_offload_graphs *g = run->offload->graphs;
+    return g && run->options.executor == TG_EXECUTOR_AUTO && !run->offload->insertion ? &g->choice : NULL;
+}
+
 bool tgi_offload_graph_begin(struct tg_run *run)
 {
     uint64_t begin = tgi_now_ns();
@@ -303,7 +336,7 @@ bool tgi_offload_graph_begin(struct tg_run *run)
     }
     g->was_used = g->was_stopped = false;
     g->made_ns = 0;
-    if (run->options.executor == TG_EXECUTOR_AUTO && !tgi_replay_choose(&g->choice))
+    if (run->options.executor == TG_EXECUTOR_AUTO && (g->way = tgi_replay_choose(&g->choice)) == TGI_REPLAY_STREAMS)
         return false;
     if (g->n_refusals && g->n_refusals < MAX_REFUSALS) { /* once more */
         free(g->why);
@@ -374,7 +407,7 @@ void tgi_offload_graph_submitted(struct tg_run *run)
 static void note_times(struct tg_run *run, struct tgi_offload_graphs *g)
 {
     double ns = (double)(tgi_now_ns() - tgi_run_begin_ns(run));
-    bool is_whole = !run->offload->after, is_settling = g->n_made <= N_SETTLING;
+    bool is_whole = !run->offload->after, is_settling = g->n_made[g->way] <= N_SETTLING;
     /* relaxed: whoever has set it has done so before the run came to its end here, or it is too late to matter. */
     if (atomic_load_explicit(&run->attention, memory_order_relaxed))
         return;
@@ -384,12 +417,14 @@ static void note_times(struct tg_run *run, struct tgi_offload_graphs *g)
             tgi_replay_time_add(&g->choice.streams, ns);
         return;
     }
-    if (!g->made_ns)
+    if (!g->made_ns && !g->stats.n_clusters && g->last) {
         tgi_replay_time_add(&g->launch, (double)g->stats.launch_ns);
+        g->n_launched = g->last->n_commands;
+    }
     if (is_settling)
         g->choice.made_ns += (double)g->made_ns;
     if (is_whole)
-        tgi_replay_time_add(&g->choice.replay, ns - (is_settling ? (double)g->made_ns : 0));
+        tgi_replay_time_add(g->way == TGI_REPLAY_RESIDENT ? &g->choice.resident : &g->choice.replay, ns - (is_settling ? (double)g->made_ns : 0));
 }
 
 void tgi_offload_graph_ended(struct tg_run *run)
@@ -447,13 +482,30 @@ void tgi_offload_graph_stats(const struct tg_run *run, struct tgi_offload_graph_
     }
 }
 
+static int open_graphs(struct tg_run *run, struct tgi_offload_graphs **g_p, struct tg_error *err)
+{
+    *g_p = run->offload ? graphs_of(run) : NULL;
+    if (*g_p)
+        return 0;
+    return run->offload ? tgi_error_memory(err, "keeping a run's graphs") : tgi_error(err, TG_E_STATE, "no task is on a device");
+}
+
+int tgi_offload_graph_refuse_resident(struct tg_run *run, const char *why, struct tg_error *err)
+{
+    struct tgi_offload_graphs *g;
+    int rc = open_graphs(run, &g, err);
+    if (rc == 0)
+        tgi_replay_refuse_resident(&g->choice, why);
+    return rc;
+}
+
 int tgi_offload_graph_time(struct tg_run *run, struct tg_error *err)
 {
-    struct tgi_offload_graphs *g = run->offload ? graphs_of(run) : NULL;
-    if (!g)
-        return run->offload ? tgi_error_memory(err, "keeping a run's graphs") : tgi_error(err, TG_E_STATE, "no task is on a device");
-    g->is_timed = true;
-    return 0;
+    struct tgi_offload_graphs *g;
+    int rc = open_graphs(run, &g, err);
+    if (rc == 0)
+        g->is_timed = true;
+    return rc;
 }
 
 struct elapsed {
@@ -525,7 +577,7 @@ void tgi_offload_graph_release(struct tg_run *run)
     if (!g)
         return;
     tgi_replay_cache_clear(&g->cache);
-    note_cost(run, TGI_REPLAY_LAUNCH, g->stats.n_commands, g->launch.ns);
+    note_cost(run, TGI_REPLAY_LAUNCH, g->n_launched, g->launch.ns);
     note_cost(run, TGI_REPLAY_SUBMIT, run->graph->n_tasks, g->choice.submit.n > 1 ? g->choice.submit.ns : 0);
     struct tgi_devices *ds = run->runtime->offload->devices;
     ds->ops->event_destroy(ds, g->from);

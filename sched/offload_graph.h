@@ -8,7 +8,8 @@
  * With the executor `resident` what can be in clusters (resident_cluster.h) is; where nothing can, the graph is as it would be
  * without, and the run knows why.
  *
- * Whether a start is a graph at all may be left to replay_choice.h, by times that are taken here and kept with those of kernels.
+ * Whether a start is a graph at all, and whether some of its tasks are in clusters, may be left to replay_choice.h, by times that are taken
+ * here and kept with those of kernels.
  *
  * A graph over several devices is one, or one for each that wait for each other by flags (mem/split.h): see below, enum tgi_hops.
  *
@@ -54,7 +55,7 @@ struct tgi_captured {
     struct tgi_replica_snapshot *before, *after; /* the states of data that it leads from and to */
     uint64_t n_tasks, n_device_tasks[TGI_MAX_DEVICES]; /* without bodies that a device decides about */
     struct tgi_replay_times times;
-    struct tgi_clustering clustering; /* with the resident executor */
+    struct tgi_clustering clustering; /* with the resident executor, or where it may be chosen */
     char *not_resident;               /* why nothing is; NULL: something is, or was not to be */
     const char *whole;                /* why it is one graph for all devices, a constant; NULL: it is one for each (mem/split.h) */
     uint32_t n_hops;                  /* edges between devices on its longest way */
@@ -100,6 +101,8 @@ struct tgi_offload_task *tgi_offload_owned(const struct tg_run *run, uint64_t ow
 /* The submitter, as a run begins.  True: all of it is enqueued, or it has failed, and its end is under way.  False: it is to go to
  * streams, because nothing else was asked for or for a reason that tg_run_executor() tells. */
 bool tgi_offload_graph_begin(struct tg_run *run);
+/* Of a run whose executor is left open and whose starts are recorded; NULL: it is not, or no start was. */
+struct tgi_replay_choice *tgi_offload_graph_choice(const struct tg_run *run);
 /* The submitter, while runs are under way: clusters of those that were stopped end early. */
 void tgi_offload_graph_stop(struct tgi_offload *o);
 /* As the run ends, all of it done: fails it if a resident task has, or a device has waited for another in vain. */
@@ -129,6 +132,8 @@ struct tgi_offload_graph_stats {
     uint64_t kept_bytes, n_dropped;
 };
 void tgi_offload_graph_stats(const struct tg_run *run, struct tgi_offload_graph_stats *stats_p);
+/* Of a run whose executor is left open: no task of it becomes resident, and why; before the first start. */
+int tgi_offload_graph_refuse_resident(struct tg_run *run, const char *why, struct tg_error *err);
 /* Replays are timed on the device from now on; before the first start.  Then, after wait: what the last one took there, from
  * where it began; TG_E_STATE: the last start was none. */
 int tgi_offload_graph_time(struct tg_run *run, struct tg_error *err);

@@ -6,6 +6,7 @@
 #include "graph/error.h"
 #include "mem/recorder.h"
 #include "mem/split.h"
+#include "sched/choice.h"
 #include "sched/offload_graph.h"
 
 /* Launches of a device side by side: as many as it executes at a time.  The driver's time for more grows with their square
@@ -81,29 +82,80 @@ static int record_with(struct tg_run *run, struct tgi_capture *rec, struct tgi_c
     return rc;
 }
 
+static void times_of(void *user, const struct tgi_command *c, struct tgi_command_times *times_p)
+{
+    const struct tg_run *run = user;
+    const struct tgi_offload_task *t = c->kind == TGI_COMMAND_LAUNCH ? tgi_offload_owned(run, c->owner) : NULL;
+    uint32_t class = t ? t->instance->offload->classes[tgi_offload_id(t)] : TG_NONE, device = tgi_lane_device(c->lane);
+    times_p->body_ns = (float)tgi_choices_inside_ns(run->offload->choices, class, device, TGI_INSIDE_RESIDENT);
+    times_p->kernel_ns = (float)tgi_choices_inside_ns(run->offload->choices, class, device, TGI_INSIDE_GRAPH);
+}
+
+/* The first task that is in no cluster, and why, for the caller to free; what failed, if rc says so. */
+static char *why_not(const struct tg_run *run, const struct tgi_program *program, const struct tgi_clustering *c, int rc,
+                     const struct tg_error *err)
+{
+    uint64_t owner = rc == 0 && c->left != TG_NONE ? program->commands[c->left].owner : UINT64_MAX;
+    bool has_task = owner < run->graph->n_tasks;
+    char scratch[16], *text;
+    int n = asprintf(&text, "%s%s%s%s", has_task ? "task \"" : "",
+                     has_task ? tgi_graph_task_name(run->graph, (uint32_t)owner, scratch) : "", has_task ? "\": " : "",
+                     rc ? err->text : c->why);
+    return n < 0 ? NULL : text;
+}
+
+static void take(struct tgi_program *program, const struct tgi_program *clustered)
+{
+    tgi_program_fini(program);
+    *program = *clustered;
+}
+
+/* What a run that may choose is to have of them.  Where it has none that is no reason to go on without a graph. */
+static int choose_clusters(struct tg_run *run, struct tgi_program *program, struct tgi_captured *p, struct tg_error *err)
+{
+    struct tgi_replay_choice *choice = tgi_offload_graph_choice(run);
+    struct tgi_clustering *c = &p->clustering;
+    struct tgi_program clustered = {0};
+    if (!choice || (choice->is_weighed && choice->way != TGI_REPLAY_RESIDENT))
+        return 0;
+    struct tgi_cluster_wish wish = {choice->takes_hoped, &run->offload->gain_costs, times_of, run};
+    int rc = tgi_resident_cluster(run->runtime->offload->devices, program, &clustered, &wish, c, err);
+    if (rc && rc != TG_E_UNSUPPORTED)
+        return rc;
+    if (rc || c->possible.n_tasks == 0) {
+        char *why = why_not(run, program, c, rc, err);
+        tgi_replay_refuse_resident(choice, why ? why : "no memory");
+        free(why);
+    }
+    struct tgi_replay_clusters found = {c->possible, c->sure, c->hoped, c->is_compiled};
+    if (tgi_replay_weigh(choice, &found) && c->n_clusters) {
+        take(program, &clustered);
+        return 0;
+    }
+    tgi_program_fini(&clustered);
+    c->n_clusters = 0;
+    return 0;
+}
+
 /* What cannot be resident stays as it is, and it is told why. */
 static int make_clusters(struct tg_run *run, struct tgi_program *program, struct tgi_captured *p, struct tg_error *err)
 {
     struct tgi_clustering *c = &p->clustering;
     struct tgi_program clustered = {0};
-    char scratch[16];
+    if (run->options.executor == TG_EXECUTOR_AUTO)
+        return choose_clusters(run, program, p, err);
     if (run->options.executor != TG_EXECUTOR_RESIDENT)
         return 0;
-    int rc = tgi_resident_cluster(run->runtime->offload->devices, program, &clustered, c, err);
+    int rc = tgi_resident_cluster(run->runtime->offload->devices, program, &clustered, NULL, c, err);
     if (rc && rc != TG_E_UNSUPPORTED)
         return rc;
     if (rc == 0 && c->n_clusters) {
-        tgi_program_fini(program);
-        *program = clustered;
+        take(program, &clustered);
         return 0;
     }
-    uint64_t owner = rc == 0 && c->left != TG_NONE ? program->commands[c->left].owner : UINT64_MAX;
-    bool has_task = owner < run->graph->n_tasks;
-    int n = asprintf(&p->not_resident, "%s%s%s%s", has_task ? "task \"" : "",
-                     has_task ? tgi_graph_task_name(run->graph, (uint32_t)owner, scratch) : "", has_task ? "\": " : "",
-                     rc ? err->text : c->why);
+    p->not_resident = why_not(run, program, c, rc, err);
     c->n_clusters = 0;
-    return n < 0 ? tgi_error_memory(err, "recording a run") : 0;
+    return p->not_resident ? 0 : tgi_error_memory(err, "recording a run");
 }
 
 /* ---- Hops ---------------------------------------------------------------------------------

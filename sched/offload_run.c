@@ -277,9 +277,12 @@ int tgi_offload_run_resolve(struct tg_run *run, struct tg_error *err)
     run->offload = calloc(1, sizeof *run->offload);
     if (!run->offload)
         return tgi_error_memory(err, "preparing a run");
-    run->offload->n_shown_lanes = TGI_COMPUTE_LANES;
-    if (run->guide && run->guide->machine)
+    run->offload->n_shown_lanes = run->offload->n_node_lanes = TGI_COMPUTE_LANES;
+    run->offload->gain_costs = (struct tgi_gain_costs)TGI_GAIN_COSTS_INIT;
+    if (run->guide && run->guide->machine) {
         tgi_machine_replay_costs(run->guide->machine, run->graph->n_tasks, &run->offload->replay_costs);
+        tgi_machine_gain_costs(run->guide->machine, &run->offload->gain_costs);
+    }
     run->offload->is_registered = calloc((size_t)run->graph->space->n_buffers + 1, 1);
     run->offload->is_pageable = calloc((size_t)run->graph->space->n_buffers + 1, 1);
     if (!run->offload->is_registered || !run->offload->is_pageable)
@@ -424,7 +427,7 @@ void tgi_offload_run_set_out(struct tg_run *run)
     memset(r->n_device_tasks, 0, sizeof r->n_device_tasks);
     r->n_stolen = r->timing_ns = r->enqueuing_ns = 0;
     r->has_collected = false;
-    r->n_shown_lanes = TGI_COMPUTE_LANES;
+    r->n_shown_lanes = r->n_node_lanes = TGI_COMPUTE_LANES;
     r->run = run;
     tgi_replicas_stats(r->replicas, &r->stats_before);
     tgi_replicas_log(r->replicas, run->spans != NULL);

@@ -134,6 +134,8 @@ uint32_t tgi_run_device_of(const struct tg_run *run, uint32_t worker, uint32_t *
 
 uint32_t tgi_run_n_lanes(const struct tg_run *run) { return run->offload->n_shown_lanes; }
 
+uint32_t tgi_run_n_node_lanes(const struct tg_run *run) { return run->offload->n_node_lanes; }
+
 void tgi_run_moved(const struct tg_run *run, struct tgi_run_moved *moved_p)
 {
     const struct tgi_replica_stats *s = &run->offload->stats;

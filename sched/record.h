@@ -154,6 +154,8 @@ uint32_t tgi_run_device_of(const struct tg_run *run, uint32_t worker, uint32_t *
 /* Lanes that each device has in spans: its streams; or as many tasks of a graph as were executed at a time; or its streams and the
  * workers of resident kernels. */
 uint32_t tgi_run_n_lanes(const struct tg_run *run);
+/* Of these, the first that are no workers of resident kernels. */
+uint32_t tgi_run_n_node_lanes(const struct tg_run *run);
 /* Tasks that the runtime's workers have finished or skipped, or submitted to devices, so far, and the time they spent in those of
  * recorded runs.  Any thread may ask at any time. */
 void tgi_runtime_progress(const struct tg_runtime *runtime, uint64_t *n_tasks_p, uint64_t *busy_ns_p);

@@ -9,10 +9,10 @@ static bool fits(const struct tgi_replay *p, const struct tgi_replicas *replicas
            tgi_replicas_has_memory_of(replicas, p->recorded.after);
 }
 
-struct tgi_replay *tgi_replay_cache_find(struct tgi_replay_cache *c, const struct tgi_replicas *replicas)
+struct tgi_replay *tgi_replay_cache_find(struct tgi_replay_cache *c, const struct tgi_replicas *replicas, enum tgi_replay_way way)
 {
     for (uint32_t i = 0; i < TGI_REPLAY_PLACES; i++)
-        if (fits(&c->places[i], replicas))
+        if (c->places[i].way == way && fits(&c->places[i], replicas))
             return &c->places[i];
     return NULL;
 }

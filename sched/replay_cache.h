@@ -17,7 +17,9 @@ struct tgi_replay {
     struct tgi_device_graph *graph; /* NULL: the place is free */
     uint64_t last_used;             /* a number that grows with each replay */
     uint64_t bytes, device_bytes;   /* of all; of these on devices */
+    uint32_t n_commands;            /* of it, bodies included; those inside resident kernels are none of their own */
     bool has_collectives;
+    enum tgi_replay_way way; /* of a run whose executor is left open: what it was recorded as; else STREAMS */
 };
 
 struct tgi_replay_cache {
@@ -29,8 +31,8 @@ struct tgi_replay_cache {
     struct tgi_replay places[TGI_REPLAY_PLACES];
 };
 
-/* One that is good for the state of data now; NULL: none. */
-struct tgi_replay *tgi_replay_cache_find(struct tgi_replay_cache *cache, const struct tgi_replicas *replicas);
+/* One of that way that is good for the state of data now; NULL: none. */
+struct tgi_replay *tgi_replay_cache_find(struct tgi_replay_cache *cache, const struct tgi_replicas *replicas, enum tgi_replay_way way);
 /* One that is as the program but for addresses and the like; NULL: none. */
 struct tgi_replay *tgi_replay_cache_find_alike(struct tgi_replay_cache *cache, const struct tgi_program *program);
 /* Keeps it, and of the others what there is room for. */

@@ -6,6 +6,7 @@
 
 #include "graph/error.h"
 #include "graph/vec.h"
+#include "sched/choice.h"
 #include "sched/offload.h"
 
 /* What the commands of a step have told. */
@@ -106,6 +107,17 @@ static uint64_t from_zero(const struct tgi_replay_clocks *clocks, uint32_t devic
     return at > 0 ? (uint64_t)at : 0;
 }
 
+/* What tasks of its kind take there is known from then on.  The kernels that note times are part of what they see: an empty one seems to
+ * take as long on an H100 (bench/cuda_nodes --what stamps). */
+static const double STAMPS_NS = 1570;
+
+static void note_time(struct taking *k, const struct tgi_replay_step *s, uint32_t device, bool is_resident, uint64_t ns)
+{
+    double own_ns = is_resident ? (double)ns : (double)ns - STAMPS_NS;
+    tgi_choices_note_inside(k->run->offload->choices, s->instance->offload->classes[s->task], device,
+                            is_resident ? TGI_INSIDE_RESIDENT : TGI_INSIDE_GRAPH, own_ns > 1 ? own_ns : 1);
+}
+
 /* A task of several commands is at work from the first one's beginning to the last one's end. */
 static void take(struct taking *k, const struct tgi_replay_clocks *clocks, uint32_t step, uint32_t device, uint32_t worker, const uint64_t *ns)
 {
@@ -113,6 +125,7 @@ static void take(struct taking *k, const struct tgi_replay_clocks *clocks, uint3
     struct tgi_span *spans = spans_of(k, s->round);
     struct taken *t = &k->taken[step - 1];
     uint64_t start_ns = from_zero(clocks, device, ns[0]), end_ns = from_zero(clocks, device, ns[1]);
+    note_time(k, s, device, worker != TG_NONE, ns[1] > ns[0] ? ns[1] - ns[0] : 0);
     if (t->end_ns == 0 || start_ns < t->start_ns)
         t->start_ns = start_ns;
     if (end_ns >= t->end_ns) {
@@ -226,6 +239,7 @@ static uint32_t choose_lanes(const struct taking *k, uint64_t *until_ns, uint32_
     for (uint32_t i = 0; i < k->n_taken; i++)
         if (k->taken[i].worker != TG_NONE)
             lane[i] = most + k->taken[i].worker < limit ? most + k->taken[i].worker : limit - 1;
+    k->run->offload->n_node_lanes = most;
     return most + k->n_workers < limit ? most + k->n_workers : limit;
 }
 

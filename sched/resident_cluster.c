@@ -26,10 +26,13 @@ struct clusters {
     struct tgi_devices *ds;
     const struct tgi_program *from;
     struct tgi_program *to;
+    const struct tgi_cluster_wish *wish; /* NULL: all */
     struct tgi_clustering *what;
     struct tg_error *err;
     uint8_t *is_in;   /* by command: it can be in a cluster */
     float *cost_ns;   /* by command */
+    struct tgi_command_times *times; /* by command, with a wish */
+    struct tgi_cluster **made; /* by group, with a wish: planned already */
     uint32_t *label;  /* by command */
     uint32_t *order;  /* commands by label, those outside first */
     uint32_t *new_id; /* by command: in `to` */
@@ -50,6 +53,26 @@ static bool is_clustered(const struct clusters *k, uint32_t id) { return k->is_i
 
 /* ---- Labels -------------------------------------------------------------------------------*/
 
+static bool is_coarse(const struct tgi_command *c)
+{
+    uint64_t n = 1;
+    for (int i = 0; c->kind == TGI_COMMAND_LAUNCH && i < 3; i++)
+        n *= (uint64_t)c->launch.shape.grid[i] * c->launch.shape.block[i];
+    return tgi_gain_is_coarse(n);
+}
+
+/* NULL: nothing. */
+static const char *against_wish(struct clusters *k, uint32_t id, struct tgi_resident_call *call)
+{
+    const struct tgi_command *c = &k->from->commands[id];
+    if (call->is_other)
+        return "a library is called for it, whose last bits may be others";
+    k->wish->times(k->wish->user, c, &k->times[id]);
+    if (k->times[id].body_ns > 0)
+        call->cost_ns = k->times[id].body_ns;
+    return is_coarse(c) ? "its kernel fills too much of the device for one warp" : NULL;
+}
+
 static bool can_be_in(struct clusters *k, uint32_t id)
 {
     const struct tgi_command *c = &k->from->commands[id];
@@ -58,6 +81,8 @@ static bool can_be_in(struct clusters *k, uint32_t id)
     if (c->kind == TGI_COMMAND_NOTHING)
         return true;
     bool can = k->ds->ops->resident_call(k->ds, k->from, c, &call, &why);
+    if (can && k->wish)
+        can = !(why = against_wish(k, id, &call));
     if (can && call.cost_ns > COARSE_NS) {
         can = false;
         why = "it is too long for a resident task";
@@ -108,14 +133,19 @@ static bool count_calls(struct clusters *k)
     k->n_calls = calloc(n_groups + 1, sizeof *k->n_calls);
     for (uint32_t i = 0; k->n_calls && i < k->from->n; i++)
         k->n_calls[group_of(k, i)] += k->is_in[i] && k->from->commands[i].kind != TGI_COMMAND_NOTHING;
-    for (size_t g = 0; k->n_calls && g < n_groups; g++) {
+    for (size_t g = 0; k->n_calls && g < n_groups; g++)
         k->n_calls[g] = k->n_calls[g] < LEAST_CALLS ? 0 : k->n_calls[g];
+    return k->n_calls != NULL;
+}
+
+static void count_clusters(struct clusters *k)
+{
+    for (size_t g = 0; g < (size_t)k->n_labels * k->ds->n_devices; g++) {
         k->what->n_clusters += k->n_calls[g] != 0;
         k->what->n_calls += k->n_calls[g];
     }
-    for (uint32_t i = 0; k->n_calls && i < k->from->n; i++)
+    for (uint32_t i = 0; i < k->from->n; i++)
         k->what->n_left += k->from->commands[i].kind != TGI_COMMAND_NOTHING && !is_clustered(k, i);
-    return k->n_calls != NULL;
 }
 
 /* ---- One cluster --------------------------------------------------------------------------*/
@@ -128,7 +158,8 @@ struct inside {
     uint64_t *arg;
     struct tgi_post *post; /* what its tasks can be */
     uint32_t n_posts;      /* and have become */
-    float *cost_ns;
+    float *cost_ns, *kernel_ns; /* the latter with a wish */
+    uint64_t n_timed;           /* tasks with bodies that have been timed */
     uint32_t *level, *n_at; /* n_at: tasks of each level */
     uint32_t width;         /* of the widest level */
 };
@@ -141,6 +172,7 @@ static void inside_fini(struct inside *in)
     free(in->arg);
     free(in->post);
     free(in->cost_ns);
+    free(in->kernel_ns);
     free(in->level);
     free(in->n_at);
 }
@@ -189,6 +221,10 @@ static bool fill_members(struct clusters *k, struct inside *in, const uint32_t *
         cluster->is_timed |= c->step != 0;
         in->op[t] = c->kind == TGI_COMMAND_NOTHING ? TGI_RESIDENT_EMPTY : TGI_RESIDENT_CALL;
         in->cost_ns[t] = k->cost_ns[member[t]];
+        if (k->wish) {
+            in->kernel_ns[t] = k->times[member[t]].kernel_ns;
+            in->n_timed += k->times[member[t]].body_ns > 0;
+        }
         if (in->op[t] == TGI_RESIDENT_EMPTY || !k->ds->ops->resident_call(k->ds, k->from, c, &call, &why))
             continue;
         uint32_t n_words = call.post ? TGI_POST_N_WORDS : call.n_words;
@@ -218,11 +254,12 @@ static bool look_inside(struct clusters *k, struct inside *in, const uint32_t *m
     in->arg = calloc((size_t)n + 1, sizeof *in->arg);
     in->post = calloc((size_t)n + 1, sizeof *in->post);
     in->cost_ns = malloc(((size_t)n + 1) * sizeof *in->cost_ns);
+    in->kernel_ns = malloc(((size_t)n + 1) * sizeof *in->kernel_ns);
     in->level = calloc((size_t)n + 1, sizeof *in->level);
     in->n_at = calloc((size_t)n + 1, sizeof *in->n_at);
     cluster->owner = malloc(((size_t)n + 1) * sizeof *cluster->owner);
     cluster->step = malloc(((size_t)n + 1) * sizeof *cluster->step);
-    if (!in->succ_at || !in->succ || !in->op || !in->arg || !in->post || !in->cost_ns || !in->level || !in->n_at || !cluster->owner ||
+    if (!in->succ_at || !in->succ || !in->op || !in->arg || !in->post || !in->cost_ns || !in->kernel_ns || !in->level || !in->n_at || !cluster->owner ||
         !cluster->step)
         return false;
     link_members(k, in, member, n, group);
@@ -251,7 +288,8 @@ static uint64_t limit_of(const struct tgi_resident_program *p)
 /* As many blocks as the widest level has use for; all that there are for POSTs, which are better apart. */
 static int plan(struct clusters *k, const struct inside *in, uint32_t device, struct tgi_cluster *cluster)
 {
-    static const struct tgi_resident_costs costs = TGI_RESIDENT_COSTS_INIT;
+    static const struct tgi_resident_costs usual = TGI_RESIDENT_COSTS_INIT;
+    const struct tgi_resident_costs *costs = k->wish ? &k->wish->costs->tasks : &usual;
     struct tgi_resident_room room;
     int rc = k->ds->ops->resident_room(k->ds, device, &room, k->err);
     if (rc)
@@ -260,7 +298,7 @@ static int plan(struct clusters *k, const struct inside *in, uint32_t device, st
     uint32_t n_blocks = (width + room.n_workers_each - 1) / room.n_workers_each;
     struct tgi_resident_shape shape = {n_blocks < room.n_blocks ? n_blocks : room.n_blocks, room.n_workers_each,
                                        room.shared_bytes, TGI_RESIDENT_WARP};
-    rc = tgi_resident_plan(&in->dag, &shape, &costs, &cluster->program, k->err);
+    rc = tgi_resident_plan(&in->dag, &shape, costs, &cluster->program, k->err);
     if (rc == 0)
         rc = tgi_resident_check(&in->dag, cluster->program, k->err);
     if (rc == 0)
@@ -292,17 +330,35 @@ static int add_cluster(struct clusters *k, const uint32_t *member, uint32_t n, u
     return rc;
 }
 
-static int contract(struct clusters *k, const uint32_t *member, uint32_t n, uint32_t group)
+/* *gain_p: with a wish. */
+static int make_cluster(struct clusters *k, const uint32_t *member, uint32_t n, uint32_t group, struct tgi_cluster **cluster_p,
+                        struct tgi_gain *gain_p)
 {
     struct tgi_cluster *cluster = tgi_cluster_new();
     struct inside in = {.width = 0};
     if (!cluster)
         return no_memory(k);
     int rc = look_inside(k, &in, member, n, group, cluster) ? plan(k, &in, group % k->ds->n_devices, cluster) : no_memory(k);
+    if (rc == 0 && k->wish)
+        rc = tgi_gain_find(&in.dag, in.kernel_ns, in.n_timed, cluster->program->makespan_ns, k->wish->costs, gain_p, k->err);
     inside_fini(&in);
-    if (rc == 0)
-        rc = add_cluster(k, member, n, group, cluster);
-    tgi_cluster_release(cluster);
+    if (rc) {
+        tgi_cluster_release(cluster);
+        return rc;
+    }
+    *cluster_p = cluster;
+    return 0;
+}
+
+static int contract(struct clusters *k, const uint32_t *member, uint32_t n, uint32_t group)
+{
+    struct tgi_cluster *cluster = k->wish ? k->made[group] : NULL;
+    int rc = cluster ? 0 : make_cluster(k, member, n, group, &cluster, NULL);
+    if (rc)
+        return rc;
+    rc = add_cluster(k, member, n, group, cluster);
+    if (!k->wish)
+        tgi_cluster_release(cluster);
     return rc;
 }
 
@@ -333,6 +389,44 @@ static uint32_t gather(const struct clusters *k, const uint32_t *from, uint32_t 
     return n_members;
 }
 
+/* A cluster that gains too little is none: its commands stay single. */
+static int weigh(struct clusters *k, const uint32_t *member, uint32_t n, uint32_t group)
+{
+    struct tgi_devices *ds = k->ds;
+    struct tgi_gain gain;
+    int rc = make_cluster(k, member, n, group, &k->made[group], &gain);
+    if (rc)
+        return rc;
+    bool is_sure = tgi_gain_is_sure(&gain), is_hoped = is_sure || tgi_gain_is_hoped(&gain);
+    tgi_gain_add(&k->what->possible, &gain);
+    if (is_sure)
+        tgi_gain_add(&k->what->sure, &gain);
+    if (is_hoped) {
+        tgi_gain_add(&k->what->hoped, &gain);
+        k->what->is_compiled &= !ds->ops->resident_is_compiled || ds->ops->resident_is_compiled(ds, group % ds->n_devices, k->made[group]);
+    }
+    if (is_sure || (is_hoped && k->wish->takes_hoped))
+        return 0;
+    tgi_cluster_release(k->made[group]);
+    k->made[group] = NULL;
+    k->n_calls[group] = 0;
+    return 0;
+}
+
+static int weigh_all(struct clusters *k)
+{
+    uint32_t n = k->from->n, *member = malloc(((size_t)n + 1) * sizeof *member);
+    k->made = calloc((size_t)k->n_labels * k->ds->n_devices + 1, sizeof *k->made);
+    int rc = member && k->made ? 0 : no_memory(k);
+    for (uint32_t i = 0; rc == 0 && i < n; i++) {
+        uint32_t id = k->order[i], group = group_of(k, id);
+        if (is_clustered(k, id) && !k->made[group])
+            rc = weigh(k, member, gather(k, k->order + i, n - i, member), group);
+    }
+    free(member);
+    return rc;
+}
+
 static int add_all(struct clusters *k)
 {
     uint32_t n = k->from->n, serial = k->n_labels * k->ds->n_devices, first, *member = malloc(((size_t)n + 1) * sizeof *member);
@@ -353,6 +447,7 @@ static bool clusters_init(struct clusters *k)
     size_t n = (size_t)k->from->n + 1;
     k->is_in = calloc(n, 1);
     k->cost_ns = calloc(n, sizeof *k->cost_ns);
+    k->times = k->wish ? calloc(n, sizeof *k->times) : NULL;
     k->label = calloc(n, sizeof *k->label);
     k->order = malloc(n * sizeof *k->order);
     k->new_id = malloc(n * sizeof *k->new_id);
@@ -360,13 +455,18 @@ static bool clusters_init(struct clusters *k)
     k->mark = calloc(n, sizeof *k->mark);
     if (k->new_id)
         memset(k->new_id, 0xff, n * sizeof *k->new_id); /* TG_NONE */
-    return k->is_in && k->cost_ns && k->label && k->order && k->new_id && k->local && k->mark;
+    return k->is_in && k->cost_ns && (k->times || !k->wish) && k->label && k->order && k->new_id && k->local && k->mark;
 }
 
 static void clusters_fini(struct clusters *k)
 {
     free(k->is_in);
     free(k->cost_ns);
+    free(k->times);
+    for (size_t g = 0; k->made && g < (size_t)k->n_labels * k->ds->n_devices; g++)
+        if (k->made[g])
+            tgi_cluster_release(k->made[g]);
+    free(k->made);
     free(k->label);
     free(k->order);
     free(k->new_id);
@@ -377,10 +477,10 @@ static void clusters_fini(struct clusters *k)
 }
 
 int tgi_resident_cluster(struct tgi_devices *ds, const struct tgi_program *from, struct tgi_program *to,
-                         struct tgi_clustering *what_p, struct tg_error *err)
+                         const struct tgi_cluster_wish *wish, struct tgi_clustering *what_p, struct tg_error *err)
 {
-    struct clusters k = {.ds = ds, .from = from, .to = to, .what = what_p, .err = err, .n_labels = 1};
-    *what_p = (struct tgi_clustering){.left = TG_NONE, .why = "there are not two tasks on a device that could be in one"};
+    struct clusters k = {.ds = ds, .from = from, .to = to, .wish = wish, .what = what_p, .err = err, .n_labels = 1};
+    *what_p = (struct tgi_clustering){.left = TG_NONE, .is_compiled = true, .why = "there are not two tasks on a device that could be in one"};
     for (uint32_t i = 0; i < from->n; i++)
         if (from->commands[i].kind == TGI_COMMAND_DECIDE) {
             what_p->left = i;
@@ -394,8 +494,11 @@ int tgi_resident_cluster(struct tgi_devices *ds, const struct tgi_program *from,
         rc = no_memory(&k);
     else {
         label_all(&k);
-        if (!sort_by_label(&k) || !count_calls(&k))
-            rc = no_memory(&k);
+        rc = sort_by_label(&k) && count_calls(&k) ? 0 : no_memory(&k);
+        if (rc == 0 && wish)
+            rc = weigh_all(&k);
+        if (rc == 0)
+            count_clusters(&k);
     }
     if (rc == 0 && what_p->n_clusters)
         rc = add_all(&k);

@@ -6,6 +6,20 @@
 #define TGI_SCHED_RESIDENT_CLUSTER_H
 
 #include "mem/program.h"
+#include "sched/resident_gain.h"
+
+/* What is known of a command's times: 0 where it is not. */
+struct tgi_command_times {
+    float body_ns;   /* inside a resident kernel */
+    float kernel_ns; /* as a node, beyond an empty kernel's time */
+};
+/* Which clusters there are to be, if not all that can be. */
+struct tgi_cluster_wish {
+    bool takes_hoped; /* those that may gain, else those that surely do (resident_gain.h) */
+    const struct tgi_gain_costs *costs;
+    void (*times)(void *user, const struct tgi_command *command, struct tgi_command_times *times_p);
+    void *user;
+};
 
 struct tgi_clustering {
     uint32_t n_clusters;
@@ -13,11 +27,15 @@ struct tgi_clustering {
     uint64_t n_left;   /* and commands that are in none, points aside */
     uint32_t left;     /* the first command that is in none although it executes code; TG_NONE: there is none */
     const char *why;   /* for people; a constant */
+    /* With a wish: of all that can be clusters, of those that surely gain, and of these with those that may */
+    struct tgi_gain possible, sure, hoped;
+    bool is_compiled; /* no kernel for one of the last would have to be compiled */
 };
 
 /* `to`, which is empty, becomes the same with clusters; it stays empty where nothing can be in one, and then `left` and
- * `why` say what stands against it.  TG_E_NO_MEMORY; TG_E_UNSUPPORTED: no device can have a resident program, and why. */
+ * `why` say what stands against it.  wish: NULL: all that can be in clusters is; else nothing whose last bits might be others inside one, and
+ * no launch that fills much of a device.  TG_E_NO_MEMORY; TG_E_UNSUPPORTED: no device can have a resident program, and why. */
 int tgi_resident_cluster(struct tgi_devices *ds, const struct tgi_program *from, struct tgi_program *to,
-                         struct tgi_clustering *what_p, struct tg_error *err);
+                         const struct tgi_cluster_wish *wish, struct tgi_clustering *what_p, struct tg_error *err);
 
 #endif

@@ -104,9 +104,18 @@ want 0 "$tgraph" --format json run "$graphs/cholesky.json" --save-dir "$scratch"
 has out '"executor_reason": "'
 want 0 "$tgraph" -v run "$graphs/cholesky.json" --save-dir "$scratch" --executor auto --repeat 3 --record "$scratch/auto.tgr"
 has err 'executor: streams, as it cannot be a graph: times of single tasks are wanted'
+want 0 "$tgraph" bench "$scratch/rows.json" --runs 3 --matrix executor=streams,resident
+has out ' resident  '
 want 0 "$tgraph" bench "$graphs/cholesky.json" --runs 5 --matrix executor=cpu,streams,graph,auto
 has out ' graph  '
 has out 'executor auto: '
+"$tgraph" gen wavefront --tasks 400 -o "$scratch/fine.json"
+want 0 run "$scratch/fine.json" -D cuda:0 --executor auto --compare sequential --repeat 60
+has out ' inside resident kernels, '
+has out ' or more as nodes'
+want 0 "$tgraph" --format json run "$scratch/fine.json" -D cuda:0 --executor auto --save-dir "$scratch" --repeat 60
+is_json
+has out '"weighed": {"tasks": 4'
 want 0 run "$saxpy" -p N=1000 -D cpu --executor auto
 lacks out 'executor: '
 
@@ -514,6 +523,12 @@ want 0 "$tgraph" check --compile "$scratch/own.json"
 want 0 run "$scratch/own.json" -D cuda:0 --executor resident --compare sequential -v
 has out 'resident: 32 commands in 1 kernel'
 has out 'kernel of 32 tasks: generated for 1 body, 64 registers'
+want 0 run "$scratch/own.json" -D cuda:0 --executor resident --record "$scratch/own.tgr"
+want 0 "$tgraph" why "$scratch/own.tgr" 't[1,0]'
+has out 'on cuda:0 w'
+has out ', inside a resident kernel, '
+want 0 "$tgraph" --format json why "$scratch/own.tgr" 't[1,0]'
+has out '"is_resident": true'
 own_graph 'x[i] *= two;' >"$scratch/own.json"
 want 1 "$tgraph" check --compile "$scratch/own.json"
 has err "'two' was not declared in this scope"

@@ -15,7 +15,8 @@
 static const char whole[] =
     "{\"tgraph_machine\": 1, \"name\": \"node\", \"x-note\": [1],\n"
     " \"classes\": [{\"name\": \"cpu\", \"kind\": \"cpu\", \"flops_per_s\": 3e10, \"launch_ns\": 300},\n"
-    "             {\"name\": \"cuda\", \"kind\": \"cuda\", \"flops_per_s\": 6e13, \"launch_ns\": 3000}],\n"
+    "             {\"name\": \"cuda\", \"kind\": \"cuda\", \"flops_per_s\": 6e13, \"launch_ns\": 3000,"
+    " \"node_ns\": 150, \"chain_ns\": 700, \"resident_start_ns\": 5000, \"resident_task_ns\": 90}],\n"
     " \"roots\": [{\"name\": \"pcie:0\", \"bytes_per_s\": 6e10}],\n"
     " \"memories\": [{\"name\": \"host\", \"bytes_per_s\": 1e11},\n"
     "              {\"name\": \"cuda:0\", \"bytes\": 1000000, \"bytes_per_s\": 4e12, \"port_bytes_per_s\": 4e11, \"root\": \"pcie:0\"},\n"
@@ -108,6 +109,26 @@ static void costs_of_graphs_are_those_of_the_closest_size(void **state)
     struct tgi_machine none = {0};
     tgi_machine_replay_costs(&none, 200, &costs);
     assert_true(costs.ns[TGI_REPLAY_LAUNCH] == 0);
+}
+
+static void costs_of_clusters_are_measured_or_usual(void **state)
+{
+    (void)state;
+    static const struct tgi_gain_costs usual = TGI_GAIN_COSTS_INIT;
+    struct tgi_gain_costs costs;
+    struct tgi_machine m;
+    read_must(whole, &m);
+    tgi_machine_gain_costs(&m, &costs);
+    assert_true(costs.node_ns == 150 && costs.chain_ns == 700 && costs.start_ns == 5000 && costs.tasks.task_ns == 90);
+    assert_true(costs.tasks.counter_ns == usual.tasks.counter_ns);
+    m.classes[1].resident_task_ns = m.classes[1].chain_ns = 0; /* not measured */
+    tgi_machine_gain_costs(&m, &costs);
+    assert_true(costs.node_ns == 150 && costs.chain_ns == usual.chain_ns && costs.tasks.task_ns == usual.tasks.task_ns);
+    m.n_classes = 1;
+    tgi_machine_gain_costs(&m, &costs);
+    assert_memory_equal(&costs, &usual, sizeof costs);
+    m.n_classes = 2;
+    tgi_machine_fini(&m);
 }
 
 static void what_is_written_reads_back_the_same(void **state)
@@ -227,6 +248,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_last_rule_that_fits_a_pair_counts),
         cmocka_unit_test(costs_of_graphs_are_those_of_the_closest_size),
+        cmocka_unit_test(costs_of_clusters_are_measured_or_usual),
         cmocka_unit_test(what_is_written_reads_back_the_same),
         cmocka_unit_test(a_machine_can_have_other_gpus),
         cmocka_unit_test(a_machine_can_have_fewer_workers),

@@ -9,7 +9,9 @@
 #include <cmocka.h>
 
 #include "graph/error.h"
+#include "sched/guide.h"
 #include "sched/offload_graph.h"
+#include "sched/replay_costs.h"
 #include "tests/device_run.h"
 #include "tests/random_graph.h"
 
@@ -219,6 +221,271 @@ static void without_room_for_tables_the_run_goes_to_streams(void **state)
     free(expected);
 }
 
+/* ---- Left open ------------------------------------------------------------------------------*/
+
+/* node_ns: what a machine file says of nodes; 0: there is none. */
+static struct tg_run *open_guided(struct tg_runtime *rt, const struct tg_graph *g, double node_ns, bool keep_data)
+{
+    struct tgi_machine_class class = {.name = "cuda", .kind = TGI_DEVICE_CUDA, .node_ns = node_ns, .chain_ns = node_ns};
+    struct tgi_machine m = {.classes = &class, .n_classes = 1};
+    struct tgi_guide guide = {.machine = node_ns > 0 ? &m : NULL};
+    struct tg_run_options options = TG_RUN_OPTIONS_INIT;
+    struct tg_run *run;
+    struct tg_error err;
+    options.executor = TG_EXECUTOR_AUTO;
+    options.n_starts_expected = 1000000;
+    options.keep_data = keep_data;
+    MUST(tgi_run_create_guided(rt, g, &options, &guide, &run, &err));
+    return run;
+}
+
+static struct tg_run *open_auto(struct tg_runtime *rt, const struct tg_graph *g) { return open_guided(rt, g, 0, false); }
+
+/* Starts until the first graph, whose executor and reason are told. */
+static enum tg_executor first_graph(struct tg_run *run, const struct tg_graph *g, const uint64_t *expected, const char **why_p)
+{
+    struct tg_error err;
+    for (int i = 0; i < 10; i++) {
+        MUST(tg_run_execute(run, &err));
+        device_expect(run, g, expected);
+        enum tg_executor executor = tg_run_executor(run, why_p);
+        if (executor != TG_EXECUTOR_STREAMS)
+            return executor;
+    }
+    return TG_EXECUTOR_STREAMS;
+}
+
+static void reset_roomy(void)
+{
+    const struct standin_options roomy = {1, 8 << 20, 5, true}; /* tables of so many tasks have their size */
+    standin.standin_reset(&roomy);
+}
+
+static void expect_words(const char *why, const char *words)
+{
+    if (!why || !strstr(why, words))
+        fail_msg("\"%s\" does not say \"%s\"", why ? why : "", words);
+}
+
+/* 400 tasks of a tile each, in two steps. */
+static const char fine_buffers[] = "'A': {'dtype': 'u64', 'shape': [16], 'tiles': [400], 'init': {'iota': true}}";
+static const char fine_tasks[] = "{'for': ['s in 0:2', 'i in 0:400'], 'id': 't[{s},{i}]', 'kernel': 'add', "
+                                 "'args': {'id': 's*400+i', 'n': 16, 'acc': 'A[i]'}}";
+
+/* Whatever is measured here afterwards: data are what they are in any case. */
+static void fine_tasks_become_resident_where_it_is_left_open(void **state)
+{
+    struct tg_graph *g = device_graph(fine_buffers, "", fine_tasks);
+    uint64_t *expected = device_expected(g, false, 1);
+    struct tgi_offload_graph_stats stats;
+    const char *why;
+    struct tg_error err;
+    (void)state;
+    reset_roomy();
+    struct tg_runtime *rt = device_runtime("cuda", 0);
+    struct tg_run *run = open_auto(rt, g);
+    if (first_graph(run, g, expected, &why) != TG_EXECUTOR_RESIDENT)
+        fail_msg("%s", why);
+    expect_words(why, "resident from start 3 on, as each saves up to ");
+    expect_words(why, "; 800 tasks were expected to take ");
+    expect_words(why, "(not all of them have been timed there), and 124.8 us or more as nodes");
+    tgi_offload_graph_stats(run, &stats);
+    assert_int_equal(stats.n_clusters, 1);
+    assert_int_equal(stats.n_resident, 800);
+    for (int i = 0; i < 20; i++) {
+        MUST(tg_run_execute(run, &err));
+        device_expect(run, g, expected);
+    }
+    tg_run_executor(run, &why);
+    expect_words(why, " with resident kernels, ");
+    device_close_all(run, rt, g);
+    free(expected);
+}
+
+/* Its one command took what a thousand tasks take to plan; whoever goes by costs of commands would never make a graph again. */
+static void resident_runs_say_nothing_about_nodes(void **state)
+{
+    struct tg_graph *g = device_graph(buffers, "", tasks);
+    struct tgi_replay_costs costs;
+    struct tg_error err;
+    (void)state;
+    device_reset(1, 5, true);
+    struct tg_runtime *rt = device_runtime("cuda", 0);
+    for (int is_graph = 0; is_graph < 2; is_graph++) {
+        struct tg_run *run = device_open_run(rt, g, is_graph ? TG_EXECUTOR_GRAPH : TG_EXECUTOR_RESIDENT, false);
+        for (int i = 0; i < 4; i++)
+            MUST(tg_run_execute(run, &err));
+        tg_run_destroy(run);
+        tgi_replay_costs_read(rt->offload->history, rt->offload->devices->info[0].name, g->n_tasks, &costs);
+        assert_true((costs.ns[TGI_REPLAY_RECORD] > 0) == is_graph);
+        assert_true((costs.ns[TGI_REPLAY_INSTANTIATE] > 0) == is_graph);
+        assert_true((costs.ns[TGI_REPLAY_LAUNCH] > 0) == is_graph);
+    }
+    device_close_all(NULL, rt, g);
+}
+
+/* By a machine on which nodes take nothing, no kernel gains. */
+static void a_machine_file_says_what_nodes_take(void **state)
+{
+    struct tg_graph *g = device_graph(fine_buffers, "", fine_tasks);
+    uint64_t *expected = device_expected(g, false, 1);
+    const char *why;
+    (void)state;
+    reset_roomy();
+    struct tg_runtime *rt = device_runtime("cuda", 0);
+    struct tg_run *run = open_guided(rt, g, 1, false);
+    assert_int_equal(first_graph(run, g, expected, &why), TG_EXECUTOR_GRAPH);
+    expect_words(why, "and 0.8 us or more as nodes");
+    device_close_all(run, rt, g);
+    free(expected);
+}
+
+/* Where nodes are said to be dear all clusters are taken at first; what is measured then sends starts from one way to another, with
+ * data that go on or begin anew. */
+static void random_graphs_that_change_their_way_equal_sequential_execution(void **state)
+{
+    uint64_t first = test_seed(1), n = ROUNDS(20), n_on[TG_EXECUTOR_RESIDENT + 1] = {0};
+    (void)state;
+    for (uint64_t seed = first; seed < first + n; seed++) {
+        struct dice d = {mix64(seed)};
+        alarm(LIMIT_S);
+        char *text = draw_tasks(&d, 20 + (int)roll(&d, 150));
+        struct tg_graph *g = device_graph("'A': {'dtype': 'u64', 'shape': [40], 'tiles': [8], 'init': {'iota': true}}", "", text);
+        int n_starts = 12 + (int)roll(&d, 4);
+        bool keeps = roll(&d, 2);
+        uint64_t *expected = device_expected(g, keeps, n_starts);
+        struct tg_error err;
+        device_reset(1 + (int)roll(&d, 3), seed, roll(&d, 2));
+        struct tg_runtime *rt = device_runtime("cuda", 0);
+        struct tg_run *run = open_guided(rt, g, 1e6, keeps);
+        for (int i = 0; i < n_starts; i++) {
+            MUST(tg_run_execute(run, &err));
+            n_on[tg_run_executor(run, NULL)]++;
+        }
+        device_expect(run, g, expected);
+        device_close_all(run, rt, g);
+        free(expected);
+        free(text);
+    }
+    alarm(0);
+    assert_true(n_on[TG_EXECUTOR_STREAMS] >= n && n_on[TG_EXECUTOR_RESIDENT] >= n);
+}
+
+/* Half a second is not worth it for a hundred starts; once a kernel is there, all that is left to decide is whether it gains. */
+static void a_kernel_is_compiled_only_where_that_pays(void **state)
+{
+    struct tg_graph *g = device_graph(fine_buffers, "", fine_tasks);
+    uint64_t *expected = device_expected(g, false, 1);
+    struct tg_run_options options = TG_RUN_OPTIONS_INIT;
+    struct tg_run *run;
+    struct tg_error err;
+    const char *why;
+    (void)state;
+    reset_roomy();
+    unsetenv("TGRAPH_RESIDENT_KERNEL");
+    struct tg_runtime *rt = device_runtime("cuda", 0);
+    options.executor = TG_EXECUTOR_AUTO;
+    options.n_starts_expected = 100;
+    for (int is_there = 0; is_there < 2; is_there++) {
+        MUST(tg_run_create(rt, g, &options, &run, &err));
+        assert_int_equal(first_graph(run, g, expected, &why), is_there ? TG_EXECUTOR_RESIDENT : TG_EXECUTOR_GRAPH);
+        if (!is_there)
+            expect_words(why, ", which saves too little for compiling their kernel in 650.00 ms");
+        tg_run_destroy(run);
+        run = open_run(rt, g, false);
+        execute(run);
+        tg_run_destroy(run);
+        if (!is_there) { /* on disk as well */
+            tg_runtime_destroy(rt);
+            rt = device_runtime("cuda", 0);
+        }
+    }
+    setenv("TGRAPH_RESIDENT_KERNEL", "embedded", 1);
+    device_close_all(NULL, rt, g);
+    free(expected);
+}
+
+/* A run that is recorded tells what bodies take, and later ones go by it. */
+static void what_bodies_take_is_learnt_from_records(void **state)
+{
+    struct tg_graph *g = device_graph(fine_buffers, "", fine_tasks);
+    uint64_t *expected = device_expected(g, false, 1);
+    struct tg_run_options options = TG_RUN_OPTIONS_INIT;
+    struct tg_run *run;
+    struct tg_error err;
+    const char *why;
+    (void)state;
+    reset_roomy();
+    struct tg_runtime *rt = device_runtime("cuda", 0);
+    for (int is_resident = 0; is_resident < 2; is_resident++) {
+        options.executor = is_resident ? TG_EXECUTOR_RESIDENT : TG_EXECUTOR_GRAPH;
+        options.is_recorded = true;
+        MUST(tg_run_create(rt, g, &options, &run, &err));
+        MUST(tg_run_execute(run, &err));
+        assert_int_equal(tg_run_executor(run, &why), options.executor);
+        device_expect(run, g, expected);
+        tg_run_destroy(run);
+    }
+    run = open_auto(rt, g);
+    assert_int_not_equal(first_graph(run, g, expected, &why), TG_EXECUTOR_STREAMS);
+    expect_words(why, "; 800 tasks ");
+    assert_null(strstr(why, "have been timed"));
+    device_close_all(run, rt, g);
+    free(expected);
+}
+
+static void what_is_coarse_stays_a_graph_and_says_why(void **state)
+{
+    static const struct {
+        int n;
+        const char *why;
+    } cases[] = {{10000, "; 12 tasks would take "}, {40000, "; no task is resident: task \"t[0,0]\": its kernel fills too much of the device for one warp"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char data[128], work[192];
+        snprintf(data, sizeof data, "'M': {'dtype': 'f64', 'shape': [%d], 'tiles': [4], 'init': {'iota': true}}", cases[i].n);
+        snprintf(work, sizeof work, "{'for': ['s in 0:3', 'i in 0:4'], 'id': 't[{s},{i}]', 'kernel': 'scale', "
+                                    "'args': {'n': %d, 'a': 2, 'x': 'M[i]'}}", cases[i].n);
+        struct tg_graph *g = device_graph(data, "", work);
+        uint64_t *expected = device_expected(g, false, 1);
+        const char *why;
+        reset_roomy();
+        struct tg_runtime *rt = device_runtime("cuda", 0);
+        struct tg_run *run = open_auto(rt, g);
+        assert_int_equal(first_graph(run, g, expected, &why), TG_EXECUTOR_GRAPH);
+        expect_words(why, cases[i].why);
+        device_close_all(run, rt, g);
+        free(expected);
+    }
+}
+
+static void without_room_for_tables_a_run_that_may_choose_is_a_graph(void **state)
+{
+    struct tg_graph *g = device_graph(fine_buffers, "", fine_tasks);
+    uint64_t *expected = device_expected(g, false, 1);
+    const char *why;
+    struct tg_error err;
+    (void)state;
+    reset_roomy();
+    struct tg_runtime *rt = device_runtime("cuda", 0);
+    struct tg_run *run = open_auto(rt, g);
+    for (int i = 0; i < 2; i++) {
+        MUST(tg_run_execute(run, &err));
+        assert_int_equal(tg_run_executor(run, &why), TG_EXECUTOR_STREAMS);
+    }
+    standin.standin_fail("cuMemAlloc", 1, CUDA_ERROR_OUT_OF_MEMORY, STANDIN_ONCE);
+    assert_int_equal(first_graph(run, g, expected, &why), TG_EXECUTOR_GRAPH);
+    assert_int_equal(standin.standin_fail_hits(), 1);
+    expect_words(why, "graph from start 3 on, as ");
+    expect_words(why, "; no task is resident: cuda:0 has no room for the ");
+    for (int i = 0; i < 5; i++) {
+        MUST(tg_run_execute(run, &err));
+        device_expect(run, g, expected);
+    }
+    device_close_all(run, rt, g);
+    free(expected);
+}
+
 /* ---- What goes wrong ------------------------------------------------------------------------*/
 
 /* One worker spins for longer than another waits for it: the spinning task is named, and the next start is as ever. */
@@ -346,6 +613,14 @@ int main(void)
         cmocka_unit_test(what_has_no_variant_is_a_node_between),
         cmocka_unit_test(what_cannot_be_resident_says_why),
         cmocka_unit_test(without_room_for_tables_the_run_goes_to_streams),
+        cmocka_unit_test(fine_tasks_become_resident_where_it_is_left_open),
+        cmocka_unit_test(resident_runs_say_nothing_about_nodes),
+        cmocka_unit_test(a_machine_file_says_what_nodes_take),
+        cmocka_unit_test(a_kernel_is_compiled_only_where_that_pays),
+        cmocka_unit_test(random_graphs_that_change_their_way_equal_sequential_execution),
+        cmocka_unit_test(what_bodies_take_is_learnt_from_records),
+        cmocka_unit_test(what_is_coarse_stays_a_graph_and_says_why),
+        cmocka_unit_test(without_room_for_tables_a_run_that_may_choose_is_a_graph),
         cmocka_unit_test(a_driver_that_refuses_fails_one_start),
         cmocka_unit_test(a_task_that_fails_is_named),
         cmocka_unit_test(a_run_that_is_cancelled_ends_early),

@@ -15,13 +15,18 @@
 #include "sched/resident_plan.h"
 #include "tests/random_graph.h"
 
-/* Devices for which a fill can be in a cluster, with its own number as its word, and nothing else can. */
+/* Devices for which a fill can be in a cluster, with its own number as its word, and nothing else can, or launches as well. */
 static uint32_t n_room_calls;
+static bool takes_launches;
 static bool resident_call(struct tgi_devices *ds, const struct tgi_program *p, const struct tgi_command *c,
                           struct tgi_resident_call *call, const char **why_p)
 {
     (void)ds, (void)p;
     *why_p = "it is no fill";
+    if (takes_launches && c->kind == TGI_COMMAND_LAUNCH) {
+        *call = (struct tgi_resident_call){.body = 7, .cost_ns = 100, .is_other = c->launch.n_args};
+        return true;
+    }
     if (c->kind != TGI_COMMAND_FILL)
         return false;
     *call = (struct tgi_resident_call){.body = 7, .n_words = 2, .cost_ns = c->fill.dtype == TG_F64 ? 1e9f : 100};
@@ -228,33 +233,122 @@ static void expect_kept_edges(const struct tgi_program *from, const struct tgi_p
 
 /* ---- Tests --------------------------------------------------------------------------------*/
 
+/* By owner, how long its body takes inside a kernel: some are coarse. */
+static void random_times(void *user, const struct tgi_command *c, struct tgi_command_times *times_p)
+{
+    times_p->body_ns = mix64(c->owner + *(uint64_t *)user) % 40 ? 50 : 90000;
+}
+
+static void fine_times(void *user, const struct tgi_command *c, struct tgi_command_times *times_p)
+{
+    (void)user, (void)c;
+    times_p->body_ns = 50;
+}
+
+static void see_program(const struct tgi_program *from, const struct tgi_program *to, const struct tgi_clustering *what, struct dice *d)
+{
+    struct tgi_program narrow = {0};
+    struct tg_error err;
+    if (!what->n_clusters)
+        return;
+    check(from, to, what, d);
+    expect_kept_edges(from, to);
+    MUST(tgi_program_narrow(to, 4, &narrow, &err)); /* clusters are shared by both */
+    expect_kept_edges(from, &narrow);
+    assert_true(tgi_program_is_alike(to, to));
+    tgi_program_fini(&narrow);
+}
+
+/* All that can be clusters, and those of them that gain. */
 static void random_programs_keep_every_dependency(void **state)
 {
-    uint64_t first = test_seed(1), n = ROUNDS(2000), n_clusters = 0;
+    uint64_t first = test_seed(1), n = ROUNDS(2000), n_clusters = 0, n_chosen = 0, n_some = 0;
+    const struct tgi_gain_costs costs = {156, 787, 500, TGI_RESIDENT_COSTS_INIT};
     (void)state;
     for (uint64_t seed = first; seed < first + n; seed++) {
         struct dice d = {mix64(seed)};
         uint32_t n_devices = 1 + roll(&d, 3);
         struct tgi_devices ds = {.ops = &ops, .n_devices = n_devices};
-        struct tgi_program from = draw(&d, n_devices), to = {0}, narrow = {0};
-        struct tgi_clustering what;
+        struct tgi_program from = draw(&d, n_devices), to = {0}, chosen = {0};
+        struct tgi_cluster_wish wish = {roll(&d, 2), &costs, random_times, &seed};
+        struct tgi_clustering all, what;
         struct tg_error err;
-        MUST(tgi_resident_cluster(&ds, &from, &to, &what, &err));
-        n_clusters += what.n_clusters;
-        if (what.n_clusters) {
-            check(&from, &to, &what, &d);
-            expect_kept_edges(&from, &to);
-            MUST(tgi_program_narrow(&to, 4, &narrow, &err)); /* clusters are shared by both */
-            expect_kept_edges(&from, &narrow);
-            assert_true(tgi_program_is_alike(&to, &to));
-        } else {
-            assert_int_equal(to.n, 0);
-        }
+        MUST(tgi_resident_cluster(&ds, &from, &to, NULL, &all, &err));
+        see_program(&from, &to, &all, &d);
+        assert_true((to.n != 0) == (all.n_clusters != 0));
+        MUST(tgi_resident_cluster(&ds, &from, &chosen, &wish, &what, &err));
+        see_program(&from, &chosen, &what, &d);
+        assert_true((chosen.n != 0) == (what.n_clusters != 0) && what.n_clusters <= all.n_clusters);
+        assert_true(what.n_calls == (wish.takes_hoped ? what.hoped : what.sure).n_tasks);
+        n_clusters += all.n_clusters;
+        n_chosen += what.n_clusters;
+        n_some += what.n_clusters && what.n_clusters < all.n_clusters;
         tgi_program_fini(&to);
-        tgi_program_fini(&narrow);
+        tgi_program_fini(&chosen);
         tgi_program_fini(&from);
     }
-    assert_true(n_clusters > n / 2);
+    assert_true(n_clusters > n / 2 && n_chosen > n / 4 && n_some > n / 20);
+}
+
+/* A fine cluster, something that cannot be in one, and a coarse cluster. */
+static void each_cluster_is_chosen_by_itself(void **state)
+{
+    const struct tgi_gain_costs costs = TGI_GAIN_COSTS_INIT;
+    struct tgi_devices ds = {.ops = &ops, .n_devices = 1};
+    struct tgi_program from = {0}, to = {0};
+    struct tgi_clustering what;
+    struct tg_error err;
+    uint32_t wide[200], between;
+    (void)state;
+    for (uint32_t i = 0; i < 200; i++)
+        wide[i] = add(&from, TGI_COMMAND_FILL, 0, NULL, 0);
+    between = add(&from, TGI_COMMAND_COPY, 0, wide, 200);
+    for (uint32_t i = 0, dep = between; i < 4; i++)
+        dep = add(&from, TGI_COMMAND_FILL, 0, &dep, 1);
+    struct tgi_cluster_wish wish = {false, &costs, fine_times, NULL};
+    MUST(tgi_resident_cluster(&ds, &from, &to, &wish, &what, &err));
+    assert_int_equal(what.n_clusters, 1);
+    assert_int_equal(what.n_calls, 200);
+    assert_int_equal(what.n_left, 5);
+    assert_true(what.possible.n_tasks == 204 && what.sure.n_tasks == 200 && what.hoped.n_tasks == 204);
+    assert_true(what.is_compiled);
+    tgi_program_fini(&to);
+    wish.takes_hoped = true;
+    MUST(tgi_resident_cluster(&ds, &from, &to, &wish, &what, &err));
+    assert_int_equal(what.n_clusters, 2);
+    tgi_program_fini(&to);
+    tgi_program_fini(&from);
+}
+
+/* Whoever asked for resident kernels gets them; who left it open gets the same bits and no kernel in the place of a whole device's. */
+static void a_wish_leaves_out_library_calls_and_kernels_that_fill_a_device(void **state)
+{
+    const struct tgi_gain_costs costs = TGI_GAIN_COSTS_INIT;
+    struct tgi_devices ds = {.ops = &ops, .n_devices = 1};
+    struct tgi_clustering what;
+    struct tg_error err;
+    (void)state;
+    takes_launches = true;
+    for (int is_library = 0; is_library < 2; is_library++) {
+        struct tgi_program from = {0}, to = {0};
+        struct tgi_cluster_wish wish = {false, &costs, fine_times, NULL};
+        for (uint32_t i = 0; i < 200; i++) {
+            uint32_t id = add(&from, TGI_COMMAND_LAUNCH, 0, NULL, 0);
+            struct tgi_command *c = &from.commands[id];
+            c->launch.shape = (struct tgi_shape){{is_library ? 1 : 64, 1, 1}, {128, 1, 1}, {0, 0, 0}, 0, 0};
+            c->launch.n_args = (uint32_t)is_library;
+        }
+        MUST(tgi_resident_cluster(&ds, &from, &to, &wish, &what, &err));
+        assert_int_equal(what.n_clusters, 0);
+        assert_int_equal(what.possible.n_tasks, 0);
+        assert_int_equal(what.left, 0);
+        assert_non_null(strstr(what.why, is_library ? "a library is called" : "fills too much of the device"));
+        MUST(tgi_resident_cluster(&ds, &from, &to, NULL, &what, &err));
+        assert_int_equal(what.n_clusters, 1);
+        tgi_program_fini(&to);
+        tgi_program_fini(&from);
+    }
+    takes_launches = false;
 }
 
 static void points_between_fine_commands_are_inside(void **state)
@@ -270,7 +364,7 @@ static void points_between_fine_commands_are_inside(void **state)
     point = add(&from, TGI_COMMAND_NOTHING, 0, wide, 8);
     for (uint32_t i = 0; i < 8; i++)
         add(&from, TGI_COMMAND_FILL, 0, &point, 1);
-    MUST(tgi_resident_cluster(&ds, &from, &to, &what, &err));
+    MUST(tgi_resident_cluster(&ds, &from, &to, NULL, &what, &err));
     assert_int_equal(what.n_clusters, 1);
     assert_int_equal(to.n, 1);
     assert_int_equal(to.commands[0].cluster->program->n_tasks, 17);
@@ -287,18 +381,18 @@ static void what_stands_against_it_is_told(void **state)
     (void)state;
     add(&from, TGI_COMMAND_FILL, 0, NULL, 0);
     add(&from, TGI_COMMAND_COPY, 0, NULL, 0);
-    MUST(tgi_resident_cluster(&ds, &from, &to, &what, &err));
+    MUST(tgi_resident_cluster(&ds, &from, &to, NULL, &what, &err));
     assert_int_equal(what.n_clusters, 0);
     assert_int_equal(what.left, TG_NONE);
     assert_non_null(strstr(what.why, "not two tasks"));
     add(&from, TGI_COMMAND_LAUNCH, 0, NULL, 0);
     uint32_t coarse = add(&from, TGI_COMMAND_FILL, 0, NULL, 0);
     from.commands[coarse].fill.dtype = TG_F64; /* a second long */
-    MUST(tgi_resident_cluster(&ds, &from, &to, &what, &err));
+    MUST(tgi_resident_cluster(&ds, &from, &to, NULL, &what, &err));
     assert_int_equal(what.n_clusters, 0);
     assert_int_equal(what.left, 2);
     assert_string_equal(what.why, "it is no fill");
-    assert_int_equal(tgi_resident_cluster(&bare, &from, &to, &what, &err), TG_E_UNSUPPORTED);
+    assert_int_equal(tgi_resident_cluster(&bare, &from, &to, NULL, &what, &err), TG_E_UNSUPPORTED);
     assert_int_equal(to.n, 0);
     tgi_program_fini(&from);
 }
@@ -307,6 +401,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_programs_keep_every_dependency),
+        cmocka_unit_test(each_cluster_is_chosen_by_itself),
+        cmocka_unit_test(a_wish_leaves_out_library_calls_and_kernels_that_fill_a_device),
         cmocka_unit_test(points_between_fine_commands_are_inside),
         cmocka_unit_test(what_stands_against_it_is_told),
     };

@@ -32,7 +32,7 @@ struct measured {
     char *name;
     const char *value[N_DIMENSIONS];
     uint32_t n_workers, n_devices;
-    bool was_graph;             /* in the last run */
+    enum tg_executor executor;  /* of tasks on devices, in the last run */
     char *reason;               /* why, of executor auto; NULL: it is not */
     double *ns; /* in the order they ran */
     uint32_t n_runs;
@@ -66,9 +66,10 @@ static int check_value(const struct job *job, enum dimension d, const char *valu
         return 0;
     }
     case EXECUTOR:
-        if (strcmp(value, "cpu") == 0 || strcmp(value, "streams") == 0 || strcmp(value, "graph") == 0 || strcmp(value, "auto") == 0)
+        if (strcmp(value, "cpu") == 0 || strcmp(value, "streams") == 0 || strcmp(value, "graph") == 0 || strcmp(value, "resident") == 0 ||
+            strcmp(value, "auto") == 0)
             return 0;
-        return tgi_cli_usage(job->cli, "--matrix: there is no executor \"%s\"; there is cpu, streams, graph and auto", value);
+        return tgi_cli_usage(job->cli, "--matrix: there is no executor \"%s\"; there is cpu, streams, graph, resident and auto", value);
     default:
         if (strcmp(value, "auto") == 0 || tgi_policy_find(value))
             return 0;
@@ -132,7 +133,10 @@ static int read_options(struct job *job)
 static enum tg_executor executor_to_ask_for(const struct measured *m)
 {
     const char *name = m->value[EXECUTOR] ? m->value[EXECUTOR] : "streams";
-    return strcmp(name, "graph") == 0 ? TG_EXECUTOR_GRAPH : strcmp(name, "auto") == 0 ? TG_EXECUTOR_AUTO : TG_EXECUTOR_STREAMS;
+    return strcmp(name, "graph") == 0      ? TG_EXECUTOR_GRAPH
+           : strcmp(name, "resident") == 0 ? TG_EXECUTOR_RESIDENT
+           : strcmp(name, "auto") == 0     ? TG_EXECUTOR_AUTO
+                                           : TG_EXECUTOR_STREAMS;
 }
 
 /* Whether GPUs are to be used; what was asked for and is not there is an error of the runtime's. */
@@ -219,15 +223,16 @@ static int run_all(const struct job *job, struct measured *m, struct tg_run *run
     return tgi_cli_signal() ? 0 : rc;
 }
 
-/* A graph that was asked for and is none is no measurement of a graph. */
+/* A graph that was asked for and is none is no measurement of a graph; nor is one whose tasks were to be resident and are not. */
 static void note_executor(const struct job *job, struct measured *m, const struct tg_run *run)
 {
     const char *why;
-    m->was_graph = tg_run_executor(run, &why) == TG_EXECUTOR_GRAPH;
+    m->executor = tg_run_executor(run, &why);
     if (!why || !m->n_devices)
         return;
-    if (executor_to_ask_for(m) == TG_EXECUTOR_GRAPH) {
-        tgi_cli_warn(job->cli, "%s: not executed as a graph: %s", m->file, why);
+    if (executor_to_ask_for(m) != TG_EXECUTOR_AUTO) {
+        tgi_cli_warn(job->cli, "%s: %s: %s", m->file,
+                     m->executor == TG_EXECUTOR_GRAPH ? "no task is resident, all are nodes of a graph" : "not executed as a graph", why);
     } else {
         tgi_cli_detail(job->cli, "executor: %s", why);
         m->reason = strdup(why); /* without memory nobody is told */
@@ -306,7 +311,13 @@ static const char *policy_of(const struct measured *m)
     return strcmp(policy, "auto") == 0 && !m->n_devices ? "steal" : policy;
 }
 
-static const char *executor_of(const struct measured *m) { return !m->n_devices ? "cpu" : m->was_graph ? "graph" : "streams"; }
+static const char *executor_of(const struct measured *m)
+{
+    return !m->n_devices                            ? "cpu"
+           : m->executor == TG_EXECUTOR_GRAPH    ? "graph"
+           : m->executor == TG_EXECUTOR_RESIDENT ? "resident"
+                                                 : "streams";
+}
 
 static void print_row(const struct measured *m)
 {
@@ -316,7 +327,7 @@ static void print_row(const struct measured *m)
     snprintf(executor, sizeof(executor), "%s%s", m->reason ? "auto: " : "", executor_of(m));
     printf("  ");
     tgi_utf8_print_column(stdout, m->name, 20, 20);
-    printf(" %7u  %-13s %-9s %5u %10s %10s %10s %10s %8u %8.3f\n", m->n_workers, executor, policy_of(m), s->n,
+    printf(" %7u  %-14s %-9s %5u %10s %10s %10s %10s %8u %8.3f\n", m->n_workers, executor, policy_of(m), s->n,
            tgi_format_time(s->median, a, sizeof(a)), tgi_format_time(tgi_sample_spread(s), b, sizeof(b)),
            tgi_format_time(s->least, c, sizeof(c)), tgi_format_time(s->most, d, sizeof(d)), s->n_outliers, m->against_first);
 }
@@ -324,7 +335,7 @@ static void print_row(const struct measured *m)
 static void print_text(const struct job *job)
 {
     uint32_t n_outliers = 0;
-    printf("  %-20s %7s  %-13s %-9s %5s %10s %10s %10s %10s %8s %8s\n", "graph", "workers", "executor", "policy", "runs",
+    printf("  %-20s %7s  %-14s %-9s %5s %10s %10s %10s %10s %8s %8s\n", "graph", "workers", "executor", "policy", "runs",
            "median", "IQR", "min", "max", "outliers", "to first");
     for (uint32_t i = 0; i < job->n; i++) {
         if (job->list[i].sample.n)

@@ -169,6 +169,20 @@ static void print_replays(const struct tgi_machine *m)
     print_ends(m);
 }
 
+static const char *format_known(double ns, char *text, size_t size) { return ns > 0 ? tgi_format_time(ns, text, size) : "-"; }
+
+static void print_inside(const struct tgi_machine *m)
+{
+    char a[TGI_UNITS_SIZE], b[TGI_UNITS_SIZE], c[TGI_UNITS_SIZE], d[TGI_UNITS_SIZE];
+    for (uint32_t i = 0; i < m->n_classes; i++) {
+        const struct tgi_machine_class *k = &m->classes[i];
+        if (k->node_ns > 0 || k->chain_ns > 0 || k->resident_task_ns > 0)
+            printf("  on %s: a node of a graph %s among others, %s after another; a resident kernel %s, a task in it %s\n", k->name,
+                   format_known(k->node_ns, a, sizeof(a)), format_known(k->chain_ns, b, sizeof(b)),
+                   format_known(k->resident_start_ns, c, sizeof(c)), format_known(k->resident_task_ns, d, sizeof(d)));
+    }
+}
+
 /* What is far apart from one time to the next says that something else was at work. */
 static void warn_of_spread(const struct job *job)
 {
@@ -192,6 +206,7 @@ static void print_machine(const struct job *job)
     print_links(m);
     print_kernels(m);
     print_replays(m);
+    print_inside(m);
 }
 
 static void print_drift(const struct job *job)

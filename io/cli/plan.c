@@ -5,10 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "graph/error.h"
 #include "io/cli/document.h"
 #include "io/cli/machine_choice.h"
 #include "io/cli/simulate.h"
 #include "io/machine_json.h"
+#include "io/outlook.h"
 #include "io/output.h"
 #include "io/plan_json.h"
 #include "io/units.h"
@@ -301,6 +303,44 @@ static void print_as_run(const struct job *job, const struct machine_case *c)
                tgi_format_time(c->as_run_ns, text, sizeof(text)));
 }
 
+/* What resident kernels on the plan's devices would make of its tasks.  False: nothing can be in one, or nothing is foretold. */
+static bool find_outlook(const struct job *job, const struct tgi_machine *m, const struct tgi_plan *p, struct tgi_outlook *o)
+{
+    uint32_t n = 0, *number = malloc((size_t)m->n_devices * sizeof(*number)), *device_of = malloc(((size_t)p->n_tasks + 1) * sizeof(*device_of));
+    struct tgi_gain_costs costs;
+    struct tg_error err;
+    tgi_machine_gain_costs(m, &costs);
+    for (uint32_t d = 0; number && d < m->n_devices; d++)
+        number[d] = m->classes[m->devices[d].class].kind == TGI_DEVICE_CPU ? TG_NONE : n++;
+    for (uint32_t t = 0; number && device_of && t < p->n_tasks; t++)
+        device_of[t] = number[p->device[t]];
+    int rc = number && device_of ? tgi_outlook_find(job->graph, device_of, n, &costs, o, &err) : tgi_error_memory(&err, "weighing resident kernels");
+    free(number);
+    free(device_of);
+    if (rc)
+        tgi_cli_warn(job->cli, "nothing is said about resident kernels: %s", err.text);
+    return rc == 0 && o->possible.n_tasks;
+}
+
+static const char *name_outlook(const struct tgi_outlook *o) { return o->sure.n_tasks ? "gain" : o->hoped.n_tasks ? "may gain" : "do not gain"; }
+
+static const struct tgi_gain *gain_of(const struct tgi_outlook *o)
+{
+    return o->sure.n_tasks ? &o->sure : o->hoped.n_tasks ? &o->hoped : &o->possible;
+}
+
+static void print_outlook(const struct job *job, const struct tgi_machine *m, const struct tgi_plan *plan)
+{
+    struct tgi_outlook o;
+    char n[TGI_UNITS_SIZE], resident[TGI_UNITS_SIZE], worst[TGI_UNITS_SIZE], nodes[TGI_UNITS_SIZE];
+    if (!find_outlook(job, m, plan, &o))
+        return;
+    const struct tgi_gain *g = gain_of(&o);
+    printf("  inside resident kernels: %s task%s in %s, %s at worst, and %s or more as nodes of a graph; they %s\n", tgi_format_count(g->n_tasks, n, sizeof(n)),
+           g->n_tasks == 1 ? "" : "s", tgi_format_time(g->resident_ns, resident, sizeof(resident)), tgi_format_time(g->worst_ns, worst, sizeof(worst)),
+           tgi_format_time(g->nodes_ns, nodes, sizeof(nodes)), name_outlook(&o));
+}
+
 static void print_policies(const struct job *job, const struct machine_case *c)
 {
     char time[TGI_UNITS_SIZE], moved[TGI_UNITS_SIZE];
@@ -355,6 +395,7 @@ static void print_case(const struct job *job)
     print_moves(job, plan);
     print_graph(&c->machine, plan);
     print_as_run(job, c);
+    print_outlook(job, &c->machine, plan);
     if (job->n_policies > 1)
         print_policies(job, c);
     if (tgi_cli_has(job->cli, "tasks"))
@@ -438,6 +479,21 @@ static void put_tasks(const struct job *job, const struct machine_case *c, const
     tgi_json_end(json);
 }
 
+static void put_outlook(const struct job *job, const struct tgi_machine *m, const struct tgi_plan *plan, struct tgi_json *json)
+{
+    struct tgi_outlook o;
+    if (!find_outlook(job, m, plan, &o))
+        return;
+    const struct tgi_gain *g = gain_of(&o);
+    tgi_json_flat_object(json, "resident");
+    tgi_json_uint(json, "tasks", g->n_tasks);
+    tgi_json_double(json, "resident_ns", g->resident_ns);
+    tgi_json_double(json, "worst_ns", g->worst_ns);
+    tgi_json_double(json, "nodes_ns", g->nodes_ns);
+    tgi_json_string(json, "they", name_outlook(&o));
+    tgi_json_end(json);
+}
+
 static void put_plan(const struct job *job, const struct machine_case *c, const struct tgi_plan *p, struct tgi_json *json)
 {
     char scratch[16];
@@ -462,6 +518,7 @@ static void put_plan(const struct job *job, const struct machine_case *c, const 
         tgi_json_double(json, "pays_after_starts", starts_to_pay(&f) > 0 ? starts_to_pay(&f) : NAN); /* null: never */
         tgi_json_end(json);
     }
+    put_outlook(job, &c->machine, p, json);
     if (tgi_cli_has(job->cli, "tasks"))
         put_tasks(job, c, p, json);
     tgi_json_end(json);

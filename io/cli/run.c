@@ -620,6 +620,22 @@ static void put_resident(const struct job *job, struct tgi_json *json)
     tgi_json_end(json);
 }
 
+/* What was expected of tasks inside resident kernels, where these were weighed. */
+static void put_gain(const struct job *job, struct tgi_json *json)
+{
+    const struct tgi_replay_choice *choice = job->n_devices ? tgi_offload_graph_choice(job->run) : NULL;
+    const struct tgi_gain *g = choice ? tgi_replay_gain(choice) : NULL;
+    if (!g)
+        return;
+    tgi_json_flat_object(json, "weighed");
+    tgi_json_uint(json, "tasks", g->n_tasks);
+    tgi_json_uint(json, "timed_tasks", g->n_timed);
+    tgi_json_double(json, "resident_ns", g->resident_ns);
+    tgi_json_double(json, "worst_ns", g->worst_ns);
+    tgi_json_double(json, "nodes_ns", g->nodes_ns);
+    tgi_json_end(json);
+}
+
 static void put_times(const struct job *job, struct tgi_json *json)
 {
     struct tgi_run_times t;
@@ -659,6 +675,7 @@ static void print_json(const struct job *job, const struct tgi_report *report, u
     put_resident(job, &json);
     if (executor_reason(job))
         tgi_json_string(&json, "executor_reason", executor_reason(job));
+    put_gain(job, &json);
     tgi_json_bool(&json, "is_deterministic", job->options.is_deterministic);
     if (job->options.is_deterministic)
         tgi_json_uint(&json, "seed", job->options.seed);

@@ -77,8 +77,8 @@ static const struct tgi_cli_option run_options[] = {
     SWITCH("simulate", 0, "execute nothing: say what a virtual clock makes of it, on --machine or this machine"),
     VALUE("machine", 0, FILE, "FILE", "what calibrate has measured here: the summary says what a plan predicted; of"
      " --simulate: any machine"),
-    {"executor", 0, TGI_CLI_TEXT, "NAME", "what executes the graph; auto: streams or graph by measured times and the number"
-     " of runs; cpu or streams if not given", "auto|cpu|streams|graph|resident", 0, 0, false},
+    {"executor", 0, TGI_CLI_TEXT, "NAME", "what executes the graph; auto: streams, a graph or one with resident kernels, by"
+     " measured times and the number of runs; cpu or streams if not given", "auto|cpu|streams|graph|resident", 0, 0, false},
     SWITCH("keep-going", 'k', "after a failure, still run what does not depend on it"),
     VALUE("timeout", 0, TIME, "TIME", "stop a run that takes longer; 0: never"),
     SWITCH("check-nan", 0, "one task at a time, and fail the first one that writes NaN or infinity"),
@@ -126,7 +126,7 @@ static const struct tgi_cli_option bench_options[] = {
     RANGE("runs", 0, "N", 1, 1000000, "measured runs of each configuration; 10 if not given"),
     RANGE("warmup", 0, "N", 0, 1000000, "runs before that; 1 if not given"),
     VALUE("time", 0, TIME, "TIME", "begin no further run of a configuration after TIME, if there have been three"),
-    LIST("matrix", 0, TEXT, "KEY=V,..", "run every combination: workers=1,2,4 executor=cpu,streams,graph,auto"
+    LIST("matrix", 0, TEXT, "KEY=V,..", "run every combination: workers=1,2,4 executor=cpu,streams,graph,resident,auto"
      " policy=steal,heft, each with a --matrix of its own"),
     VALUE("machine", 0, FILE, "FILE", "what calibrate has measured here, for policies that plan ahead on CPUs"),
     VALUE("export-json", 0, FILE, "FILE", "write all of it, every run's time included, as JSON"),

@@ -101,6 +101,12 @@ static void print_ready(const struct job *job, uint32_t t)
     putchar('\n');
 }
 
+static bool is_resident(const struct job *job, uint32_t t)
+{
+    uint32_t lane = job->r.tasks[t].lane;
+    return lane != TG_NONE && job->r.lanes[lane].kind == TGI_LANE_RESIDENT;
+}
+
 static void print_start(const struct job *job, uint32_t t)
 {
     const struct tgi_recording_task *task = &job->r.tasks[t];
@@ -111,7 +117,7 @@ static void print_start(const struct job *job, uint32_t t)
     if (task->lane != TG_NONE) {
         printf("on ");
         print_lane(job, task->lane);
-        printf(", ");
+        printf("%s, ", is_resident(job, t) ? ", inside a resident kernel" : "");
     }
     printf("%s later", tgi_format_time((double)queued, b, sizeof(b)));
     if (q.n_tasks > 0 && q.last != TG_NONE) {
@@ -417,6 +423,7 @@ static void print_json(const struct job *job, uint32_t t)
     put_task(job, &json, t);
     tgi_json_uint(&json, "n_preds", job->r.tasks[t].n_preds);
     tgi_json_uint(&json, "attempts", job->r.tasks[t].attempts);
+    tgi_json_bool(&json, "is_resident", is_resident(job, t));
     tgi_json_bool(&json, "is_stolen", job->r.tasks[t].flags & TGI_RECORDED_STOLEN);
     put_victim(job, &json, t);
     tgi_json_uint(&json, "lane_busy_ns", q.busy_ns); /* of queued_ns */
