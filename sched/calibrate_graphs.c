@@ -135,7 +135,7 @@ static int measure_copies(struct tg_runtime *rt, double *ns_p, struct tg_error *
 static int measure_ends(struct tg_runtime *rt, struct tgi_replay_costs *costs, struct tg_error *err)
 {
     struct tg_graph *g;
-    int rc = make_graph(1, &g, err);
+    int rc = tgi_calibrate_nothing(1, CHAIN, &g, err);
     if (rc)
         return rc;
     rc = time_starts(rt, g, TG_EXECUTOR_STREAMS, &costs->ns[TGI_REPLAY_ON_STREAMS], err);
