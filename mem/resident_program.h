@@ -137,6 +137,7 @@ enum tgi_resident_out {
 #define TGI_CALL_N_WORDS(low)          ((low) >> 16)
 #define TGI_RESIDENT_MAX_WORDS         32u
 #define TGI_CALL_NO_BODY               UINT32_MAX /* what a CALL fails with whose body is not in the kernel */
+#define TGI_CALL_AGAIN                 (UINT32_MAX - 1) /* what a body returns that is to be called once more, TG_AGAIN; in dynamic programs */
 #define TGI_RESIDENT_RUN_WARPS         8u /* of a block of the kernel that has bodies */
 
 /* A POST's words are those of trsv_rows (kernels/trsv.c) for a single row, but that the elements of others which it takes are named

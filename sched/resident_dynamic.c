@@ -44,6 +44,10 @@ static void fill_in(struct tgi_resident_dynamic *p, const struct tgi_resident_da
         p->roots[p->n_roots++] = t;
     if (p->args)
         p->args[t] = dag->arg[t];
+    if (TGI_RESIDENT_HAS_WORDS(dag->op[t])) {
+        d->in[0] = (uint32_t)dag->arg[t];
+        d->in[1] = (uint32_t)(dag->arg[t] >> 32);
+    }
 }
 
 static struct tgi_resident_dynamic *program_new(const struct tgi_resident_dag *dag)
