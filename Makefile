@@ -89,8 +89,8 @@ SERVICE_SRC := doorbell.cu service.cu
 LIBRARY_SRC := trial.cu
 # The driver for tests (tests/standin/standin.h), which they load at run time.
 STANDIN_SRC := allocation.c builtins.c capture.c code.c copy.c core.c device.c event.c graph.c graph_exec.c \
-               graph_nodes.c graph_update.c memory.c object.c report.c resident.c service.c service_bodies.c \
-               service_keeping.c stream.c work.c
+               graph_nodes.c graph_update.c memory.c object.c report.c resident.c resident_dynamic.c service.c \
+               service_bodies.c service_keeping.c stream.c work.c
 STANDIN_NVRTC_SRC := nvrtc.c nvrtc_compile.c nvrtc_source.c
 STANDIN_NCCL_SRC := nccl.c nccl_group.c nccl_work.c
 LIB_SRC := $(GRAPH_SRC:%=graph/%) $(MEM_SRC:%=mem/%) $(SCHED_SRC:%=sched/%) $(KERNELS_SRC:%=kernels/%) \
@@ -319,7 +319,8 @@ $(B)/io/schema.o: io/schema.json
 $(B)/io/page.o: $(wildcard io/html/*)
 $(B)/io/templates.o: $(wildcard io/templates/*/*)
 $(B)/gpu/resident/text.o: $(wildcard gpu/resident/*.h gpu/resident/*.cuh gpu/service/*.h gpu/service/*.cu* mem/service_*.h) \
-                          $(wildcard kernels/*.cuh kernels/resident/*.cuh) mem/resident_program.h kernels/resident.h graph/tgraph_resident.h
+                          $(wildcard kernels/*.cuh kernels/resident/*.cuh) mem/resident_program.h mem/resident_dynamic.h kernels/resident.h graph/tgraph_resident.h \
+                          gpu/library/spawn.h gpu/library/status.h gpu/library/word.h
 
 $(STATIC): $(LIB_OBJ)
 	@$(if $(Q),echo "  AR      $@")

@@ -10,6 +10,7 @@
 struct tgi_resident_call {
     uint32_t body, n_words;
     float cost_ns; /* roughly, by a warp */
+    bool spawns;   /* it may make tasks, and be called again */
     uint32_t post; /* the body as a POST, which makes one element of single elements; 0: it cannot be one */
     uint32_t bytes; /* of that one's element */
     uint64_t side;  /* address of what its sums are subtracted from */

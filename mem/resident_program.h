@@ -238,6 +238,9 @@ struct tgi_resident_program {
     /* How many edges are of which kind. */
     uint32_t n_order_edges, n_shared_edges, n_cell_edges, n_counter_edges, n_far_cell_edges, n_far_counter_edges, n_posted_edges;
     uint32_t n_posts; /* tasks that are POSTs */
+    /* A dynamic program of bodies (resident_dynamic.h): slots are tasks, and workers have none of their own.  NULL: a static one. */
+    uint32_t *roots, n_roots;
+    uint32_t n_made_each, n_made_words; /* tasks that a worker's bodies may have made at once; words of each */
     double makespan_ns; /* as the planner expects it */
 };
 

@@ -12,23 +12,29 @@
 
 #include "graph/error.h"
 #include "graph/vec.h"
+#include "sched/resident_dynamic.h"
 #include "sched/resident_plan.h"
 #include "sched/resident_post.h"
 
 enum {
-    LEAST_CALLS = 2,        /* one alone is as well off as a node */
+    LEAST_CALLS = 2,        /* one alone is as well off as a node, unless it makes tasks */
     COARSE_NS = 100 * 1000, /* of a warp: longer ones have a whole device as nodes */
     PATIENCE = 100          /* a wait may take as many times what the whole program is expected to take, */
 };
 static const uint64_t least_limit_ns = 10000000000u; /* and this in any case */
 
+/* $TGRAPH_RESIDENT_PROGRAM.  Chosen: dynamic where tasks make tasks. */
+enum program_wish { TGI_PROGRAM_CHOSEN, TGI_PROGRAM_STATIC, TGI_PROGRAM_DYNAMIC };
+
 struct clusters {
     struct tgi_devices *ds;
+    enum program_wish wish;
     const struct tgi_program *from;
     struct tgi_program *to;
     struct tgi_clustering *what;
     struct tg_error *err;
     uint8_t *is_in;   /* by command: it can be in a cluster */
+    uint8_t *spawns;  /* by command: it makes tasks */
     float *cost_ns;   /* by command */
     uint32_t *label;  /* by command */
     uint32_t *order;  /* commands by label, those outside first */
@@ -58,7 +64,8 @@ static bool can_be_in(struct clusters *k, uint32_t id)
     if (c->kind == TGI_COMMAND_NOTHING)
         return true;
     bool can = k->ds->ops->resident_call(k->ds, k->from, c, &call, &why);
-    if (can && call.cost_ns > COARSE_NS) {
+    k->spawns[id] = can && call.spawns;
+    if (can && call.cost_ns > COARSE_NS && !call.spawns) {
         can = false;
         why = "it is too long for a resident task";
     }
@@ -105,16 +112,20 @@ static bool sort_by_label(struct clusters *k)
 static bool count_calls(struct clusters *k)
 {
     size_t n_groups = (size_t)k->n_labels * k->ds->n_devices;
-    k->n_calls = calloc(n_groups + 1, sizeof *k->n_calls);
-    for (uint32_t i = 0; k->n_calls && i < k->from->n; i++)
+    uint8_t *spawns = calloc(n_groups + 1, 1);
+    k->n_calls = spawns ? calloc(n_groups + 1, sizeof *k->n_calls) : NULL;
+    for (uint32_t i = 0; k->n_calls && i < k->from->n; i++) {
         k->n_calls[group_of(k, i)] += k->is_in[i] && k->from->commands[i].kind != TGI_COMMAND_NOTHING;
+        spawns[group_of(k, i)] |= k->spawns[i];
+    }
     for (size_t g = 0; k->n_calls && g < n_groups; g++) {
-        k->n_calls[g] = k->n_calls[g] < LEAST_CALLS ? 0 : k->n_calls[g];
+        k->n_calls[g] = k->n_calls[g] < LEAST_CALLS && !spawns[g] ? 0 : k->n_calls[g];
         k->what->n_clusters += k->n_calls[g] != 0;
         k->what->n_calls += k->n_calls[g];
     }
     for (uint32_t i = 0; k->n_calls && i < k->from->n; i++)
         k->what->n_left += k->from->commands[i].kind != TGI_COMMAND_NOTHING && !is_clustered(k, i);
+    free(spawns);
     return k->n_calls != NULL;
 }
 
@@ -131,6 +142,8 @@ struct inside {
     float *cost_ns;
     uint32_t *level, *n_at; /* n_at: tasks of each level */
     uint32_t width;         /* of the widest level */
+    uint32_t n_spawn_words; /* the most of a task of users', if some of them spawn; 0: none does */
+    bool is_dynamic;
 };
 
 static void inside_fini(struct inside *in)
@@ -179,7 +192,8 @@ static void link_members(struct clusters *k, struct inside *in, const uint32_t *
 /* What its tasks do; their words go into the cluster. */
 static bool fill_members(struct clusters *k, struct inside *in, const uint32_t *member, uint32_t n, struct tgi_cluster *cluster)
 {
-    uint32_t cap = 0;
+    uint32_t cap = 0, n_words_of_all = 0;
+    bool spawns = false;
     for (uint32_t t = 0; t < n; t++) {
         const struct tgi_command *c = &k->from->commands[member[t]];
         struct tgi_resident_call call = {.n_words = 0};
@@ -198,9 +212,12 @@ static bool fill_members(struct clusters *k, struct inside *in, const uint32_t *
         memcpy(cluster->words + cluster->n_words, call.words, call.n_words * sizeof *call.words);
         in->arg[t] = TGI_CALL(call.body, call.n_words, cluster->n_words);
         in->post[t] = (struct tgi_post){call.post, call.bytes, call.side};
+        spawns |= call.spawns;
+        n_words_of_all = call.n_words > n_words_of_all ? call.n_words : n_words_of_all;
         cluster->n_words += n_words;
         cluster->n_calls++;
     }
+    in->n_spawn_words = spawns ? n_words_of_all : 0;
     return true;
 }
 
@@ -228,8 +245,9 @@ static bool look_inside(struct clusters *k, struct inside *in, const uint32_t *m
     link_members(k, in, member, n, group);
     if (!fill_members(k, in, member, n, cluster))
         return false;
+    in->is_dynamic = k->wish == TGI_PROGRAM_DYNAMIC || (in->n_spawn_words && k->wish == TGI_PROGRAM_CHOSEN);
     struct tgi_posting posting = {n, in->post, in->succ_at, in->succ, in->op, in->arg, cluster->words};
-    bool is_good = tgi_resident_post(&posting, &in->n_posts);
+    bool is_good = in->is_dynamic || tgi_resident_post(&posting, &in->n_posts);
     in->succ_at = posting.succ_at;
     in->succ = posting.succ;
     in->dag = (struct tgi_resident_dag){.n_tasks = n, .succ_at = in->succ_at, .succ = in->succ, .op = in->op,
@@ -256,6 +274,14 @@ static int plan(struct clusters *k, const struct inside *in, uint32_t device, st
     int rc = k->ds->ops->resident_room(k->ds, device, &room, k->err);
     if (rc)
         return rc;
+    if (in->is_dynamic) {
+        uint32_t n = (in->width + room.n_workers_each - 1) / room.n_workers_each;
+        bool is_wide = in->n_spawn_words || n > room.n_blocks; /* where tasks make tasks any worker may come to have one */
+        rc = tgi_resident_dynamic_plan(&in->dag, is_wide ? room.n_blocks : n, room.n_workers_each, in->n_spawn_words, &cluster->program, k->err);
+        if (rc == 0)
+            cluster->limit_ns = limit_of(cluster->program);
+        return rc;
+    }
     uint32_t width = in->n_posts / TGI_RESIDENT_POSTS_AT_ONCE > in->width ? in->n_posts / TGI_RESIDENT_POSTS_AT_ONCE : in->width;
     uint32_t n_blocks = (width + room.n_workers_each - 1) / room.n_workers_each;
     struct tgi_resident_shape shape = {n_blocks < room.n_blocks ? n_blocks : room.n_blocks, room.n_workers_each,
@@ -352,6 +378,7 @@ static bool clusters_init(struct clusters *k)
 {
     size_t n = (size_t)k->from->n + 1;
     k->is_in = calloc(n, 1);
+    k->spawns = calloc(n, 1);
     k->cost_ns = calloc(n, sizeof *k->cost_ns);
     k->label = calloc(n, sizeof *k->label);
     k->order = malloc(n * sizeof *k->order);
@@ -360,12 +387,13 @@ static bool clusters_init(struct clusters *k)
     k->mark = calloc(n, sizeof *k->mark);
     if (k->new_id)
         memset(k->new_id, 0xff, n * sizeof *k->new_id); /* TG_NONE */
-    return k->is_in && k->cost_ns && k->label && k->order && k->new_id && k->local && k->mark;
+    return k->is_in && k->spawns && k->cost_ns && k->label && k->order && k->new_id && k->local && k->mark;
 }
 
 static void clusters_fini(struct clusters *k)
 {
     free(k->is_in);
+    free(k->spawns);
     free(k->cost_ns);
     free(k->label);
     free(k->order);
@@ -376,10 +404,28 @@ static void clusters_fini(struct clusters *k)
     free(k->deps);
 }
 
+static int find_wish(enum program_wish *wish_p, struct tg_error *err)
+{
+    static const char *const names[] = {[TGI_PROGRAM_CHOSEN] = "auto", [TGI_PROGRAM_STATIC] = "static", [TGI_PROGRAM_DYNAMIC] = "dynamic"};
+    const char *wish = getenv("TGRAPH_RESIDENT_PROGRAM");
+    *wish_p = TGI_PROGRAM_CHOSEN;
+    for (size_t i = 0; wish && *wish; i++) {
+        if (i == sizeof names / sizeof *names)
+            return tgi_error(err, TG_E_INVALID, "TGRAPH_RESIDENT_PROGRAM is \"%.40s\", and can be static, dynamic or auto", wish);
+        *wish_p = (enum program_wish)i;
+        if (strcmp(wish, names[i]) == 0)
+            break;
+    }
+    return 0;
+}
+
 int tgi_resident_cluster(struct tgi_devices *ds, const struct tgi_program *from, struct tgi_program *to,
                          struct tgi_clustering *what_p, struct tg_error *err)
 {
     struct clusters k = {.ds = ds, .from = from, .to = to, .what = what_p, .err = err, .n_labels = 1};
+    int rc = find_wish(&k.wish, err);
+    if (rc)
+        return rc;
     *what_p = (struct tgi_clustering){.left = TG_NONE, .why = "there are not two tasks on a device that could be in one"};
     for (uint32_t i = 0; i < from->n; i++)
         if (from->commands[i].kind == TGI_COMMAND_DECIDE) {
@@ -389,7 +435,6 @@ int tgi_resident_cluster(struct tgi_devices *ds, const struct tgi_program *from,
         }
     if (!ds->ops->resident_call)
         return tgi_error(err, TG_E_UNSUPPORTED, "there are no resident programs on such devices");
-    int rc = 0;
     if (!clusters_init(&k))
         rc = no_memory(&k);
     else {

@@ -52,14 +52,6 @@ TGI_FN uint64_t *tgi_spawn_block(const struct tgi_resident_nursery *n, uint32_t 
     return &n->blocks[(uint64_t)number * (TGI_SPAWN_HEAD_WORDS + n->n_words)];
 }
 
-/* The n-th bit that is set, from the lowest on. */
-TGI_FN uint32_t tgi_nth_bit(uint32_t bits, uint32_t n)
-{
-    for (; n; n--)
-        bits &= bits - 1;
-    return tgi_lowest(bits);
-}
-
 /* All lanes: a free block for each lane that wants one and has none, as far as there are; those that are at hand. */
 TGI_FN void tgi_spawn_take(struct tgd_spawner *s, bool wants, uint32_t *place_p)
 {
