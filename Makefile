@@ -63,7 +63,7 @@ TESTS := agenda alloc block calibrate checkpoint choice cli cpu_module dense deq
          library_report live_record load load_memory machine npy offload_ahead offload_exchange offload_flags \
          offload_graph offload_insert offload_policy offload_resident page parking path plan plan_corpus pool \
          process program program_picture queueing recording recording_export recording_plan replay_choice \
-         replay_times resident resident_cluster resident_dynamic resident_family resident_peers resident_post resident_times \
+         replay_times resident resident_cluster resident_dynamic resident_family resident_peers resident_post resident_spawn resident_times \
          resident_user results run run_children run_failures run_record sample schema seat offload \
          offload_balance offload_edges offload_faults offload_refusals offload_runs offload_stream \
          offload_submitter service service_board service_faults service_graph service_instances service_programs \

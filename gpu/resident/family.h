@@ -148,7 +148,8 @@ TGI_FN uint64_t tgi_family_fetch(struct tgi_family_runner *f, uint32_t task, str
     if (tgi_is_made(f, task)) {
         const uint64_t *block = tgi_spawn_block(f->spawner->nursery, task - f->r.p->n_tasks);
         uint64_t head = block[0];
-        *t = (struct tgi_resident_task){TGI_RESIDENT_CALL, (uint32_t)(head >> 32), 0, 0, {0, 0}, {(uint32_t)head, 0}};
+        const struct tgi_resident_task call = {TGI_RESIDENT_CALL, (uint32_t)(head >> 32), 0, 0, {0, 0}, {(uint32_t)head, 0}};
+        *t = call;
         f->words = block + TGI_SPAWN_HEAD_WORDS;
     } else {
         *t = v->tasks[task];
