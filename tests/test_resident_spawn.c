@@ -7,6 +7,8 @@
 /* before cmocka.h */
 #include <cmocka.h>
 
+#include <unistd.h>
+
 #include "sched/offload_graph.h"
 #include "tests/device_run.h"
 
@@ -236,6 +238,39 @@ static void what_does_not_compile_is_told_where_it_is(void **state)
     }
 }
 
+/* The kernel is held back until it has been told to stop; the next starts begin anew. */
+static void a_run_that_is_cancelled_ends_early(void **state)
+{
+    struct tg_error err;
+    (void)state;
+    struct tg_graph *g = graph_with(SPAWNS("", ""), tasks);
+    uint64_t *expected = device_expected(g, false, 1);
+    for (uint64_t seed = 0; seed < 3; seed++) {
+        reset(seed);
+        struct tg_runtime *rt = device_runtime("cuda", 1 << 20);
+        struct tg_run *run = device_open_run(rt, g, TG_EXECUTOR_RESIDENT, false);
+        MUST(tg_run_execute(run, &err));
+        device_expect(run, g, expected);
+        standin.standin_hold("tgk_resident_run_dynamic", true);
+        MUST(tg_run_start(run, &err));
+        while (standin.standin_calls("cuGraphLaunch") < 2)
+            usleep(100);
+        uint64_t n = standin.standin_calls("cuMemcpyHtoD");
+        tg_run_cancel(run);
+        while (standin.standin_calls("cuMemcpyHtoD") == n)
+            usleep(100);
+        standin.standin_hold("tgk_resident_run_dynamic", false);
+        assert_int_equal(tg_run_wait(run, &err), TG_E_CANCELLED);
+        for (int i = 0; i < 3; i++) {
+            MUST(tg_run_execute(run, &err));
+            device_expect(run, g, expected);
+        }
+        device_close_all(run, rt, NULL);
+    }
+    tg_graph_destroy(g);
+    free(expected);
+}
+
 /* By streams, where it can be. */
 static void times_of_tasks_are_not_noted(void **state)
 {
@@ -268,6 +303,7 @@ int main(void)
         cmocka_unit_test_setup(one_that_is_called_again_for_ever_is_named, setup),
         cmocka_unit_test_setup(a_static_program_calls_nothing_again, setup),
         cmocka_unit_test_setup(what_does_not_compile_is_told_where_it_is, setup),
+        cmocka_unit_test_setup(a_run_that_is_cancelled_ends_early, setup),
         cmocka_unit_test_setup(times_of_tasks_are_not_noted, setup),
     };
     return cmocka_run_group_tests(tests, device_group_load, device_group_unload);
