@@ -63,13 +63,13 @@ TESTS := agenda alloc block calibrate checkpoint choice cli cpu_module dense deq
          library_report live_record load load_memory machine npy offload_ahead offload_early offload_exchange \
          offload_flags offload_graph offload_insert offload_policy offload_resident outlook page parking path \
          pinned plan plan_corpus pool process program program_picture queueing recording recording_export \
-         recording_plan replay_choice replay_times resident resident_cluster resident_dynamic resident_gain \
-         resident_peers resident_post resident_times resident_user results run run_children run_failures \
-         run_record sample schema seat offload offload_balance offload_edges offload_faults offload_refusals \
-         offload_runs offload_stream offload_submitter service service_board service_faults service_graph \
-         service_instances service_programs service_ring service_top service_turn service_watch sha256 sharing \
-         sparse split staging standin standin_builtins standin_graphs standin_memory standin_nccl standin_nvrtc \
-         standin_order store timing topology verify write_json
+         recording_plan replay_choice replay_times resident resident_cluster resident_dynamic resident_family \
+         resident_gain resident_peers resident_post resident_spawn resident_times resident_user results run \
+         run_children run_failures run_record sample schema seat offload offload_balance offload_edges \
+         offload_faults offload_refusals offload_runs offload_stream offload_submitter service service_board \
+         service_faults service_graph service_instances service_programs service_ring service_top service_turn \
+         service_watch sha256 sharing sparse split staging standin standin_builtins standin_graphs standin_memory \
+         standin_nccl standin_nvrtc standin_order store timing topology verify write_json
 TEST_SCRIPTS := checkpoint cli devices device_graphs examples fences install kernels predict readme record serve \
                 stack warp
 
@@ -89,8 +89,8 @@ SERVICE_SRC := doorbell.cu service.cu
 LIBRARY_SRC := trial.cu
 # The driver for tests (tests/standin/standin.h), which they load at run time.
 STANDIN_SRC := allocation.c builtins.c capture.c code.c copy.c core.c device.c event.c graph.c graph_exec.c \
-               graph_nodes.c graph_update.c memory.c object.c report.c resident.c service.c service_bodies.c \
-               service_keeping.c stream.c work.c
+               graph_nodes.c graph_update.c memory.c object.c report.c resident.c resident_dynamic.c service.c \
+               service_bodies.c service_keeping.c stream.c work.c
 STANDIN_NVRTC_SRC := nvrtc.c nvrtc_compile.c nvrtc_source.c
 STANDIN_NCCL_SRC := nccl.c nccl_group.c nccl_work.c
 LIB_SRC := $(GRAPH_SRC:%=graph/%) $(MEM_SRC:%=mem/%) $(SCHED_SRC:%=sched/%) $(KERNELS_SRC:%=kernels/%) \
@@ -319,7 +319,8 @@ $(B)/io/schema.o: io/schema.json
 $(B)/io/page.o: $(wildcard io/html/*)
 $(B)/io/templates.o: $(wildcard io/templates/*/*)
 $(B)/gpu/resident/text.o: $(wildcard gpu/resident/*.h gpu/resident/*.cuh gpu/service/*.h gpu/service/*.cu* mem/service_*.h) \
-                          $(wildcard kernels/*.cuh kernels/resident/*.cuh) mem/resident_program.h kernels/resident.h graph/tgraph_resident.h
+                          $(wildcard kernels/*.cuh kernels/resident/*.cuh) mem/resident_program.h mem/resident_dynamic.h kernels/resident.h graph/tgraph_resident.h \
+                          gpu/library/spawn.h gpu/library/status.h gpu/library/word.h
 
 $(STATIC): $(LIB_OBJ)
 	@$(if $(Q),echo "  AR      $@")
@@ -386,7 +387,7 @@ CXX ?= g++
 CLANG ?= clang
 BENCH_TGRAPH := cuda_graph_copies cuda_graphs cuda_hops cuda_nodes cuda_rounds cuda_trsv library overhead \
                 resident resident_run service taskbench cholesky load plan record streams copies pool start \
-                cuda_cholesky cuda_tiles wakeups
+                cuda_cholesky cuda_tiles tree_search wakeups
 BENCH_COMMON := $(addprefix $(B)/bench/,shape.o pattern.o tiles.o sample.o scratch.o metg.o)
 
 $(BENCH_TGRAPH:%=$(B)/bench/%): $(B)/bench/%: $(B)/bench/%.o $(BENCH_COMMON) $(STATIC)

@@ -37,6 +37,7 @@ one "$bin/resident" --runs 5
 one "$bin/service" --runs 5
 one "$bin/library" --runs 5
 one "$bin/resident_run" --runs 9 | sed 's/^/# /'
+one "$bin/tree_search" --file "$graphs/queens.json" --runs 5 | sed 's/^/# /'
 one "$bin/cuda_trsv" --runs 9 | sed 's/^/# /'
 for tile in 1024 2048; do
     one "$bin/cuda_cholesky" --n 16384 --tile $tile --runs 5

@@ -1,7 +1,7 @@
 /* Graphs of fine tasks as runs: the same JSON graph by streams, as a CUDA graph and with its tasks inside a resident kernel, side by
  * side, with the same data at the end, bit for bit; resident twice, with the embedded kernel and with one that NVRTC makes for what
- * the graph uses, and once more while times of all tasks are noted; with the executor left open before and after that, which tells what it
- * took and why, with what it expected.
+ * the graph uses, once more while times of all tasks are noted, and as a dynamic program; with the executor left open before and after that,
+ * which tells what it took and why, with what it expected.
  *
  *     resident_run [--file GRAPH.json] [--what PATTERN] [--tasks N] [--tile WORDS] [--runs N]
  *
@@ -111,13 +111,15 @@ static bool compare(const char *name, const struct tg_graph *g, uint32_t n_runs)
         enum tg_executor executor;
         const char *kernel; /* of TGRAPH_RESIDENT_KERNEL */
         bool is_recorded;
-    } ways[] = {{TG_EXECUTOR_STREAMS, "", false}, {TG_EXECUTOR_GRAPH, "", false}, {TG_EXECUTOR_RESIDENT, "embedded", false},
-                {TG_EXECUTOR_RESIDENT, "", false}, {TG_EXECUTOR_AUTO, "", false},         {TG_EXECUTOR_RESIDENT, "", true},
-                {TG_EXECUTOR_AUTO, "", false}};
+        const char *program; /* of TGRAPH_RESIDENT_PROGRAM */
+    } ways[] = {{TG_EXECUTOR_STREAMS, "", false, ""}, {TG_EXECUTOR_GRAPH, "", false, ""}, {TG_EXECUTOR_RESIDENT, "embedded", false, ""},
+                {TG_EXECUTOR_RESIDENT, "", false, ""}, {TG_EXECUTOR_AUTO, "", false, ""}, {TG_EXECUTOR_RESIDENT, "", true, ""},
+                {TG_EXECUTOR_AUTO, "", false, ""}, {TG_EXECUTOR_RESIDENT, "", false, "dynamic"}};
     uint64_t expected = 0;
     bool is_good = true;
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
         setenv("TGRAPH_RESIDENT_KERNEL", ways[i].kernel, 1);
+        setenv("TGRAPH_RESIDENT_PROGRAM", ways[i].program, 1);
         struct measured m = measure(g, ways[i].executor, ways[i].is_recorded, n_runs);
         double n = g->n_tasks;
         char inside[64] = "-", device[32] = "-";

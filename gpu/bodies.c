@@ -72,7 +72,7 @@ static char *text_of_check(const struct tgi_op *op, const struct tgi_variant *v,
     FILE *f = open_memstream(&text, &size);
     if (!f)
         return NULL;
-    fprintf(f, "#include \"tgraph_resident.h\"\n#include \"gpu/resident/user.cuh\"\nnamespace %s {\n#line 1 \"kernel.cu\"\n%s\n", space, v->text);
+    fprintf(f, "#include \"gpu/resident/user.cuh\"\n#include \"tgraph_resident.h\"\nnamespace %s {\n#line 1 \"kernel.cu\"\n%s\n", space, v->text);
     fprintf(f, "#line 1 \"signature\"\n}\nstatic_assert(user::takes<%s::%s", space, entry);
     for (uint32_t i = 0; i < op->n_params; i++)
         fprintf(f, ", %zu", op->params[i].access == TG_SCALAR ? tg_dtype_size((enum tg_dtype)op->params[i].dtype) : sizeof(uint64_t));

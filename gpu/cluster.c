@@ -12,8 +12,16 @@
 #include "graph/dtype.h"
 #include "graph/error.h"
 #include "kernels/resident.h"
+#include "mem/resident_dynamic.h"
 
-enum { THREADS = 32 * TGI_RESIDENT_RUN_WARPS, ALIGN = 256 };
+enum {
+    THREADS = 32 * TGI_RESIDENT_RUN_WARPS,
+    ALIGN = 256,
+    /* Of dynamic programs. */
+    LOCAL_SLOTS = 64,
+    RING_SLOTS = 256,
+    ROOTS_AT_ONCE = 4
+};
 
 /* ---- Calls --------------------------------------------------------------------------------*/
 
@@ -58,7 +66,7 @@ bool tgi_cuda_resident_call(struct tgi_devices *ds, const struct tgi_program *p,
 {
     (void)ds;
     call->post = 0;
-    call->is_other = false;
+    call->is_other = call->spawns = false;
     switch (c->kind) {
     case TGI_COMMAND_LAUNCH:
         call->n_words = c->launch.n_args;
@@ -67,7 +75,7 @@ bool tgi_cuda_resident_call(struct tgi_devices *ds, const struct tgi_program *p,
             return false;
         }
         memcpy(call->words, p->words + c->launch.first_arg, c->launch.n_args * sizeof *call->words);
-        if (tgi_cuda_user_body(c->launch.code, call->words, &call->body, &call->cost_ns, why_p))
+        if (tgi_cuda_user_body(c->launch.code, call, why_p))
             return !*why_p;
         call->is_other = tgi_cuda_calls_library(c->launch.code, &c->launch.shape);
         return call_of(tgi_cuda_body(c->launch.code, &c->launch.shape), call, why_p);
@@ -100,36 +108,72 @@ struct tgi_cuda_cluster {
     uint64_t written_from, bytes;
     CUdeviceptr control;
     struct tgi_resident_view view;
-    void *args[1];
+    struct tgi_resident_pool pool; /* of a dynamic program, like the next */
+    struct tgi_resident_nursery nursery;
+    void *args[3];
     struct tgi_cuda_executor executor;
     bool is_clearing; /* tables are being cleared, or were when waiting for that failed */
 };
 
-/* Gives each table its place; with memory 0, to learn how much there is. */
-static uint64_t lay_out(const struct tgi_cluster *cluster, CUdeviceptr memory, struct tgi_resident_view *v, uint64_t *written_from_p)
+/* The next table's place, behind which the one after it begins. */
+static void *place(uint64_t *at, uint64_t n, size_t size)
 {
+    void *here = (void *)(uintptr_t)*at;
+    *at = (*at + n * size + ALIGN - 1) / ALIGN * ALIGN;
+    return here;
+}
+
+/* What workers of a dynamic program write besides. */
+static uint64_t lay_out_dynamic(struct tgi_cuda_cluster *c, uint64_t at)
+{
+    const struct tgi_resident_program *p = c->cluster->program;
+    struct tgi_resident_pool *q = &c->pool;
+    struct tgi_resident_nursery *n = &c->nursery;
+    uint64_t n_rings = (uint64_t)p->n_workers * TGI_RESIDENT_CLASSES, n_made = (uint64_t)p->n_workers * p->n_made_each;
+    q->rings = place(&at, n_rings, sizeof *q->rings);
+    q->slots = place(&at, n_rings * RING_SLOTS, sizeof *q->slots);
+    q->next = place(&at, p->n_tasks + n_made, sizeof *q->next);
+    q->idle = place(&at, p->n_blocks, sizeof *q->idle);
+    q->mail = place(&at, p->n_workers, sizeof *q->mail);
+    q->counts = place(&at, 1, sizeof *q->counts);
+    n->live = place(&at, p->n_tasks, sizeof *n->live);
+    n->homes = place(&at, p->n_workers, sizeof *n->homes);
+    n->blocks = place(&at, n_made * (TGI_SPAWN_HEAD_WORDS + p->n_made_words), sizeof *n->blocks);
+    q->n_tasks = p->n_tasks;
+    q->n_roots = p->n_roots;
+    q->n_blocks = p->n_blocks;
+    q->ring_capacity = RING_SLOTS;
+    q->local_capacity = LOCAL_SLOTS;
+    q->chunk = ROOTS_AT_ONCE;
+    n->n_each = p->n_made_each;
+    n->n_words = p->n_made_words;
+    return at;
+}
+
+/* Gives each table its place; with memory 0, to learn how much there is. */
+static uint64_t lay_out(struct tgi_cuda_cluster *c, CUdeviceptr memory)
+{
+    const struct tgi_cluster *cluster = c->cluster;
     const struct tgi_resident_program *p = cluster->program;
+    struct tgi_resident_view *v = &c->view;
     uint64_t at = memory;
-#define PLACE(field, n, size)                                          \
-    v->field = (void *)(uintptr_t)at;                                  \
-    at = (at + (uint64_t)(n) * (size) + ALIGN - 1) / ALIGN * ALIGN
-    PLACE(tasks, p->n_tasks, sizeof *p->tasks);
-    PLACE(first, p->n_workers + 1, sizeof *p->first);
-    PLACE(outs, p->n_outs, sizeof *p->outs);
-    PLACE(ins, p->n_ins, sizeof *p->ins);
-    PLACE(words, cluster->n_words, sizeof *cluster->words);
-    *written_from_p = at - memory;
-    PLACE(control, 1, sizeof *v->control);
-    PLACE(counters, p->n_counters, sizeof *v->counters);
-    PLACE(cells, p->n_cells, sizeof *v->cells);
-    PLACE(posted, p->n_posts ? p->n_tasks : 0, sizeof *v->posted);
-    PLACE(results, p->n_tasks, sizeof *v->results);
-    PLACE(progress, p->n_workers, sizeof *v->progress);
-    PLACE(times, cluster->is_timed ? p->n_tasks : 0, 2 * sizeof *v->times);
-#undef PLACE
+    v->tasks = place(&at, p->n_tasks, sizeof *p->tasks);
+    v->first = place(&at, p->n_workers + 1u, sizeof *p->first);
+    v->outs = place(&at, p->n_outs, sizeof *p->outs);
+    v->ins = place(&at, p->n_ins, sizeof *p->ins);
+    v->words = place(&at, cluster->n_words, sizeof *cluster->words);
+    c->pool.roots = place(&at, p->n_roots, sizeof *p->roots);
+    c->written_from = at - memory;
+    v->control = place(&at, 1, sizeof *v->control);
+    v->counters = place(&at, p->n_counters, sizeof *v->counters);
+    v->cells = place(&at, p->n_cells, sizeof *v->cells);
+    v->posted = place(&at, p->n_posts ? p->n_tasks : 0, sizeof *v->posted);
+    v->results = place(&at, p->n_tasks, sizeof *v->results);
+    v->progress = place(&at, p->n_workers, sizeof *v->progress);
+    v->times = place(&at, cluster->is_timed ? p->n_tasks : 0, 2 * sizeof *v->times);
     if (!cluster->is_timed)
         v->times = NULL;
-    return at - memory;
+    return (p->roots ? lay_out_dynamic(c, at) : at) - memory;
 }
 
 static int upload(struct tgi_cuda *cuda, const void *to, const void *from, uint64_t n, size_t size, struct tg_error *err)
@@ -164,13 +208,15 @@ static int fill_tables(struct tgi_cuda *cuda, struct tgi_cuda_cluster *c, struct
     rc = rc ? rc : upload(cuda, v->first, p->first, p->n_workers + 1u, sizeof *p->first, err);
     rc = rc ? rc : upload(cuda, v->outs, p->outs, p->n_outs, sizeof *p->outs, err);
     rc = rc ? rc : upload(cuda, v->ins, p->ins, p->n_ins, sizeof *p->ins, err);
+    rc = rc ? rc : upload(cuda, c->pool.roots, p->roots, p->n_roots, sizeof *p->roots, err);
     rc = rc ? rc : upload(cuda, v->words, c->cluster->words, c->cluster->n_words, sizeof *c->cluster->words, err);
     return rc ? rc : clear(cuda, c, err);
 }
 
 static uint32_t shared_bytes(const struct tgi_resident_program *p)
 {
-    return tgi_resident_shared_bytes(p->n_workers_each, p->n_shared_cells, p->n_shared_counters);
+    return p->roots ? tgi_resident_local_bytes(p->n_workers_each, LOCAL_SLOTS)
+                    : tgi_resident_shared_bytes(p->n_workers_each, p->n_shared_cells, p->n_shared_counters);
 }
 
 static int check_room(struct tgi_cuda *cuda, const struct tgi_cuda_cluster *c, struct tg_error *err)
@@ -210,17 +256,19 @@ int tgi_cuda_cluster_create(struct tgi_cuda *cuda, uint32_t device, struct tgi_c
     int rc = check_room(cuda, c, err);
     if (rc == 0)
         rc = tgi_cuda_executor_find(cuda, device, cluster, &c->executor, err);
-    c->bytes = lay_out(cluster, 0, &c->view, &c->written_from);
+    c->bytes = lay_out(c, 0);
     if (rc == 0)
         rc = reserve(cuda, c, err);
     if (rc == 0) {
-        lay_out(cluster, c->memory, &c->view, &c->written_from);
+        lay_out(c, c->memory);
         c->control = (CUdeviceptr)(uintptr_t)c->view.control;
         c->view.limit_ns = cluster->limit_ns;
         c->view.n_workers_each = cluster->program->n_workers_each;
         c->view.n_shared_cells = cluster->program->n_shared_cells;
         c->view.n_shared_counters = cluster->program->n_shared_counters;
         c->args[0] = &c->view;
+        c->args[1] = &c->pool; /* which a static program's kernel does not take, nor the next */
+        c->args[2] = &c->nursery;
         rc = fill_tables(cuda, c, err);
     }
     if (rc) {
@@ -262,6 +310,8 @@ static int tell_failure(const struct tgi_cuda_cluster *c, const struct tgi_resid
 {
     char text[256];
     uint32_t body = TGI_CALL_BODY(t->in[0]);
+    if (body >= TGI_N_BODIES && code == TGI_CALL_AGAIN)
+        return tgi_error(err, TG_E_TASK_FAILED, "its resident function returned TG_AGAIN, which it may in dynamic programs only");
     if (body >= TGI_N_BODIES)
         return tgi_error(err, TG_E_TASK_FAILED, "its resident function returned %" PRIu32, code);
     if (code == TGI_CALL_NO_BODY)
@@ -285,6 +335,9 @@ static int tell(const struct tgi_cuda_cluster *c, const struct tgi_resident_cont
         return tgi_error(err, TG_E_TASK_TIMEOUT,
                          "it was still at work after another task had waited for %" PRIu64 " ms in the same kernel, and was cut short",
                          c->cluster->limit_ns / 1000000);
+    if (c->cluster->program->roots)
+        return tgi_error(err, TG_E_TASK_TIMEOUT, "%s for %" PRIu64 " ms inside a kernel, and there was more to do",
+                         task < n ? "it was called again and again, and no task ended," : "no task ended", c->cluster->limit_ns / 1000000);
     return tgi_error(err, TG_E_TASK_TIMEOUT,
                      "it waited for %" PRIu64 " ms inside a kernel: %s %" PRIu32 " had %" PRIu32 " instead of %" PRIu32,
                      c->cluster->limit_ns / 1000000, is_post ? "the cell of element" : "counter", panic->wait, panic->seen, panic->wanted);

@@ -16,7 +16,7 @@
 #include "gpu/way.h"
 #include "graph/error.h"
 #include "kernels/resident.h"
-#include "mem/resident_program.h"
+#include "mem/cluster.h"
 
 enum { MAX_IMAGE = 256 << 20 };
 
@@ -329,6 +329,7 @@ static int resolve_resident(struct tgi_cuda *cuda, struct tgi_code *code, const 
         code->no_resident = "it has more arguments than a resident task";
         return 0;
     }
+    code->spawns = v->spawns;
     int rc = tgi_cuda_bodies_add(cuda->code->bodies, code->op, v, &target, &code->resident, &is_cached, err);
     if (rc == 0)
         tgi_cuda_code_count(cuda, is_cached);
@@ -349,13 +350,14 @@ static int resolve_residents(struct tgi_cuda *cuda, struct tgi_code *code, const
     return 0;
 }
 
-bool tgi_cuda_user_body(const struct tgi_code *code, const uint64_t *words, uint32_t *body_p, float *cost_ns_p, const char **why_p)
+bool tgi_cuda_user_body(const struct tgi_code *code, struct tgi_resident_call *call, const char **why_p)
 {
     if (!code->resident && !code->no_resident)
         return false;
     *why_p = code->no_resident;
-    *body_p = code->resident;
-    *cost_ns_p = tgi_cuda_body_cost(code->op, words);
+    call->body = code->resident;
+    call->cost_ns = tgi_cuda_body_cost(code->op, call->words);
+    call->spawns = code->spawns;
     return true;
 }
 

@@ -43,8 +43,10 @@ int tgi_cuda_flag_function(struct tgi_cuda *cuda, uint32_t device, const char *k
  * NULL: there is none. */
 struct tgi_body_row;
 const struct tgi_body_row *tgi_cuda_body(const struct tgi_code *code, const struct tgi_shape *shape);
-/* The same for a kernel with a resident variant of the user's: false, it has none.  *why_p: NULL, or why it cannot be used, a constant. */
-bool tgi_cuda_user_body(const struct tgi_code *code, const uint64_t *words, uint32_t *body_p, float *cost_ns_p, const char **why_p);
+/* The same for a kernel with a resident variant of the user's: false, it has none.  The words are in the call, the rest is filled in.
+ * *why_p: NULL, or why it cannot be used, a constant. */
+struct tgi_resident_call;
+bool tgi_cuda_user_body(const struct tgi_code *code, struct tgi_resident_call *call, const char **why_p);
 /* Whether a launch is a library's call. */
 bool tgi_cuda_calls_library(const struct tgi_code *code, const struct tgi_shape *shape);
 struct tgi_cuda_bodies *tgi_cuda_code_bodies(const struct tgi_cuda *cuda); /* bodies.h */

@@ -13,7 +13,8 @@
 #include "graph/vec.h"
 #include "kernels/resident.h"
 
-static const char run_symbol[] = "tgk_resident_run", service_symbol[] = "tgk_service_bodies", keeping_symbol[] = "tgk_service_keeping";
+static const char run_symbol[] = "tgk_resident_run", dynamic_symbol[] = "tgk_resident_run_dynamic",
+                  service_symbol[] = "tgk_service_bodies", keeping_symbol[] = "tgk_service_keeping";
 enum { THREADS = 32 * TGI_RESIDENT_RUN_WARPS };
 
 /* A kernel on a device: what there is for a program beside it. */
@@ -28,7 +29,7 @@ struct kernel {
 struct generated {
     struct generated *next;
     uint32_t *bodies, n_bodies; /* ascending */
-    bool is_timed;
+    bool is_timed, is_dynamic;
     uint32_t service_warps; /* of a block, if it is the kernel of a service; 0: it is that of clusters */
     bool can_keep;          /* then */
     int cc_major, cc_minor;
@@ -174,6 +175,11 @@ static void put_users(FILE *f, struct tgi_cuda_bodies *all, const uint32_t *bodi
             fprintf(f, " X(%u, %s::%s)", b->number, b->space, b->entry);
         }
     fputc('\n', f);
+    for (uint32_t i = 0; i < n; i++)
+        if (bodies[i] >= TGI_N_BODIES) {
+            const struct tgi_cuda_body *b = tgi_cuda_bodies_find(all, bodies[i]);
+            fprintf(f, "namespace user { __device__ constexpr uint32_t number(tag<%s::%s>) { return %u; } }\n", b->space, b->entry, b->number);
+        }
 }
 
 /* The numbers of users' bodies are not the same in every process, so they are in the text, and with it in the key. */
@@ -186,7 +192,9 @@ static char *text_of(struct tgi_cuda_bodies *all, const struct generated *g)
     FILE *f = open_memstream(&text, &size);
     if (!f)
         return NULL;
-    fprintf(f, "#include \"tgraph_resident.h\"\n#include \"kernels/resident.h\"\n");
+    if (g->is_dynamic)
+        fprintf(f, "#define TGI_SPAWNS\n");
+    fprintf(f, "#include \"gpu/resident/user.cuh\"\n#include \"tgraph_resident.h\"\n#include \"kernels/resident.h\"\n");
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         fprintf(f, "#include \"kernels/resident/%s.cuh\"\n", files[i]);
     put_list(f, "TGI_RUN_NEAR", bodies, n, 0, N_NEAR);
@@ -202,7 +210,7 @@ static char *text_of(struct tgi_cuda_bodies *all, const struct generated *g)
     if (g->service_warps)
         fprintf(f, "#define TGI_SERVICE_BLOCK_WARPS %u\n#include \"gpu/service/bodies.cuh\"\n", g->service_warps);
     else
-        fprintf(f, "#include \"gpu/resident/run.cuh\"\n");
+        fprintf(f, "#include \"gpu/resident/%s.cuh\"\n", g->is_dynamic ? "run_dynamic" : "run");
     if (fclose(f)) {
         free(text);
         return NULL;
@@ -259,7 +267,7 @@ static int bodies_of(const struct tgi_cluster *cluster, uint32_t **bodies_p, uin
 static struct generated *find(const struct tgi_cuda_resident *r, const struct generated *wanted)
 {
     struct generated *g = r->generated;
-    while (g && (g->is_timed != wanted->is_timed || g->service_warps != wanted->service_warps || g->can_keep != wanted->can_keep || g->n_bodies != wanted->n_bodies ||
+    while (g && (g->is_timed != wanted->is_timed || g->is_dynamic != wanted->is_dynamic || g->service_warps != wanted->service_warps || g->can_keep != wanted->can_keep || g->n_bodies != wanted->n_bodies ||
                  memcmp(g->bodies, wanted->bodies, g->n_bodies * sizeof *g->bodies) || g->cc_major != wanted->cc_major ||
                  g->cc_minor != wanted->cc_minor))
         g = g->next;
@@ -271,7 +279,7 @@ static int describe_source(struct tgi_cuda *cuda, const struct generated *g, str
                            struct tg_error *err)
 {
     struct tgi_cuda_bodies *all = tgi_cuda_code_bodies(cuda);
-    struct tgi_nvrtc_source source = {.kernel = "resident executor", .entry = run_symbol, .cc_major = g->cc_major,
+    struct tgi_nvrtc_source source = {.kernel = "resident executor", .entry = g->is_dynamic ? dynamic_symbol : run_symbol, .cc_major = g->cc_major,
                                       .cc_minor = g->cc_minor, .driver_version = cuda->api->version};
     if (g->service_warps) {
         source.kernel = "kernel of a service";
@@ -403,15 +411,21 @@ int tgi_cuda_executor_find(struct tgi_cuda *cuda, uint32_t device, struct tgi_cl
     if (rc)
         return rc;
     /* What the embedded kernel has not. */
-    bool has_users = n && bodies[n - 1] >= TGI_N_BODIES, must_generate = has_users || cluster->is_timed;
+    bool is_dynamic = cluster->program->roots != NULL, has_users = n && bodies[n - 1] >= TGI_N_BODIES;
+    bool must_generate = has_users || cluster->is_timed || is_dynamic;
+    if (is_dynamic && cluster->is_timed) {
+        free(bodies);
+        return tgi_error(err, TG_E_UNSUPPORTED, "tasks of a dynamic resident program note no times");
+    }
     char *no_compiler = cuda->resident->no_compiler;
     if (must_generate || (!wants_embedded() && !no_compiler[0])) {
-        rc = open_generated(cuda, device, &(struct generated){.bodies = bodies, .n_bodies = n, .is_timed = cluster->is_timed}, &k, &why);
+        rc = open_generated(cuda, device, &(struct generated){.bodies = bodies, .n_bodies = n, .is_timed = cluster->is_timed, .is_dynamic = is_dynamic}, &k,
+                            &why);
         if (rc == 0 && !k->room.n_blocks)
             rc = measure(cuda, device, k, &why);
         if (rc == 0) {
-            snprintf(cluster->kernel, sizeof cluster->kernel, "generated for %u bod%s%s, %d registers", n, n == 1 ? "y" : "ies",
-                     cluster->is_timed ? " and times" : "", k->registers);
+            snprintf(cluster->kernel, sizeof cluster->kernel, "generated for %u bod%s%s%s, %d registers", n, n == 1 ? "y" : "ies",
+                     cluster->is_timed ? " and times" : "", is_dynamic ? ", dynamic" : "", k->registers);
             name_posts(cluster);
             describe(cuda, device, k, e);
             return 0;
@@ -419,7 +433,9 @@ int tgi_cuda_executor_find(struct tgi_cuda *cuda, uint32_t device, struct tgi_cl
         /* A compiler that is not there, or too old for the sources, is no loss where the embedded kernel has all the bodies. */
         bool lacks_compiler = rc == TG_E_NO_LIBRARY || (rc == TG_E_COMPILE && !has_users);
         if (lacks_compiler && must_generate)
-            return tgi_error(err, TG_E_UNSUPPORTED, "%s%.400s", has_users ? "" : "the embedded resident kernel notes no times: ", why.text);
+            return tgi_error(err, TG_E_UNSUPPORTED, "%s%.400s",
+                             has_users ? "" : is_dynamic ? "the embedded resident kernel executes static programs: " : "the embedded resident kernel notes no times: ",
+                             why.text);
         if (!lacks_compiler)
             return tgi_error(err, rc, "%s", why.text);
         snprintf(no_compiler, sizeof cuda->resident->no_compiler, "%.199s", why.text);

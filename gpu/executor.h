@@ -6,6 +6,8 @@
  * that are included, so the compiler sees all of it at once, and linking intermediate code by nvJitLink would give the same code for
  * another library to be installed.
  *
+ * A cluster that is a dynamic program gets a generated one of another text (gpu/resident/run_dynamic.cuh).
+ *
  * A cluster gets a generated one if NVRTC is there.  It gets the embedded one otherwise, or if $TGRAPH_RESIDENT_KERNEL is
  * "embedded", and that cannot be if it has users' functions or notes times.
  *

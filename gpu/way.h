@@ -36,6 +36,7 @@ struct tgi_code {
     uint64_t ints;    /* bit i: parameter i is an integer, which expressions may name */
     uint32_t resident;          /* the number of its resident function (bodies.h); 0: it has none that can be used, */
     const char *no_resident;    /* and why, where the graph names one; a constant */
+    bool spawns;                /* it may make tasks */
     uint32_t n_ways;
     struct tgi_cuda_way ways[TGI_MAX_WAYS]; /* as the graph names them; a library's call stands after the built-in kernel it is for */
 };

@@ -92,6 +92,7 @@ struct tgi_variant {
     const char *entry;   /* function name; NULL: the kernel's name */
     const char *options; /* compiler options; NULL: none */
     const char *width;   /* of a resident variant: "thread", "warp", "block" */
+    bool spawns;         /* of a resident variant: it may make tasks, tgraph_resident.h */
     struct tgi_expr *grid[3], *block[3], *cluster[3], *smem; /* over the parameters; NULL: not given */
     const char *grid_text[3], *block_text[3], *cluster_text[3], *smem_text; /* as written */
     uint32_t site;

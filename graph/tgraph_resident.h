@@ -20,9 +20,33 @@
  * This header is included before the source, which is compiled by NVRTC together with those of the other kernels that are in one
  * resident kernel, in a namespace of its own; it can include nothing that NVRTC does not find by itself.
  *
- * Where TG_LANES is defined as 1, or the compiler is none for GPUs, the same source is a function for one thread. */
+ * Where TG_LANES is defined as 1, or the compiler is none for GPUs, the same source is a function for one thread.
+ *
+ * A function whose variant says "spawns": true may make tasks that call it again, with other arguments, and these may make more:
+ *
+ *     tg_spawn(function, arguments ..)               all lanes, with the same arguments: one task
+ *     tg_spawn_each(wants, function, arguments ..)   all lanes, each with its own: a task for each lane that wants one
+ *
+ * The answer is 0, or TG_NO_ROOM, to which the function does the work itself: room is bounded, and there is none where it is not executed in a dynamic
+ * program (docs/RESIDENT.md).  Such a task begins when the function has returned, if it returned no failure, and the graph's task is
+ * done, for those that wait for it, when all are done that came of it.  There is no other order among them, so what several
+ * of them write is atomic.  The function that is named is itself, or that of another kernel of the same source whose tasks are in
+ * the same resident program.
+ *
+ * It may also return TG_AGAIN: it is called again with the same arguments, after what its worker has to do besides. */
 #ifndef TGRAPH_RESIDENT_H
 #define TGRAPH_RESIDENT_H
+
+#define TG_NO_ROOM 1u
+#define TG_AGAIN   0xfffffffeu
+
+#ifdef TGI_GPU_RESIDENT_USER_CUH
+#define tg_spawn(function, ...)             ::user::spawn<function>(__VA_ARGS__)
+#define tg_spawn_each(wants, function, ...) ::user::spawn_each<function>(wants, __VA_ARGS__)
+#else
+#define tg_spawn(function, ...)             TG_NO_ROOM
+#define tg_spawn_each(wants, function, ...) ((wants) ? TG_NO_ROOM : 0)
+#endif
 
 #if defined(__CUDACC__) && !defined(TG_LANES)
 

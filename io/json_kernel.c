@@ -157,18 +157,19 @@ enum {
     V_SMEM,
     V_OPTIONS,
     V_WIDTH,
+    V_SPAWNS,
     N_V
 };
 static const char *const variant_keys[N_V] = {"on",      "builtin", "c",       "so",   "entry",
                                               "file",    "code",    "binary",  "grid", "block",
-                                              "cluster", "smem",    "options", "width"};
+                                              "cluster", "smem",    "options", "width",   "spawns"};
 /* Which keys go with which kind of device. */
 static const uint32_t variant_allows[] = {
     1u << V_ON | 1u << V_BUILTIN | 1u << V_C | 1u << V_SO | 1u << V_ENTRY | 1u << V_OPTIONS,
     1u << V_ON | 1u << V_BUILTIN | 1u << V_ENTRY | 1u << V_FILE | 1u << V_CODE | 1u << V_BINARY |
         1u << V_GRID | 1u << V_BLOCK | 1u << V_CLUSTER | 1u << V_SMEM | 1u << V_OPTIONS,
     1u << V_ON | 1u << V_BUILTIN | 1u << V_ENTRY | 1u << V_FILE | 1u << V_CODE | 1u << V_WIDTH |
-        1u << V_OPTIONS,
+        1u << V_OPTIONS | 1u << V_SPAWNS,
 };
 
 /* A string, or an array of lines. */
@@ -418,6 +419,8 @@ static int read_variant(struct tgi_reader *r, uint32_t node, tg_kernel_id kernel
     if (rc == 0 && v[V_WIDTH] != TGI_TAPE_ABSENT &&
         (rc = tgi_take_word(r, v[V_WIDTH], "\"width\"", widths, 3, &width)) == 0)
         variant.width = widths[width];
+    if (rc == 0 && v[V_SPAWNS] != TGI_TAPE_ABSENT)
+        rc = tgi_take_bool(r, v[V_SPAWNS], "\"spawns\"", &variant.spawns);
     push_params(r, &r->graph->space->ops[kernel]);
     if (rc == 0)
         rc = read_sizes(r, v[V_GRID], "\"grid\"", variant.grid, variant.grid_text);

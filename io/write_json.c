@@ -152,6 +152,8 @@ static void put_variant(struct tgi_graph_writer *w, const struct tgi_op *op, con
         tgi_json_string(&w->json, "options", v->options);
     if (v->width)
         tgi_json_string(&w->json, "width", v->width);
+    if (v->spawns)
+        tgi_json_bool(&w->json, "spawns", true);
     tgi_json_end(&w->json);
 }
 

@@ -11,6 +11,7 @@ struct tgi_resident_call {
     uint32_t body, n_words;
     float cost_ns; /* roughly, by a warp */
     bool is_other; /* a library would be called for the command: the last bits of what it leaves may be others */
+    bool spawns;   /* it may make tasks, and be called again */
     uint32_t post; /* the body as a POST, which makes one element of single elements; 0: it cannot be one */
     uint32_t bytes; /* of that one's element */
     uint64_t side;  /* address of what its sums are subtracted from */

@@ -74,6 +74,26 @@ struct tgi_resident_pool {
     uint32_t finished_before;
 };
 
+/* Where tasks are that bodies make, gpu/library/spawn.h: blocks, one for each such task until it is over.  Every worker has a share of them, so
+ * that taking one is its own affair; who ends a task of another's share says so in that one's home. */
+#define TGI_SPAWN_MAX_EACH   256u
+#define TGI_SPAWN_BIT_WORDS  (TGI_SPAWN_MAX_EACH / 32)
+#define TGI_SPAWN_HEAD_WORDS 1u /* of a block: the task of the graph that it belongs to above its body and number of words, as in TGI_CALL() */
+
+struct tgi_resident_home {
+    uint32_t bits[TGI_SPAWN_BIT_WORDS]; /* of blocks that others give back: set by them, cleared by the owner */
+    uint32_t pad[32 - TGI_SPAWN_BIT_WORDS];
+};
+
+struct tgi_resident_nursery {
+    uint64_t *blocks; /* by number, (TGI_SPAWN_HEAD_WORDS + n_words) words each; number / n_each is whose share it is of */
+    uint32_t *live;   /* by task of the graph: what it has made, directly or not, and is not over; 0 between epochs.  Added to by whoever makes,
+                         subtracted from by whoever ends tasks, and who comes to 0 tells its successors */
+    struct tgi_resident_home *homes; /* by worker */
+    uint32_t n_each;  /* blocks of a worker, at most TGI_SPAWN_MAX_EACH; 0: no body makes tasks */
+    uint32_t n_words; /* of a task, at most */
+};
+
 /* Shared memory of a block. */
 static inline uint32_t tgi_resident_local_bytes(uint32_t n_workers_each, uint32_t local_capacity)
 {

@@ -137,6 +137,7 @@ enum tgi_resident_out {
 #define TGI_CALL_N_WORDS(low)          ((low) >> 16)
 #define TGI_RESIDENT_MAX_WORDS         32u
 #define TGI_CALL_NO_BODY               UINT32_MAX /* what a CALL fails with whose body is not in the kernel */
+#define TGI_CALL_AGAIN                 (UINT32_MAX - 1) /* what a body returns that is to be called once more, TG_AGAIN; in dynamic programs */
 #define TGI_RESIDENT_RUN_WARPS         8u /* of a block of the kernel that has bodies */
 
 /* A POST's words are those of trsv_rows (kernels/trsv.c) for a single row, but that the elements of others which it takes are named
@@ -237,6 +238,9 @@ struct tgi_resident_program {
     /* How many edges are of which kind. */
     uint32_t n_order_edges, n_shared_edges, n_cell_edges, n_counter_edges, n_far_cell_edges, n_far_counter_edges, n_posted_edges;
     uint32_t n_posts; /* tasks that are POSTs */
+    /* A dynamic program of bodies (resident_dynamic.h): slots are tasks, and workers have none of their own.  NULL: a static one. */
+    uint32_t *roots, n_roots;
+    uint32_t n_made_each, n_made_words; /* tasks that a worker's bodies may have made at once; words of each */
     double makespan_ns; /* as the planner expects it */
 };
 

@@ -12,24 +12,30 @@
 
 #include "graph/error.h"
 #include "graph/vec.h"
+#include "sched/resident_dynamic.h"
 #include "sched/resident_plan.h"
 #include "sched/resident_post.h"
 
 enum {
-    LEAST_CALLS = 2,        /* one alone is as well off as a node */
+    LEAST_CALLS = 2,        /* one alone is as well off as a node, unless it makes tasks */
     COARSE_NS = 100 * 1000, /* of a warp: longer ones have a whole device as nodes */
     PATIENCE = 100          /* a wait may take as many times what the whole program is expected to take, */
 };
 static const uint64_t least_limit_ns = 10000000000u; /* and this in any case */
 
+/* $TGRAPH_RESIDENT_PROGRAM.  Chosen: dynamic where tasks make tasks. */
+enum program_kind { TGI_PROGRAM_CHOSEN, TGI_PROGRAM_STATIC, TGI_PROGRAM_DYNAMIC };
+
 struct clusters {
     struct tgi_devices *ds;
+    enum program_kind asked;
     const struct tgi_program *from;
     struct tgi_program *to;
     const struct tgi_cluster_wish *wish; /* NULL: all */
     struct tgi_clustering *what;
     struct tg_error *err;
     uint8_t *is_in;   /* by command: it can be in a cluster */
+    uint8_t *spawns;  /* by command: it makes tasks */
     float *cost_ns;   /* by command */
     struct tgi_command_times *times; /* by command, with a wish */
     struct tgi_cluster **made; /* by group, with a wish: planned already */
@@ -83,7 +89,8 @@ static bool can_be_in(struct clusters *k, uint32_t id)
     bool can = k->ds->ops->resident_call(k->ds, k->from, c, &call, &why);
     if (can && k->wish)
         can = !(why = against_wish(k, id, &call));
-    if (can && call.cost_ns > COARSE_NS) {
+    k->spawns[id] = can && call.spawns;
+    if (can && call.cost_ns > COARSE_NS && !call.spawns) {
         can = false;
         why = "it is too long for a resident task";
     }
@@ -130,11 +137,15 @@ static bool sort_by_label(struct clusters *k)
 static bool count_calls(struct clusters *k)
 {
     size_t n_groups = (size_t)k->n_labels * k->ds->n_devices;
-    k->n_calls = calloc(n_groups + 1, sizeof *k->n_calls);
-    for (uint32_t i = 0; k->n_calls && i < k->from->n; i++)
+    uint8_t *spawns = calloc(n_groups + 1, 1);
+    k->n_calls = spawns ? calloc(n_groups + 1, sizeof *k->n_calls) : NULL;
+    for (uint32_t i = 0; k->n_calls && i < k->from->n; i++) {
         k->n_calls[group_of(k, i)] += k->is_in[i] && k->from->commands[i].kind != TGI_COMMAND_NOTHING;
+        spawns[group_of(k, i)] |= k->spawns[i];
+    }
     for (size_t g = 0; k->n_calls && g < n_groups; g++)
-        k->n_calls[g] = k->n_calls[g] < LEAST_CALLS ? 0 : k->n_calls[g];
+        k->n_calls[g] = k->n_calls[g] < LEAST_CALLS && !spawns[g] ? 0 : k->n_calls[g];
+    free(spawns);
     return k->n_calls != NULL;
 }
 
@@ -162,6 +173,8 @@ struct inside {
     uint64_t n_timed;           /* tasks with bodies that have been timed */
     uint32_t *level, *n_at; /* n_at: tasks of each level */
     uint32_t width;         /* of the widest level */
+    uint32_t n_spawn_words; /* the most of a task of users', if some of them spawn; 0: none does */
+    bool is_dynamic;
 };
 
 static void inside_fini(struct inside *in)
@@ -211,7 +224,8 @@ static void link_members(struct clusters *k, struct inside *in, const uint32_t *
 /* What its tasks do; their words go into the cluster. */
 static bool fill_members(struct clusters *k, struct inside *in, const uint32_t *member, uint32_t n, struct tgi_cluster *cluster)
 {
-    uint32_t cap = 0;
+    uint32_t cap = 0, n_words_of_all = 0;
+    bool spawns = false;
     for (uint32_t t = 0; t < n; t++) {
         const struct tgi_command *c = &k->from->commands[member[t]];
         struct tgi_resident_call call = {.n_words = 0};
@@ -234,9 +248,12 @@ static bool fill_members(struct clusters *k, struct inside *in, const uint32_t *
         memcpy(cluster->words + cluster->n_words, call.words, call.n_words * sizeof *call.words);
         in->arg[t] = TGI_CALL(call.body, call.n_words, cluster->n_words);
         in->post[t] = (struct tgi_post){call.post, call.bytes, call.side};
+        spawns |= call.spawns;
+        n_words_of_all = call.n_words > n_words_of_all ? call.n_words : n_words_of_all;
         cluster->n_words += n_words;
         cluster->n_calls++;
     }
+    in->n_spawn_words = spawns ? n_words_of_all : 0;
     return true;
 }
 
@@ -265,8 +282,9 @@ static bool look_inside(struct clusters *k, struct inside *in, const uint32_t *m
     link_members(k, in, member, n, group);
     if (!fill_members(k, in, member, n, cluster))
         return false;
+    in->is_dynamic = k->asked == TGI_PROGRAM_DYNAMIC || (in->n_spawn_words && k->asked == TGI_PROGRAM_CHOSEN);
     struct tgi_posting posting = {n, in->post, in->succ_at, in->succ, in->op, in->arg, cluster->words};
-    bool is_good = tgi_resident_post(&posting, &in->n_posts);
+    bool is_good = in->is_dynamic || tgi_resident_post(&posting, &in->n_posts);
     in->succ_at = posting.succ_at;
     in->succ = posting.succ;
     in->dag = (struct tgi_resident_dag){.n_tasks = n, .succ_at = in->succ_at, .succ = in->succ, .op = in->op,
@@ -294,6 +312,14 @@ static int plan(struct clusters *k, const struct inside *in, uint32_t device, st
     int rc = k->ds->ops->resident_room(k->ds, device, &room, k->err);
     if (rc)
         return rc;
+    if (in->is_dynamic) {
+        uint32_t n = (in->width + room.n_workers_each - 1) / room.n_workers_each;
+        bool is_wide = in->n_spawn_words || n > room.n_blocks; /* where tasks make tasks any worker may come to have one */
+        rc = tgi_resident_dynamic_plan(&in->dag, is_wide ? room.n_blocks : n, room.n_workers_each, in->n_spawn_words, &cluster->program, k->err);
+        if (rc == 0)
+            cluster->limit_ns = limit_of(cluster->program);
+        return rc;
+    }
     uint32_t width = in->n_posts / TGI_RESIDENT_POSTS_AT_ONCE > in->width ? in->n_posts / TGI_RESIDENT_POSTS_AT_ONCE : in->width;
     uint32_t n_blocks = (width + room.n_workers_each - 1) / room.n_workers_each;
     struct tgi_resident_shape shape = {n_blocks < room.n_blocks ? n_blocks : room.n_blocks, room.n_workers_each,
@@ -446,6 +472,7 @@ static bool clusters_init(struct clusters *k)
 {
     size_t n = (size_t)k->from->n + 1;
     k->is_in = calloc(n, 1);
+    k->spawns = calloc(n, 1);
     k->cost_ns = calloc(n, sizeof *k->cost_ns);
     k->times = k->wish ? calloc(n, sizeof *k->times) : NULL;
     k->label = calloc(n, sizeof *k->label);
@@ -455,12 +482,13 @@ static bool clusters_init(struct clusters *k)
     k->mark = calloc(n, sizeof *k->mark);
     if (k->new_id)
         memset(k->new_id, 0xff, n * sizeof *k->new_id); /* TG_NONE */
-    return k->is_in && k->cost_ns && (k->times || !k->wish) && k->label && k->order && k->new_id && k->local && k->mark;
+    return k->is_in && k->spawns && k->cost_ns && (k->times || !k->wish) && k->label && k->order && k->new_id && k->local && k->mark;
 }
 
 static void clusters_fini(struct clusters *k)
 {
     free(k->is_in);
+    free(k->spawns);
     free(k->cost_ns);
     free(k->times);
     for (size_t g = 0; k->made && g < (size_t)k->n_labels * k->ds->n_devices; g++)
@@ -476,10 +504,28 @@ static void clusters_fini(struct clusters *k)
     free(k->deps);
 }
 
+static int find_asked(enum program_kind *asked_p, struct tg_error *err)
+{
+    static const char *const names[] = {[TGI_PROGRAM_CHOSEN] = "auto", [TGI_PROGRAM_STATIC] = "static", [TGI_PROGRAM_DYNAMIC] = "dynamic"};
+    const char *wish = getenv("TGRAPH_RESIDENT_PROGRAM");
+    *asked_p = TGI_PROGRAM_CHOSEN;
+    for (size_t i = 0; wish && *wish; i++) {
+        if (i == sizeof names / sizeof *names)
+            return tgi_error(err, TG_E_INVALID, "TGRAPH_RESIDENT_PROGRAM is \"%.40s\", and can be static, dynamic or auto", wish);
+        *asked_p = (enum program_kind)i;
+        if (strcmp(wish, names[i]) == 0)
+            break;
+    }
+    return 0;
+}
+
 int tgi_resident_cluster(struct tgi_devices *ds, const struct tgi_program *from, struct tgi_program *to,
                          const struct tgi_cluster_wish *wish, struct tgi_clustering *what_p, struct tg_error *err)
 {
     struct clusters k = {.ds = ds, .from = from, .to = to, .wish = wish, .what = what_p, .err = err, .n_labels = 1};
+    int rc = find_asked(&k.asked, err);
+    if (rc)
+        return rc;
     *what_p = (struct tgi_clustering){.left = TG_NONE, .is_compiled = true, .why = "there are not two tasks on a device that could be in one"};
     for (uint32_t i = 0; i < from->n; i++)
         if (from->commands[i].kind == TGI_COMMAND_DECIDE) {
@@ -489,7 +535,6 @@ int tgi_resident_cluster(struct tgi_devices *ds, const struct tgi_program *from,
         }
     if (!ds->ops->resident_call)
         return tgi_error(err, TG_E_UNSUPPORTED, "there are no resident programs on such devices");
-    int rc = 0;
     if (!clusters_init(&k))
         rc = no_memory(&k);
     else {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "graph/error.h"
+#include "mem/cluster.h"
 #include "sched/resident_place.h"
 
 /* The longer lists of words are where `n` counts them. */
@@ -44,6 +45,10 @@ static void fill_in(struct tgi_resident_dynamic *p, const struct tgi_resident_da
         p->roots[p->n_roots++] = t;
     if (p->args)
         p->args[t] = dag->arg[t];
+    if (TGI_RESIDENT_HAS_WORDS(dag->op[t])) {
+        d->in[0] = (uint32_t)dag->arg[t];
+        d->in[1] = (uint32_t)(dag->arg[t] >> 32);
+    }
 }
 
 static struct tgi_resident_dynamic *program_new(const struct tgi_resident_dag *dag)
@@ -86,6 +91,36 @@ int tgi_resident_dynamic_create(const struct tgi_resident_dag *dag, const uint8_
     tgi_resident_preds_fini(&preds);
     if (!p)
         return tgi_error_memory(err, "making a resident program");
+    *program_p = p;
+    return 0;
+}
+
+/* Nothing is placed: slots are tasks, no worker has any of its own. */
+int tgi_resident_dynamic_plan(const struct tgi_resident_dag *dag, uint32_t n_blocks, uint32_t n_workers_each, uint32_t n_spawn_words,
+                              struct tgi_resident_program **program_p, struct tg_error *err)
+{
+    struct tgi_resident_dynamic *d;
+    int rc = tgi_resident_dynamic_create(dag, NULL, &d, err);
+    if (rc)
+        return rc;
+    uint32_t n = d->n_tasks, n_workers = n_blocks * n_workers_each;
+    struct tgi_resident_program *p = calloc(1, sizeof *p);
+    if (p) {
+        *p = (struct tgi_resident_program){
+            .width = TGI_RESIDENT_WARP, .n_tasks = n, .n_blocks = n_blocks, .n_workers_each = n_workers_each, .n_workers = n_workers,
+            .n_outs = d->n_outs, .n_ins = d->n_ins, .n_counters = n, .n_devices = 1, .tasks = d->tasks, .outs = d->outs, .ins = d->ins,
+            .roots = d->roots, .n_roots = d->n_roots, .n_made_each = n_spawn_words ? TGI_SPAWN_MAX_EACH : 0, .n_made_words = n_spawn_words,
+            .first = calloc(n_workers + 1u, sizeof *p->first), .slot_of = malloc((n + 1u) * sizeof *p->slot_of)};
+        d->tasks = NULL;
+        d->outs = d->ins = d->roots = NULL;
+    }
+    tgi_resident_dynamic_destroy(d);
+    if (!p || !p->first || !p->slot_of) {
+        tgi_resident_program_destroy(p);
+        return tgi_error_memory(err, "making a resident program");
+    }
+    for (uint32_t t = 0; t < n; t++)
+        p->slot_of[t] = t;
     *program_p = p;
     return 0;
 }

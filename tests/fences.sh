@@ -26,7 +26,7 @@ run() { # TEST [DEFINE]: the number of reports
     grep -c 'WARNING: ThreadSanitizer: data race' "$work/out" || true
 }
 rc=0
-for test in resident resident_dynamic resident_peers service_ring; do
+for test in resident resident_dynamic resident_family resident_peers service_ring; do
     if [ "$(run $test)" != 0 ]; then
         echo "FAIL  test_$test has races"
         cat "$work/out"
@@ -40,10 +40,12 @@ for test in resident resident_dynamic resident_peers service_ring; do
         fi
     done
 done
-if [ "$(run resident_dynamic -DTGI_ACQ_REL=__ATOMIC_RELAXED)" = 0 ]; then
-    echo "FAIL  test_resident_dynamic does not notice that ACQ_REL is missing"
-    rc=1
-fi
+for test in resident_dynamic resident_family; do
+    if [ "$(run $test -DTGI_ACQ_REL=__ATOMIC_RELAXED)" = 0 ]; then
+        echo "FAIL  test_$test does not notice that ACQ_REL is missing"
+        rc=1
+    fi
+done
 # The device library: the orders that each part uses.  One report is enough.
 export TSAN_OPTIONS="halt_on_error=1 ${TSAN_OPTIONS:-}"
 while read -r test orders; do

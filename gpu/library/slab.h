@@ -96,21 +96,6 @@ TGI_FN bool tgi_slab_place(const struct tgd_slab *s, uint32_t class_, const void
     return at < (uint64_t)s->n_pages * TGI_PAGE_BYTES && i * size == in_page && in_page + size <= TGI_PAGE_BYTES;
 }
 
-/* The n-th bit that is set, from 0; there must be so many. */
-TGI_FN uint32_t tgi_nth_bit(uint32_t x, uint32_t n)
-{
-    uint32_t at = 0;
-    for (uint32_t half = 16; half; half /= 2) {
-        uint32_t below = tgi_count_ones(x & ((1u << half) - 1));
-        if (n >= below) {
-            n -= below;
-            at += half;
-            x >>= half;
-        }
-    }
-    return at;
-}
-
 /* ---- Filling --------------------------------------------------------------------------------*/
 
 /* Objects are counted before they can be had by others and after they are ours, so that the peak is never too high. */

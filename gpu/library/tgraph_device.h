@@ -4,6 +4,7 @@
  *   messages       channel.h, broadcast.h
  *   together       gang.h: barrier, reduce, scan, broadcast; wait.h: words that are waited for
  *   numbers        atomic.h: float, vector, minimum, maximum
+ *   tasks          spawn.h: tasks that bodies make, in dynamic programs
  *   telling        log.h, panic.h, metrics.h
  *
  * The same text compiles for GPUs (nvcc) and CPUs (C11), where a warp is a thread; tests and sanitizers see what GPUs run.
@@ -26,6 +27,7 @@
 #include "gpu/library/panic.h"
 #include "gpu/library/region.h"
 #include "gpu/library/slab.h"
+#include "gpu/library/spawn.h"
 #include "gpu/library/wait.h"
 
 #endif

@@ -167,6 +167,21 @@ TGI_FN void tgi_sleep(uint32_t ns)
 
 #endif
 
+/* The n-th bit that is set, from 0; there must be so many. */
+TGI_FN uint32_t tgi_nth_bit(uint32_t x, uint32_t n)
+{
+    uint32_t at = 0;
+    for (uint32_t half = 16; half; half /= 2) {
+        uint32_t below = tgi_count_ones(x & ((1u << half) - 1));
+        if (n >= below) {
+            n -= below;
+            at += half;
+            x >>= half;
+        }
+    }
+    return at;
+}
+
 /* How many lanes from the first one on have it. */
 TGI_FN uint32_t tgi_leading(uint32_t ballot) { return ballot == ~0u ? 32 : tgi_lowest(~ballot); }
 

@@ -36,6 +36,9 @@ struct tgi_runner {
     uint32_t list;           /* private list */
     uint32_t root, root_end; /* claimed */
     uint32_t n_finished, n_done; /* not yet added; in this epoch */
+#ifdef TGI_FAMILIES
+    uint32_t n_ended;        /* of those not yet added, made by bodies */
+#endif
     uint32_t lot;            /* for victims */
     bool is_announced;
 };
@@ -222,6 +225,11 @@ TGI_FN void tgi_send(struct tgi_runner *r, uint32_t block)
 /* Lane 0.  release: whoever sees the count sees that these tasks are over, and what they have made. */
 TGI_FN void tgi_flush(struct tgi_runner *r)
 {
+#ifdef TGI_FAMILIES /* where tasks that are made are counted when they end: before, as `finished` is read first */
+    if (r->n_ended)
+        tgi_add_release(&r->p->counts->made, r->n_ended);
+    r->n_ended = 0;
+#endif
     if (r->n_finished)
         tgi_add_release(&r->p->counts->finished, r->n_finished);
     r->n_finished = 0;

@@ -6,6 +6,14 @@
 /* symbol, file, name by which it is included */
 #define FILES(X) \
     X(run, "gpu/resident/run.cuh", "gpu/resident/run.cuh") \
+    X(run_dynamic, "gpu/resident/run_dynamic.cuh", "gpu/resident/run_dynamic.cuh") \
+    X(family, "gpu/resident/family.h", "gpu/resident/family.h") \
+    X(scheduler, "gpu/resident/scheduler.h", "gpu/resident/scheduler.h") \
+    X(ring, "gpu/resident/ring.h", "gpu/resident/ring.h") \
+    X(spawn, "gpu/library/spawn.h", "gpu/library/spawn.h") \
+    X(status, "gpu/library/status.h", "gpu/library/status.h") \
+    X(word, "gpu/library/word.h", "gpu/library/word.h") \
+    X(dynamic, "mem/resident_dynamic.h", "mem/resident_dynamic.h") \
     X(call, "gpu/resident/call.cuh", "gpu/resident/call.cuh") \
     X(service_bodies, "gpu/service/bodies.cuh", "gpu/service/bodies.cuh") \
     X(service, "gpu/service/service.cu", "gpu/service/service.cu") \

@@ -7,6 +7,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#ifdef TGI_SPAWNS /* of kernels whose bodies can make tasks: 0, or there was no room.  All lanes; of each that wants one */
+static __device__ __forceinline__ uint32_t make_task(bool wants, uint32_t body, const uint64_t *words, uint32_t n);
+#endif
+
 namespace user {
 template <class T> struct word {
     static_assert(sizeof(T) <= 8, "an argument of a resident function has at most 8 bytes");
@@ -20,6 +24,14 @@ template <class T> struct word {
 template <class T> struct word<T *> {
     static __device__ __forceinline__ T *get(uint64_t w) { return (T *)w; }
 };
+
+/* As get() reads it. */
+template <class T> __device__ __forceinline__ uint64_t word_of(T v)
+{
+    uint64_t w = 0;
+    memcpy(&w, &v, sizeof v);
+    return w;
+}
 
 template <int... I> struct numbers {};
 template <int N, int... I> struct up_to : up_to<N - 1, N - 1, I...> {};
@@ -42,6 +54,18 @@ template <class R, class... P> struct shape<R (*)(P...)> {
             static_assert(((sizeof(P) == BYTES) && ... && true), "one of its arguments has another size than the graph declares");
         return true;
     }
+    struct words {
+        uint64_t at[sizeof...(P) + 1];
+    };
+    template <class... A> static __device__ __forceinline__ words words_of(A... a)
+    {
+        static_assert(sizeof...(P) == sizeof...(A), "tg_spawn() needs as many arguments as the function takes");
+        if constexpr (sizeof...(P) == sizeof...(A))
+            return words{{word_of<P>(a)..., 0}};
+        else
+            return words();
+    }
+    static constexpr uint32_t n = sizeof...(P);
 };
 
 template <class R> struct code_of {
@@ -71,6 +95,33 @@ template <auto F> __device__ __forceinline__ uint32_t call(const uint64_t *a)
 template <auto F, int... BYTES> constexpr bool takes()
 {
     return shape<decltype(F)>::template takes<BYTES...>();
+}
+
+/* A function's number in the kernel is told behind its source, as an overload for its tag. */
+template <auto F> struct tag {};
+template <auto F> __device__ constexpr uint32_t number(tag<F>)
+{
+    static_assert(sizeof(F) == 0, "a function that is spawned is that of a kernel whose tasks are in the same resident program");
+    return 0;
+}
+
+template <auto F, class... A> __device__ __forceinline__ uint32_t spawn_each(bool wants, A... a)
+{
+    auto words = shape<decltype(F)>::words_of(a...);
+#ifdef TGI_SPAWNS
+    return make_task(wants, number(tag<F>()), words.at, shape<decltype(F)>::n);
+#else
+    (void)words;
+    return wants;
+#endif
+}
+template <auto F, class... A> __device__ __forceinline__ uint32_t spawn(A... a)
+{
+#ifdef TG_LANES
+    return spawn_each<F>(true, a...);
+#else
+    return __shfl_sync(~0u, spawn_each<F>((threadIdx.x & 31u) == 0, a...), 0);
+#endif
 }
 } // namespace user
 

@@ -31,6 +31,8 @@ static const struct remark environment[] = {
     {"TGRAPH_HISTORY", "off: times of kernels that earlier runs have measured are not used, and none are kept"},
     {"TGRAPH_RESIDENT_LIMIT_MS", "with run --executor resident: how long a task may wait for another inside a kernel"},
     {"TGRAPH_RESIDENT_KERNEL", "embedded: with run --executor resident no kernel is compiled for the graph, the built-in one serves"},
+    {"TGRAPH_RESIDENT_PROGRAM", "with run --executor resident: dynamic or static, who executes which task inside a kernel is found as it runs, or"
+     " planned; auto, as if it were not set: dynamic where tasks make tasks"},
     {"TGRAPH_HOPS", "flags: with run --executor graph each device has a graph of its own, where that can be, and they wait for each other by"
      " flags; auto: where that should be faster; driver: one graph for all, as if it were not set"},
     {"TGRAPH_PDL", "on: with run --executor graph a built-in kernel is launched while the one before it in a chain still runs, and waits for it on"

@@ -651,6 +651,7 @@ void execute_kernel(struct item *item)
               k->name, op->device, result);
 }
 
+/* lock NULL: the words are as the function takes them. */
 static int call_kernel(const struct standin_kernel *k, const struct standin_launch *within, const uint64_t *words, unsigned n_words,
                        pthread_mutex_t *lock)
 {
@@ -662,10 +663,13 @@ static int call_kernel(const struct standin_kernel *k, const struct standin_laun
     l.user = k->user;
     l.instance = NULL;
     for (unsigned i = 0; i < n_words; i++)
-        raw[i] = (void *)(uintptr_t)&words[i];
-    pthread_mutex_lock(lock);
-    bool is_good = translate(k, &l, raw, args, pointers);
-    pthread_mutex_unlock(lock);
+        args[i] = raw[i] = (void *)(uintptr_t)&words[i];
+    bool is_good = true;
+    if (lock) {
+        pthread_mutex_lock(lock);
+        is_good = translate(k, &l, raw, args, pointers);
+        pthread_mutex_unlock(lock);
+    }
     return is_good ? k->fn(args, &l) : -1;
 }
 
@@ -678,8 +682,7 @@ int call_registered(const char *name, const struct standin_launch *within, const
     return call_kernel(k, within, words, n_words, lock);
 }
 
-int call_of_module(CUmodule m, const char *name, const struct standin_launch *within, const uint64_t *words, unsigned n_words,
-                   pthread_mutex_t *lock)
+static const struct standin_kernel *kernel_of_module(CUmodule m, const char *name, pthread_mutex_t *lock)
 {
     const struct standin_kernel *k = NULL;
     pthread_mutex_lock(lock);
@@ -687,7 +690,19 @@ int call_of_module(CUmodule m, const char *name, const struct standin_launch *wi
         if (strcmp(m->name[i], name) == 0)
             k = m->function[i]->kernel;
     pthread_mutex_unlock(lock);
-    return call_kernel(k, within, words, n_words, lock);
+    return k;
+}
+
+int call_of_module(CUmodule m, const char *name, const struct standin_launch *within, const uint64_t *words, unsigned n_words,
+                   pthread_mutex_t *lock)
+{
+    return call_kernel(kernel_of_module(m, name, lock), within, words, n_words, lock);
+}
+
+int call_as_is(CUmodule m, const char *name, const struct standin_launch *within, const uint64_t *words, unsigned n_words,
+               pthread_mutex_t *lock)
+{
+    return call_kernel(kernel_of_module(m, name, lock), within, words, n_words, NULL);
 }
 
 void standin_watch_kernels(void (*fn)(void *user, const char *kernel, void **args), void *user)

@@ -271,6 +271,9 @@ int call_registered(const char *name, const struct standin_launch *within, const
 /* The same for what a module has by that name. */
 int call_of_module(CUmodule module, const char *name, const struct standin_launch *within, const uint64_t *words, unsigned n_words,
                    pthread_mutex_t *lock);
+/* And with words that have addresses of the host, as such a function has made them. */
+int call_as_is(CUmodule module, const char *name, const struct standin_launch *within, const uint64_t *words, unsigned n_words,
+               pthread_mutex_t *lock);
 bool is_held(const struct op *op);
 void code_reset(void);
 

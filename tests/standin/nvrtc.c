@@ -296,7 +296,7 @@ nvrtcResult nvrtcCompileProgram(nvrtcProgram p, int n, const char *const *given)
     if (fail && *fail)
         return (nvrtcResult)atoi(fail);
     for (size_t i = 0; i < p->expressions.n; i++)
-        if (strcmp(p->expressions.text[i], "tgk_resident_run") == 0 || strncmp(p->expressions.text[i], "tgk_service_", 12) == 0)
+        if (strncmp(p->expressions.text[i], "tgk_resident_run", 16) == 0 || strncmp(p->expressions.text[i], "tgk_service_", 12) == 0)
             p->driver_kernel = p->expressions.text[i];
         else if (!names_add(&p->kernels, p->expressions.text[i], strlen(p->expressions.text[i])))
             return NVRTC_ERROR_OUT_OF_MEMORY;

@@ -33,7 +33,7 @@ extern const char resident[] __attribute__((visibility("hidden")));
 
 static const char *text_of_header(const char *name, const char *text)
 {
-    bool is_kernel = strcmp(name, "gpu/resident/run.cuh") == 0 || strcmp(name, "gpu/service/bodies.cuh") == 0;
+    bool is_kernel = strcmp(name, "gpu/resident/run.cuh") == 0 || strcmp(name, "gpu/resident/run_dynamic.cuh") == 0 || strcmp(name, "gpu/service/bodies.cuh") == 0;
     return is_kernel ? resident : strncmp(name, "kernels/", 8) == 0 ? "" : text;
 }
 
@@ -295,7 +295,7 @@ static bool make_image(struct work *w, const char *object)
         for (size_t i = 0; i < w->program->lowered.n; i++)
             fprintf(image, "kernel %s\n", w->program->lowered.text[i]);
         if (w->program->driver_kernel)
-            fprintf(image, "kernel %s registers=64 threads=%d\n", w->program->driver_kernel, strcmp(w->program->driver_kernel, "tgk_resident_run") ? 512 : 256);
+            fprintf(image, "kernel %s registers=64 threads=%d\n", w->program->driver_kernel, strncmp(w->program->driver_kernel, "tgk_resident_run", 16) ? 512 : 256);
     }
     free(bytes);
     return image && fclose(image) == 0;

@@ -76,7 +76,7 @@ static uint32_t call_body(struct tgi_worker *w, const struct tgi_resident_task *
     }
     if (us > 0)
         tgi_body_burn(w, t, (uint64_t)(us * 1e3));
-    return rc < 0 ? UINT32_MAX : (uint32_t)rc;
+    return (uint32_t)rc; /* -1: it is not there */
 }
 
 /* Where a POST reads or stores; where there is nothing the fault is noted. */

@@ -101,11 +101,15 @@ inline int __all_sync(unsigned mask, int predicate) { return __ballot_sync(mask,
 // ---- Atomics ----
 
 template <class T> struct standin_same { typedef T type; };
+// Resident functions are called side by side.
 #define STANDIN_ATOMIC(name, result)                                                          \
     template <class T> inline T name(T *at, typename standin_same<T>::type v)                 \
     {                                                                                         \
-        T old = *at;                                                                          \
-        *at = (result);                                                                       \
+        T old, to;                                                                            \
+        __atomic_load(at, &old, __ATOMIC_RELAXED);                                            \
+        do                                                                                    \
+            to = (result);                                                                    \
+        while (!__atomic_compare_exchange(at, &old, &to, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)); \
         return old;                                                                           \
     }
 STANDIN_ATOMIC(atomicAdd, old + v)
@@ -121,9 +125,8 @@ STANDIN_ATOMIC(atomicDec, old == 0 || old > v ? v : old - 1)
 template <class T>
 inline T atomicCAS(T *at, typename standin_same<T>::type is, typename standin_same<T>::type to)
 {
-    T old = *at;
-    if (old == is)
-        *at = to;
+    T old = is, into = to;
+    __atomic_compare_exchange(at, &old, &into, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
     return old;
 }
 

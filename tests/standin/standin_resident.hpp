@@ -13,5 +13,12 @@ template <class... P, unsigned (*F)(P...)> struct standin_resident<F> {
 template <class... P, void (*F)(P...)> struct standin_resident<F> {
     static standin_code_entry entry(const char *name) { return standin_kernel<F>::entry(name); }
 };
+// Tasks that functions make go to the driver, which knows the worker that calls.
+#ifdef TGI_SPAWNS
+extern "C" {
+unsigned (*standin_spawn)(int wants, unsigned body, const unsigned long *words, unsigned n);
+}
+static uint32_t make_task(bool wants, uint32_t body, const uint64_t *words, uint32_t n) { return standin_spawn(wants, body, words, n); }
+#endif
 #define STANDIN_BODY(number, function) standin_body number function;
 TGI_RUN_USERS(STANDIN_BODY)
