@@ -17,6 +17,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "${CC:-gcc}" -std=gnu11 -O2 -D_GNU_SOURCE= -I. -c -o "$work/trsv.o" kernels/trsv.c
 "${CC:-gcc}" -std=gnu11 -O2 -D_GNU_SOURCE= -I. -c -o "$work/align.o" kernels/align.c
+"${CC:-gcc}" -std=gnu11 -O2 -D_GNU_SOURCE= -I. -c -o "$work/matvec.o" kernels/matvec.c
 
 run() { # TEST FILE ROUNDS [EDIT]: of the warp's text
     mkdir -p "$work/$(dirname "$2")"
@@ -47,4 +48,5 @@ test_text post gpu/resident/post.h 's/uint32_t d = TGI_POST_SUMS \/ 2; d > 0; d 
     's/s->e += 2 \* TGI_POST_SUMS/s->e = s->end/' 's/s->is_sound = s->is_sound \&\& tgi_post_can_divide.*/;/'
 test_text align kernels/align.cuh 's/chunk = next;/;/' 's/r.corner = next_corner;/;/' 's/s.up\[c\] = lane ? above : outside/s.up[c] = above/' \
     's/ - lane;/ - lane - 1;/'
+test_text matvec kernels/matvec.cuh 's/    if (j < n)/    if (false)/' 's/+= v\[r\]\[d\].at\[e\]/+= v[0][d].at[e]/'
 exit $rc
