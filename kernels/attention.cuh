@@ -26,9 +26,11 @@ template <class T> struct state {
     T top, total, sum[SPAN];
 };
 
+__device__ __forceinline__ float exponential(float v) { return expf(v); }
+__device__ __forceinline__ double exponential(double v) { return exp(v); }
 template <class T> __device__ __forceinline__ T larger(T a, T b) { return b > a ? b : a; }
 /* Nothing but -infinity weighs nothing. */
-template <class T> __device__ __forceinline__ T weight(T score, T top) { return score > -(T)INFINITY ? exp(score - top) : (T)0; }
+template <class T> __device__ __forceinline__ T weight(T score, T top) { return score > -(T)INFINITY ? exponential(score - top) : (T)0; }
 
 template <class T> __device__ __forceinline__ T top_of_warp(T v)
 {
@@ -101,7 +103,7 @@ template <class T> __device__ __forceinline__ state<T> chunk(const task<T> &t, i
     T mine = is_there ? score(t, first + lane, is_wide) : -(T)INFINITY;
     state<T> s = nothing<T>();
     s.top = top_of_warp(mine);
-    T shift = s.top > -(T)INFINITY ? s.top : (T)0, w = is_there ? exp(mine - shift) : (T)0;
+    T shift = s.top > -(T)INFINITY ? s.top : (T)0, w = is_there ? exponential(mine - shift) : (T)0;
     s.total = sum_of_warp(w);
     for (int j0 = 0; j0 < CHUNK && first + j0 < t.rows; j0 += AT_ONCE) {
         T x[AT_ONCE][SPAN];
