@@ -56,6 +56,12 @@ broken pipeline.json 's/"from": "x\[G,m\]"/"from": "x[G-1,m]"/'
 broken halo.json 's/"from": "u\[g+1,d\]@rows(1:2)"/"from": "u[g+1,s]@rows(1:2)"/'
 broken hybrid-lu.json 's/"unit": 1/"unit": 0/'
 
+# Tiles of the decoder may have any size that divides.
+for sizes in "-p L=3 -p S=3 -p D=48 -p H=3 -p T=40 -p C=8 -p R=2 -p V=20 -p G=3" "-p R=E -p C=T -p G=1 -p D=96 -p H=3 -p T=130"; do
+    # shellcheck disable=SC2086
+    "$tgraph" run examples/graphs/decode.json $sizes --verify >"$folder/log" 2>&1 || { fail "decode.json with $sizes"; cat "$folder/log"; }
+done
+
 # Every generated pattern gives the results of sequential execution, in both forms.
 for pattern in independent chain tree wavefront random stencil1d fft sweep spread nearest dom cholesky lu; do
     for form in json jsonl; do
