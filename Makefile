@@ -30,13 +30,13 @@ SCHED_SRC := agenda.c alike.c backend.c bounds.c calibrate.c calibrate_builtins.
              service_beat.c service_call.c service_graph.c service_instance.c service_program.c service_queue.c \
              service_tables.c service_watch.c share.c sharing.c simulate.c spawn.c task.c timing.c topology.c \
              urgency.c virtual_memory.c watchdog.c worker.c workload.c
-KERNELS_SRC := align.c arith.c axpy.c blas.c builtin.c copy.c dense.c factor.c fatbin.c fft.c fill.c gemm.c \
-               hash.c histogram.c is_above.c launch.c layer.c matvec.c reduce.c resident.c scan.c spin.c \
+KERNELS_SRC := align.c arith.c attention.c axpy.c blas.c builtin.c copy.c dense.c factor.c fatbin.c fft.c fill.c \
+               gemm.c hash.c histogram.c is_above.c launch.c layer.c matvec.c reduce.c resident.c scan.c spin.c \
                stencil.c syrk.c transpose.c trsm.c trsv.c
 # Device code: the variants for GPUs, compiled as one module and embedded with CUDA=1.
-CUDA_SRC := align.cu arith.cu axpy.cu copy.cu factor.cu fft.cu fill.cu gemm.cu hash.cu histogram.cu invert.cu \
-            is_above.cu layer.cu matvec.cu reduce.cu scan.cu spin.cu stencil.cu syrk.cu transpose.cu trsm.cu \
-            trsv.cu
+CUDA_SRC := align.cu arith.cu attention.cu axpy.cu copy.cu factor.cu fft.cu fill.cu gemm.cu hash.cu histogram.cu \
+            invert.cu is_above.cu layer.cu matvec.cu reduce.cu scan.cu spin.cu stencil.cu syrk.cu transpose.cu \
+            trsm.cu trsv.cu
 IO_SRC := checkpoint.c checkpoint_data.c checkpoint_group.c checksum.c counter_chart.c critical_path.c \
           diagnostic.c dot.c fmt.c foreign.c gantt.c gen.c gen_lines.c gen_parts.c gen_plan.c import.c \
           import_dax.c import_dot.c import_mtx.c import_stg.c import_wfformat.c journal.c json_argument.c \

@@ -38,6 +38,10 @@ one "$bin/service" --runs 5
 one "$bin/library" --runs 5
 one "$bin/resident_run" --runs 9 | sed 's/^/# /'
 one "$bin/tree_search" --file "$graphs/queens.json" --runs 5 | sed 's/^/# /'
+for size in "" "--param D=512 --param H=8 --param T=1024" "--param L=12 --param D=768 --param H=12 --param T=1024 --param S=1"; do
+    # shellcheck disable=SC2086
+    one "$bin/resident_run" --runs 9 --file "$graphs/decode.json" --param CHECK=0 $size --beside R=E --beside C=T/4 --beside G=1 | sed 's/^/# /'
+done
 one "$bin/cuda_trsv" --runs 9 | sed 's/^/# /'
 for tile in 1024 2048; do
     one "$bin/cuda_cholesky" --n 16384 --tile $tile --runs 5

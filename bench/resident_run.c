@@ -3,7 +3,14 @@
  * the graph uses, once more while times of all tasks are noted, and as a dynamic program; with the executor left open before and after that,
  * which tells what it took and why, with what it expected.
  *
- *     resident_run [--file GRAPH.json] [--what PATTERN] [--tasks N] [--tile WORDS] [--runs N]
+ *     resident_run [--file GRAPH.json [--param NAME=EXPR].. [--beside NAME=EXPR]..] [--what PATTERN] [--tasks N] [--tile WORDS]
+ *                  [--runs N]
+ *
+ * --param sets a parameter of the file.  Tasks fine enough for a resident kernel make a slow CUDA graph, so with --beside the file is
+ * measured a second time, with these parameters as well, which should cut the same work into the tiles that suit a graph; the last
+ * line compares the resident kernel of the first with the faster of the two graphs.  The one for a step of a transformer decoder:
+ *
+ *     resident_run --file examples/graphs/decode.json --param CHECK=0 --beside R=E --beside C=T/4 --beside G=1
  *
  * Without a file the graphs are those of `tgraph gen` with hash kernels, N tasks of WORDS 64-bit words (10,000 of 16).  Starts go
  * on with the data of the one before.  A replay is timed on the device, by events around it in its stream, and on the
@@ -104,8 +111,13 @@ static const char *name_of(enum tg_executor e)
     return e == TG_EXECUTOR_STREAMS ? "streams" : e == TG_EXECUTOR_GRAPH ? "graph" : e == TG_EXECUTOR_AUTO ? "auto" : "resident";
 }
 
+/* Of a start, on the device; 0: not known. */
+struct compared {
+    double graph_ns, resident_ns;
+};
+
 /* Returns false if the data differ. */
-static bool compare(const char *name, const struct tg_graph *g, uint32_t n_runs)
+static bool compare(const char *name, const struct tg_graph *g, uint32_t n_runs, struct compared *what)
 {
     static const struct {
         enum tg_executor executor;
@@ -134,16 +146,48 @@ static bool compare(const char *name, const struct tg_graph *g, uint32_t n_runs)
                m.wall_ns / n, m.first_ms, inside, m.digest == expected ? "same" : "OTHER BITS", m.why[0] ? "; " : "", m.why);
         fflush(stdout);
         is_good &= m.digest == expected;
+        if (m.executor == TG_EXECUTOR_GRAPH && ways[i].executor == TG_EXECUTOR_GRAPH)
+            what->graph_ns = m.device_ns;
+        if (m.executor == TG_EXECUTOR_RESIDENT && !ways[i].kernel[0] && !ways[i].is_recorded)
+            what->resident_ns = m.device_ns;
     }
     return is_good;
 }
 
-static struct tg_graph *load(const char *path)
+static struct tg_graph *load(const char *path, const char *const *params, uint32_t n_params)
 {
+    struct tg_load_options options = TG_LOAD_OPTIONS_INIT;
     struct tg_graph *g;
-    if (tg_graph_load(path, NULL, &g, &err) || tg_graph_freeze(g, &err))
+    options.params = params;
+    options.n_params = n_params;
+    if (tg_graph_load(path, &options, &g, &err) || tg_graph_freeze(g, &err))
         bench_die("%s:%u:%u: %s", err.file, err.line, err.column, err.text);
     return g;
+}
+
+/* With --beside the second time. */
+static bool compare_file(const struct bench_options *o)
+{
+    const char *params[2 * BENCH_PARAMS], *slash = strrchr(o->file, '/'), *name = slash ? slash + 1 : o->file;
+    struct compared what[2] = {{0, 0}, {0, 0}};
+    bool is_good = true;
+    memcpy(params, o->params, sizeof o->params);
+    memcpy(params + o->n_params, o->beside, sizeof o->beside);
+    for (uint32_t i = 0; i < (o->n_beside ? 2u : 1u); i++) {
+        struct tg_graph *g = load(o->file, params, o->n_params + (i ? o->n_beside : 0));
+        is_good &= compare(name, g, o->n_runs, &what[i]);
+        tg_graph_destroy(g);
+    }
+    double best = what[1].graph_ns > 0 && what[1].graph_ns < what[0].graph_ns ? what[1].graph_ns : what[0].graph_ns;
+    if (best > 0 && what[0].resident_ns > 0) {
+        printf("%s: resident %.1f us a start, as a graph %.1f us (%.2f times that)", name, what[0].resident_ns / 1e3,
+               what[0].graph_ns / 1e3, what[0].graph_ns / what[0].resident_ns);
+        if (what[1].graph_ns > 0)
+            printf(", cut for a graph %.1f us; the better graph takes %.2f times as long", what[1].graph_ns / 1e3,
+                   best / what[0].resident_ns);
+        putchar('\n');
+    }
+    return is_good;
 }
 
 static struct tg_graph *generate(const char *pattern, uint64_t n_tasks, uint64_t n_words, uint64_t width)
@@ -157,7 +201,7 @@ static struct tg_graph *generate(const char *pattern, uint64_t n_tasks, uint64_t
     must(tgi_gen_write(f, &o, &err));
     if (fclose(f))
         bench_die("cannot write %s", path);
-    return load(path);
+    return load(path, NULL, 0);
 }
 
 int main(int argc, char **argv)
@@ -170,19 +214,16 @@ int main(int argc, char **argv)
     bool is_good = true;
     printf("%-24s %7s  %-8s %12s %12s %10s  %-26s %s\n", "graph", "tasks", "executor", "device ns/t", "host ns/t", "first ms",
            "resident", "data");
-    if (o.file) {
-        struct tg_graph *g = load(o.file);
-        const char *slash = strrchr(o.file, '/');
-        is_good = compare(slash ? slash + 1 : o.file, g, o.n_runs);
-        tg_graph_destroy(g);
-    }
+    if (o.file)
+        is_good = compare_file(&o);
     for (size_t i = 0; !o.file && i < sizeof shapes / sizeof *shapes; i++) {
         if (o.what && strcmp(o.what, shapes[i].pattern) != 0)
             continue;
         uint64_t n = o.n_tasks ? o.n_tasks : 10000;
         struct tg_graph *g = generate(shapes[i].pattern, shapes[i].width == 1 && !o.n_tasks ? n / 10 : n, o.tile ? o.tile : 16,
                                       shapes[i].width);
-        is_good &= compare(shapes[i].pattern, g, o.n_runs);
+        struct compared what = {0, 0};
+        is_good &= compare(shapes[i].pattern, g, o.n_runs, &what);
         tg_graph_destroy(g);
     }
     return is_good ? 0 : 1;

@@ -34,6 +34,13 @@ static uint32_t number(const char *option, const char *text)
     return (uint32_t)value;
 }
 
+static void add_param(const char *option, const char *value, const char **list, uint32_t *n_p)
+{
+    if (*n_p == BENCH_PARAMS)
+        bench_die("more than %d times %s", BENCH_PARAMS, option);
+    list[(*n_p)++] = value;
+}
+
 struct bench_options bench_parse(int argc, char **argv)
 {
     struct bench_options o = {.n_threads = 1, .n_runs = 5};
@@ -47,6 +54,10 @@ struct bench_options bench_parse(int argc, char **argv)
             o.pattern = value;
         else if (!strcmp(argv[i], "--file"))
             o.file = value;
+        else if (!strcmp(argv[i], "--param"))
+            add_param(argv[i], value, o.params, &o.n_params);
+        else if (!strcmp(argv[i], "--beside"))
+            add_param(argv[i], value, o.beside, &o.n_beside);
         else if (!strcmp(argv[i], "--threads"))
             o.n_threads = number(argv[i], value);
         else if (!strcmp(argv[i], "--runs"))

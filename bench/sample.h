@@ -10,6 +10,8 @@
 extern "C" {
 #endif
 
+enum { BENCH_PARAMS = 16 };
+
 struct bench_options {
     const char *what;    /* graph; NULL: all of them */
     const char *pattern; /* run this pattern of Task Bench instead of graphs, or "all"; NULL: graphs */
@@ -19,8 +21,11 @@ struct bench_options {
     uint32_t n;       /* matrix size, fib argument; 0: the default */
     uint32_t tile;
     const char *file;
+    const char *params[BENCH_PARAMS], *beside[BENCH_PARAMS]; /* NAME=EXPR for the file; and for the same work cut in another way */
+    uint32_t n_params, n_beside;
 };
-/* --what NAME --pattern NAME --threads N --runs N --tasks N --n N --tile N --file PATH */
+/* --what NAME --pattern NAME --threads N --runs N --tasks N --n N --tile N --file PATH --param NAME=EXPR --beside NAME=EXPR, the last two any
+ * number of times up to BENCH_PARAMS */
 struct bench_options bench_parse(int argc, char **argv);
 
 uint64_t bench_now_ns(void);

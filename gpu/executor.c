@@ -186,7 +186,7 @@ static void put_users(FILE *f, struct tgi_cuda_bodies *all, const uint32_t *bodi
 static char *text_of(struct tgi_cuda_bodies *all, const struct generated *g)
 {
     const uint32_t *bodies = g->bodies, n = g->n_bodies;
-    static const char *const files[] = {"elements", "hash", "stencil", "reduce", "rows", "spin", "moves", "dense", "sparse", "align"};
+    static const char *const files[] = {"elements", "hash", "stencil", "reduce", "rows", "spin", "moves", "dense", "sparse", "align", "attention"};
     char *text = NULL;
     size_t size;
     FILE *f = open_memstream(&text, &size);

@@ -6,6 +6,8 @@
 /* Sorted by name, as strcmp() sorts: look-ups search it by halves. */
 #define BUILTINS(X)   \
     X(add)            \
+    X(attention_join) \
+    X(attention_part) \
     X(axpy)           \
     X(bias_add)       \
     X(copy)           \

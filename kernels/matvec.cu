@@ -14,7 +14,7 @@ __device__ __forceinline__ void rows(int64_t m, int64_t n, const T *a, const T *
     for (int64_t i = blockIdx.x * (int64_t)per_block + threadIdx.x / 32; i < m; i += (int64_t)gridDim.x * per_block) {
         T total = row_sum(n, a + i * n, x, is_wide, lane);
         if (lane == 0)
-            y[i] = beta == 0 ? alpha * total : beta * y[i] + alpha * total;
+            y[i] = element(alpha, total, beta, &y[i]);
     }
 }
 
@@ -34,7 +34,7 @@ __device__ __forceinline__ void columns(int64_t m, int64_t n, const T *a, const 
         if (warp == 0 && j < n) {
             for (int w = 1; w < n_warps; w++)
                 total += sums[w][lane];
-            y[j] = beta == 0 ? alpha * total : beta * y[j] + alpha * total;
+            y[j] = element(alpha, total, beta, &y[j]);
         }
         __syncthreads();
     }

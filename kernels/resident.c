@@ -103,6 +103,8 @@ static const struct tgi_body_row rows[] = {
     FLOATS(gelu, first, 4),
     FLOATS(relu, first, 2),
     FLOATS(bias_add, area, 3),
+    FLOATS(attention_part, area, 2),
+    FLOATS(attention_join, area, 1),
     BITS_OF(transpose, area, 4),
     FLOATS(is_above, one, 1),
     ROW(is_above, i32, is_above_i32, one, 4),

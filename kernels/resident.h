@@ -40,7 +40,8 @@
     TGI_BODIES_FLOATS(X, gemm_nn) TGI_BODIES_FLOATS(X, gemm_nt) TGI_BODIES_FLOATS(X, gemm_tn)              \
     TGI_BODIES_FLOATS(X, syrk_lower) TGI_BODIES_FLOATS(X, trsm_rlt) TGI_BODIES_FLOATS(X, trsm_run)         \
     TGI_BODIES_FLOATS(X, trsm_lln) TGI_BODIES_FLOATS(X, potrf_lower) TGI_BODIES_FLOATS(X, getrf_nopiv)    \
-    TGI_BODIES_FLOATS(X, trsv_rows) X(lcs) X(smith_waterman)
+    TGI_BODIES_FLOATS(X, trsv_rows) X(lcs) X(smith_waterman)                                               \
+    TGI_BODIES_FLOATS(X, attention_part) TGI_BODIES_FLOATS(X, attention_join)
 /* Single rows of systems (trsv_rows) as POSTs (mem/resident_program.h), which the worker does by itself: gpu/resident/post.h. */
 #define TGI_BODIES_POSTING(X) TGI_BODIES_FLOATS(X, trsv_row)
 #define TGI_BODIES(X) TGI_BODIES_NEAR(X) TGI_BODIES_APART(X) TGI_BODIES_POSTING(X)

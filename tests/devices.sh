@@ -79,6 +79,8 @@ for executor in streams graph resident; do
     has out "executor $executor"
 done
 has out 'resident: 150 commands in 1 kernel, '
+want 0 run "$graphs/decode.json" -p CHECK=0 -D cuda:0 --executor resident --verify
+has out ' commands in 1 kernel, '
 want 0 "$tgraph" import "$graphs/trsv.mtx" -o "$scratch/rows.json" # an estimate says single rows
 want 0 run "$scratch/rows.json" -v -D cuda:0 --executor resident --verify --repeat 3
 has out '; 900 tasks wait for single elements'

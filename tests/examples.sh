@@ -43,6 +43,8 @@ broken() {
     [ $? -eq 5 ] || fail "$1 passes its checks after: $2"
 }
 broken cholesky.json 's/"trsm_rlt"/"trsm_run"/; s/"l": "A\[k,k\]"/"u": "A[k,k]"/'
+broken decode.json 's/"parts": "T\/C"/"parts": "T\/C-1"/'
+broken decode.json 's/"v": "v\[l,s,h\]@rows(t/"v": "v[l,s,0]@rows(t/'
 broken lu.json 's/"unit": 1/"unit": 0/'
 broken fft.json 's/"start": "i%(1<<s)\*M"/"start": 0/'
 broken heat2d.json 's/"alpha": 0.2, "u": "u/"alpha": 0.1, "u": "u/'
@@ -53,6 +55,12 @@ broken tensor-parallel.json 's/"op": "sum"/"op": "max"/'
 broken pipeline.json 's/"from": "x\[G,m\]"/"from": "x[G-1,m]"/'
 broken halo.json 's/"from": "u\[g+1,d\]@rows(1:2)"/"from": "u[g+1,s]@rows(1:2)"/'
 broken hybrid-lu.json 's/"unit": 1/"unit": 0/'
+
+# Tiles of the decoder may have any size that divides.
+for sizes in "-p L=3 -p S=3 -p D=48 -p H=3 -p T=40 -p C=8 -p R=2 -p V=20 -p G=3" "-p R=E -p C=T -p G=1 -p D=96 -p H=3 -p T=130"; do
+    # shellcheck disable=SC2086
+    "$tgraph" run examples/graphs/decode.json $sizes --verify >"$folder/log" 2>&1 || { fail "decode.json with $sizes"; cat "$folder/log"; }
+done
 
 # Every generated pattern gives the results of sequential execution, in both forms.
 for pattern in independent chain tree wavefront random stencil1d fft sweep spread nearest dom cholesky lu; do

@@ -52,6 +52,7 @@ static const struct {
     {"cg.json", {"NT=3", "B=16"}},
     {"cholesky.json", {"NT=5", "B=16"}},
     {"data-parallel.json", {"STEPS=4"}},
+    {"decode.json", {"D=32", "T=64", "V=32", "C=16"}},
     {"first.json", {"N=1000"}},
     {"halo.json", {"STEPS=2", "NX=64", "NY=4"}},
     {"heat2d.json", {"STEPS=5", "NX=64"}},

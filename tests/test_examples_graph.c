@@ -1,5 +1,6 @@
 /* The graphs of examples/graphs and of the templates as CUDA graphs, on one, two and four devices of the stand-in driver, every other one as a
- * graph for each device (TGRAPH_HOPS=flags), and with kernels that are launched early (TGRAPH_PDL=on): each of many starts gives bit for bit what streams give, and that is what sequential execution gives.
+ * graph for each device (TGRAPH_HOPS=flags), and with kernels that are launched early (TGRAPH_PDL=on): each of many starts gives bit for bit what streams give, and
+ * that is what sequential execution gives.  On one device so does the resident executor, with whatever of them it can have inside.
  *
  * Which of them still go to streams, and why, is listed: one more, or one that does no longer, is noticed.
  *
@@ -61,7 +62,7 @@ static struct {
     int n_devices;
     uint64_t seed;
 } at;
-static unsigned n_unexpected;
+static unsigned n_unexpected, n_resident;
 
 static void fail_here(const char *text)
 {
@@ -109,6 +110,24 @@ static struct tg_run *execute(struct tg_runtime *rt, const struct tg_graph *g, b
     return run;
 }
 
+/* What can be inside resident kernels is; of two starts the second begins where the first ended. */
+static void expect_resident_same(struct tg_runtime *rt, const struct tg_graph *g, const struct tg_run *streams)
+{
+    struct tg_run_options options = TG_RUN_OPTIONS_INIT;
+    struct tg_run *run;
+    struct tg_error err;
+    options.executor = TG_EXECUTOR_RESIDENT;
+    if (tg_run_create(rt, g, &options, &run, &err))
+        fail_here(err.text);
+    for (int i = 0; i < 2; i++)
+        if (tg_run_execute(run, &err))
+            fail_here(err.text);
+    n_resident += tg_run_executor(run, NULL) == TG_EXECUTOR_RESIDENT;
+    if (tgi_results_compare(g, run, streams, 0, 0, &err))
+        fail_here(err.text);
+    tg_run_destroy(run);
+}
+
 static void run_as_graph(uint64_t n_starts)
 {
     struct standin_options so = {at.n_devices, 256u << 20, at.seed, at.seed % 4 != 0};
@@ -142,6 +161,8 @@ static void run_as_graph(uint64_t n_starts)
     }
     if (tgi_results_compare(g, run, sequential, RTOL, ATOL, &err))
         fail_here(err.text);
+    if (at.n_devices == (IS_SLOW ? 2 : 1))
+        expect_resident_same(rt, g, streams);
     expect_nothing(standin.standin_violations);
     tg_run_destroy(run);
     tg_run_destroy(streams);
@@ -171,6 +192,7 @@ static void starts_as_graphs_give_what_streams_give(void **state)
         }
     globfree(&found);
     assert_int_equal(n_unexpected, 0);
+    assert_true(IS_SLOW || n_resident >= (only ? 1 : 10));
 }
 
 int main(void)

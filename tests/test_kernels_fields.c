@@ -1,4 +1,4 @@
-/* Built-in kernels of which several tiles together give a whole: stencils, layers, Fourier transforms, alignments; against plain
+/* Built-in kernels of which several tiles together give a whole: stencils, layers, attention, Fourier transforms, alignments; against plain
  * references for every type they have. */
 #include "tests/kernel_call.h"
 
@@ -167,6 +167,94 @@ static void layers_survive_extreme_rows(void **state)
     set(&c, "n", 3), give(&c, "x", z), give(&c, "y", out);
     assert_int_equal(run(&c), 0);
     assert_true(isnan(out[0]) && out[1] == 0 && out[2] == 5);
+}
+
+/* ---- Attention ----------------------------------------------------------------------------*/
+
+/* Of one query over rows first .. first + n - 1. */
+static void attention_part(enum tg_dtype t, int64_t first, int64_t n, int64_t cols, double scale, const void *q, const void *k,
+                           const void *v, void *part)
+{
+    size_t at = (size_t)(first * cols) * tg_dtype_size(t);
+    struct call c = call_of("attention_part", t);
+    set(&c, "rows", (double)n), set(&c, "cols", (double)cols), set(&c, "scale", scale);
+    give(&c, "q", q), give(&c, "k", (const char *)k + at), give(&c, "v", (const char *)v + at), give(&c, "part", part);
+    assert_int_equal(run(&c), 0);
+}
+static void attention_join(enum tg_dtype t, int64_t parts, int64_t cols, const void *part, void *y)
+{
+    struct call c = call_of("attention_join", t);
+    set(&c, "parts", (double)parts), set(&c, "cols", (double)cols), give(&c, "part", part), give(&c, "y", y);
+    assert_int_equal(run(&c), 0);
+}
+
+/* One after the other, in double. */
+static void attention_by_definition(enum tg_dtype t, int64_t rows, int64_t cols, double scale, const void *q, const void *k,
+                                    const void *v, double *y)
+{
+    double total = 0;
+    for (int64_t j = 0; j < cols; j++)
+        y[j] = 0;
+    for (int64_t i = 0; i < rows; i++) {
+        double score = 0;
+        for (int64_t j = 0; j < cols; j++)
+            score += get(k, i * cols + j, t) * get(q, j, t);
+        total += exp(scale * score);
+        for (int64_t j = 0; j < cols; j++)
+            y[j] += exp(scale * score) * get(v, i * cols + j, t);
+    }
+    for (int64_t j = 0; j < cols; j++)
+        y[j] /= total;
+}
+
+/* However the positions are cut, empty parts among them. */
+static void parts_of_an_attention_joined_are_the_attention_to_the_whole(void **state)
+{
+    (void)state;
+    static const int64_t shapes[][2] = {{1, 1}, {3, 7}, {63, 16}, {64, 64}, {65, 33}, {200, 128}, {5, 300}};
+    EACH_TYPE (t, floats)
+        for (int s = 0; s < 7; s++)
+            for (int64_t parts = 1; parts <= 9; parts += 4) {
+                int64_t rows = shapes[s][0], cols = shapes[s][1], stride = cols + 2, first = 0;
+                void *q = tile(cols, t), *k = tile(rows * cols, t), *v = tile(rows * cols, t), *part = tile(parts * stride, t),
+                     *y = tile(cols, t);
+                double scale = 1.5, want[300];
+                for (int64_t p = 0; p < parts; p++) {
+                    int64_t n = p == parts - 1 ? rows - first : (int64_t)(random_bits() % (uint64_t)(rows - first + 1));
+                    attention_part(t, first, n, cols, scale, q, k, v, (char *)part + (size_t)(p * stride) * tg_dtype_size(t));
+                    first += n;
+                }
+                attention_join(t, parts, cols, part, y);
+                attention_by_definition(t, rows, cols, scale, q, k, v, want);
+                for (int64_t j = 0; j < cols; j++)
+                    assert_close(get(y, j, t), want[j], 64 * epsilon(t), "attention", j);
+                drop(q, cols, t), drop(k, rows * cols, t), drop(v, rows * cols, t), drop(part, parts * stride, t), drop(y, cols, t);
+            }
+}
+
+/* Scores that exp() has no number for; what is not seen; nothing to see. */
+static void attention_survives_extreme_scores(void **state)
+{
+    (void)state;
+    double q = 1, k[4] = {-1e308, 1e6, 1e6 - 1, -INFINITY}, v[4] = {1, 2, 3, 4}, part[2][3], y, e = exp(-1);
+    for (int cut = 0; cut <= 4; cut++) {
+        attention_part(TG_F64, 0, cut, 1, 1, &q, k, v, part[0]);
+        attention_part(TG_F64, cut, 4 - cut, 1, 1, &q, k, v, part[1]);
+        attention_join(TG_F64, 2, 1, part[0], &y);
+        assert_true(fabs(y - (2 + 3 * e) / (1 + e)) < 1e-12);
+    }
+    attention_part(TG_F64, 0, 0, 1, 1, &q, k, v, part[0]);
+    assert_true(part[0][0] == 0 && part[0][1] == -INFINITY && part[0][2] == 0);
+    attention_part(TG_F64, 3, 1, 1, 1, &q, k, v, part[1]);
+    attention_join(TG_F64, 2, 1, part[0], &y);
+    assert_true(isnan(y)); /* nothing but -infinity */
+    attention_join(TG_F64, 0, 1, part[0], &y);
+    assert_true(isnan(y));
+    k[2] = NAN;
+    attention_part(TG_F64, 0, 1, 1, 1, &q, k, v, part[0]);
+    attention_part(TG_F64, 1, 3, 1, 1, &q, k, v, part[1]);
+    attention_join(TG_F64, 2, 1, part[0], &y);
+    assert_true(isnan(y));
 }
 
 /* ---- Fourier ------------------------------------------------------------------------------*/
@@ -338,6 +426,8 @@ int main(void)
         cmocka_unit_test(tiles_of_2d_stencils_together_give_the_whole_field),
         cmocka_unit_test(layers_match_the_definition),
         cmocka_unit_test(layers_survive_extreme_rows),
+        cmocka_unit_test(parts_of_an_attention_joined_are_the_attention_to_the_whole),
+        cmocka_unit_test(attention_survives_extreme_scores),
         cmocka_unit_test(fft_is_the_fourier_transform_and_its_inverse_undoes_it),
         cmocka_unit_test(twiddle_and_transpose_join_ffts_of_rows),
         cmocka_unit_test(butterflies_join_ffts_of_interleaved_tiles),

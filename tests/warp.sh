@@ -17,6 +17,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "${CC:-gcc}" -std=gnu11 -O2 -D_GNU_SOURCE= -I. -c -o "$work/trsv.o" kernels/trsv.c
 "${CC:-gcc}" -std=gnu11 -O2 -D_GNU_SOURCE= -I. -c -o "$work/align.o" kernels/align.c
+"${CC:-gcc}" -std=gnu11 -O2 -D_GNU_SOURCE= -I. -c -o "$work/attention.o" kernels/attention.c
+"${CC:-gcc}" -std=gnu11 -O2 -D_GNU_SOURCE= -I. -c -o "$work/matvec.o" kernels/matvec.c
 
 run() { # TEST FILE ROUNDS [EDIT]: of the warp's text
     mkdir -p "$work/$(dirname "$2")"
@@ -47,4 +49,8 @@ test_text post gpu/resident/post.h 's/uint32_t d = TGI_POST_SUMS \/ 2; d > 0; d 
     's/s->e += 2 \* TGI_POST_SUMS/s->e = s->end/' 's/s->is_sound = s->is_sound \&\& tgi_post_can_divide.*/;/'
 test_text align kernels/align.cuh 's/chunk = next;/;/' 's/r.corner = next_corner;/;/' 's/s.up\[c\] = lane ? above : outside/s.up[c] = above/' \
     's/ - lane;/ - lane - 1;/'
+test_text matvec kernels/matvec.cuh 's/    if (j < n)/    if (false)/' 's/+= v\[r\]\[d\].at\[e\]/+= v[0][d].at[e]/'
+test_text attention kernels/attention.cuh 's/a.sum\[s\] \* of_a/a.sum[s]/' 's/+ 32 \* c;/+ 31 * c;/' \
+    's/which < WARPS \&\& (int64_t)which \* CHUNK < t.rows/which < WARPS - 1/' 's/join(s, share(t, which, col0, is_wide, lane))/for (int64_t f = which; f * CHUNK < t.rows; f += WARPS) join(s, chunk(t, f * CHUNK, col0, is_wide, lane))/' \
+    's/bool is_there = i0 + lane < parts/bool is_there = i0 + lane < parts - 1/'
 exit $rc

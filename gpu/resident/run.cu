@@ -11,6 +11,7 @@
 #include "kernels/resident/dense.cuh"
 #include "kernels/resident/sparse.cuh"
 #include "kernels/resident/align.cuh"
+#include "kernels/resident/attention.cuh"
 
 #define TGI_RUN_NEAR     TGI_BODIES_NEAR
 #define TGI_RUN_APART    TGI_BODIES_APART

@@ -44,6 +44,7 @@
     X(dense, "kernels/resident/dense.cuh", "kernels/resident/dense.cuh") \
     X(sparse, "kernels/resident/sparse.cuh", "kernels/resident/sparse.cuh") \
     X(align, "kernels/resident/align.cuh", "kernels/resident/align.cuh") \
+    X(attention, "kernels/resident/attention.cuh", "kernels/resident/attention.cuh") \
     X(of_pack, "kernels/pack.cuh", "kernels/pack.cuh") \
     X(of_layer, "kernels/layer.cuh", "kernels/layer.cuh") \
     X(of_hash, "kernels/hash.cuh", "kernels/hash.cuh") \
@@ -54,6 +55,7 @@
     X(of_dense, "kernels/dense.cuh", "kernels/dense.cuh") \
     X(of_trsv, "kernels/trsv.cuh", "kernels/trsv.cuh") \
     X(of_align, "kernels/align.cuh", "kernels/align.cuh") \
+    X(of_attention, "kernels/attention.cuh", "kernels/attention.cuh") \
     X(of_users, "graph/tgraph_resident.h", "tgraph_resident.h")
 
 #define EMBED(symbol, path, name) TGI_FILE_TEXT(tgi_resident_text_##symbol, path);

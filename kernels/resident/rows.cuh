@@ -6,14 +6,24 @@
 namespace warp {
 template <class T> __device__ __forceinline__ void rows_times(const uint64_t *a, T alpha, T beta)
 {
+    constexpr int AT_ONCE = 4; /* rows */
     int64_t m = size(a, 0), n = size(a, 1);
     const T *x = tile<T>(a, 3);
     T *y = tile<T>(a, 4);
     bool is_wide = matvec::is_row_wide(n, tile<T>(a, 2), x);
-    for (int64_t i = 0; i < m; i++) {
+    int64_t i = 0;
+    for (; is_wide && i + AT_ONCE <= m; i += AT_ONCE) {
+        T total[AT_ONCE];
+        matvec::row_sums<AT_ONCE>(n, tile<T>(a, 2) + i * n, x, lane(), total);
+#pragma unroll
+        for (int r = 0; r < AT_ONCE; r++)
+            if (lane() == r)
+                y[i + r] = matvec::element(alpha, total[r], beta, &y[i + r]);
+    }
+    for (; i < m; i++) {
         T total = matvec::row_sum(n, tile<T>(a, 2) + i * n, x, is_wide, lane());
         if (lane() == 0)
-            y[i] = beta == 0 ? alpha * total : beta * y[i] + alpha * total;
+            y[i] = matvec::element(alpha, total, beta, &y[i]);
     }
 }
 

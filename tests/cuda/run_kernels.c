@@ -117,6 +117,13 @@ static const int64_t quick_sizes[] = {0, 1, 3, 33, 1025, 9001};
 
 static const struct spec specs[] = {
     {"add", VECTORS, BIG, 0, 0},
+    {"attention_join",
+     "parts=1 cols=1;parts=3 cols=7;parts=32 cols=64;parts=33 cols=128;parts=100 cols=130;*parts=1000 cols=300",
+     "parts=64 cols=128", 0, 0},
+    {"attention_part",
+     "rows=0 cols=5;rows=1 cols=1;rows=3 cols=7 scale=2;rows=31 cols=32;rows=33 cols=64;rows=256 cols=100;rows=257 cols=128 "
+     "scale=0.5;rows=600 cols=131;*rows=5000 cols=128;*rows=1000 cols=300",
+     "rows=8192 cols=128", 0, 0},
     {"axpy", VECTORS " a=1.5", BIG " a=1.5", 0, 0},
     {"bias_add", ROWS_OF, "rows=32768 cols=1024", 0, 0},
     {"copy", VECTORS, BIG, 0, 0},
@@ -340,6 +347,17 @@ static void fill_sparse(const struct call *c, const char *name, void *x)
     }
 }
 
+/* The sums of weights in parts of an attention, which are never below 0. */
+static void raise_sums(const struct call *c, const struct argument *a, void *x)
+{
+    int64_t cols = (int64_t)c->args[1].word;
+    for (int64_t e = cols + 1; e < a->n_elems; e += cols + 2)
+        if (a->type == TG_F32)
+            ((float *)x)[e] += 1;
+        else
+            ((double *)x)[e] += 1;
+}
+
 static void fill_random(const struct call *c, uint32_t i, void *x)
 {
     const struct argument *a = &c->args[i];
@@ -382,6 +400,8 @@ static void fill_random(const struct call *c, uint32_t i, void *x)
             ((uint8_t *)x)[e] = "acgt"[random_bits() % 4];
     if (strcmp(kernel, "trsv_rows") == 0)
         fill_sparse(c, name, x);
+    if (strcmp(kernel, "attention_join") == 0)
+        raise_sums(c, a, x);
     /* Factors and matrices to be factorised: the diagonal dominates. */
     bool is_solve = strncmp(kernel, "trsm", 4) == 0 && (*name == 'l' || *name == 'u');
     bool is_factor = strcmp(kernel, "potrf_lower") == 0 || strcmp(kernel, "getrf_nopiv") == 0;

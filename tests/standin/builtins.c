@@ -283,14 +283,21 @@ static struct entry *entry_create(const struct tgi_builtin *b, enum tg_dtype typ
     return e;
 }
 
+/* The most that arguments ask for: a block may depend on a flag among them. */
 static uint32_t block_of(const struct tgi_launcher *launcher)
 {
-    int64_t zero[2] = {0};
-    void *args[TG_MAX_PARAMS];
-    struct tgi_launch launch;
-    for (int i = 0; i < TG_MAX_PARAMS; i++)
-        args[i] = zero;
-    return tgi_launcher_size(launcher, args, &launch) ? MAX_THREADS : launch.block;
+    uint32_t most = 0;
+    for (int64_t value = 0; value < 2; value++) {
+        int64_t word[2] = {value, value};
+        void *args[TG_MAX_PARAMS];
+        struct tgi_launch launch;
+        for (int i = 0; i < TG_MAX_PARAMS; i++)
+            args[i] = word;
+        if (tgi_launcher_size(launcher, args, &launch))
+            return MAX_THREADS;
+        most = launch.block > most ? launch.block : most;
+    }
+    return most;
 }
 
 bool is_builtin(const struct standin_kernel *kernel) { return kernel->fn == run; }
