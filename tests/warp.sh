@@ -1,6 +1,6 @@
 #!/bin/bash
-# Bodies a warp wide, and a warp's POSTs, executed with a thread for each lane, give the bits of the CPU variants; with another order of
-# sums, a row that another has not handed down, or the like, the test notices.  TGRAPH_TEST_ROUNDS says how many tasks are drawn,
+# Bodies a warp wide, a warp's POSTs, and tasks that a warp makes, executed with a thread for each lane, give the bits of the CPU variants; with
+# another order of sums, a row that another has not handed down, or the like, the test notices.  TGRAPH_TEST_ROUNDS says how many tasks are drawn,
 # TGRAPH_TEST_SEED the first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -23,7 +23,7 @@ run() { # TEST FILE ROUNDS [EDIT]: of the warp's text
     sed "${4:-}" "$2" >"$work/$2"
     [ -z "${4:-}" ] || ! cmp -s "$2" "$work/$2" || { echo "FAIL  nothing is changed by: $4"; exit 1; }
     "${CXX:-g++}" -std=c++17 -O1 -ffp-contract=off -Wall -Wno-unknown-pragmas -Wno-unused-variable -Wno-unused-function -pthread \
-        -I"$work" -I. -o "$work/$1" "tests/warp/$1.cpp" "$work/$(case $1 in post) echo trsv ;; *) echo "$1" ;; esac).o" -lm || exit 1
+        -I"$work" -I. -o "$work/$1" "tests/warp/$1.cpp" "$work/$(case $1 in post | spawn) echo trsv ;; *) echo "$1" ;; esac).o" -lm || exit 1
     timeout 60 "$work/$1" "$3" "${TGRAPH_TEST_SEED:-1}" >"$work/out"
 }
 rc=0
@@ -47,4 +47,6 @@ test_text post gpu/resident/post.h 's/uint32_t d = TGI_POST_SUMS \/ 2; d > 0; d 
     's/s->e += 2 \* TGI_POST_SUMS/s->e = s->end/' 's/s->is_sound = s->is_sound \&\& tgi_post_can_divide.*/;/'
 test_text align kernels/align.cuh 's/chunk = next;/;/' 's/r.corner = next_corner;/;/' 's/s.up\[c\] = lane ? above : outside/s.up[c] = above/' \
     's/ - lane;/ - lane - 1;/'
+test_text spawn gpu/library/spawn.h 's/before -= n;/;/' 's/  tgi_spawn_collect(s);/  ;/'
+test_text spawn gpu/resident/family.h 's/if (n > paid \&\& tgi_lane() == 0)/if (n > paid)/' 's/n_made + (is_again \&\& !is_member)/n_made \/ 2/'
 exit $rc
