@@ -19,11 +19,17 @@ trap 'rm -rf "$work"' EXIT
 "${CC:-gcc}" -std=gnu11 -O2 -D_GNU_SOURCE= -I. -c -o "$work/align.o" kernels/align.c
 
 run() { # TEST FILE ROUNDS [EDIT]: of the warp's text
+    local objects=()
+    case $1 in
+    trsv | post) objects=("$work/trsv.o") ;;
+    align) objects=("$work/align.o") ;;
+    esac
+    rm -rf "$work/gpu" "$work/kernels" # what was changed before
     mkdir -p "$work/$(dirname "$2")"
     sed "${4:-}" "$2" >"$work/$2"
     [ -z "${4:-}" ] || ! cmp -s "$2" "$work/$2" || { echo "FAIL  nothing is changed by: $4"; exit 1; }
     "${CXX:-g++}" -std=c++17 -O1 -ffp-contract=off -Wall -Wno-unknown-pragmas -Wno-unused-variable -Wno-unused-function -pthread \
-        -I"$work" -I. -o "$work/$1" "tests/warp/$1.cpp" "$work/$(case $1 in post | spawn) echo trsv ;; *) echo "$1" ;; esac).o" -lm || exit 1
+        -I"$work" -I. -o "$work/$1" "tests/warp/$1.cpp" "${objects[@]}" -lm || exit 1
     timeout 60 "$work/$1" "$3" "${TGRAPH_TEST_SEED:-1}" >"$work/out"
 }
 rc=0
