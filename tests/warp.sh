@@ -1,6 +1,6 @@
 #!/bin/bash
-# Bodies a warp wide, and a warp's POSTs, executed with a thread for each lane, give the bits of the CPU variants; with another order of
-# sums, a row that another has not handed down, or the like, the test notices.  TGRAPH_TEST_ROUNDS says how many tasks are drawn,
+# Bodies a warp wide, a warp's POSTs, and tasks that a warp makes, executed with a thread for each lane, give the bits of the CPU variants; with
+# another order of sums, a row that another has not handed down, or the like, the test notices.  TGRAPH_TEST_ROUNDS says how many tasks are drawn,
 # TGRAPH_TEST_SEED the first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -21,11 +21,17 @@ trap 'rm -rf "$work"' EXIT
 "${CC:-gcc}" -std=gnu11 -O2 -D_GNU_SOURCE= -I. -c -o "$work/matvec.o" kernels/matvec.c
 
 run() { # TEST FILE ROUNDS [EDIT]: of the warp's text
+    local objects=()
+    case $1 in
+    trsv | post) objects=("$work/trsv.o") ;;
+    align | attention | matvec) objects=("$work/$1.o") ;;
+    esac
+    rm -rf "$work/gpu" "$work/kernels" # what was changed before
     mkdir -p "$work/$(dirname "$2")"
     sed "${4:-}" "$2" >"$work/$2"
     [ -z "${4:-}" ] || ! cmp -s "$2" "$work/$2" || { echo "FAIL  nothing is changed by: $4"; exit 1; }
     "${CXX:-g++}" -std=c++17 -O1 -ffp-contract=off -Wall -Wno-unknown-pragmas -Wno-unused-variable -Wno-unused-function -pthread \
-        -I"$work" -I. -o "$work/$1" "tests/warp/$1.cpp" "$work/$(case $1 in post) echo trsv ;; *) echo "$1" ;; esac).o" -lm || exit 1
+        -I"$work" -I. -o "$work/$1" "tests/warp/$1.cpp" "${objects[@]}" -lm || exit 1
     timeout 60 "$work/$1" "$3" "${TGRAPH_TEST_SEED:-1}" >"$work/out"
 }
 rc=0
@@ -53,4 +59,6 @@ test_text matvec kernels/matvec.cuh 's/    if (j < n)/    if (false)/' 's/+= v\[
 test_text attention kernels/attention.cuh 's/a.sum\[s\] \* of_a/a.sum[s]/' 's/+ 32 \* c;/+ 31 * c;/' \
     's/which < WARPS \&\& (int64_t)which \* CHUNK < t.rows/which < WARPS - 1/' 's/join(s, share(t, which, col0, is_wide, lane))/for (int64_t f = which; f * CHUNK < t.rows; f += WARPS) join(s, chunk(t, f * CHUNK, col0, is_wide, lane))/' \
     's/bool is_there = i0 + lane < parts/bool is_there = i0 + lane < parts - 1/'
+test_text spawn gpu/library/spawn.h 's/before -= n;/;/' 's/  tgi_spawn_collect(s);/  ;/'
+test_text spawn gpu/resident/family.h 's/if (n > paid \&\& tgi_lane() == 0)/if (n > paid)/' 's/n_made + (is_again \&\& !is_member)/n_made \/ 2/'
 exit $rc
