@@ -216,7 +216,7 @@ want 1 "$TGRAPH" check "$graph" --max-file 10
 has err 'more than 10 bytes'
 want 0 "$TGRAPH" run --help
 has out 'plan ahead (auto, eager, steal, heft, bandwidth)'
-has out '(auto, cpu, streams, graph,'
+has out '(auto, cpu, streams,'
 
 # Progress: nothing unless asked for, when stderr is no terminal.
 want 124 "$TGRAPH" run "$spin" --timeout 700ms
