@@ -196,12 +196,19 @@ static void runs_as_graphs_are_measured_by_size(void **state)
     struct tgi_machine m;
     struct tg_error err;
     const struct standin_options roomy = {1, 8 << 20, 1, true}; /* what is measured are nodes, though resident kernels would have room */
-    standin.standin_reset(&roomy);
-    cpus_only(&m);
     struct tgi_machine_class class = {"cuda", TGI_DEVICE_CUDA, .flops_per_ns = 1};
-    assert_int_equal(tgi_machine_add_class(&m, &class, &err), 0);
-    if (tgi_calibrate_graphs(&c, &m, 1, &err))
-        fail_msg("%s", err.text);
+    /* What more copies take is a difference, which others at work may hide. */
+    for (int attempt = 0; attempt < 5; attempt++) {
+        if (attempt)
+            tgi_machine_fini(&m);
+        standin.standin_reset(&roomy);
+        cpus_only(&m);
+        assert_int_equal(tgi_machine_add_class(&m, &class, &err), 0);
+        if (tgi_calibrate_graphs(&c, &m, 1, &err))
+            fail_msg("%s", err.text);
+        if (m.n_replays && m.replays[0].ns[TGI_REPLAY_COPY] > 0)
+            break;
+    }
     assert_int_equal(standin.standin_calls("cuGraphKernelNodeSetAttribute"), 0); /* no kernel whose blocks are there all at once */
     expect_nothing_left();
     uint32_t n_ends = 0; /* each less what was measured of runs of that size, which may be more while others are at work */
@@ -291,6 +298,13 @@ static void devices_that_do_not_reach_each_other_have_no_link(void **state)
     tgi_machine_fini(&m);
 }
 
+/* Of one of four tasks that do not depend on each other: how much of the device it leaves to others is known. */
+static bool is_plausible(const struct tgi_machine_time *t)
+{
+    return t->together_ns > 0 && t->together_ns <= TGI_COMPUTE_LANES * t->median_ns && t->median_ns > 0 && t->enqueue_ns > 0 && t->graph_ns > 0 &&
+           t->graph_part > 0 && t->graph_part <= 1;
+}
+
 static void kernels_run_on_devices_as_well(void **state)
 {
     (void)state;
@@ -299,21 +313,26 @@ static void kernels_run_on_devices_as_well(void **state)
     struct tg_error err;
     struct tg_graph *g = device_graph("'A': {'dtype': 'u64', 'shape': [32], 'tiles': [4], 'init': {'iota': true}}", "",
                                       "{'for': ['i in 0:4'], 'kernel': 'mix', 'args': {'id': 'i', 'n': 32, 'out': 'A[i]'}}");
-    device_reset(2, 1, true);
-    cpus_only(&m);
-    if (tgi_calibrate_devices(&c, &m, &err) || tgi_calibrate_graph(&c, g, &m, &err))
-        fail_msg("%s", err.text);
-    expect_nothing_left();
+    /* How times compare is what it is only while nobody else is at work, for a moment at least. */
+    for (int attempt = 0; attempt < 5; attempt++) {
+        if (attempt)
+            tgi_machine_fini(&m);
+        device_reset(2, 1, true);
+        cpus_only(&m);
+        if (tgi_calibrate_devices(&c, &m, &err) || tgi_calibrate_graph(&c, g, &m, &err))
+            fail_msg("%s", err.text);
+        expect_nothing_left();
+        if (is_plausible(time_of(&m, "builtin hash_inout", "cuda", "256B")))
+            break;
+    }
     assert_int_equal(m.n_devices, 2);
     assert_string_equal(m.devices[1].name, "cuda:1");
     assert_true(time_of(&m, "builtin hash_inout", "cpu", "256B")->n_samples >= 8);
     assert_true(time_of(&m, "builtin hash_inout", "cuda", "256B")->n_samples >= 8);
-    /* Four tasks that do not depend on each other: how much of the device one leaves to others is known. */
     const struct tgi_machine_time *beside = time_of(&m, "builtin hash_inout", "cuda", "256B");
     assert_int_equal(beside->n_together, TGI_COMPUTE_LANES);
     assert_int_equal(m.devices[1].n_lanes, TGI_COMPUTE_LANES);
-    assert_true(beside->together_ns > 0 && beside->together_ns <= TGI_COMPUTE_LANES * beside->median_ns && beside->median_ns > 0);
-    assert_true(beside->enqueue_ns > 0 && beside->graph_ns > 0 && beside->graph_part > 0 && beside->graph_part <= 1);
+    assert_true(is_plausible(beside));
     tgi_machine_fini(&m);
     /* With devices alone, CPUs are left out. */
     c.only_devices = true;

@@ -47,7 +47,7 @@ static uint64_t device_tasks(const struct tg_run *run, int *n_used_p)
 /* Parameters for graphs that take long: what is tried with many seeds is orders.  Results are compared with those of sequential
  * execution; the graphs' own checks may not hold of so few steps. */
 static const struct {
-    const char *graph, *params[4];
+    const char *graph, *params[6];
 } small[] = {
     {"cg.json", {"NT=3", "B=16"}},
     {"cholesky.json", {"NT=5", "B=16"}},
