@@ -73,6 +73,8 @@ static const char *against_wish(struct clusters *k, uint32_t id, struct tgi_resi
     const struct tgi_command *c = &k->from->commands[id];
     if (call->is_other)
         return "a library is called for it, whose last bits may be others";
+    if (call->spawns)
+        return "it makes tasks, and nobody knows what those take";
     k->wish->times(k->wish->user, c, &k->times[id]);
     if (k->times[id].body_ns > 0)
         call->cost_ns = k->times[id].body_ns;
@@ -282,7 +284,8 @@ static bool look_inside(struct clusters *k, struct inside *in, const uint32_t *m
     link_members(k, in, member, n, group);
     if (!fill_members(k, in, member, n, cluster))
         return false;
-    in->is_dynamic = k->asked == TGI_PROGRAM_DYNAMIC || (in->n_spawn_words && k->asked == TGI_PROGRAM_CHOSEN);
+    /* A wish weighs what is planned. */
+    in->is_dynamic = !k->wish && (k->asked == TGI_PROGRAM_DYNAMIC || (in->n_spawn_words && k->asked == TGI_PROGRAM_CHOSEN));
     struct tgi_posting posting = {n, in->post, in->succ_at, in->succ, in->op, in->arg, cluster->words};
     bool is_good = in->is_dynamic || tgi_resident_post(&posting, &in->n_posts);
     in->succ_at = posting.succ_at;

@@ -24,7 +24,7 @@ static bool resident_call(struct tgi_devices *ds, const struct tgi_program *p, c
     (void)ds, (void)p;
     *why_p = "it is no fill";
     if (takes_launches && c->kind == TGI_COMMAND_LAUNCH) {
-        *call = (struct tgi_resident_call){.body = 7, .cost_ns = 100, .is_other = c->launch.n_args};
+        *call = (struct tgi_resident_call){.body = 7, .cost_ns = 100, .is_other = c->launch.n_args == 1, .spawns = c->launch.n_args == 2};
         return true;
     }
     if (c->kind != TGI_COMMAND_FILL)
@@ -321,7 +321,7 @@ static void each_cluster_is_chosen_by_itself(void **state)
 }
 
 /* Whoever asked for resident kernels gets them; who left it open gets the same bits and no kernel in the place of a whole device's. */
-static void a_wish_leaves_out_library_calls_and_kernels_that_fill_a_device(void **state)
+static void a_wish_leaves_out_what_it_cannot_weigh(void **state)
 {
     const struct tgi_gain_costs costs = TGI_GAIN_COSTS_INIT;
     struct tgi_devices ds = {.ops = &ops, .n_devices = 1};
@@ -329,20 +329,21 @@ static void a_wish_leaves_out_library_calls_and_kernels_that_fill_a_device(void 
     struct tg_error err;
     (void)state;
     takes_launches = true;
-    for (int is_library = 0; is_library < 2; is_library++) {
+    static const char *const why[] = {"fills too much of the device", "a library is called", "it makes tasks"};
+    for (uint32_t kind = 0; kind < 3; kind++) { /* what resident_call() takes it for */
         struct tgi_program from = {0}, to = {0};
         struct tgi_cluster_wish wish = {false, &costs, fine_times, NULL};
         for (uint32_t i = 0; i < 200; i++) {
             uint32_t id = add(&from, TGI_COMMAND_LAUNCH, 0, NULL, 0);
             struct tgi_command *c = &from.commands[id];
-            c->launch.shape = (struct tgi_shape){{is_library ? 1 : 64, 1, 1}, {128, 1, 1}, {0, 0, 0}, 0, 0};
-            c->launch.n_args = (uint32_t)is_library;
+            c->launch.shape = (struct tgi_shape){{kind ? 1 : 64, 1, 1}, {128, 1, 1}, {0, 0, 0}, 0, 0};
+            c->launch.n_args = kind;
         }
         MUST(tgi_resident_cluster(&ds, &from, &to, &wish, &what, &err));
         assert_int_equal(what.n_clusters, 0);
         assert_int_equal(what.possible.n_tasks, 0);
         assert_int_equal(what.left, 0);
-        assert_non_null(strstr(what.why, is_library ? "a library is called" : "fills too much of the device"));
+        assert_non_null(strstr(what.why, why[kind]));
         MUST(tgi_resident_cluster(&ds, &from, &to, NULL, &what, &err));
         assert_int_equal(what.n_clusters, 1);
         tgi_program_fini(&to);
@@ -402,7 +403,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_programs_keep_every_dependency),
         cmocka_unit_test(each_cluster_is_chosen_by_itself),
-        cmocka_unit_test(a_wish_leaves_out_library_calls_and_kernels_that_fill_a_device),
+        cmocka_unit_test(a_wish_leaves_out_what_it_cannot_weigh),
         cmocka_unit_test(points_between_fine_commands_are_inside),
         cmocka_unit_test(what_stands_against_it_is_told),
     };
