@@ -30,6 +30,22 @@ static inline void device_expect(struct tg_run *run, const struct tg_graph *g, c
     device_expect_most(run, g, expected, 0);
 }
 
+/* The next start as a graph, the nth of the run, is cancelled while a kernel of that name is being held, and ends. */
+static inline void device_cancel_held(struct tg_run *run, const char *kernel, uint64_t nth)
+{
+    struct tg_error err;
+    standin.standin_hold(kernel, true);
+    MUST(tg_run_start(run, &err));
+    while (standin.standin_calls("cuGraphLaunch") < nth)
+        usleep(100);
+    uint64_t n = standin.standin_calls("cuMemcpyHtoD");
+    tg_run_cancel(run);
+    while (standin.standin_calls("cuMemcpyHtoD") == n) /* the kernel is told to leave */
+        usleep(100);
+    standin.standin_hold(kernel, false);
+    assert_int_equal(tg_run_wait(run, &err), TG_E_CANCELLED);
+}
+
 static inline void device_close_all(struct tg_run *run, struct tg_runtime *rt, struct tg_graph *g)
 {
     char text[4096];

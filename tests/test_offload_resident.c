@@ -575,7 +575,6 @@ static void a_run_that_is_cancelled_ends_early(void **state)
 {
     struct tg_graph *g = device_graph(buffers, "", tasks);
     uint64_t *expected = device_expected(g, false, 1);
-    struct tg_error err;
     (void)state;
     alarm(LIMIT_S);
     for (uint64_t seed = 0; seed < 5; seed++) {
@@ -584,16 +583,7 @@ static void a_run_that_is_cancelled_ends_early(void **state)
         struct tg_run *run = open_run(rt, g, false);
         execute(run);
         device_expect(run, g, expected);
-        standin.standin_hold("tgk_resident_run", true);
-        MUST(tg_run_start(run, &err));
-        while (standin.standin_calls("cuGraphLaunch") < 2)
-            usleep(100);
-        uint64_t n = standin.standin_calls("cuMemcpyHtoD");
-        tg_run_cancel(run);
-        while (standin.standin_calls("cuMemcpyHtoD") == n)
-            usleep(100);
-        standin.standin_hold("tgk_resident_run", false);
-        assert_int_equal(tg_run_wait(run, &err), TG_E_CANCELLED);
+        device_cancel_held(run, "tgk_resident_run", 2);
         for (int i = 0; i < 3; i++) {
             execute(run);
             device_expect(run, g, expected);

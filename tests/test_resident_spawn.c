@@ -251,16 +251,7 @@ static void a_run_that_is_cancelled_ends_early(void **state)
         struct tg_run *run = device_open_run(rt, g, TG_EXECUTOR_RESIDENT, false);
         MUST(tg_run_execute(run, &err));
         device_expect(run, g, expected);
-        standin.standin_hold("tgk_resident_run_dynamic", true);
-        MUST(tg_run_start(run, &err));
-        while (standin.standin_calls("cuGraphLaunch") < 2)
-            usleep(100);
-        uint64_t n = standin.standin_calls("cuMemcpyHtoD");
-        tg_run_cancel(run);
-        while (standin.standin_calls("cuMemcpyHtoD") == n)
-            usleep(100);
-        standin.standin_hold("tgk_resident_run_dynamic", false);
-        assert_int_equal(tg_run_wait(run, &err), TG_E_CANCELLED);
+        device_cancel_held(run, "tgk_resident_run_dynamic", 2);
         for (int i = 0; i < 3; i++) {
             MUST(tg_run_execute(run, &err));
             device_expect(run, g, expected);

@@ -6,6 +6,7 @@
 
 #include <vector>
 
+#include "tests/warp/dice.hpp"
 #include "tests/warp/lanes.hpp"
 
 #include "kernels/align.cuh"
@@ -13,13 +14,6 @@
 extern "C" {
 #include "graph/builtin.h"
 extern const struct tgi_builtin tgi_builtin_lcs, tgi_builtin_smith_waterman;
-}
-
-static uint64_t dice;
-static uint32_t roll(uint32_t n)
-{
-    dice = dice * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)((dice >> 33) % n);
 }
 
 static std::vector<uint8_t> letters(int64_t n)

@@ -7,6 +7,7 @@
 
 #include <vector>
 
+#include "tests/warp/dice.hpp"
 #include "tests/warp/lanes.hpp"
 
 #include "kernels/attention.cuh"
@@ -16,12 +17,6 @@ extern "C" {
 extern const struct tgi_builtin tgi_builtin_attention_part, tgi_builtin_attention_join;
 }
 
-static uint64_t dice;
-static uint32_t roll(uint32_t n)
-{
-    dice = dice * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)((dice >> 33) % n);
-}
 template <class T> static std::vector<T> some(int64_t n)
 {
     std::vector<T> x((size_t)n + 1);

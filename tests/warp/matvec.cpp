@@ -6,16 +6,10 @@
 
 #include <vector>
 
+#include "tests/warp/dice.hpp"
 #include "tests/warp/lanes.hpp"
 
 #include "kernels/matvec.cuh"
-
-static uint64_t dice;
-static uint32_t roll(uint32_t n)
-{
-    dice = dice * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)((dice >> 33) % n);
-}
 
 template <class T> static bool is_same()
 {

@@ -7,33 +7,8 @@
 
 #include <vector>
 
-#include "tests/warp/lanes.hpp"
-
-// The order of memory is that of one lane; what lanes say to each other is here.
-#define tgi_lane        one_lane
-#define tgi_warp_sync   one_sync
-#define tgi_warp_any    one_any
-#define tgi_warp_first  one_first
-#define tgi_warp_ballot one_ballot
-#define tgi_warp_get    one_get
-#define tgi_warp_sum    one_sum
-#define tgi_warp_total  one_total
-#include "gpu/resident/order.h"
-#undef tgi_lane
-#undef tgi_warp_sync
-#undef tgi_warp_any
-#undef tgi_warp_first
-#undef tgi_warp_ballot
-#undef tgi_warp_get
-#undef tgi_warp_sum
-#undef tgi_warp_total
-#undef TGI_LANES
-#define TGI_LANES 32u
-static inline uint32_t tgi_lane() { return (uint32_t)lanes::me; }
-static inline void tgi_warp_sync() { lanes::meet(); }
-static inline bool tgi_warp_any(bool x) { return __any_sync(~0u, x) != 0; }
-static inline uint32_t tgi_warp_ballot(bool x) { return __ballot_sync(~0u, x); }
-static inline uint64_t tgi_warp_xor(uint64_t x, uint32_t bits) { return __shfl_xor_sync(~0u, x, (int)bits); }
+#include "tests/warp/dice.hpp"
+#include "tests/warp/order.hpp"
 
 static uint64_t staged[4 * TGI_RESIDENT_MAX_WORDS];
 #define TGI_POST_WORDS(w) staged
@@ -46,12 +21,6 @@ extern const struct tgi_builtin tgi_builtin_trsv_rows;
 void tg_context_explain(const struct tg_context *, const char *, ...) {}
 }
 
-static uint64_t dice;
-static uint32_t roll(uint32_t n)
-{
-    dice = dice * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)((dice >> 33) % n);
-}
 template <class T> static T some() { return (T)roll(2001) / 4000 - (T).25; }
 static uint64_t address(const void *p) { return (uint64_t)(uintptr_t)p; }
 

@@ -7,34 +7,9 @@
 
 #include <vector>
 
-#include "tests/warp/lanes.hpp"
+#include "tests/warp/dice.hpp"
+#include "tests/warp/order.hpp"
 
-// The order of memory is that of one lane; what lanes say to each other is here.
-#define tgi_lane        one_lane
-#define tgi_warp_sync   one_sync
-#define tgi_warp_any    one_any
-#define tgi_warp_first  one_first
-#define tgi_warp_ballot one_ballot
-#define tgi_warp_get    one_get
-#define tgi_warp_sum    one_sum
-#define tgi_warp_total  one_total
-#include "gpu/resident/order.h"
-#undef tgi_lane
-#undef tgi_warp_sync
-#undef tgi_warp_any
-#undef tgi_warp_first
-#undef tgi_warp_ballot
-#undef tgi_warp_get
-#undef tgi_warp_sum
-#undef tgi_warp_total
-#undef TGI_LANES
-#define TGI_LANES 32u
-static inline uint32_t tgi_lane() { return (uint32_t)lanes::me; }
-static inline void tgi_warp_sync() { lanes::meet(); }
-static inline bool tgi_warp_any(bool x) { return __any_sync(~0u, x) != 0; }
-static inline uint64_t tgi_warp_first(uint64_t x) { return __shfl_sync(~0u, x, 0); }
-static inline uint32_t tgi_warp_ballot(bool x) { return __ballot_sync(~0u, x); }
-static inline uint32_t tgi_warp_get(uint32_t x, uint32_t lane) { return __shfl_sync(~0u, x, (int)lane); }
 static inline uint64_t tgi_warp_sum(uint64_t x, uint32_t) { return x; } /* for tasks that are none here */
 static inline uint64_t tgi_warp_total(uint64_t x, uint32_t) { return x; }
 
@@ -46,12 +21,6 @@ static uint32_t call_body(struct tgi_worker *w, const struct tgi_resident_task *
 #define TGI_CALL_BODIES(w, task) call_body(w, task)
 #include "gpu/resident/family.h"
 
-static uint64_t dice;
-static uint32_t roll(uint32_t n)
-{
-    dice = dice * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)((dice >> 33) % n);
-}
 static bool is_good = true;
 static void complain(const char *what, uint32_t a, uint32_t b)
 {

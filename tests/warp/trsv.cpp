@@ -7,6 +7,7 @@
 
 #include <vector>
 
+#include "tests/warp/dice.hpp"
 #include "tests/warp/lanes.hpp"
 
 #include "kernels/trsv.cuh"
@@ -25,12 +26,6 @@ template <class T> struct task {
     std::vector<int32_t> cols;
 };
 
-static uint64_t dice;
-static uint32_t roll(uint32_t n)
-{
-    dice = dice * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)((dice >> 33) % n);
-}
 template <class T> static T some() { return (T)roll(2001) / 1000 - 1; }
 
 template <class T> static void add(task<T> &t, uint32_t tile, int64_t place, T value)
