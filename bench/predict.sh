@@ -10,6 +10,8 @@
 # "away" is the part of the tasks' time that is beyond the median of their kernel, in the last run: where others have the processor for a
 # while, single tasks take a hundred times as long, which no plan can know.  Rows with more than BENCH_AWAY percent (5) of it are
 # printed, and left out of the first of the two errors at the end.
+#
+# BENCH_KEEP=FOLDER keeps there the machine file of each row, what its runs said, and the record of one more run.
 set -uo pipefail
 tgraph=${1:-build/release/tgraph}
 shift
@@ -66,6 +68,14 @@ for where in "${devices[@]}"; do
                 ${executor:+--executor "$executor"} --warmup 2 --repeat "$runs" --save-dir "$scratch" >"$scratch/run.json"; then
             echo "failed: $name on $where" >&2
             continue
+        fi
+        if [ -n "${BENCH_KEEP:-}" ]; then
+            kept=$BENCH_KEEP/$name-$where
+            cp "$scratch/machine.json" "$kept.machine.json"
+            cp "$scratch/run.json" "$kept.run.json"
+            # shellcheck disable=SC2046
+            "$tgraph" -q run "$file" $(params "$large") -D "$where" --machine "$scratch/machine.json" ${executor:+--executor "$executor"} \
+                --warmup 2 --save-dir "$scratch" --record "$kept.tgr" >/dev/null
         fi
         away=$(sed -n 's/.*"tasks": \([0-9]*\), "total_ns": \([0-9]*\), "median_ns": \([0-9]*\).*/\1 \2 \3/p' "$scratch/run.json" |
             awk '{ all += $2; usual += $1 * $3 } END { print (all > usual ? 100 * (1 - usual / all) : 0) }')

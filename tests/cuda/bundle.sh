@@ -1,5 +1,5 @@
 #!/bin/bash
-# Packs build/cuda-bundle.tar.gz: the program, benchmarks, the test of all kernels and graphs to run, with every library
+# Packs build/cuda-bundle.tar.xz: the program, benchmarks, the test of all kernels and graphs to run, with every library
 # but the C library's and the driver's, for a machine with a GPU and no compiler.  tests/cuda/run.sh runs it there.
 #
 #     tests/cuda/bundle.sh [BUILD-FOLDER]      default: build/release
@@ -7,15 +7,16 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 build=${1:-build/release}
 bundle=build/cuda-bundle
-benches="streams wakeups copies pool start cuda_cholesky cuda_graphs cuda_hops cuda_nodes cuda_rounds cuda_tiles cuda_trsv library resident resident_run service tree_search"
+benches="streams wakeups copies pool start cuda_cholesky cuda_graph_copies cuda_graphs cuda_hops cuda_nodes cuda_rounds cuda_tiles cuda_trsv library resident resident_run service tree_search"
 
 make --no-print-directory CUDA=1 $build/tgraph $build/tests/cuda/run_kernels $build/bench/libnull-cuda.so \
     $build/tests/cuda/add.cubin $build/tests/cuda/add.fatbin $(printf "$build/bench/%s " $benches)
 rm -rf $bundle
 mkdir -p $bundle/bench
-cp $build/tgraph $build/tests/cuda/run_kernels tests/cuda/run.sh $bundle/
+cp $build/tgraph $build/tests/cuda/run_kernels tests/cuda/run.sh tests/cuda/corpus.sh $bundle/
 cp $(printf "$build/bench/%s " $benches) $build/bench/libnull-cuda.so $bundle/bench/
 cp -r examples/graphs $bundle/graphs
+cp -r io/templates $bundle/templates
 cp -r tests/cuda/images $bundle/images
 cp tests/cuda/exchange.json $bundle/
 cp $build/tests/cuda/add.cubin $build/tests/cuda/add.fatbin $bundle/images/
@@ -31,5 +32,6 @@ done | sort -u | while read -r library; do
 done
 find $bundle -type f -perm -u+x ! -name '*.sh' -exec strip --strip-debug {} +
 LD_LIBRARY_PATH=$bundle $bundle/run_kernels --dry is_above
-tar -C build -czf $bundle.tar.gz cuda-bundle
-du -m $bundle.tar.gz
+# The same device code is in most of the programs: a window as large as several of them keeps one copy.
+tar -C build -cf - cuda-bundle | xz -T1 --lzma2=preset=1,dict=128MiB >$bundle.tar.xz
+du -m $bundle.tar.xz
