@@ -298,11 +298,11 @@ $(LIBRARY_FATBIN): $(LIBRARY_SRC:%=gpu/library/%) $(wildcard gpu/library/*.h) gp
 $(B)/gpu/library/fatbin.o: $(LIBRARY_FATBIN)
 $(B)/gpu/library/fatbin.o: CFLAGS_FILE := -DTG_LIBRARY_FATBIN='"$(LIBRARY_FATBIN)"'
 
-# Every kernel against its CPU variant, on a machine with a GPU: tests/cuda/bundle.sh packs it.
-$(B)/tests/cuda/run_kernels: $(B)/tests/cuda/run_kernels.o $(STATIC)
+# Every kernel against its CPU variant, and every graph against sequential execution, on a machine with GPUs: tests/cuda/bundle.sh packs them.
+$(B)/tests/cuda/run_%: $(B)/tests/cuda/run_%.o $(STATIC)
 	@$(if $(Q),echo "  LINK    $@")
 	$(Q)$(LINK) -rdynamic -Wl,-rpath,'$$ORIGIN' -o $@ $^ $(ALL_LIBS)
--include $(B)/tests/cuda/run_kernels.d
+-include $(wildcard $(B)/tests/cuda/run_*.d)
 
 # Compiled code of a user's, as graphs name it, for the same machine.
 $(B)/tests/cuda/add.cubin: tests/cuda/images/add.cu

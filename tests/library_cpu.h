@@ -6,7 +6,7 @@
 
 #include <pthread.h>
 
-#define MAX_WORKERS 16
+#define MAX_WORKERS 40
 
 /* For workers: cmocka's assertions jump, which only its own thread may. */
 #define MUST_BE(condition)                                                            \

@@ -26,6 +26,7 @@ enum { SYNCS = 2000 };
 
 struct sync_run {
     struct tgd_gang *g;
+    uint32_t n_rounds;
     uint64_t written[2][MAX_WORKERS]; /* plain: the barrier is what orders them */
 };
 
@@ -34,7 +35,7 @@ static void sync_worker(struct worker *w)
     struct sync_run *run = w->user;
     struct tgd_member m = {0};
     MUST_BE(tgd_member_init(&m, run->g, w->id) == TGD_OK);
-    for (uint32_t i = 0; i < (uint32_t)ROUNDS(SYNCS); i++) {
+    for (uint32_t i = 0; i < run->n_rounds; i++) {
         run->written[i & 1][w->id] = mix64(i << 8 | w->id);
         if (roll(&w->dice, 2)) {
             MUST_BE(tgd_gang_sync(&m, &limit) == TGD_OK);
@@ -51,27 +52,38 @@ static void after_a_barrier_all_is_seen(void **state)
 {
     (void)state;
     for (uint32_t n = 1; n <= 8; n += n < 3 ? 1 : 5) {
-        struct sync_run run = {.g = gang_create(n)};
+        struct sync_run run = {.g = gang_create(n), .n_rounds = (uint32_t)ROUNDS(SYNCS)};
         has_delays = n != 3;
-        run.g->n_come = 0;
         on_workers(n, sync_worker, &run);
-        assert_int_equal(run.g->n_come, n * (uint32_t)ROUNDS(SYNCS));
+        for (uint32_t k = 0; k < n; k++)
+            assert_int_equal(tgi_gang_words(run.g)[k], run.n_rounds);
         free(run.g);
     }
     has_delays = false;
 }
 
-static void the_count_of_a_barrier_may_wrap(void **state)
+/* More members than one warp has lanes count. */
+static void so_it_is_in_a_large_gang(void **state)
+{
+    enum { N = TGD_GANG_NEAR + 1 };
+    struct sync_run run = {.g = gang_create(N), .n_rounds = (uint32_t)ROUNDS(200)};
+    (void)state;
+    on_workers(N, sync_worker, &run);
+    assert_int_equal(run.g->n_come, N * run.n_rounds);
+    free(run.g);
+}
+
+static void the_rounds_of_a_barrier_may_wrap(void **state)
 {
     (void)state;
     struct tgd_gang *g = gang_create(1);
     struct tgd_member m = {0};
     assert_int_equal(tgd_member_init(&m, g, 1), TGD_E_INVALID);
     assert_int_equal(tgd_member_init(&m, g, 0), TGD_OK);
-    g->n_come = m.n_syncs = UINT32_MAX - 2;
+    *tgi_gang_words(g) = m.n_syncs = UINT32_MAX - 2;
     for (int i = 0; i < 6; i++)
         assert_int_equal(tgd_gang_sync(&m, &limit), TGD_OK);
-    assert_int_equal(g->n_come, 3);
+    assert_int_equal(*tgi_gang_words(g), 3);
     assert_int_equal(tgd_gang_init(g, 0), TGD_E_INVALID);
     free(g);
 }
@@ -252,7 +264,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(after_a_barrier_all_is_seen),
-        cmocka_unit_test(the_count_of_a_barrier_may_wrap),
+        cmocka_unit_test(so_it_is_in_a_large_gang),
+        cmocka_unit_test(the_rounds_of_a_barrier_may_wrap),
         cmocka_unit_test(values_are_combined_as_one_by_one),
         cmocka_unit_test(a_wait_for_nobody_ends),
         cmocka_unit_test(a_word_tells_what_was_done_before),

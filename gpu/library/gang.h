@@ -3,9 +3,11 @@
  * A member is a warp that stays for the gang's life.  All members call the same functions in the same order; all must be
  * resident at once, which the launch sees to.
  *
- * Barrier.  Each member adds one to a count that only grows, and waits until it has reached members times rounds.  The additions
- * release, the look acquires: what any member has done before is seen by all after it.  Coming and waiting are two functions,
- * so that work fits in between.
+ * Barrier.  In a gang of up to TGD_GANG_NEAR each member has a word for the rounds it has come to, which it alone writes, and each lane
+ * looks at another member's: all words are in a few lines, and nobody waits for the others' additions to one of them.  In a larger
+ * one each member adds one to a count that only grows, and waits until it has reached members times rounds.  Coming releases,
+ * the look acquires: what any member has done before is seen by all after it.  Coming and waiting are two functions, so that
+ * work fits in between.
  *
  * Values.  Each member puts its value into a cell of its own, the round beside it in the same 16 bytes, and reads those of
  * the others when they are of this round.  So a value arrives with its flag, in one hop and without a fence; therefore these
@@ -22,9 +24,11 @@
 #include "gpu/library/atomic.h"
 #include "gpu/library/wait.h"
 
-/* Two sets of cells follow. */
+#define TGD_GANG_NEAR 32u
+
+/* Two sets of cells follow, then the words. */
 struct tgd_gang {
-    uint32_t n_come; /* over all rounds */
+    uint32_t n_come; /* over all rounds; of a large gang */
     uint32_t pad0[31];
     uint32_t n_members;
     uint32_t pad1[31];
@@ -40,7 +44,7 @@ enum tgd_op { TGD_SUM, TGD_MIN, TGD_MAX };
 
 TGI_FN uint64_t tgd_gang_bytes(uint32_t n_members)
 {
-    return sizeof(struct tgd_gang) + 2 * (uint64_t)n_members * sizeof(struct tgi_cell);
+    return sizeof(struct tgd_gang) + (uint64_t)n_members * (2 * sizeof(struct tgi_cell) + sizeof(uint32_t));
 }
 /* image: zeroed. */
 TGI_FN int tgd_gang_init(struct tgd_gang *g, uint32_t n_members)
@@ -63,21 +67,36 @@ TGI_FN int tgd_member_init(struct tgd_member *m, struct tgd_gang *g, uint32_t ra
 
 /* ---- Barrier --------------------------------------------------------------------------------*/
 
+/* The rounds that each member has come to. */
+TGI_FN uint32_t *tgi_gang_words(const struct tgd_gang *g)
+{
+    return (uint32_t *)((struct tgi_cell *)(g + 1) + 2 * (uint64_t)g->n_members);
+}
+
 TGI_FN void tgd_gang_come(struct tgd_member *m)
 {
     tgi_warp_sync(); /* what all lanes have done */
     TGI_DELAY(m->rank);
     m->n_syncs++;
-    if (tgi_lane() == 0)
-        tgi_add_release(&m->gang->n_come, 1); /* pairs with tgd_gang_wait() */
+    if (tgi_lane() != 0)
+        return;
+    /* Both pair with tgd_gang_wait(). */
+    if (m->gang->n_members <= TGD_GANG_NEAR)
+        tgi_store_release(tgi_gang_words(m->gang) + m->rank, m->n_syncs);
+    else
+        tgi_add_release(&m->gang->n_come, 1);
 }
 TGI_FN int tgd_gang_wait(struct tgd_member *m, const struct tgd_limit *limit)
 {
+    const struct tgd_gang *g = m->gang;
     int rc = TGD_OK;
-    if (tgi_lane() == 0)
-        rc = tgd_word_reach(&m->gang->n_come, m->n_syncs * m->gang->n_members, limit);
-    tgi_warp_sync(); /* lane 0 has acquired for all */
-    return (int)tgi_warp_get((uint32_t)rc, 0);
+    if (g->n_members <= TGD_GANG_NEAR)
+        for (uint32_t rank = tgi_lane(); rank < g->n_members && rc == TGD_OK; rank += TGI_LANES)
+            rc = tgd_word_reach(tgi_gang_words(g) + rank, m->n_syncs, limit);
+    else if (tgi_lane() == 0)
+        rc = tgd_word_reach(&g->n_come, m->n_syncs * g->n_members, limit);
+    uint32_t late = tgi_warp_ballot(rc != TGD_OK); /* what a lane has acquired is acquired for all */
+    return late ? (int)tgi_warp_get((uint32_t)rc, tgi_lowest(late)) : TGD_OK;
 }
 TGI_FN int tgd_gang_sync(struct tgd_member *m, const struct tgd_limit *limit)
 {

@@ -23,14 +23,30 @@
 #define TGD_SLAB_MAX_BYTES 1024u
 #define TGD_MAGAZINE_BYTES 2048u /* of a class, but one object at least */
 
+/* What a magazine has of a class: read by one load. */
+struct tgi_round {
+    uint64_t at;    /* the object of bit 0 */
+    uint32_t place; /* page * TGI_PAGE_WORDS + word */
+    uint32_t bits;  /* objects to hand out */
+} __attribute__((aligned(16)));
+
+/* By one load, where a compiler would make two of it, the second behind a branch. */
+TGI_FN struct tgi_round tgi_round_load(const struct tgi_round *r)
+{
+#ifdef __CUDACC__
+    uint4 x = *(const uint4 *)r;
+    struct tgi_round got = {(uint64_t)x.y << 32 | x.x, x.z, x.w};
+    return got;
+#else
+    return *r;
+#endif
+}
+
 /* Of one warp, all of whose lanes see it. */
 struct tgd_magazine {
-    struct {
-        uint32_t place; /* page * TGI_PAGE_WORDS + word */
-        uint32_t bits;  /* objects to hand out */
-    } of[TGI_PAGE_CLASSES];
+    struct tgi_round of[TGI_PAGE_CLASSES];
     uint32_t lot; /* where in pages this warp looks first, so that warps do not meet */
-    uint32_t pad;
+    uint32_t pad[3];
 };
 
 /* ---- Making ---------------------------------------------------------------------------------*/
@@ -70,6 +86,7 @@ TGI_FN int tgd_slab_init(struct tgd_slab *s, uint64_t bytes)
 TGI_FN void tgd_magazine_init(struct tgd_magazine *m, uint32_t who)
 {
     for (uint32_t c = tgi_lane(); c < TGI_PAGE_CLASSES; c += TGI_LANES) {
+        m->of[c].at = 0;
         m->of[c].place = TGI_PAGE_NONE;
         m->of[c].bits = 0;
     }
@@ -79,10 +96,14 @@ TGI_FN void tgd_magazine_init(struct tgd_magazine *m, uint32_t who)
 
 /* ---- Places ---------------------------------------------------------------------------------*/
 
-TGI_FN void *tgi_slab_address(struct tgd_slab *s, uint32_t class_, uint32_t place, uint32_t bit)
+/* Of the object that bit 0 of a word stands for. */
+TGI_FN uint64_t tgi_slab_address(struct tgd_slab *s, uint32_t class_, uint32_t page, uint32_t word)
 {
-    uint32_t page = place / TGI_PAGE_WORDS, i = place % TGI_PAGE_WORDS * 32 + bit;
-    return (char *)s + s->pages_at + (uint64_t)page * TGI_PAGE_BYTES + i * tgi_class_bytes(class_);
+    return (uint64_t)((char *)s + s->pages_at + (uint64_t)page * TGI_PAGE_BYTES + word * 32 * tgi_class_bytes(class_));
+}
+TGI_FN void *tgi_round_address(const struct tgi_round *r, uint32_t class_, uint32_t bit)
+{
+    return (void *)(r->at + bit * tgi_class_bytes(class_));
 }
 
 /* False: no object of the class begins there. */
@@ -106,8 +127,9 @@ TGI_FN void tgi_slab_count_up(struct tgd_slab *s, uint64_t bytes)
 }
 TGI_FN void tgi_slab_count_down(struct tgd_slab *s, uint64_t bytes) { tgi_wide_add_relaxed(&s->in_use, -bytes); }
 
-/* All lanes.  Fills the empty magazine of the class; what is in it, 0: there is nothing. */
-TGI_FN uint32_t tgi_slab_fill(struct tgd_slab *s, struct tgd_magazine *m, uint32_t class_)
+/* All lanes.  Fills the empty magazine of the class; what is in it, 0: there is nothing.  A thousand instructions, so a call: where
+ * allocations follow each other they would be fetched past each time. */
+TGI_FN_APART uint32_t tgi_slab_fill(struct tgd_slab *s, struct tgd_magazine *m, uint32_t class_)
 {
     uint32_t size = tgi_class_bytes(class_), n = TGD_MAGAZINE_BYTES / size, lot = m->lot, page, word = 0, bits;
     uint32_t start = lot % s->n_row_words;
@@ -126,6 +148,7 @@ TGI_FN uint32_t tgi_slab_fill(struct tgd_slab *s, struct tgd_magazine *m, uint32
     }
     if (tgi_lane() == 0) {
         tgi_slab_count_up(s, (uint64_t)size * tgi_count_ones(bits));
+        m->of[class_].at = tgi_slab_address(s, class_, page, word);
         m->of[class_].place = page * TGI_PAGE_WORDS + word;
         m->of[class_].bits = bits;
     }
@@ -140,12 +163,16 @@ TGI_FN int tgd_slab_alloc(struct tgd_slab *s, struct tgd_magazine *m, uint32_t b
 {
     if (bytes - 1 >= TGD_SLAB_MAX_BYTES)
         return TGD_E_INVALID;
-    uint32_t class_ = tgi_class_of(bytes), bits = m->of[class_].bits;
-    if (bits == 0 && (bits = tgi_slab_fill(s, m, class_)) == 0)
-        return TGD_E_NO_MEMORY;
-    *p = tgi_slab_address(s, class_, m->of[class_].place, tgi_lowest(bits));
+    uint32_t class_ = tgi_class_of(bytes);
+    struct tgi_round r = tgi_round_load(&m->of[class_]);
+    if (r.bits == 0) {
+        if (tgi_slab_fill(s, m, class_) == 0)
+            return TGD_E_NO_MEMORY;
+        r = tgi_round_load(&m->of[class_]);
+    }
+    *p = tgi_round_address(&r, class_, tgi_lowest(r.bits));
     tgi_warp_sync(); /* all have read it */
-    m->of[class_].bits = bits & (bits - 1); /* by all lanes alike */
+    m->of[class_].bits = r.bits & (r.bits - 1); /* by all lanes alike */
     return TGD_OK;
 }
 
@@ -164,7 +191,7 @@ TGI_FN int tgd_slab_alloc_lanes(struct tgd_slab *s, struct tgd_magazine *m, uint
         n = tgi_count_ones(bits);
         rank = tgi_count_ones(left & ((1u << tgi_lane()) - 1));
         if ((left >> tgi_lane() & 1) && rank < n)
-            *p = tgi_slab_address(s, class_, m->of[class_].place, tgi_nth_bit(bits, rank));
+            *p = tgi_round_address(&m->of[class_], class_, tgi_nth_bit(bits, rank));
         uint32_t n_left = tgi_count_ones(left);
         if (n_left < n) {
             uint32_t last = tgi_nth_bit(bits, n_left - 1);
@@ -177,6 +204,19 @@ TGI_FN int tgd_slab_alloc_lanes(struct tgd_slab *s, struct tgd_magazine *m, uint
         left = tgi_warp_ballot(is_wanted && *p == NULL);
     }
     return is_wanted && *p == NULL ? TGD_E_NO_MEMORY : TGD_OK;
+}
+
+/* All lanes: some give back an object, with that bit at that place, which is not in the magazine.  False: one of them was free already, or
+ * *is_good_p is false now, as it is no object of the class. */
+TGI_FN_APART bool tgi_slab_give(struct tgd_slab *s, uint32_t class_, uint32_t place, uint32_t bit, bool is_far, bool *is_good_p)
+{
+    uint32_t page = place / TGI_PAGE_WORDS;
+    if (is_far && tgi_word_load_relaxed(tgi_page_class(s, page)) != class_)
+        is_far = *is_good_p = false;
+    uint64_t n = tgi_count_ones(tgi_warp_ballot(is_far));
+    if (n && tgi_lane() == 0)
+        tgi_slab_count_down(s, n * tgi_class_bytes(class_));
+    return tgi_page_give(s, class_, page, place % TGI_PAGE_WORDS, is_far ? bit : 0);
 }
 
 /* All lanes; each gives back an object, or NULL.  bytes: what it was asked for with.  TGD_E_INVALID, for all lanes: one of them was
@@ -194,16 +234,8 @@ TGI_FN int tgd_slab_free_lanes(struct tgd_slab *s, struct tgd_magazine *m, uint3
     tgi_warp_sync();
     m->of[class_].bits = bits | near;
     tgi_warp_sync();
-    if (tgi_warp_any(has && !is_near)) {
-        uint32_t page = place / TGI_PAGE_WORDS;
-        bool is_far = has && !is_near;
-        if (is_far && tgi_word_load_relaxed(tgi_page_class(s, page)) != class_)
-            is_far = is_good = false;
-        uint64_t n = tgi_count_ones(tgi_warp_ballot(is_far));
-        if (n && tgi_lane() == 0)
-            tgi_slab_count_down(s, n * tgi_class_bytes(class_));
-        is_twice |= !tgi_page_give(s, class_, page, place % TGI_PAGE_WORDS, is_far ? bit : 0);
-    }
+    if (tgi_warp_any(has && !is_near))
+        is_twice |= !tgi_slab_give(s, class_, place, bit, has && !is_near, &is_good);
     return tgi_warp_any(!is_good || is_twice) ? TGD_E_INVALID : TGD_OK;
 }
 

@@ -9,11 +9,11 @@ build=${1:-build/release}
 bundle=build/cuda-bundle
 benches="streams wakeups copies pool start cuda_cholesky cuda_graph_copies cuda_graphs cuda_hops cuda_nodes cuda_rounds cuda_tiles cuda_trsv library resident resident_run service tree_search"
 
-make --no-print-directory CUDA=1 $build/tgraph $build/tests/cuda/run_kernels $build/bench/libnull-cuda.so \
+make --no-print-directory CUDA=1 $build/tgraph $build/tests/cuda/run_kernels $build/tests/cuda/run_graphs $build/bench/libnull-cuda.so \
     $build/tests/cuda/add.cubin $build/tests/cuda/add.fatbin $(printf "$build/bench/%s " $benches)
 rm -rf $bundle
 mkdir -p $bundle/bench
-cp $build/tgraph $build/tests/cuda/run_kernels tests/cuda/run.sh tests/cuda/corpus.sh $bundle/
+cp $build/tgraph $build/tests/cuda/run_kernels $build/tests/cuda/run_graphs tests/cuda/run.sh tests/cuda/corpus.sh $bundle/
 cp $(printf "$build/bench/%s " $benches) $build/bench/libnull-cuda.so $bundle/bench/
 cp -r examples/graphs $bundle/graphs
 cp -r io/templates $bundle/templates
@@ -24,7 +24,7 @@ cp bench/cuda.sh bench/table.sh bench/median.awk $bundle/
 mkdir $bundle/predict
 cp -r bench/predict.sh bench/graphs $bundle/predict/
 # What the programs load, but for the C library and the driver; they look in the bundle first (run.sh).
-for program in $bundle/tgraph $bundle/run_kernels $bundle/bench/*; do
+for program in $bundle/tgraph $bundle/run_kernels $bundle/run_graphs $bundle/bench/*; do
     ldd "$program" | awk '$2 == "=>" && $3 ~ /^\// {print $3}' |
         grep -vE '/(libc|libm|libdl|libpthread|librt|ld-linux[^/]*|libcuda)\.so' || true
 done | sort -u | while read -r library; do

@@ -1,22 +1,21 @@
 #!/bin/bash
 # Every graph of the bundle (the examples, the templates, generated patterns, the exchange between all devices) on GPUs, compared with
-# sequential execution on CPUs: by streams, as one CUDA graph that is replayed, and with fine tasks inside a resident kernel.
+# sequential execution on CPUs: run_graphs, with what it takes.
 #
-#     corpus.sh [-j JOBS] [-r REPLAYS] [-t SECONDS] [-m] [DEVICES..]
+#     corpus.sh [-r REPLAYS] [-t SECONDS] [-m JOBS] [DEVICES..]
 #
-# DEVICES as run -D takes them; default cuda:0.  -r says how often each CUDA graph is started (1,000).  -m runs everything once more under
-# compute-sanitizer's memcheck, with few replays and without comparing.  Jobs run side by side (-j 6), for so many seconds (-t 3600);
-# failures are printed with the end of their output, a line for each kind of run says how many passed.  Exits 1 unless all did.
+# DEVICES are lists such as cuda:0,1; default cuda:0.  Each list gets so many seconds (-t 600).  -m: under compute-sanitizer's memcheck, with
+# three replays, the graphs dealt out to so many processes; on one device, as processes take turns on it and kernels that wait for another
+# device then wait for its turn.  Exits 1 unless all passed.
 set -u
 cd "$(dirname "$0")" || exit 1
 export LD_LIBRARY_PATH=$PWD${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} TGRAPH_BLAS=${TGRAPH_BLAS:-off}
-jobs=6 replays=1000 seconds=3600 memcheck=
-while getopts j:r:t:m option; do
+replays=1000 seconds=600 jobs=0
+while getopts r:t:m: option; do
     case $option in
-    j) jobs=$OPTARG ;;
     r) replays=$OPTARG ;;
     t) seconds=$OPTARG ;;
-    m) memcheck=1 ;;
+    m) jobs=$OPTARG replays=3 ;;
     *) exit 2 ;;
     esac
 done
@@ -25,66 +24,44 @@ shift $((OPTIND - 1))
 scratch=$(mktemp -d) || exit 1
 trap 'rm -rf "$scratch"' EXIT
 sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)
-if [ -n "$memcheck" ] && [ -z "$sanitizer" ]; then
+if [ $jobs -gt 0 ] && [ -z "$sanitizer" ]; then
     echo "FAIL  no compute-sanitizer"
     exit 1
 fi
-
 for pattern in chain tree wavefront random stencil1d fft sweep cholesky lu; do
     ./tgraph gen "$pattern" --tasks 200 -o "$scratch/$pattern.json" || exit 1
 done
 graphs=(graphs/*.json templates/*/*.json exchange.json "$scratch"/*.json)
+failed=0
 
-# One run: KIND DEVICES GRAPH; its options are those of the kind.
-one() {
-    local kind=$1 devices=$2 graph=$3 log
-    log=$scratch/log.$BASHPID
-    local options=() checked=(--verify --compare sequential) with=() limit=120
-    case $kind in
-    streams*) options=(--executor streams) ;;
-    graph*) options=(--executor graph --repeat "$replays") ;;
-    resident*) options=(--executor resident --repeat 3) ;;
-    esac
-    case $kind in
-    # A driver call that fails may be a question: the parameters of a user's kernel are counted until there is none.
-    *+memcheck)
-        limit=240 checked=()
-        with=("$sanitizer" --tool memcheck --report-api-errors no --error-exitcode 9)
-        [[ $kind == graph* ]] && options=(--executor graph --repeat 3)
-        ;;
-    graph) limit=300 checked=(--compare sequential) ;; # what a file checks may be the state after one run
-    resident) checked=(--compare sequential) ;;
-    esac
-    if timeout $limit "${with[@]}" ./tgraph run "$graph" -D "$devices" "${options[@]}" "${checked[@]}" --save-dir "$scratch" >"$log" 2>&1; then
-        echo "passed $kind $devices" >>"$scratch/results"
-    else
-        status=$?
-        echo "failed $kind $devices" >>"$scratch/results"
-        {
-            echo "FAIL  ${graph#"$scratch/"} -D $devices $kind (status $status)"
-            [[ $kind == *+memcheck ]] && grep -m 12 -A 6 '=========' "$log"
-            tail -n 8 "$log"
-        } >"$log.failed"
-        cat "$log.failed"
-    fi
-    rm -f "$log"
-}
-export -f one
-export scratch sanitizer replays
-
-kinds="graph streams resident"
-[ -z "$memcheck" ] || kinds="$kinds streams+memcheck graph+memcheck resident+memcheck"
-for devices in "$@"; do
-    for kind in $kinds; do
-        for graph in "${graphs[@]}"; do
-            printf '%s\0%s\0%s\0' "$kind" "$devices" "$graph"
-        done
+# A driver call that fails may be a question: the parameters of a user's kernel are counted until there is none.
+check_memory() { # DEVICES, which of the JOBS
+    local mine=() i
+    for ((i = $2; i < ${#graphs[@]}; i += jobs)); do
+        mine+=("${graphs[i]}")
     done
-done >"$scratch/runs"
-wanted=$(($(tr -cd '\0' <"$scratch/runs" | wc -c) / 3))
-timeout "$seconds" xargs -0 -n 3 -P "$jobs" bash -c 'one "$@"' corpus <"$scratch/runs"
-touch "$scratch/results"
-sort "$scratch/results" | uniq -c | sed 's/^ */corpus: /'
-ended=$(wc -l <"$scratch/results")
-[ "$ended" -eq $wanted ] || echo "corpus: $((wanted - ended)) of $wanted not ended within $seconds s"
-[ "$ended" -eq $wanted ] && ! grep -q ^failed "$scratch/results"
+    [ ${#mine[@]} -gt 0 ] || return 0
+    timeout "$seconds" "$sanitizer" --tool memcheck --report-api-errors no --error-exitcode 9 \
+        ./run_graphs --devices "$1" --replays $replays --seconds "$seconds" "${mine[@]}" >"$scratch/memcheck.$2" 2>&1
+}
+
+for devices in "$@"; do
+    if [ $jobs -eq 0 ]; then
+        timeout $((seconds + 130)) ./run_graphs --devices "$devices" --replays "$replays" --seconds "$seconds" "${graphs[@]}" || failed=1
+        continue
+    fi
+    pids=()
+    for ((j = 0; j < jobs; j++)); do
+        check_memory "$devices" $j &
+        pids+=($!)
+    done
+    for ((j = 0; j < jobs; j++)); do
+        wait "${pids[j]}" || {
+            echo "FAIL  memcheck on $devices, status $?"
+            grep -E -m 40 -A 6 '=========|^FAIL|^LATE' "$scratch/memcheck.$j"
+            failed=1
+        }
+        grep -hE '^=+ ERROR SUMMARY|^[0-9]+ graphs on' "$scratch/memcheck.$j" | paste -sd' '
+    done
+done
+exit $failed
