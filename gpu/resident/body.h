@@ -80,16 +80,27 @@ TGI_FN void tgi_body_copy(const struct tgi_resident_copy *c)
         to[i] = from[i];
 }
 
-/* The abort word takes as long to come as a short task, so it is looked at now and then.  So does the clock if everybody reads
- * it all the time: half of what is left passes by the multiprocessor's own counter, until little is left. */
+/* The abort word takes as long to come as a short task, so it is looked at now and then.  So does the clock, and longer if
+ * everybody reads it: half of what is left passes by the multiprocessor's own counter, until that is short and the two
+ * have been compared over half of the time; the counter tells the end, so that no reading lies between it and the next task. */
 #define TGI_SPIN_LOOK_NS 4000u
+#define TGI_SPIN_END_NS  2000u
 /* False: it was cut short. */
 TGI_FN bool tgi_body_spin(struct tgi_worker *w, uint64_t ns)
 {
-    uint64_t since = tgi_now_ns(), now = since, looked = since;
-    for (; now - since < ns && !w->is_over; now = tgi_now_ns()) {
+    uint64_t first = tgi_cycles(), since = tgi_now_ns(), now = since, looked = since;
+    while (now - since < ns && !w->is_over) {
         uint64_t half = (ns - (now - since)) / 2;
         tgi_let_pass(half < TGI_SPIN_LOOK_NS ? (uint32_t)half : TGI_SPIN_LOOK_NS);
+        uint64_t passed = tgi_cycles() - first;
+        now = tgi_now_ns();
+        uint64_t took = now - since;
+        if (took >= ns / 2 && took < ns && ns - took < TGI_SPIN_END_NS) {
+            uint64_t whole = (uint64_t)((float)passed * ((float)ns / (float)took));
+            while (tgi_cycles() - first < whole)
+                tgi_pause();
+            return true;
+        }
         if (now - looked >= TGI_SPIN_LOOK_NS) {
             looked = now;
             w->is_over = TGI_LOAD_TOLD(&w->v->control->abort) != 0;
