@@ -113,7 +113,8 @@ enum tgi_resident_way {
     TGI_WAY_LINE,   /* a line, from two lines at most, to two successors at most */
     TGI_WAY_CALL,   /* a body on words */
     TGI_WAY_FAR,    /* waits for or tells another device; kernels for one device do not have it */
-    TGI_WAY_POST    /* several at once, each waiting for elements */
+    TGI_WAY_POST,   /* several at once, each waiting for elements */
+    TGI_WAY_ARITHMETIC /* as SHORT, of an op with an argument */
 };
 
 enum tgi_resident_out {

@@ -167,14 +167,19 @@ TGI_FN bool tgi_warp_gather(struct tgi_worker *w, const struct tgi_resident_task
 }
 
 /* The short way, of small ops whose predecessors' results are at hand but for two cells at most, with up to two
- * successors.  False: leave. */
-TGI_FN bool tgi_warp_short(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot)
+ * successors; of ops with an argument, which comes from memory during the wait, if has_argument, which is known where this is
+ * compiled.  False: leave. */
+TGI_FN bool tgi_warp_short(struct tgi_worker *w, const struct tgi_resident_task *t, bool has_argument, uint32_t slot)
 {
-    uint32_t op = TGI_HEAD_OP(t->head), n_out = TGI_HEAD_N_OUT(t->head), lane = tgi_lane();
+    uint32_t op = has_argument ? TGI_RESIDENT_SUM : TGI_HEAD_OP(t->head); /* which take alike */
+    uint32_t n_out = TGI_HEAD_N_OUT(t->head), lane = tgi_lane();
+    uint64_t argument = has_argument ? w->v->args[slot] : 0;
     uint64_t sum = t->n_wait ? tgi_warp_cells(w, t, op, TGI_HEAD_WAIT(t->head) == TGI_WAIT_SHARED_CELLS, slot) : 0;
     if (t->head & TGI_HEAD_PREVIOUS)
         sum += tgi_body_take(op, w->previous);
-    uint64_t result = w->previous = tgi_body_result(op, sum, t->id, w->epoch, 0);
+    uint64_t result = has_argument ? tgi_body_arithmetic(TGI_HEAD_OP(t->head), sum, argument)
+                                   : tgi_body_result(op, sum, t->id, w->epoch, 0);
+    w->previous = result;
     if (lane == 0)
         w->v->results[slot] = result;
     TGI_DELAY(w->id);
