@@ -12,9 +12,9 @@ SOVERSION := 0
 
 # ---- Sources --------------------------------------------------------------------------------
 
-GRAPH_SRC := arena.c args.c block.c body.c cost.c cycle.c dtype.c error.c expr.c expr_eval.c fingerprint.c \
-             freeze.c gate.c graph.c infer.c kernel_cache.c names.c op.c place.c race.c scalar.c sha256.c space.c \
-             task.c
+GRAPH_SRC := arena.c args.c block.c body.c cost.c cycle.c dtype.c environment.c error.c expr.c expr_eval.c \
+             fingerprint.c freeze.c gate.c graph.c infer.c kernel_cache.c names.c op.c place.c race.c scalar.c \
+             sha256.c space.c task.c
 MEM_SRC := cluster.c hostops.c order.c pinned.c pool.c program.c recorder.c replica.c replica_block.c \
            replica_copy.c replica_evict.c replica_piece.c replica_snapshot.c split.c staging.c store.c
 SCHED_SRC := agenda.c alike.c backend.c bounds.c calibrate.c calibrate_builtins.c calibrate_devices.c \
@@ -57,8 +57,8 @@ CLI_SRC := bench.c cache.c calibrate.c check.c checkpoint.c completion.c crash.c
            machine_choice.c main.c message.c options.c plan.c preferences.c progress.c recording.c report.c \
            results.c run.c schema.c serve.c serve_graph.c simulate.c table.c top.c why.c
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
-TESTS := agenda alloc block calibrate checkpoint choice cli cpu_module dense deque diagnostic dot driver examples \
-         examples_graph expr fmt gen graph graph_refusals history hostops import infer invalid json_tape \
+TESTS := agenda alloc block calibrate checkpoint choice cli cpu_module dense deque diagnostic dot driver \
+         environment examples examples_graph expr fmt gen graph graph_refusals history hostops import infer invalid json_tape \
          kernel_cache kernels kernels_elements kernels_fields launch library_channel library_gang library_memory \
          library_report live_record load load_memory machine npy offload_ahead offload_early offload_exchange \
          offload_flags offload_graph offload_insert offload_policy offload_resident outlook page parking path \

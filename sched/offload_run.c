@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "graph/block.h"
+#include "graph/environment.h"
 #include "graph/error.h"
 #include "sched/choice.h"
 #include "sched/guide.h"
@@ -237,9 +238,9 @@ static int register_memory(struct tg_run *run, struct tg_error *err)
 {
     struct tgi_devices *ds = run->runtime->offload->devices;
     const struct tgi_space *space = run->graph->space;
-    const char *wish = getenv("TGRAPH_PINNING");
-    if (wish && strcmp(wish, "off") == 0)
-        return 0;
+    int is_wanted = tgi_environment_switch("TGRAPH_PINNING", 1, err);
+    if (is_wanted <= 0)
+        return is_wanted;
     int rc = ds->ops->attach(ds, err);
     if (rc)
         return rc;
