@@ -55,7 +55,8 @@ CLI_SRC := bench.c cache.c calibrate.c check.c checkpoint.c completion.c crash.c
            devices_matrix.c diff.c diff_graph.c doctor.c document.c expand.c explain.c explanations.c export.c \
            export_program.c export_recording.c fmt.c gen.c help.c help_json.c import.c init.c interrupt.c load.c \
            machine_choice.c main.c message.c options.c plan.c preferences.c progress.c recording.c report.c \
-           results.c run.c schema.c serve.c serve_graph.c simulate.c table.c top.c why.c
+           results.c run.c run_job.c run_record.c run_summary.c schema.c serve.c serve_graph.c simulate.c table.c \
+           top.c why.c
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
 TESTS := agenda alloc block calibrate checkpoint choice cli cpu_module dense deque diagnostic dot driver \
          environment examples examples_graph expr fmt gen graph graph_refusals history hostops import infer invalid json_tape \
