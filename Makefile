@@ -21,10 +21,10 @@ SCHED_SRC := agenda.c alike.c backend.c bounds.c calibrate.c calibrate_builtins.
              calibrate_graphs.c calibrate_inside.c calibrate_kernels.c calibrate_memory.c choice.c control.c \
              cpu_module.c cut.c finite.c futex.c guide.c header_text.c history.c instance.c least_moved.c \
              machine.c offer.c offload.c offload_ahead.c offload_balance.c offload_collective.c offload_enqueue.c \
-             offload_graph.c offload_insert.c offload_policy.c offload_preview.c offload_recording.c \
-             offload_rounds.c offload_run.c offload_stream.c offload_span.c offload_step.c offload_submit.c \
-             offload_submitter.c parking.c placement.c plan.c policy.c policy_list.c policy_mix.c policy_steal.c \
-             process.c queueing.c ready.c record.c replay_cache.c replay_choice.c replay_costs.c replay_times.c \
+             offload_finish.c offload_graph.c offload_insert.c offload_instance.c offload_policy.c offload_preview.c \
+             offload_recording.c offload_rounds.c offload_run.c offload_stream.c offload_span.c offload_step.c \
+             offload_submit.c offload_submitter.c parking.c placement.c plan.c policy.c policy_list.c policy_mix.c \
+             policy_steal.c process.c queueing.c ready.c record.c replay_cache.c replay_choice.c replay_costs.c replay_times.c \
              resident_check.c resident_cluster.c resident_dynamic.c resident_gain.c resident_place.c \
              resident_plan.c resident_post.c resolve.c run.c runtime.c sample.c seat.c serial.c service.c \
              service_beat.c service_call.c service_graph.c service_instance.c service_program.c service_queue.c \
