@@ -19,7 +19,7 @@ MEM_SRC := cluster.c hostops.c order.c pinned.c pool.c program.c recorder.c repl
            replica_copy.c replica_evict.c replica_piece.c replica_snapshot.c split.c staging.c store.c
 SCHED_SRC := agenda.c alike.c backend.c bounds.c calibrate.c calibrate_builtins.c calibrate_devices.c \
              calibrate_graphs.c calibrate_inside.c calibrate_kernels.c calibrate_memory.c choice.c control.c \
-             cpu_module.c cut.c finite.c futex.c guide.c header_text.c history.c instance.c least_moved.c \
+             cpu_module.c cut.c finite.c futex.c guide.c header_text.c history.c home.c instance.c least_moved.c \
              machine.c offer.c offload.c offload_ahead.c offload_balance.c offload_collective.c offload_enqueue.c \
              offload_finish.c offload_graph.c offload_insert.c offload_instance.c offload_policy.c offload_preview.c \
              offload_recording.c offload_rounds.c offload_run.c offload_stream.c offload_span.c offload_step.c \
