@@ -12,19 +12,19 @@ SOVERSION := 0
 
 # ---- Sources --------------------------------------------------------------------------------
 
-GRAPH_SRC := arena.c args.c block.c body.c cost.c cycle.c dtype.c error.c expr.c expr_eval.c fingerprint.c \
-             freeze.c gate.c graph.c infer.c kernel_cache.c names.c op.c place.c race.c scalar.c sha256.c space.c \
-             task.c
+GRAPH_SRC := arena.c args.c block.c body.c cost.c cycle.c dtype.c environment.c error.c expr.c expr_eval.c \
+             fingerprint.c freeze.c gate.c graph.c infer.c kernel_cache.c names.c op.c place.c race.c scalar.c \
+             sha256.c space.c task.c
 MEM_SRC := cluster.c hostops.c order.c pinned.c pool.c program.c recorder.c replica.c replica_block.c \
            replica_copy.c replica_evict.c replica_piece.c replica_snapshot.c split.c staging.c store.c
 SCHED_SRC := agenda.c alike.c backend.c bounds.c calibrate.c calibrate_builtins.c calibrate_devices.c \
              calibrate_graphs.c calibrate_inside.c calibrate_kernels.c calibrate_memory.c choice.c control.c \
-             cpu_module.c cut.c finite.c futex.c guide.c header_text.c history.c instance.c least_moved.c \
+             cpu_module.c cut.c finite.c futex.c guide.c header_text.c history.c home.c instance.c least_moved.c \
              machine.c offer.c offload.c offload_ahead.c offload_balance.c offload_collective.c offload_enqueue.c \
-             offload_graph.c offload_insert.c offload_policy.c offload_preview.c offload_recording.c \
-             offload_rounds.c offload_run.c offload_stream.c offload_span.c offload_step.c offload_submit.c \
-             offload_submitter.c parking.c placement.c plan.c policy.c policy_list.c policy_mix.c policy_steal.c \
-             process.c queueing.c ready.c record.c replay_cache.c replay_choice.c replay_costs.c replay_times.c \
+             offload_finish.c offload_graph.c offload_insert.c offload_instance.c offload_policy.c offload_preview.c \
+             offload_recording.c offload_rounds.c offload_run.c offload_stream.c offload_span.c offload_step.c \
+             offload_submit.c offload_submitter.c parking.c placement.c plan.c policy.c policy_list.c policy_mix.c \
+             policy_steal.c process.c queueing.c ready.c record.c replay_cache.c replay_choice.c replay_costs.c replay_times.c \
              resident_check.c resident_cluster.c resident_dynamic.c resident_gain.c resident_place.c \
              resident_plan.c resident_post.c resolve.c run.c runtime.c sample.c seat.c serial.c service.c \
              service_beat.c service_call.c service_graph.c service_instance.c service_program.c service_queue.c \
@@ -55,10 +55,11 @@ CLI_SRC := bench.c cache.c calibrate.c check.c checkpoint.c completion.c crash.c
            devices_matrix.c diff.c diff_graph.c doctor.c document.c expand.c explain.c explanations.c export.c \
            export_program.c export_recording.c fmt.c gen.c help.c help_json.c import.c init.c interrupt.c load.c \
            machine_choice.c main.c message.c options.c plan.c preferences.c progress.c recording.c report.c \
-           results.c run.c schema.c serve.c serve_graph.c simulate.c table.c top.c why.c
+           results.c run.c run_job.c run_record.c run_summary.c schema.c serve.c serve_graph.c simulate.c table.c \
+           top.c why.c
 # Test programs, tests/test_<name>.c, and scripts, tests/<name>.sh.
-TESTS := agenda alloc block calibrate checkpoint choice cli cpu_module dense deque diagnostic dot driver examples \
-         examples_graph expr fmt gen graph graph_refusals history hostops import infer invalid json_tape \
+TESTS := agenda alloc block calibrate checkpoint choice cli cpu_module dense deque diagnostic dot driver \
+         environment examples examples_graph expr fmt gen graph graph_refusals history hostops import infer invalid json_tape \
          kernel_cache kernels kernels_elements kernels_fields launch library_channel library_gang library_memory \
          library_report live_record load load_memory machine npy offload_ahead offload_early offload_exchange \
          offload_flags offload_graph offload_insert offload_policy offload_resident outlook page parking path \

@@ -481,12 +481,14 @@ static void make_ops(void)
     ops_with_ranges.range_pop = range_pop;
 }
 
-static const struct tgi_device_ops *choose_ops(void)
+static int choose_ops(const struct tgi_device_ops **ops_p, struct tg_error *err)
 {
-    if (!tgi_nvtx_listener())
-        return &ops;
-    pthread_once(&ops_once, make_ops);
-    return &ops_with_ranges;
+    const struct tgi_nvtx *listener = NULL;
+    int rc = tgi_nvtx_find(&listener, err);
+    if (listener)
+        pthread_once(&ops_once, make_ops);
+    *ops_p = listener ? &ops_with_ranges : &ops;
+    return rc;
 }
 
 /* Which of the machine's devices are wanted. */
@@ -593,14 +595,18 @@ static void note_part(struct tgi_devices *ds, const char *what, uint64_t *since)
 
 int tgi_cuda_open(uint64_t set, struct tgi_devices **devices_p, struct tg_error *err)
 {
+    const struct tgi_device_ops *chosen;
+    int rc = choose_ops(&chosen, err);
+    if (rc)
+        return rc;
     struct tgi_cuda *cuda = calloc(1, sizeof *cuda);
     if (!cuda)
         return tgi_error_memory(err, "opening CUDA devices");
     struct tgi_devices *ds = &cuda->base;
     uint64_t since;
-    ds->ops = choose_ops();
+    ds->ops = chosen;
     note_part(ds, NULL, &since);
-    int rc = tgi_cuda_retain(&cuda->api, err);
+    rc = tgi_cuda_retain(&cuda->api, err);
     note_part(ds, "driver", &since);
     if (rc)
         cuda->api = NULL;

@@ -9,6 +9,7 @@
 #include "gpu/code.h"
 #include "gpu/module.h"
 #include "gpu/resident/text.h"
+#include "graph/environment.h"
 #include "graph/error.h"
 #include "graph/vec.h"
 #include "kernels/resident.h"
@@ -121,10 +122,18 @@ static int open_embedded(struct tgi_cuda *cuda, uint32_t device, struct kernel *
     return rc || k->room.n_blocks ? rc : measure(cuda, device, k, err);
 }
 
+/* 1, 0, or a status. */
+static int wants_embedded(struct tg_error *err)
+{
+    static const char *const words[] = {"generated", "embedded", NULL};
+    return tgi_environment_word("TGRAPH_RESIDENT_KERNEL", words, 0, err);
+}
+
+/* Whoever asks for a kernel asks this first, so it is here that a wish that is none is told. */
 int tgi_cuda_executor_room(struct tgi_cuda *cuda, uint32_t device, struct tgi_resident_room *room_p, struct tg_error *err)
 {
     struct kernel *k;
-    int rc = open_embedded(cuda, device, &k, err);
+    int wish = wants_embedded(err), rc = wish < 0 ? wish : open_embedded(cuda, device, &k, err);
     if (rc == 0)
         *room_p = k->room;
     return rc;
@@ -376,12 +385,6 @@ int tgi_cuda_executor_stay(struct tgi_cuda *cuda, uint32_t device, const struct 
 
 /* ---- Which one ----------------------------------------------------------------------------*/
 
-static bool wants_embedded(void)
-{
-    const char *wish = getenv("TGRAPH_RESIDENT_KERNEL");
-    return wish && strcmp(wish, "embedded") == 0;
-}
-
 /* More than half of a multiprocessor's shared memory leaves no room for a second block, however few registers there are. */
 static void describe(const struct tgi_cuda *cuda, uint32_t device, const struct kernel *k, struct tgi_cuda_executor *e)
 {
@@ -405,7 +408,7 @@ int tgi_cuda_executor_find(struct tgi_cuda *cuda, uint32_t device, struct tgi_cl
     uint32_t *bodies = NULL, n = 0;
     struct kernel *k;
     struct tg_error why;
-    int rc = enter(cuda, device, err);
+    int is_embedded = wants_embedded(err), rc = is_embedded < 0 ? is_embedded : enter(cuda, device, err);
     if (rc == 0)
         rc = bodies_of(cluster, &bodies, &n, err);
     if (rc)
@@ -418,7 +421,7 @@ int tgi_cuda_executor_find(struct tgi_cuda *cuda, uint32_t device, struct tgi_cl
         return tgi_error(err, TG_E_UNSUPPORTED, "tasks of a dynamic resident program note no times");
     }
     char *no_compiler = cuda->resident->no_compiler;
-    if (must_generate || (!wants_embedded() && !no_compiler[0])) {
+    if (must_generate || (!is_embedded && !no_compiler[0])) {
         rc = open_generated(cuda, device, &(struct generated){.bodies = bodies, .n_bodies = n, .is_timed = cluster->is_timed, .is_dynamic = is_dynamic}, &k,
                             &why);
         if (rc == 0 && !k->room.n_blocks)
@@ -445,7 +448,7 @@ int tgi_cuda_executor_find(struct tgi_cuda *cuda, uint32_t device, struct tgi_cl
     if (rc)
         return rc;
     snprintf(cluster->kernel, sizeof cluster->kernel, "embedded, %d registers: %s", k->registers,
-             wants_embedded() ? "TGRAPH_RESIDENT_KERNEL says so" : no_compiler);
+             is_embedded ? "TGRAPH_RESIDENT_KERNEL says so" : no_compiler);
     name_posts(cluster);
     describe(cuda, device, k, e);
     return 0;
@@ -482,10 +485,11 @@ bool tgi_cuda_executor_is_compiled(struct tgi_cuda *cuda, uint32_t device, const
     struct generated g = {.cc_major = cuda->device[device].info->cc_major, .cc_minor = cuda->device[device].info->cc_minor};
     struct tg_error err;
     char version[32];
-    if (cluster->is_timed || enter(cuda, device, &err) || bodies_of(cluster, &g.bodies, &g.n_bodies, &err))
+    int wish = wants_embedded(&err);
+    if (wish < 0 || cluster->is_timed || enter(cuda, device, &err) || bodies_of(cluster, &g.bodies, &g.n_bodies, &err))
         return false;
     bool has_users = g.n_bodies && g.bodies[g.n_bodies - 1] >= TGI_N_BODIES;
-    bool is_embedded = !has_users && (wants_embedded() || cuda->resident->no_compiler[0] || tgi_nvrtc_version(version, sizeof version, &err));
+    bool is_embedded = !has_users && (wish || cuda->resident->no_compiler[0] || tgi_nvrtc_version(version, sizeof version, &err));
     if (!is_embedded && !find(cuda->resident, &g))
         return is_kept(cuda, &g);
     free(g.bodies);

@@ -9,7 +9,7 @@
  * A cluster that is a dynamic program gets a generated one of another text (gpu/resident/run_dynamic.cuh).
  *
  * A cluster gets a generated one if NVRTC is there.  It gets the embedded one otherwise, or if $TGRAPH_RESIDENT_KERNEL is
- * "embedded", and that cannot be if it has users' functions or notes times.
+ * "embedded" rather than "generated", and that cannot be if it has users' functions or notes times.
  *
  * The thread that submits calls all but the last. */
 #ifndef TGI_GPU_EXECUTOR_H
@@ -19,7 +19,7 @@
 #include "mem/cluster.h"
 #include "mem/stay.h"
 
-/* What there is for a program on a device; the embedded kernel says. */
+/* What there is for a program on a device; the embedded kernel says.  TG_E_INVALID, here and below: $TGRAPH_RESIDENT_KERNEL is neither. */
 int tgi_cuda_executor_room(struct tgi_cuda *cuda, uint32_t device, struct tgi_resident_room *room_p, struct tg_error *err);
 
 struct tgi_cuda_executor {

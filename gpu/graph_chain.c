@@ -5,10 +5,10 @@
  * the device before it can use it, though, from whatever else might run there; so only where a kernel is the one thing that
  * comes after the other, and so small that every multiprocessor has room for what else there is. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "gpu/code.h"
 #include "gpu/graph_build.h"
+#include "graph/environment.h"
 #include "graph/error.h"
 
 /* Whether the node of a command is one kernel that waits by itself. */
@@ -31,19 +31,11 @@ static void find_chains(struct tgi_cuda_build *b, const struct tgi_program *p, c
     }
 }
 
-static int read_wish(bool *is_on_p, struct tg_error *err)
-{
-    const char *wish = getenv("TGRAPH_PDL");
-    *is_on_p = wish && strcmp(wish, "on") == 0;
-    return !wish || *is_on_p || strcmp(wish, "off") == 0 ? 0 : tgi_error(err, TG_E_INVALID, "TGRAPH_PDL is \"%.40s\", and can be on or off", wish);
-}
-
 int tgi_cuda_build_chains(struct tgi_cuda_build *b, const struct tgi_program *p, struct tg_error *err)
 {
-    bool is_on;
-    int rc = read_wish(&is_on, err);
-    if (rc || !is_on || !b->cuda->api->cuGraphAddNode)
-        return rc;
+    int rc = 0, is_on = tgi_environment_switch("TGRAPH_PDL", 0, err);
+    if (is_on <= 0 || !b->cuda->api->cuGraphAddNode)
+        return is_on < 0 ? is_on : 0;
     uint32_t *n_after = calloc((size_t)p->n + 1, sizeof *n_after);
     b->is_early = calloc((size_t)p->n + 1, sizeof *b->is_early);
     if (n_after && b->is_early) {

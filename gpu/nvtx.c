@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "graph/environment.h"
+
 typedef void (*function)(void);
 
 enum { MODULE_CORE = 1, N_MODULES = 7, MOST_CALLBACKS = 16, RANGE_PUSH_A = 9, RANGE_POP = 11 };
@@ -75,19 +77,32 @@ static void ask_library(void)
     copy_pointer(&listener.pop, &pop);
 }
 
+/* Where no profiler names a library. */
+static int wants_library(struct tg_error *err)
+{
+    static const char *const words[] = {"0", "1", NULL};
+    return tgi_environment_word("TGRAPH_NVTX", words, 0, err);
+}
+
 static void look(void)
 {
-    const char *injection = getenv("NVTX_INJECTION64_PATH"), *wish = getenv("TGRAPH_NVTX");
+    const char *injection = getenv("NVTX_INJECTION64_PATH");
     if (injection && *injection)
         ask_injection(injection);
-    else if (wish && strcmp(wish, "1") == 0)
+    else if (wants_library(NULL) == 1)
         ask_library();
     found = listener.push && listener.pop ? &listener : NULL;
 }
 
-const struct tgi_nvtx *tgi_nvtx_listener(void)
+int tgi_nvtx_find(const struct tgi_nvtx **listener_p, struct tg_error *err)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
+    int wish = wants_library(err);
+    if (wish < 0)
+        return wish;
     pthread_once(&once, look);
-    return found;
+    *listener_p = found;
+    return 0;
 }
+
+const struct tgi_nvtx *tgi_nvtx_listener(void) { return found; }

@@ -6,12 +6,17 @@
 #ifndef TGI_GPU_NVTX_H
 #define TGI_GPU_NVTX_H
 
+#include "graph/tgraph.h"
+
 struct tgi_nvtx {
     int (*push)(const char *name); /* on the calling thread */
     int (*pop)(void);
 };
 
-/* NULL: nobody listens.  The first call looks, for the whole process.  Any thread. */
+/* The first call that returns 0 looks, for the whole process.  *listener_p NULL: nobody listens.  TG_E_INVALID: TGRAPH_NVTX is neither 0
+ * nor 1.  Any thread. */
+int tgi_nvtx_find(const struct tgi_nvtx **listener_p, struct tg_error *err);
+/* Who was found; NULL: nobody, or nobody has looked. */
 const struct tgi_nvtx *tgi_nvtx_listener(void);
 
 #endif

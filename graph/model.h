@@ -23,6 +23,7 @@ typedef uint64_t tgi_place;
 #define TGI_PLACE_CUDA ((tgi_place)2)                                /* any CUDA device */
 #define TGI_PLACE_CUDA_AT(i) ((tgi_place)1 << (16 + (i)))            /* 0 <= i < 32 */
 #define TGI_PLACE_NUMA_AT(i) ((tgi_place)1 << (48 + (i)))            /* 0 <= i < 16 */
+#define TGI_PLACE_CPUS (TGI_PLACE_CPU | (tgi_place)0xffff << 48)     /* all that are CPUs' */
 /* "cpu", "cuda", "cuda:1", "numa:0", joined by '+' or ','.  0 or TG_E_BAD_VALUE. */
 int tgi_place_parse(const char *text, tgi_place *place_p, struct tg_error *err);
 /* Writes at most `size` bytes, terminated. */

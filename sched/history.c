@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "graph/environment.h"
 #include "graph/error.h"
 #include "graph/kernel_cache.h"
 #include "graph/vec.h"
@@ -329,11 +330,11 @@ int tgi_history_create(struct tgi_history **history_p, struct tg_error *err)
 
 int tgi_history_open(struct tgi_history **history_p, struct tg_error *err)
 {
-    const char *wish = getenv("TGRAPH_HISTORY");
     struct tgi_kernel_cache cache;
     const char *machine = tgi_history_machine();
-    int rc = tgi_history_create(history_p, err);
-    if (rc || (wish && strcmp(wish, "off") == 0))
+    int is_wanted = tgi_environment_switch("TGRAPH_HISTORY", 1, err);
+    int rc = is_wanted < 0 ? is_wanted : tgi_history_create(history_p, err);
+    if (rc || !is_wanted)
         return rc;
     (*history_p)->is_kept = true;
     tgi_kernel_cache_open(&cache, "history");

@@ -34,7 +34,7 @@ struct tgi_history;
 /* In memory alone. */
 int tgi_history_create(struct tgi_history **history_p, struct tg_error *err);
 /* With what this machine's file has; TGRAPH_HISTORY=off: without, and nothing will be kept.  A file that is not usable is
- * a notice, no error. */
+ * a notice, no error.  TG_E_INVALID: TGRAPH_HISTORY is neither off nor on. */
 int tgi_history_open(struct tgi_history **history_p, struct tg_error *err);
 /* Keeps what has changed, if the history was opened and the system lets us.  NULL: nothing. */
 void tgi_history_close(struct tgi_history *history);

@@ -275,23 +275,27 @@ int tgi_offload_run_resolve(struct tg_run *run, struct tg_error *err);
 int tgi_offload_run_place(struct tg_run *run, struct tg_error *err);
 int tgi_offload_run_prepare(struct tg_run *run, struct tg_error *err);
 void tgi_offload_run_release(struct tg_run *run);
-/* Places the tasks of an instance; in->via says which pass through the submitter.  Any thread. */
-int tgi_offload_instance_prepare(struct tgi_instance *instance, struct tg_error *err);
-void tgi_offload_instance_release(struct tgi_instance *instance);
 /* Data is initialised: starts the main instance, from the submitter. */
 void tgi_offload_run_begin(struct tg_run *run);
 /* The same for a run that executes one task at a time; its caller does that afterwards. */
 void tgi_offload_run_begin_serial(struct tg_run *run);
-/* Every task is done: waits for the devices without blocking anybody, then ends the run. */
-void tgi_offload_run_finish(struct tg_run *run);
-/* The submitter: one of the lanes that finish() waits for has come to its end. */
-void tgi_offload_lane_finished(struct tgi_offload *o, struct tg_run *run);
 /* The submitter: what a start finds, of data and times, is known; nothing is enqueued. */
 void tgi_offload_run_set_out(struct tg_run *run);
 /* The submitter: the run begins, whatever it was to wait for. */
 void tgi_offload_run_begin_now(struct tg_run *run);
 /* Makes a tile valid on the host and waits; an error: it cannot be had any more. */
 int tgi_offload_fetch(struct tg_run *run, tg_buffer_id buffer, uint32_t tile, struct tg_error *err);
+
+/* offload_instance.c */
+/* Places the tasks of an instance; in->via says which pass through the submitter.  Any thread. */
+int tgi_offload_instance_prepare(struct tgi_instance *instance, struct tg_error *err);
+void tgi_offload_instance_release(struct tgi_instance *instance);
+
+/* offload_finish.c */
+/* Every task is done: waits for the devices without blocking anybody, then ends the run. */
+void tgi_offload_run_finish(struct tg_run *run);
+/* The submitter: one of the lanes that finish() waits for has come to its end. */
+void tgi_offload_lane_finished(struct tgi_offload *o, struct tg_run *run);
 
 /* offload_ahead.c: the submitter */
 /* The main instance is going to start, in streams. */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "graph/environment.h"
 #include "graph/error.h"
 #include "mem/recorder.h"
 #include "mem/split.h"
@@ -165,19 +166,11 @@ static int make_clusters(struct tg_run *run, struct tgi_program *program, struct
  * one graph was. */
 static const double driver_hop_ns = 5900, flag_hop_ns = 3900, launch_ns = 5000, most_beside = 1.5;
 
-static int find_asked(enum tgi_hops *asked_p, struct tg_error *err)
+/* An enum tgi_hops, or a status. */
+static int find_asked(struct tg_error *err)
 {
-    static const char *const names[] = {[TGI_HOPS_DRIVER] = "driver", [TGI_HOPS_FLAGS] = "flags", [TGI_HOPS_CHOSEN] = "auto"};
-    const char *wish = getenv("TGRAPH_HOPS");
-    *asked_p = TGI_HOPS_DRIVER;
-    for (size_t i = 0; wish && *wish; i++) {
-        if (i == sizeof names / sizeof *names)
-            return tgi_error(err, TG_E_INVALID, "TGRAPH_HOPS is \"%.40s\", and can be driver, flags or auto", wish);
-        *asked_p = (enum tgi_hops)i;
-        if (strcmp(wish, names[i]) == 0)
-            break;
-    }
-    return 0;
+    static const char *const words[] = {[TGI_HOPS_DRIVER] = "driver", [TGI_HOPS_FLAGS] = "flags", [TGI_HOPS_CHOSEN] = "auto", NULL};
+    return tgi_environment_word("TGRAPH_HOPS", words, TGI_HOPS_DRIVER, err);
 }
 
 /* *whole_p: why it is to be one graph; NULL: one for each device. */
@@ -185,10 +178,9 @@ static int choose_whole(const struct tg_run *run, const struct tgi_program *prog
                         struct tg_error *err)
 {
     struct tgi_devices *ds = run->runtime->offload->devices;
-    enum tgi_hops asked;
-    int rc = find_asked(&asked, err);
-    if (rc)
-        return rc;
+    int rc, asked = find_asked(err);
+    if (asked < 0)
+        return asked;
     *whole_p = run->offload->insertion ? "it goes into another graph" : asked == TGI_HOPS_DRIVER ? "TGRAPH_HOPS does not ask for more" : NULL;
     rc = *whole_p ? 0 : tgi_program_whole(ds, program, whole_p, err);
     if (rc || *whole_p || asked == TGI_HOPS_FLAGS)

@@ -7,9 +7,10 @@
 
 #include "graph/error.h"
 #include "graph/vec.h"
+#include "sched/home.h"
 #include "sched/offload.h"
 
-#define NO_OWNER 0xffu
+#define NO_OWNER TGI_NO_HOME
 
 enum { LAUNCH_NS = 4000, HOST_TASK_NS = 1000 };
 /* Between host and device, between devices: rough, until links are measured. */
@@ -111,7 +112,7 @@ static void add_movement(struct tgi_placement *p, uint32_t tile, enum tg_access 
 
 /* ---- Where a task may run -----------------------------------------------------------------*/
 
-static const tgi_place cpus = TGI_PLACE_CPU | (tgi_place)0xffff << 48;
+static const tgi_place cpus = TGI_PLACE_CPUS;
 
 static tgi_place place_of_device(const struct tgi_placement *p, uint32_t device)
 {
@@ -471,70 +472,6 @@ static void mark_via(struct tgi_placement *p, struct places *at)
     }
 }
 
-/* ---- Homes --------------------------------------------------------------------------------*/
-
-static struct tgi_expr_name resolve_index(void *user, const char *name, size_t length)
-{
-    static const char names[] = "ijklmnop";
-    const struct tgi_buffer *b = user;
-    struct tgi_expr_name found = {.kind = TGI_NAME_UNKNOWN};
-    for (uint32_t i = 0; length == 1 && i < b->n_tile_dims && i < sizeof names - 1; i++)
-        if (name[0] == names[i]) {
-            found.kind = TGI_NAME_SLOT;
-            found.slot = i;
-        }
-    return found;
-}
-
-static uint32_t node_of_ordinal(const struct tgi_placement *p, int64_t ordinal)
-{
-    for (uint32_t d = 0; d < p->devices->n_devices; d++)
-        if (p->devices->ordinal[d] == ordinal)
-            return d + 1;
-    return NO_OWNER; /* not in use: a hint that cannot be followed */
-}
-
-/* "cuda:{i}", "cyclic:{i+j}": an expression over the tile's index. */
-static void set_computed_home(struct tgi_placement *p, const struct tgi_buffer *b, const char *text, bool is_cyclic)
-{
-    struct tgi_expr_scope scope = {resolve_index, NULL, (void *)(uintptr_t)b, -1};
-    struct tgi_expr_error error;
-    struct tgi_expr *expr;
-    size_t n = strcspn(text, "}");
-    if (tgi_expr_compile(text, n, &scope, &expr, &error))
-        return; /* the reader has checked it; through the C API a hint that says nothing */
-    for (uint32_t t = 0; t < b->n_tiles; t++) {
-        int64_t index[TG_MAX_DIMS], value;
-        uint32_t rest = t;
-        for (uint32_t d = b->n_tile_dims; d-- > 0; rest /= (uint32_t)b->tiles[d])
-            index[d] = rest % b->tiles[d];
-        if (tgi_expr_eval_int(expr, index, &value, &error))
-            continue;
-        int64_t n_devices = p->devices->n_devices;
-        p->owner[b->first_tile + t] =
-            (uint8_t)(is_cyclic ? (value % n_devices + n_devices) % n_devices + 1 : node_of_ordinal(p, value));
-    }
-    tgi_expr_destroy(expr);
-}
-
-static void set_home(struct tgi_placement *p, const struct tgi_buffer *b)
-{
-    tgi_place place;
-    if (!b->home)
-        return;
-    if (strncmp(b->home, "cyclic:{", 8) == 0) {
-        set_computed_home(p, b, b->home + 8, true);
-    } else if (strncmp(b->home, "cuda:{", 6) == 0) {
-        set_computed_home(p, b, b->home + 6, false);
-    } else if (tgi_place_parse(b->home, &place, NULL) == 0) {
-        uint32_t node = place & cpus ? TGI_HOST_NODE : NO_OWNER;
-        for (uint32_t d = 0; d < p->devices->n_devices; d++)
-            if (place & TGI_PLACE_CUDA_AT(p->devices->ordinal[d]))
-                node = d + 1;
-        memset(p->owner + b->first_tile, (int)node, b->n_tiles);
-    }
-}
-
 /* ---- Life ---------------------------------------------------------------------------------*/
 
 static bool list_graphs(struct tgi_placement *p)
@@ -565,9 +502,7 @@ int tgi_placement_create(struct tg_run *run, struct tgi_devices *devices, struct
     p->is_touched = calloc((size_t)space->n_tiles + 1, 1);
     int rc = p->owner && p->is_touched && list_graphs(p) ? 0 : tgi_error_memory(err, "placing tasks");
     if (rc == 0) {
-        memset(p->owner, NO_OWNER, space->n_tiles);
-        for (uint32_t i = 0; i < space->n_buffers; i++)
-            set_home(p, &space->buffers[i]);
+        tgi_homes_find(devices, space, p->owner);
         for (uint32_t i = 0; i < p->n_places; i++)
             p->places[i].classes = tgi_choices_classes(choices, p->places[i].graph);
     }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "graph/environment.h"
 #include "graph/error.h"
 #include "graph/vec.h"
 #include "sched/resident_dynamic.h"
@@ -19,6 +20,7 @@
 enum {
     LEAST_CALLS = 2,        /* one alone is as well off as a node, unless it makes tasks */
     COARSE_NS = 100 * 1000, /* of a warp: longer ones have a whole device as nodes */
+    MOST_LIMIT_MS = 86400000, /* a day */
     PATIENCE = 100          /* a wait may take as many times what the whole program is expected to take, */
 };
 static const uint64_t least_limit_ns = 10000000000u; /* and this in any case */
@@ -296,14 +298,14 @@ static bool look_inside(struct clusters *k, struct inside *in, const uint32_t *m
 }
 
 /* $TGRAPH_RESIDENT_LIMIT_MS, else what nothing that goes on should take. */
-static uint64_t limit_of(const struct tgi_resident_program *p)
+static int find_limit(const struct tgi_resident_program *p, uint64_t *limit_ns_p, struct tg_error *err)
 {
-    const char *wish = getenv("TGRAPH_RESIDENT_LIMIT_MS");
-    long long ms = wish ? atoll(wish) : 0;
     double long_ns = p->makespan_ns * PATIENCE;
-    if (ms > 0)
-        return (uint64_t)ms * 1000000;
-    return long_ns > (double)least_limit_ns ? (uint64_t)long_ns : least_limit_ns;
+    uint64_t ms = 0;
+    int rc = tgi_environment_number("TGRAPH_RESIDENT_LIMIT_MS", MOST_LIMIT_MS, &ms, err);
+    if (rc == 0)
+        *limit_ns_p = ms ? ms * 1000000 : long_ns > (double)least_limit_ns ? (uint64_t)long_ns : least_limit_ns;
+    return rc;
 }
 
 /* As many blocks as the widest level has use for; all that there are for POSTs, which are better apart. */
@@ -319,9 +321,7 @@ static int plan(struct clusters *k, const struct inside *in, uint32_t device, st
         uint32_t n = (in->width + room.n_workers_each - 1) / room.n_workers_each;
         bool is_wide = in->n_spawn_words || n > room.n_blocks; /* where tasks make tasks any worker may come to have one */
         rc = tgi_resident_dynamic_plan(&in->dag, is_wide ? room.n_blocks : n, room.n_workers_each, in->n_spawn_words, &cluster->program, k->err);
-        if (rc == 0)
-            cluster->limit_ns = limit_of(cluster->program);
-        return rc;
+        return rc ? rc : find_limit(cluster->program, &cluster->limit_ns, k->err);
     }
     uint32_t width = in->n_posts / TGI_RESIDENT_POSTS_AT_ONCE > in->width ? in->n_posts / TGI_RESIDENT_POSTS_AT_ONCE : in->width;
     uint32_t n_blocks = (width + room.n_workers_each - 1) / room.n_workers_each;
@@ -330,9 +330,7 @@ static int plan(struct clusters *k, const struct inside *in, uint32_t device, st
     rc = tgi_resident_plan(&in->dag, &shape, costs, &cluster->program, k->err);
     if (rc == 0)
         rc = tgi_resident_check(&in->dag, cluster->program, k->err);
-    if (rc == 0)
-        cluster->limit_ns = limit_of(cluster->program);
-    return rc;
+    return rc ? rc : find_limit(cluster->program, &cluster->limit_ns, k->err);
 }
 
 /* The command that stands for the group, after all that its members come after. */
@@ -509,16 +507,11 @@ static void clusters_fini(struct clusters *k)
 
 static int find_asked(enum program_kind *asked_p, struct tg_error *err)
 {
-    static const char *const names[] = {[TGI_PROGRAM_CHOSEN] = "auto", [TGI_PROGRAM_STATIC] = "static", [TGI_PROGRAM_DYNAMIC] = "dynamic"};
-    const char *wish = getenv("TGRAPH_RESIDENT_PROGRAM");
-    *asked_p = TGI_PROGRAM_CHOSEN;
-    for (size_t i = 0; wish && *wish; i++) {
-        if (i == sizeof names / sizeof *names)
-            return tgi_error(err, TG_E_INVALID, "TGRAPH_RESIDENT_PROGRAM is \"%.40s\", and can be static, dynamic or auto", wish);
-        *asked_p = (enum program_kind)i;
-        if (strcmp(wish, names[i]) == 0)
-            break;
-    }
+    static const char *const words[] = {[TGI_PROGRAM_CHOSEN] = "auto", [TGI_PROGRAM_STATIC] = "static", [TGI_PROGRAM_DYNAMIC] = "dynamic", NULL};
+    int asked = tgi_environment_word("TGRAPH_RESIDENT_PROGRAM", words, TGI_PROGRAM_CHOSEN, err);
+    if (asked < 0)
+        return asked;
+    *asked_p = (enum program_kind)asked;
     return 0;
 }
 

@@ -84,7 +84,7 @@ static int resolve_task(struct tg_run *run, const struct tg_graph *g, uint32_t t
     uint32_t id = g->nodes[task].op & TGI_NODE_OP;
     const struct tgi_attr *attr = tgi_graph_attr(g, task);
     char scratch[16];
-    const tgi_place cpus = TGI_PLACE_CPU | (tgi_place)0xffff << 48;
+    const tgi_place cpus = TGI_PLACE_CPUS;
     bool has_code = run->offload && run->offload->codes[id];
     /* A deterministic run on a runtime with devices is what runs there are compared with: on CPUs, wherever its tasks
      * may run otherwise. */

@@ -361,6 +361,23 @@ done
 profiled NVTX_INJECTION64_PATH="$libraries/libstandin-nvtx.so" TGRAPH_STANDIN_NVTX_REFUSES=1 "$tgraph" run "$graphs/cholesky.json" -p NT=4 -p B=8
 [ ! -e "$scratch/ranges" ] || complain 'ranges for a profiler that refused'
 
+# ---- words of the environment -----------------------------------------------------------------
+# One that a variable cannot be is never taken for another.
+refused() { # STATUS VARIABLE=WORD ACCEPTED OPTION..: by a run on two devices
+    want "$1" env "$2" "$tgraph" run "$graphs/matmul.json" -p NT=2 -p B=8 -D cuda --save-dir "$scratch" "${@:4}"
+    has err "${2%%=*} is \"${2#*=}\", and can be $3"
+}
+refused 1 TGRAPH_HOPS=flag 'driver, flags or auto' --executor graph
+refused 1 TGRAPH_PDL=1 'on or off' --executor graph
+refused 1 TGRAPH_RESIDENT_PROGRAM=dynamics 'auto, static or dynamic' --executor resident
+refused 1 TGRAPH_RESIDENT_KERNEL=built-in 'generated or embedded' --executor resident
+refused 1 TGRAPH_RESIDENT_LIMIT_MS=10s 'a whole number from 1 to 86400000' --executor resident
+refused 2 TGRAPH_PINNING=no 'on or off'
+refused 2 TGRAPH_HISTORY=0 'on or off'
+refused 2 TGRAPH_NVTX=yes '0 or 1'
+want 2 env TGRAPH_HISTORY=0 "$tgraph" cache
+has err 'TGRAPH_HISTORY is "0", and can be on or off'
+
 # ---- what is here ---------------------------------------------------------------------------
 for n in 1 2 4; do
     want 0 env TGRAPH_STANDIN_DEVICES=$n "$tgraph" devices

@@ -297,6 +297,19 @@ static void off_means_nothing_is_read_or_kept(void **state)
     tgi_history_close(h);
 }
 
+static void another_word_than_on_and_off_is_refused(void **state)
+{
+    struct tgi_history *h = NULL;
+    (void)state;
+    setenv("TGRAPH_HISTORY", "of", 1);
+    assert_int_equal(tgi_history_open(&h, &err), TG_E_INVALID);
+    assert_null(h);
+    assert_string_equal(err.text, "TGRAPH_HISTORY is \"of\", and can be on or off");
+    setenv("TGRAPH_HISTORY", "on", 1);
+    tgi_history_close(opened());
+    unsetenv("TGRAPH_HISTORY");
+}
+
 /* ---- Classes of tasks ---------------------------------------------------------------------*/
 
 /* count tasks of a built-in kernel; `vary` changes something from one to the next. */
@@ -379,6 +392,7 @@ int main(void)
         cmocka_unit_test(a_damaged_file_is_not_read_said_so_and_replaced),
         cmocka_unit_test(another_machines_file_under_our_name_is_not_read),
         cmocka_unit_test(off_means_nothing_is_read_or_kept),
+        cmocka_unit_test(another_word_than_on_and_off_is_refused),
         cmocka_unit_test(an_argument_that_is_no_size_makes_no_class),
         cmocka_unit_test(sizes_make_classes),
         cmocka_unit_test(classes_of_one_kernel_are_limited),

@@ -67,12 +67,9 @@ static int walk_all(struct walk *w, const char *path)
 }
 
 /* This machine's times of kernels.  Other machines' files are listed as such. */
-static void list_times(struct walk *w)
+static void list_times(struct walk *w, struct tgi_history *history)
 {
-    struct tgi_history *history;
     char time[TGI_UNITS_SIZE], spread[TGI_UNITS_SIZE];
-    if (tgi_history_open(&history, NULL))
-        return;
     if (w->json)
         tgi_json_array(w->json, "times");
     else if (w->cli->is_verbose && tgi_history_n(history))
@@ -108,7 +105,6 @@ static void list_times(struct walk *w)
     }
     if (w->json)
         tgi_json_end(w->json);
-    tgi_history_close(history);
 }
 
 int tgi_cli_cache(struct tgi_cli *cli)
@@ -116,11 +112,12 @@ int tgi_cli_cache(struct tgi_cli *cli)
     char path[4096], files[TGI_UNITS_SIZE], bytes[TGI_UNITS_SIZE], times[TGI_UNITS_SIZE];
     struct tg_error err;
     struct walk walk = {.cli = cli};
+    struct tgi_history *history = NULL;
     const char *action = cli->n_operands > 0 ? cli->operands[0] : "list";
     if (strcmp(action, "list") != 0 && strcmp(action, "clear") != 0)
         return tgi_cli_usage(cli, "cache: \"%s\" is neither list nor clear", action);
     walk.removes = strcmp(action, "clear") == 0;
-    if (tgi_cache_folder(path, sizeof(path), &err))
+    if (tgi_cache_folder(path, sizeof(path), &err) || (!walk.removes && tgi_history_open(&history, &err)))
         return tgi_cli_error(cli, &err);
 
     struct tgi_json json = tgi_json_begin(stdout, TGI_JSON_PRETTY);
@@ -134,7 +131,8 @@ int tgi_cli_cache(struct tgi_cli *cli)
     if (walk.json)
         tgi_json_end(&json);
     if (!walk.removes && number == 0)
-        list_times(&walk);
+        list_times(&walk, history);
+    tgi_history_close(history);
     if (walk.json) {
         tgi_json_uint(&json, "size_bytes", walk.n_bytes);
         tgi_json_end(&json);

@@ -160,7 +160,7 @@ static void look_at_task(const struct tg_graph *g, uint32_t task, struct use *u)
 {
     const struct tgi_attr *attr = tgi_graph_attr(g, task);
     const struct tgi_op *op = tgi_graph_op(g, task);
-    const tgi_place cpus = TGI_PLACE_CPU | (tgi_place)0xffff << 48;
+    const tgi_place cpus = TGI_PLACE_CPUS;
     char scratch[16], place[64];
     bool is_kernel = op->kind == TGI_OP_KERNEL, may_cpu = !attr || !attr->on || attr->on & cpus;
     if (!may_cpu) {

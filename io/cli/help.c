@@ -30,7 +30,8 @@ static const struct remark environment[] = {
     {"TGRAPH_BLAS", "BLAS for CPUs: off, or a library; off also keeps GPU kernels from cuBLAS and cuSOLVER"},
     {"TGRAPH_HISTORY", "off: times of kernels that earlier runs have measured are not used, and none are kept"},
     {"TGRAPH_RESIDENT_LIMIT_MS", "with run --executor resident: how long a task may wait for another inside a kernel"},
-    {"TGRAPH_RESIDENT_KERNEL", "embedded: with run --executor resident no kernel is compiled for the graph, the built-in one serves"},
+    {"TGRAPH_RESIDENT_KERNEL", "embedded: with run --executor resident no kernel is compiled for the graph, the built-in one serves;"
+     " generated: as if it were not set"},
     {"TGRAPH_RESIDENT_PROGRAM", "with run --executor resident: dynamic or static, who executes which task inside a kernel is found as it runs, or"
      " planned; auto, as if it were not set: dynamic where tasks make tasks"},
     {"TGRAPH_HOPS", "flags: with run --executor graph each device has a graph of its own, where that can be, and they wait for each other by"
