@@ -319,7 +319,7 @@ static void measure_wavefront(void)
     free(want);
 }
 
-/* The same through the public header: sums of 64 bits, which go the long way through a worker. */
+/* The same through the public header: sums of 64 bits. */
 static void measure_public_wavefront(void)
 {
     enum { ROWS = 25, COLUMNS = 40, N = ROWS * COLUMNS };

@@ -114,7 +114,7 @@ enum tgi_resident_way {
     TGI_WAY_CALL,   /* a body on words */
     TGI_WAY_FAR,    /* waits for or tells another device; kernels for one device do not have it */
     TGI_WAY_POST,   /* several at once, each waiting for elements */
-    TGI_WAY_ARITHMETIC /* as SHORT, of an op with an argument */
+    TGI_WAY_ARITHMETIC /* as RELAY, of an op with an argument; from none, one or two cells */
 };
 
 enum tgi_resident_out {

@@ -41,8 +41,11 @@ static inline enum tgi_resident_way tgi_resident_way(const struct tgi_resident_t
         if (n_in != TGI_HEAD_LIST)
             return TGI_WAY_GATHER;
     }
-    if ((is_word || TGI_RESIDENT_IS_ARITHMETIC(op)) && !n_in && n_out != TGI_HEAD_LIST && t->n_wait <= 2 && (!wait || has_cells))
-        return is_word ? TGI_WAY_SHORT : TGI_WAY_ARITHMETIC;
+    if (is_word && !n_in && n_out != TGI_HEAD_LIST && t->n_wait <= 2 && (!wait || has_cells))
+        return TGI_WAY_SHORT;
+    if (TGI_RESIDENT_IS_ARITHMETIC(op) && !n_in && n_out != TGI_HEAD_LIST && t->n_wait <= 2 && (!wait || has_cells) &&
+        tgi_resident_tells_cells(t, outs))
+        return TGI_WAY_ARITHMETIC;
     if (TGI_RESIDENT_HAS_LINE(op) && n_in != TGI_HEAD_LIST && n_out != TGI_HEAD_LIST && wait && !has_cells)
         return TGI_WAY_LINE;
     return TGI_WAY_LONG;

@@ -84,7 +84,7 @@ TGI_FN void tgi_body_copy(const struct tgi_resident_copy *c)
  * everybody reads it: half of what is left passes by the multiprocessor's own counter, until that is short and the two
  * have been compared over half of the time; the counter tells the end, so that no reading lies between it and the next task. */
 #define TGI_SPIN_LOOK_NS 4000u
-#define TGI_SPIN_END_NS  2000u
+#define TGI_SPIN_END_NS  (TGI_LANES == 1 ? 0u : 2000u) /* a CPU's clock is at hand, and it may be called away between the two */
 /* False: it was cut short. */
 TGI_FN bool tgi_body_spin(struct tgi_worker *w, uint64_t ns)
 {
@@ -92,12 +92,12 @@ TGI_FN bool tgi_body_spin(struct tgi_worker *w, uint64_t ns)
     while (now - since < ns && !w->is_over) {
         uint64_t half = (ns - (now - since)) / 2;
         tgi_let_pass(half < TGI_SPIN_LOOK_NS ? (uint32_t)half : TGI_SPIN_LOOK_NS);
-        uint64_t passed = tgi_cycles() - first;
+        uint64_t mark = tgi_cycles();
         now = tgi_now_ns();
-        uint64_t took = now - since;
-        if (took >= ns / 2 && took < ns && ns - took < TGI_SPIN_END_NS) {
-            uint64_t whole = (uint64_t)((float)passed * ((float)ns / (float)took));
-            while (tgi_cycles() - first < whole)
+        uint64_t took = now - since, left = took < ns ? ns - took : 0;
+        if (took >= left && left < TGI_SPIN_END_NS) {
+            uint64_t rest = (uint64_t)((float)left * ((float)(mark - first) / (float)took));
+            while (tgi_cycles() - mark < rest)
                 tgi_pause();
             return true;
         }

@@ -84,16 +84,19 @@ TGI_FN uint64_t tgi_warp_cells(struct tgi_worker *w, const struct tgi_resident_t
 /* The shortest way, of small ops that wait for one cell or two and whose successors, two at most, wait for cells.  All lanes
  * do the same, looking at the same cells, so that no word has to go from lane to lane; `op` and `is_shared` are known where
  * this is compiled.  Between the word that arrives and the word that leaves there is nothing but the body, and hardly a branch: on
- * an H100 each costs ten nanoseconds and more.  Cells carry the result, so it need not be in memory before.  False: leave. */
+ * an H100 each costs ten nanoseconds and more.  Cells carry the result, so it need not be in memory before.  `op` SUM stands for all
+ * arithmetic, which takes alike; such a task may wait for nothing.  False: leave. */
 TGI_FN bool tgi_warp_relay(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t op, bool is_shared, uint32_t slot)
 {
     uint32_t n_out = TGI_HEAD_N_OUT(t->head), lane = tgi_lane(), word = lane ? t->out[1] : t->out[0];
     bool tells_far = lane < n_out && TGI_OUT_KIND(word) == TGI_OUT_CELL, tells_near = lane < n_out && !tells_far;
     struct tgi_cell *far = &w->v->cells[TGI_OUT_INDEX(word)], *near = &w->shared_cells[TGI_OUT_INDEX(word)];
-    uint64_t base = tgi_body_base(op, t->id, w->epoch, 0), tail = (uint64_t)w->epoch << 32;
+    bool is_arithmetic = op == TGI_RESIDENT_SUM;
+    uint64_t base = is_arithmetic ? w->v->args[slot] : tgi_body_base(op, t->id, w->epoch, 0), tail = (uint64_t)w->epoch << 32;
     uint64_t sum = t->head & TGI_HEAD_PREVIOUS ? tgi_body_take(op, w->previous) : 0;
-    sum += tgi_warp_cells(w, t, op, is_shared, slot);
-    uint64_t result = tgi_body_end(op, base, sum);
+    if (!is_arithmetic || t->n_wait)
+        sum += tgi_warp_cells(w, t, op, is_shared, slot);
+    uint64_t result = is_arithmetic ? tgi_body_arithmetic(TGI_HEAD_OP(t->head), sum, base) : tgi_body_end(op, base, sum);
     tail |= w->is_failed || w->is_over;
     TGI_DELAY(w->id);
     if (tells_far)
@@ -167,19 +170,14 @@ TGI_FN bool tgi_warp_gather(struct tgi_worker *w, const struct tgi_resident_task
 }
 
 /* The short way, of small ops whose predecessors' results are at hand but for two cells at most, with up to two
- * successors; of ops with an argument, which comes from memory during the wait, if has_argument, which is known where this is
- * compiled.  False: leave. */
-TGI_FN bool tgi_warp_short(struct tgi_worker *w, const struct tgi_resident_task *t, bool has_argument, uint32_t slot)
+ * successors.  False: leave. */
+TGI_FN bool tgi_warp_short(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot)
 {
-    uint32_t op = has_argument ? TGI_RESIDENT_SUM : TGI_HEAD_OP(t->head); /* which take alike */
-    uint32_t n_out = TGI_HEAD_N_OUT(t->head), lane = tgi_lane();
-    uint64_t argument = has_argument ? w->v->args[slot] : 0;
+    uint32_t op = TGI_HEAD_OP(t->head), n_out = TGI_HEAD_N_OUT(t->head), lane = tgi_lane();
     uint64_t sum = t->n_wait ? tgi_warp_cells(w, t, op, TGI_HEAD_WAIT(t->head) == TGI_WAIT_SHARED_CELLS, slot) : 0;
     if (t->head & TGI_HEAD_PREVIOUS)
         sum += tgi_body_take(op, w->previous);
-    uint64_t result = has_argument ? tgi_body_arithmetic(TGI_HEAD_OP(t->head), sum, argument)
-                                   : tgi_body_result(op, sum, t->id, w->epoch, 0);
-    w->previous = result;
+    uint64_t result = w->previous = tgi_body_result(op, sum, t->id, w->epoch, 0);
     if (lane == 0)
         w->v->results[slot] = result;
     TGI_DELAY(w->id);

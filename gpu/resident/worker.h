@@ -24,7 +24,7 @@ TGI_FN bool tgi_warp_task(struct tgi_worker *w, const struct tgi_resident_task *
 #endif
     switch (TGI_HEAD_WAY(t->head)) {
     case TGI_WAY_SHORT:
-        return tgi_warp_short(w, t, false, slot);
+        return tgi_warp_short(w, t, slot);
 #ifdef TGI_CALL_BODIES /* whose programs have neither words nor lines beside them, so that others need not be compiled */
     case TGI_WAY_CALL:
         return tgi_warp_call(w, t, slot, mine);
@@ -36,7 +36,8 @@ TGI_FN bool tgi_warp_task(struct tgi_worker *w, const struct tgi_resident_task *
         return is_shared ? tgi_warp_relay(w, t, TGI_RESIDENT_HASH, true, slot)
                          : tgi_warp_relay(w, t, TGI_RESIDENT_HASH, false, slot);
     case TGI_WAY_ARITHMETIC:
-        return tgi_warp_short(w, t, true, slot);
+        return is_shared ? tgi_warp_relay(w, t, TGI_RESIDENT_SUM, true, slot)
+                         : tgi_warp_relay(w, t, TGI_RESIDENT_SUM, false, slot);
     case TGI_WAY_GATHER:
         return is_shared ? tgi_warp_gather(w, t, true, slot) : tgi_warp_gather(w, t, false, slot);
     case TGI_WAY_LINE:
