@@ -148,8 +148,9 @@ static bool compare(const char *name, const struct tg_graph *g, uint32_t n_runs,
         is_good &= m.digest == expected;
         if (m.executor == TG_EXECUTOR_GRAPH && ways[i].executor == TG_EXECUTOR_GRAPH)
             what->graph_ns = m.device_ns;
-        if (m.executor == TG_EXECUTOR_RESIDENT && !ways[i].kernel[0] && !ways[i].is_recorded)
-            what->resident_ns = m.device_ns;
+        if (m.executor == TG_EXECUTOR_RESIDENT && ways[i].executor == TG_EXECUTOR_RESIDENT && !ways[i].kernel[0] && !ways[i].is_recorded &&
+            !ways[i].program[0])
+            what->resident_ns = m.device_ns; /* of the static program, by the kernel made for it */
     }
     return is_good;
 }
