@@ -35,55 +35,16 @@ if sanitizer=$(find_tool compute-sanitizer); then
     done
 fi
 
-# Every graph, verified and compared with sequential execution on CPUs.
-graphs() { # DEVICES [OPTIONS..]
-    local graph passed=0 failed=0
-    for graph in graphs/*.json; do
-        if timeout 60 ./tgraph run "$graph" -D "$@" --verify --compare sequential >"$out/graph.txt" 2>&1; then
-            passed=$((passed + 1))
-        else
-            echo "FAIL  $graph -D $* (status $?)"
-            tail -n 12 "$out/graph.txt"
-            failed=$((failed + 1))
-            rc=1
-        fi
-    done
-    echo "graphs on $*: $passed passed, $failed failed"
-}
-# The same under the memory checker, without comparing.  A driver call that fails may be a question: the parameters of a
-# user's kernel are counted until there is none.
-check_memory() {
-    local graph passed=0 failed=0
-    for graph in graphs/*.json; do
-        if timeout 90 "$sanitizer" --tool memcheck --report-api-errors no --error-exitcode 9 ./tgraph run "$graph" -D cuda --verify >"$out/graph.txt" 2>&1; then
-            passed=$((passed + 1))
-        else
-            echo "FAIL  memcheck $graph (status $?)"
-            grep -m 12 -A 6 '=========' "$out/graph.txt"
-            tail -n 5 "$out/graph.txt"
-            failed=$((failed + 1))
-            rc=1
-        fi
-    done
-    echo "graphs under memcheck: $passed passed, $failed failed"
-}
-graphs cuda:0
-graphs cuda:0 --executor resident --repeat 3
+# Every graph on one device, on one beside CPUs, and on all.
 n_devices=$(nvidia-smi -L | wc -l)
-[ "$n_devices" -lt 2 ] || graphs cuda
-graphs cuda:0+cpu:4
-# Every device to every other one, in streams and asked for as a graph, which it is not.
-for options in "--executor streams" "--executor graph"; do
-    [ "$n_devices" -ge 2 ] || break
-    if timeout 60 ./tgraph run exchange.json -D cuda $options --repeat 3 --verify --compare sequential >"$out/graph.txt" 2>&1; then
-        echo "exchange between $n_devices devices, $options: as by the host"
-    else
-        echo "FAIL  exchange.json $options (status $?)"
-        tail -n 12 "$out/graph.txt"
-        rc=1
-    fi
-done
-[ -z "$sanitizer" ] || check_memory
+all=$(seq -s, 0 $((n_devices - 1)))
+run_corpus() {
+    ./corpus.sh "$@" >"$out/corpus.txt" 2>&1 || rc=1
+    grep -v '^ok ' "$out/corpus.txt"
+}
+run_corpus -r 20 cuda:0 cuda:0+cpu
+[ "$n_devices" -lt 2 ] || run_corpus -r 20 "cuda:$all"
+[ -z "$sanitizer" ] || run_corpus -m 8 cuda:0
 
 # Compiled code of a user's: PTX, a cubin and a fat binary, by streams and as a graph; and what each is refused for.
 images=0
