@@ -119,7 +119,7 @@ static int read_class(struct reader *r, uint32_t node)
     struct tgi_machine_class c = {.kind = TGI_DEVICE_CPU};
     double flops = 0, lane = 0;
     uint32_t kind = 0;
-    int rc = check_members(r, node, "a class", " name kind flops_per_s launch_ns lane_bytes_per_s event_ns alloc_ns node_ns chain_ns"
+    int rc = check_members(r, node, "a class", " name kind flops_per_s launch_ns lane_bytes_per_s event_ns alloc_ns node_ns chain_ns stamp_ns"
                                                    " resident_start_ns resident_task_ns ");
     if (rc == 0)
         rc = take_text(r, node, "name", true, c.name, sizeof c.name);
@@ -139,6 +139,8 @@ static int read_class(struct reader *r, uint32_t node)
         rc = take_number(r, node, "node_ns", false, 0, 1e12, &c.node_ns);
     if (rc == 0)
         rc = take_number(r, node, "chain_ns", false, 0, 1e12, &c.chain_ns);
+    if (rc == 0)
+        rc = take_number(r, node, "stamp_ns", false, 0, 1e12, &c.stamp_ns);
     if (rc == 0)
         rc = take_number(r, node, "resident_start_ns", false, 0, 1e12, &c.resident_start_ns);
     if (rc == 0)
@@ -238,11 +240,17 @@ static int read_link(struct reader *r, uint32_t node)
     return rc ? rc : tgi_machine_add_link(r->m, &link, r->err);
 }
 
+static bool is_true(const struct reader *r, uint32_t node, const char *key)
+{
+    uint32_t value = tgi_json_tree_find(&r->tree, node, key);
+    return value != TG_NONE && r->tree.nodes[value].kind == TGI_JSON_TRUE;
+}
+
 static int read_time(struct reader *r, uint32_t node)
 {
     struct tgi_machine_time time = {.n_samples = 0};
     double samples = 1, together = 0;
-    int rc = check_members(r, node, "a kernel", " kernel class arguments median_ns spread_ns samples together_ns together enqueue_ns graph_ns graph_part flops bytes ");
+    int rc = check_members(r, node, "a kernel", " kernel class arguments median_ns spread_ns samples together_ns together beside_ns enqueue_ns graph_ns graph_part shares_lane flops bytes ");
     if (rc == 0)
         rc = take_text(r, node, "kernel", true, time.kernel, sizeof time.kernel);
     if (rc == 0)
@@ -261,11 +269,14 @@ static int read_time(struct reader *r, uint32_t node)
         rc = take_number(r, node, "together", time.together_ns > 0, 1, 1e6, &together);
     time.n_together = (uint32_t)together;
     if (rc == 0)
+        rc = take_number(r, node, "beside_ns", false, 0, 1e18, &time.beside_ns);
+    if (rc == 0)
         rc = take_number(r, node, "enqueue_ns", false, 0, 1e18, &time.enqueue_ns);
     if (rc == 0)
         rc = take_number(r, node, "graph_ns", false, 0, 1e18, &time.graph_ns);
     if (rc == 0)
         rc = take_number(r, node, "graph_part", time.graph_ns > 0, 0, 1, &time.graph_part);
+    time.shares_lane = is_true(r, node, "shares_lane");
     if (rc == 0)
         rc = take_number(r, node, "flops", false, 0, 1e21, &time.flops);
     if (rc == 0)
@@ -365,8 +376,7 @@ static int read_head(struct reader *r)
         rc = tgi_json_tree_error(&r->tree, tgi_json_tree_find(&r->tree, ROOT, "tgraph_machine"), r->err, TG_E_VERSION,
                                  "machine files of version %g are not known; this is version %d", version,
                                  TGI_MACHINE_VERSION);
-    uint32_t rough = tgi_json_tree_find(&r->tree, ROOT, "is_rough");
-    r->m->is_rough = rough != TG_NONE && r->tree.nodes[rough].kind == TGI_JSON_TRUE;
+    r->m->is_rough = is_true(r, ROOT, "is_rough");
     return rc ? rc : take_text(r, ROOT, "name", false, r->m->name, sizeof r->m->name);
 }
 

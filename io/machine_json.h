@@ -9,7 +9,8 @@
  *      "kernels": [{"kernel": "gemm", "class": "cuda", "arguments": "*", "median_ns": 42900, "spread_ns": 600, "samples": 90}]}
  *
  * What `tgraph calibrate` adds: of the machine "measured_on", which says where and when; of a class "lane_bytes_per_s",
- * "event_ns" and "alloc_ns"; of a kernel "together_ns", "flops" and "bytes"; the copies that links were derived from;
+ * "event_ns" and "alloc_ns", and of nodes of graphs "node_ns", "chain_ns" and "stamp_ns"; of a kernel "together_ns", "beside_ns", "enqueue_ns",
+ * "graph_ns" and "graph_part", "shares_lane" if it is a library's call in graphs, "flops" and "bytes"; the copies that links were derived from;
  * and what runs of about that many tasks took as graphs, and on streams ("submit_ns"), each command or task, and in graphs small copies
  * from the host ("copy_ns"), and what begins and ends a run of either kind ("on_streams_ns", "as_graph_ns"):
  *

@@ -44,6 +44,7 @@ static void put_parts(const struct tgi_machine *m, struct tgi_json *json)
         put_known(json, "alloc_ns", m->classes[i].alloc_ns);
         put_known(json, "node_ns", m->classes[i].node_ns);
         put_known(json, "chain_ns", m->classes[i].chain_ns);
+        put_known(json, "stamp_ns", m->classes[i].stamp_ns);
         put_known(json, "resident_start_ns", m->classes[i].resident_start_ns);
         put_known(json, "resident_task_ns", m->classes[i].resident_task_ns);
         tgi_json_end(json);
@@ -109,9 +110,12 @@ static void put_times(const struct tgi_machine *m, struct tgi_json *json)
         tgi_json_uint(json, "samples", m->times[i].n_samples);
         put_known(json, "together_ns", m->times[i].together_ns);
         put_known(json, "together", m->times[i].n_together);
+        put_known(json, "beside_ns", m->times[i].beside_ns);
         put_known(json, "enqueue_ns", m->times[i].enqueue_ns);
         put_known(json, "graph_ns", m->times[i].graph_ns);
         put_known(json, "graph_part", m->times[i].graph_part);
+        if (m->times[i].shares_lane)
+            tgi_json_bool(json, "shares_lane", true);
         put_known(json, "flops", m->times[i].flops);
         put_known(json, "bytes", m->times[i].bytes);
         tgi_json_end(json);

@@ -255,6 +255,7 @@ static void compare_classes(struct comparison *k, const struct tgi_machine *a, c
         compare_one(k, false, x->event_ns, b->classes[c].event_ns, "an event on %s", x->name);
         compare_one(k, false, x->alloc_ns, b->classes[c].alloc_ns, "memory got and returned on %s", x->name);
         compare_one(k, false, x->node_ns, b->classes[c].node_ns, "a node among others on %s", x->name);
+        compare_one(k, false, x->stamp_ns, b->classes[c].stamp_ns, "times of nodes on %s", x->name);
         compare_one(k, false, x->chain_ns, b->classes[c].chain_ns, "a node after another on %s", x->name);
         compare_one(k, false, x->resident_start_ns, b->classes[c].resident_start_ns, "a resident kernel on %s", x->name);
         compare_one(k, false, x->resident_task_ns, b->classes[c].resident_task_ns, "a resident task on %s", x->name);

@@ -12,7 +12,7 @@
 #include "sched/replay_costs.h"
 #include "sched/sample.h"
 
-enum { N_STARTS = 8, CHAIN = 10, N_REPLAYS = 9, FEW_COPIES = 50, MANY_COPIES = 450, MOST_COPIED = 8192 };
+enum { N_STARTS = 8, CHAIN = 10, N_REPLAYS = 9, FEW_COPIES = 50, MANY_COPIES = 450, MOST_COPIED = 512 };
 
 int tgi_calibrate_nothing(uint32_t n_tasks, uint32_t chain, struct tg_graph **g_p, struct tg_error *err)
 {

@@ -16,7 +16,7 @@
 #include "graph/error.h"
 #include "mem/device.h"
 #include "sched/calibrate.h"
-#include "sched/runtime.h"
+#include "sched/offload_graph.h"
 #include "sched/sample.h"
 #include "sched/sharing.h"
 #include "sched/timing.h"
@@ -36,6 +36,7 @@ struct kind {
     uint32_t op;
     char arguments[128];
     double flops, bytes; /* NAN: not declared */
+    bool shares_lane;    /* in graphs */
     struct durations durations[N_PHASES];
 };
 
@@ -170,6 +171,21 @@ static int take_run(const struct tgi_calibration *c, struct kinds *kinds, struct
     return is_taken ? 0 : tgi_error_memory(err, "the times of a graph's tasks");
 }
 
+/* Which kinds are calls that share something of their lane, from what was replayed. */
+static bool take_launches(struct kinds *kinds, const struct tg_run *run)
+{
+    struct tgi_devices *ds = run->runtime->offload->devices;
+    const struct tgi_program *p = tgi_offload_graph_program(run);
+    for (uint32_t i = 0; p && ds->ops->shares_lane && i < p->n; i++) {
+        const struct tgi_command *c = &p->commands[i];
+        const struct tgi_offload_task *t = c->kind == TGI_COMMAND_LAUNCH ? tgi_offload_owned(run, c->owner) : NULL;
+        struct kind *k = t ? kind_of(kinds, t->instance->graph, tgi_offload_id(t)) : NULL;
+        if (k && ds->ops->shares_lane(ds, c->launch.code, &c->launch.shape))
+            k->shares_lane = true;
+    }
+    return !kinds->is_out_of_memory;
+}
+
 static const char *const phase_names[] = {"one worker", "all workers", "devices, one task at a time",
                                           "devices", "devices, as graphs"};
 
@@ -203,6 +219,8 @@ static int run_phase(const struct tgi_calibration *c, const struct tg_graph *g, 
         if (rc == 0 && i > 0)
             rc = take_run(c, kinds, run, g, phase, *n_workers_p, err);
     }
+    if (rc == 0 && phase == AS_GRAPHS && !take_launches(kinds, run))
+        rc = tgi_error_memory(err, "the times of a graph's tasks");
     tg_run_destroy(run);
     tg_runtime_destroy(rt);
     return rc;
@@ -283,7 +301,12 @@ static int add_kind(const struct tg_graph *g, const struct kinds *kinds, uint32_
         time.n_together = n_together;
     }
     if (!is_cpu) {
+        if (k->durations[DEVICES_TOGETHER].n) {
+            tgi_sample_of(k->durations[DEVICES_TOGETHER].ns, k->durations[DEVICES_TOGETHER].n, &sample);
+            time.beside_ns = sample.median;
+        }
         take_shares(shares, kind, &time);
+        time.shares_lane = time.graph_ns > 0 && k->shares_lane;
         time.enqueue_ns = kinds->n_enqueued > 0 ? kinds->enqueuing_ns / kinds->n_enqueued : 0;
     }
     return put_time(m, &time, err);

@@ -26,6 +26,7 @@ struct tgi_machine_class {
     double lane_bytes_per_ns;   /* what one lane can move through its memory; 0: all that the memory can */
     double event_ns, alloc_ns;  /* of recording an event and waiting for it; of getting and returning memory; 0: unknown */
     double node_ns, chain_ns;   /* the device's time for a kernel in a CUDA graph that does nothing: among others, after another; 0: unknown */
+    double stamp_ns;            /* what a time that a recorded run takes there has beyond what such a kernel adds to a chain; 0: unknown */
     double resident_start_ns, resident_task_ns; /* of a resident kernel, of a task in it that does nothing; 0: unknown */
 };
 
@@ -70,8 +71,10 @@ struct tgi_machine_time {
     double together_ns;  /* where all lanes of a memory are at work, n_together of them; 0: not measured.  Of devices beside CPUs:
                             n_together times the part of the device that it takes, so it may be less than the median */
     uint32_t n_together;
+    double beside_ns;            /* on a device, a median of runs on streams, beside whatever else was at work there; 0: not measured */
     double enqueue_ns;           /* the host's time to hand such a task to a device, a mean over the graph that was measured; 0: not measured */
     double graph_ns, graph_part; /* in a CUDA graph: by itself, and the part of the device it takes; 0: not measured */
+    bool shares_lane;            /* there it is a call that shares something with others of its lane, such as a library's workspace */
     double flops, bytes; /* that the task declared; 0: nothing */
 };
 

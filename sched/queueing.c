@@ -23,7 +23,7 @@ struct submitting {
     struct tgi_queueing *s;
     struct device *devices;
     struct tgi_urgency urgency;
-    float *task_ns;
+    float *task_ns, *known_ns;           /* what a task takes; what the run goes by */
     uint32_t *n_before, *pred_at, *pred; /* by task: predecessors that are not enqueued; predecessors */
     uint8_t *lane_of;                    /* by task */
     uint32_t *heap, *number;             /* tasks that can be enqueued; by task: when they could be */
@@ -77,11 +77,36 @@ static bool is_idle(const void *arg, uint32_t lane)
     return l->d->lanes[lane].tail == TG_NONE || l->d->lanes[lane].n_before + l->most < l->d->n;
 }
 
+static bool is_urgent(const struct submitting *s, uint32_t task)
+{
+    return s->g->class_of ? s->g->class_of[task] == TGI_N_CLASSES - 1 : s->urgency.is_critical[task];
+}
+
+/* One that nothing was put into has rested since ever. */
+static bool rests_longer(const struct lane *a, const struct lane *b)
+{
+    return b->tail != TG_NONE && (a->tail == TG_NONE || a->n_before < b->n_before);
+}
+
+/* As recorders do (mem/recorder.h): that of a predecessor that is its lane's last one, else the one that has rested longest. */
+static uint32_t choose_shared(const struct submitting *s, const struct device *d, uint32_t task)
+{
+    const struct tgi_lane_range range = tgi_lanes_for(is_urgent(s, task));
+    uint32_t best = range.first;
+    for (uint32_t lane = range.first; lane < range.first + range.n; lane++) {
+        for (uint32_t i = s->pred_at[task]; i < s->pred_at[task + 1]; i++)
+            if (d->lanes[lane].tail == s->pred[i])
+                return lane;
+        if (rests_longer(&d->lanes[lane], &d->lanes[best]))
+            best = lane;
+    }
+    return best;
+}
+
 /* See device_queue.h. */
 static uint32_t choose_lane(const struct submitting *s, struct device *d, uint32_t task, uint32_t most)
 {
-    const struct tgi_lane_range range =
-        tgi_lanes_for(s->g->class_of ? s->g->class_of[task] == TGI_N_CLASSES - 1 : s->urgency.is_critical[task]);
+    const struct tgi_lane_range range = tgi_lanes_for(is_urgent(s, task));
     uint32_t best = TG_NONE;
     for (uint32_t i = s->pred_at[task]; i < s->pred_at[task + 1]; i++) {
         uint32_t p = s->pred[i], lane = s->lane_of[p];
@@ -95,9 +120,9 @@ static uint32_t choose_lane(const struct submitting *s, struct device *d, uint32
 static void enqueue(struct submitting *s, uint32_t task)
 {
     struct device *d = &s->devices[s->device_of[task]];
-    if (s->w->is_replayed)
+    if (s->w->is_replayed && !s->w->shares_lane[task])
         return;
-    uint32_t which = choose_lane(s, d, task, s->s->most[s->device_of[task]]);
+    uint32_t which = s->w->is_replayed ? choose_shared(s, d, task) : choose_lane(s, d, task, s->s->most[s->device_of[task]]);
     struct lane *lane = &d->lanes[which];
     s->s->is_behind[task] = lane->tail != TG_NONE;
     if (lane->tail != TG_NONE)
@@ -197,15 +222,17 @@ static void prepare(struct submitting *s)
     for (uint32_t d = 0; d < s->w->machine->n_devices; d++)
         for (uint32_t k = 0; k < TGI_COMPUTE_LANES; k++)
             s->devices[d].lanes[k].tail = TG_NONE;
-    for (uint32_t t = 0; t < s->w->n_tasks; t++)
+    for (uint32_t t = 0; t < s->w->n_tasks; t++) {
+        float known_ns = s->w->known_ns ? s->w->known_ns[t] : 0;
         s->task_ns[t] = (float)tgi_workload_ns(s->w, t, s->device_of[t]);
+        s->known_ns[t] = known_ns > 0 ? known_ns : s->task_ns[t];
+    }
     memset(s->s->next, 0xff, s->w->n_tasks * sizeof *s->s->next);
     tgi_machine_replay_costs(s->w->machine, s->w->n_tasks, &costs);
-    if (s->w->is_replayed)
-        s->s->copy_ns = costs.ns[TGI_REPLAY_COPY];
-    else
+    s->s->copy_ns = costs.ns[TGI_REPLAY_COPY];
+    if (!s->w->is_replayed)
         find_task_ns(s, costs.ns[TGI_REPLAY_SUBMIT]);
-    tgi_urgency_compute(s->g, s->task_ns, &s->urgency);
+    tgi_urgency_compute(s->g, s->known_ns, &s->urgency);
 }
 
 int tgi_queueing_create(const struct tgi_workload *w, const uint32_t *device, struct tgi_queueing **s_p, struct tg_error *err)
@@ -215,6 +242,7 @@ int tgi_queueing_create(const struct tgi_workload *w, const uint32_t *device, st
     s.devices = calloc(w->machine->n_devices, sizeof *s.devices);
     s.urgency = (struct tgi_urgency){malloc(n * sizeof(float)), calloc(n, 1)};
     s.task_ns = malloc(n * sizeof *s.task_ns);
+    s.known_ns = malloc(n * sizeof *s.known_ns);
     s.n_before = calloc(n, sizeof *s.n_before);
     s.pred_at = calloc(n, sizeof *s.pred_at);
     s.lane_of = calloc(n, 1);
@@ -225,7 +253,7 @@ int tgi_queueing_create(const struct tgi_workload *w, const uint32_t *device, st
                                        malloc(n * sizeof(uint32_t)), malloc(n * sizeof(uint32_t)), calloc(n, 1),
                                        calloc(w->machine->n_devices, sizeof(uint32_t)), 0, 0};
     bool is_done = s.s && s.s->order && s.s->order_at && s.s->rank && s.s->next && s.s->is_behind && s.s->most && s.devices && s.urgency.level_ns &&
-                   s.urgency.is_critical && s.task_ns && s.n_before && s.pred_at && s.lane_of && s.heap && s.number &&
+                   s.urgency.is_critical && s.task_ns && s.known_ns && s.n_before && s.pred_at && s.lane_of && s.heap && s.number &&
                    list_predecessors(&s);
     if (is_done) {
         prepare(&s);
@@ -241,6 +269,7 @@ int tgi_queueing_create(const struct tgi_workload *w, const uint32_t *device, st
     free(s.urgency.level_ns);
     free(s.urgency.is_critical);
     free(s.task_ns);
+    free(s.known_ns);
     free(s.n_before);
     free(s.pred_at);
     free(s.pred);

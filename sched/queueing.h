@@ -7,9 +7,11 @@
  *
  * Copies from memory 0 go to two lanes in turn, in the order in which tasks ask for them.
  *
- * In a CUDA graph everything is enqueued at once, and tasks have no lanes.  What is left is the order of the copies, which the graph
- * keeps (mem/recorder.h), and what each of them takes beside its bytes: more than by streams, which is what graphs with many small
- * tiles begin with. */
+ * In a CUDA graph everything is enqueued at once, and tasks have no lanes but those that share something of theirs, which follow each other
+ * there.  What is left is the order of the copies, which the graph keeps (mem/recorder.h), and what each of them takes beside its bytes:
+ * graphs with many small tiles begin with that.
+ *
+ * Urgency goes by what the run has seen tasks take, beside others on streams, whatever they take in the simulation. */
 #ifndef TGI_SCHED_QUEUEING_H
 #define TGI_SCHED_QUEUEING_H
 
@@ -22,7 +24,7 @@ struct tgi_queueing {
     uint8_t *is_behind;  /* by task: there is one before it in its lane */
     uint32_t *most;      /* by device: tasks that are enqueued and not done, at most */
     double task_ns;      /* what enqueuing one takes */
-    double copy_ns;      /* how far copies follow each other at least, all lanes together; 0: the link says */
+    double copy_ns;      /* what a copy that follows another one at once takes beside its bytes; 0: the link says */
 };
 
 /* device: by task; all of them are devices beside CPUs.  In a CUDA graph if that is what the workload is for.  TG_E_NO_MEMORY. */

@@ -136,7 +136,7 @@ static struct tgi_timed timed_by(const struct tgi_machine_time *time)
 {
     double slower = time->median_ns > 0 ? time->together_ns / time->median_ns : 0;
     return (struct tgi_timed){time->median_ns, slower < time->n_together ? slower : time->n_together, time->n_together,
-                              time->enqueue_ns, time->graph_ns, time->graph_part};
+                              time->beside_ns, time->enqueue_ns, time->graph_ns, time->graph_part, time->shares_lane};
 }
 
 static bool find_exact(const struct tgi_timing *t, struct range r, const char *arguments, struct tgi_timed *timed_p)
@@ -174,10 +174,12 @@ static bool fit(const struct tgi_timing *t, struct range r, double flops, double
     *timed_p = timed_by(near);
     timed_p->ns *= work / from;
     timed_p->graph_ns *= work / from;
+    timed_p->beside_ns *= work / from;
     if (below && above) {
         part = log(work / from) / log(work_of(above->flops, above->bytes) / from);
         timed_p->ns = near->median_ns * pow(above->median_ns / near->median_ns, part);
         timed_p->graph_ns = near->graph_ns > 0 && above->graph_ns > 0 ? near->graph_ns * pow(above->graph_ns / near->graph_ns, part) : 0;
+        timed_p->beside_ns = near->beside_ns > 0 && above->beside_ns > 0 ? near->beside_ns * pow(above->beside_ns / near->beside_ns, part) : 0;
         timed_p->graph_part += near->graph_ns > 0 ? part * (above->graph_part - near->graph_part) : 0;
         if (timed_p->slower > 0 && above->n_together == near->n_together)
             timed_p->slower += part * (timed_by(above).slower - timed_p->slower);

@@ -43,7 +43,7 @@ struct tgi_virtual_memory {
     uint32_t newest, oldest;
     struct tgi_copy_queue {
         uint32_t n_active, first, last; /* copies: under way, and waiting */
-    } queues[2][TGI_COPY_LANES];        /* from memory 0, from others; the second one of runs that hand copies to lanes in turn */
+    } queues[2][TGI_COPY_LANES];        /* from memory 0, from others; the second lane is that of runs that hand copies to both in turn */
     /* tasks at work in it, where several can be */
     uint32_t *lanes;
     uint32_t n_lanes;

@@ -8,7 +8,8 @@
  *
  * At most COPIES_AT_ONCE go to one memory from memory 0, and as many from others, over links that are shared, in the order
  * they were asked for, as copy engines do.  Runs that hand their tasks to devices give copies to two lanes in turn instead
- * (queueing.h): a large one keeps every other one waiting, while the rest passes by. */
+ * (queueing.h).  On streams an engine copies from memory 0 one tile at a time and stays with a lane for as long as that has more: a copy of the
+ * other one may wait for many that were asked for later.  In graphs the lanes share the link. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -229,21 +230,57 @@ static struct tgi_copy_queue *queue_of(struct tgi_virtual *v, uint32_t flow)
     return &v->memories[f->to].queues[f->from != 0][f->lane];
 }
 
-static uint32_t most_at_once(const struct tgi_virtual *v) { return v->queueing ? 1 : COPIES_AT_ONCE; }
-
-static void start_copy(struct tgi_virtual *v, uint32_t flow)
+/* What comes from memory 0 on streams has one engine for all lanes. */
+static bool has_engine(const struct tgi_virtual *v, const struct tgi_flow *f)
 {
-    double ns = v->flows[flow].latency_ns, least = v->queueing ? v->queueing->copy_ns * TGI_COPY_LANES : 0;
+    return v->queueing && !v->w->is_replayed && f->from == 0;
+}
+
+static bool can_start(struct tgi_virtual *v, uint32_t flow)
+{
+    const struct tgi_flow *f = &v->flows[flow];
+    const struct tgi_copy_queue *lanes = v->memories[f->to].queues[f->from != 0];
+    uint32_t n = lanes[f->lane].n_active;
+    for (uint32_t i = 0; i < TGI_COPY_LANES && has_engine(v, f); i++)
+        n += i != f->lane ? lanes[i].n_active : 0;
+    return f->n_shared == 0 || n < (v->queueing ? 1 : COPIES_AT_ONCE);
+}
+
+/* What it takes beside its bytes.  follows: it comes right after another one. */
+static double begin_ns(const struct tgi_virtual *v, const struct tgi_flow *f, bool follows)
+{
+    double known = v->queueing ? v->queueing->copy_ns : 0, in_turn = known * TGI_COPY_LANES;
+    if (has_engine(v, f))
+        return follows && known > 0 && known < f->latency_ns ? known : f->latency_ns;
+    return v->w->is_replayed && in_turn > f->latency_ns ? in_turn : f->latency_ns;
+}
+
+static void start_copy(struct tgi_virtual *v, uint32_t flow, bool follows)
+{
     queue_of(v, flow)->n_active++;
-    tgi_virtual_at(v, v->now + (ns > least ? ns : least), TGI_VIRTUAL_COPY_BEGIN, flow, v->flows[flow].version);
+    tgi_virtual_at(v, v->now + begin_ns(v, &v->flows[flow], follows), TGI_VIRTUAL_COPY_BEGIN, flow, v->flows[flow].version);
+}
+
+/* After a copy of a lane.  An engine stays with a lane that has more. */
+static void start_next(struct tgi_virtual *v, struct tgi_copy_queue *lanes, uint32_t lane)
+{
+    for (uint32_t i = 0; i < TGI_COPY_LANES; i++) {
+        struct tgi_copy_queue *q = &lanes[(lane + i) % TGI_COPY_LANES];
+        uint32_t flow = q->first;
+        if (flow == TG_NONE || !can_start(v, flow))
+            continue;
+        q->first = v->flows[flow].next;
+        v->flows[flow].next = TG_NONE;
+        start_copy(v, flow, true);
+    }
 }
 
 static void queue_copy(struct tgi_virtual *v, uint32_t flow)
 {
     v->flows[flow].lane = v->queueing ? v->n_copy_turns++ % TGI_COPY_LANES : 0;
     struct tgi_copy_queue *to = queue_of(v, flow);
-    if (v->flows[flow].n_shared == 0 || to->n_active < most_at_once(v)) {
-        start_copy(v, flow);
+    if (can_start(v, flow)) {
+        start_copy(v, flow, false);
         return;
     }
     *(to->first == TG_NONE ? &to->first : &v->flows[to->last].next) = flow;
@@ -339,17 +376,14 @@ static void arrive(struct tgi_virtual *v, uint32_t replica)
 void tgi_virtual_copy_ends(struct tgi_virtual *v, uint32_t flow)
 {
     struct tgi_copy_queue *to = queue_of(v, flow);
-    uint32_t replica = v->flows[flow].replica, queued = to->first;
+    struct tgi_copy_queue *lanes = v->memories[v->flows[flow].to].queues[v->flows[flow].from != 0];
+    uint32_t replica = v->flows[flow].replica, lane = v->flows[flow].lane;
     leave(v, flow);
     v->flows[flow].version++;
     v->flows[flow].next = v->free_flow;
     v->free_flow = flow;
     to->n_active--;
-    if (queued != TG_NONE && to->n_active < most_at_once(v)) {
-        to->first = v->flows[queued].next;
-        v->flows[queued].next = TG_NONE;
-        start_copy(v, queued);
-    }
+    start_next(v, lanes, lane);
     arrive(v, replica);
 }
 

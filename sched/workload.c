@@ -165,6 +165,12 @@ static double traffic_of(double ns, double slower, double bytes_per_ns, uint32_t
     return declared < share ? declared : share;
 }
 
+/* Without what the recorded runs that it is from have noted times for. */
+static double in_graph_ns(const struct tgi_machine_class *class, const struct tgi_timed *timed)
+{
+    return timed->graph_ns > class->stamp_ns ? timed->graph_ns - class->stamp_ns : 0;
+}
+
 static enum tgi_timing_found measured(const struct pricing *p, uint32_t task, const struct tgi_cost *cost, float *ns,
                                       float *traffic)
 {
@@ -186,8 +192,12 @@ static enum tgi_timing_found measured(const struct pricing *p, uint32_t task, co
         if (found == TGI_TIMING_NONE)
             continue;
         bool is_replayed = w->is_replayed && class->kind != TGI_DEVICE_CPU && timed.graph_ns > 0;
-        ns[c] = (float)(is_replayed ? timed.graph_ns : timed.ns + (class->kind == TGI_DEVICE_CPU ? class->launch_ns : 0));
+        ns[c] = (float)(is_replayed ? in_graph_ns(class, &timed) : timed.ns + (class->kind == TGI_DEVICE_CPU ? class->launch_ns : 0));
         w->n_replayed += is_replayed;
+        if (w->known_ns && class->kind != TGI_DEVICE_CPU)
+            w->known_ns[task] = (float)(timed.beside_ns > 0 ? timed.beside_ns : timed.ns);
+        if (is_replayed && timed.shares_lane)
+            w->shares_lane[task] = 1;
         w->enqueue_ns += class->kind != TGI_DEVICE_CPU ? timed.enqueue_ns : 0;
         bool is_cpu = class->kind == TGI_DEVICE_CPU;
         if (is_replayed && p->memory[c] > 0)
@@ -379,7 +389,10 @@ static int create(const struct tg_graph *g, const struct tgi_machine *machine, b
                                .n_classes = machine->n_classes, .is_as_run = is_as_run, .is_replayed = is_replayed, .first_unknown = TG_NONE};
     w->ns = malloc(((size_t)g->n_tasks * w->n_classes + 1) * sizeof *w->ns);
     w->traffic = malloc(((size_t)g->n_tasks * w->n_classes + 1) * sizeof *w->traffic);
-    int rc = w->ns && w->traffic && list_uses(w) && find_writers(w) ? 0 : tgi_error_memory(err, "planning");
+    w->known_ns = is_as_run ? calloc((size_t)g->n_tasks + 1, sizeof *w->known_ns) : NULL;
+    w->shares_lane = is_replayed ? calloc((size_t)g->n_tasks + 1, 1) : NULL;
+    bool has_notes = (w->known_ns || !is_as_run) && (w->shares_lane || !is_replayed);
+    int rc = w->ns && w->traffic && has_notes && list_uses(w) && find_writers(w) ? 0 : tgi_error_memory(err, "planning");
     if (rc == 0)
         rc = price_all(w, err);
     if (rc)
@@ -423,6 +436,8 @@ void tgi_workload_destroy(struct tgi_workload *w)
     free(w->uses);
     free(w->tile_bytes);
     free(w->stays);
+    free(w->known_ns);
+    free(w->shares_lane);
     free(w->only);
     free(w);
 }

@@ -35,6 +35,8 @@ struct tgi_workload {
     uint64_t n_measured, n_fitted, n_declared, n_roofline, n_sized, n_free; /* tasks whose time came from what */
     uint32_t first_unknown; /* the first task whose time was not measured, between measured ones or free; TG_NONE: none */
     bool is_as_run, is_replayed;
+    float *known_ns;      /* by task: what a run takes it to take on a device when it orders tasks; NULL: it is no run */
+    uint8_t *shares_lane; /* by task: in a CUDA graph it comes after others of its lane (machine.h); NULL: it is for none */
     double enqueue_ns;   /* what handing all tasks to devices takes, as far as it was measured */
     uint64_t n_replayed; /* tasks whose time is one inside a CUDA graph */
     uint64_t n_bodies;   /* control tasks, whose bodies count as one task on a CPU lane */

@@ -174,22 +174,71 @@ static void no_run_is_faster_than_it_is_enqueued(void **state)
     finish(&k);
 }
 
-/* A megabyte takes a millisecond of the link.  What is sent after it in the same lane waits for it, and the rest passes by. */
-static void copies_go_to_two_lanes_in_turn(void **state)
+/* Tiles of a thousand bytes, a byte a ns, go to two lanes in turn.  A copy takes 5 us beside its bytes, and 3 us where it follows another
+ * one; without that figure, as long as any. */
+static void an_engine_stays_with_a_lane_that_has_more_copies(void **state)
+{
+    (void)state;
+    static const uint32_t nth[] = {0, 2, 1, 3};
+    for (int is_measured = 0; is_measured < 2; is_measured++) {
+        struct queued k = {.g = plan_graph()};
+        struct tg_error err;
+        struct tgi_machine_replay replay = {.class = 1, .n_tasks = 4, .ns = {[TGI_REPLAY_COPY] = is_measured ? 3000 : 0}};
+        for (uint32_t i = 0; i < 4; i++)
+            add(k.g, 10 + i, plan_buffer(k.g, i, 1000), 40 - 10 * i);
+        queue(&k);
+        k.m.links[0].latency_ns = 5000;
+        MUST(tgi_machine_add_replay(&k.m, &replay, &err));
+        struct tgi_plan *plan = run(&k);
+        for (uint32_t i = 0; i < 4; i++) {
+            assert_int_equal(k.q->rank[i], i);
+            assert_true(fabs(plan->start[i] - (6000 + nth[i] * (is_measured ? 4000 : 6000))) < 1);
+        }
+        tgi_plan_destroy(plan);
+        finish(&k);
+    }
+}
+
+/* Two tasks of the same time; of one the run has seen that others make it longer. */
+static void what_a_run_has_seen_of_tasks_orders_them(void **state)
 {
     (void)state;
     struct queued k = {.g = plan_graph()};
-    static const uint32_t bytes[] = {1000000, 1000, 1000, 1000};
-    double start[4];
-    for (uint32_t i = 0; i < 4; i++)
-        add(k.g, 10 + i, plan_buffer(k.g, i, bytes[i]), 40 - 10 * i);
+    add(k.g, 0, TG_NONE, 10);
+    tg_task_id longer = add(k.g, 1, TG_NONE, 10);
     queue(&k);
-    for (uint32_t i = 0; i < 4; i++)
-        assert_int_equal(k.q->rank[i], i);
+    assert_int_equal(k.q->rank[longer], 1);
+    k.w->known_ns[longer] = 20000;
+    struct tgi_queueing *q;
+    struct tg_error err;
+    MUST(tgi_queueing_create(k.w, k.device, &q, &err));
+    assert_int_equal(q->rank[longer], 0);
+    tgi_queueing_destroy(q);
+    finish(&k);
+}
+
+/* A kernel of which any number runs side by side, and calls of libraries, for which there are as many places as lanes. */
+static void calls_that_share_their_lane_follow_each_other_in_a_graph(void **state)
+{
+    (void)state;
+    enum { N = TGI_PLAIN_LANES + 2 };
+    struct queued k = {.g = plan_graph()};
+    for (uint32_t i = 0; i < N; i++)
+        add(k.g, i, TG_NONE, 200 - 10 * i);
+    add(k.g, N, 0, 500); /* goes on in the lane of the first, which is the one that has rested longest when the last one is recorded */
+    queue_how(&k, IN_A_GRAPH);
+    k.m.devices[DEVICE].n_lanes = 2 * N;
     struct tgi_plan *plan = run(&k);
-    memcpy(start, plan->start, sizeof start);
-    assert_true(start[1] < 10e3 && start[3] < 10e3);
-    assert_true(start[0] > 1e6 && start[2] > start[0]);
+    for (uint32_t i = 0; i < N; i++)
+        assert_true(plan->start[i] == 0);
+    tgi_plan_destroy(plan);
+    for (uint32_t t = 0; t <= N; t++)
+        k.w->shares_lane[t] = t != 1;
+    plan = run(&k);
+    for (uint32_t i = 0; i <= TGI_PLAIN_LANES; i++)
+        assert_true(plan->start[i] == 0);
+    assert_true(fabs(plan->start[N] - plan->end[0]) < 1);
+    assert_true(fabs(plan->start[N - 1] - plan->end[N]) < 1);
     tgi_plan_destroy(plan);
     finish(&k);
 }
@@ -226,7 +275,9 @@ int main(void)
         cmocka_unit_test(data_are_sent_when_there_is_room_in_the_queue),
         cmocka_unit_test(queues_are_as_long_as_a_millisecond),
         cmocka_unit_test(no_run_is_faster_than_it_is_enqueued),
-        cmocka_unit_test(copies_go_to_two_lanes_in_turn),
+        cmocka_unit_test(an_engine_stays_with_a_lane_that_has_more_copies),
+        cmocka_unit_test(what_a_run_has_seen_of_tasks_orders_them),
+        cmocka_unit_test(calls_that_share_their_lane_follow_each_other_in_a_graph),
         cmocka_unit_test(copies_in_a_graph_take_what_was_measured_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
