@@ -82,9 +82,10 @@ TGI_FN void tgi_body_copy(const struct tgi_resident_copy *c)
 
 /* The abort word takes as long to come as a short task, so it is looked at now and then.  So does the clock, and longer if
  * everybody reads it: half of what is left passes by the multiprocessor's own counter, until that is short and the two
- * have been compared over half of the time; the counter tells the end, so that no reading lies between it and the next task. */
+ * have been compared over half of the time; the counter tells the end, so that no reading lies between it and the next task.  A
+ * CPU's clock is at hand, and a thread may be called away between one and the other. */
 #define TGI_SPIN_LOOK_NS 4000u
-#define TGI_SPIN_END_NS  (TGI_LANES == 1 ? 0u : 2000u) /* a CPU's clock is at hand, and it may be called away between the two */
+#define TGI_SPIN_END_NS  2000u
 /* False: it was cut short. */
 TGI_FN bool tgi_body_spin(struct tgi_worker *w, uint64_t ns)
 {
@@ -95,7 +96,7 @@ TGI_FN bool tgi_body_spin(struct tgi_worker *w, uint64_t ns)
         uint64_t mark = tgi_cycles();
         now = tgi_now_ns();
         uint64_t took = now - since, left = took < ns ? ns - took : 0;
-        if (took >= left && left < TGI_SPIN_END_NS) {
+        if (TGI_LANES > 1 && took >= left && left < TGI_SPIN_END_NS) {
             uint64_t rest = (uint64_t)((float)left * ((float)(mark - first) / (float)took));
             while (tgi_cycles() - mark < rest)
                 tgi_pause();
