@@ -26,7 +26,7 @@ SCHED_SRC := agenda.c alike.c backend.c bounds.c calibrate.c calibrate_builtins.
              offload_submitter.c parking.c placement.c plan.c policy.c policy_list.c policy_mix.c policy_steal.c \
              process.c queueing.c ready.c record.c replay_cache.c replay_choice.c replay_costs.c replay_times.c \
              resident_check.c resident_cluster.c resident_dynamic.c resident_gain.c resident_place.c \
-             resident_plan.c resident_post.c resolve.c run.c runtime.c sample.c seat.c serial.c service.c \
+             resident_plan.c resident_post.c resident_spread.c resolve.c run.c runtime.c sample.c seat.c serial.c service.c \
              service_beat.c service_call.c service_graph.c service_instance.c service_program.c service_queue.c \
              service_tables.c service_watch.c share.c sharing.c simulate.c spawn.c task.c timing.c topology.c \
              urgency.c virtual_memory.c watchdog.c worker.c workload.c
@@ -319,7 +319,7 @@ $(B)/io/schema.o: io/schema.json
 $(B)/io/page.o: $(wildcard io/html/*)
 $(B)/io/templates.o: $(wildcard io/templates/*/*)
 $(B)/gpu/resident/text.o: $(wildcard gpu/resident/*.h gpu/resident/*.cuh gpu/service/*.h gpu/service/*.cu* mem/service_*.h) \
-                          $(wildcard kernels/*.cuh kernels/resident/*.cuh) mem/resident_program.h mem/resident_dynamic.h kernels/resident.h graph/tgraph_resident.h \
+                          $(wildcard kernels/*.cuh kernels/resident/*.cuh) mem/resident_program.h mem/resident_dynamic.h mem/resident_peers.h kernels/resident.h graph/tgraph_resident.h \
                           gpu/library/spawn.h gpu/library/status.h gpu/library/word.h
 
 $(STATIC): $(LIB_OBJ)

@@ -334,12 +334,27 @@ TGI_FN bool tgi_keep_leaves_out(struct tgi_worker *w, uint32_t slot)
 #define TGI_LEAVES_OUT(w, slot) (w)->is_failed
 #endif
 
+/* The body of one that has waited, whose words are staged. */
+TGI_FN void tgi_call_run(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot)
+{
+    uint32_t code = 0;
+    uint64_t begin_ns = 0;
+    if (TGI_TIMES(w->v))
+        begin_ns = tgi_now_ns();
+    bool is_left_out = TGI_LEAVES_OUT(w, slot) || w->is_over;
+    if (!is_left_out && (code = TGI_CALL_BODIES(w, t)) != 0)
+        tgi_body_fail(w, t, slot, code);
+    if (TGI_TIMES(w->v) && tgi_lane() == 0) {
+        w->v->times[2 * (uint64_t)slot] = is_left_out ? 0 : begin_ns;
+        w->v->times[2 * (uint64_t)slot + 1] = tgi_now_ns();
+    }
+}
+
 /* A body on words.  They were fetched while the task before was executed; successors are fetched before the wait. */
 TGI_FN bool tgi_warp_call(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot, uint64_t mine)
 {
-    uint32_t n_out = tgi_n_out(t), lane = tgi_lane(), code = 0;
+    uint32_t n_out = tgi_n_out(t), lane = tgi_lane();
     uint32_t word = lane < n_out ? tgi_out_word(w, t, lane) : 0;
-    uint64_t begin_ns = 0;
     TGI_CALL_STAGE(w, mine);
     if (t->n_wait) {
         tgi_wait_counter(w, t, slot);
@@ -349,15 +364,7 @@ TGI_FN bool tgi_warp_call(struct tgi_worker *w, const struct tgi_resident_task *
         }
     }
     tgi_warp_sync(); /* the words, and what the task before has written, are there for other lanes */
-    if (TGI_TIMES(w->v))
-        begin_ns = tgi_now_ns();
-    bool is_left_out = TGI_LEAVES_OUT(w, slot) || w->is_over;
-    if (!is_left_out && (code = TGI_CALL_BODIES(w, t)) != 0)
-        tgi_body_fail(w, t, slot, code);
-    if (TGI_TIMES(w->v) && lane == 0) {
-        w->v->times[2 * (uint64_t)slot] = is_left_out ? 0 : begin_ns;
-        w->v->times[2 * (uint64_t)slot + 1] = tgi_now_ns();
-    }
+    tgi_call_run(w, t, slot);
     TGI_DELAY(w->id);
     tgi_warp_sync();
     tgi_tell(w, word, lane < n_out, 0);

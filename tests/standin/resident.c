@@ -3,7 +3,11 @@
  *
  * The tables are found and checked through the view that the launch is given, as a GPU would find them.  The thread that
  * executes the launch holds the driver's lock meanwhile, so workers have a lock of their own for asking where memory is.
- * Workers give their processor away now and then before they tell others that a task is done. */
+ * Workers give their processor away now and then before they tell others that a task is done.
+ *
+ * Of a program on several devices (run_spread.cuh) there is a launch on each, whose workers are all at work together: a launch waits, and
+ * has a place on its device, until those of the other devices have theirs, and the last one to come begins all of them.  If one does not come
+ * for as long as a wait may last, those that are there begin without it, as on a GPU, and end by their limit. */
 #include "tests/standin/internal.h"
 
 #include <sched.h>
@@ -22,6 +26,7 @@ static uint32_t call_body(struct tgi_worker *w, const struct tgi_resident_task *
 #define TGI_CALL_STAGE(w, word) ((void)(w), (void)(word))
 #define TGI_CALL_BODIES(w, task) call_body(w, task)
 #define TGI_HAS_POSTS
+#define TGI_PEERS
 static void *memory_at(uint64_t address, size_t bytes, enum standin_param_kind kind);
 #define TGI_POST_MEMORY(w, address, bytes) memory_at(address, bytes, STANDIN_IN)
 #define TGI_POST_PLACE(w, address, bytes)  memory_at(address, bytes, STANDIN_OUT)
@@ -30,12 +35,14 @@ static void *memory_at(uint64_t address, size_t bytes, enum standin_param_kind k
 /* One launch. */
 struct resident {
     const struct standin_launch *launch;
+    struct tgi_resident_peers peers; /* of a program on several devices; n_devices 0: of one */
     struct tgi_resident_view v; /* addresses of the host */
     uint32_t n_workers, n_tasks, epoch;
+    uint32_t first_worker, n_here; /* workers of its device */
+    struct worker_thread *threads;
     struct tgi_cell *shared_cells; /* of all blocks */
     uint32_t *shared_counters;
     uint64_t seed;
-    pthread_mutex_t lock; /* asking about memory */
 };
 struct worker_thread {
     struct resident *r;
@@ -43,6 +50,7 @@ struct worker_thread {
     pthread_t thread;
 };
 
+static pthread_mutex_t asking = PTHREAD_MUTEX_INITIALIZER; /* workers, about memory */
 static __thread struct resident *mine;
 static __thread uint64_t dice;
 
@@ -67,12 +75,12 @@ static uint32_t call_body(struct tgi_worker *w, const struct tgi_resident_task *
     }
     int rc = -1;
     if (name)
-        rc = call_registered(name, mine->launch, words, n, &mine->lock);
+        rc = call_registered(name, mine->launch, words, n, &asking);
     else {
         char own[32];
         CUmodule module = ((const struct item *)mine->launch->instance)->op.kernel.function->module;
         snprintf(own, sizeof own, STANDIN_BODY "%u", body);
-        rc = call_of_module(module, own, mine->launch, words, n, &mine->lock);
+        rc = call_of_module(module, own, mine->launch, words, n, &asking);
     }
     if (us > 0)
         tgi_body_burn(w, t, (uint64_t)(us * 1e3));
@@ -83,9 +91,9 @@ static uint32_t call_body(struct tgi_worker *w, const struct tgi_resident_task *
 static void *memory_at(uint64_t address, size_t bytes, enum standin_param_kind kind)
 {
     static __thread uint64_t nothing[3];
-    pthread_mutex_lock(&mine->lock);
+    pthread_mutex_lock(&asking);
     void *at = standin_at(mine->launch, address, bytes, kind);
-    pthread_mutex_unlock(&mine->lock);
+    pthread_mutex_unlock(&asking);
     memset(nothing, 0, sizeof nothing);
     return at ? at : nothing;
 }
@@ -94,13 +102,14 @@ static void *work(void *arg)
 {
     const struct worker_thread *me = arg;
     struct resident *r = mine = me->r;
-    uint32_t block = me->id / r->v.n_workers_each;
-    struct tgi_worker w = {.v = &r->v, .id = me->id, .epoch = r->epoch, .shared_epoch = 1};
+    uint32_t block = (me->id - r->first_worker) / r->v.n_workers_each;
+    struct tgi_worker w = {.v = &r->v, .id = me->id, .epoch = r->epoch, .shared_epoch = 1, .peers = &r->peers};
     w.shared_cells = r->shared_cells + (size_t)block * r->v.n_shared_cells;
     w.shared_counters = r->shared_counters + (size_t)block * r->v.n_shared_counters;
     w.is_failed = tgi_load_relaxed(&r->v.control->is_failed) != 0;
     dice = r->seed + me->id;
     tgi_warp_worker_run(&w, NULL);
+    tgi_far_leave(&w); /* of one device: nothing */
     return NULL;
 }
 
@@ -108,7 +117,7 @@ static void *work(void *arg)
 
 /* How long the tables are that its descriptors name. */
 struct sizes {
-    size_t outs, ins, words, counters, cells;
+    size_t outs, ins, words, counters, cells, far_counters, far_cells;
     bool has_posts;
 };
 
@@ -121,6 +130,10 @@ static void look_at_word(struct sizes *s, uint32_t word)
         raise_to(&s->cells, TGI_OUT_INDEX(word) + UINT64_C(1));
     else if (kind == TGI_OUT_COUNTER || kind == TGI_OUT_LONE_COUNTER)
         raise_to(&s->counters, TGI_OUT_INDEX(word) + UINT64_C(1));
+    else if (kind == TGI_OUT_FAR_COUNTER)
+        raise_to(&s->far_counters, TGI_FAR_INDEX(word) + UINT64_C(1));
+    else if (kind == TGI_OUT_FAR_CELL)
+        raise_to(&s->far_cells, TGI_FAR_INDEX(word) + UINT64_C(1));
 }
 
 static void look_at_task(struct sizes *s, const struct tgi_resident_task *t)
@@ -130,10 +143,11 @@ static void look_at_task(struct sizes *s, const struct tgi_resident_task *t)
     else
         for (uint32_t k = 0; k < TGI_HEAD_N_OUT(t->head); k++)
             look_at_word(s, t->out[k]);
+    bool is_far = (t->head & TGI_HEAD_WAITS_FAR) != 0;
     if (TGI_HEAD_WAIT(t->head) == TGI_WAIT_COUNTER)
-        raise_to(&s->counters, t->wait + UINT64_C(1));
+        raise_to(is_far ? &s->far_counters : &s->counters, t->wait + UINT64_C(1));
     if (TGI_HEAD_WAIT(t->head) == TGI_WAIT_CELLS)
-        raise_to(&s->cells, (uint64_t)t->wait + t->n_wait);
+        raise_to(is_far ? &s->far_cells : &s->cells, (uint64_t)t->wait + t->n_wait);
     s->has_posts |= TGI_HEAD_OP(t->head) == TGI_RESIDENT_POST;
     if (TGI_RESIDENT_HAS_WORDS(TGI_HEAD_OP(t->head)))
         raise_to(&s->words, (uint64_t)t->in[1] + TGI_CALL_N_WORDS(t->in[0]));
@@ -147,6 +161,20 @@ static bool find(const struct standin_launch *l, const void *field, size_t n, en
     void *at = n ? standin_at(l, (CUdeviceptr)(uintptr_t)given, n, kind) : NULL;
     memcpy(p, &at, sizeof at);
     return at || !n;
+}
+
+/* What the device reaches of all: bodies leave no results and no lines. */
+static bool find_peers(struct resident *r, const struct sizes *s)
+{
+    for (uint32_t i = 0; i < r->peers.n_devices; i++) {
+        struct tgi_resident_peer *to = &r->peers.of[i], given = *to;
+        if (!find(r->launch, &given.far_counters, s->far_counters * sizeof *to->far_counters, STANDIN_INOUT, &to->far_counters) ||
+            !find(r->launch, &given.far_cells, s->far_cells * sizeof *to->far_cells, STANDIN_INOUT, &to->far_cells) ||
+            !find(r->launch, &given.control, sizeof *to->control, STANDIN_INOUT, &to->control))
+            return false;
+        to->results = to->lines = NULL;
+    }
+    return true;
 }
 
 static bool find_tables(struct resident *r, const struct tgi_resident_view *given)
@@ -174,56 +202,164 @@ static bool find_tables(struct resident *r, const struct tgi_resident_view *give
            find(l, &given->results, r->n_tasks * sizeof *v->results, STANDIN_INOUT, &v->results) &&
            (!given->times || find(l, &given->times, 2 * r->n_tasks * sizeof *v->times, STANDIN_INOUT, &v->times)) &&
            find(l, &given->progress, r->n_workers * sizeof *v->progress, STANDIN_INOUT, &v->progress) &&
-           find(l, &given->control, sizeof *v->control, STANDIN_INOUT, &v->control);
+           find(l, &given->control, sizeof *v->control, STANDIN_INOUT, &v->control) && find_peers(r, &s);
 }
 
 /* ---- A launch -----------------------------------------------------------------------------*/
 
-static void run_workers(struct resident *r)
+static void begin_workers(struct resident *r)
 {
-    struct worker_thread *all = calloc(r->n_workers, sizeof *all);
     uint32_t n = 0;
-    for (uint32_t w = 0; all && w < r->n_workers; w++) {
+    r->threads = calloc(r->n_here + 1u, sizeof *r->threads);
+    for (uint32_t w = r->first_worker; r->threads && w < r->first_worker + r->n_here; w++) {
         if (r->v.first[w] == r->v.first[w + 1])
             continue; /* it would only leave */
-        all[n] = (struct worker_thread){r, w, 0};
-        if (pthread_create(&all[n].thread, NULL, work, &all[n])) {
+        r->threads[n] = (struct worker_thread){r, w, 0};
+        if (pthread_create(&r->threads[n].thread, NULL, work, &r->threads[n])) {
             fprintf(stderr, "stand-in driver: no thread for a resident worker\n");
             abort();
         }
         n++;
     }
-    for (uint32_t i = 0; i < n; i++)
-        pthread_join(all[i].thread, NULL);
-    free(all);
+}
+
+static void end_workers(struct resident *r)
+{
+    for (uint32_t i = 0; r->threads && r->threads[i].r; i++)
+        pthread_join(r->threads[i].thread, NULL);
+    free(r->threads);
+    free(r->shared_cells);
+    free(r->shared_counters);
+    if (!r->v.epoch)
+        r->v.control->epoch = r->epoch;
+}
+
+/* False: a fault, which is noted. */
+static bool prepare(struct resident *r, const char *name, const struct tgi_resident_view *given)
+{
+    uint32_t n_blocks = r->launch->grid[0];
+    r->n_here = n_blocks * given->n_workers_each;
+    r->n_workers = r->n_here * (r->peers.n_devices ? r->peers.n_devices : 1);
+    r->first_worker = r->peers.n_devices ? r->peers.first_worker : 0;
+    r->seed = draw(UINT64_MAX);
+    if (!((const struct item *)r->launch->instance)->op.kernel.is_cooperative)
+        violation("%s is not launched so that all of its blocks are there at once", name);
+    if (r->launch->block[0] != 32 * given->n_workers_each ||
+        r->launch->shared_bytes < tgi_resident_shared_bytes(given->n_workers_each, given->n_shared_cells, given->n_shared_counters))
+        violation("%s is launched with too few threads or too little shared memory", name);
+    if (!find_tables(r, given))
+        return false;
+    size_t n_cells = (size_t)n_blocks * given->n_shared_cells, n_counters = (size_t)n_blocks * given->n_shared_counters;
+    r->shared_cells = aligned_alloc(sizeof *r->shared_cells, (n_cells + 1) * sizeof *r->shared_cells);
+    r->shared_counters = calloc(n_counters + 1, sizeof *r->shared_counters);
+    if (!r->shared_cells || !r->shared_counters)
+        abort();
+    memset(r->shared_cells, 0, (n_cells + 1) * sizeof *r->shared_cells);
+    r->epoch = given->epoch ? given->epoch : r->v.control->epoch + 1;
+    return true;
 }
 
 static int run(void **args, const void *launch)
 {
     struct tgi_resident_view given;
-    struct resident r = {.launch = launch, .seed = draw(UINT64_MAX), .lock = PTHREAD_MUTEX_INITIALIZER};
-    uint32_t n_blocks = r.launch->grid[0];
+    struct resident r = {.launch = launch};
     memcpy(&given, args[0], sizeof given);
-    r.n_workers = n_blocks * given.n_workers_each;
-    if (!((const struct item *)r.launch->instance)->op.kernel.is_cooperative)
-        violation("tgk_resident_run is not launched so that all of its blocks are there at once");
-    if (r.launch->block[0] != 32 * given.n_workers_each ||
-        r.launch->shared_bytes < tgi_resident_shared_bytes(given.n_workers_each, given.n_shared_cells, given.n_shared_counters))
-        violation("tgk_resident_run is launched with too few threads or too little shared memory");
-    if (!find_tables(&r, &given))
-        return 0; /* a fault, which is noted */
-    size_t n_cells = (size_t)n_blocks * given.n_shared_cells, n_counters = (size_t)n_blocks * given.n_shared_counters;
-    r.shared_cells = aligned_alloc(sizeof *r.shared_cells, (n_cells + 1) * sizeof *r.shared_cells);
-    r.shared_counters = calloc(n_counters + 1, sizeof *r.shared_counters);
-    if (!r.shared_cells || !r.shared_counters)
+    if (!prepare(&r, "tgk_resident_run", &given))
+        return 0;
+    begin_workers(&r);
+    end_workers(&r);
+    return 0;
+}
+
+/* ---- Launches on several devices ------------------------------------------------------------*/
+
+/* One that has begun, from its first call until the call after it is over. */
+struct member {
+    struct member *next;
+    const struct item *item;
+    const void *program; /* the same for all of them, an address */
+    struct standin_launch launch;
+    struct resident r;
+    bool is_over;
+};
+static struct member *members;
+
+static void member_drop(struct member *m)
+{
+    struct member **at = &members;
+    while (*at != m)
+        at = &(*at)->next;
+    *at = m->next;
+    free(m);
+}
+
+void resident_reset(void)
+{
+    while (members)
+        member_drop(members);
+}
+
+/* Those of one launch, whose workers are at work at the same time. */
+static void run_together(const void *program, bool all, struct member *me)
+{
+    for (struct member *m = members; m; m = m->next) {
+        if (m->program != program || m->is_over || (!all && m != me))
+            continue;
+        if (m->r.epoch != me->r.epoch)
+            violation("tgk_resident_run_spread is in epoch %u on one device and in %u on another", m->r.epoch, me->r.epoch);
+        m->is_over = true;
+        begin_workers(&m->r);
+    }
+    for (struct member *m = members; m; m = m->next)
+        if (m->program == program && m->r.threads) {
+            end_workers(&m->r);
+            m->r.threads = NULL;
+        }
+}
+
+static struct member *member_of(void **args, const struct standin_launch *launch)
+{
+    struct tgi_resident_view given;
+    struct member *m = members;
+    while (m && m->item != launch->instance)
+        m = m->next;
+    if (m)
+        return m;
+    m = calloc(1, sizeof *m);
+    if (!m)
         abort();
-    memset(r.shared_cells, 0, (n_cells + 1) * sizeof *r.shared_cells);
-    r.epoch = given.epoch ? given.epoch : r.v.control->epoch + 1;
-    run_workers(&r);
-    if (!given.epoch)
-        r.v.control->epoch = r.epoch;
-    free(r.shared_cells);
-    free(r.shared_counters);
+    m->item = launch->instance;
+    m->launch = *launch;
+    m->r.launch = &m->launch;
+    memcpy(&given, args[0], sizeof given);
+    memcpy(&m->r.peers, args[1], sizeof m->r.peers);
+    m->program = m->r.peers.of[0].control;
+    m->next = members;
+    members = m;
+    if (!prepare(&m->r, "tgk_resident_run_spread", &given)) {
+        member_drop(m);
+        return NULL;
+    }
+    return m;
+}
+
+static int run_spread(void **args, const void *launch)
+{
+    struct member *me = member_of(args, launch);
+    uint32_t n_there = 0;
+    if (!me)
+        return 0;
+    for (const struct member *m = members; m; m = m->next)
+        n_there += m->program == me->program && !m->is_over;
+    bool is_all = n_there == me->r.peers.n_devices, is_left = tgi_load_relaxed(&me->r.v.control->abort) != 0;
+    if (!me->is_over && (is_all || is_left))
+        run_together(me->program, is_all, me);
+    if (!me->is_over && standin_again(launch) >= me->r.v.limit_ns) {
+        ((struct item *)(uintptr_t)me->item)->is_again = false;
+        run_together(me->program, false, me);
+    }
+    if (me->is_over)
+        member_drop(me);
     return 0;
 }
 
@@ -233,6 +369,13 @@ void resident_register(FILE *image)
     static const struct standin_kernel kernel = {"tgk_resident_run", run, 1, params, NULL, NULL};
     if (standin_register_kernel(&kernel)) {
         fprintf(stderr, "stand-in driver: cannot register kernel %s\n", kernel.name);
+        abort();
+    }
+    static const struct standin_param spread_params[] = {{sizeof(struct tgi_resident_view), STANDIN_VALUE},
+                                                         {sizeof(struct tgi_resident_peers), STANDIN_VALUE}};
+    static const struct standin_kernel spread = {"tgk_resident_run_spread", run_spread, 2, spread_params, NULL, NULL}; /* in generated modules only */
+    if (standin_register_kernel(&spread)) {
+        fprintf(stderr, "stand-in driver: cannot register kernel %s\n", spread.name);
         abort();
     }
     fprintf(image, "kernel %s registers=255 threads=%u\n", kernel.name, 32 * TGI_RESIDENT_RUN_WARPS);
