@@ -170,8 +170,13 @@ static void do_not_spread(struct clusters *k, const char *why)
 static int find_labels(struct clusters *k, bool is_asked)
 {
     uint32_t n = 0;
-    if (is_asked)
-        k->what->not_spread = k->asked == TGI_PROGRAM_DYNAMIC ? "dynamic programs are on one device" : tgi_spread_against(k->ds, k->from);
+    if (is_asked && k->asked == TGI_PROGRAM_DYNAMIC)
+        k->what->not_spread = "dynamic programs are on one device";
+    else if (is_asked) {
+        int rc = tgi_spread_against(k->ds, k->from, &k->what->not_spread, k->err);
+        if (rc)
+            return rc;
+    }
     k->may_spread = is_asked && !k->what->not_spread;
     label_all(k);
     if (!k->may_spread)

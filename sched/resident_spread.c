@@ -18,27 +18,32 @@ int tgi_spread_find_asked(bool *is_asked_p, struct tg_error *err)
 
 /* ---- Whether ------------------------------------------------------------------------------*/
 
-const char *tgi_spread_against(struct tgi_devices *ds, const struct tgi_program *p)
+/* Devices that the program's commands are for, ascending; how many. */
+static uint32_t find_devices(const struct tgi_devices *ds, const struct tgi_program *p, uint32_t *devices)
 {
-    uint32_t seen = 0, devices[TGI_MAX_DEVICES], n = 0;
-    const char *why = NULL;
-    struct tgi_resident_room room;
-    struct tg_error ignored;
+    uint32_t seen = 0, n = 0;
     for (uint32_t i = 0; i < p->n; i++)
         seen |= 1u << tgi_lane_device(p->commands[i].lane);
     for (uint32_t d = 0; d < ds->n_devices; d++)
         if (seen >> d & 1)
             devices[n++] = d;
-    if (n < 2)
-        return "all of it is on one device";
-    if (!ds->ops->resident_spreads)
-        return "such devices have no kernels for it";
-    for (uint32_t i = 0; !why && i < n; i++)
-        if (ds->ops->resident_room(ds, devices[i], &room, &ignored))
-            why = "one of its devices cannot hold all blocks of a kernel at once";
-    if (!why)
-        ds->ops->resident_spreads(ds, devices, n, &why);
-    return why;
+    return n;
+}
+
+int tgi_spread_against(struct tgi_devices *ds, const struct tgi_program *p, const char **why_p, struct tg_error *err)
+{
+    uint32_t devices[TGI_MAX_DEVICES], n = find_devices(ds, p, devices);
+    struct tgi_resident_room room;
+    *why_p = n < 2 ? "all of it is on one device" : !ds->ops->resident_spreads ? "such devices have no kernels for it" : NULL;
+    for (uint32_t i = 0; !*why_p && i < n; i++) {
+        int rc = ds->ops->resident_room(ds, devices[i], &room, err);
+        if (rc && rc != TG_E_UNSUPPORTED)
+            return rc;
+        *why_p = rc ? "one of its devices cannot hold all blocks of a kernel at once" : NULL;
+    }
+    if (!*why_p)
+        ds->ops->resident_spreads(ds, devices, n, why_p);
+    return 0;
 }
 
 /* ---- What it comes after ------------------------------------------------------------------*/

@@ -10,8 +10,9 @@
 /* TG_E_INVALID: the variable is neither. */
 int tgi_spread_find_asked(bool *is_asked_p, struct tg_error *err);
 
-/* Why no cluster of the program can be on several devices, a constant; NULL: nothing that can be seen from outside of them. */
-const char *tgi_spread_against(struct tgi_devices *ds, const struct tgi_program *program);
+/* *why_p: why no cluster of the program can be on several devices, a constant; NULL: nothing that can be seen from outside of them.
+ * Fails where a device cannot be asked. */
+int tgi_spread_against(struct tgi_devices *ds, const struct tgi_program *program, const char **why_p, struct tg_error *err);
 
 /* Kernels that wait for each other need their places on all devices at once, so whatever else executes code there is to be over before they
  * begin, or to begin after them.  What is to begin after them comes after them anyway; this appends to `deps`, what a command that is

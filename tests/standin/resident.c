@@ -283,6 +283,7 @@ struct member {
     bool is_over;
 };
 static struct member *members;
+static int late_device = -1; /* standin_begin_late() */
 
 static void member_drop(struct member *m)
 {
@@ -297,6 +298,7 @@ void resident_reset(void)
 {
     while (members)
         member_drop(members);
+    late_device = -1;
 }
 
 /* Those of one launch, whose workers are at work at the same time. */
@@ -343,8 +345,28 @@ static struct member *member_of(void **args, const struct standin_launch *launch
     return m;
 }
 
+void standin_begin_late(int device)
+{
+    pthread_mutex_lock(&state.lock);
+    late_device = device;
+    pthread_mutex_unlock(&state.lock);
+}
+
+static bool is_late(void **args, const struct standin_launch *launch)
+{
+    struct tgi_resident_view given;
+    memcpy(&given, args[0], sizeof given);
+    const struct tgi_resident_control *c =
+        launch->device == late_device ? standin_at(launch, (CUdeviceptr)(uintptr_t)given.control, sizeof *c, STANDIN_IN) : NULL;
+    return c && !c->abort;
+}
+
 static int run_spread(void **args, const void *launch)
 {
+    if (is_late(args, launch)) {
+        standin_again(launch);
+        return 0;
+    }
     struct member *me = member_of(args, launch);
     uint32_t n_there = 0;
     if (!me)
