@@ -314,8 +314,8 @@ TGI_FN bool tgi_far_call(struct tgi_worker *w, const struct tgi_resident_task *t
     uint32_t word = lane < n_out ? tgi_out_word(w, t, lane) : 0;
     TGI_CALL_STAGE(w, mine);
     tgi_far_wait(w, t, slot);
-    w->is_failed = tgi_warp_any(w->is_failed);
     w->is_over = tgi_warp_any(w->is_over);
+    w->is_failed = tgi_warp_any(w->is_failed || w->is_over);
     tgi_warp_sync(); /* as in tgi_warp_call() */
     if (TGI_HEAD_OP(t->head) == TGI_RESIDENT_CALL)
         tgi_call_run(w, t, slot);

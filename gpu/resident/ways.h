@@ -330,6 +330,20 @@ TGI_FN bool tgi_keep_leaves_out(struct tgi_worker *w, uint32_t slot)
     return w->is_failed || slot < w->resumes;
 }
 #define TGI_LEAVES_OUT(w, slot) tgi_keep_leaves_out(w, slot)
+#elif defined TGI_PEERS
+/* On several devices each has a panic record of its own, and a body that is given what another has not made could fail before the one
+ * that did is known.  So none is: who leaves a body out, or leaves before its predecessors are there, has read that the instance has
+ * failed or is over, or writes that it has, here and where it tells (far.h), and then tells with release; who acquires that reads it
+ * here too.  relaxed: as above. */
+TGI_FN bool tgi_peers_leaves_out(struct tgi_worker *w)
+{
+    bool is_said = TGI_LOAD_TOLD(&w->v->control->is_failed) != 0, is_over = TGI_LOAD_TOLD(&w->v->control->abort) != 0;
+    w->is_failed = tgi_warp_any(w->is_failed || w->is_over || is_said || is_over);
+    if (w->is_failed && !is_said && tgi_lane() == 0)
+        tgi_store_relaxed(&w->v->control->is_failed, 1);
+    return w->is_failed;
+}
+#define TGI_LEAVES_OUT(w, slot) tgi_peers_leaves_out(w)
 #else
 #define TGI_LEAVES_OUT(w, slot) (w)->is_failed
 #endif
