@@ -89,7 +89,7 @@ SERVICE_SRC := doorbell.cu service.cu
 LIBRARY_SRC := trial.cu
 # The driver for tests (tests/standin/standin.h), which they load at run time.
 STANDIN_SRC := allocation.c builtins.c capture.c code.c copy.c core.c device.c event.c graph.c graph_exec.c \
-               graph_nodes.c graph_update.c memory.c object.c report.c resident.c resident_dynamic.c service.c \
+               graph_nodes.c graph_update.c memory.c object.c report.c resident.c resident_dynamic.c resident_spread.c service.c \
                service_bodies.c service_keeping.c stream.c work.c
 STANDIN_NVRTC_SRC := nvrtc.c nvrtc_compile.c nvrtc_source.c
 STANDIN_NCCL_SRC := nccl.c nccl_group.c nccl_work.c
