@@ -25,7 +25,7 @@ SCHED_SRC := agenda.c alike.c backend.c bounds.c calibrate.c calibrate_builtins.
              offload_rounds.c offload_run.c offload_stream.c offload_span.c offload_step.c offload_submit.c \
              offload_submitter.c parking.c placement.c plan.c policy.c policy_list.c policy_mix.c policy_steal.c \
              process.c queueing.c ready.c record.c replay_cache.c replay_choice.c replay_costs.c replay_times.c \
-             resident_check.c resident_cluster.c resident_dynamic.c resident_gain.c resident_place.c \
+             resident_check.c resident_cluster.c resident_dynamic.c resident_gain.c resident_inside.c resident_place.c \
              resident_plan.c resident_post.c resident_spread.c resolve.c run.c runtime.c sample.c seat.c serial.c service.c \
              service_beat.c service_call.c service_graph.c service_instance.c service_program.c service_queue.c \
              service_tables.c service_watch.c share.c sharing.c simulate.c spawn.c task.c timing.c topology.c \

@@ -10,10 +10,10 @@
  *           are acquired at that scope.  A release covers what the task has written, wherever that lies, and what it has acquired itself,
  *           so all that comes before it, on whatever device.  Cells carry nothing here, since every body leaves something in memory.
  *   Alone   Kernels that wait for each other must all get their place.  They do: each is a cooperative launch, all of whose blocks begin
- *           at once; all come after the same commands; and no command of theirs or of other devices that executes code is without an order
- *           to them, so nobody takes their place and waits for them (sched/resident_cluster.c sees to that).  What else is executed
- *           beside the program, from elsewhere, ends by itself or is against the rule: a wait has a limit, and who has waited too long
- *           ends the kernels of all devices.
+ *           at once; all come after the same commands; and no other command of the program that executes code on one of their devices is
+ *           without an order to them, so nobody takes their place and waits for them (sched/resident_spread.h).  What is executed
+ *           there from elsewhere has to end by itself.  If it does not, a wait has a limit, and who has waited too long ends the kernels
+ *           of all devices.
  *   Epochs  each device counts by itself; a graph is launched as one, so nobody begins one before all have ended the one before.
  * Where that cannot be, one cluster for each device and edges between these are what there is. */
 #ifndef TGI_MEM_CLUSTER_H

@@ -18,8 +18,7 @@
 #include "graph/error.h"
 #include "graph/vec.h"
 #include "sched/resident_dynamic.h"
-#include "sched/resident_plan.h"
-#include "sched/resident_post.h"
+#include "sched/resident_inside.h"
 #include "sched/resident_spread.h"
 
 enum {
@@ -233,156 +232,12 @@ static void count_clusters(struct clusters *k)
 
 /* ---- One cluster --------------------------------------------------------------------------*/
 
-/* Its graph, for the planner. */
-struct inside {
-    struct tgi_resident_dag dag;
-    uint32_t *succ_at, *succ;
-    uint8_t *op;
-    uint64_t *arg;
-    struct tgi_post *post; /* what its tasks can be */
-    uint32_t n_posts;      /* and have become */
-    float *cost_ns, *kernel_ns; /* the latter with a wish */
-    uint64_t n_timed;           /* tasks with bodies that have been timed */
-    uint8_t *device_of;         /* number of its device among the cluster's */
-    uint32_t *level, *n_at; /* n_at: tasks of each level */
-    uint32_t width;         /* of the widest level */
-    uint32_t n_spawn_words; /* the most of a task of users', if some of them spawn; 0: none does */
-    bool is_dynamic;
-};
-
-static void inside_fini(struct inside *in)
-{
-    free(in->succ_at);
-    free(in->succ);
-    free(in->op);
-    free(in->arg);
-    free(in->post);
-    free(in->cost_ns);
-    free(in->kernel_ns);
-    free(in->device_of);
-    free(in->level);
-    free(in->n_at);
-}
-
 static bool is_member(const struct clusters *k, uint32_t id, uint32_t group) { return k->is_in[id] && group_of(k, id) == group; }
 
-/* Edges inside; levels come for nothing, as members are in order. */
-static void link_members(struct clusters *k, struct inside *in, const uint32_t *member, uint32_t n, uint32_t group)
+/* A wish weighs what is planned, and what is found as it runs is found on one device. */
+static bool is_dynamic(const struct clusters *k, const struct tgi_inside *in, const struct tgi_cluster *cluster)
 {
-    for (uint32_t pass = 0; pass < 2; pass++) {
-        for (uint32_t t = 0; t < n; t++) {
-            const struct tgi_command *c = &k->from->commands[member[t]];
-            for (uint32_t d = 0; d < c->n_deps; d++) {
-                uint32_t dep = k->from->deps[c->first_dep + d];
-                if (!is_member(k, dep, group))
-                    continue;
-                uint32_t from = k->local[dep];
-                if (pass == 0) {
-                    in->succ_at[from + 2]++;
-                    in->level[t] = in->level[from] + 1 > in->level[t] ? in->level[from] + 1 : in->level[t];
-                } else
-                    in->succ[in->succ_at[from + 1]++] = t;
-            }
-        }
-        for (uint32_t t = 0; pass == 0 && t < n; t++)
-            in->succ_at[t + 2] += in->succ_at[t + 1];
-    }
-    for (uint32_t t = 0; t < n; t++) {
-        uint32_t wide = ++in->n_at[in->level[t]];
-        in->width = wide > in->width ? wide : in->width;
-    }
-}
-
-/* What its tasks do; their words go into the cluster. */
-static bool fill_members(struct clusters *k, struct inside *in, const uint32_t *member, uint32_t n, struct tgi_cluster *cluster)
-{
-    uint32_t cap = 0, n_words_of_all = 0;
-    bool spawns = false;
-    for (uint32_t t = 0; t < n; t++) {
-        const struct tgi_command *c = &k->from->commands[member[t]];
-        struct tgi_resident_call call = {.n_words = 0};
-        const char *why;
-        cluster->owner[t] = c->owner;
-        cluster->step[t] = c->step;
-        cluster->is_timed |= c->step != 0;
-        in->op[t] = c->kind == TGI_COMMAND_NOTHING ? TGI_RESIDENT_EMPTY : TGI_RESIDENT_CALL;
-        in->cost_ns[t] = k->cost_ns[member[t]];
-        if (k->wish) {
-            in->kernel_ns[t] = k->times[member[t]].kernel_ns;
-            in->n_timed += k->times[member[t]].body_ns > 0;
-        }
-        if (in->op[t] == TGI_RESIDENT_EMPTY || !k->ds->ops->resident_call(k->ds, k->from, c, &call, &why))
-            continue;
-        uint32_t n_words = call.post ? TGI_POST_N_WORDS : call.n_words;
-        if (!tgi_vec_reserve(&cluster->words, &cap, (uint64_t)cluster->n_words + n_words + 1, sizeof *cluster->words))
-            return false;
-        memset(cluster->words + cluster->n_words, 0, n_words * sizeof *call.words);
-        memcpy(cluster->words + cluster->n_words, call.words, call.n_words * sizeof *call.words);
-        in->arg[t] = TGI_CALL(call.body, call.n_words, cluster->n_words);
-        in->post[t] = (struct tgi_post){call.post, call.bytes, call.side};
-        spawns |= call.spawns;
-        n_words_of_all = call.n_words > n_words_of_all ? call.n_words : n_words_of_all;
-        cluster->n_words += n_words;
-        cluster->n_calls++;
-    }
-    in->n_spawn_words = spawns ? n_words_of_all : 0;
-    return true;
-}
-
-/* Which devices its tasks are on. */
-static void place_members(struct clusters *k, struct inside *in, const uint32_t *member, uint32_t n, struct tgi_cluster *cluster)
-{
-    uint8_t number[TGI_MAX_DEVICES] = {0};
-    uint32_t seen = 0;
-    for (uint32_t t = 0; t < n; t++)
-        seen |= 1u << device_of(&k->from->commands[member[t]]);
-    for (uint32_t d = 0; d < k->ds->n_devices; d++)
-        if (seen >> d & 1) {
-            number[d] = (uint8_t)cluster->n_devices;
-            cluster->device[cluster->n_devices++] = d;
-        }
-    for (uint32_t t = 0; t < n; t++)
-        in->device_of[t] = number[device_of(&k->from->commands[member[t]])];
-}
-
-static bool look_inside(struct clusters *k, struct inside *in, const uint32_t *member, uint32_t n, uint32_t group,
-                        struct tgi_cluster *cluster)
-{
-    uint32_t n_edges = 0;
-    for (uint32_t t = 0; t < n; t++) {
-        k->local[member[t]] = t;
-        n_edges += k->from->commands[member[t]].n_deps;
-    }
-    in->succ_at = calloc((size_t)n + 3, sizeof *in->succ_at);
-    in->succ = malloc(((size_t)n_edges + 1) * sizeof *in->succ);
-    in->op = malloc((size_t)n + 1);
-    in->arg = calloc((size_t)n + 1, sizeof *in->arg);
-    in->post = calloc((size_t)n + 1, sizeof *in->post);
-    in->cost_ns = malloc(((size_t)n + 1) * sizeof *in->cost_ns);
-    in->kernel_ns = malloc(((size_t)n + 1) * sizeof *in->kernel_ns);
-    in->device_of = malloc((size_t)n + 1);
-    in->level = calloc((size_t)n + 1, sizeof *in->level);
-    in->n_at = calloc((size_t)n + 1, sizeof *in->n_at);
-    cluster->owner = malloc(((size_t)n + 1) * sizeof *cluster->owner);
-    cluster->step = malloc(((size_t)n + 1) * sizeof *cluster->step);
-    if (!in->succ_at || !in->succ || !in->op || !in->arg || !in->post || !in->cost_ns || !in->kernel_ns || !in->device_of || !in->level || !in->n_at || !cluster->owner ||
-        !cluster->step)
-        return false;
-    link_members(k, in, member, n, group);
-    place_members(k, in, member, n, cluster);
-    if (!fill_members(k, in, member, n, cluster))
-        return false;
-    /* A wish weighs what is planned. */
-    bool is_spread = cluster->n_devices > 1;
-    in->is_dynamic = !k->wish && !is_spread && (k->asked == TGI_PROGRAM_DYNAMIC || (in->n_spawn_words && k->asked == TGI_PROGRAM_CHOSEN));
-    struct tgi_posting posting = {n, in->post, in->succ_at, in->succ, in->op, in->arg, cluster->words};
-    bool is_good = in->is_dynamic || is_spread || tgi_resident_post(&posting, &in->n_posts);
-    in->succ_at = posting.succ_at;
-    in->succ = posting.succ;
-    in->dag = (struct tgi_resident_dag){.n_tasks = n, .succ_at = in->succ_at, .succ = in->succ, .op = in->op,
-                                        .arg = in->arg, .words = cluster->words, .cost_ns = in->cost_ns,
-                                        .device_of = is_spread ? in->device_of : NULL};
-    return is_good;
+    return !k->wish && cluster->n_devices == 1 && (k->asked == TGI_PROGRAM_DYNAMIC || (in->n_spawn_words && k->asked == TGI_PROGRAM_CHOSEN));
 }
 
 /* $TGRAPH_RESIDENT_LIMIT_MS, else what nothing that goes on should take. */
@@ -396,37 +251,36 @@ static uint64_t limit_of(const struct tgi_resident_program *p)
     return long_ns > (double)least_limit_ns ? (uint64_t)long_ns : least_limit_ns;
 }
 
+static int plan_dynamic(struct clusters *k, const struct tgi_inside *in, const struct tgi_resident_room *room, struct tgi_cluster *cluster)
+{
+    uint32_t n = (in->width + room->n_workers_each - 1) / room->n_workers_each;
+    bool is_wide = in->n_spawn_words || n > room->n_blocks; /* where tasks make tasks any worker may come to have one */
+    return tgi_resident_dynamic_plan(&in->dag, is_wide ? room->n_blocks : n, room->n_workers_each, in->n_spawn_words, &cluster->program, k->err);
+}
+
 /* As many blocks as the widest level has use for; all that there are for POSTs, which are better apart. */
-static int plan(struct clusters *k, const struct inside *in, struct tgi_cluster *cluster)
+static int plan_static(struct clusters *k, struct tgi_inside *in, const struct tgi_resident_room *room, struct tgi_cluster *cluster)
 {
     static const struct tgi_resident_costs usual = TGI_RESIDENT_COSTS_INIT;
     const struct tgi_resident_costs *costs = k->wish ? &k->wish->costs->tasks : &usual;
+    if (!tgi_inside_post(in, cluster))
+        return no_memory(k);
+    uint32_t width = in->n_posts / TGI_RESIDENT_POSTS_AT_ONCE > in->width ? in->n_posts / TGI_RESIDENT_POSTS_AT_ONCE : in->width;
+    uint32_t n_blocks = (width + room->n_workers_each - 1) / room->n_workers_each;
+    struct tgi_resident_shape shape = {n_blocks < room->n_blocks ? n_blocks : room->n_blocks, room->n_workers_each,
+                                       room->shared_bytes, TGI_RESIDENT_WARP};
+    int rc = tgi_resident_plan(&in->dag, &shape, costs, &cluster->program, k->err);
+    return rc ? rc : tgi_resident_check(&in->dag, cluster->program, k->err);
+}
+
+static int plan(struct clusters *k, struct tgi_inside *in, struct tgi_cluster *cluster)
+{
     struct tgi_resident_room room;
     int rc;
-    if (cluster->n_devices > 1) {
+    if (cluster->n_devices > 1)
         rc = tgi_spread_plan(k->ds, &in->dag, in->level, cluster, k->err);
-        if (rc == 0)
-            cluster->limit_ns = limit_of(cluster->program);
-        return rc;
-    }
-    rc = k->ds->ops->resident_room(k->ds, cluster->device[0], &room, k->err);
-    if (rc)
-        return rc;
-    if (in->is_dynamic) {
-        uint32_t n = (in->width + room.n_workers_each - 1) / room.n_workers_each;
-        bool is_wide = in->n_spawn_words || n > room.n_blocks; /* where tasks make tasks any worker may come to have one */
-        rc = tgi_resident_dynamic_plan(&in->dag, is_wide ? room.n_blocks : n, room.n_workers_each, in->n_spawn_words, &cluster->program, k->err);
-        if (rc == 0)
-            cluster->limit_ns = limit_of(cluster->program);
-        return rc;
-    }
-    uint32_t width = in->n_posts / TGI_RESIDENT_POSTS_AT_ONCE > in->width ? in->n_posts / TGI_RESIDENT_POSTS_AT_ONCE : in->width;
-    uint32_t n_blocks = (width + room.n_workers_each - 1) / room.n_workers_each;
-    struct tgi_resident_shape shape = {n_blocks < room.n_blocks ? n_blocks : room.n_blocks, room.n_workers_each,
-                                       room.shared_bytes, TGI_RESIDENT_WARP};
-    rc = tgi_resident_plan(&in->dag, &shape, costs, &cluster->program, k->err);
-    if (rc == 0)
-        rc = tgi_resident_check(&in->dag, cluster->program, k->err);
+    else if ((rc = k->ds->ops->resident_room(k->ds, cluster->device[0], &room, k->err)) == 0)
+        rc = is_dynamic(k, in, cluster) ? plan_dynamic(k, in, &room, cluster) : plan_static(k, in, &room, cluster);
     if (rc == 0)
         cluster->limit_ns = limit_of(cluster->program);
     return rc;
@@ -466,17 +320,18 @@ static int add_cluster(struct clusters *k, const uint32_t *member, uint32_t n, u
 }
 
 /* *gain_p: with a wish. */
-static int make_cluster(struct clusters *k, const uint32_t *member, uint32_t n, uint32_t group, struct tgi_cluster **cluster_p,
+static int make_cluster(struct clusters *k, const uint32_t *member, uint32_t n, struct tgi_cluster **cluster_p,
                         struct tgi_gain *gain_p)
 {
     struct tgi_cluster *cluster = tgi_cluster_new();
-    struct inside in = {.width = 0};
+    struct tgi_members members = {k->ds, k->from, member, n, k->cost_ns, k->times, k->local};
+    struct tgi_inside in = {.width = 0};
     if (!cluster)
         return no_memory(k);
-    int rc = look_inside(k, &in, member, n, group, cluster) ? plan(k, &in, cluster) : no_memory(k);
+    int rc = tgi_inside_init(&in, &members, cluster) ? plan(k, &in, cluster) : no_memory(k);
     if (rc == 0 && k->wish)
         rc = tgi_gain_find(&in.dag, in.kernel_ns, in.n_timed, cluster->program->makespan_ns, k->wish->costs, gain_p, k->err);
-    inside_fini(&in);
+    tgi_inside_fini(&in);
     if (rc) {
         tgi_cluster_release(cluster);
         return rc;
@@ -488,7 +343,7 @@ static int make_cluster(struct clusters *k, const uint32_t *member, uint32_t n, 
 static int contract(struct clusters *k, const uint32_t *member, uint32_t n, uint32_t group)
 {
     struct tgi_cluster *cluster = k->wish ? k->made[group] : NULL;
-    int rc = cluster ? 0 : make_cluster(k, member, n, group, &cluster, NULL);
+    int rc = cluster ? 0 : make_cluster(k, member, n, &cluster, NULL);
     if (rc)
         return rc;
     rc = add_cluster(k, member, n, group, cluster);
@@ -529,7 +384,7 @@ static int weigh(struct clusters *k, const uint32_t *member, uint32_t n, uint32_
 {
     struct tgi_devices *ds = k->ds;
     struct tgi_gain gain;
-    int rc = make_cluster(k, member, n, group, &k->made[group], &gain);
+    int rc = make_cluster(k, member, n, &k->made[group], &gain);
     if (rc)
         return rc;
     bool is_sure = tgi_gain_is_sure(&gain), is_hoped = is_sure || tgi_gain_is_hoped(&gain);
@@ -587,7 +442,7 @@ static bool clusters_init(struct clusters *k)
     k->label = calloc(n, sizeof *k->label);
     k->order = malloc(n * sizeof *k->order);
     k->new_id = malloc(n * sizeof *k->new_id);
-    k->local = malloc(n * sizeof *k->local);
+    k->local = calloc(n, sizeof *k->local);
     k->mark = calloc(n, sizeof *k->mark);
     if (k->new_id)
         memset(k->new_id, 0xff, n * sizeof *k->new_id); /* TG_NONE */

@@ -305,7 +305,7 @@ static void a_wait_without_end_ends_all_kernels(void **state)
 {
     static const char data[] = "'A': {'dtype': 'u8', 'shape': [8], 'tiles': [8], 'init': {'fill': 1}, 'home': 'cyclic:{i}'}";
     static const char kernels[] = ", 'spin': {'builtin': 'spin'}";
-    static const char work[] = "{'for': ['i in 0:200'], 'id': 'slow[{i}]', 'kernel': 'spin', "
+    static const char work[] = "{'for': ['i in 0:1000'], 'id': 'slow[{i}]', 'kernel': 'spin', "
                                "'args': {'us': 90, 'in0': 'A[0]', 'out0': 'A[0]', 'in_bytes0': 8, 'out_bytes0': 8}}, "
                                "{'for': ['i in 1:8'], 'id': 'next[{i}]', 'kernel': 'spin', "
                                "'args': {'us': 90, 'in0': 'A[0]', 'out0': 'A[i]', 'in_bytes0': 8, 'out_bytes0': 8}}";
@@ -315,7 +315,7 @@ static void a_wait_without_end_ends_all_kernels(void **state)
     for (int i = 0; i < 4; i++) {
         const struct standin_options roomy = {2 + i % 2 * 2, 8 << 20, (uint64_t)i, true};
         standin.standin_reset(&roomy);
-        setenv("TGRAPH_RESIDENT_LIMIT_MS", "2", 1);
+        setenv("TGRAPH_RESIDENT_LIMIT_MS", "5", 1);
         struct tg_runtime *rt = device_runtime("cuda", 0);
         struct tg_run *run = open_run(rt, g, false);
         for (int k = 0; k < 2; k++) { /* again: tables are as they were before the first */
@@ -340,7 +340,7 @@ static void all_end_where_a_kernel_does_not_begin(void **state)
     struct tg_graph *g = device_graph(buffers, "", tasks);
     uint64_t *expected = device_expected(g, false, 1);
     device_reset(2, 1, true);
-    setenv("TGRAPH_RESIDENT_LIMIT_MS", "20", 1);
+    setenv("TGRAPH_RESIDENT_LIMIT_MS", "1000", 1);
     struct tg_runtime *rt = device_runtime("cuda", 0);
     struct tg_run *run = open_run(rt, g, false);
     execute_spread(run);
