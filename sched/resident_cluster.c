@@ -134,6 +134,8 @@ static void label_all(struct clusters *k)
     }
 }
 
+static const char nothing_across[] = "no edge between devices is inside a cluster";
+
 /* Labels inside which an edge leads to another device; as many of them as *n_p.  False: no memory. */
 static bool find_spreading(struct clusters *k, uint32_t *n_p)
 {
@@ -185,7 +187,7 @@ static int find_labels(struct clusters *k, bool is_asked)
     else if (!find_spreading(k, &n))
         return no_memory(k);
     else if (n == 0)
-        do_not_spread(k, "no edge between devices is inside a cluster");
+        do_not_spread(k, nothing_across);
     return 0;
 }
 
@@ -516,6 +518,8 @@ int tgi_resident_cluster(struct tgi_devices *ds, const struct tgi_program *from,
     }
     if (rc == 0 && what_p->n_clusters)
         rc = add_all(&k);
+    if (k.may_spread && !what_p->n_spread) /* points alone are no cluster */
+        what_p->not_spread = nothing_across;
     clusters_fini(&k);
     if (rc)
         tgi_program_fini(to);
