@@ -25,8 +25,8 @@ SCHED_SRC := agenda.c alike.c backend.c bounds.c calibrate.c calibrate_builtins.
              offload_recording.c offload_rounds.c offload_run.c offload_stream.c offload_span.c offload_step.c \
              offload_submit.c offload_submitter.c parking.c placement.c plan.c policy.c policy_list.c policy_mix.c \
              policy_steal.c process.c queueing.c ready.c record.c replay_cache.c replay_choice.c replay_costs.c replay_times.c \
-             resident_check.c resident_cluster.c resident_dynamic.c resident_gain.c resident_place.c \
-             resident_plan.c resident_post.c resolve.c run.c runtime.c sample.c seat.c serial.c service.c \
+             resident_check.c resident_cluster.c resident_dynamic.c resident_gain.c resident_inside.c resident_place.c \
+             resident_plan.c resident_post.c resident_spread.c resolve.c run.c runtime.c sample.c seat.c serial.c service.c \
              service_beat.c service_call.c service_graph.c service_instance.c service_program.c service_queue.c \
              service_tables.c service_watch.c share.c sharing.c simulate.c spawn.c task.c timing.c topology.c \
              urgency.c virtual_memory.c watchdog.c worker.c workload.c
@@ -65,7 +65,7 @@ TESTS := agenda alloc block calibrate checkpoint choice cli cpu_module dense deq
          offload_flags offload_graph offload_insert offload_policy offload_resident outlook page parking path \
          pinned plan plan_corpus pool process program program_picture queueing recording recording_export \
          recording_plan replay_choice replay_times resident resident_cluster resident_dynamic resident_family \
-         resident_gain resident_peers resident_post resident_spawn resident_times resident_user results run \
+         resident_gain resident_peers resident_post resident_spawn resident_spread resident_times resident_user results run \
          run_children run_failures run_record sample schema seat offload offload_balance offload_edges \
          offload_faults offload_refusals offload_runs offload_stream offload_submitter service service_board \
          service_faults service_graph service_instances service_programs service_ring service_top service_turn \
@@ -90,7 +90,7 @@ SERVICE_SRC := doorbell.cu service.cu
 LIBRARY_SRC := trial.cu
 # The driver for tests (tests/standin/standin.h), which they load at run time.
 STANDIN_SRC := allocation.c builtins.c capture.c code.c copy.c core.c device.c event.c graph.c graph_exec.c \
-               graph_nodes.c graph_update.c memory.c object.c report.c resident.c resident_dynamic.c service.c \
+               graph_nodes.c graph_update.c memory.c object.c report.c resident.c resident_dynamic.c resident_spread.c service.c \
                service_bodies.c service_keeping.c stream.c work.c
 STANDIN_NVRTC_SRC := nvrtc.c nvrtc_compile.c nvrtc_source.c
 STANDIN_NCCL_SRC := nccl.c nccl_group.c nccl_work.c
@@ -320,7 +320,7 @@ $(B)/io/schema.o: io/schema.json
 $(B)/io/page.o: $(wildcard io/html/*)
 $(B)/io/templates.o: $(wildcard io/templates/*/*)
 $(B)/gpu/resident/text.o: $(wildcard gpu/resident/*.h gpu/resident/*.cuh gpu/service/*.h gpu/service/*.cu* mem/service_*.h) \
-                          $(wildcard kernels/*.cuh kernels/resident/*.cuh) mem/resident_program.h mem/resident_dynamic.h kernels/resident.h graph/tgraph_resident.h \
+                          $(wildcard kernels/*.cuh kernels/resident/*.cuh) mem/resident_program.h mem/resident_dynamic.h mem/resident_peers.h kernels/resident.h graph/tgraph_resident.h \
                           gpu/library/spawn.h gpu/library/status.h gpu/library/word.h
 
 $(STATIC): $(LIB_OBJ)

@@ -1,5 +1,5 @@
 /* Clusters (mem/cluster.h) on CUDA devices: what commands are as tasks of one, and one brought to a device, where a node of a graph
- * runs it as a kernel (executor.h) that has its blocks there all at once. */
+ * runs it as a kernel (executor.h) that has its blocks there all at once; on several devices as many nodes, without an order among them. */
 #ifndef TGI_GPU_CLUSTER_H
 #define TGI_GPU_CLUSTER_H
 
@@ -10,16 +10,16 @@
 bool tgi_cuda_resident_call(struct tgi_devices *ds, const struct tgi_program *program, const struct tgi_command *command,
                             struct tgi_resident_call *call_p, const char **why_p);
 bool tgi_cuda_resident_is_compiled(struct tgi_devices *ds, uint32_t device, const struct tgi_cluster *cluster);
+bool tgi_cuda_resident_spreads(struct tgi_devices *ds, const uint32_t *devices, uint32_t n, const char **why_p);
 int tgi_cuda_resident_room(struct tgi_devices *ds, uint32_t device, struct tgi_resident_room *room_p, struct tg_error *err);
 
-/* A cluster's tables on a device, all zero where workers write.  TG_E_UNSUPPORTED: its blocks cannot be there all at once. */
+/* A cluster's tables on its devices, all zero where workers write.  TG_E_UNSUPPORTED: its blocks cannot be there all at once. */
 struct tgi_cuda_cluster;
-int tgi_cuda_cluster_create(struct tgi_cuda *cuda, uint32_t device, struct tgi_cluster *cluster,
-                            struct tgi_cuda_cluster **cluster_p, struct tg_error *err);
+int tgi_cuda_cluster_create(struct tgi_cuda *cuda, struct tgi_cluster *cluster, struct tgi_cuda_cluster **cluster_p, struct tg_error *err);
 /* Nothing of it may be in flight.  Takes NULL. */
 void tgi_cuda_cluster_destroy(struct tgi_cuda *cuda, struct tgi_cuda_cluster *cluster);
-/* The node; its parameters last as long as the cluster. */
-CUDA_KERNEL_NODE_PARAMS tgi_cuda_cluster_node(struct tgi_cuda_cluster *cluster);
+/* The node on the i-th of its devices; its parameters last as long as the cluster. */
+CUDA_KERNEL_NODE_PARAMS tgi_cuda_cluster_node(struct tgi_cuda_cluster *cluster, uint32_t i);
 /* What has gone wrong since the last call, as graph_fault of struct tgi_device_ops. */
 int tgi_cuda_cluster_fault(struct tgi_cuda *cuda, struct tgi_cuda_cluster *cluster, uint64_t *owner_p, struct tg_error *err);
 /* Whether it is this one, or one that does the same. */

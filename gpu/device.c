@@ -449,6 +449,7 @@ static const struct tgi_device_ops ops = {
     .resident_call = tgi_cuda_resident_call,
     .resident_room = tgi_cuda_resident_room,
     .resident_is_compiled = tgi_cuda_resident_is_compiled,
+    .resident_spreads = tgi_cuda_resident_spreads,
     .can_signal = tgi_cuda_can_signal,
     .graph_fault = tgi_cuda_graph_fault,
     .graph_abort = tgi_cuda_graph_abort,

@@ -14,7 +14,7 @@
 #include "graph/vec.h"
 #include "kernels/resident.h"
 
-static const char run_symbol[] = "tgk_resident_run", dynamic_symbol[] = "tgk_resident_run_dynamic",
+static const char run_symbol[] = "tgk_resident_run", dynamic_symbol[] = "tgk_resident_run_dynamic", spread_symbol[] = "tgk_resident_run_spread",
                   service_symbol[] = "tgk_service_bodies", keeping_symbol[] = "tgk_service_keeping";
 enum { THREADS = 32 * TGI_RESIDENT_RUN_WARPS };
 
@@ -30,7 +30,7 @@ struct kernel {
 struct generated {
     struct generated *next;
     uint32_t *bodies, n_bodies; /* ascending */
-    bool is_timed, is_dynamic;
+    bool is_timed, is_dynamic, is_spread;
     uint32_t service_warps; /* of a block, if it is the kernel of a service; 0: it is that of clusters */
     bool can_keep;          /* then */
     int cc_major, cc_minor;
@@ -203,6 +203,8 @@ static char *text_of(struct tgi_cuda_bodies *all, const struct generated *g)
         return NULL;
     if (g->is_dynamic)
         fprintf(f, "#define TGI_SPAWNS\n");
+    if (g->is_spread)
+        fprintf(f, "#define TGI_PEERS\n");
     fprintf(f, "#include \"gpu/resident/user.cuh\"\n#include \"tgraph_resident.h\"\n#include \"kernels/resident.h\"\n");
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         fprintf(f, "#include \"kernels/resident/%s.cuh\"\n", files[i]);
@@ -219,7 +221,7 @@ static char *text_of(struct tgi_cuda_bodies *all, const struct generated *g)
     if (g->service_warps)
         fprintf(f, "#define TGI_SERVICE_BLOCK_WARPS %u\n#include \"gpu/service/bodies.cuh\"\n", g->service_warps);
     else
-        fprintf(f, "#include \"gpu/resident/%s.cuh\"\n", g->is_dynamic ? "run_dynamic" : "run");
+        fprintf(f, "#include \"gpu/resident/%s.cuh\"\n", g->is_dynamic ? "run_dynamic" : g->is_spread ? "run_spread" : "run");
     if (fclose(f)) {
         free(text);
         return NULL;
@@ -276,7 +278,7 @@ static int bodies_of(const struct tgi_cluster *cluster, uint32_t **bodies_p, uin
 static struct generated *find(const struct tgi_cuda_resident *r, const struct generated *wanted)
 {
     struct generated *g = r->generated;
-    while (g && (g->is_timed != wanted->is_timed || g->is_dynamic != wanted->is_dynamic || g->service_warps != wanted->service_warps || g->can_keep != wanted->can_keep || g->n_bodies != wanted->n_bodies ||
+    while (g && (g->is_timed != wanted->is_timed || g->is_dynamic != wanted->is_dynamic || g->is_spread != wanted->is_spread || g->service_warps != wanted->service_warps || g->can_keep != wanted->can_keep || g->n_bodies != wanted->n_bodies ||
                  memcmp(g->bodies, wanted->bodies, g->n_bodies * sizeof *g->bodies) || g->cc_major != wanted->cc_major ||
                  g->cc_minor != wanted->cc_minor))
         g = g->next;
@@ -288,7 +290,7 @@ static int describe_source(struct tgi_cuda *cuda, const struct generated *g, str
                            struct tg_error *err)
 {
     struct tgi_cuda_bodies *all = tgi_cuda_code_bodies(cuda);
-    struct tgi_nvrtc_source source = {.kernel = "resident executor", .entry = g->is_dynamic ? dynamic_symbol : run_symbol, .cc_major = g->cc_major,
+    struct tgi_nvrtc_source source = {.kernel = "resident executor", .entry = g->is_dynamic ? dynamic_symbol : g->is_spread ? spread_symbol : run_symbol, .cc_major = g->cc_major,
                                       .cc_minor = g->cc_minor, .driver_version = cuda->api->version};
     if (g->service_warps) {
         source.kernel = "kernel of a service";
@@ -394,6 +396,12 @@ static void describe(const struct tgi_cuda *cuda, uint32_t device, const struct 
 }
 
 /* Behind what is said already. */
+static void name_devices(struct tgi_cluster *cluster)
+{
+    size_t n = strlen(cluster->kernel);
+    if (cluster->n_devices > 1)
+        snprintf(cluster->kernel + n, sizeof cluster->kernel - n, ", on %u devices at once", cluster->n_devices);
+}
 static void name_posts(struct tgi_cluster *cluster)
 {
     size_t n = strlen(cluster->kernel);
@@ -414,21 +422,22 @@ int tgi_cuda_executor_find(struct tgi_cuda *cuda, uint32_t device, struct tgi_cl
     if (rc)
         return rc;
     /* What the embedded kernel has not. */
-    bool is_dynamic = cluster->program->roots != NULL, has_users = n && bodies[n - 1] >= TGI_N_BODIES;
-    bool must_generate = has_users || cluster->is_timed || is_dynamic;
+    bool is_dynamic = cluster->program->roots != NULL, is_spread = cluster->n_devices > 1, has_users = n && bodies[n - 1] >= TGI_N_BODIES;
+    bool must_generate = has_users || cluster->is_timed || is_dynamic || is_spread;
     if (is_dynamic && cluster->is_timed) {
         free(bodies);
         return tgi_error(err, TG_E_UNSUPPORTED, "tasks of a dynamic resident program note no times");
     }
     char *no_compiler = cuda->resident->no_compiler;
     if (must_generate || (!is_embedded && !no_compiler[0])) {
-        rc = open_generated(cuda, device, &(struct generated){.bodies = bodies, .n_bodies = n, .is_timed = cluster->is_timed, .is_dynamic = is_dynamic}, &k,
-                            &why);
+        struct generated wanted = {.bodies = bodies, .n_bodies = n, .is_timed = cluster->is_timed, .is_dynamic = is_dynamic, .is_spread = is_spread};
+        rc = open_generated(cuda, device, &wanted, &k, &why);
         if (rc == 0 && !k->room.n_blocks)
             rc = measure(cuda, device, k, &why);
         if (rc == 0) {
             snprintf(cluster->kernel, sizeof cluster->kernel, "generated for %u bod%s%s%s, %d registers", n, n == 1 ? "y" : "ies",
                      cluster->is_timed ? " and times" : "", is_dynamic ? ", dynamic" : "", k->registers);
+            name_devices(cluster);
             name_posts(cluster);
             describe(cuda, device, k, e);
             return 0;
@@ -437,7 +446,10 @@ int tgi_cuda_executor_find(struct tgi_cuda *cuda, uint32_t device, struct tgi_cl
         bool lacks_compiler = rc == TG_E_NO_LIBRARY || (rc == TG_E_COMPILE && !has_users);
         if (lacks_compiler && must_generate)
             return tgi_error(err, TG_E_UNSUPPORTED, "%s%.400s",
-                             has_users ? "" : is_dynamic ? "the embedded resident kernel executes static programs: " : "the embedded resident kernel notes no times: ",
+                             has_users    ? ""
+                             : is_dynamic ? "the embedded resident kernel executes static programs: "
+                             : is_spread  ? "the embedded resident kernel is for one device: "
+                                          : "the embedded resident kernel notes no times: ",
                              why.text);
         if (!lacks_compiler)
             return tgi_error(err, rc, "%s", why.text);
@@ -477,6 +489,22 @@ static bool is_kept(struct tgi_cuda *cuda, const struct generated *g)
         free(text);
     }
     return r->asked.is_kept;
+}
+
+/* How far words reach between devices, and additions to them, is the link's; PCIe has no additions. */
+bool tgi_cuda_executor_spreads(struct tgi_cuda *cuda, const uint32_t *devices, uint32_t n, const char **why_p)
+{
+    struct tg_error ignored;
+    char version[32];
+    *why_p = wants_embedded(NULL) > 0                                          ? "TGRAPH_RESIDENT_KERNEL asks for the embedded kernel, which is for one device"
+             : tgi_nvrtc_version(version, sizeof version, &ignored)            ? "its kernel has to be compiled, and there is no NVRTC"
+                                                                               : NULL;
+    for (uint32_t i = 0; !*why_p && i < n * n; i++) {
+        int from = cuda->base.ordinal[devices[i / n]], to = cuda->base.ordinal[devices[i % n]];
+        if (i / n != i % n && cuda->machine.link[from * cuda->machine.n_devices + to] != TGI_CUDA_LINK_NVLINK)
+            *why_p = "one of its devices cannot reach another's memory by NVLink";
+    }
+    return !*why_p;
 }
 
 /* Of runs that may choose, whose clusters note no times. */

@@ -6,7 +6,8 @@
  * that are included, so the compiler sees all of it at once, and linking intermediate code by nvJitLink would give the same code for
  * another library to be installed.
  *
- * A cluster that is a dynamic program gets a generated one of another text (gpu/resident/run_dynamic.cuh).
+ * A cluster that is a dynamic program gets a generated one of another text (gpu/resident/run_dynamic.cuh), one that is on several
+ * devices too (run_spread.cuh), on each of them.
  *
  * A cluster gets a generated one if NVRTC is there.  It gets the embedded one otherwise, or if $TGRAPH_RESIDENT_KERNEL is
  * "embedded" rather than "generated", and that cannot be if it has users' functions or notes times.
@@ -29,6 +30,9 @@ struct tgi_cuda_executor {
 /* The one for a cluster, whose `kernel` is filled in.  TG_E_UNSUPPORTED: there is none, and why; TG_E_COMPILE. */
 int tgi_cuda_executor_find(struct tgi_cuda *cuda, uint32_t device, struct tgi_cluster *cluster,
                            struct tgi_cuda_executor *executor_p, struct tg_error *err);
+
+/* Whether one kernel on each of several devices can be the program of a cluster; if not, *why_p, a constant. */
+bool tgi_cuda_executor_spreads(struct tgi_cuda *cuda, const uint32_t *devices, uint32_t n, const char **why_p);
 
 /* Whether that compiles nothing, as far as can be told without doing it.  Of clusters that note no times; false of others. */
 bool tgi_cuda_executor_is_compiled(struct tgi_cuda *cuda, uint32_t device, const struct tgi_cluster *cluster);

@@ -119,22 +119,43 @@ static int add_captured(struct tgi_cuda_build *b, struct tgi_cuda_part *part, ui
     return rc;
 }
 
-/* A kernel whose blocks have to be there all at once. */
-static int add_cluster(struct tgi_cuda_build *b, struct tgi_cuda_part *part, uint32_t id, struct tg_error *err)
+/* A kernel whose blocks have to be there all at once, on the i-th of the cluster's devices. */
+static int add_cluster_kernel(struct tgi_cuda_build *b, struct tgi_cuda_part *part, struct tgi_cuda_cluster *cluster, uint32_t device, uint32_t i,
+                              CUgraphNode *node_p, struct tg_error *err)
 {
     struct tgi_cuda *cuda = b->cuda;
-    struct tgi_device_graph *g = b->g;
-    const struct tgi_command *c = &part->p->commands[id];
     CUlaunchAttributeValue value = {.cooperative = 1};
-    int rc = tgi_cuda_cluster_create(cuda, tgi_lane_device(c->lane), c->cluster, &g->clusters[g->n_clusters], err);
+    CUDA_KERNEL_NODE_PARAMS params = tgi_cuda_cluster_node(cluster, i);
+    int rc = tgi_cuda_enter(cuda, device, err);
+    if (rc == 0)
+        rc = TGI_CUDA_DO(cuda, err, cuGraphAddKernelNode, (node_p, part->graph, b->after, b->n_after, &params),
+                         "adding a resident program to a graph");
+    return rc ? rc
+              : TGI_CUDA_DO(cuda, err, cuGraphKernelNodeSetAttribute, (*node_p, CU_LAUNCH_ATTRIBUTE_COOPERATIVE, &value),
+                            "having all blocks of a resident program at once");
+}
+
+/* Those of several devices come after the same and are one point for what comes after them: nothing may be in front of one of them that
+ * is not in front of all. */
+static int add_cluster(struct tgi_cuda_build *b, struct tgi_cuda_part *part, uint32_t id, struct tg_error *err)
+{
+    struct tgi_device_graph *g = b->g;
+    const struct tgi_cluster *cluster = part->p->commands[id].cluster;
+    struct tgi_cuda_cluster **made = &g->clusters[g->n_clusters];
+    CUgraphNode kernel[TGI_RESIDENT_MAX_DEVICES];
+    int rc = tgi_cuda_cluster_create(b->cuda, part->p->commands[id].cluster, made, err);
     if (rc)
         return rc;
-    CUDA_KERNEL_NODE_PARAMS params = tgi_cuda_cluster_node(g->clusters[g->n_clusters++]);
-    rc = TGI_CUDA_DO(cuda, err, cuGraphAddKernelNode, (&part->node[id], part->graph, b->after, b->n_after, &params),
-                     "adding a resident program to a graph");
-    return rc ? rc
-              : TGI_CUDA_DO(cuda, err, cuGraphKernelNodeSetAttribute, (part->node[id], CU_LAUNCH_ATTRIBUTE_COOPERATIVE, &value),
-                            "having all blocks of a resident program at once");
+    g->n_clusters++;
+    for (uint32_t i = 0; rc == 0 && i < cluster->n_devices; i++) {
+        rc = add_cluster_kernel(b, part, *made, cluster->device[i], i, &kernel[i], err);
+        if (rc == 0 && cluster->n_devices > 1)
+            rc = tgi_cuda_build_note(b, kernel[i], err);
+    }
+    part->node[id] = kernel[0];
+    return rc || cluster->n_devices == 1 ? rc
+                                         : TGI_CUDA_DO(b->cuda, err, cuGraphAddEmptyNode, (&part->node[id], part->graph, kernel, cluster->n_devices),
+                                                       "adding the end of a resident program to a graph");
 }
 
 /* After b->after. */

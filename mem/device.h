@@ -190,7 +190,7 @@ struct tgi_device_ops {
     int (*can_signal)(struct tgi_devices *ds, uint32_t from, uint32_t to, bool *can_p, struct tg_error *err);
 
     /* Clusters (cluster.h) in programs.  All five or none; NULL: there are no resident programs on such devices.
-     * call: what a launch, a fill or a copy within a device is as a task of one; false, and *why_p, a constant: it cannot be.
+     * call: what a launch, a fill or a copy from a device is as a task of one; false, and *why_p, a constant: it cannot be.
      * room: what there is for one on a device; TG_E_UNSUPPORTED says why there is nothing.
      * fault: once a launch of a graph is done, what has gone wrong in a cluster of it, TG_E_TASK_FAILED or TG_E_TASK_TIMEOUT with
      * the owner of the command that the task was; 0: nothing.  The next launch begins as if nothing had.
@@ -206,6 +206,10 @@ struct tgi_device_ops {
                          uint64_t *times_p, struct tg_error *err);
     /* Whether a cluster's kernel is there, and need not be compiled first, which may take long.  NULL: it always is. */
     bool (*resident_is_compiled)(struct tgi_devices *ds, uint32_t device, const struct tgi_cluster *cluster);
+
+    /* Whether a cluster can be on several devices at once (cluster.h): each reaches the others' memory, and there is a kernel for it.  Else
+     * *why_p, a constant.  NULL: none can. */
+    bool (*resident_spreads)(struct tgi_devices *ds, const uint32_t *devices, uint32_t n, const char **why_p);
 
     /* Adds a program as one node to a graph of the program's own, a handle that the backend knows, after n_after of its nodes.
      * NULL: that is not possible.  After an error that graph is as it was. */

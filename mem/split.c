@@ -20,6 +20,7 @@ static const char *whole_for(const struct tgi_command *c)
 {
     return c->kind == TGI_COMMAND_DECIDE    ? "a device decides about its rounds"
            : c->kind == TGI_COMMAND_COLLECT ? "it has collectives"
+           : c->kind == TGI_COMMAND_RESIDENT && c->cluster->n_devices > 1 ? "a resident program is on several devices"
                                             : NULL;
 }
 

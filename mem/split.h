@@ -35,7 +35,7 @@
 
 #include "mem/program.h"
 
-/* *why_p: why a program has to stay whole, a constant: a device decides about its rounds, it has collectives, one device reads what another
+/* *why_p: why a program has to stay whole, a constant: a device decides about its rounds, it has collectives, a resident program is on several devices, one device reads what another
  * copies to the host (the flag may be there before the data, as they take different ways), one cannot set flags of another, or
  * nothing crosses devices.  NULL: it can be split.  Fails where a device cannot be asked. */
 int tgi_program_whole(struct tgi_devices *ds, const struct tgi_program *program, const char **why_p, struct tg_error *err);

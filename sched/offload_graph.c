@@ -287,6 +287,8 @@ static void replay(struct tg_run *run, struct tgi_offload_graphs *g, struct tgi_
     g->stats.n_clusters = p->recorded.clustering.n_clusters;
     g->stats.n_resident = p->recorded.clustering.n_calls;
     g->stats.n_nodes = p->recorded.clustering.n_left;
+    g->stats.n_spread = p->recorded.clustering.n_spread;
+    g->stats.not_spread = p->recorded.clustering.not_spread;
     tgi_replicas_log_again(run->offload->replicas, p->recorded.times.copies, p->recorded.times.n_copies);
 }
 

@@ -126,6 +126,8 @@ struct tgi_offload_graph_stats {
     uint32_t n_commands, n_edges;                  /* of the last graph */
     uint32_t n_clusters;                           /* of the last start, with the commands that are in them, */
     uint64_t n_resident, n_nodes;                  /* and launches, fills and copies that are not */
+    uint32_t n_spread;                             /* of the clusters: on several devices at once */
+    const char *not_spread;                        /* why none is although that was asked for; NULL: some are, or it was not */
     uint32_t n_hops;                               /* of the last graph: edges between devices on its longest way */
     const char *whole;                             /* why that is one for all devices; NULL: it is one for each */
     uint32_t n_kept;                               /* graphs that are kept, what they take, and that had to go */

@@ -164,6 +164,7 @@ static int take_cluster(struct taking *k, const struct tgi_replay_clocks *clocks
 {
     struct tgi_devices *ds = k->run->runtime->offload->devices;
     const struct tgi_resident_program *p = c->cluster->program;
+    uint32_t n_each = p->n_workers / c->cluster->n_devices;
     uint64_t *ns = calloc(2 * (size_t)p->n_tasks + 2, sizeof *ns);
     int rc = ns ? ds->ops->cluster_times(ds, graph, c->cluster, ns, err) : tgi_error_memory(err, "recording when tasks ran");
     for (uint32_t w = 0; rc == 0 && w < p->n_workers; w++)
@@ -173,9 +174,9 @@ static int take_cluster(struct taking *k, const struct tgi_replay_clocks *clocks
                 continue;
             k->has_command[step - 1] = 1;
             if (ns[2 * i]) /* else its body was left out */
-                take(k, clocks, step, tgi_lane_device(c->lane), w, &ns[2 * i]);
+                take(k, clocks, step, c->cluster->device[w / n_each], w % n_each, &ns[2 * i]);
         }
-    k->n_workers = p->n_workers > k->n_workers ? p->n_workers : k->n_workers;
+    k->n_workers = n_each > k->n_workers ? n_each : k->n_workers;
     free(ns);
     return rc;
 }

@@ -38,6 +38,13 @@ static int refuse(const struct check *c, uint32_t task, const char *what)
 
 /* ---- Slots --------------------------------------------------------------------------------*/
 
+static uint32_t block_of(const struct check *c, uint32_t slot) { return c->worker_of[slot] / c->p->n_workers_each; }
+
+static uint32_t device_of(const struct check *c, uint32_t slot)
+{
+    return block_of(c, slot) / (c->p->n_blocks / c->p->n_devices);
+}
+
 static int check_slots(struct check *c)
 {
     const struct tgi_resident_program *p = c->p;
@@ -61,6 +68,8 @@ static int check_slots(struct check *c)
         if (TGI_HEAD_OP(p->tasks[s].head) != c->dag->op[t] || !p->args != !c->dag->arg ||
             (p->args && p->args[s] != c->dag->arg[t]))
             return refuse(c, t, "does something else");
+        if (p->n_devices > 1 && c->dag->device_of && device_of(c, s) != c->dag->device_of[t])
+            return refuse(c, t, "is on a device whose memory it is not for");
         if (TGI_RESIDENT_HAS_WORDS(c->dag->op[t]) &&
             ((uint64_t)p->tasks[s].in[1] << 32 | p->tasks[s].in[0]) != c->dag->arg[t])
             return refuse(c, t, "calls something else");
@@ -71,13 +80,6 @@ static int check_slots(struct check *c)
 /* ---- Who waits where ------------------------------------------------------------------------*/
 
 enum { COUNTERS, SHARED_COUNTERS, FAR_COUNTERS, CELLS, SHARED_CELLS, FAR_CELLS, N_TABLES };
-
-static uint32_t block_of(const struct check *c, uint32_t slot) { return c->worker_of[slot] / c->p->n_workers_each; }
-
-static uint32_t device_of(const struct check *c, uint32_t slot)
-{
-    return block_of(c, slot) / (c->p->n_blocks / c->p->n_devices);
-}
 
 static uint32_t index_in(const struct check *c, uint32_t table, uint32_t slot, uint32_t index)
 {

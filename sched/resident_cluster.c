@@ -4,7 +4,12 @@
  * none, or in one of another device.  Labels only grow along edges, and grow on leaving a cluster, so what has the same label
  * on one device is convex, and clusters never wait for each other in a circle.  All of a label and a device goes
  * together, connected or not: a cluster begins when everything is there that any of its tasks needs from outside, which
- * costs the overlap of copies with the first tasks and saves kernels. */
+ * costs the overlap of copies with the first tasks and saves kernels.
+ *
+ * Where clusters may be on several devices (resident_spread.h), labels grow on leaving a cluster alone, and copies between devices can be
+ * in one.  What has the same label is convex as a whole.  If an edge inside it leads to another device it is one cluster, else
+ * one for each device, between which there is no way then.  Whatever has a greater label comes after all that has a smaller one and
+ * is in a cluster that is a whole: on the way to it something was left. */
 #include "sched/resident_cluster.h"
 
 #include <stdlib.h>
@@ -14,8 +19,8 @@
 #include "graph/error.h"
 #include "graph/vec.h"
 #include "sched/resident_dynamic.h"
-#include "sched/resident_plan.h"
-#include "sched/resident_post.h"
+#include "sched/resident_inside.h"
+#include "sched/resident_spread.h"
 
 enum {
     LEAST_CALLS = 2,        /* one alone is as well off as a node, unless it makes tasks */
@@ -38,6 +43,8 @@ struct clusters {
     struct tg_error *err;
     uint8_t *is_in;   /* by command: it can be in a cluster */
     uint8_t *spawns;  /* by command: it makes tasks */
+    bool may_spread, some_spawn;
+    uint8_t *spreads; /* by label: its cluster is on several devices; NULL: none is */
     float *cost_ns;   /* by command */
     struct tgi_command_times *times; /* by command, with a wish */
     struct tgi_cluster **made; /* by group, with a wish: planned already */
@@ -55,8 +62,10 @@ struct clusters {
 static uint32_t device_of(const struct tgi_command *c) { return tgi_lane_device(c->lane); }
 static uint32_t group_of(const struct clusters *k, uint32_t id)
 {
-    return k->label[id] * k->ds->n_devices + device_of(&k->from->commands[id]);
+    bool is_whole = k->spreads && k->spreads[k->label[id]];
+    return k->label[id] * k->ds->n_devices + (is_whole ? 0 : device_of(&k->from->commands[id]));
 }
+static int no_memory(struct clusters *k) { return tgi_error_memory(k->err, "making a resident program"); }
 static bool is_clustered(const struct clusters *k, uint32_t id) { return k->is_in[id] && k->n_calls[group_of(k, id)]; }
 
 /* ---- Labels -------------------------------------------------------------------------------*/
@@ -91,9 +100,14 @@ static bool can_be_in(struct clusters *k, uint32_t id)
     if (c->kind == TGI_COMMAND_NOTHING)
         return true;
     bool can = k->ds->ops->resident_call(k->ds, k->from, c, &call, &why);
+    if (can && call.is_across && !k->may_spread) {
+        can = false;
+        why = "it is a copy to or from elsewhere";
+    }
     if (can && k->wish)
         can = !(why = against_wish(k, id, &call));
     k->spawns[id] = can && call.spawns;
+    k->some_spawn |= k->spawns[id];
     if (can && call.cost_ns > COARSE_NS && !call.spawns) {
         can = false;
         why = "it is too long for a resident task";
@@ -114,12 +128,69 @@ static void label_all(struct clusters *k)
         k->is_in[i] = can_be_in(k, i);
         for (uint32_t d = 0; d < c->n_deps; d++) {
             uint32_t dep = k->from->deps[c->first_dep + d];
-            bool stays = k->is_in[i] && device_of(c) == device_of(&k->from->commands[dep]);
+            bool stays = k->is_in[i] && (k->may_spread || device_of(c) == device_of(&k->from->commands[dep]));
             uint32_t label = k->label[dep] + (k->is_in[dep] && !stays);
             k->label[i] = label > k->label[i] ? label : k->label[i];
         }
         k->n_labels = k->label[i] >= k->n_labels ? k->label[i] + 1 : k->n_labels;
     }
+}
+
+static const char nothing_across[] = "no edge between devices is inside a cluster";
+
+/* Labels inside which an edge leads to another device; as many of them as *n_p.  False: no memory. */
+static bool find_spreading(struct clusters *k, uint32_t *n_p)
+{
+    *n_p = 0;
+    k->spreads = calloc((size_t)k->n_labels + 1, 1);
+    for (uint32_t i = 0; k->spreads && i < k->from->n; i++) {
+        const struct tgi_command *c = &k->from->commands[i];
+        for (uint32_t d = 0; k->is_in[i] && d < c->n_deps; d++) {
+            uint32_t dep = k->from->deps[c->first_dep + d];
+            if (!k->is_in[dep] || k->label[dep] != k->label[i] || device_of(c) == device_of(&k->from->commands[dep]))
+                continue;
+            *n_p += !k->spreads[k->label[i]];
+            k->spreads[k->label[i]] = 1;
+        }
+    }
+    return k->spreads != NULL;
+}
+
+/* Labels as if it had not been asked for. */
+static void do_not_spread(struct clusters *k, const char *why)
+{
+    k->what->not_spread = why;
+    k->may_spread = false;
+    free(k->spreads);
+    k->spreads = NULL;
+    memset(k->label, 0, k->from->n * sizeof *k->label);
+    k->n_labels = 1;
+    k->what->left = TG_NONE;
+    label_all(k);
+}
+
+/* is_asked: that clusters are on several devices where they can be. */
+static int find_labels(struct clusters *k, bool is_asked)
+{
+    uint32_t n = 0;
+    if (is_asked && k->asked == TGI_PROGRAM_DYNAMIC)
+        k->what->not_spread = "dynamic programs are on one device";
+    else if (is_asked) {
+        int rc = tgi_spread_against(k->ds, k->from, &k->what->not_spread, k->err);
+        if (rc)
+            return rc;
+    }
+    k->may_spread = is_asked && !k->what->not_spread;
+    label_all(k);
+    if (!k->may_spread)
+        return 0;
+    if (k->some_spawn && k->asked == TGI_PROGRAM_CHOSEN)
+        do_not_spread(k, "a task makes tasks, which a program on several devices cannot have");
+    else if (!find_spreading(k, &n))
+        return no_memory(k);
+    else if (n == 0)
+        do_not_spread(k, nothing_across);
+    return 0;
 }
 
 /* By label, those outside before those inside, which may come after them; else as they were. */
@@ -165,136 +236,12 @@ static void count_clusters(struct clusters *k)
 
 /* ---- One cluster --------------------------------------------------------------------------*/
 
-/* Its graph, for the planner. */
-struct inside {
-    struct tgi_resident_dag dag;
-    uint32_t *succ_at, *succ;
-    uint8_t *op;
-    uint64_t *arg;
-    struct tgi_post *post; /* what its tasks can be */
-    uint32_t n_posts;      /* and have become */
-    float *cost_ns, *kernel_ns; /* the latter with a wish */
-    uint64_t n_timed;           /* tasks with bodies that have been timed */
-    uint32_t *level, *n_at; /* n_at: tasks of each level */
-    uint32_t width;         /* of the widest level */
-    uint32_t n_spawn_words; /* the most of a task of users', if some of them spawn; 0: none does */
-    bool is_dynamic;
-};
-
-static void inside_fini(struct inside *in)
-{
-    free(in->succ_at);
-    free(in->succ);
-    free(in->op);
-    free(in->arg);
-    free(in->post);
-    free(in->cost_ns);
-    free(in->kernel_ns);
-    free(in->level);
-    free(in->n_at);
-}
-
-static int no_memory(struct clusters *k) { return tgi_error_memory(k->err, "making a resident program"); }
-
 static bool is_member(const struct clusters *k, uint32_t id, uint32_t group) { return k->is_in[id] && group_of(k, id) == group; }
 
-/* Edges inside; levels come for nothing, as members are in order. */
-static void link_members(struct clusters *k, struct inside *in, const uint32_t *member, uint32_t n, uint32_t group)
+/* A wish weighs what is planned, and what is found as it runs is found on one device. */
+static bool is_dynamic(const struct clusters *k, const struct tgi_inside *in, const struct tgi_cluster *cluster)
 {
-    for (uint32_t pass = 0; pass < 2; pass++) {
-        for (uint32_t t = 0; t < n; t++) {
-            const struct tgi_command *c = &k->from->commands[member[t]];
-            for (uint32_t d = 0; d < c->n_deps; d++) {
-                uint32_t dep = k->from->deps[c->first_dep + d];
-                if (!is_member(k, dep, group))
-                    continue;
-                uint32_t from = k->local[dep];
-                if (pass == 0) {
-                    in->succ_at[from + 2]++;
-                    in->level[t] = in->level[from] + 1 > in->level[t] ? in->level[from] + 1 : in->level[t];
-                } else
-                    in->succ[in->succ_at[from + 1]++] = t;
-            }
-        }
-        for (uint32_t t = 0; pass == 0 && t < n; t++)
-            in->succ_at[t + 2] += in->succ_at[t + 1];
-    }
-    for (uint32_t t = 0; t < n; t++) {
-        uint32_t wide = ++in->n_at[in->level[t]];
-        in->width = wide > in->width ? wide : in->width;
-    }
-}
-
-/* What its tasks do; their words go into the cluster. */
-static bool fill_members(struct clusters *k, struct inside *in, const uint32_t *member, uint32_t n, struct tgi_cluster *cluster)
-{
-    uint32_t cap = 0, n_words_of_all = 0;
-    bool spawns = false;
-    for (uint32_t t = 0; t < n; t++) {
-        const struct tgi_command *c = &k->from->commands[member[t]];
-        struct tgi_resident_call call = {.n_words = 0};
-        const char *why;
-        cluster->owner[t] = c->owner;
-        cluster->step[t] = c->step;
-        cluster->is_timed |= c->step != 0;
-        in->op[t] = c->kind == TGI_COMMAND_NOTHING ? TGI_RESIDENT_EMPTY : TGI_RESIDENT_CALL;
-        in->cost_ns[t] = k->cost_ns[member[t]];
-        if (k->wish) {
-            in->kernel_ns[t] = k->times[member[t]].kernel_ns;
-            in->n_timed += k->times[member[t]].body_ns > 0;
-        }
-        if (in->op[t] == TGI_RESIDENT_EMPTY || !k->ds->ops->resident_call(k->ds, k->from, c, &call, &why))
-            continue;
-        uint32_t n_words = call.post ? TGI_POST_N_WORDS : call.n_words;
-        if (!tgi_vec_reserve(&cluster->words, &cap, (uint64_t)cluster->n_words + n_words + 1, sizeof *cluster->words))
-            return false;
-        memset(cluster->words + cluster->n_words, 0, n_words * sizeof *call.words);
-        memcpy(cluster->words + cluster->n_words, call.words, call.n_words * sizeof *call.words);
-        in->arg[t] = TGI_CALL(call.body, call.n_words, cluster->n_words);
-        in->post[t] = (struct tgi_post){call.post, call.bytes, call.side};
-        spawns |= call.spawns;
-        n_words_of_all = call.n_words > n_words_of_all ? call.n_words : n_words_of_all;
-        cluster->n_words += n_words;
-        cluster->n_calls++;
-    }
-    in->n_spawn_words = spawns ? n_words_of_all : 0;
-    return true;
-}
-
-static bool look_inside(struct clusters *k, struct inside *in, const uint32_t *member, uint32_t n, uint32_t group,
-                        struct tgi_cluster *cluster)
-{
-    uint32_t n_edges = 0;
-    for (uint32_t t = 0; t < n; t++) {
-        k->local[member[t]] = t;
-        n_edges += k->from->commands[member[t]].n_deps;
-    }
-    in->succ_at = calloc((size_t)n + 3, sizeof *in->succ_at);
-    in->succ = malloc(((size_t)n_edges + 1) * sizeof *in->succ);
-    in->op = malloc((size_t)n + 1);
-    in->arg = calloc((size_t)n + 1, sizeof *in->arg);
-    in->post = calloc((size_t)n + 1, sizeof *in->post);
-    in->cost_ns = malloc(((size_t)n + 1) * sizeof *in->cost_ns);
-    in->kernel_ns = malloc(((size_t)n + 1) * sizeof *in->kernel_ns);
-    in->level = calloc((size_t)n + 1, sizeof *in->level);
-    in->n_at = calloc((size_t)n + 1, sizeof *in->n_at);
-    cluster->owner = malloc(((size_t)n + 1) * sizeof *cluster->owner);
-    cluster->step = malloc(((size_t)n + 1) * sizeof *cluster->step);
-    if (!in->succ_at || !in->succ || !in->op || !in->arg || !in->post || !in->cost_ns || !in->kernel_ns || !in->level || !in->n_at || !cluster->owner ||
-        !cluster->step)
-        return false;
-    link_members(k, in, member, n, group);
-    if (!fill_members(k, in, member, n, cluster))
-        return false;
-    /* A wish weighs what is planned. */
-    in->is_dynamic = !k->wish && (k->asked == TGI_PROGRAM_DYNAMIC || (in->n_spawn_words && k->asked == TGI_PROGRAM_CHOSEN));
-    struct tgi_posting posting = {n, in->post, in->succ_at, in->succ, in->op, in->arg, cluster->words};
-    bool is_good = in->is_dynamic || tgi_resident_post(&posting, &in->n_posts);
-    in->succ_at = posting.succ_at;
-    in->succ = posting.succ;
-    in->dag = (struct tgi_resident_dag){.n_tasks = n, .succ_at = in->succ_at, .succ = in->succ, .op = in->op,
-                                        .arg = in->arg, .words = cluster->words, .cost_ns = in->cost_ns};
-    return is_good;
+    return !k->wish && cluster->n_devices == 1 && (k->asked == TGI_PROGRAM_DYNAMIC || (in->n_spawn_words && k->asked == TGI_PROGRAM_CHOSEN));
 }
 
 /* $TGRAPH_RESIDENT_LIMIT_MS, else what nothing that goes on should take. */
@@ -308,28 +255,36 @@ static int find_limit(const struct tgi_resident_program *p, uint64_t *limit_ns_p
     return rc;
 }
 
+static int plan_dynamic(struct clusters *k, const struct tgi_inside *in, const struct tgi_resident_room *room, struct tgi_cluster *cluster)
+{
+    uint32_t n = (in->width + room->n_workers_each - 1) / room->n_workers_each;
+    bool is_wide = in->n_spawn_words || n > room->n_blocks; /* where tasks make tasks any worker may come to have one */
+    return tgi_resident_dynamic_plan(&in->dag, is_wide ? room->n_blocks : n, room->n_workers_each, in->n_spawn_words, &cluster->program, k->err);
+}
+
 /* As many blocks as the widest level has use for; all that there are for POSTs, which are better apart. */
-static int plan(struct clusters *k, const struct inside *in, uint32_t device, struct tgi_cluster *cluster)
+static int plan_static(struct clusters *k, struct tgi_inside *in, const struct tgi_resident_room *room, struct tgi_cluster *cluster)
 {
     static const struct tgi_resident_costs usual = TGI_RESIDENT_COSTS_INIT;
     const struct tgi_resident_costs *costs = k->wish ? &k->wish->costs->tasks : &usual;
-    struct tgi_resident_room room;
-    int rc = k->ds->ops->resident_room(k->ds, device, &room, k->err);
-    if (rc)
-        return rc;
-    if (in->is_dynamic) {
-        uint32_t n = (in->width + room.n_workers_each - 1) / room.n_workers_each;
-        bool is_wide = in->n_spawn_words || n > room.n_blocks; /* where tasks make tasks any worker may come to have one */
-        rc = tgi_resident_dynamic_plan(&in->dag, is_wide ? room.n_blocks : n, room.n_workers_each, in->n_spawn_words, &cluster->program, k->err);
-        return rc ? rc : find_limit(cluster->program, &cluster->limit_ns, k->err);
-    }
+    if (!tgi_inside_post(in, cluster))
+        return no_memory(k);
     uint32_t width = in->n_posts / TGI_RESIDENT_POSTS_AT_ONCE > in->width ? in->n_posts / TGI_RESIDENT_POSTS_AT_ONCE : in->width;
-    uint32_t n_blocks = (width + room.n_workers_each - 1) / room.n_workers_each;
-    struct tgi_resident_shape shape = {n_blocks < room.n_blocks ? n_blocks : room.n_blocks, room.n_workers_each,
-                                       room.shared_bytes, TGI_RESIDENT_WARP};
-    rc = tgi_resident_plan(&in->dag, &shape, costs, &cluster->program, k->err);
-    if (rc == 0)
-        rc = tgi_resident_check(&in->dag, cluster->program, k->err);
+    uint32_t n_blocks = (width + room->n_workers_each - 1) / room->n_workers_each;
+    struct tgi_resident_shape shape = {n_blocks < room->n_blocks ? n_blocks : room->n_blocks, room->n_workers_each,
+                                       room->shared_bytes, TGI_RESIDENT_WARP};
+    int rc = tgi_resident_plan(&in->dag, &shape, costs, &cluster->program, k->err);
+    return rc ? rc : tgi_resident_check(&in->dag, cluster->program, k->err);
+}
+
+static int plan(struct clusters *k, struct tgi_inside *in, struct tgi_cluster *cluster)
+{
+    struct tgi_resident_room room;
+    int rc;
+    if (cluster->n_devices > 1)
+        rc = tgi_spread_plan(k->ds, &in->dag, in->level, cluster, k->err);
+    else if ((rc = k->ds->ops->resident_room(k->ds, cluster->device[0], &room, k->err)) == 0)
+        rc = is_dynamic(k, in, cluster) ? plan_dynamic(k, in, &room, cluster) : plan_static(k, in, &room, cluster);
     return rc ? rc : find_limit(cluster->program, &cluster->limit_ns, k->err);
 }
 
@@ -351,6 +306,15 @@ static int add_cluster(struct clusters *k, const uint32_t *member, uint32_t n, u
             k->deps[n_deps++] = k->new_id[dep];
         }
     }
+    if (cluster->n_devices > 1) {
+        uint32_t devices = 0;
+        for (uint32_t i = 0; i < cluster->n_devices; i++)
+            devices |= 1u << cluster->device[i];
+        c.lane = tgi_lane_of(cluster->device[0], 0);
+        k->what->n_spread++;
+        if (!tgi_spread_come_alone(k->to, devices, &k->deps, &n_deps, &k->cap_deps))
+            return no_memory(k);
+    }
     int rc = tgi_program_add(k->to, &c, k->deps, n_deps, &id, k->err);
     for (uint32_t t = 0; rc == 0 && t < n; t++)
         k->new_id[member[t]] = id;
@@ -358,17 +322,18 @@ static int add_cluster(struct clusters *k, const uint32_t *member, uint32_t n, u
 }
 
 /* *gain_p: with a wish. */
-static int make_cluster(struct clusters *k, const uint32_t *member, uint32_t n, uint32_t group, struct tgi_cluster **cluster_p,
+static int make_cluster(struct clusters *k, const uint32_t *member, uint32_t n, struct tgi_cluster **cluster_p,
                         struct tgi_gain *gain_p)
 {
     struct tgi_cluster *cluster = tgi_cluster_new();
-    struct inside in = {.width = 0};
+    struct tgi_members members = {k->ds, k->from, member, n, k->cost_ns, k->times, k->local};
+    struct tgi_inside in = {.width = 0};
     if (!cluster)
         return no_memory(k);
-    int rc = look_inside(k, &in, member, n, group, cluster) ? plan(k, &in, group % k->ds->n_devices, cluster) : no_memory(k);
+    int rc = tgi_inside_init(&in, &members, cluster) ? plan(k, &in, cluster) : no_memory(k);
     if (rc == 0 && k->wish)
         rc = tgi_gain_find(&in.dag, in.kernel_ns, in.n_timed, cluster->program->makespan_ns, k->wish->costs, gain_p, k->err);
-    inside_fini(&in);
+    tgi_inside_fini(&in);
     if (rc) {
         tgi_cluster_release(cluster);
         return rc;
@@ -380,7 +345,7 @@ static int make_cluster(struct clusters *k, const uint32_t *member, uint32_t n, 
 static int contract(struct clusters *k, const uint32_t *member, uint32_t n, uint32_t group)
 {
     struct tgi_cluster *cluster = k->wish ? k->made[group] : NULL;
-    int rc = cluster ? 0 : make_cluster(k, member, n, group, &cluster, NULL);
+    int rc = cluster ? 0 : make_cluster(k, member, n, &cluster, NULL);
     if (rc)
         return rc;
     rc = add_cluster(k, member, n, group, cluster);
@@ -421,7 +386,7 @@ static int weigh(struct clusters *k, const uint32_t *member, uint32_t n, uint32_
 {
     struct tgi_devices *ds = k->ds;
     struct tgi_gain gain;
-    int rc = make_cluster(k, member, n, group, &k->made[group], &gain);
+    int rc = make_cluster(k, member, n, &k->made[group], &gain);
     if (rc)
         return rc;
     bool is_sure = tgi_gain_is_sure(&gain), is_hoped = is_sure || tgi_gain_is_hoped(&gain);
@@ -430,7 +395,7 @@ static int weigh(struct clusters *k, const uint32_t *member, uint32_t n, uint32_
         tgi_gain_add(&k->what->sure, &gain);
     if (is_hoped) {
         tgi_gain_add(&k->what->hoped, &gain);
-        k->what->is_compiled &= !ds->ops->resident_is_compiled || ds->ops->resident_is_compiled(ds, group % ds->n_devices, k->made[group]);
+        k->what->is_compiled &= !ds->ops->resident_is_compiled || ds->ops->resident_is_compiled(ds, k->made[group]->device[0], k->made[group]);
     }
     if (is_sure || (is_hoped && k->wish->takes_hoped))
         return 0;
@@ -479,7 +444,7 @@ static bool clusters_init(struct clusters *k)
     k->label = calloc(n, sizeof *k->label);
     k->order = malloc(n * sizeof *k->order);
     k->new_id = malloc(n * sizeof *k->new_id);
-    k->local = malloc(n * sizeof *k->local);
+    k->local = calloc(n, sizeof *k->local);
     k->mark = calloc(n, sizeof *k->mark);
     if (k->new_id)
         memset(k->new_id, 0xff, n * sizeof *k->new_id); /* TG_NONE */
@@ -496,6 +461,7 @@ static void clusters_fini(struct clusters *k)
         if (k->made[g])
             tgi_cluster_release(k->made[g]);
     free(k->made);
+    free(k->spreads);
     free(k->label);
     free(k->order);
     free(k->new_id);
@@ -519,7 +485,10 @@ int tgi_resident_cluster(struct tgi_devices *ds, const struct tgi_program *from,
                          const struct tgi_cluster_wish *wish, struct tgi_clustering *what_p, struct tg_error *err)
 {
     struct clusters k = {.ds = ds, .from = from, .to = to, .wish = wish, .what = what_p, .err = err, .n_labels = 1};
+    bool spreads = false;
     int rc = find_asked(&k.asked, err);
+    if (rc == 0 && !wish)
+        rc = tgi_spread_find_asked(&spreads, err);
     if (rc)
         return rc;
     *what_p = (struct tgi_clustering){.left = TG_NONE, .is_compiled = true, .why = "there are not two tasks on a device that could be in one"};
@@ -534,8 +503,9 @@ int tgi_resident_cluster(struct tgi_devices *ds, const struct tgi_program *from,
     if (!clusters_init(&k))
         rc = no_memory(&k);
     else {
-        label_all(&k);
-        rc = sort_by_label(&k) && count_calls(&k) ? 0 : no_memory(&k);
+        rc = find_labels(&k, spreads);
+        if (rc == 0)
+            rc = sort_by_label(&k) && count_calls(&k) ? 0 : no_memory(&k);
         if (rc == 0 && wish)
             rc = weigh_all(&k);
         if (rc == 0)
@@ -543,6 +513,8 @@ int tgi_resident_cluster(struct tgi_devices *ds, const struct tgi_program *from,
     }
     if (rc == 0 && what_p->n_clusters)
         rc = add_all(&k);
+    if (k.may_spread && !what_p->n_spread) /* points alone are no cluster */
+        what_p->not_spread = nothing_across;
     clusters_fini(&k);
     if (rc)
         tgi_program_fini(to);

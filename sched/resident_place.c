@@ -128,6 +128,9 @@ static uint32_t node_of_device(const struct idle *w, uint32_t block)
     return (w->n_leaves / w->each_leaves + block) >> w->device_at;
 }
 
+/* The same by the device's number. */
+static uint32_t node_of_number(const struct idle *w, uint32_t device) { return node_of_device(w, device * w->block_leaves); }
+
 /* The leftmost of the idlest below a node. */
 static uint32_t idlest(const struct idle *w, uint32_t node)
 {
@@ -224,6 +227,16 @@ static void give(struct place *p, uint32_t t, uint32_t worker, double start)
     set_idle(&p->idle, worker, p->placed[t].end);
 }
 
+enum { ANY_DEVICE = UINT32_MAX };
+static uint32_t device_for(const struct place *p, uint32_t t)
+{
+    return p->dag->device_of && p->idle.n_devices > 1 ? p->dag->device_of[t] : ANY_DEVICE;
+}
+static bool is_on(const struct place *p, uint32_t block, uint32_t device)
+{
+    return device == ANY_DEVICE || block >> p->idle.device_at == device;
+}
+
 /* Of equals the first: a worker of a predecessor, then one of its block. */
 static void try_worker(const struct place *p, const struct arrivals *a, uint32_t worker, uint32_t block,
                        uint32_t *best_p, double *start_p)
@@ -235,21 +248,22 @@ static void try_worker(const struct place *p, const struct arrivals *a, uint32_t
     }
 }
 
-/* The idlest worker of the last predecessor's block, of its device, and of all: where a task goes that no predecessor's worker
- * suits. */
-static void try_idlest(const struct place *p, const struct arrivals *a, uint32_t *best_p, double *start_p)
+/* The idlest worker of the last predecessor's block, of its device, and of all on the devices that may have it: where a task goes
+ * that no predecessor's worker suits. */
+static void try_idlest(const struct place *p, const struct arrivals *a, uint32_t device, uint32_t *best_p, double *start_p)
 {
+    bool is_beside = a->n > 0 && is_on(p, a->of[a->last].block, device);
     /* It cannot start before its last predecessor ends. */
-    if (a->n > 0 && *start_p > a->of[a->last].end) {
+    if (is_beside && *start_p > a->of[a->last].end) {
         uint32_t block = a->of[a->last].block;
         try_worker(p, a, idlest(&p->idle, node_of_block(&p->idle, block)), block, best_p, start_p);
     }
-    if (a->n > 0 && p->idle.n_devices > 1 && *start_p > a->of[a->last].end) {
+    if (is_beside && p->idle.n_devices > 1 && *start_p > a->of[a->last].end) {
         uint32_t worker = idlest(&p->idle, node_of_device(&p->idle, a->of[a->last].block));
         try_worker(p, a, worker, worker / p->idle.each, best_p, start_p);
     }
     if (a->n == 0 || *start_p > a->of[a->last].end) {
-        uint32_t worker = idlest(&p->idle, 1);
+        uint32_t worker = idlest(&p->idle, device == ANY_DEVICE ? 1 : node_of_number(&p->idle, device));
         try_worker(p, a, worker, worker / p->idle.each, best_p, start_p);
     }
 }
@@ -257,12 +271,13 @@ static void try_idlest(const struct place *p, const struct arrivals *a, uint32_t
 static void place_eagerly(struct place *p, uint32_t t)
 {
     struct arrivals a;
-    uint32_t best = 0;
+    uint32_t best = 0, device = device_for(p, t);
     double start = DBL_MAX;
     look_at_preds(p, t, &a);
     for (uint32_t i = 0; i < a.n; i++)
-        try_worker(p, &a, a.of[i].worker, a.of[i].block, &best, &start);
-    try_idlest(p, &a, &best, &start);
+        if (is_on(p, a.of[i].block, device))
+            try_worker(p, &a, a.of[i].worker, a.of[i].block, &best, &start);
+    try_idlest(p, &a, device, &best, &start);
     give(p, t, best, start);
 }
 
@@ -271,15 +286,15 @@ static void place_eagerly(struct place *p, uint32_t t)
 static uint32_t place_fairly(struct place *p, uint32_t t, const uint32_t *n_of, uint32_t share)
 {
     struct arrivals a;
-    uint32_t best = 0, i = 0;
+    uint32_t best = 0, i = 0, device = device_for(p, t);
     double start = DBL_MAX;
     look_at_preds(p, t, &a);
-    while (i < a.n && n_of[a.of[i].worker] >= share)
+    while (i < a.n && (n_of[a.of[i].worker] >= share || !is_on(p, a.of[i].block, device)))
         i++;
     if (i < a.n)
         try_worker(p, &a, a.of[i].worker, a.of[i].block, &best, &start);
     else
-        try_idlest(p, &a, &best, &start);
+        try_idlest(p, &a, device, &best, &start);
     give(p, t, best, start);
     return best;
 }

@@ -330,10 +330,16 @@ static int check_devices(const struct tgi_resident_dag *dag, const struct tgi_re
                          TGI_RESIDENT_PEERS_WARPS, s->n_workers_each);
     if (n > 1 && s->width == TGI_RESIDENT_THREAD)
         return tgi_error(err, TG_E_UNSUPPORTED, "resident program: tasks one thread wide are of one device");
-    for (uint32_t t = 0; n > 1 && t < dag->n_tasks; t++)
-        if (dag->op[t] == TGI_RESIDENT_CALL)
+    for (uint32_t t = 0; n > 1 && t < dag->n_tasks; t++) {
+        if (dag->op[t] == TGI_RESIDENT_POST)
             return tgi_error(err, TG_E_UNSUPPORTED,
-                             "resident program: task %" PRIu32 " calls a body, which programs on several devices do not have", t);
+                             "resident program: task %" PRIu32 " posts its result, which is seen on one device only", t);
+        if (dag->op[t] == TGI_RESIDENT_CALL && !dag->device_of)
+            return tgi_error(err, TG_E_UNSUPPORTED,
+                             "resident program: task %" PRIu32 " calls a body, and nothing says whose memory that is for", t);
+        if (dag->device_of && dag->device_of[t] >= n)
+            return tgi_error(err, TG_E_INVALID, "resident program: task %" PRIu32 " is for device %u of %" PRIu32, t, dag->device_of[t], n);
+    }
     return 0;
 }
 

@@ -19,6 +19,7 @@ struct tgi_resident_dag {
     const uint64_t *arg;     /* NULL: no op has one */
     const uint64_t *words;   /* of CALLs and POSTs, as their args say; NULL: there are no POSTs */
     const float *cost_ns;    /* of bodies; NULL: SPIN burns its argument, the others cost nothing beside task_ns */
+    const uint8_t *device_of; /* of programs on several devices: which of them a task has to be on; NULL: any may have it */
 };
 
 /* What bench/resident measures before it plans, or TGI_RESIDENT_COSTS_INIT where nothing was measured: an H100 at
@@ -47,7 +48,8 @@ int tgi_resident_plan(const struct tgi_resident_dag *dag, const struct tgi_resid
 int tgi_resident_build(const struct tgi_resident_dag *dag, const struct tgi_resident_shape *shape,
                        const uint32_t *worker_of, struct tgi_resident_program **program_p, struct tg_error *err);
 /* The same on several devices, each of that shape; workers are numbered across them (mem/resident_peers.h).
- * TG_E_UNSUPPORTED besides: tasks that are not a warp wide, or call bodies, or more than TGI_RESIDENT_PEERS_WARPS workers each. */
+ * TG_E_UNSUPPORTED besides: tasks that are not a warp wide, that post their results, or call bodies without being told which device's
+ * memory these are for (device_of), or more than TGI_RESIDENT_PEERS_WARPS workers each.  TG_E_INVALID: a device that there is not. */
 int tgi_resident_plan_peers(const struct tgi_resident_dag *dag, const struct tgi_resident_shape *shape, uint32_t n_devices,
                             const struct tgi_resident_costs *costs, struct tgi_resident_program **program_p,
                             struct tg_error *err);
@@ -57,7 +59,7 @@ int tgi_resident_build_peers(const struct tgi_resident_dag *dag, const struct tg
 
 /* Proves that a program does what the graph says, whoever made it: every task in one slot, every edge carried exactly
  * once and by a kind that may carry it, those of POSTs by their words, every wait target the number of its producers, every cell written by one, every
- * result read where it is, and an order in which all tasks can be executed.  TG_E_INVALID names the task
+ * result read where it is, every task on its device, and an order in which all tasks can be executed.  TG_E_INVALID names the task
  * for which it does not hold. */
 int tgi_resident_check(const struct tgi_resident_dag *dag, const struct tgi_resident_program *program,
                        struct tg_error *err);

@@ -46,5 +46,18 @@ for n in $devices; do
         try "$n" "$n" "$graph" --compare sequential --executor graph --repeat 4
         try "$n" "$n" "$graph" --compare sequential --executor resident --repeat 3
     done
+    # In kernels that wait for each other, one on each device.
+    [ "$n" -gt 1 ] || continue
+    export TGRAPH_STANDIN_PEERS=2 TGRAPH_RESIDENT_SPREAD=on
+    unset TGRAPH_RESIDENT_KERNEL
+    for pattern in stencil1d random fft; do
+        try "$n" "$n" "$scratch/$pattern.json" --compare sequential --executor resident --repeat 3
+        grep -q 'resident: [1-9][0-9]* of the kernels \(is\|are\) on several devices at once' "$scratch/log" && continue
+        echo "FAILED: $pattern is not spread over $n devices"
+        cat "$scratch/log"
+        failed=1
+    done
+    export TGRAPH_RESIDENT_KERNEL=embedded
+    unset TGRAPH_STANDIN_PEERS TGRAPH_RESIDENT_SPREAD
 done
 exit $failed

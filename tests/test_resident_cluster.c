@@ -44,8 +44,17 @@ static int resident_room(struct tgi_devices *ds, uint32_t device, struct tgi_res
     return 0;
 }
 
+static bool resident_spreads(struct tgi_devices *ds, const uint32_t *devices, uint32_t n, const char **why_p)
+{
+    (void)ds;
+    for (uint32_t i = 1; i < n; i++)
+        assert_true(devices[i - 1] < devices[i]);
+    *why_p = NULL;
+    return true;
+}
+
 static const struct tgi_device_ops ops = {.size = sizeof ops, .kind = "fake", .resident_call = resident_call,
-                                          .resident_room = resident_room};
+                                          .resident_room = resident_room, .resident_spreads = resident_spreads};
 static const struct tgi_device_ops bare_ops = {.size = sizeof ops, .kind = "bare"};
 
 static uint32_t add(struct tgi_program *p, enum tgi_command_kind kind, uint32_t device, const uint32_t *deps, uint32_t n)
@@ -116,7 +125,8 @@ static void execute_inside(const struct tgi_program *from, const struct tgi_clus
 {
     const struct tgi_resident_program *p = c->program;
     uint32_t *next = malloc((p->n_workers + 1u) * sizeof *next), *done_at = calloc(from->n + 1u, sizeof *done_at), n_done = 0;
-    uint32_t *seen = calloc(p->n_counters + 1u, sizeof *seen);
+    uint32_t *seen = calloc(p->n_counters + 1u, sizeof *seen), *far = calloc(p->n_far_counters + 1u, sizeof *far);
+    uint8_t *far_cell = calloc(p->n_far_cells + 1u, 1);
     uint8_t *is_member = calloc(from->n + 1u, 1), *cell = calloc(p->n_cells + 1u, 1);
     uint8_t *shared_cell = calloc(p->n_blocks * p->n_shared_cells + 1u, 1);
     uint32_t *shared = calloc(p->n_blocks * p->n_shared_counters + 1u, sizeof *shared);
@@ -131,12 +141,13 @@ static void execute_inside(const struct tgi_program *from, const struct tgi_clus
         const struct tgi_resident_task *t = &p->tasks[next[w]];
         bool is_ready = true;
         uint32_t wait = TGI_HEAD_WAIT(t->head);
+        bool is_far = (t->head & TGI_HEAD_WAITS_FAR) != 0;
         if (wait == TGI_WAIT_COUNTER)
-            is_ready = seen[t->wait] == t->n_wait;
+            is_ready = (is_far ? far : seen)[t->wait] == t->n_wait;
         if (wait == TGI_WAIT_SHARED_COUNTER)
             is_ready = shared[block * p->n_shared_counters + t->wait] == t->n_wait;
         for (uint32_t k = 0; k < t->n_wait && wait >= TGI_WAIT_CELLS; k++)
-            is_ready &= wait == TGI_WAIT_CELLS ? cell[t->wait + k] : shared_cell[block * p->n_shared_cells + t->wait + k];
+            is_ready &= wait == TGI_WAIT_CELLS ? (is_far ? far_cell : cell)[t->wait + k] : shared_cell[block * p->n_shared_cells + t->wait + k];
         if (!is_ready)
             continue;
         const struct tgi_command *o = &from->commands[c->owner[t->id]];
@@ -157,6 +168,12 @@ static void execute_inside(const struct tgi_program *from, const struct tgi_clus
             case TGI_OUT_SHARED_COUNTER:
                 shared[block * p->n_shared_counters + i]++;
                 break;
+            case TGI_OUT_FAR_COUNTER:
+                far[TGI_FAR_INDEX(word)]++;
+                break;
+            case TGI_OUT_FAR_CELL:
+                far_cell[TGI_FAR_INDEX(word)] = 1;
+                break;
             default:
                 seen[i]++;
             }
@@ -167,16 +184,30 @@ static void execute_inside(const struct tgi_program *from, const struct tgi_clus
     free(next);
     free(done_at);
     free(seen);
+    free(far);
+    free(far_cell);
     free(is_member);
     free(cell);
     free(shared_cell);
     free(shared);
 }
 
+/* Every task is on the device of its command. */
+static void expect_places(const struct tgi_program *from, const struct tgi_command *c)
+{
+    const struct tgi_cluster *one = c->cluster;
+    uint32_t n_each = one->program->n_workers / one->n_devices;
+    assert_int_equal(one->device[0], tgi_lane_device(c->lane));
+    assert_int_equal(one->program->n_devices, one->n_devices);
+    for (uint32_t w = 0; w < one->program->n_workers; w++)
+        for (uint32_t s = one->program->first[w]; s < one->program->first[w + 1]; s++)
+            assert_int_equal(tgi_lane_device(from->commands[one->owner[one->program->tasks[s].id]].lane), one->device[w / n_each]);
+}
+
 static void check(const struct tgi_program *from, const struct tgi_program *to, const struct tgi_clustering *what, struct dice *d)
 {
     uint32_t *at = calloc(from->n + 1u, sizeof *at);
-    uint32_t n_clusters = 0;
+    uint32_t n_clusters = 0, n_spread = 0;
     uint64_t n_calls = 0;
     for (uint32_t i = 0; i < to->n; i++) {
         const struct tgi_command *c = &to->commands[i];
@@ -190,10 +221,11 @@ static void check(const struct tgi_program *from, const struct tgi_program *to, 
         n_calls += c->cluster->n_calls;
         look_inside(c->cluster, at, i + 1, from->n);
         execute_inside(from, c->cluster, d);
-        for (uint32_t k = 0; k < c->cluster->program->n_tasks; k++)
-            assert_int_equal(tgi_lane_device(from->commands[c->cluster->owner[k]].lane), tgi_lane_device(c->lane));
+        expect_places(from, c);
+        n_spread += c->cluster->n_devices > 1;
     }
     assert_int_equal(n_clusters, what->n_clusters);
+    assert_int_equal(n_spread, what->n_spread);
     assert_int_equal(n_calls, what->n_calls);
     for (uint32_t i = 0; i < from->n; i++) {
         assert_int_not_equal(at[i], 0);
@@ -201,6 +233,27 @@ static void check(const struct tgi_program *from, const struct tgi_program *to, 
             assert_true(at[from->deps[from->commands[i].first_dep + k]] <= at[i]); /* the same: both in one cluster */
     }
     free(at);
+}
+
+static bool has_code_on(const struct tgi_command *c, const struct tgi_cluster *on)
+{
+    bool does = false;
+    for (uint32_t d = 0; d < on->n_devices; d++) {
+        bool is_here = tgi_lane_device(c->lane) == on->device[d];
+        for (uint32_t i = 0; c->kind == TGI_COMMAND_RESIDENT && i < c->cluster->n_devices; i++)
+            is_here |= c->cluster->device[i] == on->device[d];
+        does |= is_here && (c->kind == TGI_COMMAND_FILL || c->kind == TGI_COMMAND_LAUNCH || c->kind == TGI_COMMAND_RESIDENT);
+    }
+    return does;
+}
+
+/* Nothing is beside a cluster that is on several devices.  after: as below. */
+static void expect_alone(const struct tgi_program *to, const uint8_t *after)
+{
+    for (uint32_t i = 0; i < to->n; i++)
+        for (uint32_t k = 0; k < to->n && to->commands[i].kind == TGI_COMMAND_RESIDENT && to->commands[i].cluster->n_devices > 1; k++)
+            assert_true(i == k || !has_code_on(&to->commands[k], to->commands[i].cluster) || after[(size_t)i * to->n + k] ||
+                        after[(size_t)k * to->n + i]);
 }
 
 /* Whether `i` comes after `k` by dependencies of the new program, one command each. */
@@ -227,6 +280,7 @@ static void expect_kept_edges(const struct tgi_program *from, const struct tgi_p
             uint32_t dep = from->deps[from->commands[i].first_dep + k];
             assert_true(at[dep] == at[i] || after[(size_t)at[i] * to->n + at[dep]]);
         }
+    expect_alone(to, after);
     free(at);
     free(after);
 }
@@ -288,6 +342,41 @@ static void random_programs_keep_every_dependency(void **state)
         tgi_program_fini(&from);
     }
     assert_true(n_clusters > n / 2 && n_chosen > n / 4 && n_some > n / 20);
+}
+
+/* Where that is asked for, and as if it had not been by whoever weighs them. */
+static void clusters_on_several_devices_keep_every_dependency(void **state)
+{
+    uint64_t first = test_seed(1), n = ROUNDS(2000), n_spread = 0, n_several = 0, n_beside = 0;
+    const struct tgi_gain_costs costs = TGI_GAIN_COSTS_INIT;
+    (void)state;
+    for (uint64_t seed = first; seed < first + n; seed++) {
+        struct dice d = {mix64(seed)};
+        uint32_t n_devices = 2 + roll(&d, 4);
+        struct tgi_devices ds = {.ops = &ops, .n_devices = n_devices};
+        struct tgi_program from = draw(&d, n_devices), to = {0};
+        struct tgi_cluster_wish wish = {true, &costs, fine_times, NULL};
+        struct tgi_clustering what;
+        struct tg_error err;
+        setenv("TGRAPH_RESIDENT_SPREAD", "on", 1);
+        int rc = tgi_resident_cluster(&ds, &from, &to, NULL, &what, &err);
+        unsetenv("TGRAPH_RESIDENT_SPREAD");
+        MUST(rc);
+        see_program(&from, &to, &what, &d);
+        assert_true(!what.n_spread == !!what.not_spread);
+        n_spread += what.n_spread;
+        n_several += what.n_spread > 1;
+        n_beside += what.n_spread && what.n_clusters > what.n_spread;
+        tgi_program_fini(&to);
+        setenv("TGRAPH_RESIDENT_SPREAD", "on", 1);
+        rc = tgi_resident_cluster(&ds, &from, &to, &wish, &what, &err);
+        unsetenv("TGRAPH_RESIDENT_SPREAD");
+        MUST(rc);
+        assert_true(what.n_spread == 0 && !what.not_spread);
+        tgi_program_fini(&to);
+        tgi_program_fini(&from);
+    }
+    assert_true(n_spread > n / 2 && n_several > n / 20 && n_beside > n / 20);
 }
 
 /* A fine cluster, something that cannot be in one, and a coarse cluster. */
@@ -402,6 +491,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_programs_keep_every_dependency),
+        cmocka_unit_test(clusters_on_several_devices_keep_every_dependency),
         cmocka_unit_test(each_cluster_is_chosen_by_itself),
         cmocka_unit_test(a_wish_leaves_out_what_it_cannot_weigh),
         cmocka_unit_test(points_between_fine_commands_are_inside),

@@ -321,7 +321,7 @@ static void refusals_say_why(void **state)
     d.dag.arg = d.arg;
     d.op[1] = TGI_RESIDENT_CALL;
     assert_int_equal(tgi_resident_plan_peers(&d.dag, &shape, 2, &costs, &p, &err), TG_E_UNSUPPORTED);
-    assert_string_equal(err.text, "resident program: task 1 calls a body, which programs on several devices do not have");
+    assert_string_equal(err.text, "resident program: task 1 calls a body, and nothing says whose memory that is for");
     resident_dag_fini(&d);
 }
 

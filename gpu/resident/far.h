@@ -304,6 +304,28 @@ TGI_FN uint64_t tgi_far_wait(struct tgi_worker *w, const struct tgi_resident_tas
     return sum;
 }
 
+#ifdef TGI_CALL_BODIES
+/* Programs of bodies have CALLs, and EMPTY ones where several things are waited for.  What a body has written, to this device's memory
+ * or to another's, is behind the release at the scope of the system that tells another device, and so is all that its ancestors
+ * left and told it within the device: who acquires it reads them, wherever they lie.  False: leave. */
+TGI_FN bool tgi_far_call(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot, uint64_t mine)
+{
+    uint32_t n_out = tgi_n_out(t), lane = tgi_lane();
+    uint32_t word = lane < n_out ? tgi_out_word(w, t, lane) : 0;
+    TGI_CALL_STAGE(w, mine);
+    tgi_far_wait(w, t, slot);
+    w->is_over = tgi_warp_any(w->is_over);
+    w->is_failed = tgi_warp_any(w->is_failed || w->is_over);
+    tgi_warp_sync(); /* as in tgi_warp_call() */
+    if (TGI_HEAD_OP(t->head) == TGI_RESIDENT_CALL)
+        tgi_call_run(w, t, slot);
+    TGI_DELAY(w->id);
+    tgi_warp_sync();
+    for (uint32_t k = lane; k < n_out; k += TGI_LANES)
+        tgi_far_or_near_tell(w, k < TGI_LANES ? word : tgi_out_word(w, t, k), 0);
+    return !tgi_warp_any(w->is_over);
+}
+#else
 /* Any task that waits for or tells another device.  False: leave. */
 TGI_FN bool tgi_warp_far(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot)
 {
@@ -336,5 +358,6 @@ TGI_FN bool tgi_warp_far(struct tgi_worker *w, const struct tgi_resident_task *t
     w->previous = result;
     return !tgi_warp_any(w->is_over);
 }
+#endif
 
 #endif

@@ -19,7 +19,9 @@ const void *tgi_resident_fatbin(size_t *length_p);
 /* A module of its own:
  *   tgk_resident_run(struct tgi_resident_view)    as tgk_resident_warp, TGI_RESIDENT_RUN_WARPS a block, with bodies for CALLs.
  *   tgk_resident_run_dynamic(struct tgi_resident_view, struct tgi_resident_pool, struct tgi_resident_nursery)    the same for dynamic programs,
- *       with tgi_resident_local_bytes(); generated only */
+ *       with tgi_resident_local_bytes(); generated only
+ *   tgk_resident_run_spread(struct tgi_resident_view, struct tgi_resident_peers)    the same for programs on several devices, of n_blocks /
+ *       n_devices blocks on each; generated only */
 const void *tgi_resident_run_fatbin(size_t *length_p);
 /* Another, for programs on several devices (mem/resident_peers.h), to be loaded on each:
  *   tgk_resident_peers(struct tgi_resident_view, struct tgi_resident_peers)    as tgk_resident_warp, of n_blocks / n_devices blocks

@@ -7,6 +7,10 @@
 #define FILES(X) \
     X(run, "gpu/resident/run.cuh", "gpu/resident/run.cuh") \
     X(run_dynamic, "gpu/resident/run_dynamic.cuh", "gpu/resident/run_dynamic.cuh") \
+    X(run_spread, "gpu/resident/run_spread.cuh", "gpu/resident/run_spread.cuh") \
+    X(enter, "gpu/resident/enter.cuh", "gpu/resident/enter.cuh") \
+    X(far, "gpu/resident/far.h", "gpu/resident/far.h") \
+    X(peers, "mem/resident_peers.h", "mem/resident_peers.h") \
     X(family, "gpu/resident/family.h", "gpu/resident/family.h") \
     X(scheduler, "gpu/resident/scheduler.h", "gpu/resident/scheduler.h") \
     X(ring, "gpu/resident/ring.h", "gpu/resident/ring.h") \

@@ -333,16 +333,45 @@ TGI_FN bool tgi_keep_leaves_out(struct tgi_worker *w, uint32_t slot)
     return w->is_failed || slot < w->resumes;
 }
 #define TGI_LEAVES_OUT(w, slot) tgi_keep_leaves_out(w, slot)
+#elif defined TGI_PEERS
+/* On several devices each has a panic record of its own, and a body that is given what another has not made could fail before the one
+ * that did is known.  So none is: who leaves a body out, or leaves before its predecessors are there, has read that the instance has
+ * failed or is over, or writes that it has, here and where it tells (far.h), and then tells with release; who acquires that reads it
+ * here too.  relaxed: as above. */
+TGI_FN bool tgi_peers_leaves_out(struct tgi_worker *w)
+{
+    bool is_said = TGI_LOAD_TOLD(&w->v->control->is_failed) != 0, is_over = TGI_LOAD_TOLD(&w->v->control->abort) != 0;
+    w->is_failed = tgi_warp_any(w->is_failed || w->is_over || is_said || is_over);
+    if (w->is_failed && !is_said && tgi_lane() == 0)
+        tgi_store_relaxed(&w->v->control->is_failed, 1);
+    return w->is_failed;
+}
+#define TGI_LEAVES_OUT(w, slot) tgi_peers_leaves_out(w)
 #else
 #define TGI_LEAVES_OUT(w, slot) (w)->is_failed
 #endif
 
+/* The body of one that has waited, whose words are staged. */
+TGI_FN void tgi_call_run(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot)
+{
+    uint32_t code = 0;
+    uint64_t begin_ns = 0;
+    if (TGI_TIMES(w->v))
+        begin_ns = tgi_now_ns();
+    bool is_left_out = TGI_LEAVES_OUT(w, slot) || w->is_over;
+    if (!is_left_out && (code = TGI_CALL_BODIES(w, t)) != 0)
+        tgi_body_fail(w, t, slot, code);
+    if (TGI_TIMES(w->v) && tgi_lane() == 0) {
+        w->v->times[2 * (uint64_t)slot] = is_left_out ? 0 : begin_ns;
+        w->v->times[2 * (uint64_t)slot + 1] = tgi_now_ns();
+    }
+}
+
 /* A body on words.  They were fetched while the task before was executed; successors are fetched before the wait. */
 TGI_FN bool tgi_warp_call(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot, uint64_t mine)
 {
-    uint32_t n_out = tgi_n_out(t), lane = tgi_lane(), code = 0;
+    uint32_t n_out = tgi_n_out(t), lane = tgi_lane();
     uint32_t word = lane < n_out ? tgi_out_word(w, t, lane) : 0;
-    uint64_t begin_ns = 0;
     TGI_CALL_STAGE(w, mine);
     if (t->n_wait) {
         tgi_wait_counter(w, t, slot);
@@ -352,15 +381,7 @@ TGI_FN bool tgi_warp_call(struct tgi_worker *w, const struct tgi_resident_task *
         }
     }
     tgi_warp_sync(); /* the words, and what the task before has written, are there for other lanes */
-    if (TGI_TIMES(w->v))
-        begin_ns = tgi_now_ns();
-    bool is_left_out = TGI_LEAVES_OUT(w, slot) || w->is_over;
-    if (!is_left_out && (code = TGI_CALL_BODIES(w, t)) != 0)
-        tgi_body_fail(w, t, slot, code);
-    if (TGI_TIMES(w->v) && lane == 0) {
-        w->v->times[2 * (uint64_t)slot] = is_left_out ? 0 : begin_ns;
-        w->v->times[2 * (uint64_t)slot + 1] = tgi_now_ns();
-    }
+    tgi_call_run(w, t, slot);
     TGI_DELAY(w->id);
     tgi_warp_sync();
     tgi_tell(w, word, lane < n_out, 0);

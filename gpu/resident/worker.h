@@ -46,7 +46,11 @@ TGI_FN bool tgi_warp_task(struct tgi_worker *w, const struct tgi_resident_task *
 #endif
 #ifdef TGI_PEERS
     case TGI_WAY_FAR:
+#ifdef TGI_CALL_BODIES
+        return tgi_far_call(w, t, slot, mine);
+#else
         return tgi_warp_far(w, t, slot);
+#endif
 #endif
     }
     (void)mine;

@@ -98,6 +98,10 @@ static void print_resident(const struct tgi_cli_job *job)
     printf("  resident: %s command%s in %u kernel%s, %s as node%s of the graph\n", tgi_format_count(s.n_resident, a, sizeof(a)),
            s.n_resident == 1 ? "" : "s", s.n_clusters, s.n_clusters == 1 ? "" : "s", tgi_format_count(s.n_nodes, b, sizeof(b)),
            s.n_nodes == 1 ? "" : "s");
+    if (s.n_spread)
+        printf("  resident: %u of the kernels %s on several devices at once\n", s.n_spread, s.n_spread == 1 ? "is" : "are");
+    if (s.not_spread)
+        printf("  resident: no kernel is on several devices at once: %s\n", s.not_spread);
     const struct tgi_program *p = tgi_offload_graph_program(job->run);
     uint32_t n_alike = 0;
     for (uint32_t i = 0; p && job->cli->is_verbose && i < p->n; i++) {
@@ -191,6 +195,8 @@ static void put_resident(const struct tgi_cli_job *job, struct tgi_json *json)
     tgi_json_uint(json, "kernels", s.n_clusters);
     tgi_json_uint(json, "commands", s.n_resident);
     tgi_json_uint(json, "nodes", s.n_nodes);
+    if (s.n_spread)
+        tgi_json_uint(json, "spread", s.n_spread);
     tgi_json_end(json);
 }
 

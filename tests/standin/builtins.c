@@ -351,6 +351,7 @@ __attribute__((constructor)) static void register_builtins(void)
     check(standin_register_kernel(&standin_service_keeping) == 0, standin_service_keeping.name);
     resident_register(text);
     resident_dynamic_register();
+    resident_spread_register();
     fprintf(text, "global tgk_fault %zu\n", sizeof(struct tgi_fault));
     check(fclose(text) == 0, "images");
 }

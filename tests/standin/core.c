@@ -258,6 +258,7 @@ static void reset_locked(const struct standin_options *options)
     state.n_devices = o.n_devices < 0 ? 0 : o.n_devices > MAX_DEVICES ? MAX_DEVICES : o.n_devices;
     state.memory_bytes = o.memory_bytes;
     state.has_peers = o.has_peers;
+    state.is_all_linked = number_of("TGRAPH_STANDIN_PEERS", 1) == 2;
     state.random = o.seed * 0x2545f4914f6cdd1du + 0x1234567;
     state.sticky = CUDA_SUCCESS;
     state.is_initialised = false;

@@ -170,7 +170,7 @@ CUresult cuDeviceGetP2PAttribute(int *value_p, CUdevice_P2PAttribute attribute, 
         *value_p = state.has_peers;
         return rc;
     case CU_DEVICE_P2P_ATTRIBUTE_NATIVE_ATOMIC_SUPPORTED:
-        *value_p = state.has_peers && from / 2 == to / 2;
+        *value_p = state.has_peers && (state.is_all_linked || from / 2 == to / 2);
         return rc;
     default:
         return CUDA_ERROR_INVALID_VALUE;

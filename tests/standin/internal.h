@@ -336,7 +336,7 @@ struct state {
     bool is_initialised;     /* cuInit was called */
     int n_devices;
     size_t memory_bytes;
-    bool has_peers;
+    bool has_peers, is_all_linked;
     uint64_t random;
     CUresult sticky;
     struct CUctx_st ctx[MAX_DEVICES];

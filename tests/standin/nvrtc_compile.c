@@ -33,7 +33,8 @@ extern const char resident[] __attribute__((visibility("hidden")));
 
 static const char *text_of_header(const char *name, const char *text)
 {
-    bool is_kernel = strcmp(name, "gpu/resident/run.cuh") == 0 || strcmp(name, "gpu/resident/run_dynamic.cuh") == 0 || strcmp(name, "gpu/service/bodies.cuh") == 0;
+    bool is_kernel = strcmp(name, "gpu/resident/run.cuh") == 0 || strcmp(name, "gpu/resident/run_dynamic.cuh") == 0 ||
+                     strcmp(name, "gpu/resident/run_spread.cuh") == 0 || strcmp(name, "gpu/service/bodies.cuh") == 0;
     return is_kernel ? resident : strncmp(name, "kernels/", 8) == 0 ? "" : text;
 }
 

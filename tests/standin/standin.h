@@ -29,7 +29,8 @@
  * Environment, read at load and by standin_reset(NULL): TGRAPH_STANDIN_DEVICES (1),
  * TGRAPH_STANDIN_MEMORY (bytes per device, suffix K, M or G; 64M), TGRAPH_STANDIN_SEED (1),
  * TGRAPH_STANDIN_FAIL (call:nth:code[:once|forever|sticky],...; call "any" is every call),
- * TGRAPH_STANDIN_PEERS (0: no device reaches another), TGRAPH_STANDIN_PATIENCE_US (host functions
+ * TGRAPH_STANDIN_PEERS (0: no device reaches another; 2: all reach each other by NVLink, which else two do, also where options are
+ * given), TGRAPH_STANDIN_PATIENCE_US (host functions
  * nobody waits for run after this long; 200), TGRAPH_STANDIN_REPORT (a file that gets the
  * violations and leaks when the process ends; "-": stderr).
  *
@@ -170,6 +171,8 @@ enum standin_part { STANDIN_EDGE, STANDIN_COPY, STANDIN_N_PARTS };
     X(void, standin_watch_kernels, (void (*fn)(void *user, const char *kernel, void **args), void *user)) \
     /* While held, launches of this kernel do not execute: a kernel that never ends. */ \
     X(void, standin_hold, (const char *kernel, bool is_held)) \
+    /* Of a resident program on several devices the kernel on this one begins when the others have given up; -1: as ever. */ \
+    X(void, standin_begin_late, (int device)) \
     X(void, standin_stats, (struct standin_stats * stats_p))
 
 struct standin {

@@ -10,6 +10,7 @@
  * waits for it, and the thread itself demands those that nobody waits for. */
 #define _GNU_SOURCE
 #include "tests/standin/internal.h"
+#include "tests/standin/resident.h"
 
 #include <time.h>
 
@@ -665,6 +666,7 @@ void work_reset(void)
     while (on_host || n_staying)
         wait_a_while(&state.progress, 1000);
     drop_all();
+    resident_reset();
     n_looks = n_vain = 0;
     for (struct object *o = state.objects[STREAM]; o; o = o->next) {
         item_release(((CUstream)o)->tail);
