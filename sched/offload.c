@@ -370,6 +370,7 @@ bool tgi_offload_close(struct tg_runtime *rt)
         if (o->pools[i])
             tgi_pool_destroy(o->pools[i]);
     tgi_order_destroy(o->order);
+    tgi_offload_forget_events(o);
     tgi_staging_destroy(o->staging);
     tgi_pinned_destroy(o->pinned);
     if (o->devices)

@@ -126,12 +126,18 @@ struct tgi_watch {
         struct tg_run *run;            /* FINISH */
     };
     struct tgi_event *from, *to; /* SPAN, TIME: timed */
+    uint32_t lane;               /* the same: of both */
     bool was_alone;              /* the same: nothing else was executed on the device */
 };
 struct tgi_offload_lane {
     struct tgi_watch *first, *last;  /* by seq */
     struct tgi_offload_task *tail;   /* the last task enqueued, if others may wait for it; NULL: not known */
     uint32_t n_unsealed;             /* commands since the last event */
+};
+
+struct tgi_events {
+    struct tgi_event **list;
+    uint32_t n, cap;
 };
 
 /* What a device's commands take, as seen from here. */
@@ -179,6 +185,7 @@ struct tgi_offload {
     uint32_t n_at_policies; /* of these: in the hands of runs' policies */
     uint32_t n_watches;
     struct tgi_watch *free_watches;
+    struct tgi_events timed[TGI_MAX_DEVICES]; /* events with times that nobody uses now (offload_span.c) */
     uint32_t next_lane[TGI_MAX_DEVICES];
     struct tgi_pace pace[TGI_MAX_DEVICES];
     struct tgi_seen_busy seen_busy[TGI_MAX_DEVICES];
@@ -233,6 +240,9 @@ bool tgi_offload_sit_down(struct tgi_offload *o);
 void tgi_offload_stay(struct tgi_offload *o, const struct tg_run *run);
 void tgi_offload_stand_up(struct tgi_offload *o);
 
+/* offload_span.c */
+/* All events of `timed` go, before the devices close. */
+void tgi_offload_forget_events(struct tgi_offload *o);
 /* A device was at a recorded task, by tgi_now_ns(). */
 void tgi_offload_note_busy(struct tgi_offload *o, uint32_t device, uint64_t start_ns, uint64_t end_ns);
 

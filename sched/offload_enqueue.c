@@ -241,8 +241,7 @@ int tgi_offload_enqueue(struct tgi_offload *o, struct tgi_offload_task *t, struc
         leave_part(o, in->run, lane, operands, n);
     time_commands(o, false);
     if (rc) {
-        if (span.from)
-            o->devices->ops->event_destroy(o->devices, span.from);
+        tgi_offload_return_event(o, lane, span.from);
         return rc;
     }
     struct tgi_stamp stamp = tgi_order_append(o->order, lane);

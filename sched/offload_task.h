@@ -44,9 +44,11 @@ int tgi_offload_enqueue_collective(struct tgi_offload *o, struct tgi_offload_tas
                                    struct tg_error *err);
 
 /* offload_span.c */
-/* An event with a time at this point of a lane, the caller's. */
+/* An event with a time at this point of a lane, the caller's until it is returned. */
 int tgi_offload_timed_event(struct tgi_offload *o, struct tgi_offload_run *run, uint32_t lane, struct tgi_event **event_p,
                             struct tg_error *err);
+/* Its lane has come to it, or nothing waits for that any more; NULL: there is none. */
+void tgi_offload_return_event(struct tgi_offload *o, uint32_t lane, struct tgi_event *event);
 /* The task is enqueued, and its end is to be timed; takes span->from.  A time that cannot be taken fails the task: it was asked for. */
 void tgi_offload_watch_span(struct tgi_offload *o, struct tgi_watch *span, struct tgi_stamp stamp);
 /* What was watched has come, for the choice between ways of executing it; and for the record. */

@@ -66,6 +66,33 @@ static void runs_at_once_do_not_disturb_each_other(void **state)
     free(have);
 }
 
+/* Events that have told when a task began and ended serve the next one. */
+static void recorded_runs_make_no_events_anew(void **state)
+{
+    enum { WARM = 60, STARTS = 20 }; /* lanes have rings of events for their own ends, which are made as they are come to */
+    struct tg_run_options options = TG_RUN_OPTIONS_INIT;
+    struct tg_run *run;
+    struct tg_error err;
+    (void)state;
+    struct tg_graph *g = device_graph(tiles, "", tasks);
+    device_reset(2, 1, true);
+    struct tg_runtime *rt = device_runtime("cuda", 0);
+    options.is_recorded = true;
+    MUST(tg_run_create(rt, g, &options, &run, &err));
+    uint64_t before = 0;
+    for (int i = 0; i < WARM + STARTS; i++) {
+        before = i == WARM ? standin.standin_calls("cuEventCreate") : before;
+        MUST(tg_run_start(run, &err));
+        MUST(tg_run_wait(run, &err));
+    }
+    assert_in_range(before, 2 * 18, 1000);
+    assert_true(standin.standin_calls("cuEventCreate") - before < 18 * STARTS); /* a task has two */
+    tg_run_destroy(run);
+    tg_runtime_destroy(rt);
+    tg_graph_destroy(g);
+    expect_nothing_left(1);
+}
+
 /* What pinning costs is paid once for as long as the runtime lasts. */
 static void runs_one_after_the_other_pin_nothing_anew(void **state)
 {
@@ -191,6 +218,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(runs_at_once_do_not_disturb_each_other),
+        cmocka_unit_test(recorded_runs_make_no_events_anew),
         cmocka_unit_test(runs_one_after_the_other_pin_nothing_anew),
         cmocka_unit_test(a_kernel_that_fails_fails_its_own_run),
         cmocka_unit_test(commands_are_counted_beyond_32_bits),
