@@ -1,29 +1,66 @@
 /* Copies from the host that a CUDA graph begins with, by hand: how far they follow each other, and when the second of them is there.
  *
  * In no order a driver takes them as it likes; in one chain or two each comes after the one before it in its chain, as in graphs of
- * runs (mem/recorder.h).  Beside that the same copies in one stream, and in two.  --tasks is the number of copies, 136 if it is not given. */
+ * runs (mem/recorder.h).  Then two chains with an empty kernel behind each copy, added after it or after all copies; and kernels that read the host's
+ * memory in place of the copies, with and without others behind them.  Beside that the same copies in one stream, and in two.  --tasks is the
+ * number of copies, 136 if it is not given. */
 #include "bench/cuda_bare.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "bench/shape.h"
 
-enum { N_WARM = 3, MOST_CHAINS = 2 };
+enum { N_WARM = 3, PULL_THREADS = 512, PULL_EACH = 16 << 10, PULL_BLOCKS = 64, N_STAMPS = 3 };
+
+/* n_chains 0: in no order. */
+struct form {
+    const char *name;
+    uint32_t n_chains;
+    bool is_followed, is_late, is_pulled; /* a kernel behind each; added after all copies; kernels do the copies */
+};
+static const struct form forms[] = {
+    {"graph, no order", 0, false, false, false},
+    {"graph, one chain", 1, false, false, false},
+    {"graph, two chains", 2, false, false, false},
+    {"graph, a kernel behind each", 2, true, false, false},
+    {"graph, kernels after all copies", 2, true, true, false},
+    {"graph, by kernels", 2, false, false, true},
+    {"graph, by kernels, one behind each", 2, true, false, true},
+};
 
 static const char ptx[] = ".version 7.0\n.target sm_80\n.address_size 64\n"
                           ".visible .entry stamp(.param .u64 to)\n{\n.reg .u64 %rd<3>;\n"
-                          "ld.param.u64 %rd1, [to];\nmov.u64 %rd2, %globaltimer;\nst.global.u64 [%rd1], %rd2;\nret;\n}\n";
+                          "ld.param.u64 %rd1, [to];\nmov.u64 %rd2, %globaltimer;\nst.global.u64 [%rd1], %rd2;\nret;\n}\n"
+                          ".visible .entry pull(.param .u64 to, .param .u64 from, .param .u64 bytes)\n{\n"
+                          ".reg .u64 %rd<8>;\n.reg .u32 %r<11>;\n.reg .pred %p<2>;\n"
+                          "ld.param.u64 %rd1, [to];\nld.param.u64 %rd2, [from];\nld.param.u64 %rd3, [bytes];\n"
+                          "mov.u32 %r1, %ctaid.x;\nmov.u32 %r2, %ntid.x;\nmov.u32 %r3, %tid.x;\nmad.lo.u32 %r4, %r1, %r2, %r3;\n"
+                          "mov.u32 %r5, %nctaid.x;\nmul.lo.u32 %r6, %r5, %r2;\n"
+                          "mul.wide.u32 %rd4, %r4, 16;\nmul.wide.u32 %rd5, %r6, 16;\n"
+                          "again:\nsetp.ge.u64 %p1, %rd4, %rd3;\n@%p1 bra done;\n"
+                          "add.u64 %rd6, %rd2, %rd4;\nadd.u64 %rd7, %rd1, %rd4;\n"
+                          "ld.global.v4.u32 {%r7, %r8, %r9, %r10}, [%rd6];\nst.global.v4.u32 [%rd7], {%r7, %r8, %r9, %r10};\n"
+                          "add.u64 %rd4, %rd4, %rd5;\nbra again;\ndone:\nret;\n}\n";
 
 struct job {
     CUcontext ctx;
     CUmodule module; /* NULL: the stand-in driver has no such kernel, its nodes are empty */
-    CUfunction stamp;
+    CUfunction stamp, pull;
     CUdeviceptr to, stamps;
     char *from;
     uint32_t n, n_runs;
     uint64_t bytes;
 };
+
+static void *grab(size_t bytes)
+{
+    void *p = malloc(bytes);
+    if (!p)
+        bench_die("no memory for %zu bytes", bytes);
+    return p;
+}
 
 static CUgraphNode add_copy(const struct job *j, CUgraph graph, uint32_t i, const CUgraphNode *after)
 {
@@ -34,36 +71,65 @@ static CUgraphNode add_copy(const struct job *j, CUgraph graph, uint32_t i, cons
     return node;
 }
 
+static CUgraphNode add_kernel(const struct job *j, CUgraph graph, CUfunction f, uint32_t n_blocks, uint32_t n_threads, void **args,
+                              const CUgraphNode *after)
+{
+    CUDA_KERNEL_NODE_PARAMS params = {.func = f, .gridDimX = n_blocks, .gridDimY = 1, .gridDimZ = 1, .blockDimX = n_threads, .blockDimY = 1,
+                                      .blockDimZ = 1, .kernelParams = args};
+    CUgraphNode node;
+    if (j->module)
+        DO(cuGraphAddKernelNode, (&node, graph, after, after != NULL, &params));
+    else
+        DO(cuGraphAddEmptyNode, (&node, graph, after, after != NULL));
+    return node;
+}
+
+static CUgraphNode add_pull(const struct job *j, CUgraph graph, uint32_t i, const CUgraphNode *after)
+{
+    CUdeviceptr to = j->to + i * j->bytes;
+    char *from = j->from + i * j->bytes;
+    uint64_t bytes = j->bytes, n = (bytes + PULL_EACH - 1) / PULL_EACH;
+    void *args[] = {&to, &from, &bytes};
+    return add_kernel(j, graph, j->pull, n < PULL_BLOCKS ? (uint32_t)n : PULL_BLOCKS, PULL_THREADS, args, after);
+}
+
 static void add_stamp(const struct job *j, CUgraph graph, uint32_t which, const CUgraphNode *after)
 {
     CUdeviceptr to = j->stamps + 8 * which;
     void *args[] = {&to};
-    CUDA_KERNEL_NODE_PARAMS params = {.func = j->stamp, .gridDimX = 1, .gridDimY = 1, .gridDimZ = 1, .blockDimX = 1, .blockDimY = 1,
-                                      .blockDimZ = 1, .kernelParams = args};
-    CUgraphNode node;
-    if (j->stamp)
-        DO(cuGraphAddKernelNode, (&node, graph, after, after != NULL, &params));
-    else
-        DO(cuGraphAddEmptyNode, (&node, graph, after, after != NULL));
+    add_kernel(j, graph, j->stamp, 1, 1, args, after);
 }
 
-/* n_chains 0: in no order.  The time of the first copy and of the second one is noted as each is there. */
-static CUgraphExec make(const struct job *j, uint32_t n_chains)
+/* The time of the first copy and of the second one is noted as each is there. */
+static CUgraphExec make(const struct job *j, const struct form *f)
 {
-    CUgraphNode last[MOST_CHAINS], node;
+    CUgraphNode *nodes = grab(j->n * sizeof *nodes);
     CUgraphExec exec;
     CUgraph graph;
     DO(cuGraphCreate, (&graph, 0));
     for (uint32_t i = 0; i < j->n; i++) {
-        node = add_copy(j, graph, i, n_chains && i >= n_chains ? &last[i % n_chains] : NULL);
-        if (n_chains)
-            last[i % n_chains] = node;
-        if (i < 2)
-            add_stamp(j, graph, i, &node);
+        const CUgraphNode *after = f->n_chains && i >= f->n_chains ? &nodes[i - f->n_chains] : NULL;
+        nodes[i] = f->is_pulled ? add_pull(j, graph, i, after) : add_copy(j, graph, i, after);
+        if (i < 2 || (f->is_followed && !f->is_late))
+            add_stamp(j, graph, i < 2 ? i : 2, &nodes[i]);
     }
+    for (uint32_t i = 2; f->is_late && i < j->n; i++)
+        add_stamp(j, graph, 2, &nodes[i]);
     DO(cuGraphInstantiateWithFlags, (&exec, graph, 0));
     api->cuGraphDestroy(graph);
+    free(nodes);
     return exec;
+}
+
+/* What is there afterwards is what was sent. */
+static void check(const struct job *j, const char *system)
+{
+    uint64_t n = j->n * j->bytes;
+    char *have = grab(n);
+    DO(cuMemcpyDtoH, (have, j->to, n));
+    if (j->module && memcmp(have, j->from, n) != 0)
+        bench_die("%s: other data than was sent", system);
+    free(have);
 }
 
 /* By streams where there is no graph, in turn. */
@@ -118,13 +184,14 @@ static void measure(const struct job *j, const char *system, CUgraphExec exec, C
 
 static void measure_size(struct job *j, uint64_t bytes, CUstream *streams)
 {
-    static const char *const orders[] = {"graph, no order", "graph, one chain", "graph, two chains"};
     j->bytes = bytes;
     DO(cuMemAlloc, (&j->to, j->n * bytes));
     DO(cuMemAllocHost, ((void **)&j->from, j->n * bytes));
-    for (uint32_t n_chains = 0; n_chains <= MOST_CHAINS; n_chains++) {
-        CUgraphExec exec = make(j, n_chains);
-        measure(j, orders[n_chains], exec, streams, 1);
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        memset(j->from, (int)(1 + i), j->n * bytes);
+        CUgraphExec exec = make(j, &forms[i]);
+        measure(j, forms[i].name, exec, streams, 1);
+        check(j, forms[i].name);
         api->cuGraphExecDestroy(exec);
     }
     measure(j, "one stream", NULL, streams, 1);
@@ -141,10 +208,11 @@ int main(int argc, char **argv)
     CUstream streams[2];
     DO(cuStreamCreate, (&streams[0], CU_STREAM_NON_BLOCKING));
     DO(cuStreamCreate, (&streams[1], CU_STREAM_NON_BLOCKING));
-    DO(cuMemAlloc, (&j.stamps, 16));
+    DO(cuMemAlloc, (&j.stamps, 8 * N_STAMPS));
     if (!getenv("TGRAPH_CUDA_DRIVER")) {
         DO(cuModuleLoadData, (&j.module, ptx));
         DO(cuModuleGetFunction, (&j.stamp, j.module, "stamp"));
+        DO(cuModuleGetFunction, (&j.pull, j.module, "pull"));
     }
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         measure_size(&j, sizes[i], streams);
