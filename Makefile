@@ -386,7 +386,7 @@ $(B)/tests/standin-kernels.txt: $(B)/tests/write_kernels $(STANDIN)
 
 CXX ?= g++
 CLANG ?= clang
-BENCH_TGRAPH := cuda_graph_copies cuda_graphs cuda_hops cuda_nodes cuda_rounds cuda_trsv library overhead \
+BENCH_TGRAPH := cuda_calls cuda_graph_copies cuda_graphs cuda_hops cuda_nodes cuda_rounds cuda_trsv library overhead \
                 resident resident_run service taskbench cholesky load plan record streams copies pool start \
                 cuda_cholesky cuda_tiles tree_search wakeups
 BENCH_COMMON := $(addprefix $(B)/bench/,shape.o pattern.o tiles.o sample.o scratch.o metg.o)

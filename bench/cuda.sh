@@ -30,6 +30,7 @@ for _ in $(seq "$rounds"); do
     one "$bin/cuda_graphs" --runs 15
 done
 one "$bin/cuda_rounds" --runs 15
+one "$bin/cuda_calls" --runs 9 | sed 's/^/# /'
 one "$bin/cuda_graph_copies" --runs 15 | sed 's/^/# /'
 [ "$(nvidia-smi -L 2>/dev/null | wc -l)" -gt 1 ] && one "$bin/cuda_hops" --runs 15 | sed 's/^/# /'
 one "$bin/cuda_tiles" --runs 5

@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 build=${1:-build/release}
 bundle=build/cuda-bundle
-benches="streams wakeups copies pool start cuda_cholesky cuda_graph_copies cuda_graphs cuda_hops cuda_nodes cuda_rounds cuda_tiles cuda_trsv library resident resident_run service tree_search"
+benches="streams wakeups copies pool start cuda_calls cuda_cholesky cuda_graph_copies cuda_graphs cuda_hops cuda_nodes cuda_rounds cuda_tiles cuda_trsv library resident resident_run service tree_search"
 
 make --no-print-directory CUDA=1 $build/tgraph $build/tests/cuda/run_kernels $build/tests/cuda/run_graphs $build/bench/libnull-cuda.so \
     $build/tests/cuda/add.cubin $build/tests/cuda/add.fatbin $(printf "$build/bench/%s " $benches)
