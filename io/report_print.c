@@ -138,6 +138,12 @@ static void print_devices(const struct tgi_report *r, FILE *to)
     else if (tgi_run_recording_ns(r->run))
         fprintf(to, "  recording when tasks ran there took %s of the thread that submits to them\n",
                 tgi_format_time((double)tgi_run_recording_ns(r->run), all, sizeof(all)));
+    struct tgi_run_submitting s;
+    tgi_run_submitting(r->run, &s);
+    if (s.submitting_ns && executor == TG_EXECUTOR_STREAMS)
+        fprintf(to, "  it submitted for %s, saw what had ended for %s and waited for %s\n",
+                tgi_format_time((double)s.submitting_ns, all, sizeof(all)), tgi_format_time((double)s.looking_ns, copies, sizeof(copies)),
+                tgi_format_time((double)s.waiting_ns, least, sizeof(least)));
 }
 
 /* Beside devices CPUs may have nothing to do. */
@@ -332,6 +338,15 @@ static void put_devices(const struct tgi_report *r, struct tgi_json *json)
         tgi_json_uint(json, "least_bytes", m->least_bytes);
     tgi_json_end(json);
     tgi_json_uint(json, "recording_ns", tgi_run_recording_ns(r->run));
+    struct tgi_run_submitting s;
+    tgi_run_submitting(r->run, &s);
+    if (s.submitting_ns) {
+        tgi_json_flat_object(json, "submitter");
+        tgi_json_uint(json, "submitting_ns", s.submitting_ns);
+        tgi_json_uint(json, "looking_ns", s.looking_ns);
+        tgi_json_uint(json, "waiting_ns", s.waiting_ns);
+        tgi_json_end(json);
+    }
 }
 
 void tgi_report_json(const struct tgi_report *r, uint64_t makespan_ns, struct tgi_json *json)

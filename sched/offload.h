@@ -17,7 +17,9 @@
 
 #include "mem/replica.h"
 #include "sched/ready.h"
+#include "sched/record.h"
 #include "sched/replay_choice.h"
+#include "sched/record.h"
 #include "sched/runtime.h"
 #include "sched/urgency.h"
 
@@ -87,6 +89,7 @@ struct tgi_offload_run {
     uint64_t n_device_tasks[TGI_MAX_DEVICES];
     uint64_t timing_ns;        /* the submitter has spent on events for times */
     uint64_t enqueuing_ns;     /* and, of a recorded run, on enqueuing tasks beside that */
+    struct tgi_run_submitting spent; /* the submitter's time while the last run, recorded, was under way; until its end: what it was before */
     struct tgi_replay_costs replay_costs; /* of the machine that guides the run; 0: none does */
     struct tgi_gain_costs gain_costs;     /* the same, or usual ones */
     uint32_t n_shown_lanes;    /* of each device, in spans of the last start, and of the first before it; */
@@ -194,6 +197,8 @@ struct tgi_offload {
     struct tgi_offload_run *held;   /* runs that begin once a stream of the program's has come to a point */
     struct tgi_stamp ahead[TGI_MAX_DEVICES]; /* the last copy that was sent ahead of its task */
     bool is_ahead_waiting;      /* for one of these, to send more */
+    uint32_t n_recorded;        /* of `active`: by streams */
+    struct tgi_run_submitting spent; /* while there was one */
     bool is_dead;               /* the devices are lost: nothing of theirs is waited for any more */
     struct tg_error lost;       /* then: what was seen first */
 };

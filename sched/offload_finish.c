@@ -93,6 +93,10 @@ static void end(struct tg_run *run)
     while (*at != run->offload)
         at = &(*at)->next;
     *at = run->offload->next;
+    o->n_recorded -= run->spans != NULL;
+    struct tgi_run_submitting *spent = &run->offload->spent;
+    *spent = (struct tgi_run_submitting){o->spent.submitting_ns - spent->submitting_ns, o->spent.looking_ns - spent->looking_ns,
+                                         o->spent.waiting_ns - spent->waiting_ns};
     tgi_offload_ahead_end(run);
     note_host_times(run);
     name_ways(run);

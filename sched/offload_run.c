@@ -329,6 +329,8 @@ void tgi_offload_run_begin_now(struct tg_run *run)
     tgi_offload_run_set_out(run);
     r->next = o->active;
     o->active = r;
+    o->n_recorded += run->spans != NULL;
+    r->spent = o->spent;
     tgi_offload_stream_take_tiles(run);
     take_bases(run);
     tgi_run_set_begin_ns(run, tgi_now_ns());

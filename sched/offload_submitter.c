@@ -199,13 +199,29 @@ static bool is_idle(const struct tgi_offload *o)
     return o->n_ready == 0 && o->n_watches == 0 && !o->held && !o->is_ahead_waiting;
 }
 
+/* Beside a recorded run, which has to pay for more than that; else 0. */
+static uint64_t time_of(const struct tgi_offload *o) { return o->n_recorded ? tgi_now_ns() : 0; }
+
+/* A round that began while there was a recorded run, and ends so; one without any progress was waiting. */
+static void note_round(struct tgi_offload *o, uint64_t begin_ns, uint64_t submitted_ns, bool has_moved)
+{
+    uint64_t end_ns = time_of(o);
+    if (!begin_ns || !submitted_ns || !end_ns)
+        return;
+    o->spent.submitting_ns += has_moved ? submitted_ns - begin_ns : 0;
+    o->spent.looking_ns += has_moved ? end_ns - submitted_ns : 0;
+    o->spent.waiting_ns += has_moved ? 0 : end_ns - begin_ns;
+}
+
 /* One round; true if anything has moved. */
 static bool work(struct tgi_offload *o)
 {
+    uint64_t begin_ns = time_of(o);
     bool has_moved = empty_inbox(o);
     if (o->held)
         has_moved |= tgi_offload_look_at_held(o);
     has_moved |= submit_some(o);
+    uint64_t submitted_ns = time_of(o);
     /* Also where nothing is watched, a full device has to be seen to make progress. */
     if (o->n_watches || o->n_ready || o->is_ahead_waiting) {
         if (o->n_ready == 0 || !has_moved)
@@ -219,6 +235,7 @@ static bool work(struct tgi_offload *o)
     if (!has_moved)
         has_moved = tgi_offload_send_ahead(o);
     flush(o);
+    note_round(o, begin_ns, submitted_ns, has_moved);
     return has_moved;
 }
 
@@ -245,6 +262,7 @@ static void nap(struct rest *r)
 /* Devices are at work and nothing has moved. */
 static void rest(struct tgi_offload *o, struct rest *r)
 {
+    uint64_t begin_ns = time_of(o);
     if (r->n_idle++ == 0)
         r->since_ns = tgi_now_ns();
     if (r->n_idle > SPINS) {
@@ -254,6 +272,7 @@ static void rest(struct tgi_offload *o, struct rest *r)
     } else if (r->n_idle % 16 == 0) {
         sched_yield();
     }
+    o->spent.waiting_ns += begin_ns ? tgi_now_ns() - begin_ns : 0;
 }
 
 /* ---- The thread ---------------------------------------------------------------------------*/

@@ -178,6 +178,11 @@ uint64_t tgi_run_enqueuing_ns(const struct tg_run *run)
     return run->spans && run->offload ? run->offload->enqueuing_ns : 0;
 }
 
+void tgi_run_submitting(const struct tg_run *run, struct tgi_run_submitting *s_p)
+{
+    *s_p = run->spans && run->offload ? run->offload->spent : (struct tgi_run_submitting){0, 0, 0};
+}
+
 uint32_t tgi_run_n_copies(const struct tg_run *run) { return run->offload && run->spans ? run->offload->n_copies : 0; }
 
 void tgi_run_copy(const struct tg_run *run, uint32_t i, struct tgi_run_copy *copy_p)

@@ -111,6 +111,13 @@ struct tgi_run_moved {
 uint64_t tgi_run_recording_ns(const struct tg_run *run);
 /* What the same thread took to enqueue the tasks of a recorded run, without that. */
 uint64_t tgi_run_enqueuing_ns(const struct tg_run *run);
+/* Where that thread's time went while a recorded run was under way, other runs' work included; all 0 of others. */
+struct tgi_run_submitting {
+    uint64_t submitting_ns; /* giving tasks to devices, recording included */
+    uint64_t looking_ns;    /* seeing that some had ended, and what came of that */
+    uint64_t waiting_ns;    /* for something to happen */
+};
+void tgi_run_submitting(const struct tg_run *run, struct tgi_run_submitting *s_p);
 void tgi_run_moved(const struct tg_run *run, struct tgi_run_moved *moved_p);
 /* A copy between memories, of a recorded run that is over. */
 struct tgi_run_copy {

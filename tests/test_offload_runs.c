@@ -10,6 +10,7 @@
 #include "graph/error.h"
 #include "mem/order.h"
 #include "sched/backend.h"
+#include "sched/record.h"
 #include "tests/device_graph.h"
 #include "tests/random_graph.h"
 
@@ -85,6 +86,13 @@ static void recorded_runs_make_no_events_anew(void **state)
         MUST(tg_run_start(run, &err));
         MUST(tg_run_wait(run, &err));
     }
+    /* The thread was at it, or waited, for as long as the last start took and a little before and after. */
+    struct tgi_run_submitting spent;
+    struct tg_run_stats stats;
+    tgi_run_submitting(run, &spent);
+    MUST(tg_run_stats(run, &stats, &err));
+    assert_true(spent.submitting_ns > 0 && spent.looking_ns > 0);
+    assert_true(spent.submitting_ns + spent.looking_ns + spent.waiting_ns <= 2 * stats.makespan_ns + 1000000000);
     assert_in_range(before, 2 * 18, 1000);
     assert_true(standin.standin_calls("cuEventCreate") - before < 18 * STARTS); /* a task has two */
     tg_run_destroy(run);
