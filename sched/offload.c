@@ -11,9 +11,11 @@
 #include "sched/futex.h"
 #include "sched/history.h"
 #include "sched/offload_policy.h"
+#include "sched/offload_task.h"
 
 enum {
     DEQUE_CAPACITY = 256,
+    MOST_DUE = 1024, /* times that are read later, each with two events of the driver's */
     LOST_SUBMITTER_NS = 200000000,
     /* Device memory that is left to the driver and to libraries. */
     SPARE_PER_MILLE = 80
@@ -109,6 +111,40 @@ static void lane_failed(struct tgi_offload *o, uint32_t lane, const struct tg_er
     tgi_offload_drain(o);
 }
 
+static void reached(struct tgi_offload *o, struct tgi_watch *w)
+{
+    tgi_offload_reached(o, w);
+    w->next = o->free_watches;
+    o->free_watches = w;
+}
+
+bool tgi_offload_read_due(struct tgi_offload *o, uint32_t most)
+{
+    bool has_any = o->due != NULL;
+    for (uint32_t i = 0; o->due && i < most; i++) {
+        struct tgi_watch *w = o->due;
+        o->due = w->next;
+        o->n_due--;
+        reached(o, w);
+    }
+    return has_any;
+}
+
+/* Reading a time takes the driver longer than enqueuing many a task, and nobody waits for it. */
+static bool put_off(struct tgi_offload *o, struct tgi_watch *w)
+{
+    if (w->kind != TGI_WATCH_SPAN || w->was_alone || o->n_due == MOST_DUE || !tgi_offload_is_main(w->task->instance))
+        return false;
+    w->next = NULL;
+    if (o->due)
+        o->last_due->next = w;
+    else
+        o->due = w;
+    o->last_due = w;
+    o->n_due++;
+    return true;
+}
+
 /* What was watched on a lane and is done; true if anything was. */
 static bool look_at(struct tgi_offload *o, uint32_t i)
 {
@@ -125,9 +161,8 @@ static bool look_at(struct tgi_offload *o, uint32_t i)
         if (!lane->first)
             lane->last = NULL;
         o->n_watches--;
-        tgi_offload_reached(o, w);
-        w->next = o->free_watches;
-        o->free_watches = w;
+        if (!put_off(o, w))
+            reached(o, w);
         has_moved = true;
     }
     return has_moved;

@@ -188,6 +188,8 @@ struct tgi_offload {
     uint32_t n_at_policies; /* of these: in the hands of runs' policies */
     uint32_t n_watches;
     struct tgi_watch *free_watches;
+    struct tgi_watch *due, *last_due; /* times that have come and were not read yet, of tasks that last as long as their run */
+    uint32_t n_due;
     struct tgi_events timed[TGI_MAX_DEVICES]; /* events with times that nobody uses now (offload_span.c) */
     uint32_t next_lane[TGI_MAX_DEVICES];
     struct tgi_pace pace[TGI_MAX_DEVICES];
@@ -214,8 +216,11 @@ bool tgi_offload_close(struct tg_runtime *rt);
 /* The submitter. */
 bool tgi_offload_watch(struct tgi_offload *o, struct tgi_stamp stamp, const struct tgi_watch *what);
 void tgi_offload_seal_all(struct tgi_offload *o);
-/* Looks at what is watched once; true if anything has been reached. */
+/* Looks at what is watched once; true if anything has been reached.  When a task of a recorded run began and ended is read later: by
+ * tgi_offload_read_due(), when nothing else is to be done, and all of it before a run ends. */
 bool tgi_offload_look(struct tgi_offload *o);
+/* At most so many; true if there was one. */
+bool tgi_offload_read_due(struct tgi_offload *o, uint32_t most);
 /* After any error of a device's: takes note if the devices are lost. */
 void tgi_offload_failed(struct tgi_offload *o, const struct tg_error *err);
 /* The same for what a task asked for, which fails. */

@@ -31,7 +31,8 @@ enum {
     LONGEST_NAP_NS = 100000,
     SHARE_OF_WAIT = 64,    /* a nap's, of what was waited so far: so much later at worst is the end seen */
     TIMER_SLACK_NS = 1000, /* the system would make a nap 50 us longer */
-    LOOK_AT_LIBRARIES = 64 /* naps: a few milliseconds */
+    LOOK_AT_LIBRARIES = 64, /* naps: a few milliseconds */
+    READ_AT_ONCE = 4       /* times of tasks, some microseconds each, between two looks at the lanes */
 };
 
 enum seat { THREAD, ASLEEP, GUEST };
@@ -233,7 +234,7 @@ static bool work(struct tgi_offload *o)
         tgi_offload_measure(o);
     }
     if (!has_moved)
-        has_moved = tgi_offload_send_ahead(o);
+        has_moved = tgi_offload_send_ahead(o) || tgi_offload_read_due(o, READ_AT_ONCE);
     flush(o);
     note_round(o, begin_ns, submitted_ns, has_moved);
     return has_moved;

@@ -408,6 +408,7 @@ static int start(struct tg_run *run, struct tgi_worker *w, struct tg_error *err)
     run->init.n_roots = run->init.n_units = n;
     atomic_store_explicit(&run->is_settled, 0, memory_order_relaxed);
     atomic_store_explicit(&run->has_ended, 0, memory_order_relaxed);
+    atomic_store_explicit(&run->last_ended_ns, 0, memory_order_relaxed);
     atomic_store_explicit(&run->submission, TGI_NOT_SUBMITTED, memory_order_relaxed);
     /* release: the watchdog that sees the run active sees when it began. */
     atomic_store_explicit(&run->state, TGI_RUN_ACTIVE, memory_order_release);
@@ -437,7 +438,8 @@ bool tgi_run_end(struct tg_run *run)
     /* The first to get here, worker or watchdog, ends the run.  acq_rel: it sees the error. */
     if (atomic_exchange_explicit(&run->has_ended, 1, memory_order_acq_rel))
         return false;
-    run->end_ns = tgi_now_ns();
+    uint64_t last_ns = atomic_load_explicit(&run->last_ended_ns, memory_order_relaxed); /* by the submitter, who is this thread or has not come so far */
+    run->end_ns = last_ns ? last_ns : tgi_now_ns();
     if (run->options.on_done)
         run->options.on_done(run->options.user, run, run_result(run, NULL));
     tgi_run_submitted(run);

@@ -190,6 +190,7 @@ struct tg_run {
      * may still be beginning it, and any value will do then. */
     _Atomic uint64_t begin_ns;
     uint64_t init_begin_ns, end_ns;
+    _Atomic uint64_t last_ended_ns; /* when all tasks had ended, if something had to be done after that before the run could end; 0: nothing */
     /* By op: the instances of a control task's bodies, made on first use and kept.  Each is written
      * by the worker that executes the task. */
     struct tgi_instance *(*bodies)[2];
