@@ -4,7 +4,10 @@
  * which tells what it took and why, with what it expected.
  *
  *     resident_run [--file GRAPH.json [--param NAME=EXPR].. [--beside NAME=EXPR]..] [--what PATTERN] [--tasks N] [--tile WORDS]
- *                  [--runs N]
+ *                  [--runs N] [--threads GPUS]
+ *
+ * With several GPUs the tasks are spread over them, with a resident kernel on each and edges of the CUDA graph between these, and once
+ * more with kernels that wait for each other by flags (TGRAPH_RESIDENT_SPREAD=on).
  *
  * --param sets a parameter of the file.  Tasks fine enough for a resident kernel make a slow CUDA graph, so with --beside the file is
  * measured a second time, with these parameters as well, which should cut the same work into the tiles that suit a graph; the last
@@ -62,6 +65,8 @@ static void note_kernel(const struct tgi_program *p, struct measured *m)
         }
 }
 
+static char devices[128]; /* as a runtime takes them */
+
 static struct measured measure(const struct tg_graph *g, enum tg_executor executor, bool is_recorded, uint32_t n_runs)
 {
     struct tg_runtime_options options = TG_RUNTIME_OPTIONS_INIT;
@@ -72,7 +77,7 @@ static struct measured measure(const struct tg_graph *g, enum tg_executor execut
     struct tg_run *run;
     const char *why = NULL;
     options.n_workers = 1;
-    options.devices = "cuda:0";
+    options.devices = devices;
     run_options.keep_data = true;
     run_options.executor = executor;
     run_options.is_recorded = is_recorded;
@@ -111,6 +116,8 @@ static const char *name_of(enum tg_executor e)
     return e == TG_EXECUTOR_STREAMS ? "streams" : e == TG_EXECUTOR_GRAPH ? "graph" : e == TG_EXECUTOR_AUTO ? "auto" : "resident";
 }
 
+static uint32_t n_gpus = 1;
+
 /* Of a start, on the device; 0: not known. */
 struct compared {
     double graph_ns, resident_ns;
@@ -123,23 +130,27 @@ static bool compare(const char *name, const struct tg_graph *g, uint32_t n_runs,
         enum tg_executor executor;
         const char *kernel; /* of TGRAPH_RESIDENT_KERNEL */
         bool is_recorded;
-        const char *program; /* of TGRAPH_RESIDENT_PROGRAM */
+        const char *program; /* of TGRAPH_RESIDENT_PROGRAM; "spread": TGRAPH_RESIDENT_SPREAD, of several GPUs only */
     } ways[] = {{TG_EXECUTOR_STREAMS, "", false, ""}, {TG_EXECUTOR_GRAPH, "", false, ""}, {TG_EXECUTOR_RESIDENT, "embedded", false, ""},
                 {TG_EXECUTOR_RESIDENT, "", false, ""}, {TG_EXECUTOR_AUTO, "", false, ""}, {TG_EXECUTOR_RESIDENT, "", true, ""},
-                {TG_EXECUTOR_AUTO, "", false, ""}, {TG_EXECUTOR_RESIDENT, "", false, "dynamic"}};
+                {TG_EXECUTOR_AUTO, "", false, ""}, {TG_EXECUTOR_RESIDENT, "", false, "dynamic"}, {TG_EXECUTOR_RESIDENT, "", false, "spread"}};
     uint64_t expected = 0;
     bool is_good = true;
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        bool is_spread = strcmp(ways[i].program, "spread") == 0;
+        if (is_spread && n_gpus == 1)
+            continue;
+        setenv("TGRAPH_RESIDENT_SPREAD", is_spread ? "on" : "off", 1);
         setenv("TGRAPH_RESIDENT_KERNEL", ways[i].kernel, 1);
-        setenv("TGRAPH_RESIDENT_PROGRAM", ways[i].program, 1);
+        setenv("TGRAPH_RESIDENT_PROGRAM", is_spread ? "" : ways[i].program, 1);
         struct measured m = measure(g, ways[i].executor, ways[i].is_recorded, n_runs);
         double n = g->n_tasks;
         char inside[64] = "-", device[32] = "-";
         if (i == 0)
             expected = m.digest;
         if (m.executor == TG_EXECUTOR_RESIDENT)
-            snprintf(inside, sizeof inside, "%llu in %u, %llu beside", (unsigned long long)m.stats.n_resident, m.stats.n_clusters,
-                     (unsigned long long)m.stats.n_nodes);
+            snprintf(inside, sizeof inside, "%llu in %u%s, %llu beside", (unsigned long long)m.stats.n_resident, m.stats.n_clusters,
+                     m.stats.n_spread ? " on several" : "", (unsigned long long)m.stats.n_nodes);
         if (m.device_ns > 0)
             snprintf(device, sizeof device, "%.1f", m.device_ns / n);
         printf("%-24s %7u  %-8s %12s %12.1f %10.1f  %-26s %s%s%s\n", name, g->n_tasks, name_of(ways[i].executor), device,
@@ -161,6 +172,7 @@ static struct tg_graph *load(const char *path, const char *const *params, uint32
     struct tg_graph *g;
     options.params = params;
     options.n_params = n_params;
+    options.n_cuda = n_gpus;
     if (tg_graph_load(path, &options, &g, &err) || tg_graph_freeze(g, &err))
         bench_die("%s:%u:%u: %s", err.file, err.line, err.column, err.text);
     return g;
@@ -213,6 +225,10 @@ int main(int argc, char **argv)
         uint64_t width;
     } shapes[] = {{"independent", 0}, {"chain", 1}, {"wavefront", 0}, {"stencil1d", 100}, {"random", 0}};
     bool is_good = true;
+    n_gpus = o.n_threads;
+    snprintf(devices, sizeof devices, "cuda:0");
+    for (uint32_t i = 1; i < n_gpus && i < 16; i++)
+        snprintf(devices + strlen(devices), sizeof devices - strlen(devices), ",%u", i);
     printf("%-24s %7s  %-8s %12s %12s %10s  %-26s %s\n", "graph", "tasks", "executor", "device ns/t", "host ns/t", "first ms",
            "resident", "data");
     if (o.file)
