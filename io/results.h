@@ -30,6 +30,13 @@ int tgi_results_compare(const struct tg_graph *graph, const struct tg_run *a, co
 int tgi_results_compare_rounded(const struct tg_graph *graph, const struct tg_run *a, const struct tg_run *b,
                                 struct tg_error *err);
 
+/* Whether tasks may reduce into, or commute on, the same data in an order that varies from run to run. */
+bool tgi_results_may_reorder(const struct tg_graph *graph);
+/* What a run left and what sequential execution on CPUs did: equal bits, and *is_exact_p; else up to the rounding of sums in another order if
+ * they may_reorder, or of a device's kernels if the run was on one.  TG_E_DIFFERS as above. */
+int tgi_results_compare_sequential(const struct tg_graph *graph, const struct tg_run *run, const struct tg_run *sequential,
+                                   bool *is_exact_p, struct tg_error *err);
+
 /* "A[3,2] element (4,5)", for messages. */
 void tgi_results_format_element(const struct tgi_buffer *buffer, uint32_t tile, uint64_t element, char *text,
                                 size_t size);

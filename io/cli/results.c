@@ -11,10 +11,6 @@
 #include "io/verify.h"
 #include "sched/record.h"
 
-/* Sums whose terms come in another order differ by rounding. */
-#define REORDERED_RTOL 1e-5
-#define REORDERED_ATOL 1e-8
-
 void tgi_cli_results_fini(struct tgi_cli_results *results)
 {
     for (uint32_t i = 0; i < results->n_checks; i++)
@@ -74,17 +70,6 @@ static int run_sequentially(const struct tgi_cli *cli, const struct tg_graph *g,
     return 0;
 }
 
-/* Whether tasks may reduce into, or commute on, the same data in an order that varies. */
-static bool may_reorder(const struct tg_graph *g)
-{
-    bool may = g->n_groups > 0;
-    for (uint32_t i = 0; i < g->space->n_ops && !may; i++) {
-        const struct tgi_op *op = &g->space->ops[i];
-        may = (op->body && op->body->n_groups > 0) || (op->body_else && op->body_else->n_groups > 0);
-    }
-    return may;
-}
-
 /* Contents of temporary buffers are nobody's. */
 static bool has_results(const struct tg_graph *g)
 {
@@ -108,12 +93,7 @@ int tgi_cli_results_compare(const struct tgi_cli *cli, const struct tg_graph *g,
         int number = tgi_cli_signal();
         return number ? 128 + number : tgi_cli_error(cli, &err);
     }
-    int rc = tgi_results_compare(g, run, sequential, 0, 0, &err);
-    results->is_exact = rc == 0;
-    if (rc == TG_E_DIFFERS && may_reorder(g))
-        rc = tgi_results_compare(g, run, sequential, REORDERED_RTOL, REORDERED_ATOL, &err);
-    if (rc == TG_E_DIFFERS && tgi_run_n_devices(run))
-        rc = tgi_results_compare_rounded(g, run, sequential, &err);
+    int rc = tgi_results_compare_sequential(g, run, sequential, &results->is_exact, &err);
     tg_run_destroy(sequential);
     results->is_compared = has_any && (rc == 0 || rc == TG_E_DIFFERS);
     results->is_same = rc == 0;

@@ -19,9 +19,6 @@
 #include "io/verify.h"
 
 enum { N_FEW = 20, LOOK_EACH = 10 };
-/* Sums whose terms come in another order differ by rounding. */
-#define REORDERED_RTOL 1e-5
-#define REORDERED_ATOL 1e-8
 
 static struct {
     const char *devices;
@@ -45,7 +42,6 @@ static double now(void)
 /* ---- One graph ----------------------------------------------------------------------------*/
 
 struct subject {
-    const char *path;
     struct tg_graph *graph;
     struct tg_runtime *runtime;
     struct tg_run *sequential, *streams;
@@ -53,26 +49,12 @@ struct subject {
     bool is_exact; /* all that has been compared was the same bit for bit */
 };
 
-/* Whether tasks may reduce into, or commute on, the same data in an order that varies. */
-static bool is_order_open(const struct tg_graph *g)
-{
-    bool is_open = g->n_groups > 0;
-    for (uint32_t i = 0; i < g->space->n_ops && !is_open; i++) {
-        const struct tgi_op *op = &g->space->ops[i];
-        is_open = (op->body && op->body->n_groups > 0) || (op->body_else && op->body_else->n_groups > 0);
-    }
-    return is_open;
-}
-
 static int expect_near(struct subject *s, const struct tg_run *run, struct tg_error *err)
 {
-    int rc = tgi_results_compare(s->graph, run, s->sequential, 0, 0, err);
-    if (rc != TG_E_DIFFERS)
-        return rc;
-    s->is_exact = false;
-    if (s->is_open)
-        rc = tgi_results_compare(s->graph, run, s->sequential, REORDERED_RTOL, REORDERED_ATOL, err);
-    return rc == TG_E_DIFFERS ? tgi_results_compare_rounded(s->graph, run, s->sequential, err) : rc;
+    bool is_exact;
+    int rc = tgi_results_compare_sequential(s->graph, run, s->sequential, &is_exact, err);
+    s->is_exact &= is_exact;
+    return rc;
 }
 static int expect_same(struct subject *s, const struct tg_run *run, struct tg_error *err)
 {
@@ -136,7 +118,7 @@ static int run_all(struct subject *s, char *as_graph, char *resident, size_t siz
 /* After a failure the context may be lost, so the next graph gets a runtime of its own. */
 static bool run_graph(const char *path, struct tg_runtime *runtime)
 {
-    struct subject s = {.path = path, .runtime = runtime, .is_exact = true};
+    struct subject s = {.runtime = runtime, .is_exact = true};
     struct tg_load_options lo = TG_LOAD_OPTIONS_INIT;
     struct tg_error err;
     char as_graph[64] = "", resident[64] = "";
@@ -145,7 +127,7 @@ static bool run_graph(const char *path, struct tg_runtime *runtime)
     if (rc == 0)
         rc = tg_graph_freeze(s.graph, &err);
     if (rc == 0) {
-        s.is_open = is_order_open(s.graph);
+        s.is_open = tgi_results_may_reorder(s.graph);
         rc = run_all(&s, as_graph, resident, sizeof as_graph, &err);
     }
     all.n_graphs++;
