@@ -7,7 +7,7 @@
  *                  [--runs N] [--threads GPUS]
  *
  * With several GPUs the tasks are spread over them, with a resident kernel on each and edges of the CUDA graph between these, and once
- * more with kernels that wait for each other by flags (TGRAPH_RESIDENT_SPREAD=on).
+ * more with kernels that wait for each other (TGRAPH_RESIDENT_SPREAD=on); off for all other rows but those left open.
  *
  * --param sets a parameter of the file.  Tasks fine enough for a resident kernel make a slow CUDA graph, so with --beside the file is
  * measured a second time, with these parameters as well, which should cut the same work into the tiles that suit a graph; the last
@@ -140,7 +140,7 @@ static bool compare(const char *name, const struct tg_graph *g, uint32_t n_runs,
         bool is_spread = strcmp(ways[i].program, "spread") == 0;
         if (is_spread && n_gpus == 1)
             continue;
-        setenv("TGRAPH_RESIDENT_SPREAD", is_spread ? "on" : "off", 1);
+        setenv("TGRAPH_RESIDENT_SPREAD", is_spread || ways[i].executor == TG_EXECUTOR_AUTO ? "on" : "off", 1);
         setenv("TGRAPH_RESIDENT_KERNEL", ways[i].kernel, 1);
         setenv("TGRAPH_RESIDENT_PROGRAM", is_spread ? "" : ways[i].program, 1);
         struct measured m = measure(g, ways[i].executor, ways[i].is_recorded, n_runs);

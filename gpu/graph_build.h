@@ -95,7 +95,7 @@ int tgi_cuda_build_note(struct tgi_cuda_build *b, CUgraphNode node, struct tg_er
 int tgi_cuda_build_nodes(struct tgi_cuda_build *b, struct tgi_cuda_part *part, struct tg_error *err);
 
 /* graph_chain.c */
-/* Before all nodes: b->is_early, if TGRAPH_PDL asks for it. */
+/* Before all nodes: b->is_early, unless TGRAPH_PDL is off. */
 int tgi_cuda_build_chains(struct tgi_cuda_build *b, const struct tgi_program *whole, struct tg_error *err);
 /* The node of a command that is early, after b->after. */
 int tgi_cuda_build_early(struct tgi_cuda_build *b, const struct tgi_cuda_part *part, const CUDA_KERNEL_NODE_PARAMS *kernel,

@@ -33,7 +33,7 @@ static void find_chains(struct tgi_cuda_build *b, const struct tgi_program *p, c
 
 int tgi_cuda_build_chains(struct tgi_cuda_build *b, const struct tgi_program *p, struct tg_error *err)
 {
-    int rc = 0, is_on = tgi_environment_switch("TGRAPH_PDL", 0, err);
+    int rc = 0, is_on = tgi_environment_switch("TGRAPH_PDL", 1, err);
     if (is_on <= 0 || !b->cuda->api->cuGraphAddNode)
         return is_on < 0 ? is_on : 0;
     uint32_t *n_after = calloc((size_t)p->n + 1, sizeof *n_after);

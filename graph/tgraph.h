@@ -455,8 +455,10 @@ struct tg_runtime_options {
     void (*on_thread)(void *user); /* called first by every worker thread, for its name, its signal stack ..;
                                       NULL: nothing is */
     void *user;
+    bool has_devices_alone; /* nothing else in this process makes its devices wait for each other, as collectives of its own
+                               would: then TG_EXECUTOR_AUTO may also take kernels that are on several devices at once */
 };
-#define TG_RUNTIME_OPTIONS_INIT {sizeof(struct tg_runtime_options), 0, false, NULL, 0, 0, NULL, 0, NULL, NULL}
+#define TG_RUNTIME_OPTIONS_INIT {sizeof(struct tg_runtime_options), 0, false, NULL, 0, 0, NULL, 0, NULL, NULL, false}
 
 struct tg_runtime;
 int tg_runtime_create(const struct tg_runtime_options *options, struct tg_runtime **runtime_p, struct tg_error *err);

@@ -211,7 +211,7 @@ int tgi_outlook_find(const struct tg_graph *g, const uint32_t *device_of, uint32
                      struct tgi_outlook *outlook_p, struct tg_error *err)
 {
     struct paper paper = {.base = {.ops = &paper_ops, .n_devices = n_devices}, .graph = g};
-    const struct tgi_cluster_wish wish = {false, costs, no_times, NULL};
+    const struct tgi_cluster_wish wish = {.costs = costs, .times = no_times};
     struct tgi_program program = {0}, clustered = {0};
     struct tgi_clustering what;
     memset(outlook_p, 0, sizeof *outlook_p);

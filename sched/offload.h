@@ -332,6 +332,8 @@ bool tgi_offload_expect(struct tgi_offload *o, struct tgi_offload_task *task, co
 /* Gives up those whose time is over. */
 void tgi_offload_look_at_collectives(struct tgi_offload *o);
 void tgi_offload_forget_collectives(struct tgi_offload *o);
+/* Adds the ends of those that are under way. */
+void tgi_offload_wait_for_collectives(struct tgi_offload *o, struct tgi_waits *waits);
 
 /* offload_stream.c: streams of the program */
 /* Of a run that executes one task at a time: waits for the stream it comes after.  Its caller. */

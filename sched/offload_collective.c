@@ -41,6 +41,12 @@ bool tgi_offload_expect(struct tgi_offload *o, struct tgi_offload_task *t, const
     return true;
 }
 
+void tgi_offload_wait_for_collectives(struct tgi_offload *o, struct tgi_waits *waits)
+{
+    for (const struct tgi_collective *c = o->collectives; c; c = c->next)
+        tgi_waits_add(o->order, waits, c->stamp);
+}
+
 static bool can_begin(struct tgi_offload *o, struct tgi_collective *c)
 {
     while (c->waits.n && tgi_order_is_done(o->order, c->waits.stamps[c->waits.n - 1]))

@@ -224,6 +224,8 @@ static int enqueue(struct tg_run *run, struct tgi_offload_graphs *g, struct tgi_
     uint32_t lane = tgi_lane_of(0, 0);
     if (!tgi_replicas_is_as_replayed(run->offload->replicas))
         tgi_replicas_pending(run->offload->replicas, &waits);
+    if (p->recorded.clustering.n_spread)
+        tgi_offload_wait_for_collectives(o, &waits);
     int rc = tgi_order_wait_all(o->order, lane, waits.stamps, waits.n, err);
     if (rc == 0)
         rc = tgi_order_seal(o->order, lane, err);

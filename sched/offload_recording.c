@@ -119,7 +119,8 @@ static int choose_clusters(struct tg_run *run, struct tgi_program *program, stru
     struct tgi_program clustered = {0};
     if (!choice || (choice->is_weighed && choice->way != TGI_REPLAY_RESIDENT))
         return 0;
-    struct tgi_cluster_wish wish = {choice->takes_hoped, &run->offload->gain_costs, times_of, run};
+    struct tgi_cluster_wish wish = {.takes_hoped = choice->takes_hoped, .may_spread = run->runtime->has_devices_alone,
+                                   .costs = &run->offload->gain_costs, .times = times_of, .user = run};
     int rc = tgi_resident_cluster(run->runtime->offload->devices, program, &clustered, &wish, c, err);
     if (rc && rc != TG_E_UNSUPPORTED)
         return rc;

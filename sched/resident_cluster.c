@@ -136,8 +136,6 @@ static void label_all(struct clusters *k)
     }
 }
 
-static const char nothing_across[] = "no edge between devices is inside a cluster";
-
 /* Labels inside which an edge leads to another device; as many of them as *n_p.  False: no memory. */
 static bool find_spreading(struct clusters *k, uint32_t *n_p)
 {
@@ -189,7 +187,7 @@ static int find_labels(struct clusters *k, bool is_asked)
     else if (!find_spreading(k, &n))
         return no_memory(k);
     else if (n == 0)
-        do_not_spread(k, nothing_across);
+        do_not_spread(k, tgi_spread_nothing_across);
     return 0;
 }
 
@@ -262,11 +260,16 @@ static int plan_dynamic(struct clusters *k, const struct tgi_inside *in, const s
     return tgi_resident_dynamic_plan(&in->dag, is_wide ? room->n_blocks : n, room->n_workers_each, in->n_spawn_words, &cluster->program, k->err);
 }
 
+static const struct tgi_resident_costs *costs_of(const struct clusters *k)
+{
+    static const struct tgi_resident_costs usual = TGI_RESIDENT_COSTS_INIT;
+    return k->wish ? &k->wish->costs->tasks : &usual;
+}
+
 /* As many blocks as the widest level has use for; all that there are for POSTs, which are better apart. */
 static int plan_static(struct clusters *k, struct tgi_inside *in, const struct tgi_resident_room *room, struct tgi_cluster *cluster)
 {
-    static const struct tgi_resident_costs usual = TGI_RESIDENT_COSTS_INIT;
-    const struct tgi_resident_costs *costs = k->wish ? &k->wish->costs->tasks : &usual;
+    const struct tgi_resident_costs *costs = costs_of(k);
     if (!tgi_inside_post(in, cluster))
         return no_memory(k);
     uint32_t width = in->n_posts / TGI_RESIDENT_POSTS_AT_ONCE > in->width ? in->n_posts / TGI_RESIDENT_POSTS_AT_ONCE : in->width;
@@ -282,7 +285,7 @@ static int plan(struct clusters *k, struct tgi_inside *in, struct tgi_cluster *c
     struct tgi_resident_room room;
     int rc;
     if (cluster->n_devices > 1)
-        rc = tgi_spread_plan(k->ds, &in->dag, in->level, cluster, k->err);
+        rc = tgi_spread_plan(k->ds, &in->dag, in->level, costs_of(k), cluster, k->err);
     else if ((rc = k->ds->ops->resident_room(k->ds, cluster->device[0], &room, k->err)) == 0)
         rc = is_dynamic(k, in, cluster) ? plan_dynamic(k, in, &room, cluster) : plan_static(k, in, &room, cluster);
     return rc ? rc : find_limit(cluster->program, &cluster->limit_ns, k->err);
@@ -332,7 +335,7 @@ static int make_cluster(struct clusters *k, const uint32_t *member, uint32_t n, 
         return no_memory(k);
     int rc = tgi_inside_init(&in, &members, cluster) ? plan(k, &in, cluster) : no_memory(k);
     if (rc == 0 && k->wish)
-        rc = tgi_gain_find(&in.dag, in.kernel_ns, in.n_timed, cluster->program->makespan_ns, k->wish->costs, gain_p, k->err);
+        rc = tgi_gain_find(&in.dag, in.kernel_ns, in.n_timed, cluster->program->makespan_ns, cluster->n_devices, k->wish->costs, gain_p, k->err);
     tgi_inside_fini(&in);
     if (rc) {
         tgi_cluster_release(cluster);
@@ -485,12 +488,14 @@ int tgi_resident_cluster(struct tgi_devices *ds, const struct tgi_program *from,
                          const struct tgi_cluster_wish *wish, struct tgi_clustering *what_p, struct tg_error *err)
 {
     struct clusters k = {.ds = ds, .from = from, .to = to, .wish = wish, .what = what_p, .err = err, .n_labels = 1};
-    bool spreads = false;
+    enum tgi_spread spread = TGI_SPREAD_OFF;
     int rc = find_asked(&k.asked, err);
-    if (rc == 0 && !wish)
-        rc = tgi_spread_find_asked(&spreads, err);
+    if (rc == 0)
+        rc = tgi_spread_find_asked(&spread, err);
     if (rc)
         return rc;
+    if (spread == TGI_SPREAD_USUAL && wish && !wish->may_spread)
+        spread = TGI_SPREAD_OFF;
     *what_p = (struct tgi_clustering){.left = TG_NONE, .is_compiled = true, .why = "there are not two tasks on a device that could be in one"};
     for (uint32_t i = 0; i < from->n; i++)
         if (from->commands[i].kind == TGI_COMMAND_DECIDE) {
@@ -503,7 +508,7 @@ int tgi_resident_cluster(struct tgi_devices *ds, const struct tgi_program *from,
     if (!clusters_init(&k))
         rc = no_memory(&k);
     else {
-        rc = find_labels(&k, spreads);
+        rc = find_labels(&k, spread != TGI_SPREAD_OFF);
         if (rc == 0)
             rc = sort_by_label(&k) && count_calls(&k) ? 0 : no_memory(&k);
         if (rc == 0 && wish)
@@ -514,7 +519,10 @@ int tgi_resident_cluster(struct tgi_devices *ds, const struct tgi_program *from,
     if (rc == 0 && what_p->n_clusters)
         rc = add_all(&k);
     if (k.may_spread && !what_p->n_spread) /* points alone are no cluster */
-        what_p->not_spread = nothing_across;
+        what_p->not_spread = tgi_spread_nothing_across;
+    const char *why = what_p->not_spread;
+    if (spread == TGI_SPREAD_USUAL && (wish || why == tgi_spread_one_device || why == tgi_spread_nothing_across))
+        what_p->not_spread = NULL;
     clusters_fini(&k);
     if (rc)
         tgi_program_fini(to);

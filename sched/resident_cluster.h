@@ -16,6 +16,7 @@ struct tgi_command_times {
 /* Which clusters there are to be, if not all that can be. */
 struct tgi_cluster_wish {
     bool takes_hoped; /* those that may gain, else those that surely do (resident_gain.h) */
+    bool may_spread;  /* they may be on several devices at once even if that was not asked for (resident_spread.h) */
     const struct tgi_gain_costs *costs;
     void (*times)(void *user, const struct tgi_command *command, struct tgi_command_times *times_p);
     void *user;
@@ -28,7 +29,7 @@ struct tgi_clustering {
     uint32_t left;     /* the first command that is in none although it executes code; TG_NONE: there is none */
     const char *why;   /* for people; a constant */
     uint32_t n_spread; /* of the clusters: on several devices at once (resident_spread.h) */
-    const char *not_spread; /* why none is although that was asked for; a constant; NULL: some are, or it was not */
+    const char *not_spread; /* why none is; a constant; NULL: some are, or nobody would expect it who has not asked for it */
     /* With a wish: of all that can be clusters, of those that surely gain, and of these with those that may */
     struct tgi_gain possible, sure, hoped;
     bool is_compiled; /* no kernel for one of the last would have to be compiled */
@@ -36,7 +37,7 @@ struct tgi_clustering {
 
 /* `to`, which is empty, becomes the same with clusters; it stays empty where nothing can be in one, and then `left` and
  * `why` say what stands against it.  wish: NULL: all that can be in clusters is; else nothing whose last bits might be others inside one, and
- * no launch that fills much of a device, and nothing is on several devices at once.  TG_E_NO_MEMORY; TG_E_UNSUPPORTED: no device can have a resident program, and why. */
+ * no launch that fills much of a device.  TG_E_NO_MEMORY; TG_E_UNSUPPORTED: no device can have a resident program, and why. */
 int tgi_resident_cluster(struct tgi_devices *ds, const struct tgi_program *from, struct tgi_program *to,
                          const struct tgi_cluster_wish *wish, struct tgi_clustering *what_p, struct tg_error *err);
 

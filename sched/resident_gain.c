@@ -14,15 +14,18 @@ static double find_path(const struct tgi_resident_dag *dag, const float *kernel_
     for (uint32_t k = 0; k < dag->n_tasks; k++) {
         uint32_t t = dag->topo ? dag->topo[k] : k;
         double end = begin_ns[t] + (dag->op[t] == TGI_RESIDENT_EMPTY ? 0 : (double)costs->chain_ns + (kernel_ns ? (double)kernel_ns[t] : 0));
-        for (uint32_t i = dag->succ_at[t]; i < dag->succ_at[t + 1]; i++)
-            if (begin_ns[dag->succ[i]] < end)
-                begin_ns[dag->succ[i]] = end;
+        for (uint32_t i = dag->succ_at[t]; i < dag->succ_at[t + 1]; i++) {
+            uint32_t next = dag->succ[i];
+            double there = end + (dag->device_of && dag->device_of[t] != dag->device_of[next] ? (double)costs->hop_ns : 0);
+            if (begin_ns[next] < there)
+                begin_ns[next] = there;
+        }
         longest = end > longest ? end : longest;
     }
     return longest;
 }
 
-int tgi_gain_find(const struct tgi_resident_dag *dag, const float *kernel_ns, uint64_t n_timed, double makespan_ns,
+int tgi_gain_find(const struct tgi_resident_dag *dag, const float *kernel_ns, uint64_t n_timed, double makespan_ns, uint32_t n_devices,
                   const struct tgi_gain_costs *costs, struct tgi_gain *g, struct tg_error *err)
 {
     double *begin_ns = calloc((size_t)dag->n_tasks + 1, sizeof *begin_ns);
@@ -33,7 +36,7 @@ int tgi_gain_find(const struct tgi_resident_dag *dag, const float *kernel_ns, ui
     *g = (struct tgi_gain){.n_timed = n_timed, .resident_ns = costs->start_ns + makespan_ns};
     for (uint32_t t = 0; t < dag->n_tasks; t++)
         g->n_tasks += dag->op[t] != TGI_RESIDENT_EMPTY;
-    double side_by_side = (double)g->n_tasks * costs->node_ns;
+    double side_by_side = (double)g->n_tasks * costs->node_ns / n_devices;
     g->nodes_ns = path > side_by_side ? path : side_by_side;
     g->worst_ns = costs->start_ns + makespan_ns * (n_timed < g->n_tasks ? TGI_GAIN_WORST_ESTIMATED : TGI_GAIN_WORST_TIMED);
     return 0;

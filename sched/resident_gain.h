@@ -24,11 +24,12 @@ struct tgi_gain_costs {
     float node_ns;  /* of a kernel node among many that stand side by side */
     float chain_ns; /* from the end of an empty kernel to the end of the next, which comes after it */
     float start_ns; /* of a resident kernel, beside its tasks */
+    float hop_ns;   /* what an edge between devices adds to chain_ns */
     struct tgi_resident_costs tasks;
 };
 /* Where no machine file says more (tgi_machine_gain_costs(), machine.h): an H100, docs/PERFORMANCE.md.  10,000 independent nodes took 156 ns
- * each, a chain of 1,000 787 ns each, and 10,000 independent tasks in one resident kernel 13 us in all, of which planning expects 4.4. */
-#define TGI_GAIN_COSTS_INIT {156, 787, 9000, TGI_RESIDENT_COSTS_INIT}
+ * each, a chain of 1,000 787 ns each, and 10,000 independent tasks in one resident kernel 13 us in all, of which planning expects 4.4.  A hop between two in one graph took 4.9 us. */
+#define TGI_GAIN_COSTS_INIT {156, 787, 9000, 4100, TGI_RESIDENT_COSTS_INIT}
 
 /* How much more than what is expected, or at least, something may take: judgement, from comparing plans with a few rows of the H100 tables in
  * docs/PERFORMANCE.md, most of which were within.  bench/resident_run prints both, what is expected and what it was. */
@@ -44,9 +45,9 @@ struct tgi_gain {
     double worst_ns;     /* as one, if it is not as planned */
 };
 
-/* Of one cluster: its tasks, those that are no commands (EMPTY) among them, and what the planner expects.  kernel_ns: by task, of the kernel
+/* Of one cluster, which is on so many devices: its tasks, those that are no commands (EMPTY) among them, and what the planner expects.  kernel_ns: by task, of the kernel
  * as a node beyond an empty one's time; 0: not known.  TG_E_NO_MEMORY. */
-int tgi_gain_find(const struct tgi_resident_dag *dag, const float *kernel_ns, uint64_t n_timed, double makespan_ns,
+int tgi_gain_find(const struct tgi_resident_dag *dag, const float *kernel_ns, uint64_t n_timed, double makespan_ns, uint32_t n_devices,
                   const struct tgi_gain_costs *costs, struct tgi_gain *gain_p, struct tg_error *err);
 /* Clusters one after the other. */
 void tgi_gain_add(struct tgi_gain *sum, const struct tgi_gain *gain);

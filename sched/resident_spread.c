@@ -8,12 +8,18 @@
 #include "graph/error.h"
 #include "graph/vec.h"
 
-int tgi_spread_find_asked(bool *is_asked_p, struct tg_error *err)
+int tgi_spread_find_asked(enum tgi_spread *asked_p, struct tg_error *err)
 {
-    int wish = tgi_environment_switch("TGRAPH_RESIDENT_SPREAD", 0, err);
-    *is_asked_p = wish > 0;
-    return wish < 0 ? wish : 0;
+    static const char *const words[] = {[TGI_SPREAD_ON] = "on", [TGI_SPREAD_OFF] = "off", NULL};
+    int asked = tgi_environment_word("TGRAPH_RESIDENT_SPREAD", words, TGI_SPREAD_USUAL, err);
+    if (asked < 0)
+        return asked;
+    *asked_p = (enum tgi_spread)asked;
+    return 0;
 }
+
+const char tgi_spread_one_device[] = "all of it is on one device";
+const char tgi_spread_nothing_across[] = "no edge between devices is inside a cluster";
 
 /* ---- Whether ------------------------------------------------------------------------------*/
 
@@ -33,7 +39,7 @@ int tgi_spread_against(struct tgi_devices *ds, const struct tgi_program *p, cons
 {
     uint32_t devices[TGI_MAX_DEVICES], n = find_devices(ds, p, devices);
     struct tgi_resident_room room;
-    *why_p = n < 2 ? "all of it is on one device" : !ds->ops->resident_spreads ? "such devices have no kernels for it" : NULL;
+    *why_p = n < 2 ? tgi_spread_one_device : !ds->ops->resident_spreads ? "such devices have no kernels for it" : NULL;
     for (uint32_t i = 0; !*why_p && i < n; i++) {
         int rc = ds->ops->resident_room(ds, devices[i], &room, err);
         if (rc && rc != TG_E_UNSUPPORTED)
@@ -105,10 +111,9 @@ static uint32_t find_width(const struct tgi_resident_dag *dag, const uint32_t *l
     return is_good ? width : 0;
 }
 
-int tgi_spread_plan(struct tgi_devices *ds, const struct tgi_resident_dag *dag, const uint32_t *level, struct tgi_cluster *cluster,
-                    struct tg_error *err)
+int tgi_spread_plan(struct tgi_devices *ds, const struct tgi_resident_dag *dag, const uint32_t *level, const struct tgi_resident_costs *costs,
+                    struct tgi_cluster *cluster, struct tg_error *err)
 {
-    static const struct tgi_resident_costs usual = TGI_RESIDENT_COSTS_INIT;
     uint32_t width = find_width(dag, level, cluster->n_devices);
     struct tgi_resident_room least = {UINT32_MAX, UINT32_MAX, UINT32_MAX}, room;
     int rc = width ? 0 : tgi_error_memory(err, "planning a resident program");
@@ -125,6 +130,6 @@ int tgi_spread_plan(struct tgi_devices *ds, const struct tgi_resident_dag *dag, 
     uint32_t n_blocks = (width + least.n_workers_each - 1) / least.n_workers_each;
     struct tgi_resident_shape shape = {n_blocks < least.n_blocks ? n_blocks : least.n_blocks, least.n_workers_each, least.shared_bytes,
                                        TGI_RESIDENT_WARP};
-    rc = tgi_resident_plan_peers(dag, &shape, cluster->n_devices, &usual, &cluster->program, err);
+    rc = tgi_resident_plan_peers(dag, &shape, cluster->n_devices, costs, &cluster->program, err);
     return rc ? rc : tgi_resident_check(dag, cluster->program, err);
 }

@@ -190,6 +190,7 @@ int tg_runtime_create(const struct tg_runtime_options *options, struct tg_runtim
     if (rc == 0) {
         rt->n_workers = o->n_workers ? o->n_workers : rt->topology->n_cores;
         rt->memory_bytes = o->memory_bytes;
+        rt->has_devices_alone = o->has_devices_alone;
         rt->on_thread = o->on_thread;
         rt->on_thread_user = o->user;
         rc = runtime_allocate(rt) ? 0 : tgi_error_memory(err, "creating workers");

@@ -276,6 +276,7 @@ struct tg_runtime {
     struct tgi_offload *offload;     /* NULL: no devices */
     struct tgi_worker *submitter;    /* its worker, whose deques are stolen from as well; NULL: no devices */
     uint64_t memory_bytes;
+    bool has_devices_alone;
     uint64_t topology_ns, devices_ns, threads_ns; /* what opening them took; the first two at once */
     void (*on_thread)(void *user);
     void *on_thread_user;

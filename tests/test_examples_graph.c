@@ -1,5 +1,5 @@
 /* The graphs of examples/graphs and of the templates as CUDA graphs, on one, two and four devices of the stand-in driver, every other one as a
- * graph for each device (TGRAPH_HOPS=flags), and with kernels that are launched early (TGRAPH_PDL=on): each of many starts gives bit for bit what streams give, and
+ * graph for each device (TGRAPH_HOPS=flags), and with kernels that are launched early (TGRAPH_PDL): each of many starts gives bit for bit what streams give, and
  * that is what sequential execution gives.  On one device so does the resident executor, with whatever of them it can have inside.
  *
  * Which of them still go to streams, and why, is listed: one more, or one that does no longer, is noticed.

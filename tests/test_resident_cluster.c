@@ -317,14 +317,15 @@ static void see_program(const struct tgi_program *from, const struct tgi_program
 static void random_programs_keep_every_dependency(void **state)
 {
     uint64_t first = test_seed(1), n = ROUNDS(2000), n_clusters = 0, n_chosen = 0, n_some = 0;
-    const struct tgi_gain_costs costs = {156, 787, 500, TGI_RESIDENT_COSTS_INIT};
+    const struct tgi_gain_costs costs = {156, 787, 500, 4100, TGI_RESIDENT_COSTS_INIT};
     (void)state;
+    setenv("TGRAPH_RESIDENT_SPREAD", "off", 1); /* on one device each, so that they can be counted */
     for (uint64_t seed = first; seed < first + n; seed++) {
         struct dice d = {mix64(seed)};
         uint32_t n_devices = 1 + roll(&d, 3);
         struct tgi_devices ds = {.ops = &ops, .n_devices = n_devices};
         struct tgi_program from = draw(&d, n_devices), to = {0}, chosen = {0};
-        struct tgi_cluster_wish wish = {roll(&d, 2), &costs, random_times, &seed};
+        struct tgi_cluster_wish wish = {.takes_hoped = roll(&d, 2), .costs = &costs, .times = random_times, .user = &seed};
         struct tgi_clustering all, what;
         struct tg_error err;
         MUST(tgi_resident_cluster(&ds, &from, &to, NULL, &all, &err));
@@ -341,13 +342,14 @@ static void random_programs_keep_every_dependency(void **state)
         tgi_program_fini(&chosen);
         tgi_program_fini(&from);
     }
+    unsetenv("TGRAPH_RESIDENT_SPREAD");
     assert_true(n_clusters > n / 2 && n_chosen > n / 4 && n_some > n / 20);
 }
 
-/* Where that is asked for, and as if it had not been by whoever weighs them. */
+/* All that can be, and those that gain: then only if whoever weighs them may, or if it is asked for. */
 static void clusters_on_several_devices_keep_every_dependency(void **state)
 {
-    uint64_t first = test_seed(1), n = ROUNDS(2000), n_spread = 0, n_several = 0, n_beside = 0;
+    uint64_t first = test_seed(1), n = ROUNDS(2000), n_spread = 0, n_several = 0, n_beside = 0, n_weighed = 0;
     const struct tgi_gain_costs costs = TGI_GAIN_COSTS_INIT;
     (void)state;
     for (uint64_t seed = first; seed < first + n; seed++) {
@@ -355,28 +357,34 @@ static void clusters_on_several_devices_keep_every_dependency(void **state)
         uint32_t n_devices = 2 + roll(&d, 4);
         struct tgi_devices ds = {.ops = &ops, .n_devices = n_devices};
         struct tgi_program from = draw(&d, n_devices), to = {0};
-        struct tgi_cluster_wish wish = {true, &costs, fine_times, NULL};
+        struct tgi_cluster_wish wish = {.takes_hoped = true, .costs = &costs, .times = fine_times};
         struct tgi_clustering what;
         struct tg_error err;
-        setenv("TGRAPH_RESIDENT_SPREAD", "on", 1);
+        bool is_asked = roll(&d, 2), is_off = !is_asked && roll(&d, 4) == 0;
+        if (is_asked)
+            setenv("TGRAPH_RESIDENT_SPREAD", "on", 1);
         int rc = tgi_resident_cluster(&ds, &from, &to, NULL, &what, &err);
-        unsetenv("TGRAPH_RESIDENT_SPREAD");
         MUST(rc);
         see_program(&from, &to, &what, &d);
-        assert_true(!what.n_spread == !!what.not_spread);
+        assert_true(!what.n_spread == !!what.not_spread || (!is_asked && !what.n_spread));
         n_spread += what.n_spread;
         n_several += what.n_spread > 1;
         n_beside += what.n_spread && what.n_clusters > what.n_spread;
         tgi_program_fini(&to);
-        setenv("TGRAPH_RESIDENT_SPREAD", "on", 1);
+        wish.may_spread = !is_asked && roll(&d, 2);
+        if (is_off)
+            setenv("TGRAPH_RESIDENT_SPREAD", "off", 1);
         rc = tgi_resident_cluster(&ds, &from, &to, &wish, &what, &err);
         unsetenv("TGRAPH_RESIDENT_SPREAD");
         MUST(rc);
-        assert_true(what.n_spread == 0 && !what.not_spread);
+        see_program(&from, &to, &what, &d);
+        assert_true(is_asked ? !what.n_spread == !!what.not_spread : !what.not_spread);
+        assert_true(what.n_spread == 0 || is_asked || (wish.may_spread && !is_off));
+        n_weighed += what.n_spread > 0;
         tgi_program_fini(&to);
         tgi_program_fini(&from);
     }
-    assert_true(n_spread > n / 2 && n_several > n / 20 && n_beside > n / 20);
+    assert_true(n_spread > n / 2 && n_several > n / 20 && n_beside > n / 20 && n_weighed > n / 8);
 }
 
 /* A fine cluster, something that cannot be in one, and a coarse cluster. */
@@ -394,7 +402,7 @@ static void each_cluster_is_chosen_by_itself(void **state)
     between = add(&from, TGI_COMMAND_COPY, 0, wide, 200);
     for (uint32_t i = 0, dep = between; i < 4; i++)
         dep = add(&from, TGI_COMMAND_FILL, 0, &dep, 1);
-    struct tgi_cluster_wish wish = {false, &costs, fine_times, NULL};
+    struct tgi_cluster_wish wish = {.costs = &costs, .times = fine_times};
     MUST(tgi_resident_cluster(&ds, &from, &to, &wish, &what, &err));
     assert_int_equal(what.n_clusters, 1);
     assert_int_equal(what.n_calls, 200);
@@ -421,7 +429,7 @@ static void a_wish_leaves_out_what_it_cannot_weigh(void **state)
     static const char *const why[] = {"fills too much of the device", "a library is called", "it makes tasks"};
     for (uint32_t kind = 0; kind < 3; kind++) { /* what resident_call() takes it for */
         struct tgi_program from = {0}, to = {0};
-        struct tgi_cluster_wish wish = {false, &costs, fine_times, NULL};
+        struct tgi_cluster_wish wish = {.costs = &costs, .times = fine_times};
         for (uint32_t i = 0; i < 200; i++) {
             uint32_t id = add(&from, TGI_COMMAND_LAUNCH, 0, NULL, 0);
             struct tgi_command *c = &from.commands[id];

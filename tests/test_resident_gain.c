@@ -66,7 +66,7 @@ static struct tgi_gain gain_of(const struct grid *g)
     struct tgi_gain gain;
     struct tg_error err;
     if (tgi_resident_plan(&s.dag, &h100, &costs.tasks, &p, &err) ||
-        tgi_gain_find(&s.dag, s.kernel_ns, g->is_timed ? s.dag.n_tasks : 0, p->makespan_ns, &costs, &gain, &err))
+        tgi_gain_find(&s.dag, s.kernel_ns, g->is_timed ? s.dag.n_tasks : 0, p->makespan_ns, 1, &costs, &gain, &err))
         fail_msg("%s", err.text);
     tgi_resident_program_destroy(p);
     shaped_fini(&s);
@@ -132,7 +132,7 @@ static void points_are_no_nodes(void **state)
     struct shaped s = shape_of(&(struct grid){1, 3, false, true, 100, 0, false});
     struct tgi_gain g, sum = {0};
     s.op[1] = TGI_RESIDENT_EMPTY;
-    assert_int_equal(tgi_gain_find(&s.dag, s.kernel_ns, 2, 1000, &costs, &g, NULL), 0);
+    assert_int_equal(tgi_gain_find(&s.dag, s.kernel_ns, 2, 1000, 1, &costs, &g, NULL), 0);
     assert_true(g.n_tasks == 2 && g.n_timed == 2);
     assert_true(g.nodes_ns == 2 * (double)costs.chain_ns);
     assert_true(g.resident_ns == (double)costs.start_ns + 1000);
@@ -144,12 +144,33 @@ static void points_are_no_nodes(void **state)
     shaped_fini(&s);
 }
 
+/* An edge between devices takes nodes a hop longer; nodes side by side have all devices. */
+static void nodes_on_several_devices_hop(void **state)
+{
+    (void)state;
+    uint8_t device_of[100];
+    struct tgi_gain g;
+    struct shaped chain = shape_of(&(struct grid){1, 3, false, true, 100, 0, false});
+    chain.dag.device_of = device_of;
+    device_of[0] = 0, device_of[1] = device_of[2] = 1;
+    assert_int_equal(tgi_gain_find(&chain.dag, chain.kernel_ns, 0, 1000, 2, &costs, &g, NULL), 0);
+    assert_true(g.nodes_ns == 3 * (double)costs.chain_ns + (double)costs.hop_ns);
+    shaped_fini(&chain);
+    struct shaped wide = shape_of(&(struct grid){100, 1, false, false, 100, 0, false});
+    wide.dag.device_of = device_of;
+    for (uint8_t t = 0; t < 100; t++)
+        device_of[t] = t % 2;
+    assert_int_equal(tgi_gain_find(&wide.dag, wide.kernel_ns, 0, 1000, 2, &costs, &g, NULL), 0);
+    assert_true(g.nodes_ns == 50 * (double)costs.node_ns);
+    shaped_fini(&wide);
+}
+
 int main(void)
 {
     const struct CMUnitTest all[] = {
         cmocka_unit_test(fine_tasks_that_are_wide_surely_gain), cmocka_unit_test(a_chain_of_fine_tasks_may_gain),
         cmocka_unit_test(coarse_tasks_do_not),                  cmocka_unit_test(what_was_measured_decides),
-        cmocka_unit_test(points_are_no_nodes),
+        cmocka_unit_test(points_are_no_nodes),                  cmocka_unit_test(nodes_on_several_devices_hop),
     };
     return cmocka_run_group_tests(all, NULL, NULL);
 }

@@ -9,6 +9,8 @@
 
 #include "graph/error.h"
 #include "mem/split.h"
+#include "sched/guide.h"
+#include "sched/machine.h"
 #include "sched/offload_graph.h"
 #include "sched/record.h"
 #include "sched/resident_cluster.h"
@@ -450,16 +452,64 @@ static void what_cannot_be_says_why(void **state)
     expect_refused(2, true, APART ", " ACROSS, "dynamic programs are on one device");
 }
 
-static void nothing_changes_where_it_is_not_asked_for(void **state)
+/* Why not is told where one could expect it. */
+static void there_are_none_where_they_are_off_or_pointless(void **state)
 {
-    static const char *const offs[] = {NULL, "", "off"};
     (void)state;
-    for (size_t i = 0; i < sizeof offs / sizeof *offs; i++) {
-        unsetenv("TGRAPH_RESIDENT_SPREAD");
-        if (offs[i])
-            setenv("TGRAPH_RESIDENT_SPREAD", offs[i], 1);
-        expect_refused(2, true, APART ", " ACROSS, NULL);
+    setenv("TGRAPH_RESIDENT_SPREAD", "off", 1);
+    expect_refused(2, true, APART ", " ACROSS, NULL);
+    setenv("TGRAPH_RESIDENT_SPREAD", "", 1);
+    expect_refused(1, true, APART ", " ACROSS, NULL);
+    expect_refused(2, true, APART, NULL);
+    unsetenv("TGRAPH_RESIDENT_SPREAD");
+    expect_refused(2, false, APART ", " ACROSS, "one of its devices cannot reach another's memory by NVLink");
+}
+
+/* Of starts of a run, as many as it has clusters on several devices in the end; data is right after each. */
+static uint32_t n_spread_of(enum tg_executor executor, bool has_devices_alone)
+{
+    struct tgi_machine_class slow_nodes = {.name = "cuda", .kind = TGI_DEVICE_CUDA, .node_ns = 1e6, .chain_ns = 1e6};
+    struct tgi_machine m = {.classes = &slow_nodes, .n_classes = 1};
+    struct tgi_guide guide = {.machine = &m};
+    struct tg_runtime_options runtime_options = TG_RUNTIME_OPTIONS_INIT;
+    struct tg_run_options options = TG_RUN_OPTIONS_INIT;
+    struct tgi_offload_graph_stats stats = {.n_spread = 0};
+    struct tg_graph *g = device_graph(buffers, "", APART ", " ACROSS);
+    uint64_t *expected = device_expected(g, false, 1);
+    struct tg_runtime *rt;
+    struct tg_run *run;
+    struct tg_error err;
+    device_reset(2, 1, true);
+    runtime_options.n_workers = 2;
+    runtime_options.devices = "cuda";
+    runtime_options.has_devices_alone = has_devices_alone;
+    MUST(tg_runtime_create(&runtime_options, &rt, &err));
+    options.executor = executor;
+    options.n_starts_expected = 1000000;
+    MUST(tgi_run_create_guided(rt, g, &options, &guide, &run, &err));
+    for (int i = 0; i < 20; i++) {
+        MUST(tg_run_execute(run, &err));
+        device_expect(run, g, expected);
+        if (tg_run_executor(run, NULL) == TG_EXECUTOR_RESIDENT)
+            tgi_offload_graph_stats(run, &stats);
     }
+    device_close_all(run, rt, g);
+    free(expected);
+    return stats.n_spread;
+}
+
+static void they_are_there_where_nothing_was_said(void **state)
+{
+    (void)state;
+    unsetenv("TGRAPH_RESIDENT_SPREAD");
+    assert_true(n_spread_of(TG_EXECUTOR_RESIDENT, false) > 0);
+    assert_true(n_spread_of(TG_EXECUTOR_AUTO, true) > 0);
+    assert_int_equal(n_spread_of(TG_EXECUTOR_AUTO, false), 0);
+    setenv("TGRAPH_RESIDENT_SPREAD", "on", 1);
+    assert_true(n_spread_of(TG_EXECUTOR_AUTO, false) > 0);
+    setenv("TGRAPH_RESIDENT_SPREAD", "off", 1);
+    assert_int_equal(n_spread_of(TG_EXECUTOR_AUTO, true), 0);
+    assert_int_equal(n_spread_of(TG_EXECUTOR_RESIDENT, true), 0);
 }
 
 static void a_wish_that_is_none_is_refused(void **state)
@@ -538,7 +588,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_run_that_is_cancelled_ends_early, setup, teardown),
         cmocka_unit_test_setup_teardown(a_driver_that_refuses_fails_one_start, setup, teardown),
         cmocka_unit_test_setup_teardown(what_cannot_be_says_why, setup, teardown),
-        cmocka_unit_test_setup_teardown(nothing_changes_where_it_is_not_asked_for, setup, teardown),
+        cmocka_unit_test_setup_teardown(there_are_none_where_they_are_off_or_pointless, setup, teardown),
+        cmocka_unit_test_setup_teardown(they_are_there_where_nothing_was_said, setup, teardown),
         cmocka_unit_test_setup_teardown(a_wish_that_is_none_is_refused, setup, teardown),
     };
     return cmocka_run_group_tests(tests, device_group_load, device_group_unload);

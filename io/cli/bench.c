@@ -174,6 +174,7 @@ static int create(const struct job *job, struct measured *m, const struct tg_gra
     run_options.policy = policy_to_ask_for(m, uses_cuda(job, m, graph));
     options.n_workers = m->value[WORKERS] ? (uint32_t)strtoul(m->value[WORKERS], NULL, 10) : job->devices.n_workers;
     options.on_thread = tgi_cli_prepare_thread;
+    options.has_devices_alone = true;
     run_options.executor = executor_to_ask_for(m);
     run_options.n_starts_expected = (uint64_t)job->n_warmups + job->n_runs;
     if (uses_cuda(job, m, graph)) {

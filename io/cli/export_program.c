@@ -60,6 +60,7 @@ static int preview(struct job *job, const struct tg_graph *graph)
     tgi_device_choice_format(&choice, devices, sizeof(devices));
     options.devices = choice.is_given ? devices : "cuda";
     options.n_workers = choice.n_workers;
+    options.has_devices_alone = true; /* as a run of the program has them */
     run_options.executor = TG_EXECUTOR_GRAPH;
     rc = tgi_cli_runtime_create(&options, &job->runtime, &err);
     if (rc == 0)

@@ -34,11 +34,11 @@ static const struct remark environment[] = {
      " generated: as if it were not set"},
     {"TGRAPH_RESIDENT_PROGRAM", "with run --executor resident: dynamic or static, who executes which task inside a kernel is found as it runs, or"
      " planned; auto, as if it were not set: dynamic where tasks make tasks"},
-    {"TGRAPH_RESIDENT_SPREAD", "on: with run --executor resident tasks of several devices that are linked are in kernels that wait for each other, one on"
-     " each, where that can be; off, as if it were not set: each device has kernels of its own"},
+    {"TGRAPH_RESIDENT_SPREAD", "off: with run --executor resident each device has kernels of its own, and none that wait for those of other devices, as they"
+     " may if the devices are linked; on: as if it were not set, and in any program whose executor is left open"},
     {"TGRAPH_HOPS", "flags: with run --executor graph each device has a graph of its own, where that can be, and they wait for each other by"
      " flags; auto: where that should be faster; driver: one graph for all, as if it were not set"},
-    {"TGRAPH_PDL", "on: with run --executor graph a built-in kernel is launched while the one before it in a chain still runs, and waits for it on"
+    {"TGRAPH_PDL", "off: with run --executor graph no built-in kernel is launched while the one before it in a chain still runs, to wait for it on"
      " the device"},
     {"TGRAPH_PINNING", "off: a program's own memory is not pinned for copies, which is slower but takes no time before a run"},
     {"TGRAPH_CUDA_DRIVER", "the CUDA driver, instead of libcuda.so.1"},

@@ -153,6 +153,7 @@ static int create_runtime(struct tgi_cli_job *job)
     options.memory_bytes = tgi_cli_bytes(cli, "mem", 0);
     options.device_bytes = tgi_cli_bytes(cli, "device-mem", 0);
     options.on_thread = tgi_cli_prepare_thread;
+    options.has_devices_alone = true;
     if (job->devices.has_cuda) {
         tgi_device_choice_format(&job->devices, devices, sizeof(devices));
         options.devices = devices;
