@@ -400,6 +400,14 @@ $(B)/bench/libnull-cuda.so: $(B)/bench/null_driver.o $(B)/bench/null_driver_answ
 	@$(if $(Q),echo "  LINK    $@")
 	$(Q)$(LINK) -shared -o $@ $^
 
+# The driver with its calls timed.  What it is linked against only has the driver's name.
+$(B)/bench/stub/libcuda.so.1: $(B)/bench/null_driver.o $(B)/bench/null_driver_answers.o
+	@mkdir -p $(@D)
+	$(Q)$(LINK) -shared -Wl,-soname,libcuda.so.1 -o $@ $^
+$(B)/bench/libtimed-cuda.so: $(B)/bench/timed_driver.o $(B)/bench/stub/libcuda.so.1
+	@$(if $(Q),echo "  LINK    $@")
+	$(Q)$(LINK) -shared -Wl,--no-as-needed -o $@ $^
+
 $(B)/bench/peer_tbb: bench/peer_tbb.cpp $(BENCH_COMMON)
 	@$(if $(Q),echo "  CXX     $@")
 	$(Q)$(CXX) -std=c++17 $(WARNINGS) $(OPTIMISE) -g -I. -o $@ $^ $$($(PKG_CONFIG) --cflags --libs tbb) -lpthread

@@ -9,12 +9,12 @@ build=${1:-build/release}
 bundle=build/cuda-bundle
 benches="streams wakeups copies pool start cuda_calls cuda_cholesky cuda_graph_copies cuda_graphs cuda_hops cuda_nodes cuda_rounds cuda_tiles cuda_trsv library resident resident_run service tree_search"
 
-make --no-print-directory CUDA=1 $build/tgraph $build/tests/cuda/run_kernels $build/tests/cuda/run_graphs $build/bench/libnull-cuda.so \
+make --no-print-directory CUDA=1 $build/tgraph $build/tests/cuda/run_kernels $build/tests/cuda/run_graphs $build/bench/libnull-cuda.so $build/bench/libtimed-cuda.so \
     $build/tests/cuda/add.cubin $build/tests/cuda/add.fatbin $(printf "$build/bench/%s " $benches)
 rm -rf $bundle
 mkdir -p $bundle/bench
 cp $build/tgraph $build/tests/cuda/run_kernels $build/tests/cuda/run_graphs tests/cuda/run.sh tests/cuda/corpus.sh $bundle/
-cp $(printf "$build/bench/%s " $benches) $build/bench/libnull-cuda.so $bundle/bench/
+cp $(printf "$build/bench/%s " $benches) $build/bench/libnull-cuda.so $build/bench/libtimed-cuda.so $bundle/bench/
 cp -r examples/graphs $bundle/graphs
 cp -r io/templates $bundle/templates
 cp -r tests/cuda/images $bundle/images
