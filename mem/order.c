@@ -248,19 +248,26 @@ uint64_t tgi_order_n_pending(const struct tgi_order *o, uint32_t lane)
     return o->lanes[lane].tail - o->lanes[lane].done;
 }
 
-/* Oldest first: most looks find the first one not done, which is one call. */
+/* The oldest first: most looks find it not done, which is one call.  Of what is behind one that is done, half each time. */
 int tgi_order_poll(struct tgi_order *o, uint32_t lane, struct tg_error *err)
 {
     struct lane *l = &o->lanes[lane];
-    while (l->n) {
-        struct mark *m = mark_at(l, 0);
-        int answer = o->devices->ops->query(o->devices, m->event, err);
-        if (answer <= 0)
+    uint32_t n_done = 0, n_open = l->n; /* marks before the first are over, those from the second on are not */
+    while (n_done < n_open) {
+        uint32_t at = n_done == 0 ? 0 : n_done + (n_open - n_done) / 2;
+        int answer = o->devices->ops->query(o->devices, mark_at(l, at)->event, err);
+        if (answer < 0)
             return answer;
-        l->done = m->seq;
-        l->first = (l->first + 1) & (l->cap - 1);
-        l->n--;
+        if (answer == 0)
+            n_open = at;
+        else
+            n_done = at + 1;
     }
+    if (n_done == 0)
+        return 0;
+    l->done = mark_at(l, n_done - 1)->seq;
+    l->first = (l->first + n_done) & (l->cap - 1);
+    l->n -= n_done;
     return 0;
 }
 

@@ -33,6 +33,8 @@ static struct tgi_watch *watch_new(struct tgi_offload *o)
     return w;
 }
 
+static bool is_awaited(const struct tgi_watch *w) { return w->kind != TGI_WATCH_SPAN && w->kind != TGI_WATCH_TIME; }
+
 bool tgi_offload_watch(struct tgi_offload *o, struct tgi_stamp stamp, const struct tgi_watch *what)
 {
     struct tgi_offload_lane *lane = &o->lanes[stamp.lane];
@@ -56,6 +58,7 @@ bool tgi_offload_watch(struct tgi_offload *o, struct tgi_stamp stamp, const stru
         *at = w;
     }
     o->n_watches++;
+    o->n_awaited += is_awaited(w);
     return true;
 }
 
@@ -161,6 +164,7 @@ static bool look_at(struct tgi_offload *o, uint32_t i)
         if (!lane->first)
             lane->last = NULL;
         o->n_watches--;
+        o->n_awaited -= is_awaited(w);
         if (!put_off(o, w))
             reached(o, w);
         has_moved = true;

@@ -187,6 +187,8 @@ struct tgi_offload {
     uint32_t n_ready;
     uint32_t n_at_policies; /* of these: in the hands of runs' policies */
     uint32_t n_watches;
+    uint32_t n_awaited;      /* of these: that are more than times to be read, so somebody waits for them */
+    uint64_t look_ns;        /* when lanes are looked at next, if nobody waits and there is something to submit */
     struct tgi_watch *free_watches;
     struct tgi_watch *due, *last_due; /* times that have come and were not read yet, of tasks that last as long as their run */
     uint32_t n_due;

@@ -17,6 +17,9 @@
  *     host:    image = zeroed memory of tgd_gang_bytes(n); tgd_gang_init(image, n); copied to global memory, aligned to 128
  *     bodies:  a struct tgd_member for each, tgd_member_init(); all lanes of the warp, alike
  *
+ * All lanes of a warp look at once and go round together: lanes that each went round until theirs was there took turns, which made a
+ * barrier of 16 half as long again and a sum twice as long (docs/PERFORMANCE.md).
+ *
  * A wait that fails leaves the gang out of step: its members leave, and the image is copied anew. */
 #ifndef TGD_GANG_H
 #define TGD_GANG_H
@@ -86,17 +89,54 @@ TGI_FN void tgd_gang_come(struct tgd_member *m)
     else
         tgi_add_release(&m->gang->n_come, 1);
 }
+/* A lane's member among those from `first` on; where they are fewer than lanes, the last one of the gang is several lanes'. */
+TGI_FN uint32_t tgi_gang_rank(const struct tgd_member *m, uint32_t first)
+{
+    uint32_t rank = first + tgi_lane();
+    return rank < m->gang->n_members ? rank : m->gang->n_members - 1;
+}
+/* All lanes, after a look each.  Whether to look again; rc: of the lane, once it has waited too long. */
+TGI_FN bool tgi_gang_again(bool is_late, struct tgi_wait *w, const struct tgd_limit *limit, int *rc)
+{
+    if (!tgi_warp_any(is_late && *rc == TGD_OK))
+        return false;
+    int now = tgi_poll_again(w, limit);
+    *rc = *rc == TGD_OK ? now : *rc;
+    return true;
+}
+/* What all lanes return who have looked for the last time. */
+TGI_FN int tgi_gang_rc(bool is_late, int rc)
+{
+    uint32_t late = tgi_warp_ballot(is_late);
+    return late ? (int)tgi_warp_get((uint32_t)rc, tgi_lowest(late)) : TGD_OK;
+}
+
+/* All lanes: until each one's member has come. */
+TGI_FN int tgi_gang_reach(const struct tgd_member *m, uint32_t rank, const struct tgd_limit *limit)
+{
+    const uint32_t *word = tgi_gang_words(m->gang) + rank;
+    struct tgi_wait w = {0, 0, 0};
+    bool is_late;
+    int rc = TGD_OK;
+    do
+        is_late = (int32_t)(tgi_word_load_acquire(word) - m->n_syncs) < 0;
+    while (tgi_gang_again(is_late, &w, limit, &rc));
+    return tgi_gang_rc(is_late, rc);
+}
 TGI_FN int tgd_gang_wait(struct tgd_member *m, const struct tgd_limit *limit)
 {
     const struct tgd_gang *g = m->gang;
     int rc = TGD_OK;
-    if (g->n_members <= TGD_GANG_NEAR)
-        for (uint32_t rank = tgi_lane(); rank < g->n_members && rc == TGD_OK; rank += TGI_LANES)
-            rc = tgd_word_reach(tgi_gang_words(g) + rank, m->n_syncs, limit);
-    else if (tgi_lane() == 0)
-        rc = tgd_word_reach(&g->n_come, m->n_syncs * g->n_members, limit);
-    uint32_t late = tgi_warp_ballot(rc != TGD_OK); /* what a lane has acquired is acquired for all */
-    return late ? (int)tgi_warp_get((uint32_t)rc, tgi_lowest(late)) : TGD_OK;
+    if (g->n_members <= TGD_GANG_NEAR) {
+        for (uint32_t first = 0; first < g->n_members && rc == TGD_OK; first += TGI_LANES)
+            rc = tgi_gang_reach(m, tgi_gang_rank(m, first), limit);
+    } else {
+        if (tgi_lane() == 0)
+            rc = tgd_word_reach(&g->n_come, m->n_syncs * g->n_members, limit);
+        rc = (int)tgi_warp_get((uint32_t)rc, 0);
+    }
+    tgi_warp_sync(); /* what a lane has acquired is acquired for all */
+    return rc;
 }
 TGI_FN int tgd_gang_sync(struct tgd_member *m, const struct tgd_limit *limit)
 {
@@ -115,19 +155,19 @@ TGI_FN void tgi_gang_put(struct tgd_member *m, uint64_t x)
         tgi_cell_store(&cells[(m->n_rounds & 1) * m->gang->n_members + m->rank], x, (uint64_t)m->n_rounds << 32);
 }
 
-/* One lane: a member's value of this round. */
+/* All lanes: each one's member's value of this round. */
 TGI_FN int tgi_gang_get(const struct tgd_member *m, uint32_t rank, const struct tgd_limit *limit, uint64_t *x_p)
 {
-    const struct tgi_cell *cells = (const struct tgi_cell *)(m->gang + 1);
+    const struct tgi_cell *cell = (const struct tgi_cell *)(m->gang + 1) + (m->n_rounds & 1) * m->gang->n_members + rank;
     struct tgi_wait w = {0, 0, 0};
+    bool is_late;
     int rc = TGD_OK;
-    uint64_t tail;
-    for (;;) {
-        tgi_cell_load(&cells[(m->n_rounds & 1) * m->gang->n_members + rank], x_p, &tail);
-        if (tail >> 32 == m->n_rounds || rc)
-            return rc;
-        rc = tgi_poll_again(&w, limit);
-    }
+    do {
+        uint64_t tail;
+        tgi_cell_load(cell, x_p, &tail);
+        is_late = tail >> 32 != m->n_rounds;
+    } while (tgi_gang_again(is_late, &w, limit, &rc));
+    return tgi_gang_rc(is_late, rc);
 }
 
 /* For each type: its own text, as C has no other way.  Each lane combines the values of every 32nd member, then the lanes combine
@@ -143,15 +183,14 @@ TGI_FN int tgi_gang_get(const struct tgd_member *m, uint32_t rank, const struct 
         type sum = nothing;                                                                                               \
         int rc = TGD_OK;                                                                                                  \
         tgi_gang_put(m, to_wide(x));                                                                                      \
-        for (uint32_t rank = tgi_lane(); rank < m->gang->n_members && rc == TGD_OK; rank += TGI_LANES) {                  \
+        for (uint32_t first = 0; first < m->gang->n_members && rc == TGD_OK; first += TGI_LANES) {                        \
             uint64_t wide = 0;                                                                                            \
-            rc = tgi_gang_get(m, rank, limit, &wide);                                                                     \
-            if (rank < n && rc == TGD_OK)                                                                                 \
+            rc = tgi_gang_get(m, tgi_gang_rank(m, first), limit, &wide);                                                  \
+            if (first + tgi_lane() < n && rc == TGD_OK)                                                                   \
                 sum = tgi_combine_##suffix(op, sum, of_wide(wide));                                                       \
         }                                                                                                                 \
-        uint32_t late = tgi_warp_ballot(rc != TGD_OK);                                                                    \
-        if (late)                                                                                                         \
-            return (int)tgi_warp_get((uint32_t)rc, tgi_lowest(late));                                                     \
+        if (rc != TGD_OK)                                                                                                 \
+            return rc;                                                                                                    \
         for (uint32_t d = 1; d < TGI_LANES; d *= 2)                                                                       \
             sum = tgi_combine_##suffix(op, sum, of_wide(tgi_warp_swapped(to_wide(sum), d)));                              \
         *result_p = sum;                                                                                                  \
@@ -183,14 +222,13 @@ TGI_FN int tgd_gang_broadcast(struct tgd_member *m, uint32_t root, uint64_t x, c
     uint64_t got = 0;
     int rc = TGD_OK;
     tgi_gang_put(m, x);
-    for (uint32_t rank = tgi_lane(); rank < m->gang->n_members && rc == TGD_OK; rank += TGI_LANES) {
+    for (uint32_t first = 0; first < m->gang->n_members && rc == TGD_OK; first += TGI_LANES) {
         uint64_t wide = 0;
-        rc = tgi_gang_get(m, rank, limit, &wide);
-        got = rank == root ? wide : got;
+        rc = tgi_gang_get(m, tgi_gang_rank(m, first), limit, &wide);
+        got = first + tgi_lane() == root ? wide : got;
     }
-    uint32_t late = tgi_warp_ballot(rc != TGD_OK);
-    if (late)
-        return (int)tgi_warp_get((uint32_t)rc, tgi_lowest(late));
+    if (rc != TGD_OK)
+        return rc;
     *result_p = tgi_warp_get_wide(got, root % TGI_LANES);
     return TGD_OK;
 }
