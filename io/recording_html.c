@@ -255,7 +255,7 @@ static void put_machine(struct writer *w)
     }
     tgi_json_end(json);
     tgi_json_flat_array(json, "reasons"); /* for a place, by number */
-    for (uint32_t i = 0; i <= TGI_WEIGHED_ESTIMATE; i++)
+    for (uint32_t i = 0; i <= TGI_WEIGHED_PART; i++)
         tgi_json_string(json, NULL, tgi_recording_reason(i));
     tgi_json_end(json);
     tgi_json_flat_array(json, "buffers");

@@ -128,6 +128,8 @@ const char *tgi_recording_reason(uint32_t reason)
         return "where what it writes lives";
     case TGI_WEIGHED_ESTIMATE:
         return "where it was to be done first";
+    case TGI_WEIGHED_PART:
+        return "with its part of the graph, which was cut so that little crosses";
     default:
         return "for a reason this program does not know";
     }

@@ -9,6 +9,7 @@
 #include "graph/vec.h"
 #include "sched/home.h"
 #include "sched/offload.h"
+#include "sched/partition.h"
 
 #define NO_OWNER TGI_NO_HOME
 
@@ -32,6 +33,7 @@ struct tgi_placement {
     struct tgi_code *const *codes;
     struct tgi_choices *choices;
     uint8_t *owner;      /* by tile: node, NO_OWNER */
+    uint32_t *part;      /* by task of the run's graph: the device in whose part it is, TG_NONE: none */
     uint8_t *is_touched; /* by tile: some task on a device uses it */
     double load_ns[TGI_MAX_NODES];
     struct places *places; /* the graph, then its bodies */
@@ -225,7 +227,7 @@ static void note_estimates(struct tgi_placement *p, struct places *at, uint32_t 
     }
 }
 
-enum found { FOUND_OWNER, FOUND_ONLY, FOUND_BEST };
+enum found { FOUND_OWNER, FOUND_PART, FOUND_ONLY, FOUND_BEST };
 
 static enum found find_device(struct tgi_placement *p, const struct tg_graph *g, uint32_t task, uint32_t devices,
                               uint32_t *device_p)
@@ -235,7 +237,7 @@ static enum found find_device(struct tgi_placement *p, const struct tg_graph *g,
     for_tiles(p, g, task, find_owner, &o);
     if (o.owner != NO_OWNER && o.is_written && o.owner != TGI_HOST_NODE && devices >> (o.owner - 1) & 1) {
         *device_p = o.owner - 1;
-        return FOUND_OWNER;
+        return g == p->run->graph && p->part[task] == *device_p ? FOUND_PART : FOUND_OWNER;
     }
     *device_p = (uint32_t)__builtin_ctz(devices);
     if (!(devices & (devices - 1)))
@@ -263,7 +265,9 @@ static uint32_t choose_device(struct tgi_placement *p, struct places *at, uint32
         note_estimates(p, at, task, devices, device);
     else
         note(p, at, (struct tgi_weighed){task, (uint16_t)device,
-                                         found == FOUND_OWNER ? (uint16_t)TGI_WEIGHED_OWNER : (uint16_t)reason, 0, 0});
+                                         (uint16_t)(found == FOUND_OWNER  ? TGI_WEIGHED_OWNER
+                                                    : found == FOUND_PART ? TGI_WEIGHED_PART
+                                                                          : reason), 0, 0});
     return device;
 }
 
@@ -490,6 +494,43 @@ static bool list_graphs(struct tgi_placement *p)
     return true;
 }
 
+static void set_part(struct tgi_placement *p, uint32_t tile, enum tg_access access, void *user)
+{
+    const uint32_t *device = user;
+    if (access != TG_IN)
+        p->owner[tile] = (uint8_t)(*device + 1);
+}
+
+/* A graph that says nothing of homes is cut (partition.h), if it is all there is and may be anywhere: what a part writes is at home there. */
+static int set_parts(struct tgi_placement *p, struct tg_error *err)
+{
+    const struct places *at = &p->places[0];
+    const struct tg_graph *g = at->graph;
+    uint32_t n_devices = p->devices->n_devices, all = (uint32_t)((UINT64_C(1) << n_devices) - 1);
+    memset(p->part, 0xff, g->n_tasks * sizeof *p->part); /* TG_NONE */
+    if (n_devices < 2 || p->n_places > 1)
+        return 0;
+    for (uint32_t i = 0; i < g->space->n_tiles; i++)
+        if (p->owner[i] != NO_OWNER)
+            return 0;
+    float *weight = calloc((size_t)g->n_tasks + 1, sizeof *weight);
+    int rc = weight ? 0 : tgi_error_memory(err, "placing tasks");
+    for (uint32_t t = 0; rc == 0 && t < g->n_tasks; t++) {
+        struct choice c = choices(p, g, t);
+        struct movement m = {1, 0, 0};
+        for_tiles(p, g, t, add_movement, &m);
+        if (c.devices == all && !c.preferred && !c.prefers_cpu && m.bytes)
+            weight[t] = (float)execution_ns(p, at, t, 0, m.bytes);
+    }
+    if (rc == 0)
+        rc = tgi_partition_find(g, weight, n_devices, p->part, err);
+    for (uint32_t t = 0; rc == 0 && t < g->n_tasks; t++)
+        if (p->part[t] != TG_NONE)
+            for_tiles(p, g, t, set_part, &p->part[t]);
+    free(weight);
+    return rc;
+}
+
 int tgi_placement_create(struct tg_run *run, struct tgi_devices *devices, struct tgi_code *const *codes,
                          struct tgi_choices *choices, struct tgi_placement **placement_p, struct tg_error *err)
 {
@@ -500,7 +541,8 @@ int tgi_placement_create(struct tg_run *run, struct tgi_devices *devices, struct
     *p = (struct tgi_placement){.run = run, .devices = devices, .codes = codes, .choices = choices};
     p->owner = malloc((size_t)space->n_tiles + 1);
     p->is_touched = calloc((size_t)space->n_tiles + 1, 1);
-    int rc = p->owner && p->is_touched && list_graphs(p) ? 0 : tgi_error_memory(err, "placing tasks");
+    p->part = malloc(((size_t)run->graph->n_tasks + 1) * sizeof *p->part);
+    int rc = p->owner && p->is_touched && p->part && list_graphs(p) ? 0 : tgi_error_memory(err, "placing tasks");
     if (rc == 0) {
         tgi_homes_find(devices, space, p->owner);
         for (uint32_t i = 0; i < p->n_places; i++)
@@ -508,6 +550,8 @@ int tgi_placement_create(struct tg_run *run, struct tgi_devices *devices, struct
     }
     for (uint32_t i = 0; rc == 0 && i < p->n_places; i++)
         rc = mark_kernels(p, &p->places[i], err);
+    if (rc == 0)
+        rc = set_parts(p, err);
     for (uint32_t i = 0; rc == 0 && i < p->n_places; i++)
         if (!place_graph(p, &p->places[i]))
             rc = tgi_error_memory(err, "placing tasks");
@@ -538,6 +582,7 @@ void tgi_placement_destroy(struct tgi_placement *p)
     }
     free(p->places);
     free(p->owner);
+    free(p->part);
     free(p->is_touched);
     free(p);
 }

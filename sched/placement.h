@@ -6,7 +6,8 @@
  * with what was placed there so far and with the copies of what the task reads.  Times are measured ones (choice.h), else
  * those that are declared, else rough models of the devices.  A task goes to the CPUs all the same if it was measured on both
  * and is done earlier there, data and waiting for the other side included.  A
- * tile's owner is its home, or the device that first writes it, so that a tile stays where it is. */
+ * tile's owner is its home, or the device that first writes it, so that a tile stays where it is.  A graph that says nothing of homes, and
+ * writes every tile once, is cut into parts for the devices before (partition.h): tiles are at home in theirs. */
 #ifndef TGI_SCHED_PLACEMENT_H
 #define TGI_SCHED_PLACEMENT_H
 

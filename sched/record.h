@@ -140,7 +140,8 @@ enum tgi_weighing {
     TGI_WEIGHED_ONLY = 1,  /* no other could execute it */
     TGI_WEIGHED_WISH,      /* the task asks for it */
     TGI_WEIGHED_OWNER,     /* what it writes lives there */
-    TGI_WEIGHED_ESTIMATE   /* of several, where it was to be done first */
+    TGI_WEIGHED_ESTIMATE,  /* of several, where it was to be done first */
+    TGI_WEIGHED_PART       /* the graph was cut into parts (partition.h), and it is in this device's */
 };
 struct tgi_weighed {
     uint32_t task;

@@ -288,9 +288,20 @@ has out 'A tile 1, 256 B, host -> cuda:'
 want 0 report "$scratch/k.tgr.partial" --by link
 grep -qE '  host +-> cuda:[01] ' "$scratch/out" || complain "no copies are in the record of a run that was killed: $(cat "$scratch/out")"
 
-# Devices are chosen by estimates where nothing else decides, and the record keeps them.
+# A graph that writes each tile once is cut into parts.
 "$TGRAPH" gen random --tasks 60 --kernel hash -o "$scratch/hash.json"
 on_devices run "$scratch/hash.json" -D cuda:0,1+cpu:1 --record "$scratch/hash.tgr"
+want 0 why "$scratch/hash.tgr" 't[40]'
+grep -qE '^  placed .* on cuda:[01], with its part of the graph, which was cut so that little crosses$' "$scratch/out" ||
+    complain "its part is not named: $(cat "$scratch/out")"
+
+# Devices are chosen by estimates where nothing else decides, and the record keeps them.
+cat >"$scratch/again.json" <<'END'
+{"tgraph": "1.0", "kernels": {"mix": {"builtin": "hash_inout"}},
+ "buffers": {"A": {"dtype": "u64", "shape": [64], "tiles": [60], "init": {"iota": true}}},
+ "tasks": [{"for": ["r in 0:2", "i in 0:60"], "id": "t[{r*60+i}]", "kernel": "mix", "args": {"id": "r*60+i", "n": 64, "out": "A[i]", "in0": "A[(i+1)%60]"}}]}
+END
+on_devices run "$scratch/again.json" -D cuda:0,1+cpu:1 --record "$scratch/hash.tgr"
 want 0 why "$scratch/hash.tgr" 't[40]'
 grep -qE '^  placed .* on cuda:[01], where it was to be done first: .* of work placed there \+ .* of copies$' "$scratch/out" ||
     complain "no estimate of where it is placed: $(cat "$scratch/out")"
