@@ -240,7 +240,8 @@ static int predict_on(const struct tgi_cli *cli, const struct tg_graph *graph, c
 {
     struct tgi_workload *w;
     struct tgi_bounds bounds;
-    int rc = tgi_workload_create_as_run(graph, m, what->executor == TG_EXECUTOR_GRAPH, &w, err);
+    enum tgi_run_form form = what->executor == TG_EXECUTOR_GRAPH ? TGI_RUN_IN_GRAPH : what->is_recorded ? TGI_RUN_RECORDED : TGI_RUN_ON_STREAMS;
+    int rc = tgi_workload_create_as_run(graph, m, form, &w, err);
     if (rc)
         return rc;
     rc = what->n_starts > 1 ? tgi_workload_stay(w, err) : 0;
