@@ -136,6 +136,14 @@ uint32_t tgi_run_n_lanes(const struct tg_run *run) { return run->offload->n_show
 
 uint32_t tgi_run_n_node_lanes(const struct tg_run *run) { return run->offload->n_node_lanes; }
 
+const uint8_t *tgi_run_nodes(const struct tg_run *run)
+{
+    const uint8_t *nodes = NULL, *via;
+    if (run->offload)
+        tgi_placement_of(run->offload->placement, run->graph, &nodes, &via);
+    return nodes;
+}
+
 void tgi_run_moved(const struct tg_run *run, struct tgi_run_moved *moved_p)
 {
     const struct tgi_replica_stats *s = &run->offload->stats;

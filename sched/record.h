@@ -144,6 +144,9 @@ struct tgi_run_usage {
 };
 uint32_t tgi_run_n_usages(const struct tg_run *run);
 void tgi_run_usage(const struct tg_run *run, uint32_t i, struct tgi_run_usage *usage_p);
+/* By task of the outermost graph: where it was placed, 0: with the CPU workers, else 1 + device.  Tasks that were taken over are where they were
+ * taken from.  It lasts as long as the run; NULL: there are no devices. */
+const uint8_t *tgi_run_nodes(const struct tg_run *run);
 /* Why a task on a device was placed there, of a recorded run. */
 enum tgi_weighing {
     TGI_WEIGHED_ONLY = 1,  /* no other could execute it */

@@ -305,7 +305,7 @@ static int read_guide(struct tgi_cli_job *job)
 static int ask_machine(struct tgi_cli_job *job, double *ns_p, struct tgi_machine_bounds *bounds_p)
 {
     struct tgi_cli_prediction what = {job->options.policy, tg_run_executor(job->run, NULL), job->options.is_recorded, job->n_workers,
-                                      job->n_devices, job->options.n_starts_expected};
+                                      job->n_devices, job->options.n_starts_expected, tgi_run_nodes(job->run)};
     return job->machine.n_devices ? tgi_cli_predict(job->cli, job->graph, &job->machine, &what, ns_p, bounds_p) : 0;
 }
 

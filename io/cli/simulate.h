@@ -19,6 +19,7 @@ struct tgi_cli_prediction {
     bool is_recorded;           /* with times of its tasks */
     uint32_t n_workers, n_gpus;
     uint64_t n_starts;          /* of more than one it is the later ones that count */
+    const uint8_t *nodes;       /* by task, where it was placed: 0: with CPUs, else 1 + GPU; NULL: not known */
 };
 /* ns_p (may be NULL): how long such a run takes by a machine that was measured here; 0: that is not known, which a note says.  Bounds by the
  * machine's figures are found in either case.  An exit code. */
