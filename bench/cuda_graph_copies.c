@@ -1,8 +1,9 @@
 /* Copies from the host that a CUDA graph begins with, by hand: how far they follow each other, and when the second of them is there.
  *
  * In no order a driver takes them as it likes; in one chain or two each comes after the one before it in its chain, as in graphs of
- * runs (mem/recorder.h).  Then two chains with an empty kernel behind each copy, added after it or after all copies; and kernels that read the host's
- * memory in place of the copies, with and without others behind them.  Beside that the same copies in one stream, and in two.  --tasks is the
+ * runs (mem/recorder.h).  Then two chains with an empty kernel behind each copy, added after it or after all copies; the same and one chain with
+ * three kernels in a row that take as long as small tasks do; and kernels that read the host's memory in place of the copies, with and without others
+ * behind them.  Beside that the same copies in one stream, and in two.  --tasks is the
  * number of copies, 136 if it is not given. */
 #include "bench/cuda_bare.h"
 
@@ -12,27 +13,36 @@
 
 #include "bench/shape.h"
 
-enum { N_WARM = 3, PULL_THREADS = 512, PULL_EACH = 16 << 10, PULL_BLOCKS = 64, N_STAMPS = 3 };
+enum { N_WARM = 3, PULL_THREADS = 512, PULL_EACH = 16 << 10, PULL_BLOCKS = 64, N_STAMPS = 3, N_TASKS = 3, TASK_NS = 15000 };
 
 /* n_chains 0: in no order. */
 struct form {
     const char *name;
     uint32_t n_chains;
-    bool is_followed, is_late, is_pulled; /* a kernel behind each; added after all copies; kernels do the copies */
+    enum { NOTHING, A_KERNEL, TASKS } behind; /* each copy: nothing, an empty kernel, N_TASKS of TASK_NS */
+    bool is_late, is_pulled; /* what is behind is added after all copies; kernels do the copies */
 };
 static const struct form forms[] = {
-    {"graph, no order", 0, false, false, false},
-    {"graph, one chain", 1, false, false, false},
-    {"graph, two chains", 2, false, false, false},
-    {"graph, a kernel behind each", 2, true, false, false},
-    {"graph, kernels after all copies", 2, true, true, false},
-    {"graph, by kernels", 2, false, false, true},
-    {"graph, by kernels, one behind each", 2, true, false, true},
+    {"graph, no order", 0, NOTHING, false, false},
+    {"graph, one chain", 1, NOTHING, false, false},
+    {"graph, two chains", 2, NOTHING, false, false},
+    {"graph, a kernel behind each", 2, A_KERNEL, false, false},
+    {"graph, kernels after all copies", 2, A_KERNEL, true, false},
+    {"graph, tasks behind each", 2, TASKS, false, false},
+    {"graph, tasks after all copies", 2, TASKS, true, false},
+    {"graph, one chain, tasks behind each", 1, TASKS, false, false},
+    {"graph, one chain, tasks after all copies", 1, TASKS, true, false},
+    {"graph, by kernels", 2, NOTHING, false, true},
+    {"graph, by kernels, one behind each", 2, A_KERNEL, false, true},
+    {"graph, by kernels, tasks behind each", 2, TASKS, false, true},
 };
 
 static const char ptx[] = ".version 7.0\n.target sm_80\n.address_size 64\n"
                           ".visible .entry stamp(.param .u64 to)\n{\n.reg .u64 %rd<3>;\n"
                           "ld.param.u64 %rd1, [to];\nmov.u64 %rd2, %globaltimer;\nst.global.u64 [%rd1], %rd2;\nret;\n}\n"
+                          ".visible .entry task(.param .u64 ns)\n{\n.reg .u64 %rd<4>;\n.reg .pred %p<2>;\n"
+                          "ld.param.u64 %rd1, [ns];\nmov.u64 %rd2, %globaltimer;\nadd.u64 %rd1, %rd1, %rd2;\n"
+                          "again:\nmov.u64 %rd3, %globaltimer;\nsetp.lt.u64 %p1, %rd3, %rd1;\n@%p1 bra again;\nret;\n}\n"
                           ".visible .entry pull(.param .u64 to, .param .u64 from, .param .u64 bytes)\n{\n"
                           ".reg .u64 %rd<8>;\n.reg .u32 %r<11>;\n.reg .pred %p<2>;\n"
                           "ld.param.u64 %rd1, [to];\nld.param.u64 %rd2, [from];\nld.param.u64 %rd3, [bytes];\n"
@@ -47,7 +57,7 @@ static const char ptx[] = ".version 7.0\n.target sm_80\n.address_size 64\n"
 struct job {
     CUcontext ctx;
     CUmodule module; /* NULL: the stand-in driver has no such kernel, its nodes are empty */
-    CUfunction stamp, pull;
+    CUfunction stamp, task, pull;
     CUdeviceptr to, stamps;
     char *from;
     uint32_t n, n_runs;
@@ -100,6 +110,24 @@ static void add_stamp(const struct job *j, CUgraph graph, uint32_t which, const 
     add_kernel(j, graph, j->stamp, 1, 1, args, after);
 }
 
+/* Kernels of one block in a row. */
+static void add_tasks(const struct job *j, CUgraph graph, const CUgraphNode *after)
+{
+    uint64_t ns = TASK_NS;
+    void *args[] = {&ns};
+    CUgraphNode node = *after;
+    for (int i = 0; i < N_TASKS; i++)
+        node = add_kernel(j, graph, j->task, 1, 128, args, &node);
+}
+
+static void add_behind(const struct job *j, CUgraph graph, const struct form *f, const CUgraphNode *after)
+{
+    if (f->behind == A_KERNEL)
+        add_stamp(j, graph, 2, after);
+    else if (f->behind == TASKS)
+        add_tasks(j, graph, after);
+}
+
 /* The time of the first copy and of the second one is noted as each is there. */
 static CUgraphExec make(const struct job *j, const struct form *f)
 {
@@ -110,11 +138,13 @@ static CUgraphExec make(const struct job *j, const struct form *f)
     for (uint32_t i = 0; i < j->n; i++) {
         const CUgraphNode *after = f->n_chains && i >= f->n_chains ? &nodes[i - f->n_chains] : NULL;
         nodes[i] = f->is_pulled ? add_pull(j, graph, i, after) : add_copy(j, graph, i, after);
-        if (i < 2 || (f->is_followed && !f->is_late))
-            add_stamp(j, graph, i < 2 ? i : 2, &nodes[i]);
+        if (i < 2)
+            add_stamp(j, graph, i, &nodes[i]);
+        else if (!f->is_late)
+            add_behind(j, graph, f, &nodes[i]);
     }
     for (uint32_t i = 2; f->is_late && i < j->n; i++)
-        add_stamp(j, graph, 2, &nodes[i]);
+        add_behind(j, graph, f, &nodes[i]);
     DO(cuGraphInstantiateWithFlags, (&exec, graph, 0));
     api->cuGraphDestroy(graph);
     free(nodes);
@@ -212,6 +242,7 @@ int main(int argc, char **argv)
     if (!getenv("TGRAPH_CUDA_DRIVER")) {
         DO(cuModuleLoadData, (&j.module, ptx));
         DO(cuModuleGetFunction, (&j.stamp, j.module, "stamp"));
+        DO(cuModuleGetFunction, (&j.task, j.module, "task"));
         DO(cuModuleGetFunction, (&j.pull, j.module, "pull"));
     }
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)

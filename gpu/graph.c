@@ -220,17 +220,39 @@ static int add_node(struct tgi_cuda_build *b, struct tgi_cuda_part *part, uint32
     return rc ? rc : tgi_cuda_build_time_end(b, part, id, err);
 }
 
+/* Copies from the host that come after nothing but such copies.  Their nodes are added before all others: with empty kernels behind them they
+ * follow each other 3.6 us apart instead of 4.3 (16 KiB), 6.4 instead of 7.1 (128 KiB; H100, bench/cuda_graph_copies).  NULL without memory. */
+static bool *find_sent(const struct tgi_program *p)
+{
+    bool *is_sent = calloc((size_t)p->n + 1, sizeof *is_sent);
+    for (uint32_t i = 0; is_sent && i < p->n; i++) {
+        const struct tgi_command *c = &p->commands[i];
+        is_sent[i] = c->kind == TGI_COMMAND_COPY && c->copy.from_node == TGI_HOST_NODE;
+        for (uint32_t k = 0; k < c->n_deps; k++)
+            is_sent[i] = is_sent[i] && is_sent[p->deps[c->first_dep + k]];
+    }
+    return is_sent;
+}
+
+static int add_noted(struct tgi_cuda_build *b, struct tgi_cuda_part *part, uint32_t id, struct tg_error *err)
+{
+    const struct tgi_command *c = &part->p->commands[id];
+    b->owner = c->owner;
+    if (b->g->flags)
+        part->graph = b->g->graph[tgi_cuda_graph_part(b->g, c->lane)];
+    int rc = add_node(b, part, id, err);
+    return rc || c->kind == TGI_COMMAND_DECIDE ? rc : tgi_cuda_build_note(b, part->node[id], err);
+}
+
 int tgi_cuda_build_nodes(struct tgi_cuda_build *b, struct tgi_cuda_part *part, struct tg_error *err)
 {
-    int rc = 0;
-    for (uint32_t i = 0; rc == 0 && i < part->p->n; i++) {
-        b->owner = part->p->commands[i].owner;
-        if (b->g->flags)
-            part->graph = b->g->graph[tgi_cuda_graph_part(b->g, part->p->commands[i].lane)];
-        rc = add_node(b, part, i, err);
-        if (rc == 0 && part->p->commands[i].kind != TGI_COMMAND_DECIDE)
-            rc = tgi_cuda_build_note(b, part->node[i], err);
-    }
+    bool *is_sent = find_sent(part->p);
+    int rc = is_sent ? 0 : no_memory(err);
+    for (uint32_t i = 0; rc == 0 && i < part->p->n; i++)
+        rc = is_sent[i] ? add_noted(b, part, i, err) : 0;
+    for (uint32_t i = 0; rc == 0 && i < part->p->n; i++)
+        rc = is_sent[i] ? 0 : add_noted(b, part, i, err);
+    free(is_sent);
     return rc;
 }
 

@@ -9,10 +9,11 @@
  *      "kernels": [{"kernel": "gemm", "class": "cuda", "arguments": "*", "median_ns": 42900, "spread_ns": 600, "samples": 90}]}
  *
  * What `tgraph calibrate` adds: of the machine "measured_on", which says where and when; of a class "lane_bytes_per_s",
- * "event_ns" and "alloc_ns", and of nodes of graphs "node_ns", "chain_ns" and "stamp_ns"; of a kernel "together_ns", "beside_ns", "enqueue_ns",
- * "graph_ns" and "graph_part", "shares_lane" if it is a library's call in graphs, "flops" and "bytes"; the copies that links were derived from;
- * and what runs of about that many tasks took as graphs, and on streams ("submit_ns"), each command or task, and in graphs small copies
- * from the host ("copy_ns"), and what begins and ends a run of either kind ("on_streams_ns", "as_graph_ns"):
+ * "event_ns" and "alloc_ns", and of nodes of graphs "node_ns", "chain_ns" and "stamp_ns"; of a kernel "together_ns", "beside_ns",
+ * "graph_ns" and "graph_part", "shares_lane" if it is a library's call in graphs, "flops" and "bytes", and what such a task on streams takes the
+ * host: "enqueue_ns" to enqueue it, "see_ns" to see its end and for whatever else, "mark_ns" to mark when it runs, where the run is recorded;
+ * the copies that links were derived from; and what runs of about that many tasks took as graphs, and on streams ("submit_ns"), each command
+ * or task, and in graphs small copies from the host ("copy_ns"), and what begins and ends a run of either kind ("on_streams_ns", "as_graph_ns"):
  *
  *      "measured_on": {"cpu": "AMD EPYC", "cores": 2, "numa_nodes": 1, "gpu": "NVIDIA H200", "gpus": 4, "at_s": 1795737600},
  *      "copies": [{"from": "host", "to": "cuda:0", "bytes": 1048576, "at_once": 1, "median_ns": 25000, "spread_ns": 90, "samples": 9}],

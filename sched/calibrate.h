@@ -18,7 +18,8 @@
  * - Inside graphs: replays of such tasks, in a chain and without order, and in a chain inside a resident kernel: what one more takes the device.
  * - Kernels: the tasks of a graph, by kernel and sizes of arguments, from recorded runs: on one worker (a task that nothing
  *   disturbs), on all workers (how much they slow each other down), on devices one task at a time, and on devices as runs do, by streams
- *   and as CUDA graphs (how much of a device a task leaves to others, sched/sharing.h).  The graph's data are what
+ *   and as CUDA graphs (how much of a device a task leaves to others, sched/sharing.h).  What the thread that submits takes for a task comes
+ *   from the same runs: enqueuing by kernel; events that mark when it ran, and seeing that it has ended, for all alike.  The graph's data are what
  *   they are in a run, so caches are as warm as they will be.
  *
  * One thread at a time; nothing else should be at work on the machine. */

@@ -47,7 +47,9 @@ struct kinds {
         uint32_t n;
     } beside[2];                        /* on devices by streams, in graphs */
     uint64_t base_ns;
-    double enqueuing_ns, n_enqueued; /* by streams: the host's time, and tasks */
+    struct durations *enqueuing;        /* by op: the host's time for one, a mean of each run by streams */
+    struct durations marking, seeing;   /* the same of all tasks (record.h) */
+    uint32_t n_ops;
     uint32_t n, n_room, last; /* last: found, as neighbours are often alike */
     bool is_out_of_memory, is_full;
 };
@@ -116,6 +118,11 @@ static void kinds_fini(struct kinds *kinds)
             free(kinds->list[i].durations[phase].ns);
     for (int i = 0; i < 2; i++)
         free(kinds->beside[i].tasks);
+    for (uint32_t op = 0; op < kinds->n_ops; op++)
+        free(kinds->enqueuing[op].ns);
+    free(kinds->enqueuing);
+    free(kinds->marking.ns);
+    free(kinds->seeing.ns);
     free(kinds->list);
 }
 
@@ -156,6 +163,25 @@ static bool take_spans(const struct tgi_calibration *c, struct kinds *kinds, con
     return !kinds->is_out_of_memory;
 }
 
+static void keep_mean(struct kinds *kinds, struct durations *d, uint64_t ns, uint64_t n_tasks)
+{
+    if (n_tasks && !keep(d, (double)ns / (double)n_tasks))
+        kinds->is_out_of_memory = true;
+}
+
+static void take_handling(struct kinds *kinds, const struct tg_run *run)
+{
+    struct tgi_run_handling h;
+    tgi_run_handling(run, &h);
+    keep_mean(kinds, &kinds->marking, h.marking_ns, h.n_tasks);
+    keep_mean(kinds, &kinds->seeing, h.seeing_ns, h.n_tasks);
+    for (uint32_t op = 0; op < kinds->n_ops; op++) {
+        uint64_t n_tasks, ns;
+        tgi_run_enqueuing(run, op, &n_tasks, &ns);
+        keep_mean(kinds, &kinds->enqueuing[op], ns, n_tasks);
+    }
+}
+
 static int take_run(const struct tgi_calibration *c, struct kinds *kinds, struct tg_run *run, const struct tg_graph *g,
                     enum phase phase, uint32_t n_workers, struct tg_error *err)
 {
@@ -163,10 +189,9 @@ static int take_run(const struct tgi_calibration *c, struct kinds *kinds, struct
     bool is_taken = spans && take_spans(c, kinds, run, g, spans, phase, n_workers);
     for (const struct tgi_round *r = tgi_run_rounds(run)->first; is_taken && r; r = r->next)
         is_taken = take_spans(c, kinds, run, r->graph, r->spans, phase, n_workers);
-    if (phase == DEVICES_TOGETHER) {
-        kinds->enqueuing_ns += (double)tgi_run_enqueuing_ns(run);
-        kinds->n_enqueued += g->n_tasks;
-    }
+    if (phase == DEVICES_TOGETHER)
+        take_handling(kinds, run);
+    is_taken = is_taken && !kinds->is_out_of_memory;
     kinds->base_ns += (uint64_t)APART_NS * tgi_run_n_devices(run);
     return is_taken ? 0 : tgi_error_memory(err, "the times of a graph's tasks");
 }
@@ -278,6 +303,14 @@ static void take_shares(const struct shares *s, uint32_t kind, struct tgi_machin
     }
 }
 
+/* 0: there are none. */
+static double median_of(const struct durations *d)
+{
+    struct tgi_sample sample;
+    tgi_sample_of(d->ns, d->n, &sample);
+    return sample.median;
+}
+
 static int add_kind(const struct tg_graph *g, const struct kinds *kinds, uint32_t kind, uint32_t class, uint32_t n_together,
                     const struct shares *shares, struct tgi_machine *m, struct tg_error *err)
 {
@@ -296,18 +329,16 @@ static int add_kind(const struct tg_graph *g, const struct kinds *kinds, uint32_
     time.spread_ns = tgi_sample_spread(&sample);
     time.n_samples = d->n;
     if (is_cpu && k->durations[TOGETHER].n) {
-        tgi_sample_of(k->durations[TOGETHER].ns, k->durations[TOGETHER].n, &sample);
-        time.together_ns = sample.median;
+        time.together_ns = median_of(&k->durations[TOGETHER]);
         time.n_together = n_together;
     }
     if (!is_cpu) {
-        if (k->durations[DEVICES_TOGETHER].n) {
-            tgi_sample_of(k->durations[DEVICES_TOGETHER].ns, k->durations[DEVICES_TOGETHER].n, &sample);
-            time.beside_ns = sample.median;
-        }
+        time.beside_ns = median_of(&k->durations[DEVICES_TOGETHER]);
         take_shares(shares, kind, &time);
         time.shares_lane = time.graph_ns > 0 && k->shares_lane;
-        time.enqueue_ns = kinds->n_enqueued > 0 ? kinds->enqueuing_ns / kinds->n_enqueued : 0;
+        time.enqueue_ns = median_of(&kinds->enqueuing[k->op]);
+        time.mark_ns = median_of(&kinds->marking);
+        time.see_ns = median_of(&kinds->seeing);
     }
     return put_time(m, &time, err);
 }
@@ -327,7 +358,11 @@ int tgi_calibrate_graph(const struct tgi_calibration *c, const struct tg_graph *
     struct shares shares = {NULL, NULL};
     uint32_t n_alone = 0, n_together = 0, n_device = 0;
     bool has_cpus = g->space->requires_cuda == 0 && !c->only_devices;
-    int rc = has_cpus ? run_phase(c, g, ALONE, &kinds, &n_alone, err) : 0;
+    kinds.enqueuing = calloc((size_t)g->space->n_ops + 1, sizeof *kinds.enqueuing);
+    kinds.n_ops = kinds.enqueuing ? g->space->n_ops : 0;
+    int rc = kinds.enqueuing ? 0 : tgi_error_memory(err, "the times of a graph's tasks");
+    if (rc == 0 && has_cpus)
+        rc = run_phase(c, g, ALONE, &kinds, &n_alone, err);
     if (rc == 0 && has_cpus && c->n_workers != 1)
         rc = run_phase(c, g, TOGETHER, &kinds, &n_together, err);
     if (rc == 0 && c->devices)

@@ -100,7 +100,7 @@ static void end(struct tg_run *run)
     o->n_recorded -= run->spans != NULL;
     struct tgi_run_submitting *spent = &run->offload->spent;
     *spent = (struct tgi_run_submitting){o->spent.submitting_ns - spent->submitting_ns, o->spent.looking_ns - spent->looking_ns,
-                                         o->spent.waiting_ns - spent->waiting_ns};
+                                         o->spent.waiting_ns - spent->waiting_ns, o->spent.giving_ns - spent->giving_ns};
     tgi_offload_ahead_end(run);
     note_host_times(run);
     name_ways(run);

@@ -20,7 +20,8 @@ static int resolve_codes(struct tg_run *run, struct tg_error *err)
     struct tgi_offload_run *o = run->offload;
     o->codes = calloc((size_t)space->n_ops + 1, sizeof *o->codes);
     o->texts = calloc((size_t)space->n_ops + 1, sizeof *o->texts);
-    if (!o->codes || !o->texts)
+    o->enqueuing = calloc((size_t)space->n_ops + 1, sizeof *o->enqueuing);
+    if (!o->codes || !o->texts || !o->enqueuing)
         return tgi_error_memory(err, "preparing a run");
     int rc = ds->ops->attach(ds, err);
     if (rc)
@@ -240,6 +241,7 @@ void tgi_offload_run_release(struct tg_run *run)
     tgi_choices_destroy(o->choices);
     free(o->codes);
     free(o->texts);
+    free(o->enqueuing);
     free(o->is_registered);
     free(o->is_pageable);
     free(o->lent_tiles);
@@ -310,7 +312,8 @@ void tgi_offload_run_set_out(struct tg_run *run)
     find_written(run);
     find_pageable(run);
     memset(r->n_device_tasks, 0, sizeof r->n_device_tasks);
-    r->n_stolen = r->timing_ns = r->enqueuing_ns = 0;
+    memset(r->enqueuing, 0, run->graph->space->n_ops * sizeof *r->enqueuing);
+    r->n_stolen = r->timing_ns = r->marking_ns = 0;
     r->has_collected = false;
     r->n_shown_lanes = r->n_node_lanes = TGI_COMPUTE_LANES;
     r->run = run;

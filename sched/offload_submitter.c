@@ -33,6 +33,7 @@ enum {
     TIMER_SLACK_NS = 1000, /* the system would make a nap 50 us longer */
     LOOK_AT_LIBRARIES = 64, /* naps: a few milliseconds */
     LOOK_SHARE = 8,        /* see look() */
+    LONGEST_GAP_NS = 200000, /* between looks: others may have had the core during one */
     READ_AT_ONCE = 4       /* times of tasks, some microseconds each, between two looks at the lanes */
 };
 
@@ -207,15 +208,21 @@ static bool is_idle(const struct tgi_offload *o)
 /* Beside a recorded run, which has to pay for more than that; else 0. */
 static uint64_t time_of(const struct tgi_offload *o) { return o->n_recorded ? tgi_now_ns() : 0; }
 
-/* A round that began while there was a recorded run, and ends so; one without any progress was waiting. */
-static void note_round(struct tgi_offload *o, uint64_t begin_ns, uint64_t submitted_ns, bool has_moved)
+struct round {
+    uint64_t begin_ns, submitted_ns; /* 0: there was no recorded run */
+    bool has_given, has_moved;
+};
+
+/* One that began while there was a recorded run, and ends so; one without any progress was waiting. */
+static void note_round(struct tgi_offload *o, const struct round *r)
 {
     uint64_t end_ns = time_of(o);
-    if (!begin_ns || !submitted_ns || !end_ns)
+    if (!r->begin_ns || !r->submitted_ns || !end_ns)
         return;
-    o->spent.submitting_ns += has_moved ? submitted_ns - begin_ns : 0;
-    o->spent.looking_ns += has_moved ? end_ns - submitted_ns : 0;
-    o->spent.waiting_ns += has_moved ? 0 : end_ns - begin_ns;
+    o->spent.submitting_ns += r->has_moved ? r->submitted_ns - r->begin_ns : 0;
+    o->spent.looking_ns += r->has_moved ? end_ns - r->submitted_ns : 0;
+    o->spent.waiting_ns += r->has_moved ? 0 : end_ns - r->begin_ns;
+    o->spent.giving_ns += r->has_given ? end_ns - r->begin_ns : 0;
 }
 
 /* Asking a lane how far it has come takes the driver nearly as long as a launch.  While there is something to submit, and
@@ -227,35 +234,39 @@ static bool look(struct tgi_offload *o, bool may_skip)
         return false;
     bool has_moved = tgi_offload_look(o);
     uint64_t end_ns = tgi_now_ns();
-    o->look_ns = end_ns + (LOOK_SHARE - 1) * (end_ns - begin_ns);
+    uint64_t gap_ns = (LOOK_SHARE - 1) * (end_ns - begin_ns);
+    o->look_ns = end_ns + (gap_ns < LONGEST_GAP_NS ? gap_ns : LONGEST_GAP_NS);
     return has_moved;
 }
 
-/* One round; true if anything has moved. */
+/* True if anything has moved. */
 static bool work(struct tgi_offload *o)
 {
-    uint64_t begin_ns = time_of(o);
-    bool has_moved = empty_inbox(o);
+    struct round r = {.begin_ns = time_of(o)};
+    r.has_moved = empty_inbox(o);
+    if (!r.begin_ns) /* a recorded run may have begun */
+        r.begin_ns = time_of(o);
     if (o->held)
-        has_moved |= tgi_offload_look_at_held(o);
+        r.has_moved |= tgi_offload_look_at_held(o);
     bool is_short;
-    has_moved |= submit_some(o, &is_short);
-    uint64_t submitted_ns = time_of(o);
+    r.has_given = submit_some(o, &is_short);
+    r.has_moved |= r.has_given;
+    r.submitted_ns = time_of(o);
     /* Also where nothing is watched, a full device has to be seen to make progress. */
     if (o->n_watches || o->n_ready || o->is_ahead_waiting) {
-        if (o->n_ready == 0 || !has_moved)
+        if (o->n_ready == 0 || !r.has_moved)
             tgi_offload_seal_all(o); /* nothing follows at once: what is there shall be seen to be done */
-        has_moved |= look(o, has_moved && o->n_ready && !is_short && o->n_awaited == 0 && !o->is_ahead_waiting && !o->is_dead);
+        r.has_moved |= look(o, r.has_moved && o->n_ready && !is_short && o->n_awaited == 0 && !o->is_ahead_waiting && !o->is_dead);
         if (o->collectives)
             tgi_offload_look_at_collectives(o);
         tgi_offload_graph_stop(o);
         tgi_offload_measure(o);
     }
-    if (!has_moved)
-        has_moved = tgi_offload_send_ahead(o) || tgi_offload_read_due(o, READ_AT_ONCE);
+    if (!r.has_moved)
+        r.has_moved = tgi_offload_send_ahead(o) || tgi_offload_read_due(o, READ_AT_ONCE);
     flush(o);
-    note_round(o, begin_ns, submitted_ns, has_moved);
-    return has_moved;
+    note_round(o, &r);
+    return r.has_moved;
 }
 
 /* ---- Resting ------------------------------------------------------------------------------*/

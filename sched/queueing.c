@@ -209,11 +209,11 @@ static bool sort_by_device(struct submitting *s)
 }
 
 /* Tasks that do nothing are the least; those of this graph may be several launches each. */
-static void find_task_ns(struct submitting *s, double least_ns)
+static float host_ns(const struct tgi_workload *w, uint32_t task, double least_ns)
 {
-    s->s->task_ns = s->w->n_tasks ? s->w->enqueue_ns / s->w->n_tasks : 0;
-    if (s->s->task_ns < least_ns)
-        s->s->task_ns = least_ns;
+    struct tgi_handling h = w->handling ? w->handling[task] : (struct tgi_handling){0, 0};
+    float ns = h.ns < (float)least_ns ? (float)least_ns : h.ns;
+    return w->is_recorded && ns > 0 ? ns + h.mark_ns : ns;
 }
 
 static void prepare(struct submitting *s)
@@ -230,8 +230,8 @@ static void prepare(struct submitting *s)
     memset(s->s->next, 0xff, s->w->n_tasks * sizeof *s->s->next);
     tgi_machine_replay_costs(s->w->machine, s->w->n_tasks, &costs);
     s->s->copy_ns = costs.ns[TGI_REPLAY_COPY];
-    if (!s->w->is_replayed)
-        find_task_ns(s, costs.ns[TGI_REPLAY_SUBMIT]);
+    for (uint32_t t = 0; t < s->w->n_tasks; t++)
+        s->s->task_ns[t] = s->w->is_replayed ? 0 : host_ns(s->w, t, costs.ns[TGI_REPLAY_SUBMIT]);
     tgi_urgency_compute(s->g, s->known_ns, &s->urgency);
 }
 
@@ -251,8 +251,8 @@ int tgi_queueing_create(const struct tgi_workload *w, const uint32_t *device, st
     if (s.s)
         *s.s = (struct tgi_queueing){malloc(n * sizeof(uint32_t)), calloc((size_t)w->machine->n_devices + 1, sizeof(uint32_t)),
                                        malloc(n * sizeof(uint32_t)), malloc(n * sizeof(uint32_t)), calloc(n, 1),
-                                       calloc(w->machine->n_devices, sizeof(uint32_t)), 0, 0};
-    bool is_done = s.s && s.s->order && s.s->order_at && s.s->rank && s.s->next && s.s->is_behind && s.s->most && s.devices && s.urgency.level_ns &&
+                                       calloc(w->machine->n_devices, sizeof(uint32_t)), malloc(n * sizeof(float)), 0};
+    bool is_done = s.s && s.s->order && s.s->order_at && s.s->rank && s.s->next && s.s->is_behind && s.s->most && s.s->task_ns && s.devices && s.urgency.level_ns &&
                    s.urgency.is_critical && s.task_ns && s.known_ns && s.n_before && s.pred_at && s.lane_of && s.heap && s.number &&
                    list_predecessors(&s);
     if (is_done) {
@@ -289,5 +289,6 @@ void tgi_queueing_destroy(struct tgi_queueing *s)
     free(s->next);
     free(s->is_behind);
     free(s->most);
+    free(s->task_ns);
     free(s);
 }

@@ -5,6 +5,9 @@
  * tasks in the order they came, so a task may wait for one that it does not depend on (device_queue.h).  None of this
  * depends on the clock but when the queue is full, so it is worked out before the simulation.
  *
+ * One thread does all of it: for each task what enqueuing it and seeing its end takes, and in a recorded run the events that tell when it
+ * ran.  When those are read is not counted, as it is put off until nothing else is to be done.
+ *
  * Copies from memory 0 go to two lanes in turn, in the order in which tasks ask for them.
  *
  * In a CUDA graph everything is enqueued at once, and tasks have no lanes but those that share something of theirs, which follow each other
@@ -23,7 +26,7 @@ struct tgi_queueing {
     uint32_t *next;      /* by task: the next one in its lane; TG_NONE: there is none */
     uint8_t *is_behind;  /* by task: there is one before it in its lane */
     uint32_t *most;      /* by device: tasks that are enqueued and not done, at most */
-    double task_ns;      /* what enqueuing one takes */
+    float *task_ns;      /* by task: what it takes the thread that submits */
     double copy_ns;      /* what a copy that follows another one at once takes beside its bytes; 0: the link says */
 };
 

@@ -136,6 +136,14 @@ uint32_t tgi_run_n_lanes(const struct tg_run *run) { return run->offload->n_show
 
 uint32_t tgi_run_n_node_lanes(const struct tg_run *run) { return run->offload->n_node_lanes; }
 
+const uint8_t *tgi_run_nodes(const struct tg_run *run)
+{
+    const uint8_t *nodes = NULL, *via;
+    if (run->offload)
+        tgi_placement_of(run->offload->placement, run->graph, &nodes, &via);
+    return nodes;
+}
+
 void tgi_run_moved(const struct tg_run *run, struct tgi_run_moved *moved_p)
 {
     const struct tgi_replica_stats *s = &run->offload->stats;
@@ -173,14 +181,30 @@ uint64_t tgi_run_recording_ns(const struct tg_run *run)
     return run->spans && run->offload ? run->offload->timing_ns : 0;
 }
 
-uint64_t tgi_run_enqueuing_ns(const struct tg_run *run)
-{
-    return run->spans && run->offload ? run->offload->enqueuing_ns : 0;
-}
 
 void tgi_run_submitting(const struct tg_run *run, struct tgi_run_submitting *s_p)
 {
-    *s_p = run->spans && run->offload ? run->offload->spent : (struct tgi_run_submitting){0, 0, 0};
+    *s_p = run->spans && run->offload ? run->offload->spent : (struct tgi_run_submitting){0, 0, 0, 0};
+}
+
+void tgi_run_handling(const struct tg_run *run, struct tgi_run_handling *h_p)
+{
+    const struct tgi_offload_run *o = run->spans ? run->offload : NULL;
+    struct tgi_run_handling h = {0, o ? o->marking_ns : 0, o ? o->spent.giving_ns : 0};
+    for (uint32_t op = 0; o && op < run->graph->space->n_ops; op++) {
+        uint64_t own_ns = o->enqueuing[op].ns;
+        h.n_tasks += o->enqueuing[op].n_tasks;
+        h.seeing_ns -= own_ns < h.seeing_ns ? own_ns : h.seeing_ns;
+    }
+    h.seeing_ns -= h.marking_ns < h.seeing_ns ? h.marking_ns : h.seeing_ns;
+    *h_p = h;
+}
+
+void tgi_run_enqueuing(const struct tg_run *run, uint32_t op, uint64_t *n_tasks_p, uint64_t *ns_p)
+{
+    const struct tgi_offload_run *o = run->spans ? run->offload : NULL;
+    *n_tasks_p = o ? o->enqueuing[op].n_tasks : 0;
+    *ns_p = o ? o->enqueuing[op].ns : 0;
 }
 
 uint32_t tgi_run_n_copies(const struct tg_run *run) { return run->offload && run->spans ? run->offload->n_copies : 0; }

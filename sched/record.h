@@ -109,15 +109,24 @@ struct tgi_run_moved {
 };
 /* What recording when tasks ran on devices has cost the thread that submits to them. */
 uint64_t tgi_run_recording_ns(const struct tg_run *run);
-/* What the same thread took to enqueue the tasks of a recorded run, without that. */
-uint64_t tgi_run_enqueuing_ns(const struct tg_run *run);
 /* Where that thread's time went while a recorded run was under way, other runs' work included; all 0 of others. */
 struct tgi_run_submitting {
     uint64_t submitting_ns; /* giving tasks to devices, recording included */
     uint64_t looking_ns;    /* seeing that some had ended, and what came of that */
     uint64_t waiting_ns;    /* for something to happen */
+    uint64_t giving_ns;     /* of the first two: in rounds that gave any, all of each */
 };
 void tgi_run_submitting(const struct tg_run *run, struct tgi_run_submitting *s_p);
+/* What the tasks of a recorded run took that thread as long as there were some to be given to devices: nothing goes faster than that.  For a
+ * task it is what enqueuing those of its operation took, marking and seeing, each divided by the number of tasks. */
+struct tgi_run_handling {
+    uint64_t n_tasks;
+    uint64_t marking_ns; /* events that tell when they ran; reading those is put off and not in it */
+    uint64_t seeing_ns;  /* what is neither that nor enqueuing: seeing that some had ended, choosing others */
+};
+void tgi_run_handling(const struct tg_run *run, struct tgi_run_handling *h_p);
+/* Tasks of an operation, and what enqueuing them took without marking. */
+void tgi_run_enqueuing(const struct tg_run *run, uint32_t op, uint64_t *n_tasks_p, uint64_t *ns_p);
 void tgi_run_moved(const struct tg_run *run, struct tgi_run_moved *moved_p);
 /* A copy between memories, of a recorded run that is over. */
 struct tgi_run_copy {
@@ -135,6 +144,9 @@ struct tgi_run_usage {
 };
 uint32_t tgi_run_n_usages(const struct tg_run *run);
 void tgi_run_usage(const struct tg_run *run, uint32_t i, struct tgi_run_usage *usage_p);
+/* By task of the outermost graph: where it was placed, 0: with the CPU workers, else 1 + device.  Tasks that were taken over are where they were
+ * taken from.  It lasts as long as the run; NULL: there are no devices. */
+const uint8_t *tgi_run_nodes(const struct tg_run *run);
 /* Why a task on a device was placed there, of a recorded run. */
 enum tgi_weighing {
     TGI_WEIGHED_ONLY = 1,  /* no other could execute it */

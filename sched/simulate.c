@@ -279,11 +279,12 @@ static uint32_t find_submittable(const struct tgi_virtual *v)
 
 static void submit(struct tgi_virtual *v)
 {
+    const struct tgi_queueing *s = v->queueing;
     uint32_t device = v->is_submitting ? TG_NONE : find_submittable(v);
     if (device == TG_NONE)
         return;
     v->is_submitting = true;
-    tgi_virtual_at(v, v->now + v->queueing->task_ns, TGI_VIRTUAL_SUBMIT, device, 0);
+    tgi_virtual_at(v, v->now + s->task_ns[s->order[s->order_at[device] + v->n_submitted[device]]], TGI_VIRTUAL_SUBMIT, device, 0);
 }
 
 /* A task is enqueued.  Copies of what is there from the start begin now; of what others write, when those are done. */

@@ -21,6 +21,14 @@ struct tgi_use {
     bool is_read, is_written;
 };
 
+/* How a run hands its tasks to devices. */
+enum tgi_run_form { TGI_RUN_ON_STREAMS, TGI_RUN_RECORDED, TGI_RUN_IN_GRAPH }; /* recorded: on streams, with a time for each task */
+
+/* What a task on a device is to the thread that submits; 0: not known. */
+struct tgi_handling {
+    float ns, mark_ns; /* enqueuing it and seeing its end; events that tell when it ran, where there are such */
+};
+
 struct tgi_workload {
     const struct tg_graph *graph;
     const struct tgi_machine *machine;
@@ -34,10 +42,10 @@ struct tgi_workload {
     tgi_place *only;     /* by task: devices it is limited to, 0: none in particular; NULL: no task is */
     uint64_t n_measured, n_fitted, n_declared, n_roofline, n_sized, n_free; /* tasks whose time came from what */
     uint32_t first_unknown; /* the first task whose time was not measured, between measured ones or free; TG_NONE: none */
-    bool is_as_run, is_replayed;
+    bool is_as_run, is_replayed, is_recorded;
     float *known_ns;      /* by task: what a run takes it to take on a device when it orders tasks; NULL: it is no run */
     uint8_t *shares_lane; /* by task: in a CUDA graph it comes after others of its lane (machine.h); NULL: it is for none */
-    double enqueue_ns;   /* what handing all tasks to devices takes, as far as it was measured */
+    struct tgi_handling *handling; /* by task; NULL: it is no run */
     uint64_t n_replayed; /* tasks whose time is one inside a CUDA graph */
     uint64_t n_bodies;   /* control tasks, whose bodies count as one task on a CPU lane */
 };
@@ -45,9 +53,9 @@ struct tgi_workload {
 /* The machine must outlive it.  TG_E_NO_VARIANT, TG_E_NO_DEVICE: a task that no device can run. */
 int tgi_workload_create(const struct tg_graph *g, const struct tgi_machine *machine, struct tgi_workload **w_p,
                         struct tg_error *err);
-/* The same with tasks where a run puts them (sched/placement.h): those that a device beside CPUs can execute go nowhere else.  is_replayed: with
- * the times of kernels inside a CUDA graph, where those were measured. */
-int tgi_workload_create_as_run(const struct tg_graph *g, const struct tgi_machine *machine, bool is_replayed, struct tgi_workload **w_p,
+/* The same with tasks where a run puts them (sched/placement.h): those that a device beside CPUs can execute go nowhere else.  In a CUDA graph with
+ * the times of kernels there, where those were measured. */
+int tgi_workload_create_as_run(const struct tg_graph *g, const struct tgi_machine *machine, enum tgi_run_form form, struct tgi_workload **w_p,
                                struct tg_error *err);
 void tgi_workload_destroy(struct tgi_workload *w);
 /* As in any start of a run but its first: what no task writes is where the tasks that read it are. */

@@ -487,11 +487,24 @@ for graph in "bench/graphs/heat.json -p NX=64 -p NY=64 -p STEPS=4" "$graphs/tran
 done
 # Of the executor that was used.
 grep -q '"graph_ns"' "$scratch/machine.json" || complain 'no kernel was measured in a graph'
-predicted() { # EXECUTOR
-    want 0 --format json run "$graphs/transformer.json" -p T=64 -p D=64 -D cuda --machine "$scratch/machine.json" --executor "$1" --repeat 3
-    grep -o '"predicted_ns": [0-9.]*' "$scratch/out"
+predict() { # EXECUTOR
+    want 0 "$tgraph" --format json run "$graphs/transformer.json" -p T=64 -p D=64 -D cuda --save-dir "$scratch" --machine "$scratch/machine.json" \
+        --executor "$1" --repeat 3
+    predicted=$(grep -o '"predicted_ns": [0-9.]*' "$scratch/out") || complain "no prediction for $1"
 }
-[ "$(predicted graph)" != "$(predicted streams)" ] || complain 'streams and graphs are predicted to take the same time'
+predict graph
+as_graph=$predicted
+predict streams
+[ "$predicted" != "$as_graph" ] || complain 'streams and graphs are predicted to take the same time'
+# Where it was placed: eight tasks of a second each, which have a device to themselves, at home on one of the two.
+cat >"$scratch/home.json" <<'END'
+{ "tgraph": "1.0", "buffers": { "x": { "dtype": "f64", "shape": [64], "tiles": [8], "init": "zero", "home": "cuda:1" } }, "kernels": { "scale": { "builtin": "scale" } },
+  "tasks": [ { "for": "i in 0:8", "do": [ { "kernel": "scale", "args": { "n": 64, "a": 2, "x": "x[i]" } } ] } ] }
+END
+want 0 "$tgraph" -q calibrate --quick -D cuda --kernels "$scratch/home.json" -o "$scratch/second.json"
+sed -i '/"builtin scale f64", "class": "cuda"/s/"median_ns": [0-9.]*/"median_ns": 1e9/; /"builtin scale f64", "class": "cuda"/s/"together_ns": [0-9.]*/"together_ns": 6e9/' "$scratch/second.json"
+want 0 "$tgraph" --format json run "$scratch/home.json" --save-dir "$scratch" -D cuda:0,1 --machine "$scratch/second.json"
+grep -qE '"predicted_ns": 8[0-9]{9}[.,]' "$scratch/out" || complain "eight seconds on one device: $(grep predicted "$scratch/out")"
 want 0 run "$graphs/transformer.json" -p T=64 -p D=64 -D cuda --machine "$scratch/machine.json" --executor resident
 lacks out 'plan predicted'
 has err 'no prediction: what tasks take inside resident kernels'

@@ -64,7 +64,8 @@ cat >"$scratch/gpu.json" <<'END'
   "devices": [ {"name": "cpu:0", "class": "cpu", "memory": "host", "lanes": 2}, {"name": "cuda:0", "class": "cuda", "memory": "cuda:0", "lanes": 6} ],
   "links": [ {"from": "host", "to": "cuda:0", "latency_ns": 1000, "bytes_per_s": 5e10, "shares": "link"},
              {"from": "cuda:0", "to": "host", "latency_ns": 1000, "bytes_per_s": 5e10, "shares": "link"} ],
-  "kernels": [ {"kernel": "builtin scale f64", "class": "cuda", "arguments": "*", "median_ns": 1000, "samples": 9} ],
+  "kernels": [ {"kernel": "builtin scale f64", "class": "cuda", "arguments": "*", "median_ns": 1000, "samples": 9,
+                "enqueue_ns": 1500, "see_ns": 1000, "mark_ns": 500} ],
   "graphs": [ {"class": "cuda", "tasks": 100, "launch_ns": 10, "submit_ns": 2000, "copy_ns": 50000, "on_streams_ns": 3e7, "as_graph_ns": 4e7} ] }
 END
 cat >"$scratch/scale.json" <<'END'
@@ -72,7 +73,11 @@ cat >"$scratch/scale.json" <<'END'
   "tasks": [ { "for": "i in 0:100", "do": [ { "kernel": "scale", "args": { "n": 8, "a": 2, "x": "x[i]" } } ] } ] }
 END
 want 0 --format json plan "$scratch/scale.json" --machine "$scratch/gpu.json" --as-run streams
-grep -qE '"as_run_ns": 302[0-9]{5}[.,]' "$scratch/out" || complain "30 ms, and 100 tasks that take 2 us each to enqueue: $(grep as_run "$scratch/out")"
+grep -qE '"as_run_ns": 303[0-9]{5}[.,]' "$scratch/out" || complain "30 ms, and 100 tasks that take the host 3 us each: $(grep as_run "$scratch/out")"
+# A file of before it said more than "enqueue_ns": what is usual counts, and tasks that do nothing take 2 us.
+sed 's/"see_ns": 1000, "mark_ns": 500/"x-note": 0/' "$scratch/gpu.json" >"$scratch/older.json"
+want 0 --format json plan "$scratch/scale.json" --machine "$scratch/older.json" --as-run streams
+grep -qE '"as_run_ns": 30[3-5][0-9]{5}[.,]' "$scratch/out" || complain "30 ms, and 100 tasks that take the host 3 to 6 us each: $(grep as_run "$scratch/out")"
 want 0 --format json plan "$scratch/scale.json" --machine "$scratch/gpu.json" --as-run graph
 grep -qE '"as_run_ns": 450[0-9]{5}[.,]' "$scratch/out" || complain "40 ms, and 100 copies, 50 us each: $(grep as_run "$scratch/out")"
 want 0 plan "$scratch/scale.json" --machine "$scratch/gpu.json" --as-run graph

@@ -289,6 +289,17 @@ static void every_copy_is_missed(void **state)
 
 /* ---- Graphs -------------------------------------------------------------------------------*/
 
+static bool is_from_host(const struct tgi_command *c) { return c->kind == TGI_COMMAND_COPY && c->copy.from_node == TGI_HOST_NODE; }
+
+/* Whether it comes after nothing but copies from the host, which are a graph's first nodes. */
+static bool is_sent(const struct tgi_program *p, uint32_t id)
+{
+    bool is_so = is_from_host(&p->commands[id]);
+    for (uint32_t k = 0; is_so && k < p->commands[id].n_deps; k++)
+        is_so = is_sent(p, p->deps[p->commands[id].first_dep + k]);
+    return is_so;
+}
+
 /* Of edges in the order in which a graph gets them: those that only keep the order of copies from the host.  What is read comes in time
  * without them, unless somebody relies on the order, as who waits for the last of several copies of a lane does.  Where a node stands for
  * several with edges between them it is not known which they are, only how many. */
@@ -297,15 +308,18 @@ static void find_order(const struct tgi_program *p, uint64_t n_edges)
     uint32_t n = 0, n_order = 0;
     bool is_known = p->n_deps == n_edges && n_edges <= MAX_EDGES;
     memset(at.is_order, 0, sizeof at.is_order);
-    for (uint32_t i = 0; i < p->n; i++)
-        for (uint32_t k = 0; k < p->commands[i].n_deps; k++, n++) {
-            const struct tgi_command *c = &p->commands[i], *before = &p->commands[p->deps[c->first_dep + k]];
-            bool is_order = c->kind == TGI_COMMAND_COPY && c->copy.from_node == TGI_HOST_NODE && before->kind == TGI_COMMAND_COPY &&
-                            before->copy.from_node == TGI_HOST_NODE;
+    for (uint32_t i = 0; i < 2 * p->n; i++) {
+        uint32_t id = i % p->n;
+        if (is_sent(p, id) != (i < p->n))
+            continue;
+        for (uint32_t k = 0; k < p->commands[id].n_deps; k++, n++) {
+            const struct tgi_command *c = &p->commands[id];
+            bool is_order = is_from_host(c) && is_from_host(&p->commands[p->deps[c->first_dep + k]]);
             n_order += is_order;
             if (is_known)
                 at.is_order[n] = is_order;
         }
+    }
     at.n_order = is_known ? 0 : n_order;
 }
 

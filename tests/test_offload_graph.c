@@ -471,6 +471,23 @@ static void a_choice_that_is_none_says_why(void **state)
 
 /* ---- Failures -----------------------------------------------------------------------------*/
 
+/* The first kernel is refused when all that is sent from the host is there already: a copy for each tile. */
+static void what_is_sent_first_is_added_first(void **state)
+{
+    (void)state;
+    struct tg_graph *g = device_graph(buffers, "", tasks);
+    struct tg_error err;
+    alarm(LIMIT_S);
+    device_reset(1, 1, true);
+    struct tg_runtime *rt = device_runtime("cuda", 0);
+    struct tg_run *run = open_run(rt, g, false);
+    standin.standin_fail("cuGraphAddKernelNode", 1, CUDA_ERROR_INVALID_VALUE, STANDIN_ONCE);
+    assert_int_not_equal(tg_run_execute(run, &err), 0);
+    assert_int_equal(standin.standin_calls("cuGraphAddMemcpyNode"), 6);
+    device_close_all(run, rt, g);
+    alarm(0);
+}
+
 static void a_graph_that_cannot_be_made_fails_one_start(void **state)
 {
     static const struct {
@@ -693,6 +710,7 @@ int main(void)
         cmocka_unit_test(a_preview_of_what_is_no_graph_says_why),
         cmocka_unit_test(the_executor_is_chosen_by_the_number_of_starts),
         cmocka_unit_test(a_choice_that_is_none_says_why),
+        cmocka_unit_test(what_is_sent_first_is_added_first),
         cmocka_unit_test(a_graph_that_cannot_be_made_fails_one_start),
         cmocka_unit_test(a_node_that_is_refused_names_its_task),
         cmocka_unit_test(what_spoils_a_capture_is_tried_once_more),

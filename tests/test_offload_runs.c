@@ -93,6 +93,20 @@ static void recorded_runs_make_no_events_anew(void **state)
     MUST(tg_run_stats(run, &stats, &err));
     assert_true(spent.submitting_ns > 0 && spent.looking_ns > 0);
     assert_true(spent.submitting_ns + spent.looking_ns + spent.waiting_ns <= 2 * stats.makespan_ns + 1000000000);
+    /* What its 18 tasks took is in that, all but what the run begins and ends with. */
+    struct tgi_run_handling h;
+    uint64_t n_tasks = 0, enqueuing_ns = 0, op_tasks, op_ns;
+    tgi_run_handling(run, &h);
+    for (uint32_t op = 0; op < g->space->n_ops; op++) {
+        tgi_run_enqueuing(run, op, &op_tasks, &op_ns);
+        n_tasks += op_tasks;
+        enqueuing_ns += op_ns;
+    }
+    assert_int_equal(n_tasks, 18);
+    assert_int_equal(h.n_tasks, 18);
+    assert_true(enqueuing_ns > 0 && h.marking_ns > 0 && h.seeing_ns > 0);
+    assert_int_equal(enqueuing_ns + h.marking_ns + h.seeing_ns, spent.giving_ns);
+    assert_true(spent.giving_ns <= spent.submitting_ns + spent.looking_ns);
     assert_in_range(before, 2 * 18, 1000);
     assert_true(standin.standin_calls("cuEventCreate") - before < 18 * STARTS); /* a task has two */
     tg_run_destroy(run);

@@ -40,20 +40,18 @@ struct queued {
     uint32_t device[MOST];
 };
 
-enum how { BY_STREAMS, IN_A_GRAPH };
-
-static void queue_how(struct queued *k, enum how how)
+static void queue_how(struct queued *k, enum tgi_run_form form)
 {
     struct tg_error err;
     MUST(tg_graph_freeze(k->g, &err));
     machine_of(&k->m);
-    MUST(tgi_workload_create_as_run(k->g, &k->m, how == IN_A_GRAPH, &k->w, &err));
+    MUST(tgi_workload_create_as_run(k->g, &k->m, form, &k->w, &err));
     for (uint32_t t = 0; t < k->w->n_tasks; t++)
         k->device[t] = DEVICE;
     MUST(tgi_queueing_create(k->w, k->device, &k->q, &err));
 }
 
-static void queue(struct queued *k) { queue_how(k, BY_STREAMS); }
+static void queue(struct queued *k) { queue_how(k, TGI_RUN_ON_STREAMS); }
 
 static struct tgi_plan *run(struct queued *k)
 {
@@ -167,9 +165,14 @@ static void no_run_is_faster_than_it_is_enqueued(void **state)
     struct tgi_plan *plan = run(&k);
     assert_true(fabs(plan->makespan_ns - 40 * 5000) < 10);
     tgi_plan_destroy(plan);
-    k.w->enqueue_ns = 40 * 9000; /* by the graph's own kernels, which take longer than nothing does */
+    for (uint32_t t = 0; t < 40; t++) /* the graph's own kernels: every other one takes longer than nothing does */
+        k.w->handling[t] = (struct tgi_handling){t % 2 ? 9000 : 3000, 4000};
     plan = run(&k);
-    assert_true(fabs(plan->makespan_ns - 40 * 9000) < 10);
+    assert_true(fabs(plan->makespan_ns - 20 * (9000 + 5000)) < 10);
+    tgi_plan_destroy(plan);
+    k.w->is_recorded = true;
+    plan = run(&k);
+    assert_true(fabs(plan->makespan_ns - 20 * (9000 + 5000) - 40 * 4000) < 10);
     tgi_plan_destroy(plan);
     finish(&k);
 }
@@ -226,7 +229,7 @@ static void calls_that_share_their_lane_follow_each_other_in_a_graph(void **stat
     for (uint32_t i = 0; i < N; i++)
         add(k.g, i, TG_NONE, 200 - 10 * i);
     add(k.g, N, 0, 500); /* goes on in the lane of the first, which is the one that has rested longest when the last one is recorded */
-    queue_how(&k, IN_A_GRAPH);
+    queue_how(&k, TGI_RUN_IN_GRAPH);
     k.m.devices[DEVICE].n_lanes = 2 * N;
     struct tgi_plan *plan = run(&k);
     for (uint32_t i = 0; i < N; i++)
@@ -253,7 +256,7 @@ static void copies_in_a_graph_take_what_was_measured_there(void **state)
     struct tgi_machine_replay replay = {.class = 1, .n_tasks = N, .ns = {[TGI_REPLAY_SUBMIT] = 1e6, [TGI_REPLAY_COPY] = 10e3}};
     for (uint32_t i = 0; i < N; i++)
         add(k.g, 10 + i, plan_buffer(k.g, i, 1000), 100 - 10 * i);
-    queue_how(&k, IN_A_GRAPH);
+    queue_how(&k, TGI_RUN_IN_GRAPH);
     MUST(tgi_machine_add_replay(&k.m, &replay, &err));
     struct tgi_plan *plan = run(&k);
     for (uint32_t i = 0; i < N; i++) {

@@ -112,7 +112,8 @@ static int save_machine(const struct job *job, struct tg_error *err)
 static int predict_case(struct job *job, struct machine_case *c)
 {
     bool is_graph = job->as_run && strcmp(job->as_run, "graph") == 0;
-    struct tgi_cli_prediction what = {NULL, is_graph ? TG_EXECUTOR_GRAPH : TG_EXECUTOR_STREAMS, 0, TG_NONE, 2};
+    bool is_recorded = !is_graph && job->graph->n_tasks <= TGI_CLI_MOST_RECORDED;
+    struct tgi_cli_prediction what = {NULL, is_graph ? TG_EXECUTOR_GRAPH : TG_EXECUTOR_STREAMS, is_recorded, 0, TG_NONE, 2, NULL};
     struct tgi_machine_bounds bounds;
     return job->as_run ? tgi_cli_predict(job->cli, job->graph, &c->machine, &what, &c->as_run_ns, &bounds) : 0;
 }

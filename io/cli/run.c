@@ -16,8 +16,6 @@
 #include "sched/offload_graph.h"
 #include "sched/policy.h"
 
-#define MOST_RECORDED 4000000 /* tasks; their spans take 32 bytes each */
-
 /* ---- Options ------------------------------------------------------------------------------*/
 
 /* Which executor the devices imply; --executor can only agree. */
@@ -100,7 +98,7 @@ static void set_options(struct tgi_cli_job *job)
     job->options.policy = policy_to_ask_for(job);
     const char *executor = tgi_cli_text(cli, "executor", "streams");
     uint64_t n_starts = (uint64_t)(tgi_cli_int(cli, "warmup", 0) + tgi_cli_int(cli, "repeat", 1));
-    bool is_auto = strcmp(executor, "auto") == 0, is_small = job->graph->n_tasks <= MOST_RECORDED;
+    bool is_auto = strcmp(executor, "auto") == 0, is_small = job->graph->n_tasks <= TGI_CLI_MOST_RECORDED;
     job->options.executor = is_auto                             ? TG_EXECUTOR_AUTO
                             : strcmp(executor, "graph") == 0    ? TG_EXECUTOR_GRAPH
                             : strcmp(executor, "resident") == 0 ? TG_EXECUTOR_RESIDENT
@@ -114,7 +112,7 @@ static void set_options(struct tgi_cli_job *job)
         tgi_cli_note(
             cli,
             "more than %d tasks: start and end of each are not recorded, so there is no table of kernels",
-            MOST_RECORDED);
+            TGI_CLI_MOST_RECORDED);
 }
 
 /* Nobody has asked for devices: GPUs are used if they are here and of use. */
@@ -307,8 +305,8 @@ static int read_guide(struct tgi_cli_job *job)
 
 static int ask_machine(struct tgi_cli_job *job, double *ns_p, struct tgi_machine_bounds *bounds_p)
 {
-    struct tgi_cli_prediction what = {job->options.policy, tg_run_executor(job->run, NULL), job->n_workers, job->n_devices,
-                                      job->options.n_starts_expected};
+    struct tgi_cli_prediction what = {job->options.policy, tg_run_executor(job->run, NULL), job->options.is_recorded, job->n_workers,
+                                      job->n_devices, job->options.n_starts_expected, tgi_run_nodes(job->run)};
     return job->machine.n_devices ? tgi_cli_predict(job->cli, job->graph, &job->machine, &what, ns_p, bounds_p) : 0;
 }
 

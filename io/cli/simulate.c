@@ -1,5 +1,6 @@
 #include "io/cli/simulate.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "io/cli/document.h"
@@ -220,17 +221,44 @@ static double host_ns(const struct tgi_workload *w, bool is_graph)
     return is_graph ? costs.ns[TGI_REPLAY_LAUNCH] * w->n_tasks + costs.ns[TGI_REPLAY_AS_GRAPH] : costs.ns[TGI_REPLAY_ON_STREAMS];
 }
 
+/* By task: the device of the machine it was placed on, for free().  NULL: that is not known, or some are not on GPUs, or there is no memory. */
+static uint32_t *find_placed(const struct tgi_workload *w, const struct tgi_cli_prediction *what)
+{
+    uint32_t gpus[UINT8_MAX], n = 0, t = 0;
+    uint32_t *device = what->nodes && !what->policy ? malloc(((size_t)w->n_tasks + 1) * sizeof *device) : NULL;
+    for (uint32_t d = 0; d < w->machine->n_devices && n < UINT8_MAX; d++)
+        if (w->machine->classes[w->machine->devices[d].class].kind != TGI_DEVICE_CPU)
+            gpus[n++] = d;
+    for (; device && t < w->n_tasks && what->nodes[t] > 0 && what->nodes[t] <= n; t++) {
+        device[t] = gpus[what->nodes[t] - 1];
+        if (!tgi_workload_allows(w, t, device[t]))
+            break;
+    }
+    if (device && t == w->n_tasks)
+        return device;
+    free(device);
+    return NULL;
+}
+
+/* Where a run has put its tasks is known; else a policy stands for what a run would do. */
+static int plan_as_run(const struct tgi_workload *w, const struct tgi_cli_prediction *what, struct tgi_plan **plan_p, struct tg_error *err)
+{
+    uint32_t *placed = find_placed(w, what);
+    int rc = placed ? tgi_plan_queued(w, placed, plan_p, err)
+                    : tgi_plan_create(w, tgi_policy_find(what->policy ? what->policy : "steal"), plan_p, err);
+    if (rc == 0 && !placed && has_devices(w->machine))
+        rc = submit_ahead(w, plan_p, err);
+    free(placed);
+    return rc;
+}
+
 static int plan_run(const struct tgi_workload *w, const struct tgi_cli_prediction *what, double *ns_p, struct tg_error *err)
 {
     struct tgi_plan *plan;
-    bool is_graph = what->executor == TG_EXECUTOR_GRAPH;
-    int rc = tgi_plan_create(w, tgi_policy_find(what->policy ? what->policy : "steal"), &plan, err);
-    bool is_on_device = rc == 0 && has_devices(w->machine);
-    if (is_on_device)
-        rc = submit_ahead(w, &plan, err);
+    int rc = plan_as_run(w, what, &plan, err);
     if (rc)
         return rc;
-    *ns_p = plan->makespan_ns + (is_on_device ? host_ns(w, is_graph) : 0);
+    *ns_p = plan->makespan_ns + (has_devices(w->machine) ? host_ns(w, what->executor == TG_EXECUTOR_GRAPH) : 0);
     tgi_plan_destroy(plan);
     return 0;
 }
@@ -240,7 +268,8 @@ static int predict_on(const struct tgi_cli *cli, const struct tg_graph *graph, c
 {
     struct tgi_workload *w;
     struct tgi_bounds bounds;
-    int rc = tgi_workload_create_as_run(graph, m, what->executor == TG_EXECUTOR_GRAPH, &w, err);
+    enum tgi_run_form form = what->executor == TG_EXECUTOR_GRAPH ? TGI_RUN_IN_GRAPH : what->is_recorded ? TGI_RUN_RECORDED : TGI_RUN_ON_STREAMS;
+    int rc = tgi_workload_create_as_run(graph, m, form, &w, err);
     if (rc)
         return rc;
     rc = what->n_starts > 1 ? tgi_workload_stay(w, err) : 0;
