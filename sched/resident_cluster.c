@@ -45,6 +45,7 @@ struct clusters {
     uint8_t *spawns;  /* by command: it makes tasks */
     bool may_spread, some_spawn;
     uint8_t *spreads; /* by label: its cluster is on several devices; NULL: none is */
+    uint8_t *is_kept_out; /* by command: a copy between devices that no cluster is worth while for; NULL: none is */
     float *cost_ns;   /* by command */
     struct tgi_command_times *times; /* by command, with a wish */
     struct tgi_cluster **made; /* by group, with a wish: planned already */
@@ -100,7 +101,7 @@ static bool can_be_in(struct clusters *k, uint32_t id)
     if (c->kind == TGI_COMMAND_NOTHING)
         return true;
     bool can = k->ds->ops->resident_call(k->ds, k->from, c, &call, &why);
-    if (can && call.is_across && !k->may_spread) {
+    if (can && call.is_across && (!k->may_spread || (k->is_kept_out && k->is_kept_out[id]))) {
         can = false;
         why = "it is a copy to or from elsewhere";
     }
@@ -136,6 +137,13 @@ static void label_all(struct clusters *k)
     }
 }
 
+/* A copy from one device to another that is in a cluster. */
+static bool is_across(const struct clusters *k, uint32_t id)
+{
+    const struct tgi_command *c = &k->from->commands[id];
+    return k->is_in[id] && c->kind == TGI_COMMAND_COPY && c->copy.from_node != c->copy.to_node;
+}
+
 /* Labels inside which an edge leads to another device; as many of them as *n_p.  False: no memory. */
 static bool find_spreading(struct clusters *k, uint32_t *n_p)
 {
@@ -154,17 +162,45 @@ static bool find_spreading(struct clusters *k, uint32_t *n_p)
     return k->spreads != NULL;
 }
 
-/* Labels as if it had not been asked for. */
-static void do_not_spread(struct clusters *k, const char *why)
+static void label_again(struct clusters *k)
 {
-    k->what->not_spread = why;
-    k->may_spread = false;
     free(k->spreads);
     k->spreads = NULL;
     memset(k->label, 0, k->from->n * sizeof *k->label);
     k->n_labels = 1;
     k->what->left = TG_NONE;
     label_all(k);
+}
+
+/* Labels as if it had not been asked for. */
+static void do_not_spread(struct clusters *k, const char *why)
+{
+    k->what->not_spread = why;
+    k->may_spread = false;
+    label_again(k);
+}
+
+/* Copies between kernels that are nodes would be a cluster for which both devices have to come together: two nodes are better.  So where there
+ * are not half as many kernels as copies between devices, these are kept out; *n_p: how many that were in.  False: no memory. */
+static bool keep_out_copies(struct clusters *k, uint64_t *n_p)
+{
+    uint64_t *n_kernels = calloc(2 * ((size_t)k->n_labels + 1), sizeof *n_kernels), *n_copies = n_kernels + k->n_labels + 1;
+    *n_p = 0;
+    if (!k->is_kept_out)
+        k->is_kept_out = calloc((size_t)k->from->n + 1, 1);
+    for (uint32_t i = 0; n_kernels && k->is_kept_out && i < k->from->n; i++) {
+        enum tgi_command_kind kind = k->from->commands[i].kind;
+        n_kernels[k->label[i]] += k->is_in[i] && (kind == TGI_COMMAND_LAUNCH || kind == TGI_COMMAND_FILL);
+        n_copies[k->label[i]] += is_across(k, i);
+    }
+    for (uint32_t i = 0; n_kernels && k->is_kept_out && i < k->from->n; i++)
+        if (is_across(k, i) && n_kernels[k->label[i]] * 2 < n_copies[k->label[i]]) {
+            k->is_kept_out[i] = 1;
+            ++*n_p;
+        }
+    bool is_good = n_kernels && k->is_kept_out;
+    free(n_kernels);
+    return is_good;
 }
 
 /* is_asked: that clusters are on several devices where they can be. */
@@ -182,6 +218,12 @@ static int find_labels(struct clusters *k, bool is_asked)
     label_all(k);
     if (!k->may_spread)
         return 0;
+    for (uint64_t n_out = 1; n_out;) { /* each time there are fewer left */
+        if (!keep_out_copies(k, &n_out))
+            return no_memory(k);
+        if (n_out)
+            label_again(k);
+    }
     if (k->some_spawn && k->asked == TGI_PROGRAM_CHOSEN)
         do_not_spread(k, "a task makes tasks, which a program on several devices cannot have");
     else if (!find_spreading(k, &n))
@@ -465,6 +507,7 @@ static void clusters_fini(struct clusters *k)
             tgi_cluster_release(k->made[g]);
     free(k->made);
     free(k->spreads);
+    free(k->is_kept_out);
     free(k->label);
     free(k->order);
     free(k->new_id);

@@ -27,6 +27,10 @@ static bool resident_call(struct tgi_devices *ds, const struct tgi_program *p, c
         *call = (struct tgi_resident_call){.body = 7, .cost_ns = 100, .is_other = c->launch.n_args == 1, .spawns = c->launch.n_args == 2};
         return true;
     }
+    if (c->kind == TGI_COMMAND_COPY && c->copy.from_node != c->copy.to_node) {
+        *call = (struct tgi_resident_call){.body = 7, .cost_ns = 100, .is_across = true};
+        return true;
+    }
     if (c->kind != TGI_COMMAND_FILL)
         return false;
     *call = (struct tgi_resident_call){.body = 7, .n_words = 2, .cost_ns = c->fill.dtype == TG_F64 ? 1e9f : 100};
@@ -495,6 +499,40 @@ static void what_stands_against_it_is_told(void **state)
     tgi_program_fini(&from);
 }
 
+/* Rounds of a fill and a copy to the other device on each of two devices, then the next round after both copies; as clusters on both
+ * while the fills are fine, and none if they are nodes, as kernels for nothing but copies would be. */
+static void copies_between_nodes_are_nodes(void **state)
+{
+    struct tgi_devices ds = {.ops = &ops, .n_devices = 2};
+    struct tgi_clustering what;
+    struct tg_error err;
+    (void)state;
+    for (int is_coarse = 0; is_coarse < 2; is_coarse++) {
+        struct tgi_program from = {0}, to = {0};
+        uint32_t copies[2], n_copies = 0;
+        for (uint32_t r = 0; r < 10; r++) {
+            uint32_t fills[2];
+            for (uint32_t d = 0; d < 2; d++) {
+                fills[d] = add(&from, TGI_COMMAND_FILL, d, copies, n_copies);
+                from.commands[fills[d]].fill.dtype = is_coarse ? TG_F64 : TG_U64;
+            }
+            for (uint32_t d = 0; d < 2; d++) {
+                uint32_t deps[2] = {fills[d], copies[0]};
+                copies[d] = add(&from, TGI_COMMAND_COPY, d, deps, d ? 2 : 1); /* one after the other */
+                from.commands[copies[d]].copy.from_node = d + 1;
+                from.commands[copies[d]].copy.to_node = 2 - d;
+            }
+            n_copies = 2;
+        }
+        MUST(tgi_resident_cluster(&ds, &from, &to, NULL, &what, &err));
+        assert_int_equal(what.n_spread, is_coarse ? 0 : 1);
+        assert_int_equal(what.n_calls, is_coarse ? 0 : 40);
+        assert_int_equal(to.n, is_coarse ? 0 : 1);
+        tgi_program_fini(&to);
+        tgi_program_fini(&from);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -504,6 +542,7 @@ int main(void)
         cmocka_unit_test(a_wish_leaves_out_what_it_cannot_weigh),
         cmocka_unit_test(points_between_fine_commands_are_inside),
         cmocka_unit_test(what_stands_against_it_is_told),
+        cmocka_unit_test(copies_between_nodes_are_nodes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
