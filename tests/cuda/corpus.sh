@@ -34,12 +34,17 @@ done
 graphs=(graphs/*.json templates/*/*.json exchange.json "$scratch"/*.json)
 failed=0
 
+# A device decides about its rounds.  While others use the GPU at once, memcheck takes what decides there for wrong: 8 bytes inside an allocation
+# of 24 "out of bounds" and "inside the nearest allocation" of that size.  So this one is checked when the others are over.
+alone=graphs/cg.json
+
 # A driver call that fails may be a question: the parameters of a user's kernel are counted until there is none.
-check_memory() { # DEVICES, which of the JOBS
+check_memory() { # DEVICES, which of the JOBS; the last one: what is alone
     local mine=() i
-    for ((i = $2; i < ${#graphs[@]}; i += jobs)); do
-        mine+=("${graphs[i]}")
+    for ((i = $2; i < ${#graphs[@]} && $2 < jobs; i += jobs)); do
+        [ "${graphs[i]}" = $alone ] || mine+=("${graphs[i]}")
     done
+    [ "$2" -lt $jobs ] || mine=("$alone")
     [ ${#mine[@]} -gt 0 ] || return 0
     timeout "$seconds" "$sanitizer" --tool memcheck --report-api-errors no --error-exitcode 9 \
         ./run_graphs --devices "$1" --replays $replays --seconds "$seconds" "${mine[@]}" >"$scratch/memcheck.$2" 2>&1
@@ -55,7 +60,11 @@ for devices in "$@"; do
         check_memory "$devices" $j &
         pids+=($!)
     done
-    for ((j = 0; j < jobs; j++)); do
+    for ((j = 0; j <= jobs; j++)); do
+        [ $j -lt $jobs ] || {
+            check_memory "$devices" $j &
+            pids+=($!)
+        }
         wait "${pids[j]}" || {
             echo "FAIL  memcheck on $devices, status $?"
             grep -E -m 40 -A 6 '=========|^FAIL|^LATE' "$scratch/memcheck.$j"
