@@ -116,6 +116,7 @@ static void put_times(const struct tgi_machine *m, struct tgi_json *json)
         put_known(json, "see_ns", m->times[i].see_ns);
         put_known(json, "graph_ns", m->times[i].graph_ns);
         put_known(json, "graph_part", m->times[i].graph_part);
+        put_known(json, "copy_launch_ns", m->times[i].copy_launch_ns);
         if (m->times[i].shares_lane)
             tgi_json_bool(json, "shares_lane", true);
         put_known(json, "flops", m->times[i].flops);

@@ -22,7 +22,7 @@
 #include "sched/timing.h"
 #include "sched/workload.h"
 
-enum { MOST_KEPT = 1024, MOST_KINDS = 1024, MOST_BESIDE = 4096 };
+enum { N_LAUNCHES = 9, MOST_KEPT = 1024, MOST_KINDS = 1024, MOST_BESIDE = 4096 };
 #define QUICK_NS 50000000u
 #define FULL_NS 400000000u
 enum phase { ALONE, TOGETHER, ON_DEVICES, DEVICES_TOGETHER, AS_GRAPHS, N_PHASES };
@@ -49,6 +49,7 @@ struct kinds {
     uint64_t base_ns;
     struct durations *enqueuing;        /* by op: the host's time for one, a mean of each run by streams */
     struct durations marking, seeing;   /* the same of all tasks (record.h) */
+    struct durations copy_launches;     /* the host's time to launch a graph, by copies from the host in it, without what its other nodes take */
     uint32_t n_ops;
     uint32_t n, n_room, last; /* last: found, as neighbours are often alike */
     bool is_out_of_memory, is_full;
@@ -123,6 +124,7 @@ static void kinds_fini(struct kinds *kinds)
     free(kinds->enqueuing);
     free(kinds->marking.ns);
     free(kinds->seeing.ns);
+    free(kinds->copy_launches.ns);
     free(kinds->list);
 }
 
@@ -251,6 +253,52 @@ static int run_phase(const struct tgi_calibration *c, const struct tg_graph *g, 
     return rc;
 }
 
+/* ---- Launches -----------------------------------------------------------------------------*/
+
+/* Kernels of a graph go to a device together; copies are enqueued by the host, one by one, whenever the graph is launched. */
+static bool keep_launch(struct kinds *kinds, const struct tg_run *run, const struct tgi_machine *m)
+{
+    const struct tgi_program *p = tgi_offload_graph_program(run);
+    struct tgi_offload_graph_stats stats;
+    struct tgi_replay_costs costs;
+    uint32_t n_copies = 0;
+    tgi_offload_graph_stats(run, &stats);
+    for (uint32_t i = 0; p && i < p->n; i++)
+        n_copies += p->commands[i].kind == TGI_COMMAND_COPY && p->commands[i].copy.from_node == TGI_HOST_NODE;
+    if (n_copies == 0)
+        return true;
+    tgi_machine_replay_costs(m, p->n, &costs);
+    double ns = (double)stats.launch_ns - costs.ns[TGI_REPLAY_LAUNCH] * p->n;
+    return keep(&kinds->copy_launches, ns > 0 ? ns / n_copies : 0);
+}
+
+/* By runs that nobody records, as those are what a prediction is for. */
+static int measure_launches(const struct tgi_calibration *c, const struct tg_graph *g, const struct tgi_machine *m, struct kinds *kinds,
+                            struct tg_error *err)
+{
+    struct tg_runtime_options ro = TG_RUNTIME_OPTIONS_INIT;
+    struct tg_run_options o = TG_RUN_OPTIONS_INIT;
+    struct tg_runtime *rt = NULL;
+    struct tg_run *run = NULL;
+    ro.n_workers = c->n_workers;
+    ro.devices = c->devices;
+    o.executor = TG_EXECUTOR_GRAPH;
+    tgi_calibrate_step(c, "launches of %s as a graph", g->name && g->name[0] ? g->name : "the graph");
+    int rc = tg_runtime_create(&ro, &rt, err);
+    if (rc == 0)
+        rc = tg_run_create(rt, g, &o, &run, err);
+    for (uint32_t i = 0; rc == 0 && i <= N_LAUNCHES; i++) { /* the first makes the graph */
+        rc = tg_run_execute(run, err);
+        if (rc || tg_run_executor(run, NULL) != TG_EXECUTOR_GRAPH)
+            break;
+        if (i > 0 && !keep_launch(kinds, run, m))
+            rc = tgi_error_memory(err, "what launching a graph takes");
+    }
+    tg_run_destroy(run);
+    tg_runtime_destroy(rt);
+    return rc;
+}
+
 /* ---- Times --------------------------------------------------------------------------------*/
 
 /* A time that is there already is replaced. */
@@ -339,6 +387,7 @@ static int add_kind(const struct tg_graph *g, const struct kinds *kinds, uint32_
         time.enqueue_ns = median_of(&kinds->enqueuing[k->op]);
         time.mark_ns = median_of(&kinds->marking);
         time.see_ns = median_of(&kinds->seeing);
+        time.copy_launch_ns = time.graph_ns > 0 ? median_of(&kinds->copy_launches) : 0;
     }
     return put_time(m, &time, err);
 }
@@ -371,6 +420,8 @@ int tgi_calibrate_graph(const struct tgi_calibration *c, const struct tg_graph *
         rc = run_phase(c, g, DEVICES_TOGETHER, &kinds, &n_device, err);
     if (rc == 0 && c->devices)
         rc = run_phase(c, g, AS_GRAPHS, &kinds, &n_device, err);
+    if (rc == 0 && c->devices)
+        rc = measure_launches(c, g, m, &kinds, err);
     if (rc == 0)
         rc = find_shares(&kinds, &shares, err);
     if (kinds.is_full)

@@ -76,6 +76,7 @@ struct tgi_machine_time {
     double mark_ns, see_ns;      /* beside that, means over the graph that was measured: to mark when it runs, if the run is recorded; to see its
                                     end and whatever else such a task is to the thread that submits; 0: not measured */
     double graph_ns, graph_part; /* in a CUDA graph: by itself, and the part of the device it takes; 0: not measured */
+    double copy_launch_ns;       /* what each copy from the host adds to the host's time to launch the graph that was measured; 0: not measured */
     bool shares_lane;            /* there it is a call that shares something with others of its lane, such as a library's workspace */
     double flops, bytes; /* that the task declared; 0: nothing */
 };

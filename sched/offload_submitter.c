@@ -20,6 +20,7 @@
 #include <time.h>
 
 #include "sched/futex.h"
+#include "sched/nap.h"
 #include "sched/offload_graph.h"
 #include "sched/offload_policy.h"
 
@@ -27,9 +28,6 @@ enum {
     BURST = 32,            /* tasks submitted between two looks at the lanes */
     SPINS = 2000,          /* looks without progress before the submitter yields its core */
     GUEST_SPINS = 200,     /* and before a guest leaves who has nothing to look at */
-    SHORTEST_NAP_NS = 2000,
-    LONGEST_NAP_NS = 100000,
-    SHARE_OF_WAIT = 64,    /* a nap's, of what was waited so far: so much later at worst is the end seen */
     TIMER_SLACK_NS = 1000, /* the system would make a nap 50 us longer */
     LOOK_AT_LIBRARIES = 64, /* naps: a few milliseconds */
     LOOK_SHARE = 8,        /* see look() */
@@ -280,8 +278,7 @@ struct rest {
 
 static void nap(struct rest *r)
 {
-    uint64_t ns = (tgi_now_ns() - r->since_ns) / SHARE_OF_WAIT;
-    ns = ns < SHORTEST_NAP_NS ? SHORTEST_NAP_NS : ns > LONGEST_NAP_NS ? LONGEST_NAP_NS : ns;
+    uint64_t ns = tgi_nap_ns(tgi_now_ns() - r->since_ns);
     if (r->slack_before_ns < 0) { /* it stays as it is if this fails: the nap is longer, no more */
         r->slack_before_ns = prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
         prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS, 0, 0, 0);

@@ -251,7 +251,7 @@ int tgi_queueing_create(const struct tgi_workload *w, const uint32_t *device, st
     if (s.s)
         *s.s = (struct tgi_queueing){malloc(n * sizeof(uint32_t)), calloc((size_t)w->machine->n_devices + 1, sizeof(uint32_t)),
                                        malloc(n * sizeof(uint32_t)), malloc(n * sizeof(uint32_t)), calloc(n, 1),
-                                       calloc(w->machine->n_devices, sizeof(uint32_t)), malloc(n * sizeof(float)), 0};
+                                       calloc(w->machine->n_devices, sizeof(uint32_t)), malloc(n * sizeof(float)), w->copy_launch_ns, 0};
     bool is_done = s.s && s.s->order && s.s->order_at && s.s->rank && s.s->next && s.s->is_behind && s.s->most && s.s->task_ns && s.devices && s.urgency.level_ns &&
                    s.urgency.is_critical && s.task_ns && s.known_ns && s.n_before && s.pred_at && s.lane_of && s.heap && s.number &&
                    list_predecessors(&s);

@@ -11,8 +11,8 @@
  * Copies from memory 0 go to two lanes in turn, in the order in which tasks ask for them.
  *
  * In a CUDA graph everything is enqueued at once, and tasks have no lanes but those that share something of theirs, which follow each other
- * there.  What is left is the order of the copies, which the graph keeps (mem/recorder.h), and what each of them takes beside its bytes:
- * graphs with many small tiles begin with that.
+ * there.  What is left is the order of the copies, which the graph keeps (mem/recorder.h), what each of them takes beside its bytes, and how
+ * far they follow each other when the driver hands them over one by one as the graph is launched: graphs with many small tiles begin with that.
  *
  * Urgency goes by what the run has seen tasks take, beside others on streams, whatever they take in the simulation. */
 #ifndef TGI_SCHED_QUEUEING_H
@@ -27,6 +27,7 @@ struct tgi_queueing {
     uint8_t *is_behind;  /* by task: there is one before it in its lane */
     uint32_t *most;      /* by device: tasks that are enqueued and not done, at most */
     float *task_ns;      /* by task: what it takes the thread that submits */
+    double copy_launch_ns; /* in a CUDA graph, how far copies from memory 0 follow each other at least, as the host launches them one by one */
     double copy_ns;      /* what a copy that follows another one at once takes beside its bytes; 0: the link says */
 };
 

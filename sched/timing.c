@@ -136,7 +136,8 @@ static struct tgi_timed timed_by(const struct tgi_machine_time *time)
 {
     double slower = time->median_ns > 0 ? time->together_ns / time->median_ns : 0;
     return (struct tgi_timed){time->median_ns, slower < time->n_together ? slower : time->n_together, time->n_together,
-                              time->beside_ns, time->enqueue_ns, time->mark_ns, time->see_ns, time->graph_ns, time->graph_part, time->shares_lane};
+                              time->beside_ns, time->enqueue_ns, time->mark_ns, time->see_ns, time->graph_ns, time->graph_part, time->copy_launch_ns,
+                              time->shares_lane};
 }
 
 static bool find_exact(const struct tgi_timing *t, struct range r, const char *arguments, struct tgi_timed *timed_p)

@@ -26,7 +26,7 @@ struct tgi_replica {
 enum { TGI_COPY_LANES = 2 };
 struct tgi_flow {
     uint32_t replica, from, to, next; /* next: in the queue of its memory, or free */
-    uint32_t lane;                    /* which queue */
+    uint32_t lane, turn;              /* which queue; how many were asked for before, over all of them */
     uint32_t version, n_shared, shared[4], slot[4];
     double latency_ns, cap, bytes, rate, since;
 };

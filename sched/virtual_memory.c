@@ -257,8 +257,10 @@ static double begin_ns(const struct tgi_virtual *v, const struct tgi_flow *f, bo
 
 static void start_copy(struct tgi_virtual *v, uint32_t flow, bool follows)
 {
+    const struct tgi_flow *f = &v->flows[flow];
+    double at = v->now + begin_ns(v, f, follows), launched = f->from == 0 && v->queueing ? f->turn * v->queueing->copy_launch_ns : 0;
     queue_of(v, flow)->n_active++;
-    tgi_virtual_at(v, v->now + begin_ns(v, &v->flows[flow], follows), TGI_VIRTUAL_COPY_BEGIN, flow, v->flows[flow].version);
+    tgi_virtual_at(v, at > launched ? at : launched, TGI_VIRTUAL_COPY_BEGIN, flow, f->version);
 }
 
 /* After a copy of a lane.  An engine stays with a lane that has more. */
@@ -277,7 +279,8 @@ static void start_next(struct tgi_virtual *v, struct tgi_copy_queue *lanes, uint
 
 static void queue_copy(struct tgi_virtual *v, uint32_t flow)
 {
-    v->flows[flow].lane = v->queueing ? v->n_copy_turns++ % TGI_COPY_LANES : 0;
+    v->flows[flow].turn = v->n_copy_turns++;
+    v->flows[flow].lane = v->queueing ? v->flows[flow].turn % TGI_COPY_LANES : 0;
     struct tgi_copy_queue *to = queue_of(v, flow);
     if (can_start(v, flow)) {
         start_copy(v, flow, false);

@@ -207,6 +207,8 @@ static enum tgi_timing_found measured(const struct pricing *p, uint32_t task, co
         w->n_replayed += is_replayed;
         if (w->known_ns && class->kind != TGI_DEVICE_CPU)
             w->known_ns[task] = (float)(timed.beside_ns > 0 ? timed.beside_ns : timed.ns);
+        if (is_replayed)
+            w->copy_launch_ns += timed.copy_launch_ns / w->n_tasks;
         if (is_replayed && timed.shares_lane)
             w->shares_lane[task] = 1;
         if (w->handling && class->kind != TGI_DEVICE_CPU)

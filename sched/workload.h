@@ -45,6 +45,7 @@ struct tgi_workload {
     bool is_as_run, is_replayed, is_recorded;
     float *known_ns;      /* by task: what a run takes it to take on a device when it orders tasks; NULL: it is no run */
     uint8_t *shares_lane; /* by task: in a CUDA graph it comes after others of its lane (machine.h); NULL: it is for none */
+    double copy_launch_ns;         /* in a CUDA graph: what launching it takes the host for each copy that it begins with, a mean over tasks; 0: not known */
     struct tgi_handling *handling; /* by task; NULL: it is no run */
     uint64_t n_replayed; /* tasks whose time is one inside a CUDA graph */
     uint64_t n_bodies;   /* control tasks, whose bodies count as one task on a CPU lane */

@@ -302,7 +302,7 @@ static void devices_that_do_not_reach_each_other_have_no_link(void **state)
 /* Of one of four tasks that do not depend on each other: how much of the device it leaves to others is known. */
 static bool is_plausible(const struct tgi_machine_time *t)
 {
-    return t->together_ns > 0 && t->together_ns <= TGI_COMPUTE_LANES * t->median_ns && t->median_ns > 0 && t->beside_ns > 0 && t->enqueue_ns > 0 && t->mark_ns > 0 && t->see_ns > 0 && t->graph_ns > 0 &&
+    return t->together_ns > 0 && t->together_ns <= TGI_COMPUTE_LANES * t->median_ns && t->median_ns > 0 && t->beside_ns > 0 && t->enqueue_ns > 0 && t->mark_ns > 0 && t->see_ns > 0 && t->graph_ns > 0 && t->copy_launch_ns > 0 &&
            !t->shares_lane && t->graph_part > 0 && t->graph_part <= 1;
 }
 

@@ -269,6 +269,25 @@ static void copies_in_a_graph_take_what_was_measured_there(void **state)
     finish(&k);
 }
 
+/* The same tiles: the host launches a copy every 40 us, and each of them is a microsecond under way. */
+static void copies_of_a_graph_come_no_sooner_than_they_are_launched(void **state)
+{
+    (void)state;
+    enum { N = 6 };
+    for (int is_known = 0; is_known < 2; is_known++) {
+        struct queued k = {.g = plan_graph()};
+        for (uint32_t i = 0; i < N; i++)
+            add(k.g, 10 + i, plan_buffer(k.g, i, 1000), 100 - 10 * i);
+        queue_how(&k, TGI_RUN_IN_GRAPH);
+        k.w->copy_launch_ns = is_known ? 40e3 : 0;
+        struct tgi_plan *plan = run(&k);
+        for (uint32_t i = 0; i < N; i++)
+            assert_true(is_known ? fabs(plan->start[i] - (i * 40e3 + 1e3)) < 1 : plan->start[i] <= N * 1e3);
+        tgi_plan_destroy(plan);
+        finish(&k);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -282,6 +301,7 @@ int main(void)
         cmocka_unit_test(what_a_run_has_seen_of_tasks_orders_them),
         cmocka_unit_test(calls_that_share_their_lane_follow_each_other_in_a_graph),
         cmocka_unit_test(copies_in_a_graph_take_what_was_measured_there),
+        cmocka_unit_test(copies_of_a_graph_come_no_sooner_than_they_are_launched),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -235,6 +235,7 @@ static void tasks_of_graphs_have_times_of_their_own(void **state)
             m.classes[1].stamp_ns = 30;
             time.beside_ns = is_measured ? 1300 : 0;
             time.shares_lane = is_measured;
+            time.copy_launch_ns = is_measured ? 7000 : 0;
             time.graph_ns = is_measured ? 400 : 0;
             time.graph_part = is_measured ? 0.1 : 0;
             MUST(tgi_machine_add_time(&m, &time, &err));
@@ -243,6 +244,7 @@ static void tasks_of_graphs_have_times_of_their_own(void **state)
             assert_int_equal(w->n_replayed, is_measured && is_replayed ? 3 : 0);
             assert_true(w->ns[1] == (is_measured && is_replayed ? 370 : 1000));
             assert_true(w->known_ns[0] == (is_measured ? 1300 : 1000)); /* graphs are recorded in the order of streams */
+            assert_true(fabs(w->copy_launch_ns - (is_measured && is_replayed ? 7000 : 0)) < 1);
             assert_true(is_replayed ? w->shares_lane[0] == is_measured : !w->shares_lane);
             assert_true(fabs(w->traffic[1] - (is_measured && is_replayed ? 0.1 * 370 * 1000 : 0.5 * 1000 * 1000)) < 1);
             tgi_workload_destroy(w);
