@@ -40,6 +40,7 @@ struct tgd_gang {
 struct tgd_member {
     struct tgd_gang *gang;
     uint32_t rank;
+    uint32_t n_members;          /* the gang's: looking there takes as long as a value takes to come */
     uint32_t n_syncs, n_rounds; /* barriers, and rounds of values */
 };
 
@@ -64,6 +65,7 @@ TGI_FN int tgd_member_init(struct tgd_member *m, struct tgd_gang *g, uint32_t ra
         return TGD_E_INVALID;
     m->gang = g;
     m->rank = rank;
+    m->n_members = g->n_members;
     m->n_syncs = m->n_rounds = 0;
     return TGD_OK;
 }
@@ -71,9 +73,9 @@ TGI_FN int tgd_member_init(struct tgd_member *m, struct tgd_gang *g, uint32_t ra
 /* ---- Barrier --------------------------------------------------------------------------------*/
 
 /* The rounds that each member has come to. */
-TGI_FN uint32_t *tgi_gang_words(const struct tgd_gang *g)
+TGI_FN uint32_t *tgi_gang_words(const struct tgd_member *m)
 {
-    return (uint32_t *)((struct tgi_cell *)(g + 1) + 2 * (uint64_t)g->n_members);
+    return (uint32_t *)((struct tgi_cell *)(m->gang + 1) + 2 * (uint64_t)m->n_members);
 }
 
 TGI_FN void tgd_gang_come(struct tgd_member *m)
@@ -84,8 +86,8 @@ TGI_FN void tgd_gang_come(struct tgd_member *m)
     if (tgi_lane() != 0)
         return;
     /* Both pair with tgd_gang_wait(). */
-    if (m->gang->n_members <= TGD_GANG_NEAR)
-        tgi_store_release(tgi_gang_words(m->gang) + m->rank, m->n_syncs);
+    if (m->n_members <= TGD_GANG_NEAR)
+        tgi_store_release(tgi_gang_words(m) + m->rank, m->n_syncs);
     else
         tgi_add_release(&m->gang->n_come, 1);
 }
@@ -93,7 +95,7 @@ TGI_FN void tgd_gang_come(struct tgd_member *m)
 TGI_FN uint32_t tgi_gang_rank(const struct tgd_member *m, uint32_t first)
 {
     uint32_t rank = first + tgi_lane();
-    return rank < m->gang->n_members ? rank : m->gang->n_members - 1;
+    return rank < m->n_members ? rank : m->n_members - 1;
 }
 /* All lanes, after a look each.  Whether to look again; rc: of the lane, once it has waited too long. */
 TGI_FN bool tgi_gang_again(bool is_late, struct tgi_wait *w, const struct tgd_limit *limit, int *rc)
@@ -114,7 +116,7 @@ TGI_FN int tgi_gang_rc(bool is_late, int rc)
 /* All lanes: until each one's member has come. */
 TGI_FN int tgi_gang_reach(const struct tgd_member *m, uint32_t rank, const struct tgd_limit *limit)
 {
-    const uint32_t *word = tgi_gang_words(m->gang) + rank;
+    const uint32_t *word = tgi_gang_words(m) + rank;
     struct tgi_wait w = {0, 0, 0};
     bool is_late;
     int rc = TGD_OK;
@@ -125,14 +127,13 @@ TGI_FN int tgi_gang_reach(const struct tgd_member *m, uint32_t rank, const struc
 }
 TGI_FN int tgd_gang_wait(struct tgd_member *m, const struct tgd_limit *limit)
 {
-    const struct tgd_gang *g = m->gang;
     int rc = TGD_OK;
-    if (g->n_members <= TGD_GANG_NEAR) {
-        for (uint32_t first = 0; first < g->n_members && rc == TGD_OK; first += TGI_LANES)
+    if (m->n_members <= TGD_GANG_NEAR) {
+        for (uint32_t first = 0; first < m->n_members && rc == TGD_OK; first += TGI_LANES)
             rc = tgi_gang_reach(m, tgi_gang_rank(m, first), limit);
     } else {
         if (tgi_lane() == 0)
-            rc = tgd_word_reach(&g->n_come, m->n_syncs * g->n_members, limit);
+            rc = tgd_word_reach(&m->gang->n_come, m->n_syncs * m->n_members, limit);
         rc = (int)tgi_warp_get((uint32_t)rc, 0);
     }
     tgi_warp_sync(); /* what a lane has acquired is acquired for all */
@@ -152,13 +153,13 @@ TGI_FN void tgi_gang_put(struct tgd_member *m, uint64_t x)
     m->n_rounds++;
     TGI_DELAY(m->rank);
     if (tgi_lane() == 0)
-        tgi_cell_store(&cells[(m->n_rounds & 1) * m->gang->n_members + m->rank], x, (uint64_t)m->n_rounds << 32);
+        tgi_cell_store(&cells[(m->n_rounds & 1) * m->n_members + m->rank], x, (uint64_t)m->n_rounds << 32);
 }
 
 /* All lanes: each one's member's value of this round. */
 TGI_FN int tgi_gang_get(const struct tgd_member *m, uint32_t rank, const struct tgd_limit *limit, uint64_t *x_p)
 {
-    const struct tgi_cell *cell = (const struct tgi_cell *)(m->gang + 1) + (m->n_rounds & 1) * m->gang->n_members + rank;
+    const struct tgi_cell *cell = (const struct tgi_cell *)(m->gang + 1) + (m->n_rounds & 1) * m->n_members + rank;
     struct tgi_wait w = {0, 0, 0};
     bool is_late;
     int rc = TGD_OK;
@@ -183,7 +184,7 @@ TGI_FN int tgi_gang_get(const struct tgd_member *m, uint32_t rank, const struct 
         type sum = nothing;                                                                                               \
         int rc = TGD_OK;                                                                                                  \
         tgi_gang_put(m, to_wide(x));                                                                                      \
-        for (uint32_t first = 0; first < m->gang->n_members && rc == TGD_OK; first += TGI_LANES) {                        \
+        for (uint32_t first = 0; first < m->n_members && rc == TGD_OK; first += TGI_LANES) {                              \
             uint64_t wide = 0;                                                                                            \
             rc = tgi_gang_get(m, tgi_gang_rank(m, first), limit, &wide);                                                  \
             if (first + tgi_lane() < n && rc == TGD_OK)                                                                   \
@@ -200,7 +201,7 @@ TGI_FN int tgi_gang_get(const struct tgd_member *m, uint32_t rank, const struct 
     TGI_FN int tgd_gang_reduce_##suffix(struct tgd_member *m, enum tgd_op op, type x, const struct tgd_limit *limit,      \
                                         type *result_p)                                                                   \
     {                                                                                                                     \
-        return tgi_gang_combine_##suffix(m, op, x, op == TGD_SUM ? (type)0 : x, m->gang->n_members, limit, result_p);     \
+        return tgi_gang_combine_##suffix(m, op, x, op == TGD_SUM ? (type)0 : x, m->n_members, limit, result_p);           \
     }                                                                                                                     \
     /* Over the members up to this one. */                                                                                \
     TGI_FN int tgd_gang_scan_##suffix(struct tgd_member *m, enum tgd_op op, type x, const struct tgd_limit *limit,        \
@@ -217,12 +218,12 @@ TGI_GANG(f32, float, tgi_word_of_f32, tgi_f32_of_word)
 /* The root's value, for all. */
 TGI_FN int tgd_gang_broadcast(struct tgd_member *m, uint32_t root, uint64_t x, const struct tgd_limit *limit, uint64_t *result_p)
 {
-    if (root >= m->gang->n_members)
+    if (root >= m->n_members)
         return TGD_E_INVALID;
     uint64_t got = 0;
     int rc = TGD_OK;
     tgi_gang_put(m, x);
-    for (uint32_t first = 0; first < m->gang->n_members && rc == TGD_OK; first += TGI_LANES) {
+    for (uint32_t first = 0; first < m->n_members && rc == TGD_OK; first += TGI_LANES) {
         uint64_t wide = 0;
         rc = tgi_gang_get(m, tgi_gang_rank(m, first), limit, &wide);
         got = first + tgi_lane() == root ? wide : got;
