@@ -7,6 +7,10 @@
 #include "graph/error.h"
 #include "mem/device.h"
 
+/* As long as a device has no more work than this beyond its part, it keeps it: what crosses takes longer than the others wait. */
+#define SLACK_PART 0.5      /* of its part, */
+#define SLACK_NS   100000.0 /* and no more than so much */
+
 struct cut {
     const struct tg_graph *graph;
     const float *weight;
@@ -16,9 +20,11 @@ struct cut {
     uint32_t *writer;     /* by tile; TG_NONE: nobody */
     float *bytes;         /* of the level at hand: by task, then by device, of what it reads there */
     double load[TGI_MAX_DEVICES]; /* of the level: by device */
+    uint32_t *away;       /* of the level: by task */
     struct candidate {
-        float loss; /* bytes that would have to be copied then */
-        uint32_t at; /* in the level */
+        float loss;    /* bytes that would have to be copied then */
+        uint32_t away; /* from the nearest task of a device with room, in program order */
+        uint32_t at;   /* in the level */
     } *candidates;
 };
 
@@ -70,14 +76,15 @@ static void add_bytes(struct cut *c, uint32_t task, uint32_t tile, void *user)
 
 static float *bytes_of(struct cut *c, uint32_t at) { return c->bytes + (size_t)at * c->n_devices; }
 
-/* Where most of what it reads is; `side`, where its neighbours go, if that is one of several. */
+/* Where most of what it reads is, of several the first: so a border is crossed in one direction.  Where it reads nothing of theirs, `side`, where
+ * its neighbours go. */
 static uint32_t best_device(const float *bytes, uint32_t n_devices, uint32_t side)
 {
-    uint32_t best = side;
-    for (uint32_t d = 0; d < n_devices; d++)
+    uint32_t best = 0;
+    for (uint32_t d = 1; d < n_devices; d++)
         if (bytes[d] > bytes[best])
             best = d;
-    return best;
+    return bytes[best] > 0 ? best : side;
 }
 
 /* The device that has room and has most of what the task reads; TG_NONE: there is none. */
@@ -93,17 +100,36 @@ static uint32_t best_with_room(const struct cut *c, const float *bytes, double m
 static int compare_candidates(const void *a, const void *b)
 {
     const struct candidate *x = a, *y = b;
-    return x->loss != y->loss ? (x->loss < y->loss ? -1 : 1) : x->at < y->at ? -1 : x->at > y->at;
+    if (x->away != y->away)
+        return x->away < y->away ? -1 : 1;
+    if (x->loss != y->loss)
+        return x->loss < y->loss ? -1 : 1;
+    return x->at < y->at ? -1 : x->at > y->at;
+}
+
+/* So that neighbours stay together: how far each task is from the nearest of a device with room, UINT32_MAX where there is none. */
+static void find_away(struct cut *c, const uint32_t *task, uint32_t n, uint32_t device, double part)
+{
+    for (uint32_t pass = 0; pass < 2; pass++)
+        for (uint32_t k = 0, since = UINT32_MAX; k < n; k++) {
+            uint32_t i = pass ? n - 1 - k : k, on = c->device_of[task[i]];
+            since = on != device && on != TG_NONE && c->load[on] < part ? 0 : since + (since != UINT32_MAX);
+            c->away[i] = pass && c->away[i] < since ? c->away[i] : since;
+        }
 }
 
 /* What is too much for a device goes elsewhere, as long as it has its part without it. */
 static void relieve(struct cut *c, const uint32_t *task, uint32_t n, uint32_t device, double part)
 {
     uint32_t n_candidates = 0;
+    find_away(c, task, n, device, part);
     for (uint32_t i = 0; i < n; i++) {
         uint32_t to = best_with_room(c, bytes_of(c, i), part);
-        if (c->device_of[task[i]] == device && to != TG_NONE)
-            c->candidates[n_candidates++] = (struct candidate){bytes_of(c, i)[device] - bytes_of(c, i)[to], i};
+        if (c->device_of[task[i]] != device || to == TG_NONE)
+            continue;
+        uint32_t side = to > device ? n - i : i + 1; /* where nobody is there yet, from its side */
+        c->candidates[n_candidates++] = (struct candidate){bytes_of(c, i)[device] - bytes_of(c, i)[to],
+                                                           c->away[i] != UINT32_MAX ? c->away[i] : side, i};
     }
     qsort(c->candidates, n_candidates, sizeof *c->candidates, compare_candidates);
     for (uint32_t i = 0; i < n_candidates; i++) {
@@ -136,9 +162,10 @@ static void cut_level(struct cut *c, const uint32_t *task, uint32_t n)
         c->device_of[t] = best_device(bytes_of(c, i), c->n_devices, side < c->n_devices ? side : c->n_devices - 1);
         c->load[c->device_of[t]] += weight;
     }
+    double part = total / c->n_devices, slack = part * SLACK_PART < SLACK_NS ? part * SLACK_PART : SLACK_NS;
     for (uint32_t d = 0; d < c->n_devices; d++)
-        if (c->load[d] > total / c->n_devices)
-            relieve(c, task, n, d, total / c->n_devices);
+        if (c->load[d] > part + slack)
+            relieve(c, task, n, d, part);
 }
 
 /* ---- All ----------------------------------------------------------------------------------*/
@@ -171,7 +198,8 @@ static bool find(struct cut *c)
     uint32_t widest = sort_by_level(c);
     c->bytes = widest ? malloc((size_t)widest * c->n_devices * sizeof *c->bytes) : NULL;
     c->candidates = widest ? malloc((size_t)widest * sizeof *c->candidates) : NULL;
-    if (!c->bytes || !c->candidates)
+    c->away = widest ? malloc((size_t)widest * sizeof *c->away) : NULL;
+    if (!c->bytes || !c->candidates || !c->away)
         return false;
     for (uint32_t i = 0, n; i < g->n_tasks; i += n) {
         for (n = 1; i + n < g->n_tasks && g->level[c->order[i + n]] == g->level[c->order[i]];)
@@ -194,5 +222,6 @@ int tgi_partition_find(const struct tg_graph *g, const float *weight, uint32_t n
     free(c.writer);
     free(c.bytes);
     free(c.candidates);
+    free(c.away);
     return is_good ? 0 : tgi_error_memory(err, "placing tasks");
 }
