@@ -61,7 +61,7 @@ CLI_SRC := bench.c cache.c calibrate.c check.c checkpoint.c completion.c crash.c
 TESTS := agenda alloc block calibrate checkpoint choice cli cpu_module dense deque diagnostic dot driver \
          environment examples examples_graph expr fmt gen graph graph_refusals history hostops import infer invalid json_tape \
          kernel_cache kernels kernels_elements kernels_fields launch library_channel library_gang library_memory \
-         library_report live_record load load_memory machine npy offload_ahead offload_early offload_exchange \
+         library_report live_record load load_memory machine npy offload_ahead offload_blank offload_early offload_exchange \
          offload_flags offload_graph offload_insert offload_policy offload_resident order outlook page parking partition path \
          pinned plan plan_corpus pool process program program_picture queueing recording recording_export \
          recording_plan replay_choice replay_times resident resident_cluster resident_dynamic resident_family \

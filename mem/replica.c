@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "graph/error.h"
+#include "mem/hostops.h"
 #include "mem/replica_state.h"
 
 /* ---- Acquiring ----------------------------------------------------------------------------*/
@@ -207,7 +208,8 @@ static int missing_piece(struct tgi_replicas *r, const struct tgi_buffer *b, uin
     struct missing *m = user;
     uint64_t offset, bytes;
     tgi_replica_piece_span(r, b, tile, piece, &offset, &bytes);
-    if (r->pieces[piece].valid && !(r->pieces[piece].valid & tgi_node_bit(m->node)))
+    uint32_t valid = r->pieces[piece].valid;
+    if (valid && !(valid & tgi_node_bit(m->node)) && !(valid & TGI_REPLICA_BLANK))
         m->bytes += bytes;
     return 0;
 }
@@ -263,15 +265,26 @@ void tgi_replicas_stage(struct tgi_replicas *r, struct tgi_staging *staging, con
     r->is_pageable = is_pageable;
 }
 
-void tgi_replicas_host_wrote(struct tgi_replicas *r, uint32_t tile)
+static void set_on_host(struct tgi_replicas *r, uint32_t tile, uint32_t mark)
 {
-    uint32_t n, first = tgi_replica_pieces_of(r, tile, &n);
+    uint32_t n, first = tgi_replica_pieces_of(r, tile, &n), valid = tgi_node_bit(TGI_HOST_NODE) | mark;
     for (uint32_t p = first; p < first + n; p++) {
-        r->n_changes += r->pieces[p].valid != tgi_node_bit(TGI_HOST_NODE);
-        r->pieces[p] = (struct tgi_replica_piece){tgi_node_bit(TGI_HOST_NODE), 0};
+        r->n_changes += r->pieces[p].valid != valid;
+        r->pieces[p] = (struct tgi_replica_piece){valid, 0};
         r->host_ready[p] = TGI_STAMP_NONE;
     }
 }
+
+void tgi_replicas_host_wrote(struct tgi_replicas *r, uint32_t tile) { set_on_host(r, tile, 0); }
+
+/* A value that the type does not have is an error of whoever initialises. */
+bool tgi_replicas_begins_alike(const struct tgi_buffer *b)
+{
+    uint64_t word;
+    return !b->host && (b->init == TG_INIT_ZERO || (b->init == TG_INIT_FILL && tgi_host_encode_float(b->dtype, b->init_value, &word)));
+}
+
+void tgi_replicas_host_began(struct tgi_replicas *r, uint32_t tile) { set_on_host(r, tile, TGI_REPLICA_BLANK); }
 
 void tgi_replicas_define(struct tgi_replicas *r, uint32_t tile)
 {

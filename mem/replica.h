@@ -73,6 +73,12 @@ void tgi_replicas_stage(struct tgi_replicas *replicas, struct tgi_staging *stagi
 /* The host has (re)written these tiles: other replicas are not valid any more.  tile: number in the space. */
 void tgi_replicas_host_wrote(struct tgi_replicas *replicas, uint32_t tile);
 
+/* Whether the tiles of a buffer begin with one value everywhere, in memory that is not the program's. */
+bool tgi_replicas_begins_alike(const struct tgi_buffer *buffer);
+/* The same of a tile that begins so, and to which the host has given its first contents: a device that needs it fills it in, and nothing is
+ * copied, until somebody writes it. */
+void tgi_replicas_host_began(struct tgi_replicas *replicas, uint32_t tile);
+
 /* What nobody has ever written of a tile counts as what the host has from now on. */
 void tgi_replicas_define(struct tgi_replicas *replicas, uint32_t tile);
 

@@ -7,6 +7,7 @@
 
 #include "graph/error.h"
 #include "graph/vec.h"
+#include "mem/hostops.h"
 
 /* The lane that moves data from one node to another.  Two lanes take turns, so that what follows one copy, an event, does not
  * keep the next one.  Between devices the source's: it writes to the other one, which is the faster way along a link that
@@ -80,6 +81,21 @@ static void add_users(struct tgi_replicas *r, const struct tgi_buffer *b, uint32
         tgi_replica_add_user(r, to - 1, block, lane);
 }
 
+/* What the tile begins with, instead of a copy of it. */
+static int fill(struct tgi_replicas *r, uint32_t lane, const struct tgi_buffer *b, const struct tgi_transfer *t, struct tgi_waits *waits,
+                struct tgi_stamp *stamp_p, struct tg_error *err)
+{
+    uint64_t word = 0;
+    if (b->init == TG_INIT_FILL)
+        tgi_host_encode_float(b->dtype, b->init_value, &word); /* it can: tgi_replicas_begins_alike() */
+    int rc = tgi_order_wait_all(r->order, lane, waits->stamps, waits->n, err);
+    if (rc == 0)
+        rc = r->devices->ops->fill(r->devices, lane, t->to, t->bytes / tg_dtype_size(b->dtype), b->dtype, word, err);
+    if (rc == 0)
+        *stamp_p = tgi_order_append(r->order, lane);
+    return rc;
+}
+
 int tgi_replica_copy_piece(struct tgi_replicas *r, const struct tgi_buffer *b, uint32_t tile, uint32_t piece, uint32_t from,
                            uint32_t to, struct tg_error *err)
 {
@@ -97,7 +113,10 @@ int tgi_replica_copy_piece(struct tgi_replicas *r, const struct tgi_buffer *b, u
     /* An older version may still be on its way to the same place: it was written back. */
     tgi_waits_add(r->order, &waits, *tgi_replica_ready(r, to, piece));
     tgi_waits_add(r->order, &waits, *tgi_replica_ready(r, from, piece));
-    int rc = transfer(r, lane, &t, tile, &waits, &stamp, err);
+    bool is_blank = from == TGI_HOST_NODE && r->pieces[piece].valid & TGI_REPLICA_BLANK;
+    int rc = is_blank ? fill(r, lane, b, &t, &waits, &stamp, err) : transfer(r, lane, &t, tile, &waits, &stamp, err);
+    if (rc && is_blank) /* a part of it may have been enqueued */
+        add_users(r, b, tile, from, to, lane);
     if (rc)
         return rc;
     *tgi_replica_ready(r, to, piece) = stamp;
@@ -132,7 +151,7 @@ int tgi_replica_make_valid(struct tgi_replicas *r, const struct tgi_buffer *b, u
     uint32_t valid = r->pieces[piece].valid;
     if (valid == 0 || valid & tgi_node_bit(node))
         return 0; /* nobody has ever written it: whatever is there will do */
-    uint32_t from = nearest(r, valid, node);
+    uint32_t from = valid & TGI_REPLICA_BLANK ? TGI_HOST_NODE : nearest(r, valid, node);
     if (from == TG_NONE) { /* through the host */
         int rc = tgi_replica_copy_piece(r, b, tile, piece, (uint32_t)__builtin_ctz(valid), TGI_HOST_NODE, err);
         if (rc)
@@ -183,7 +202,7 @@ int tgi_replicas_copy(struct tgi_replicas *r, struct tgi_operand *to, struct tgi
     /* A device addresses a range of tiles as one block only where it is one. */
     uint32_t source = to->node;
     if (!(c.valid & tgi_node_bit(to->node))) {
-        uint32_t candidates = c.valid;
+        uint32_t candidates = c.valid & ~TGI_REPLICA_BLANK;
         for (uint32_t node = 0; node <= r->devices->n_devices; node++)
             if (!is_direct(r, node, to->node))
                 candidates &= ~tgi_node_bit(node);

@@ -123,7 +123,7 @@ bool tgi_replicas_is_repeatable(const struct tgi_replicas *r, const struct tgi_r
                                 const struct tgi_replica_snapshot *after)
 {
     for (uint32_t i = 0; i < r->n_pieces; i++)
-        if (before->valid[i] & ~after->valid[i] & ~tgi_node_bit(TGI_HOST_NODE))
+        if (before->valid[i] & ~after->valid[i] & ~tgi_node_bit(TGI_HOST_NODE) & ~TGI_REPLICA_BLANK)
             return false;
     return true;
 }

@@ -8,8 +8,12 @@
 
 #include "mem/replica.h"
 
+/* Of what is valid, beside the host's bit: nobody has written it, and it begins with one value everywhere, which a device can fill in itself. */
+#define TGI_REPLICA_BLANK (UINT32_C(1) << 31)
+_Static_assert(TGI_MAX_NODES < 31, "nodes and a mark fit a word");
+
 struct tgi_replica_piece {
-    uint32_t valid;   /* bit per node */
+    uint32_t valid;   /* bit per node, and TGI_REPLICA_BLANK */
     uint32_t spilled; /* bit per node: was valid there until memory was short */
 };
 

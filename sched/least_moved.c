@@ -140,6 +140,13 @@ static void put_on_host(void *user, uint32_t piece, uint64_t bytes)
     w->valid[piece] = 1u << TGI_HOST_NODE;
 }
 
+static void put_anywhere(void *user, uint32_t piece, uint64_t bytes)
+{
+    struct walk *w = user;
+    (void)bytes;
+    w->valid[piece] = UINT32_MAX;
+}
+
 /* Everything is on the host at first, at later starts what has been written there again. */
 static void place_data(struct walk *w)
 {
@@ -150,8 +157,9 @@ static void place_data(struct walk *w)
         w->valid[i] = run->offload->n_starts > 1 ? UINT32_MAX : 1u << TGI_HOST_NODE;
     for (uint32_t i = 0; i < run->n_init_due; i++) {
         const struct tgi_init_item *item = &run->init_items[i];
-        uint32_t tile = run->graph->space->buffers[item->buffer].first_tile + item->tile;
-        tgi_replicas_list_pieces(replicas, tile, put_on_host, w);
+        const struct tgi_buffer *b = &run->graph->space->buffers[item->buffer];
+        bool is_filled = run->offload->fills && tgi_replicas_begins_alike(b);
+        tgi_replicas_list_pieces(replicas, b->first_tile + item->tile, is_filled ? put_anywhere : put_on_host, w);
     }
 }
 

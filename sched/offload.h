@@ -87,6 +87,7 @@ struct tgi_offload_run {
     struct tgi_event *base[TGI_MAX_DEVICES]; /* of a recorded run: time zero of each device */
     int64_t base_ns[TGI_MAX_DEVICES]; /* the run's clock then */
     uint64_t n_device_tasks[TGI_MAX_DEVICES];
+    bool fills;                /* devices fill in what begins with one value everywhere, as TGRAPH_INIT says */
     uint64_t timing_ns;        /* the submitter has spent on events for times */
     uint64_t marking_ns;       /* of that, in a recorded run: on events of tasks while they were enqueued */
     struct tgi_offload_enqueuing {

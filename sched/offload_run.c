@@ -196,11 +196,16 @@ int tgi_offload_run_place(struct tg_run *run, struct tg_error *err)
 
 int tgi_offload_run_prepare(struct tg_run *run, struct tg_error *err)
 {
+    static const char *const who[] = {"host", "devices", NULL};
     struct create c = {run, err, 0};
     const struct tgi_policy_ops *ops;
     int rc = tgi_offload_policy_find(run, &ops, err);
     if (rc || !run->offload)
         return rc;
+    int fills = tgi_environment_word("TGRAPH_INIT", who, 0, err);
+    if (fills < 0)
+        return fills;
+    run->offload->fills = fills == 1;
     c.rc = register_memory(run, err);
     if (c.rc == 0)
         tgi_offload_do(run->runtime->offload, create_replicas, &c);
@@ -279,7 +284,11 @@ static void find_written(struct tg_run *run)
     const struct tgi_space *space = run->graph->space;
     for (uint32_t i = 0; i < run->n_init_due; i++) {
         uint32_t tile = space->buffers[run->init_items[i].buffer].first_tile + run->init_items[i].tile;
-        if (!tgi_offload_is_given(r, tile))
+        if (tgi_offload_is_given(r, tile))
+            continue;
+        if (r->fills && tgi_replicas_begins_alike(&space->buffers[run->init_items[i].buffer]))
+            tgi_replicas_host_began(r->replicas, tile);
+        else
             tgi_replicas_host_wrote(r->replicas, tile);
     }
     /* The program may have written to its own memory since the last run. */
