@@ -334,6 +334,14 @@ struct tgi_after_walk {
 bool tgi_after_next(const struct tg_graph *g, struct tgi_after_walk *walk, struct tgi_control *control_p);
 /* The buffer a tile number belongs to. */
 const struct tgi_buffer *tgi_space_buffer_of(const struct tgi_space *space, uint32_t tile);
+/* How many tiles the word of a tile addresses, from *first_p on; 0: it was left out. */
+static inline uint32_t tgi_word_tiles(const struct tgi_space *space, uint64_t word, uint32_t *first_p)
+{
+    *first_p = tgi_word_tile(word);
+    if (word == TGI_WORD_NULL)
+        return 0;
+    return tgi_word_range(word) == TGI_WORD_ALL ? tgi_space_buffer_of(space, *first_p)->n_tiles : 1;
+}
 /* "A[3,2]" or "A" or "A[3,2]@rows(0:4)" or "A[*]"; terminated, cut at size. */
 void tgi_space_format_word(const struct tgi_space *space, uint64_t word, char *text, size_t size);
 /* Line and column of a site; false if unknown. */

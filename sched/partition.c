@@ -40,10 +40,9 @@ static void for_tiles(struct cut *c, uint32_t task, bool of_writes, tile_fn fn, 
     const uint64_t *words = g->args + g->nodes[task].args;
     for (uint32_t i = 0, n = tgi_graph_n_words(g, task); i < n; i++) {
         enum tg_access access = op->params[i].access;
-        if (access == TG_SCALAR || words[i] == TGI_WORD_NULL || (of_writes ? access == TG_IN : access == TG_OUT))
+        if (access == TG_SCALAR || (of_writes ? access == TG_IN : access == TG_OUT))
             continue;
-        uint32_t tile = tgi_word_tile(words[i]);
-        uint32_t n_tiles = tgi_word_range(words[i]) == TGI_WORD_ALL ? tgi_space_buffer_of(g->space, tile)->n_tiles : 1;
+        uint32_t tile, n_tiles = tgi_word_tiles(g->space, words[i], &tile);
         for (uint32_t k = 0; k < n_tiles; k++)
             fn(c, task, tile + k, user);
     }

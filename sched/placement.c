@@ -51,11 +51,9 @@ static void for_tiles(struct tgi_placement *p, const struct tg_graph *g, uint32_
     uint32_t n = tgi_graph_n_words(g, task);
     const uint64_t *words = g->args + g->nodes[task].args;
     for (uint32_t i = 0; i < n; i++) {
-        if (op->params[i].access == TG_SCALAR || words[i] == TGI_WORD_NULL)
+        if (op->params[i].access == TG_SCALAR)
             continue;
-        uint32_t tile = tgi_word_tile(words[i]), n_tiles = 1;
-        if (tgi_word_range(words[i]) == TGI_WORD_ALL)
-            n_tiles = tgi_space_buffer_of(g->space, tile)->n_tiles;
+        uint32_t tile, n_tiles = tgi_word_tiles(g->space, words[i], &tile);
         for (uint32_t k = 0; k < n_tiles; k++)
             fn(p, tile + k, op->params[i].access, user);
     }

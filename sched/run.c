@@ -24,13 +24,9 @@ static void mark_written(const struct tg_graph *g, uint8_t *is_written)
         for (uint32_t i = 0; i < n_words; i++) {
             if (op->params[i].access <= TG_IN)
                 continue;
-            uint64_t word = g->args[g->nodes[t].args + i];
-            if (word == TGI_WORD_NULL)
-                continue;
-            uint32_t first = tgi_word_tile(word), n = 1;
-            if (tgi_word_range(word) == TGI_WORD_ALL)
-                n = tgi_space_buffer_of(space, first)->n_tiles;
-            memset(is_written + first, 1, n);
+            uint32_t first, n = tgi_word_tiles(space, g->args[g->nodes[t].args + i], &first);
+            if (n)
+                memset(is_written + first, 1, n);
         }
     }
 }

@@ -139,7 +139,6 @@ static void patterns_are_cut_where_little_crosses(void **state)
     }
 }
 
-/* One task as long as all others together: it has a device for itself. */
 /* The border between the parts of a wavefront moves now and then, not with each diagonal. */
 static void a_border_stays_for_a_while(void **state)
 {
@@ -155,6 +154,7 @@ static void a_border_stays_for_a_while(void **state)
     tg_graph_destroy(g);
 }
 
+/* One task as long as all others together: it has a device for itself. */
 static void weights_count(void **state)
 {
     (void)state;

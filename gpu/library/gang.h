@@ -17,8 +17,7 @@
  *     host:    image = zeroed memory of tgd_gang_bytes(n); tgd_gang_init(image, n); copied to global memory, aligned to 128
  *     bodies:  a struct tgd_member for each, tgd_member_init(); all lanes of the warp, alike
  *
- * All lanes of a warp look at once and go round together: lanes that each went round until theirs was there took turns, which made a
- * barrier of 16 half as long again and a sum twice as long (docs/PERFORMANCE.md).
+ * All lanes of a warp look at once and go round together: lanes that each went round until theirs was there took turns (docs/PERFORMANCE.md).
  *
  * A wait that fails leaves the gang out of step: its members leave, and the image is copied anew. */
 #ifndef TGD_GANG_H

@@ -165,7 +165,7 @@ TGI_FN int tgd_slab_alloc(struct tgd_slab *s, struct tgd_magazine *m, uint32_t b
         return TGD_E_INVALID;
     uint32_t class_ = tgi_class_of(bytes);
     struct tgi_round r = tgi_round_load(&m->of[class_]);
-    if (__builtin_expect(r.bits == 0, 0)) { /* out of the way of the others, who would have to jump over it */
+    if (r.bits == 0) {
         if (tgi_slab_fill(s, m, class_) == 0)
             return TGD_E_NO_MEMORY;
         r = tgi_round_load(&m->of[class_]);
