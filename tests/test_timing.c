@@ -62,6 +62,17 @@ static void two_lanes(struct tgi_machine *m)
     plan_add_devices(m, "cpu", 1, 2, 1, 10);
 }
 
+/* CPUs, and one GPU with so many lanes, for tgi_machine_fini(); `measured` is a time of the GPU's. */
+static void with_a_gpu(struct tgi_machine *m, uint32_t n_lanes, double bytes_per_ns, const struct tgi_machine_time *measured)
+{
+    struct tg_error err;
+    two_lanes(m);
+    plan_add_devices(m, "cuda", 1, n_lanes, 100, 1000);
+    m->classes[1].kind = TGI_DEVICE_CUDA;
+    MUST(tgi_machine_add_time(m, measured, &err));
+    plan_join(m, 0, bytes_per_ns, TGI_SHARE_NONE);
+}
+
 static void finish(struct tgi_machine *m)
 {
     struct tg_error err;
@@ -169,12 +180,8 @@ static void runs_put_on_devices_what_they_can_do(void **state)
     struct tgi_machine m;
     struct tgi_workload *w;
     struct tg_error err;
-    two_lanes(&m);
-    plan_add_devices(&m, "cuda", 1, 1, 100, 1000);
-    m.classes[1].kind = TGI_DEVICE_CUDA;
     struct tgi_machine_time time = {.kernel = "builtin axpy f64", .arguments = "*", .class = 1, .median_ns = 50, .n_samples = 1};
-    MUST(tgi_machine_add_time(&m, &time, &err));
-    plan_join(&m, 0, 1, TGI_SHARE_NONE);
+    with_a_gpu(&m, 1, 1, &time);
     w = workload_of(g, &m);
     assert_int_equal(w->n_measured, 0); /* nothing is known of them on CPUs */
     assert_false(isinf(w->ns[0]));
@@ -200,13 +207,9 @@ static void lanes_of_a_device_are_of_use_to_tasks_that_leave_room(void **state)
         struct tgi_machine m;
         struct tgi_workload *w;
         struct tg_error err;
-        two_lanes(&m);
-        plan_add_devices(&m, "cuda", 1, 6, 100, 1000);
-        m.classes[1].kind = TGI_DEVICE_CUDA;
         struct tgi_machine_time time = {.kernel = "builtin axpy f64", .arguments = "*", .class = 1, .median_ns = 1000, .n_samples = 1,
                                         .together_ns = cases[i].together_ns, .n_together = cases[i].n_together};
-        MUST(tgi_machine_add_time(&m, &time, &err));
-        plan_join(&m, 0, 1e9, TGI_SHARE_NONE);
+        with_a_gpu(&m, 6, 1e9, &time);
         MUST(tgi_workload_create_as_run(g, &m, TGI_RUN_ON_STREAMS, &w, &err));
         struct tgi_plan *plan = plan_of(w, "eager");
         assert_true(fabs(plan->makespan_ns - cases[i].makespan_ns) < 5);
@@ -227,19 +230,15 @@ static void tasks_of_graphs_have_times_of_their_own(void **state)
             struct tgi_machine m;
             struct tgi_workload *w;
             struct tg_error err;
-            two_lanes(&m);
-            plan_add_devices(&m, "cuda", 1, 6, 100, 1000);
-            m.classes[1].kind = TGI_DEVICE_CUDA;
             struct tgi_machine_time time = {.kernel = "builtin axpy f64", .arguments = "*", .class = 1, .median_ns = 1000, .n_samples = 1,
                                             .together_ns = 3000, .n_together = 6};
-            m.classes[1].stamp_ns = 30;
             time.beside_ns = is_measured ? 1300 : 0;
             time.shares_lane = is_measured;
             time.copy_launch_ns = is_measured ? 7000 : 0;
             time.graph_ns = is_measured ? 400 : 0;
             time.graph_part = is_measured ? 0.1 : 0;
-            MUST(tgi_machine_add_time(&m, &time, &err));
-            plan_join(&m, 0, 1e9, TGI_SHARE_NONE);
+            with_a_gpu(&m, 6, 1e9, &time);
+            m.classes[1].stamp_ns = 30;
             MUST(tgi_workload_create_as_run(g, &m, is_replayed ? TGI_RUN_IN_GRAPH : TGI_RUN_ON_STREAMS, &w, &err));
             assert_int_equal(w->n_replayed, is_measured && is_replayed ? 3 : 0);
             assert_true(w->ns[1] == (is_measured && is_replayed ? 370 : 1000));
@@ -267,13 +266,9 @@ static void the_host_does_more_for_a_task_than_enqueue_it(void **state)
             struct tgi_machine m;
             struct tgi_workload *w;
             struct tg_error err;
-            two_lanes(&m);
-            plan_add_devices(&m, "cuda", 1, 6, 100, 1000);
-            m.classes[1].kind = TGI_DEVICE_CUDA;
             struct tgi_machine_time time = {.kernel = "builtin axpy f64", .arguments = "*", .class = 1, .median_ns = 1000, .n_samples = 1,
                                             .enqueue_ns = cases[i].enqueue_ns, .mark_ns = cases[i].mark_ns, .see_ns = cases[i].see_ns};
-            MUST(tgi_machine_add_time(&m, &time, &err));
-            plan_join(&m, 0, 1e9, TGI_SHARE_NONE);
+            with_a_gpu(&m, 6, 1e9, &time);
             MUST(tgi_workload_create_as_run(g, &m, (enum tgi_run_form)form, &w, &err));
             assert_true(w->is_recorded == (form == TGI_RUN_RECORDED) && (w->handling == NULL) == (form == TGI_RUN_IN_GRAPH));
             for (uint32_t t = 0; w->handling && t < w->n_tasks; t++) {
