@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "graph/environment.h"
 #include "graph/error.h"
 #include "mem/hostops.h"
 #include "mem/replica_state.h"
@@ -282,6 +283,12 @@ bool tgi_replicas_begins_alike(const struct tgi_buffer *b)
 {
     uint64_t word;
     return !b->host && (b->init == TG_INIT_ZERO || (b->init == TG_INIT_FILL && tgi_host_encode_float(b->dtype, b->init_value, &word)));
+}
+
+int tgi_replicas_are_filled(struct tg_error *err)
+{
+    static const char *const who[] = {"host", "devices", NULL};
+    return tgi_environment_word("TGRAPH_INIT", who, 1, err);
 }
 
 void tgi_replicas_host_began(struct tgi_replicas *r, uint32_t tile) { set_on_host(r, tile, TGI_REPLICA_BLANK); }

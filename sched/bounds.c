@@ -361,7 +361,8 @@ static int links_of(const struct tgi_workload *w, double *links_p, struct tg_err
         bool is_known = false, stays = false;
         for (uint32_t u = w->uses_at[t]; u < w->uses_at[t + 1] && !stays; u++) {
             const struct tgi_use *use = &w->uses[u];
-            if (!use->is_read || use->writer != TG_NONE || has_left[use->tile] || (w->stays && w->stays[use->tile]))
+            if (!use->is_read || use->writer != TG_NONE || has_left[use->tile] || (w->stays && w->stays[use->tile]) ||
+                (w->is_blank && w->is_blank[use->tile]))
                 continue;
             stays = is_known ? stays : can_stay(w, t);
             is_known = true;

@@ -72,7 +72,8 @@ static int make_copies(uint32_t n_tasks, int64_t n, struct tg_graph **g_p, struc
     x.n_dims = x.n_tile_dims = 1;
     x.shape[0] = n;
     x.tiles[0] = n_tasks;
-    x.init = TG_INIT_ZERO;
+    x.init = TG_INIT_RANDOM; /* not what devices fill in */
+    x.init_seed = 1;
     rc = tg_graph_add_buffer(g, &x, &id, err);
     kernel.name = kernel.builtin = "scale";
     if (rc == 0)

@@ -196,13 +196,12 @@ int tgi_offload_run_place(struct tg_run *run, struct tg_error *err)
 
 int tgi_offload_run_prepare(struct tg_run *run, struct tg_error *err)
 {
-    static const char *const who[] = {"host", "devices", NULL};
     struct create c = {run, err, 0};
     const struct tgi_policy_ops *ops;
     int rc = tgi_offload_policy_find(run, &ops, err);
     if (rc || !run->offload)
         return rc;
-    int fills = tgi_environment_word("TGRAPH_INIT", who, 0, err);
+    int fills = tgi_replicas_are_filled(err);
     if (fills < 0)
         return fills;
     run->offload->fills = fills == 1;

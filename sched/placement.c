@@ -103,11 +103,12 @@ struct movement {
 static void add_movement(struct tgi_placement *p, uint32_t tile, enum tg_access access, void *user)
 {
     struct movement *m = user;
-    uint64_t bytes = tgi_space_buffer_of(p->run->graph->space, tile)->tile_bytes;
-    m->bytes += bytes;
-    if (access == TG_OUT || p->owner[tile] == m->node)
+    const struct tgi_buffer *b = tgi_space_buffer_of(p->run->graph->space, tile);
+    bool is_filled = p->owner[tile] == NO_OWNER && p->run->offload->fills && tgi_replicas_begins_alike(b);
+    m->bytes += b->tile_bytes;
+    if (access == TG_OUT || p->owner[tile] == m->node || is_filled)
         return;
-    m->ns += tgi_placement_copy_ns(p->devices, p->owner[tile] == NO_OWNER ? TGI_HOST_NODE : p->owner[tile], m->node, bytes);
+    m->ns += tgi_placement_copy_ns(p->devices, p->owner[tile] == NO_OWNER ? TGI_HOST_NODE : p->owner[tile], m->node, b->tile_bytes);
 }
 
 /* ---- Where a task may run -----------------------------------------------------------------*/

@@ -187,6 +187,8 @@ static double arrival(const struct planner *p, uint32_t tile, uint32_t memory, d
     uint32_t from = p->owner[tile];
     if (!isinf(there[memory]))
         return there[memory];
+    if (p->w->is_blank && p->w->is_blank[tile] && from == 0 && there[0] <= 0)
+        return 0;
     double ns = tgi_machine_copy_ns(p->m, from, memory, (double)p->w->tile_bytes[tile]), start = there[from];
     if (in_free_p) {
         start = *in_free_p > start ? *in_free_p : start;
@@ -349,7 +351,7 @@ static void settle_copies(struct planner *p, uint32_t task, const struct offer *
         if (!use->is_read || !isinf(there[memory]))
             continue;
         double at = arrival(p, use->tile, memory, p->is_aware ? &in_free : NULL);
-        if (p->is_aware)
+        if (p->is_aware && at > 0)
             p->out_free[p->owner[use->tile]] = at;
         there[memory] = at;
         p->held[memory] += (double)p->w->tile_bytes[use->tile];

@@ -29,6 +29,7 @@ struct tgi_flow {
     uint32_t lane, turn;              /* which queue; how many were asked for before, over all of them */
     uint32_t version, n_shared, shared[4], slot[4];
     double latency_ns, cap, bytes, rate, since;
+    bool is_fill; /* from nowhere: the device writes what the tile begins with */
 };
 
 /* What copies share. */
@@ -92,6 +93,7 @@ struct tgi_virtual {
     uint32_t *n_unsubmitted;       /* by task: predecessors */
     uint32_t *n_submitted, *n_queued; /* by device: tasks; of them not done */
     uint32_t n_copy_turns;
+    uint8_t *is_blank; /* by tile: devices fill it in; NULL: no tile is so */
     bool is_submitting;
     bool is_out_of_memory; /* of ours */
 };

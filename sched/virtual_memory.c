@@ -9,7 +9,10 @@
  * At most COPIES_AT_ONCE go to one memory from memory 0, and as many from others, over links that are shared, in the order
  * they were asked for, as copy engines do.  Runs that hand their tasks to devices give copies to two lanes in turn instead
  * (queueing.h).  On streams an engine copies from memory 0 one tile at a time and stays with a lane for as long as that has more: a copy of the
- * other one may wait for many that were asked for later.  In graphs the lanes share the link. */
+ * other one may wait for many that were asked for later.  In graphs the lanes share the link.
+ *
+ * What begins with one value everywhere is filled in by the device that needs it, in its place in a lane of these copies; no link has a part in it, and nothing
+ * is moved. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -233,7 +236,7 @@ static struct tgi_copy_queue *queue_of(struct tgi_virtual *v, uint32_t flow)
 /* What comes from memory 0 on streams has one engine for all lanes. */
 static bool has_engine(const struct tgi_virtual *v, const struct tgi_flow *f)
 {
-    return v->queueing && !v->w->is_replayed && f->from == 0;
+    return v->queueing && !v->w->is_replayed && f->from == 0 && !f->is_fill;
 }
 
 static bool can_start(struct tgi_virtual *v, uint32_t flow)
@@ -243,7 +246,7 @@ static bool can_start(struct tgi_virtual *v, uint32_t flow)
     uint32_t n = lanes[f->lane].n_active;
     for (uint32_t i = 0; i < TGI_COPY_LANES && has_engine(v, f); i++)
         n += i != f->lane ? lanes[i].n_active : 0;
-    return f->n_shared == 0 || n < (v->queueing ? 1 : COPIES_AT_ONCE);
+    return (f->n_shared == 0 && !f->is_fill) || n < (v->queueing ? 1 : COPIES_AT_ONCE);
 }
 
 /* What it takes beside its bytes.  follows: it comes right after another one. */
@@ -258,7 +261,8 @@ static double begin_ns(const struct tgi_virtual *v, const struct tgi_flow *f, bo
 static void start_copy(struct tgi_virtual *v, uint32_t flow, bool follows)
 {
     const struct tgi_flow *f = &v->flows[flow];
-    double at = v->now + begin_ns(v, f, follows), launched = f->from == 0 && v->queueing ? f->turn * v->queueing->copy_launch_ns : 0;
+    bool is_launched = f->from == 0 && !f->is_fill && v->queueing;
+    double at = v->now + begin_ns(v, f, follows), launched = is_launched ? f->turn * v->queueing->copy_launch_ns : 0;
     queue_of(v, flow)->n_active++;
     tgi_virtual_at(v, at > launched ? at : launched, TGI_VIRTUAL_COPY_BEGIN, flow, f->version);
 }
@@ -307,6 +311,24 @@ static uint32_t choose_source(const struct tgi_virtual *v, uint32_t tile, uint32
         n_seen++;
     }
     return best;
+}
+
+/* As fast as the memory can be written, on a lane of the copies from memory 0. */
+static void fill(struct tgi_virtual *v, uint32_t replica)
+{
+    uint32_t flow = take_flow(v), to = v->replicas[replica].memory;
+    double bytes_per_ns = v->m->memories[to].bytes_per_ns;
+    if (flow == TG_NONE)
+        return;
+    struct tgi_flow *f = &v->flows[flow];
+    f->replica = replica;
+    f->from = 0;
+    f->to = to;
+    f->bytes = (double)v->w->tile_bytes[v->replicas[replica].tile];
+    f->cap = bytes_per_ns > 0 ? bytes_per_ns : 1e9;
+    f->is_fill = true;
+    v->replicas[replica].state = TGI_REPLICA_COMING;
+    queue_copy(v, flow);
 }
 
 static void copy(struct tgi_virtual *v, uint32_t replica, uint32_t from)
@@ -455,6 +477,10 @@ static void fetch(struct tgi_virtual *v, uint32_t replica)
         v->replicas[replica].state = TGI_REPLICA_VALID;
         return;
     }
+    if (v->is_blank && v->is_blank[v->replicas[replica].tile]) {
+        fill(v, replica);
+        return;
+    }
     uint32_t from = choose_source(v, v->replicas[replica].tile, v->replicas[replica].memory);
     if (from != TG_NONE)
         copy(v, replica, from);
@@ -501,6 +527,8 @@ void tgi_virtual_gather(struct tgi_virtual *v, uint32_t task, uint32_t memory)
 static void write_tile(struct tgi_virtual *v, uint32_t tile, uint32_t memory)
 {
     uint32_t next;
+    if (v->is_blank)
+        v->is_blank[tile] = 0;
     for (uint32_t r = v->tile_first[tile]; r != TG_NONE; r = next) {
         next = v->replicas[r].next;
         if (v->replicas[r].memory == memory) {
@@ -547,7 +575,7 @@ double tgi_virtual_missing_bytes(void *user, uint32_t task, uint32_t memory)
     double bytes = 0;
     for (uint32_t u = v->w->uses_at[task]; u < v->w->uses_at[task + 1]; u++) {
         uint32_t tile = v->w->uses[u].tile;
-        bool is_there = (v->w->stays && v->w->stays[tile]) ||
+        bool is_there = (v->w->stays && v->w->stays[tile]) || (v->is_blank && v->is_blank[tile]) ||
                         (v->tile_first[tile] == TG_NONE ? memory == 0 : find(v, tile, memory) != TG_NONE);
         if (v->w->uses[u].is_read && !is_there)
             bytes += (double)v->w->tile_bytes[tile];
@@ -581,8 +609,11 @@ bool tgi_virtual_memory_init(struct tgi_virtual *v)
     v->shared = calloc(n_shared + 1, sizeof *v->shared);
     v->tile_first = malloc(((size_t)v->w->n_tiles + 1) * sizeof *v->tile_first);
     v->free_replica = v->free_flow = v->free_waiter = TG_NONE;
-    if (!v->memories || !v->shared || !v->tile_first)
+    v->is_blank = v->w->is_blank ? malloc((size_t)v->w->n_tiles + 1) : NULL;
+    if (!v->memories || !v->shared || !v->tile_first || (v->w->is_blank && !v->is_blank))
         return false;
+    if (v->is_blank)
+        memcpy(v->is_blank, v->w->is_blank, v->w->n_tiles);
     memset(v->tile_first, 0xff, (size_t)v->w->n_tiles * sizeof *v->tile_first);
     for (uint32_t i = 0; i < n; i++) {
         struct tgi_virtual_memory *memory = &v->memories[i];
@@ -605,6 +636,7 @@ void tgi_virtual_memory_fini(struct tgi_virtual *v)
     free(v->memories);
     free(v->shared);
     free(v->tile_first);
+    free(v->is_blank);
     free(v->replicas);
     free(v->flows);
     free(v->waiters);

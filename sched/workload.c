@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "graph/error.h"
+#include "mem/replica.h"
 #include "sched/timing.h"
 
 /* ---- Tiles --------------------------------------------------------------------------------*/
@@ -74,6 +75,20 @@ static bool list_uses(struct tgi_workload *w)
     if (w->uses_at)
         w->uses_at[w->n_tasks] = n;
     return w->uses_at && w->uses;
+}
+
+static int find_blank(struct tgi_workload *w, struct tg_error *err)
+{
+    const struct tgi_space *space = w->graph->space;
+    int fills = tgi_replicas_are_filled(err);
+    for (uint32_t b = 0; fills > 0 && b < space->n_buffers; b++) {
+        if (!tgi_replicas_begins_alike(&space->buffers[b]))
+            continue;
+        if (!w->is_blank && !(w->is_blank = calloc((size_t)w->n_tiles + 1, 1)))
+            return tgi_error_memory(err, "planning");
+        memset(w->is_blank + space->buffers[b].first_tile, 1, space->buffers[b].n_tiles);
+    }
+    return fills < 0 ? fills : 0;
 }
 
 /* Who wrote what a task reads: tasks of a tile are ordered, but for groups, whose members all follow the writer
@@ -421,6 +436,8 @@ static int create(const struct tg_graph *g, const struct tgi_machine *machine, c
     w->traffic = malloc(((size_t)g->n_tasks * w->n_classes + 1) * sizeof *w->traffic);
     int rc = w->ns && w->traffic && make_notes(w) && list_uses(w) && find_writers(w) ? 0 : tgi_error_memory(err, "planning");
     if (rc == 0)
+        rc = find_blank(w, err);
+    if (rc == 0)
         rc = price_all(w, err);
     if (rc)
         tgi_workload_destroy(w);
@@ -463,6 +480,7 @@ void tgi_workload_destroy(struct tgi_workload *w)
     free(w->uses);
     free(w->tile_bytes);
     free(w->stays);
+    free(w->is_blank);
     free(w->known_ns);
     free(w->handling);
     free(w->shares_lane);

@@ -39,6 +39,7 @@ struct tgi_workload {
     struct tgi_use *uses;
     uint64_t *tile_bytes;
     uint8_t *stays;      /* by tile: it is valid in every memory that a task reads it from; NULL: none is */
+    uint8_t *is_blank;   /* by tile: until a task writes it it has one value everywhere, which devices fill in (mem/replica.h); NULL: none has */
     tgi_place *only;     /* by task: devices it is limited to, 0: none in particular; NULL: no task is */
     uint64_t n_measured, n_fitted, n_declared, n_roofline, n_sized, n_free; /* tasks whose time came from what */
     uint32_t first_unknown; /* the first task whose time was not measured, between measured ones or free; TG_NONE: none */

@@ -220,10 +220,12 @@ has err 'task "potrf[0]" (potrf) needs 131072 bytes at once on cuda:0, where 655
 # ---- what a summary says --------------------------------------------------------------------
 want 0 run "$saxpy"
 has out 'cuda:0               1'
-has out 'moved: 12.0 MiB in 3 copies; 12.0 MiB is the least possible where tasks ran'
+has out 'moved: 8.00 MiB in 2 copies; 8.00 MiB is the least possible where tasks ran' # y, which begins with one value everywhere, is filled in
 has out 'cuda source (1), builtin axpy f32 (1)'
 want 0 run "$saxpy" -D cuda --repeat 2 # x, which no task writes, stays where it is
-has out 'moved: 8.00 MiB in 2 copies; 8.00 MiB is the least possible'
+has out 'moved: 4.00 MiB in 1 copy; 4.00 MiB is the least possible'
+TGRAPH_INIT=host want 0 run "$saxpy"
+has out 'moved: 12.0 MiB in 3 copies; 12.0 MiB is the least possible where tasks ran'
 json() { # EXPRESSION: holds of the document d
     command -v python3 >/dev/null || return 0
     python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); sys.exit(not eval(sys.argv[2]))' "$scratch/out" "$1" ||

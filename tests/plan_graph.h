@@ -21,7 +21,7 @@ static inline struct tg_graph *plan_graph(void)
     return g;
 }
 
-static inline tg_buffer_id plan_buffer(struct tg_graph *g, uint32_t number, double bytes)
+static inline tg_buffer_id plan_buffer_with(struct tg_graph *g, uint32_t number, double bytes, enum tg_init init)
 {
     struct tg_buffer_spec spec = TG_BUFFER_SPEC_INIT;
     struct tg_error err;
@@ -32,9 +32,16 @@ static inline tg_buffer_id plan_buffer(struct tg_graph *g, uint32_t number, doub
     spec.dtype = TG_U8;
     spec.n_dims = 1;
     spec.shape[0] = bytes >= 1 ? (int64_t)bytes : 1;
-    spec.init = TG_INIT_ZERO;
+    spec.init = init;
+    spec.init_seed = 1;
     MUST(tg_graph_add_buffer(g, &spec, &id, &err));
     return id;
+}
+
+/* Of numbers that have to be moved. */
+static inline tg_buffer_id plan_buffer(struct tg_graph *g, uint32_t number, double bytes)
+{
+    return plan_buffer_with(g, number, bytes, TG_INIT_RANDOM);
 }
 
 static inline tg_kernel_id plan_kernel_of(struct tg_graph *g, const char *name, uint32_t n_out, uint32_t n_in)

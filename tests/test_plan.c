@@ -182,18 +182,76 @@ static void copies_overlap_with_computing(void **state)
     tg_graph_destroy(g);
 }
 
-static struct tg_graph *readers_of_one(uint32_t n, double bytes)
+static struct tg_graph *readers_of_one_with(uint32_t n, double bytes, enum tg_init init)
 {
     struct tg_graph *g = plan_graph();
     struct tg_error err;
     tg_kernel_id kernel = plan_kernel_of(g, "k", 1, 1);
-    tg_buffer_id shared = plan_buffer(g, n, bytes);
+    tg_buffer_id shared = plan_buffer_with(g, n, bytes, init);
     for (uint32_t i = 0; i < n; i++) {
         tg_buffer_id buffers[2] = {plan_buffer(g, i, 1), shared};
         plan_task(g, kernel, 2, buffers, 10, 0, NAN);
     }
     MUST(tg_graph_freeze(g, &err));
     return g;
+}
+
+static struct tg_graph *readers_of_one(uint32_t n, double bytes) { return readers_of_one_with(n, bytes, TG_INIT_RANDOM); }
+
+/* Each of two devices writes zeroes itself, or has them copied. */
+static void what_begins_with_one_value_is_not_moved(void **state)
+{
+    static const char *const policies[] = {"eager", "steal", "heft", "bandwidth"};
+    (void)state;
+    struct tg_graph *g = readers_of_one_with(20, 1000, TG_INIT_ZERO);
+    struct tgi_machine m;
+    struct tgi_plan *plan;
+    struct tgi_workload *w;
+    struct tgi_bounds bounds;
+    struct tg_error err;
+    remote_machine(&m, 2, 0, TGI_SHARE_LINK);
+    MUST(tgi_workload_create(g, &m, &w, &err));
+    MUST(tgi_bounds_find(w, &bounds, &err));
+    assert_true(bounds.ns[TGI_BOUND_LINKS] == 0);
+    tgi_workload_destroy(w);
+    for (size_t i = 0; i < sizeof policies / sizeof *policies; i++) {
+        double filled = makespan(g, &m, policies[i], &plan);
+        assert_int_equal(plan->moved_bytes, 0);
+        assert_int_equal(plan->n_copies, 0);
+        tgi_plan_destroy(plan);
+        setenv("TGRAPH_INIT", "host", 1);
+        double moved = makespan(g, &m, policies[i], &plan);
+        unsetenv("TGRAPH_INIT");
+        assert_true(plan->moved_bytes >= 1000 && plan->moved_bytes <= 2000);
+        assert_true(moved > filled + 900);
+        tgi_plan_destroy(plan);
+    }
+    tgi_machine_fini(&m);
+    tg_graph_destroy(g);
+}
+
+/* What a task has written is moved, whatever it was before. */
+static void what_has_been_written_is_moved(void **state)
+{
+    (void)state;
+    struct tg_graph *g = plan_graph();
+    struct tgi_machine m;
+    struct tgi_plan *plan;
+    struct tg_error err;
+    tg_kernel_id write = plan_kernel_of(g, "write", 1, 0), read = plan_kernel_of(g, "read", 1, 1);
+    tg_buffer_id shared = plan_buffer_with(g, 0, 1000, TG_INIT_ZERO);
+    plan_task(g, write, 1, &shared, 10, 0, NAN);
+    for (uint32_t i = 1; i <= 2; i++) {
+        tg_buffer_id buffers[2] = {plan_buffer(g, i, 1), shared};
+        plan_task(g, read, 2, buffers, 100000, 0, NAN);
+    }
+    MUST(tg_graph_freeze(g, &err));
+    remote_machine(&m, 2, 0, TGI_SHARE_LINK);
+    makespan(g, &m, "eager", &plan);
+    assert_int_equal(plan->moved_bytes, 1000);
+    tgi_plan_destroy(plan);
+    tgi_machine_fini(&m);
+    tg_graph_destroy(g);
 }
 
 static void a_valid_copy_is_not_moved_again(void **state)
@@ -497,7 +555,8 @@ int main(void)
         cmocka_unit_test(tasks_share_the_bandwidth_of_their_memory),
         cmocka_unit_test(copies_share_ports),
         cmocka_unit_test(copies_overlap_with_computing),
-        cmocka_unit_test(a_valid_copy_is_not_moved_again),
+        cmocka_unit_test(what_begins_with_one_value_is_not_moved),
+        cmocka_unit_test(what_has_been_written_is_moved), cmocka_unit_test(a_valid_copy_is_not_moved_again),
         cmocka_unit_test(what_nobody_writes_is_there_when_a_run_is_repeated),
         cmocka_unit_test(clean_copies_leave_a_full_memory),
         cmocka_unit_test(results_are_written_back_before_they_leave),

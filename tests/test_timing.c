@@ -29,7 +29,8 @@ static struct tg_graph *axpys(void)
         buffer.dtype = TG_F64;
         buffer.n_dims = 1;
         buffer.shape[0] = 1000 << 2 * i;
-        buffer.init = TG_INIT_ZERO;
+        buffer.init = TG_INIT_RANDOM;
+        buffer.init_seed = 1;
         snprintf(name[0], sizeof name[0], "x%u", i);
         snprintf(name[1], sizeof name[1], "y%u", i);
         buffer.name = name[0];
