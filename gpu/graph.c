@@ -422,6 +422,7 @@ void tgi_cuda_graph_destroy(struct tgi_devices *ds, struct tgi_device_graph *g)
         tgi_cuda_cluster_destroy(cuda, g->clusters[i]);
     free(g->clusters);
     free(g->node);
+    free(g->is_pulled);
     free(g);
 }
 
@@ -448,6 +449,8 @@ static int update_node(struct tgi_cuda *cuda, struct tgi_device_graph *g, const 
     struct node n;
     if (p->commands[id].kind == TGI_COMMAND_DECIDE)
         return tgi_error(err, TG_E_UNSUPPORTED, "what a device decides about cannot be changed in place");
+    if (!tgi_cuda_can_pull(cuda, g, p, id))
+        return tgi_error(err, TG_E_UNSUPPORTED, "a kernel cannot copy from memory that is not pinned");
     int rc = describe(cuda, g, p, id, &n, err);
     if (rc)
         return rc;

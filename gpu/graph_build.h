@@ -47,6 +47,7 @@ struct tgi_device_graph {
     CUgraphExec exec[TGI_MAX_DEVICES];
     struct tgi_cuda_flags *flags;   /* NULL: there are none */
     uint32_t pushes[TGI_MAX_DEVICES]; /* by device: to which others kernels of it copy what is small, a bit each */
+    uint8_t *is_pulled; /* by command: a copy from the host that a kernel does; NULL: none is */
     CUgraphNode *node; /* by command; of one that is timed what others come after */
     uint32_t n;
     uint32_t n_early;  /* commands that are launched while the one before still runs */
@@ -118,12 +119,14 @@ static inline uint32_t tgi_cuda_graph_part(const struct tgi_device_graph *graph,
 }
 /* Before all nodes: g->flags, if the program has some. */
 int tgi_cuda_build_flags(struct tgi_cuda_build *b, const struct tgi_program *whole, struct tg_error *err);
-/* Before all nodes: g->pushes. */
+/* Before all nodes: g->pushes and g->is_pulled; none of the latter if TGRAPH_PULL is off. */
 int tgi_cuda_build_pushes(struct tgi_cuda_build *b, const struct tgi_program *whole, struct tg_error *err);
-/* Whether a command is a copy from one device to another that a kernel does; and that kernel sets flags, too: the next command is the
- * signal after it, which has the same node. */
+/* Whether a command is a copy from one device to another, or from the host, that a kernel does; and that kernel sets flags, too: the next command
+ * is the signal after it, which has the same node. */
 bool tgi_cuda_is_push(const struct tgi_device_graph *graph, const struct tgi_program *program, uint32_t id);
 bool tgi_cuda_push_signals(const struct tgi_device_graph *graph, const struct tgi_program *program, uint32_t id);
+/* Whether a kernel that copies from the host can do so from where the command says; true of all other commands. */
+bool tgi_cuda_can_pull(struct tgi_cuda *cuda, const struct tgi_device_graph *graph, const struct tgi_program *program, uint32_t id);
 /* Of its kernel; args_p and pointer_p are what they point to. */
 int tgi_cuda_push_node(struct tgi_cuda *cuda, const struct tgi_device_graph *graph, const struct tgi_program *program, uint32_t id,
                        tgi_push_args *args_p, void **pointer_p, CUDA_KERNEL_NODE_PARAMS *node_p, struct tg_error *err);

@@ -10,6 +10,7 @@
 
 #include "gpu/code.h"
 #include "gpu/graph_build.h"
+#include "graph/environment.h"
 #include "graph/error.h"
 #include "mem/split.h"
 
@@ -157,6 +158,44 @@ static bool find_push(const struct tgi_command *c, uint32_t *to_p)
     return is_between_devices(c) && c->copy.from_node == tgi_lane_device(c->lane) + 1 && c->copy.bytes && c->copy.bytes <= TGI_PUSH_BYTES;
 }
 
+/* The same from the host; the memory has to be pinned as well. */
+static bool find_pull(const struct tgi_command *c)
+{
+    return c->kind == TGI_COMMAND_COPY && c->copy.from_node == TGI_HOST_NODE && c->copy.to_node == tgi_lane_device(c->lane) + 1 && c->copy.bytes &&
+           c->copy.bytes <= TGI_PULL_BYTES;
+}
+
+static bool is_readable(struct tgi_cuda *cuda, const struct tgi_command *c)
+{
+    const unsigned char *from = (const unsigned char *)(uintptr_t)c->copy.from;
+    const struct tgi_device_ops *ops = cuda->base.ops;
+    return ops->is_pinned(&cuda->base, from) && ops->is_pinned(&cuda->base, from + c->copy.bytes - 1);
+}
+
+bool tgi_cuda_can_pull(struct tgi_cuda *cuda, const struct tgi_device_graph *g, const struct tgi_program *p, uint32_t id)
+{
+    return !find_pull(&p->commands[id]) || !g->is_pulled || !g->is_pulled[id] || is_readable(cuda, &p->commands[id]);
+}
+
+/* As a copy node would be the host's work at each launch of the graph.  A driver without such kernels copies. */
+static int build_pulls(struct tgi_cuda_build *b, const struct tgi_program *p, struct tg_error *err)
+{
+    CUfunction ignored;
+    int rc = 0, is_on = tgi_environment_switch("TGRAPH_PULL", 1, err);
+    for (uint32_t i = 0; rc == 0 && is_on > 0 && i < p->n; i++) {
+        if (!find_pull(&p->commands[i]) || !is_readable(b->cuda, &p->commands[i]))
+            continue;
+        if (!b->g->is_pulled && !(b->g->is_pulled = calloc(p->n, 1)))
+            return tgi_error_memory(err, "making a graph");
+        b->owner = p->commands[i].owner;
+        rc = tgi_cuda_flag_function(b->cuda, tgi_lane_device(p->commands[i].lane), TGI_PUSH_KERNEL, &ignored, err);
+        b->g->is_pulled[i] = rc == 0;
+    }
+    if (rc == 0 || rc == TG_E_UNSUPPORTED)
+        b->owner = UINT64_MAX;
+    return is_on < 0 ? is_on : rc == TG_E_UNSUPPORTED ? 0 : rc;
+}
+
 int tgi_cuda_build_pushes(struct tgi_cuda_build *b, const struct tgi_program *p, struct tg_error *err)
 {
     uint32_t asked[TGI_MAX_DEVICES] = {0}, to;
@@ -173,12 +212,14 @@ int tgi_cuda_build_pushes(struct tgi_cuda_build *b, const struct tgi_program *p,
         b->g->pushes[from] |= (uint32_t)can_push << to;
     }
     b->owner = UINT64_MAX;
-    return 0;
+    return build_pulls(b, p, err);
 }
 
 bool tgi_cuda_is_push(const struct tgi_device_graph *g, const struct tgi_program *p, uint32_t id)
 {
     uint32_t to;
+    if (find_pull(&p->commands[id]))
+        return g->is_pulled && g->is_pulled[id];
     return find_push(&p->commands[id], &to) && g->pushes[tgi_lane_device(p->commands[id].lane)] >> to & 1;
 }
 

@@ -200,19 +200,21 @@ static int add_simple(struct tgi_recorder *r, uint32_t lane, struct tgi_command 
 }
 
 /* What is on the host from the start is sent in the order in which it was asked for, as by streams.  All of these copies could begin at
- * once, and a driver that may choose lets what is needed first wait for all the rest. */
+ * once, and a driver that may choose lets what is needed first wait for all the rest.  Of two chains of them an engine stays with one for as
+ * long as it has more, so all but those that kernels do are one. */
 static int add_sent(struct tgi_recorder *r, uint32_t lane, struct tgi_command *c, struct tg_error *err)
 {
     uint32_t n_deps, id = r->program->n;
+    struct lane *chain = &r->lanes[c->copy.bytes <= TGI_PULL_BYTES ? lane : tgi_lane_of(tgi_lane_device(lane), TGI_LANE_IN)];
     c->lane = first_of_kind(lane);
     if (!find_deps(r, lane, &n_deps))
         return no_memory(err);
     bool is_first = n_deps == 0;
-    if (is_first && !add_dep(r, r->lanes[lane].sent, &n_deps))
+    if (is_first && !add_dep(r, chain->sent, &n_deps))
         return no_memory(err);
     int rc = add(r, lane, c, n_deps, err);
     if (rc == 0 && is_first)
-        r->lanes[lane].sent = id;
+        chain->sent = id;
     return rc;
 }
 

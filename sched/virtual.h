@@ -29,6 +29,7 @@ struct tgi_flow {
     uint32_t lane, turn;              /* which queue; how many were asked for before, over all of them */
     uint32_t version, n_shared, shared[4], slot[4];
     double latency_ns, cap, bytes, rate, since;
+    bool is_alone; /* in a graph: its lane is the only one */
     bool is_fill; /* from nowhere: the device writes what the tile begins with */
 };
 

@@ -9,13 +9,14 @@
  * At most COPIES_AT_ONCE go to one memory from memory 0, and as many from others, over links that are shared, in the order
  * they were asked for, as copy engines do.  Runs that hand their tasks to devices give copies to two lanes in turn instead
  * (queueing.h).  On streams an engine copies from memory 0 one tile at a time and stays with a lane for as long as that has more: a copy of the
- * other one may wait for many that were asked for later.  In graphs the lanes share the link.
+ * other one may wait for many that were asked for later.  In graphs the lanes share the link, and copies that no kernel does have one (mem/recorder.h).
  *
  * What begins with one value everywhere is filled in by the device that needs it, in its place in a lane of these copies; no link has a part in it, and nothing
  * is moved. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "mem/program.h"
 #include "sched/virtual.h"
 
 enum { MANY_FLOWS = 32, COPIES_AT_ONCE = 2, SEARCH_STEPS = 256 };
@@ -252,7 +253,7 @@ static bool can_start(struct tgi_virtual *v, uint32_t flow)
 /* What it takes beside its bytes.  follows: it comes right after another one. */
 static double begin_ns(const struct tgi_virtual *v, const struct tgi_flow *f, bool follows)
 {
-    double known = v->queueing ? v->queueing->copy_ns : 0, in_turn = known * TGI_COPY_LANES;
+    double known = v->queueing ? v->queueing->copy_ns : 0, in_turn = f->is_alone ? known : known * TGI_COPY_LANES;
     if (has_engine(v, f))
         return follows && known > 0 && known < f->latency_ns ? known : f->latency_ns;
     return v->w->is_replayed && in_turn > f->latency_ns ? in_turn : f->latency_ns;
@@ -283,8 +284,10 @@ static void start_next(struct tgi_virtual *v, struct tgi_copy_queue *lanes, uint
 
 static void queue_copy(struct tgi_virtual *v, uint32_t flow)
 {
-    v->flows[flow].turn = v->n_copy_turns++;
-    v->flows[flow].lane = v->queueing ? v->flows[flow].turn % TGI_COPY_LANES : 0;
+    struct tgi_flow *f = &v->flows[flow];
+    f->turn = v->n_copy_turns++;
+    f->is_alone = v->w->is_replayed && f->from == 0 && !f->is_fill && f->bytes > TGI_PULL_BYTES;
+    f->lane = v->queueing && !f->is_alone ? f->turn % TGI_COPY_LANES : 0;
     struct tgi_copy_queue *to = queue_of(v, flow);
     if (can_start(v, flow)) {
         start_copy(v, flow, false);

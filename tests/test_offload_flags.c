@@ -137,10 +137,11 @@ static void count_pushes(void *user, const char *kernel, void **args)
     n[1] += strcmp(kernel, TGI_SIGNAL_KERNEL) == 0;
 }
 
-/* By a kernel that signals as well, by one that does not, by the driver. */
+/* By a kernel that signals as well, by one that does not, by the driver; from the host by a kernel as well, if they are small. */
 static void copies_of_any_size_arrive(void **state)
 {
-    static const uint64_t sizes[] = {1, 3, TGI_PUSH_SIGNAL / 8, TGI_PUSH_SIGNAL / 8 + 1, TGI_PUSH_BYTES / 8, TGI_PUSH_BYTES / 8 + 1};
+    static const uint64_t sizes[] = {1, 3, TGI_PUSH_SIGNAL / 8, TGI_PUSH_SIGNAL / 8 + 1, TGI_PULL_BYTES / 8, TGI_PULL_BYTES / 8 + 1,
+                                     TGI_PUSH_BYTES / 8, TGI_PUSH_BYTES / 8 + 1};
     (void)state;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         for (int is_split = 0; is_split < 2; is_split++) {
@@ -159,7 +160,7 @@ static void copies_of_any_size_arrive(void **state)
             struct tg_run *run = device_open_run(rt, g, TG_EXECUTOR_GRAPH, false);
             execute(run, is_split ? NULL : "TGRAPH_HOPS does not ask for more");
             device_expect(run, g, expected);
-            assert_int_equal(n[0], 8 * sizes[i] <= TGI_PUSH_BYTES ? 7 : 0);
+            assert_int_equal(n[0], (8 * sizes[i] <= TGI_PUSH_BYTES ? 7 : 0) + (8 * sizes[i] <= TGI_PULL_BYTES));
             assert_int_equal(n[1], is_split && 8 * sizes[i] > TGI_PUSH_SIGNAL ? 7 : 0);
             device_close_all(run, rt, g);
             free(expected);

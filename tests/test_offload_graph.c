@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "gpu/driver.h"
+#include "gpu/flag.h"
 #include "graph/error.h"
 #include "sched/offload_graph.h"
 #include "tests/device_run.h"
@@ -210,6 +211,48 @@ static void memory_that_the_program_has_freed_is_left_alone(void **state)
     }
     tg_graph_destroy(g);
     free(expected);
+}
+
+static void count_pulls(void *user, const char *kernel, void **args)
+{
+    (void)args;
+    *(uint32_t *)user += strcmp(kernel, TGI_PUSH_KERNEL) == 0;
+}
+
+/* Kernels copy the six small tiles from memory that is pinned, as a run's own is; the driver does from any other, for which the graph is made anew. */
+static void small_copies_are_kernels_where_memory_is_pinned(void **state)
+{
+    (void)state;
+    for (int is_on = 0; is_on < 2; is_on++) {
+        struct tg_graph *g = device_graph(buffers, "", tasks);
+        uint64_t *expected = device_expected(g, false, 1), memory[6 * 32];
+        struct tgi_offload_graph_stats stats;
+        struct tg_error err;
+        uint32_t n_pulls = 0;
+        if (!is_on)
+            setenv("TGRAPH_PULL", "off", 1);
+        device_reset(1, 3, true);
+        standin.standin_watch_kernels(count_pulls, &n_pulls);
+        struct tg_runtime *rt = device_runtime("cuda", 0);
+        struct tg_run *run = open_run(rt, g, false);
+        for (uint32_t i = 1; i <= N_STARTS; i++) {
+            execute(run);
+            device_expect(run, g, expected);
+            assert_int_equal(n_pulls, is_on ? 6 * i : 0);
+        }
+        for (uint64_t k = 0; k < 6 * 32; k++)
+            memory[k] = k;
+        MUST(tg_run_bind(run, 0, memory, &err));
+        execute(run);
+        assert_memory_equal(memory, expected, sizeof memory);
+        assert_int_equal(n_pulls, is_on ? 6 * N_STARTS : 0);
+        tgi_offload_graph_stats(run, &stats);
+        assert_int_equal(stats.n_instantiated, 1 + is_on);
+        assert_int_equal(stats.n_updated, !is_on);
+        device_close_all(run, rt, g);
+        unsetenv("TGRAPH_PULL");
+        free(expected);
+    }
 }
 
 static void what_cannot_be_recorded_says_why(void **state)
@@ -478,6 +521,7 @@ static void what_is_sent_first_is_added_first(void **state)
     struct tg_graph *g = device_graph(buffers, "", tasks);
     struct tg_error err;
     alarm(LIMIT_S);
+    setenv("TGRAPH_PULL", "off", 1);
     device_reset(1, 1, true);
     struct tg_runtime *rt = device_runtime("cuda", 0);
     struct tg_run *run = open_run(rt, g, false);
@@ -485,6 +529,7 @@ static void what_is_sent_first_is_added_first(void **state)
     assert_int_not_equal(tg_run_execute(run, &err), 0);
     assert_int_equal(standin.standin_calls("cuGraphAddMemcpyNode"), 6);
     device_close_all(run, rt, g);
+    unsetenv("TGRAPH_PULL");
     alarm(0);
 }
 
@@ -703,6 +748,7 @@ int main(void)
         cmocka_unit_test(memory_that_is_short_for_a_graph_is_taken_from_older_ones),
         cmocka_unit_test(other_memory_is_bound_without_a_new_graph),
         cmocka_unit_test(memory_that_the_program_has_freed_is_left_alone),
+        cmocka_unit_test(small_copies_are_kernels_where_memory_is_pinned),
         cmocka_unit_test(what_cannot_be_recorded_says_why),
         cmocka_unit_test(rounds_are_part_of_the_graph),
         cmocka_unit_test(what_rounds_leave_goes_home_once),

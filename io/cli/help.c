@@ -40,6 +40,7 @@ static const struct remark environment[] = {
      " flags; auto: where that should be faster; driver: one graph for all, as if it were not set"},
     {"TGRAPH_PDL", "off: with run --executor graph no built-in kernel is launched while the one before it in a chain still runs, to wait for it on"
      " the device"},
+    {"TGRAPH_PULL", "off: in CUDA graphs copies from the host of at most 128 KiB are the driver's, and not made by kernels"},
     {"TGRAPH_INIT", "host: what begins with one value everywhere is copied to the devices that need it; devices: they fill it in, as if it were not set"},
     {"TGRAPH_PINNING", "off: a program's own memory is not pinned for copies, which is slower but takes no time before a run"},
     {"TGRAPH_CUDA_DRIVER", "the CUDA driver, instead of libcuda.so.1"},
