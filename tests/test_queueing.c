@@ -269,6 +269,25 @@ static void copies_in_a_graph_take_what_was_measured_there(void **state)
     finish(&k);
 }
 
+/* What no kernel copies has one lane: a copy comes when the one before it is there. */
+static void large_copies_in_a_graph_come_one_by_one(void **state)
+{
+    (void)state;
+    enum { N = 6, BYTES = 1000000 };
+    struct queued k = {.g = plan_graph()};
+    struct tg_error err;
+    struct tgi_machine_replay replay = {.class = 1, .n_tasks = N, .ns = {[TGI_REPLAY_SUBMIT] = 1e6, [TGI_REPLAY_COPY] = 10e3}};
+    for (uint32_t i = 0; i < N; i++)
+        add(k.g, 10 + i, plan_buffer(k.g, i, BYTES), 100 - 10 * i);
+    queue_how(&k, TGI_RUN_IN_GRAPH);
+    MUST(tgi_machine_add_replay(&k.m, &replay, &err));
+    struct tgi_plan *plan = run(&k);
+    for (uint32_t i = 0; i < N; i++)
+        assert_true(fabs(plan->start[i] - (i + 1) * (10e3 + BYTES)) < 1);
+    tgi_plan_destroy(plan);
+    finish(&k);
+}
+
 /* The same tiles: the host launches a copy every 40 us, and each of them is a microsecond under way. */
 static void copies_of_a_graph_come_no_sooner_than_they_are_launched(void **state)
 {
@@ -301,6 +320,7 @@ int main(void)
         cmocka_unit_test(what_a_run_has_seen_of_tasks_orders_them),
         cmocka_unit_test(calls_that_share_their_lane_follow_each_other_in_a_graph),
         cmocka_unit_test(copies_in_a_graph_take_what_was_measured_there),
+        cmocka_unit_test(large_copies_in_a_graph_come_one_by_one),
         cmocka_unit_test(copies_of_a_graph_come_no_sooner_than_they_are_launched),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
