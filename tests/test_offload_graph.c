@@ -445,6 +445,44 @@ static void a_preview_is_what_is_replayed(void **state)
     }
 }
 
+/* The n-th copy from the host comes after the one before it, or, of those that kernels do, after the one before that; in the order in which tasks ask. */
+static void what_is_sent_keeps_its_order(void **state)
+{
+    enum { N = 5 };
+    (void)state;
+    for (int is_large = 0; is_large < 2; is_large++) {
+        char data[128], text[256];
+        uint64_t n_elems = TGI_PULL_BYTES / 8 + (uint64_t)is_large;
+        snprintf(data, sizeof data, "'A': {'dtype': 'u64', 'shape': [%" PRIu64 "], 'tiles': [%d], 'init': {'iota': true}}", n_elems, N);
+        snprintf(text, sizeof text, "{'for': ['i in 0:%d'], 'kernel': 'mix', 'args': {'id': 'i', 'n': %" PRIu64 ", 'out': 'A[i]', 'in0': 'A[i]'}, "
+                                    "'priority': '%d-i'}", N, n_elems, N);
+        struct tg_graph *g = device_graph(data, "", text);
+        struct tgi_offload_preview preview;
+        struct tg_error err;
+        uint32_t last[2] = {TG_NONE, TG_NONE}, n = 0;
+        device_reset(1, 5, true);
+        struct tg_runtime *rt = device_runtime("cuda", 0);
+        struct tg_run *run = open_run(rt, g, false);
+        MUST(tgi_offload_preview(run, &preview, &err));
+        const struct tgi_program *p = &preview.recorded.program;
+        for (uint32_t i = 0; i < p->n; i++) {
+            const struct tgi_command *c = &p->commands[i];
+            if (c->kind != TGI_COMMAND_COPY || c->copy.from_node != TGI_HOST_NODE)
+                continue;
+            uint32_t before = last[is_large ? 0 : n % 2];
+            assert_int_equal(preview.tile[i], n);
+            assert_int_equal(c->n_deps, before != TG_NONE);
+            if (before != TG_NONE)
+                assert_int_equal(p->deps[c->first_dep], before);
+            last[is_large ? 0 : n % 2] = i;
+            n++;
+        }
+        assert_int_equal(n, N);
+        tgi_offload_preview_fini(&preview);
+        device_close_all(run, rt, g);
+    }
+}
+
 static void a_preview_of_what_is_no_graph_says_why(void **state)
 {
     struct tg_graph *g = device_graph(buffers, "", tasks);
@@ -757,6 +795,7 @@ int main(void)
         cmocka_unit_test(memory_that_is_short_for_a_graph_is_taken_from_older_ones),
         cmocka_unit_test(other_memory_is_bound_without_a_new_graph),
         cmocka_unit_test(memory_that_the_program_has_freed_is_left_alone),
+        cmocka_unit_test(what_is_sent_keeps_its_order),
         cmocka_unit_test(small_copies_are_kernels_where_memory_is_pinned),
         cmocka_unit_test(what_cannot_be_recorded_says_why),
         cmocka_unit_test(rounds_are_part_of_the_graph),
