@@ -27,6 +27,7 @@ struct way {
     uint32_t n_issued, n_back; /* of this run, to be tried: tasks, and times of them */
     uint32_t n_executed, n_noted; /* of this start */
     uint32_t has_run;             /* a bit for each device */
+    bool is_call;                 /* it shares something of its lane with others, as calls of libraries do */
 };
 
 /* One class on devices of one name. */
@@ -178,9 +179,12 @@ static void list_ways(struct tgi_choices *c, uint32_t class, uint32_t device)
         args[i] = &values[i];
     }
     x->n_ways = c->devices->ops->ways ? c->devices->ops->ways(c->devices, code, args, ids) : 1;
-    for (uint32_t i = 0; i < x->n_ways; i++)
+    for (uint32_t i = 0; i < x->n_ways; i++) {
+        const struct tgi_shape shape = {.alternative = ids[i]};
+        bool is_call = code && c->devices->ops->shares_lane && c->devices->ops->shares_lane(c->devices, code, &shape);
         x->ways[i] = (struct way){ids[i], device_entry(c, class, device, ids[i], false),
-                                  x->n_ways > 1 ? device_entry(c, class, device, ids[i], true) : TG_NONE, 0, 0, 0, 0, 0};
+                                  x->n_ways > 1 ? device_entry(c, class, device, ids[i], true) : TG_NONE, 0, 0, 0, 0, 0, is_call};
+    }
     decide(c, x);
 }
 
@@ -343,6 +347,34 @@ uint32_t tgi_choices_best(const struct tgi_choices *c, uint32_t class, uint32_t 
 {
     const struct choice *x = choice_of(c, class, device);
     return x->ways[x->best].id;
+}
+
+/* The fastest kernel of a choice whose best way is a call; TG_NONE: none is known, or it is none. */
+static uint32_t find_kernel(const struct tgi_choices *c, const struct choice *x)
+{
+    double best_ns = INFINITY;
+    uint32_t best = TG_NONE, n;
+    for (uint32_t i = 0; x->n_ways && x->ways[x->best].is_call && i < x->n_ways; i++) {
+        double ns = x->ways[i].is_call ? INFINITY : deciding(c, &x->ways[i], &n);
+        if (ns < best_ns) {
+            best_ns = ns;
+            best = i;
+        }
+    }
+    return best;
+}
+
+uint32_t tgi_choices_best_kernel(const struct tgi_choices *c, uint32_t class, uint32_t device)
+{
+    const struct choice *x = choice_of(c, class, device);
+    uint32_t kernel = find_kernel(c, x);
+    return x->ways[kernel == TG_NONE ? x->best : kernel].id;
+}
+
+double tgi_choices_call_ns(const struct tgi_choices *c, uint32_t class, uint32_t device)
+{
+    const struct choice *x = choice_of(c, class, device);
+    return find_kernel(c, x) == TG_NONE || isinf(x->best_ns) ? 0 : x->best_ns;
 }
 
 void tgi_choices_note(struct tgi_choices *c, uint32_t class, uint32_t device, uint32_t way, bool was_alone, double ns)

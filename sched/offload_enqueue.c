@@ -206,6 +206,12 @@ static void leave_part(struct tgi_offload *o, struct tg_run *run, uint32_t lane,
     tgi_replicas_used(run->offload->replicas, operands, n, lane);
 }
 
+static uint32_t record_way(struct tgi_offload *o, const struct tgi_choices *choices, uint32_t class, uint32_t device)
+{
+    o->recording->calls_ns[device] += tgi_choices_call_ns(choices, class, device);
+    return (o->recording->has_kernels ? tgi_choices_best_kernel : tgi_choices_best)(choices, class, device);
+}
+
 /* A task that is one command of one lane: kernel, fill, barrier. */
 int tgi_offload_enqueue(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi_operand *operands, uint32_t n,
                         struct tg_error *err)
@@ -217,7 +223,7 @@ int tgi_offload_enqueue(struct tgi_offload *o, struct tgi_offload_task *t, struc
     uint32_t class = in->offload->classes[task], way = 0;
     enum tgi_timing timing = TGI_NOT_TIMED;
     if (class != TG_NONE)
-        way = o->recording ? tgi_choices_best(in->run->offload->choices, class, t->node - 1u)
+        way = o->recording ? record_way(o, in->run->offload->choices, class, t->node - 1u)
                            : tgi_choices_take(in->run->offload->choices, class, t->node - 1u, &timing);
     /* Always in one lane: a library's first call in a lane prepares what it needs there, and would be timed with it. */
     uint32_t lane = timing == TGI_TIMED_ALONE ? tgi_lane_of(t->node - 1u, 0) : choose_lane(o, in, task, t->node - 1u);

@@ -8,6 +8,7 @@
 #include "graph/error.h"
 #include "sched/replay_cache.h"
 #include "sched/replay_costs.h"
+#include "sched/replay_libraries.h"
 
 /* Starts that may be refused: the second is not the first one that calls a library, and what is short then stays short. */
 enum { MAX_REFUSALS = 2 };
@@ -28,6 +29,8 @@ struct tgi_offload_graphs {
     uint32_t n_launched;             /* of so many commands */
     enum tgi_replay_way way;         /* of this start; STREAMS: also of a graph that was asked for */
     uint64_t n_made[TGI_REPLAY_RESIDENT + 1]; /* graphs, by way */
+    struct tgi_replay_libraries libraries; /* of graphs without resident kernels */
+    bool has_kernels;                /* of this start, by that */
     uint64_t made_ns;                /* what making one took in this start */
     uint64_t submitted_ns;           /* this start was all enqueued, of the run's clock */
     char reason[768];                /* of the choice */
@@ -38,9 +41,9 @@ struct tgi_offload_graphs {
 
 static struct tgi_replay *find(const struct tg_run *run, struct tgi_offload_graphs *g)
 {
-    if (g->last && g->last->way == g->way && tgi_replicas_is_as_replayed(run->offload->replicas))
+    if (g->last && g->last->way == g->way && g->last->recorded.has_kernels == g->has_kernels && tgi_replicas_is_as_replayed(run->offload->replicas))
         return g->last;
-    return tgi_replay_cache_find(&g->cache, run->offload->replicas, g->way);
+    return tgi_replay_cache_find(&g->cache, run->offload->replicas, g->way, g->has_kernels);
 }
 
 /* The new one takes the old one's graph over, and the old one is gone. */
@@ -79,7 +82,7 @@ static int instantiate(struct tgi_offload *o, struct tgi_offload_graphs *g, stru
 static int make_graph(struct tgi_offload *o, struct tgi_offload_graphs *g, struct tgi_replay *p, uint64_t *owner_p,
                       struct tg_error *err)
 {
-    struct tgi_replay *alike = tgi_replay_cache_find_alike(&g->cache, &p->recorded.program);
+    struct tgi_replay *alike = tgi_replay_cache_find_alike(&g->cache, &p->recorded);
     int rc = alike ? update(o, g, alike, p, owner_p, err) : TG_E_UNSUPPORTED;
     /* Whatever the driver has against a change, a new graph may do. */
     return rc && !tgi_devices_are_lost(o->devices) ? instantiate(o, g, p, owner_p, err) : rc;
@@ -119,12 +122,15 @@ static void note_cost(const struct tg_run *run, enum tgi_replay_cost cost, uint6
     tgi_replay_costs_note(o->history, o->devices->info[0].name, run->graph->n_tasks, cost, n, ns);
 }
 
+/* Only to see how fast it is. */
+static bool is_on_trial(const struct tgi_offload_graphs *g) { return g->has_kernels && !g->libraries.is_decided; }
+
 /* What this start has made, for those to come.  Planning and compiling resident kernels is no cost of nodes. */
 static void note_making(const struct tg_run *run, struct tgi_offload_graphs *g, const struct tgi_clustering *clustering,
                         const struct tgi_offload_graph_stats *before, uint64_t begin_ns)
 {
     const struct tgi_offload_graph_stats *now = &g->stats;
-    g->n_made[g->way]++;
+    g->n_made[g->way] += !is_on_trial(g);
     g->made_ns = tgi_now_ns() - begin_ns;
     g->choice.n_commands = clustering->n_clusters ? clustering->n_calls + clustering->n_left : now->n_commands;
     if (clustering->n_clusters)
@@ -160,6 +166,7 @@ static int record_and_make(struct tg_run *run, struct tgi_offload_graphs *g, str
         return rc;
     tgi_replay_refuse_resident(&g->choice, err->text);
     tgi_captured_fini(&p->recorded);
+    p->recorded.has_kernels = g->has_kernels;
     return record_and_make(run, g, p, task_p, owner_p, err);
 }
 
@@ -167,7 +174,7 @@ static int record_and_make(struct tg_run *run, struct tgi_offload_graphs *g, str
 static struct tgi_replay *make(struct tg_run *run, struct tgi_offload_graphs *g, bool *has_failed_p)
 {
     struct tgi_offload_task *task = NULL;
-    struct tgi_replay new = {0};
+    struct tgi_replay new = {.recorded = {.has_kernels = g->has_kernels}};
     struct tg_error err;
     uint64_t owner = UINT64_MAX;
     const struct tgi_offload_graph_stats before = g->stats;
@@ -183,6 +190,8 @@ static struct tgi_replay *make(struct tg_run *run, struct tgi_offload_graphs *g,
         g->stats.n_edges = new.recorded.program.n_deps;
         g->stats.n_hops = new.recorded.n_hops;
         g->stats.whole = new.recorded.whole;
+        if (!g->has_kernels)
+            g->libraries.calls_ns = new.recorded.calls_ns / TGI_COMPUTE_LANES;
         note_making(run, g, &new.recorded.clustering, &before, begin);
         return tgi_replay_cache_add(&g->cache, &new);
     }
@@ -321,6 +330,16 @@ struct tgi_replay_choice *tgi_offload_graph_choice(const struct tg_run *run)
     return g && run->options.executor == TG_EXECUTOR_AUTO && !run->offload->insertion ? &g->choice : NULL;
 }
 
+/* A graph that was only to be tried cannot be made: the other one is good. */
+static void end_trial(struct tgi_offload_graphs *g)
+{
+    g->libraries.is_decided = true;
+    g->libraries.is_without = g->has_kernels = false;
+    free(g->why);
+    g->why = NULL;
+    g->n_refusals = 0;
+}
+
 bool tgi_offload_graph_begin(struct tg_run *run)
 {
     uint64_t begin = tgi_now_ns();
@@ -342,6 +361,8 @@ bool tgi_offload_graph_begin(struct tg_run *run)
     g->made_ns = 0;
     if (run->options.executor == TG_EXECUTOR_AUTO && (g->way = tgi_replay_choose(&g->choice)) == TGI_REPLAY_STREAMS)
         return false;
+    bool may_try = run->options.executor != TG_EXECUTOR_RESIDENT && g->way != TGI_REPLAY_RESIDENT && !run->spans;
+    g->has_kernels = may_try && tgi_replay_libraries_choose(&g->libraries);
     if (g->n_refusals && g->n_refusals < MAX_REFUSALS) { /* once more */
         free(g->why);
         g->why = NULL;
@@ -353,6 +374,11 @@ bool tgi_offload_graph_begin(struct tg_run *run)
     struct tgi_replay *p = find(run, g);
     if (!p)
         p = make(run, g, &has_failed);
+    if (!p && !has_failed && is_on_trial(g)) {
+        end_trial(g);
+        p = find(run, g);
+        p = p ? p : make(run, g, &has_failed);
+    }
     if (!p && !has_failed)
         return false;
     if (p)
@@ -425,6 +451,12 @@ static void note_times(struct tg_run *run, struct tgi_offload_graphs *g)
         tgi_replay_time_add(&g->launch, (double)g->stats.launch_ns);
         g->n_launched = g->last->n_commands;
     }
+    if (is_whole && !g->stats.n_clusters) {
+        bool was_on_trial = is_on_trial(g);
+        tgi_replay_libraries_note(&g->libraries, ns - (double)g->made_ns, (double)g->made_ns);
+        if (was_on_trial)
+            return;
+    }
     if (is_settling)
         g->choice.made_ns += (double)g->made_ns;
     if (is_whole)
@@ -480,6 +512,10 @@ void tgi_offload_graph_stats(const struct tg_run *run, struct tgi_offload_graph_
     *stats_p = g ? g->stats : none;
     if (g) {
         stats_p->made_ns = g->made_ns;
+        stats_p->has_kernels = g->has_kernels && g->was_used;
+        bool has_both = g->libraries.is_decided && g->libraries.without.n;
+        stats_p->calls_ns = has_both ? g->libraries.with.ns : 0;
+        stats_p->kernels_ns = has_both ? g->libraries.without.ns : 0;
         stats_p->n_kept = g->cache.n;
         stats_p->kept_bytes = g->cache.bytes;
         stats_p->n_dropped = g->cache.n_dropped;

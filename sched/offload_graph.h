@@ -47,6 +47,8 @@ struct tgi_capture {
     uint64_t n_tasks;         /* recorded so far, without bodies that a device decides about */
     struct tgi_replay_times *times; /* where the steps of a run that is recorded are kept; NULL: it is not */
     uint32_t round, step;     /* then: of the task at hand */
+    bool has_kernels;         /* of ways, kernels are taken where calls of libraries are better by themselves (replay_libraries.h) */
+    double calls_ns[TGI_MAX_DEVICES]; /* what calls take by themselves where that could be done */
 };
 
 /* What came of it. */
@@ -58,6 +60,8 @@ struct tgi_captured {
     struct tgi_clustering clustering; /* with the resident executor, or where it may be chosen */
     char *not_resident;               /* why nothing is; NULL: something is, or was not to be */
     const char *whole;                /* why it is one graph for all devices, a constant; NULL: it is one for each (mem/split.h) */
+    bool has_kernels;                 /* before recording: as of a capture */
+    double calls_ns;                  /* what calls of libraries take by themselves where kernels could do it, on the device where they take most */
     uint32_t n_hops;                  /* edges between devices on its longest way */
 };
 
@@ -130,6 +134,8 @@ struct tgi_offload_graph_stats {
     const char *not_spread;                        /* why none is although that was asked for; NULL: some are, or it was not */
     uint32_t n_hops;                               /* of the last graph: edges between devices on its longest way */
     const char *whole;                             /* why that is one for all devices; NULL: it is one for each */
+    bool has_kernels;                              /* of the last start: where calls of libraries are better by themselves it had kernels */
+    double calls_ns, kernels_ns;                   /* of starts of either kind, where both were measured; else 0 */
     uint32_t n_kept;                               /* graphs that are kept, what they take, and that had to go */
     uint64_t kept_bytes, n_dropped;
 };

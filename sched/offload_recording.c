@@ -212,7 +212,7 @@ static int split(const struct tg_run *run, struct tgi_program *program, struct t
 int tgi_offload_record(struct tg_run *run, struct tgi_captured *p, struct tgi_offload_task **at_p, struct tg_error *err)
 {
     struct tgi_offload *o = run->runtime->offload;
-    struct tgi_capture rec = {.times = run->spans ? &p->times : NULL};
+    struct tgi_capture rec = {.times = run->spans ? &p->times : NULL, .has_kernels = p->has_kernels};
     struct tgi_program program = {0};
     int rc = tgi_recorder_create(o->devices, &program, &rec.recorder, err);
     if (rc == 0)
@@ -225,6 +225,8 @@ int tgi_offload_record(struct tg_run *run, struct tgi_captured *p, struct tgi_of
         rc = tgi_program_narrow(&program, WIDTH, &p->program, err);
     memcpy(p->n_device_tasks, run->offload->n_device_tasks, sizeof p->n_device_tasks);
     p->n_tasks = rec.n_tasks;
+    for (uint32_t d = 0; d < o->devices->n_devices; d++)
+        p->calls_ns = rec.calls_ns[d] > p->calls_ns ? rec.calls_ns[d] : p->calls_ns;
     *at_p = rec.task;
     tgi_recorder_destroy(rec.recorder);
     tgi_program_fini(&program);

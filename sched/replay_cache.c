@@ -9,18 +9,20 @@ static bool fits(const struct tgi_replay *p, const struct tgi_replicas *replicas
            tgi_replicas_has_memory_of(replicas, p->recorded.after);
 }
 
-struct tgi_replay *tgi_replay_cache_find(struct tgi_replay_cache *c, const struct tgi_replicas *replicas, enum tgi_replay_way way)
+struct tgi_replay *tgi_replay_cache_find(struct tgi_replay_cache *c, const struct tgi_replicas *replicas, enum tgi_replay_way way,
+                                         bool has_kernels)
 {
     for (uint32_t i = 0; i < TGI_REPLAY_PLACES; i++)
-        if (c->places[i].way == way && fits(&c->places[i], replicas))
+        if (c->places[i].way == way && c->places[i].recorded.has_kernels == has_kernels && fits(&c->places[i], replicas))
             return &c->places[i];
     return NULL;
 }
 
-struct tgi_replay *tgi_replay_cache_find_alike(struct tgi_replay_cache *c, const struct tgi_program *program)
+struct tgi_replay *tgi_replay_cache_find_alike(struct tgi_replay_cache *c, const struct tgi_captured *recorded)
 {
     for (uint32_t i = 0; i < TGI_REPLAY_PLACES; i++)
-        if (c->places[i].graph && tgi_program_is_alike(&c->places[i].recorded.program, program))
+        if (c->places[i].graph && c->places[i].recorded.has_kernels == recorded->has_kernels &&
+            tgi_program_is_alike(&c->places[i].recorded.program, &recorded->program))
             return &c->places[i];
     return NULL;
 }

@@ -31,10 +31,11 @@ struct tgi_replay_cache {
     struct tgi_replay places[TGI_REPLAY_PLACES];
 };
 
-/* One of that way that is good for the state of data now; NULL: none. */
-struct tgi_replay *tgi_replay_cache_find(struct tgi_replay_cache *cache, const struct tgi_replicas *replicas, enum tgi_replay_way way);
-/* One that is as the program but for addresses and the like; NULL: none. */
-struct tgi_replay *tgi_replay_cache_find_alike(struct tgi_replay_cache *cache, const struct tgi_program *program);
+/* One of that way, with kernels or not (struct tgi_captured), that is good for the state of data now; NULL: none. */
+struct tgi_replay *tgi_replay_cache_find(struct tgi_replay_cache *cache, const struct tgi_replicas *replicas, enum tgi_replay_way way,
+                                         bool has_kernels);
+/* One that is as the new one but for addresses and the like; NULL: none. */
+struct tgi_replay *tgi_replay_cache_find_alike(struct tgi_replay_cache *cache, const struct tgi_captured *recorded);
 /* Keeps it, and of the others what there is room for. */
 struct tgi_replay *tgi_replay_cache_add(struct tgi_replay_cache *cache, const struct tgi_replay *replay);
 void tgi_replay_cache_remove(struct tgi_replay_cache *cache, struct tgi_replay *replay);

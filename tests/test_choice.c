@@ -9,6 +9,7 @@
 
 #include "sched/choice.h"
 #include "sched/offload.h"
+#include "sched/offload_graph.h"
 #include "tests/device_graph.h"
 #include "tests/must.h"
 
@@ -233,6 +234,61 @@ static void cpus_are_not_tried_where_they_cannot_win(void **state)
     close_all();
 }
 
+static bool shares(struct tgi_devices *ds, const struct tgi_code *code, const struct tgi_shape *shape)
+{
+    (void)ds, (void)code;
+    return shape->alternative == 0;
+}
+
+static void count_variants(void *user, const char *kernel, void **args)
+{
+    uint32_t *n = user;
+    (void)args;
+    n[0] += strcmp(kernel, "one") == 0;
+    n[1] += strcmp(kernel, "other") == 0;
+}
+
+/* "one" is taken for a library's call and is the faster one by itself: a graph with "other" in its place is tried for some starts, and only where there is
+ * such a call; one of both stays. */
+static void a_graph_without_calls_is_tried(void **state)
+{
+    enum { N_STARTS = 40 };
+    (void)state;
+    for (int has_calls = 0; has_calls < 2; has_calls++) {
+        struct tg_run_options options = TG_RUN_OPTIONS_INIT;
+        struct tgi_offload_graph_stats stats;
+        uint32_t n[2] = {0, 0}, n_with = 0;
+        open_all(2, "cuda");
+        struct tgi_devices *ds = rt->offload->devices;
+        const struct tgi_device_ops *true_ops = ds->ops;
+        struct tgi_device_ops ops = *ds->ops;
+        if (has_calls)
+            ops.shares_lane = shares;
+        ds->ops = &ops;
+        struct tg_run *run;
+        make_entries();
+        measured("one", 1e7); /* forty of them are a good part of any replay */
+        measured("other", 2e7);
+        standin.standin_watch_kernels(count_variants, n);
+        options.executor = TG_EXECUTOR_GRAPH;
+        MUST(tg_run_create(rt, graph, &options, &run, &err));
+        for (uint32_t i = 0; i < N_STARTS; i++) {
+            uint32_t before[2] = {n[0], n[1]};
+            execute(run);
+            tgi_offload_graph_stats(run, &stats);
+            assert_int_equal(n[0] - before[0], stats.has_kernels ? 0 : N_TASKS);
+            assert_int_equal(n[1] - before[1], stats.has_kernels ? N_TASKS : 0);
+            n_with += !stats.has_kernels;
+        }
+        assert_int_equal(n_with < N_STARTS, has_calls);
+        assert_true(n_with >= 3);
+        assert_true(stats.kernels_ns == 0 || stats.has_kernels == (stats.kernels_ns <= 0.97 * stats.calls_ns));
+        tg_run_destroy(run);
+        ds->ops = true_ops;
+        close_all();
+    }
+}
+
 static void sources_of_times_are_counted(void **state)
 {
     (void)state;
@@ -260,7 +316,7 @@ int main(void)
         cmocka_unit_test(a_gain_smaller_than_the_way_there_moves_nothing),
         cmocka_unit_test(cpus_are_tried_with_two_tasks_where_they_could_win),
         cmocka_unit_test(cpus_are_not_tried_where_they_cannot_win),
-        cmocka_unit_test(sources_of_times_are_counted),
+        cmocka_unit_test(a_graph_without_calls_is_tried), cmocka_unit_test(sources_of_times_are_counted),
     };
     return cmocka_run_group_tests(tests, device_group_load, device_group_unload);
 }

@@ -13,6 +13,7 @@
 #include "io/cli/run_record.h"
 #include "io/cli/run_summary.h"
 #include "io/cli/simulate.h"
+#include "io/units.h"
 #include "sched/offload_graph.h"
 #include "sched/policy.h"
 
@@ -219,13 +220,17 @@ static void tell_executor(struct tgi_cli_job *job)
         tgi_cli_detail(job->cli, "executor: %s", why);
 }
 
-/* How a graph goes from device to device, where it does. */
-static void tell_hops(struct tgi_cli_job *job)
+/* Whether a graph calls libraries, where both were measured, and how it goes from device to device, where it does. */
+static void tell_graph(struct tgi_cli_job *job)
 {
     struct tgi_offload_graph_stats s;
+    char with[32], without[32];
     if (!job->n_devices || tg_run_executor(job->run, NULL) == TG_EXECUTOR_STREAMS)
         return;
     tgi_offload_graph_stats(job->run, &s);
+    if (s.kernels_ns > 0)
+        tgi_cli_detail(job->cli, "graph: %s calls of libraries, as a start took %s with them and %s with kernels in their place", s.has_kernels ? "without" : "with",
+                       tgi_format_time(s.calls_ns, with, sizeof with), tgi_format_time(s.kernels_ns, without, sizeof without));
     if (s.n_hops && s.whole)
         tgi_cli_detail(job->cli, "graph: one for all devices, %u edges between them in a row: %s", s.n_hops, s.whole);
     else if (s.n_hops)
@@ -263,7 +268,7 @@ static int execute(struct tgi_cli_job *job)
         goes_on = execute_once(job, true);
     tgi_cli_watch(NULL);
     tell_executor(job);
-    tell_hops(job);
+    tell_graph(job);
     /* A warm-up that failed is the run that the summary is about. */
     struct tg_run_stats stats;
     if (job->n_measured == 0 && tg_run_stats(job->run, &stats, NULL) == 0)
