@@ -175,7 +175,7 @@ static uint64_t lay_out(struct part *c, CUdeviceptr memory)
     const struct tgi_resident_program *p = cluster->program;
     struct tgi_resident_view *v = &c->view;
     uint64_t at = memory;
-    v->tasks = place(&at, p->n_tasks, sizeof *p->tasks);
+    v->tasks = place(&at, p->n_slots, sizeof *p->tasks);
     v->first = place(&at, p->n_workers + 1u, sizeof *p->first);
     v->outs = place(&at, p->n_outs, sizeof *p->outs);
     v->ins = place(&at, p->n_ins, sizeof *p->ins);
@@ -186,9 +186,9 @@ static uint64_t lay_out(struct part *c, CUdeviceptr memory)
     v->counters = place(&at, p->n_counters, sizeof *v->counters);
     v->cells = place(&at, p->n_cells, sizeof *v->cells);
     v->posted = place(&at, p->n_posts ? p->n_tasks : 0, sizeof *v->posted);
-    v->results = place(&at, p->n_tasks, sizeof *v->results);
+    v->results = place(&at, p->n_slots, sizeof *v->results);
     v->progress = place(&at, p->n_workers, sizeof *v->progress);
-    v->times = place(&at, cluster->is_timed ? p->n_tasks : 0, 2 * sizeof *v->times);
+    v->times = place(&at, cluster->is_timed ? p->n_slots : 0, 2 * sizeof *v->times);
     if (!cluster->is_timed)
         v->times = NULL;
     c->here.far_counters = place(&at, p->n_far_counters, sizeof *c->here.far_counters);
@@ -226,7 +226,7 @@ static int fill_tables(struct tgi_cuda *cuda, struct part *c, struct tg_error *e
 {
     const struct tgi_resident_program *p = c->cluster->program;
     const struct tgi_resident_view *v = &c->view;
-    int rc = upload(cuda, v->tasks, p->tasks, p->n_tasks, sizeof *p->tasks, err);
+    int rc = upload(cuda, v->tasks, p->tasks, p->n_slots, sizeof *p->tasks, err);
     rc = rc ? rc : upload(cuda, v->first, p->first, p->n_workers + 1u, sizeof *p->first, err);
     rc = rc ? rc : upload(cuda, v->outs, p->outs, p->n_outs, sizeof *p->outs, err);
     rc = rc ? rc : upload(cuda, v->ins, p->ins, p->n_ins, sizeof *p->ins, err);

@@ -256,7 +256,7 @@ static int bodies_of(const struct tgi_cluster *cluster, uint32_t **bodies_p, uin
     const struct tgi_resident_program *p = cluster->program;
     uint8_t *is_used = calloc(UINT16_MAX + 1, 1);
     uint32_t n = 0, *bodies = NULL;
-    for (uint32_t i = 0; is_used && i < p->n_tasks; i++)
+    for (uint32_t i = 0; is_used && i < p->n_slots; i++)
         if (TGI_RESIDENT_HAS_WORDS(TGI_HEAD_OP(p->tasks[i].head))) {
             n += !is_used[TGI_CALL_BODY(p->tasks[i].in[0])];
             is_used[TGI_CALL_BODY(p->tasks[i].in[0])] = 1;

@@ -44,11 +44,11 @@ static bool are_same(const void *a, const void *b, size_t n, size_t size) { retu
 bool tgi_cluster_is_same(const struct tgi_cluster *a, const struct tgi_cluster *b)
 {
     const struct tgi_resident_program *p = a->program, *q = b->program;
-    return p->n_tasks == q->n_tasks && p->n_workers == q->n_workers && p->n_workers_each == q->n_workers_each &&
+    return p->n_tasks == q->n_tasks && p->n_slots == q->n_slots && p->n_workers == q->n_workers && p->n_workers_each == q->n_workers_each &&
            p->n_outs == q->n_outs && p->n_ins == q->n_ins && p->n_counters == q->n_counters && p->n_cells == q->n_cells &&
            a->n_devices == b->n_devices && are_same(a->device, b->device, a->n_devices, sizeof *a->device) &&
            p->n_far_cells == q->n_far_cells && p->n_far_counters == q->n_far_counters && !p->roots == !q->roots && p->n_roots == q->n_roots && p->n_made_each == q->n_made_each && p->n_made_words == q->n_made_words &&
-           a->n_words == b->n_words && a->is_timed == b->is_timed && are_same(p->tasks, q->tasks, p->n_tasks, sizeof *p->tasks) &&
+           a->n_words == b->n_words && a->is_timed == b->is_timed && are_same(p->tasks, q->tasks, p->n_slots, sizeof *p->tasks) &&
            are_same(p->first, q->first, p->n_workers + 1u, sizeof *p->first) &&
            are_same(p->outs, q->outs, p->n_outs, sizeof *p->outs) && are_same(p->ins, q->ins, p->n_ins, sizeof *p->ins) &&
            are_same(a->words, b->words, a->n_words, sizeof *a->words) &&

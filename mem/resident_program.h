@@ -5,8 +5,13 @@
  * executes the slots first[w] .. first[w + 1), in that order; a slot holds one task.  Slots of a worker lie side by
  * side, so that 32 descriptors are fetched at a time.
  *
+ * Tasks a block wide have a slot in each worker of their block, and all of its workers execute them together: the first one leads, waits and
+ * tells; the others' slots only say that they take part (gpu/resident/block.h).  The tasks of a block that are so wide have the same order in
+ * all of its workers.
+ *
  * Edges.  Each is of the cheapest kind that carries it:
- *   program order   both tasks belong to one worker: nothing is stored, nothing is waited for
+ *   program order   both tasks belong to one worker, or to one block and one of them is a block wide: nothing is stored, nothing is
+ *                   waited for
  *   cell            the result travels in the flag: 12 bytes and the epoch in one 16-byte word, one writer, one reader.
  *                   No fence.  In shared memory if both workers belong to one block.
  *   counter         every producer adds one with release, the consumer acquires.  For results that lie in memory, and
@@ -62,7 +67,7 @@ enum tgi_resident_op {
 #define TGI_RESIDENT_BATCH 32u
 
 enum tgi_resident_width {
-    TGI_RESIDENT_WARP,  /* a worker takes one task after the other, with all its lanes */
+    TGI_RESIDENT_WARP,  /* a worker takes one task after the other, with all its lanes; some with all workers of its block */
     TGI_RESIDENT_THREAD /* a lane takes a task of the batch; the batch ends when all have ended, in whatever order */
 };
 
@@ -102,6 +107,8 @@ struct tgi_resident_task {
 #define TGI_HEAD_WAY(head)   ((head) >> 17 & 15u) /* enum tgi_resident_way */
 #define TGI_HEAD_WAY_AT      17
 #define TGI_HEAD_TELLS_FAR   (1u << 21) /* a word of its successors is a far one */
+#define TGI_HEAD_BLOCK       (1u << 22) /* a block wide */
+#define TGI_HEAD_MEMBER      (1u << 23) /* the same, in a worker that does not lead: neither waits nor tells */
 
 /* Ways through the worker, of tasks a warp wide; mem/resident_way.h says which. */
 enum tgi_resident_way {
@@ -114,7 +121,8 @@ enum tgi_resident_way {
     TGI_WAY_CALL,   /* a body on words */
     TGI_WAY_FAR,    /* waits for or tells another device; kernels for one device do not have it */
     TGI_WAY_POST,   /* several at once, each waiting for elements */
-    TGI_WAY_ARITHMETIC /* as RELAY, of an op with an argument; from none, one or two cells */
+    TGI_WAY_ARITHMETIC, /* as RELAY, of an op with an argument; from none, one or two cells */
+    TGI_WAY_BLOCK /* a body on words, by all workers of the block; kernels for programs without such tasks do not have it */
 };
 
 enum tgi_resident_out {
@@ -228,6 +236,7 @@ struct tgi_resident_view {
 struct tgi_resident_program {
     enum tgi_resident_width width;
     uint32_t n_tasks, n_blocks, n_workers_each, n_workers;
+    uint32_t n_slots; /* as n_tasks, and one for each worker of a block that takes part in a task without leading it */
     uint32_t n_outs, n_ins, n_counters, n_cells;
     uint32_t n_shared_cells, n_shared_counters; /* of the block that has most */
     uint32_t n_devices; /* that the blocks are of, each as many, one after the other */
@@ -235,10 +244,11 @@ struct tgi_resident_program {
     struct tgi_resident_task *tasks;
     uint32_t *first, *outs, *ins;
     uint64_t *args;    /* NULL: no task has one */
-    uint32_t *slot_of; /* by task */
+    uint32_t *slot_of; /* by task; of one a block wide the one that leads */
     /* How many edges are of which kind. */
     uint32_t n_order_edges, n_shared_edges, n_cell_edges, n_counter_edges, n_far_cell_edges, n_far_counter_edges, n_posted_edges;
     uint32_t n_posts; /* tasks that are POSTs */
+    uint32_t n_block_tasks; /* tasks a block wide */
     /* A dynamic program of bodies (resident_dynamic.h): slots are tasks, and workers have none of their own.  NULL: a static one. */
     uint32_t *roots, n_roots;
     uint32_t n_made_each, n_made_words; /* tasks that a worker's bodies may have made at once; words of each */

@@ -29,6 +29,8 @@ static inline enum tgi_resident_way tgi_resident_way(const struct tgi_resident_t
     uint32_t is_sum = op == TGI_RESIDENT_ADD || op == TGI_RESIDENT_HASH;
     if (t->head & (TGI_HEAD_WAITS_FAR | TGI_HEAD_TELLS_FAR))
         return TGI_WAY_FAR;
+    if (t->head & TGI_HEAD_BLOCK)
+        return TGI_WAY_BLOCK;
     if (op == TGI_RESIDENT_CALL)
         return TGI_WAY_CALL;
     if (op == TGI_RESIDENT_POST)

@@ -165,12 +165,12 @@ static int take_cluster(struct taking *k, const struct tgi_replay_clocks *clocks
     struct tgi_devices *ds = k->run->runtime->offload->devices;
     const struct tgi_resident_program *p = c->cluster->program;
     uint32_t n_each = p->n_workers / c->cluster->n_devices;
-    uint64_t *ns = calloc(2 * (size_t)p->n_tasks + 2, sizeof *ns);
+    uint64_t *ns = calloc(2 * (size_t)p->n_slots + 2, sizeof *ns);
     int rc = ns ? ds->ops->cluster_times(ds, graph, c->cluster, ns, err) : tgi_error_memory(err, "recording when tasks ran");
     for (uint32_t w = 0; rc == 0 && w < p->n_workers; w++)
         for (uint32_t i = p->first[w]; i < p->first[w + 1]; i++) {
             uint32_t step = c->cluster->step[p->tasks[i].id];
-            if (!step)
+            if (!step || p->tasks[i].head & TGI_HEAD_MEMBER) /* whose leading slot has the time */
                 continue;
             k->has_command[step - 1] = 1;
             if (ns[2 * i]) /* else its body was left out */

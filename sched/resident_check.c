@@ -27,6 +27,8 @@ struct check {
     uint32_t *mark;       /* by task: 1 + the task that has told it */
     uint8_t *is_clean;    /* by task */
     uint8_t *lone;        /* by slot: producers that store instead of adding, or say so */
+    uint32_t *member;     /* by task a block wide, n_workers_each of them: its slot in each worker of its block; NULL: there is no such task */
+    uint32_t *member_at;  /* by task: where these are; UINT32_MAX: it is not a block wide */
     uint16_t *pushed;     /* by slot: devices to which it brings what it leaves, a bit each */
     bool has_memory;      /* a task leaves what others than its successors may read */
 };
@@ -45,26 +47,84 @@ static uint32_t device_of(const struct check *c, uint32_t slot)
     return block_of(c, slot) / (c->p->n_blocks / c->p->n_devices);
 }
 
+static bool is_block(const struct check *c, uint32_t t) { return c->dag->is_block && c->dag->is_block[t]; }
+
+static bool is_led(const struct check *c, uint32_t t, uint32_t slot)
+{
+    return !is_block(c, t) || c->worker_of[slot] % c->p->n_workers_each == 0;
+}
+
+/* A slot that does not lead: it says that its worker takes part, and nothing else. */
+static int check_member(const struct check *c, uint32_t slot)
+{
+    const struct tgi_resident_task *d = &c->p->tasks[slot];
+    if (d->head != (c->dag->op[d->id] | TGI_HEAD_BLOCK | TGI_HEAD_MEMBER | (uint32_t)TGI_WAY_BLOCK << TGI_HEAD_WAY_AT) || d->wait || d->n_wait ||
+        d->out[0] || d->out[1])
+        return refuse(c, d->id, "is a block wide, and more than its first worker waits or tells");
+    if (c->worker_of[slot] / c->p->n_workers_each != c->worker_of[c->p->slot_of[d->id]] / c->p->n_workers_each)
+        return refuse(c, d->id, "is a block wide, and workers of another block take part");
+    return 0;
+}
+
+/* Every task a block wide is in each worker of its block, once. */
+static int check_members(struct check *c)
+{
+    uint32_t each = c->p->n_workers_each, n = 0;
+    for (uint32_t t = 0; t < c->dag->n_tasks; t++) {
+        c->member_at[t] = is_block(c, t) ? n * each : UINT32_MAX;
+        n += is_block(c, t);
+    }
+    c->member = malloc(((size_t)n * each + 1) * sizeof *c->member);
+    if (!c->member)
+        return tgi_error_memory(c->err, "checking a resident program");
+    memset(c->member, 0xff, (size_t)n * each * sizeof *c->member);
+    for (uint32_t s = 0; s < c->p->n_slots; s++) {
+        uint32_t t = c->p->tasks[s].id;
+        if (!is_block(c, t))
+            continue;
+        uint32_t *mine = &c->member[c->member_at[t] + c->worker_of[s] % each];
+        int rc = is_led(c, t, s) ? 0 : check_member(c, s);
+        if (rc)
+            return rc;
+        if (*mine != UINT32_MAX)
+            return refuse(c, t, "is a block wide, and twice in one worker");
+        *mine = s;
+    }
+    for (uint32_t t = 0; t < c->dag->n_tasks; t++)
+        for (uint32_t k = 0; is_block(c, t) && k < each; k++)
+            if (c->member[c->member_at[t] + k] == UINT32_MAX)
+                return refuse(c, t, "is a block wide, and a worker of its block does not take part");
+    return 0;
+}
+
 static int check_slots(struct check *c)
 {
     const struct tgi_resident_program *p = c->p;
-    if (p->n_tasks != c->dag->n_tasks || p->first[0] != 0 || p->first[p->n_workers] != p->n_tasks ||
+    uint64_t n_slots = p->n_tasks;
+    uint32_t n_block_tasks = 0;
+    for (uint32_t t = 0; t < c->dag->n_tasks; t++)
+        n_block_tasks += is_block(c, t);
+    n_slots += (uint64_t)n_block_tasks * (p->n_workers_each - 1);
+    if (p->n_tasks != c->dag->n_tasks || p->n_slots != n_slots || p->n_block_tasks != n_block_tasks || p->first[0] != 0 ||
+        p->first[p->n_workers] != p->n_slots || (n_block_tasks && (p->width != TGI_RESIDENT_WARP || p->n_devices != 1)) ||
         p->n_workers != p->n_blocks * p->n_workers_each || p->n_devices == 0 ||
         p->n_devices > TGI_RESIDENT_MAX_DEVICES || p->n_blocks % p->n_devices ||
         (p->n_devices > 1 && p->width != TGI_RESIDENT_WARP))
         return tgi_error(c->err, TG_E_INVALID, "resident program: its slots are not the graph's %" PRIu32 " tasks",
                          c->dag->n_tasks);
     for (uint32_t w = 0; w < p->n_workers; w++) {
-        if (p->first[w] > p->first[w + 1] || p->first[w + 1] > p->n_tasks)
+        if (p->first[w] > p->first[w + 1] || p->first[w + 1] > p->n_slots)
             return tgi_error(c->err, TG_E_INVALID, "resident program: worker %" PRIu32 " ends before it begins", w);
         for (uint32_t s = p->first[w]; s < p->first[w + 1]; s++)
             c->worker_of[s] = w;
     }
-    for (uint32_t s = 0; s < p->n_tasks; s++) {
+    for (uint32_t s = 0; s < p->n_slots; s++) {
         uint32_t t = p->tasks[s].id;
-        /* n tasks in n slots, each where slot_of says: none twice. */
-        if (t >= p->n_tasks || p->slot_of[t] != s)
+        /* n tasks lead n slots, each where slot_of says: none twice. */
+        if (t >= p->n_tasks || p->slot_of[t] >= p->n_slots || (is_led(c, t, s) && p->slot_of[t] != s))
             return refuse(c, t, "is not in the slot that it should be in");
+        if (!(p->tasks[s].head & TGI_HEAD_BLOCK) != !is_block(c, t) || !(p->tasks[s].head & TGI_HEAD_MEMBER) != is_led(c, t, s))
+            return refuse(c, t, "is executed by more or fewer workers than it should be");
         if (TGI_HEAD_OP(p->tasks[s].head) != c->dag->op[t] || !p->args != !c->dag->arg ||
             (p->args && p->args[s] != c->dag->arg[t]))
             return refuse(c, t, "does something else");
@@ -74,7 +134,7 @@ static int check_slots(struct check *c)
             ((uint64_t)p->tasks[s].in[1] << 32 | p->tasks[s].in[0]) != c->dag->arg[t])
             return refuse(c, t, "calls something else");
     }
-    return 0;
+    return check_members(c);
 }
 
 /* ---- Who waits where ------------------------------------------------------------------------*/
@@ -93,6 +153,8 @@ static int note_waiter(struct check *c, uint32_t slot)
     static const uint32_t table_of[] = {0, COUNTERS, SHARED_COUNTERS, CELLS, SHARED_CELLS};
     const struct tgi_resident_task *d = &c->p->tasks[slot];
     uint32_t kind = TGI_HEAD_WAIT(d->head), table, n;
+    if (d->head & TGI_HEAD_MEMBER) /* check_member() has looked */
+        return 0;
     if (kind == TGI_WAIT_NONE)
         return d->n_wait == 0 && !(d->head & TGI_HEAD_WAITS_FAR) ? 0 : refuse(c, d->id, "waits for nothing, a number of times");
     if (kind > TGI_WAIT_SHARED_CELLS || d->n_wait == 0)
@@ -154,7 +216,13 @@ static int check_post(struct check *c, uint32_t slot, const uint32_t *n_preds)
 
 static bool is_ordered(const struct check *c, uint32_t from, uint32_t to)
 {
-    uint32_t first = c->p->first[c->worker_of[to]];
+    uint32_t first = c->p->first[c->worker_of[to]], each = c->p->n_workers_each;
+    uint32_t wide_from = c->member_at[c->p->tasks[from].id], wide_to = c->member_at[c->p->tasks[to].id];
+    /* What is a block wide comes before or after another task of its block in that one's worker, of two of them in any. */
+    if (block_of(c, from) == block_of(c, to) && (wide_from != UINT32_MAX || wide_to != UINT32_MAX)) {
+        uint32_t of_from = c->worker_of[from] % each, of_to = c->worker_of[to] % each;
+        return wide_from == UINT32_MAX ? from < c->member[wide_to + of_from] : c->member[wide_from + of_to] < to;
+    }
     if (c->worker_of[from] != c->worker_of[to])
         return false;
     if (c->p->width == TGI_RESIDENT_WARP)
@@ -223,6 +291,8 @@ static int check_outs(struct check *c, uint32_t slot)
     const struct tgi_resident_task *d = &c->p->tasks[slot];
     bool is_list = TGI_HEAD_N_OUT(d->head) == TGI_HEAD_LIST;
     uint32_t n = is_list ? d->out[1] : TGI_HEAD_N_OUT(d->head), n_ordered = 0, t = d->id, n_far = 0;
+    if (d->head & TGI_HEAD_MEMBER)
+        return 0;
     if (is_list && (d->out[0] > c->p->n_outs || n > c->p->n_outs - d->out[0]))
         return refuse(c, t, "has successors beyond the end of a table");
     uint32_t begin = c->dag->succ_at[t], end = c->dag->succ_at[t + 1];
@@ -262,7 +332,7 @@ static int check_ins(struct check *c, uint32_t slot, uint32_t *n_in_p)
         return refuse(c, d->id, "has predecessors beyond the end of a table");
     for (uint32_t k = 0; k < n; k++) {
         uint32_t word = is_list ? c->p->ins[d->in[0] + k] : d->in[k], from = TGI_IN_SLOT(word);
-        if (from >= c->p->n_tasks)
+        if (from >= c->p->n_slots)
             return refuse(c, d->id, "reads a result beyond the end of a table");
         uint32_t id = c->p->tasks[from].id;
         bool is_pred = false;
@@ -288,6 +358,8 @@ static int check_wait(struct check *c, uint32_t slot)
     const struct tgi_resident_task *d = &c->p->tasks[slot];
     bool is_cells = TGI_HEAD_WAIT(d->head) >= TGI_WAIT_CELLS;
     uint32_t n_in = 0, previous = 0;
+    if (d->head & TGI_HEAD_MEMBER)
+        return 0;
     int rc = check_ins(c, slot, &n_in);
     if (rc)
         return rc;
@@ -299,7 +371,7 @@ static int check_wait(struct check *c, uint32_t slot)
         uint32_t id = slot ? c->p->tasks[slot - 1].id : 0;
         for (uint32_t i = c->dag->succ_at[id]; slot && i < c->dag->succ_at[id + 1] && !previous; i++)
             previous = c->dag->succ[i] == d->id && c->mark[id] != 1 + slot;
-        if (!previous || c->p->width != TGI_RESIDENT_WARP || c->worker_of[slot - 1] != c->worker_of[slot])
+        if (!previous || c->p->tasks[slot - 1].head & TGI_HEAD_BLOCK || c->p->width != TGI_RESIDENT_WARP || c->worker_of[slot - 1] != c->worker_of[slot])
             return refuse(c, d->id, "takes the result at hand, which is not of a predecessor");
     }
     c->n_data[slot] = n_in + previous + (is_cells ? d->n_wait : 0);
@@ -308,7 +380,7 @@ static int check_wait(struct check *c, uint32_t slot)
 
 static int check_data(struct check *c, const uint32_t *n_preds)
 {
-    for (uint32_t s = 0; s < c->p->n_tasks; s++) {
+    for (uint32_t s = 0; s < c->p->n_slots; s++) {
         uint32_t t = c->p->tasks[s].id;
         if (TGI_RESIDENT_HAS_INPUTS(c->dag->op[t]) && c->n_data[s] != n_preds[t])
             return refuse(c, t, "does not get the results of all its predecessors, each once");
@@ -318,7 +390,8 @@ static int check_data(struct check *c, const uint32_t *n_preds)
 
 /* ---- An order -----------------------------------------------------------------------------*/
 
-/* Executes: a worker takes its next task, or any of its batch, once nothing is missing. */
+/* Executes: a worker takes its next task, or any of its batch, once nothing is missing, and a block one that is its width once it is the
+ * next in all of its workers.  So that all have the same order of these is proved as well. */
 struct dry_run {
     uint32_t *missing;  /* by task: predecessors that are not done */
     uint32_t *next;     /* by worker: the first slot of those it may take */
@@ -333,27 +406,43 @@ static uint32_t window_end(const struct check *c, const struct dry_run *r, uint3
     return end - r->next[w] < size ? end : r->next[w] + size;
 }
 
+/* Whether it is within what its worker may take, or of one a block wide each of its workers. */
+static bool is_next(const struct check *c, const struct dry_run *r, uint32_t t)
+{
+    uint32_t s = c->p->slot_of[t], w = c->worker_of[s];
+    if (c->member_at[t] == UINT32_MAX)
+        return s >= r->next[w] && s < window_end(c, r, w);
+    for (uint32_t k = 0; k < c->p->n_workers_each; k++)
+        if (r->next[w + k] != c->member[c->member_at[t] + k])
+            return false;
+    return true;
+}
+
 static void open_window(const struct check *c, struct dry_run *r, uint32_t w)
 {
     uint32_t end = window_end(c, r, w);
     r->left[w] = end - r->next[w];
-    for (uint32_t s = r->next[w]; s < end; s++)
-        if (r->missing[c->p->tasks[s].id] == 0)
-            r->ready[r->n_ready++] = s;
+    for (uint32_t s = r->next[w]; s < end; s++) {
+        uint32_t t = c->p->tasks[s].id;
+        if (r->missing[t] == 0 && is_next(c, r, t))
+            r->ready[r->n_ready++] = c->p->slot_of[t];
+    }
 }
 
 static void finish(const struct check *c, struct dry_run *r, uint32_t slot)
 {
     uint32_t t = c->p->tasks[slot].id, w = c->worker_of[slot];
     for (uint32_t i = c->dag->succ_at[t]; i < c->dag->succ_at[t + 1]; i++) {
-        uint32_t s = c->p->slot_of[c->dag->succ[i]], v = c->worker_of[s];
-        if (--r->missing[c->dag->succ[i]] == 0 && s >= r->next[v] && s < window_end(c, r, v))
-            r->ready[r->n_ready++] = s;
+        uint32_t to = c->dag->succ[i];
+        if (--r->missing[to] == 0 && is_next(c, r, to))
+            r->ready[r->n_ready++] = c->p->slot_of[to];
     }
-    if (--r->left[w] == 0) {
-        r->next[w] = window_end(c, r, w);
-        open_window(c, r, w);
-    }
+    uint32_t end = w + (c->member_at[t] == UINT32_MAX ? 1 : c->p->n_workers_each);
+    for (; w < end; w++)
+        if (--r->left[w] == 0) {
+            r->next[w] = window_end(c, r, w);
+            open_window(c, r, w);
+        }
 }
 
 static int check_order(struct check *c, uint32_t *n_preds)
@@ -364,13 +453,15 @@ static int check_order(struct check *c, uint32_t *n_preds)
     int rc = 0;
     if (!r.next || !r.left || !r.ready)
         rc = tgi_error_memory(c->err, "checking a resident program");
+    for (uint32_t w = 0; !rc && w < c->p->n_workers; w++)
+        r.next[w] = UINT32_MAX; /* not yet open, for what is a block wide */
     for (uint32_t w = 0; !rc && w < c->p->n_workers; w++) {
         r.next[w] = c->p->first[w];
         open_window(c, &r, w);
     }
     for (; !rc && r.n_ready > 0; n_done++)
         finish(c, &r, r.ready[--r.n_ready]);
-    for (uint32_t s = 0; !rc && n_done < n && s < n; s++)
+    for (uint32_t s = 0; !rc && n_done < n && s < c->p->n_slots; s++)
         if (s == r.next[c->worker_of[s]])
             rc = refuse(c, c->p->tasks[s].id, "would never run: the workers' orders wait for each other");
     free(r.next);
@@ -395,7 +486,7 @@ static void mark_clean(struct check *c)
 static bool check_init(struct check *c)
 {
     const struct tgi_resident_program *p = c->p;
-    size_t n = (size_t)c->dag->n_tasks + 1;
+    size_t n_tasks = (size_t)c->dag->n_tasks + 1, n_slots = (size_t)p->n_slots + 1, n = n_slots > n_tasks ? n_slots : n_tasks;
     c->n_of[FAR_COUNTERS] = p->n_far_counters;
     c->n_of[FAR_CELLS] = p->n_far_cells;
     c->n_of[COUNTERS] = p->n_counters;
@@ -415,10 +506,11 @@ static bool check_init(struct check *c)
     c->lone = calloc(n, 1);
     c->pushed = calloc(n, sizeof *c->pushed);
     c->is_clean = malloc(n);
+    c->member_at = malloc(n * sizeof *c->member_at);
     if (c->is_clean)
         memset(c->is_clean, 1, n);
     return is_good && c->worker_of && c->n_triggers && c->n_data && c->mark && c->lone && c->pushed &&
-           c->is_clean;
+           c->is_clean && c->member_at;
 }
 
 static void check_fini(struct check *c)
@@ -434,28 +526,30 @@ static void check_fini(struct check *c)
     free(c->lone);
     free(c->pushed);
     free(c->is_clean);
+    free(c->member_at);
+    free(c->member);
 }
 
 static int check_all(struct check *c, uint32_t *n_preds)
 {
     int rc = check_slots(c);
     mark_clean(c);
-    for (uint32_t s = 0; !rc && s < c->p->n_tasks; s++)
+    for (uint32_t s = 0; !rc && s < c->p->n_slots; s++)
         rc = note_waiter(c, s);
-    for (uint32_t s = 0; !rc && s < c->p->n_tasks; s++)
+    for (uint32_t s = 0; !rc && s < c->p->n_slots; s++)
         rc = check_outs(c, s);
     if (rc)
         return rc;
     memset(c->mark, 0, (size_t)c->p->n_tasks * 4);
-    for (uint32_t s = 0; !rc && s < c->p->n_tasks; s++)
+    for (uint32_t s = 0; !rc && s < c->p->n_slots; s++)
         rc = check_wait(c, s);
     for (uint32_t i = 0; i < c->dag->succ_at[c->dag->n_tasks]; i++)
         n_preds[c->dag->succ[i]]++;
     memset(c->mark, 0, (size_t)c->p->n_tasks * 4);
-    for (uint32_t s = 0; !rc && s < c->p->n_tasks; s++)
+    for (uint32_t s = 0; !rc && s < c->p->n_slots; s++)
         if (c->dag->op[c->p->tasks[s].id] == TGI_RESIDENT_POST)
             rc = check_post(c, s, n_preds);
-    for (uint32_t s = 0; !rc && s < c->p->n_tasks; s++)
+    for (uint32_t s = 0; !rc && s < c->p->n_slots; s++)
         if (TGI_HEAD_WAY(c->p->tasks[s].head) != tgi_resident_way(&c->p->tasks[s], c->p->outs))
             rc = refuse(c, c->p->tasks[s].id, "goes a way that is not its own");
     if (!rc)

@@ -107,7 +107,7 @@ int tgi_resident_dynamic_plan(const struct tgi_resident_dag *dag, uint32_t n_blo
     struct tgi_resident_program *p = calloc(1, sizeof *p);
     if (p) {
         *p = (struct tgi_resident_program){
-            .width = TGI_RESIDENT_WARP, .n_tasks = n, .n_blocks = n_blocks, .n_workers_each = n_workers_each, .n_workers = n_workers,
+            .width = TGI_RESIDENT_WARP, .n_tasks = n, .n_slots = n, .n_blocks = n_blocks, .n_workers_each = n_workers_each, .n_workers = n_workers,
             .n_outs = d->n_outs, .n_ins = d->n_ins, .n_counters = n, .n_devices = 1, .tasks = d->tasks, .outs = d->outs, .ins = d->ins,
             .roots = d->roots, .n_roots = d->n_roots, .n_made_each = n_spawn_words ? TGI_SPAWN_MAX_EACH : 0, .n_made_words = n_spawn_words,
             .first = calloc(n_workers + 1u, sizeof *p->first), .slot_of = malloc((n + 1u) * sizeof *p->slot_of)};

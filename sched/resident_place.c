@@ -8,7 +8,8 @@
  *
  * The workers are a tournament tree: its root is the idlest of all, the node of a block the idlest of that block, and giving
  * a worker a task changes one path.  What a task costs is a few predecessors to look at and two walks down the
- * tree, whatever the number of workers. */
+ * tree, whatever the number of workers.  One a block wide goes to the block where it would start first, of the predecessors' and the one
+ * whose last worker is idle first, which is looked for among all blocks. */
 #include "sched/resident_place.h"
 
 #include <float.h>
@@ -73,6 +74,7 @@ void tgi_resident_preds_fini(struct tgi_resident_preds *p)
 struct idle {
     double *tree;
     uint32_t n_leaves, each_leaves, each;
+    double *last; /* by block: when all of its workers are idle; NULL: no task is a block wide */
     uint32_t n_devices, n_blocks, block_leaves; /* blocks of a device, and with the gap behind them */
     uint32_t device_at; /* the bit from which on a block's number is that of its device */
 };
@@ -85,7 +87,7 @@ static uint32_t power_of_two(uint32_t n)
     return p;
 }
 
-static bool idle_init(struct idle *w, const struct tgi_resident_shape *shape, uint32_t n_devices)
+static bool idle_init(struct idle *w, const struct tgi_resident_shape *shape, uint32_t n_devices, bool has_blocks)
 {
     w->each = shape->n_workers_each;
     w->each_leaves = power_of_two(w->each);
@@ -95,7 +97,8 @@ static bool idle_init(struct idle *w, const struct tgi_resident_shape *shape, ui
     w->device_at = n_devices == 1 ? 31 : (uint32_t)__builtin_ctz(w->block_leaves);
     w->n_leaves = w->each_leaves * w->block_leaves * power_of_two(w->n_devices);
     w->tree = malloc(2 * (size_t)w->n_leaves * sizeof *w->tree);
-    return w->tree != NULL;
+    w->last = has_blocks ? malloc((size_t)w->block_leaves * sizeof *w->last) : NULL;
+    return w->tree != NULL && (w->last || !has_blocks);
 }
 
 /* Nobody has a task. */
@@ -107,6 +110,8 @@ static void idle_reset(struct idle *w)
                          block / w->block_leaves < w->n_devices;
         w->tree[w->n_leaves + i] = is_worker ? 0 : DBL_MAX;
     }
+    for (uint32_t i = 0; w->last && i < w->n_blocks; i++)
+        w->last[i] = 0;
     for (uint32_t i = w->n_leaves - 1; i > 0; i--)
         w->tree[i] = w->tree[2 * i] < w->tree[2 * i + 1] ? w->tree[2 * i] : w->tree[2 * i + 1];
 }
@@ -143,6 +148,8 @@ static void set_idle(struct idle *w, uint32_t worker, double at)
 {
     uint32_t node = leaf_of(w, worker, worker / w->each);
     w->tree[node] = at;
+    if (w->last && w->last[worker / w->each] < at)
+        w->last[worker / w->each] = at;
     for (node /= 2; node; node /= 2) {
         double least = w->tree[2 * node] < w->tree[2 * node + 1] ? w->tree[2 * node] : w->tree[2 * node + 1];
         if (w->tree[node] == least)
@@ -161,6 +168,7 @@ struct place {
     struct placed {
         double end;
         uint32_t worker, block;
+        bool is_block; /* all of the block's workers have it, and see at once that it is done */
     } * placed; /* by task */
 };
 
@@ -185,7 +193,7 @@ static void look_at_preds(const struct place *p, uint32_t t, struct arrivals *a)
             continue;
         struct arrival *to = &a->of[i < MAX_LOOK ? i : 0];
         to->end = from->end;
-        to->near = from->end + p->costs->shared_ns;
+        to->near = from->end + (from->is_block ? 0 : p->costs->shared_ns);
         bool is_clean = p->preds->is_clean[pred[i]];
         to->far = from->end + (is_clean ? p->costs->cell_ns : p->costs->counter_ns);
         if (p->idle.n_devices > 1)
@@ -223,7 +231,7 @@ static double cost_of(const struct place *p, uint32_t t)
 
 static void give(struct place *p, uint32_t t, uint32_t worker, double start)
 {
-    p->placed[t] = (struct placed){start + cost_of(p, t), worker, worker / p->idle.each};
+    p->placed[t] = (struct placed){start + cost_of(p, t), worker, worker / p->idle.each, false};
     set_idle(&p->idle, worker, p->placed[t].end);
 }
 
@@ -268,8 +276,57 @@ static void try_idlest(const struct place *p, const struct arrivals *a, uint32_t
     }
 }
 
+/* ---- A block wide -------------------------------------------------------------------------*/
+
+/* What its workers wait for each other, once before and once after, in shared memory. */
+static double meeting_ns(const struct place *p) { return 2 * (double)p->costs->shared_ns; }
+
+static double start_in(const struct place *p, const struct arrivals *a, uint32_t block)
+{
+    double at = p->idle.last[block];
+    for (uint32_t i = 0; i < a->n; i++) {
+        double known = a->of[i].block == block ? a->of[i].end : a->of[i].far;
+        at = at < known ? known : at;
+    }
+    return at;
+}
+
+static void try_block(const struct place *p, const struct arrivals *a, uint32_t block, uint32_t *best_p, double *start_p)
+{
+    double at = start_in(p, a, block);
+    if (at < *start_p) {
+        *start_p = at;
+        *best_p = block;
+    }
+}
+
+/* Of equals a predecessor's block.  Programs with such tasks are on one device. */
+static void place_block(struct place *p, uint32_t t)
+{
+    struct arrivals a;
+    uint32_t best = 0, idlest_block = 0;
+    double start = DBL_MAX;
+    look_at_preds(p, t, &a);
+    for (uint32_t i = 0; i < a.n; i++)
+        try_block(p, &a, a.of[i].block, &best, &start);
+    for (uint32_t b = 1; b < p->idle.n_blocks; b++)
+        idlest_block = p->idle.last[b] < p->idle.last[idlest_block] ? b : idlest_block;
+    try_block(p, &a, idlest_block, &best, &start);
+    p->placed[t] = (struct placed){start + meeting_ns(p) + cost_of(p, t), best * p->idle.each, best, true};
+    for (uint32_t w = 0; w < p->idle.each; w++)
+        set_idle(&p->idle, best * p->idle.each + w, p->placed[t].end);
+}
+
+static bool is_block(const struct place *p, uint32_t t) { return p->dag->is_block && p->dag->is_block[t]; }
+
+/* ---- A warp wide --------------------------------------------------------------------------*/
+
 static void place_eagerly(struct place *p, uint32_t t)
 {
+    if (is_block(p, t)) {
+        place_block(p, t);
+        return;
+    }
     struct arrivals a;
     uint32_t best = 0, device = device_for(p, t);
     double start = DBL_MAX;
@@ -286,6 +343,10 @@ static void place_eagerly(struct place *p, uint32_t t)
 static uint32_t place_fairly(struct place *p, uint32_t t, const uint32_t *n_of, uint32_t share)
 {
     struct arrivals a;
+    if (is_block(p, t)) {
+        place_block(p, t);
+        return p->placed[t].worker;
+    }
     uint32_t best = 0, i = 0, device = device_for(p, t);
     double start = DBL_MAX;
     look_at_preds(p, t, &a);
@@ -473,7 +534,7 @@ int tgi_resident_place(const struct tgi_resident_dag *dag, const struct tgi_resi
     struct place p = {.dag = dag, .preds = preds, .costs = costs};
     int rc;
     p.placed = malloc(((size_t)dag->n_tasks + 1) * sizeof *p.placed);
-    if (!p.placed || !idle_init(&p.idle, shape, n_devices))
+    if (!p.placed || !idle_init(&p.idle, shape, n_devices, dag->is_block != NULL))
         rc = tgi_error_memory(err, "planning a resident program");
     else {
         idle_reset(&p.idle);
@@ -483,5 +544,6 @@ int tgi_resident_place(const struct tgi_resident_dag *dag, const struct tgi_resi
     }
     free(p.placed);
     free(p.idle.tree);
+    free(p.idle.last);
     return rc;
 }

@@ -3,7 +3,8 @@
  * Tasks are gone through twice in the order of their slots: once to decide what each waits for and to count words, once to
  * fill them in.  A task's edges from other workers are all of one kind: cells if everything behind them is in
  * them, counters otherwise; in shared memory if all producers are of the block and there is room, far ones if one is of another
- * device, else in global memory. */
+ * device, else in global memory.  A task a block wide is in its block's order with all others of the block, so edges between it and
+ * these are carried by that; its slots beside the leading one are filled in last. */
 #include "sched/resident_plan.h"
 
 #include <inttypes.h>
@@ -31,6 +32,7 @@ struct build {
         uint8_t has_line; /* it leaves one */
     } *edges;          /* as preds->task */
     uint32_t *task_at; /* by slot */
+    uint8_t *is_member; /* by slot: of a task a block wide, and does not lead */
     uint32_t *n_out;   /* by slot; while words are filled in: how many are missing */
     uint16_t *pushed;  /* by slot: devices to which it brings what it leaves, a bit each; NULL: there is one device */
     uint32_t max_shared_cells, max_shared_counters; /* room in each block */
@@ -38,6 +40,15 @@ struct build {
 };
 
 /* ---- What an edge is ----------------------------------------------------------------------*/
+
+static bool is_block(const struct tgi_resident_dag *dag, uint32_t t) { return dag->is_block && dag->is_block[t]; }
+
+/* Both belong to one block, and one of them to all of its workers. */
+static bool is_by_block(const struct build *b, uint32_t from, uint32_t t)
+{
+    uint32_t each = b->p->n_workers_each;
+    return (is_block(b->dag, from) || is_block(b->dag, t)) && b->worker_of[from] / each == b->worker_of[t] / each;
+}
 
 static void look_at_edge(const struct build *b, struct edge *e, uint32_t from, uint32_t slot, uint32_t t)
 {
@@ -47,6 +58,8 @@ static void look_at_edge(const struct build *b, struct edge *e, uint32_t from, u
     e->has_line = TGI_RESIDENT_HAS_LINE(b->dag->op[from]);
     if (b->dag->op[from] == TGI_RESIDENT_POST)
         e->is = POSTED;
+    else if (is_by_block(b, from, t))
+        e->is = BY_ORDER;
     else if (e->slot < first || e->slot >= b->p->first[worker + 1])
         e->is = CROSS;
     else if (is_warp)
@@ -155,6 +168,8 @@ static void decide(struct build *b, uint32_t slot)
 {
     uint32_t t = b->task_at[slot], op = b->dag->op[t], block = b->worker_of[t] / b->p->n_workers_each, n_in = 0;
     struct edges_to to;
+    if (b->is_member[slot])
+        return;
     struct tgi_resident_task *d = &b->p->tasks[slot];
     if (block != b->block) {
         b->block = block;
@@ -166,13 +181,15 @@ static void decide(struct build *b, uint32_t slot)
     memset(d, 0, sizeof *d);
     d->id = t;
     b->p->n_posts += op == TGI_RESIDENT_POST;
+    b->p->n_block_tasks += is_block(b->dag, t);
     if (to.is_far)
         take_far_place(b, d, wait, to.n_cross);
     else if (wait != TGI_WAIT_NONE)
         take_place(b, d, wait, to.n_cross);
     for (uint32_t i = b->preds->at[t]; i < b->preds->at[t + 1]; i++)
         n_in += is_fetched(&b->edges[i], op, wait);
-    d->head |= op | (uint32_t)wait << 8 | (n_in > 2 ? TGI_HEAD_LIST : n_in) << 14 | (to.has_previous ? TGI_HEAD_PREVIOUS : 0);
+    d->head |= op | (uint32_t)wait << 8 | (n_in > 2 ? TGI_HEAD_LIST : n_in) << 14 | (to.has_previous ? TGI_HEAD_PREVIOUS : 0) |
+               (is_block(b->dag, t) ? TGI_HEAD_BLOCK : 0);
     if (n_in > 2) {
         d->in[0] = b->p->n_ins;
         d->in[1] = n_in;
@@ -184,6 +201,8 @@ static void count_outs(struct build *b, uint32_t slot)
 {
     uint32_t n = b->n_out[slot];
     struct tgi_resident_task *d = &b->p->tasks[slot];
+    if (b->is_member[slot])
+        return;
     d->head |= (n > 2 ? TGI_HEAD_LIST : n) << 12;
     if (n > 2) {
         d->out[0] = b->p->n_outs;
@@ -235,8 +254,22 @@ static uint32_t out_word(const struct tgi_resident_task *d, uint32_t k)
     }
 }
 
+/* A slot of a task a block wide that does not lead it. */
+static void fill_in_member(struct build *b, uint32_t slot)
+{
+    uint32_t t = b->task_at[slot];
+    uint64_t arg = b->dag->arg[t];
+    b->p->tasks[slot] = (struct tgi_resident_task){.head = b->dag->op[t] | TGI_HEAD_BLOCK | TGI_HEAD_MEMBER, .id = t,
+                                                   .in = {(uint32_t)arg, (uint32_t)(arg >> 32)}};
+    b->p->args[slot] = arg;
+}
+
 static void fill_in(struct build *b, uint32_t slot)
 {
+    if (b->is_member[slot]) {
+        fill_in_member(b, slot);
+        return;
+    }
     uint32_t t = b->task_at[slot], n_cross = 0, n_in = 0;
     struct tgi_resident_task *d = &b->p->tasks[slot];
     uint32_t *in = TGI_HEAD_N_IN(d->head) == TGI_HEAD_LIST ? &b->p->ins[d->in[0]] : d->in;
@@ -261,18 +294,35 @@ static void fill_in(struct build *b, uint32_t slot)
 
 /* ---- Building -----------------------------------------------------------------------------*/
 
+/* The workers that a task has slots in, of which the first one's leads. */
+static void workers_of(const struct build *b, uint32_t t, uint32_t *begin_p, uint32_t *end_p)
+{
+    uint32_t each = b->p->n_workers_each;
+    bool is_wide = is_block(b->dag, t);
+    *begin_p = is_wide ? b->worker_of[t] / each * each : b->worker_of[t];
+    *end_p = *begin_p + (is_wide ? each : 1);
+}
+
 static void number_slots(struct build *b, const uint32_t *order)
 {
     struct tgi_resident_program *p = b->p;
-    for (uint32_t t = 0; t < p->n_tasks; t++)
-        p->first[b->worker_of[t] + 1]++;
+    uint32_t begin, end;
+    for (uint32_t t = 0; t < p->n_tasks; t++) {
+        workers_of(b, t, &begin, &end);
+        for (uint32_t w = begin; w < end; w++)
+            p->first[w + 1]++;
+    }
     for (uint32_t w = 0; w < p->n_workers; w++)
         p->first[w + 1] += p->first[w];
     /* first[w] moves to the end of w, which is the beginning of w + 1; then everything moves back by one. */
     for (uint32_t k = 0; k < p->n_tasks; k++) {
-        uint32_t slot = p->first[b->worker_of[order[k]]]++;
-        p->slot_of[order[k]] = slot;
-        b->task_at[slot] = order[k];
+        workers_of(b, order[k], &begin, &end);
+        p->slot_of[order[k]] = p->first[begin];
+        for (uint32_t w = begin; w < end; w++) {
+            uint32_t slot = p->first[w]++;
+            b->task_at[slot] = order[k];
+            b->is_member[slot] = w > begin;
+        }
     }
     memmove(p->first + 1, p->first, p->n_workers * sizeof *p->first);
     p->first[0] = 0;
@@ -282,28 +332,37 @@ static bool make_tables(struct build *b, const uint32_t *order)
 {
     struct tgi_resident_program *p = b->p;
     number_slots(b, order);
-    for (uint32_t slot = 0; slot < p->n_tasks; slot++)
+    for (uint32_t slot = 0; slot < p->n_slots; slot++)
         decide(b, slot);
-    for (uint32_t slot = 0; slot < p->n_tasks; slot++)
+    for (uint32_t slot = 0; slot < p->n_slots; slot++)
         count_outs(b, slot);
     p->outs = malloc(((size_t)p->n_outs + 1) * sizeof *p->outs);
     p->ins = malloc(((size_t)p->n_ins + 1) * sizeof *p->ins);
     if (!p->outs || !p->ins)
         return false;
-    for (uint32_t slot = 0; slot < p->n_tasks; slot++)
+    for (uint32_t slot = 0; slot < p->n_slots; slot++)
         fill_in(b, slot);
-    for (uint32_t slot = 0; slot < p->n_tasks; slot++)
+    for (uint32_t slot = 0; slot < p->n_slots; slot++)
         p->tasks[slot].head |= (uint32_t)tgi_resident_way(&p->tasks[slot], p->outs) << TGI_HEAD_WAY_AT;
     return true;
+}
+
+static uint64_t n_slots_of(const struct tgi_resident_dag *dag, const struct tgi_resident_shape *shape)
+{
+    uint64_t n = dag->n_tasks;
+    for (uint32_t t = 0; t < dag->n_tasks; t++)
+        n += is_block(dag, t) ? shape->n_workers_each - 1 : 0;
+    return n;
 }
 
 static struct tgi_resident_program *program_new(const struct tgi_resident_dag *dag,
                                                 const struct tgi_resident_shape *shape, uint32_t n_devices)
 {
     struct tgi_resident_program *p = calloc(1, sizeof *p);
-    size_t n = (size_t)dag->n_tasks + 1;
+    size_t n_tasks = (size_t)dag->n_tasks + 1, n = (size_t)n_slots_of(dag, shape) + 1;
     if (!p)
         return NULL;
+    p->n_slots = (uint32_t)n - 1;
     p->width = shape->width;
     p->n_tasks = dag->n_tasks;
     p->n_blocks = shape->n_blocks;
@@ -312,7 +371,7 @@ static struct tgi_resident_program *program_new(const struct tgi_resident_dag *d
     p->n_devices = n_devices;
     p->tasks = aligned_alloc(sizeof *p->tasks, n * sizeof *p->tasks);
     p->first = calloc((size_t)p->n_workers + 2, sizeof *p->first);
-    p->slot_of = malloc(n * sizeof *p->slot_of);
+    p->slot_of = malloc(n_tasks * sizeof *p->slot_of);
     p->args = dag->arg ? malloc(n * sizeof *p->args) : NULL;
     if (p->tasks && p->first && p->slot_of && (p->args || !dag->arg))
         return p;
@@ -331,6 +390,8 @@ static int check_devices(const struct tgi_resident_dag *dag, const struct tgi_re
     if (n > 1 && s->width == TGI_RESIDENT_THREAD)
         return tgi_error(err, TG_E_UNSUPPORTED, "resident program: tasks one thread wide are of one device");
     for (uint32_t t = 0; n > 1 && t < dag->n_tasks; t++) {
+        if (is_block(dag, t))
+            return tgi_error(err, TG_E_UNSUPPORTED, "resident program: task %" PRIu32 " is a block wide, in a program on several devices", t);
         if (dag->op[t] == TGI_RESIDENT_POST)
             return tgi_error(err, TG_E_UNSUPPORTED,
                              "resident program: task %" PRIu32 " posts its result, which is seen on one device only", t);
@@ -353,7 +414,11 @@ static int check_shape(const struct tgi_resident_dag *dag, const struct tgi_resi
                          s->n_blocks, s->n_workers_each, s->shared_bytes);
     if (dag->n_tasks > TGI_RESIDENT_MAX_INDEX || dag->succ_at[dag->n_tasks] > TGI_RESIDENT_MAX_INDEX)
         return tgi_error(err, TG_E_UNSUPPORTED, "resident program: more than %u tasks or edges", TGI_RESIDENT_MAX_INDEX);
+    if (n_slots_of(dag, s) > TGI_RESIDENT_MAX_INDEX)
+        return tgi_error(err, TG_E_UNSUPPORTED, "resident program: more than %u slots", TGI_RESIDENT_MAX_INDEX);
     for (uint32_t t = 0; t < dag->n_tasks; t++) {
+        if (is_block(dag, t) && (dag->op[t] != TGI_RESIDENT_CALL || s->width != TGI_RESIDENT_WARP))
+            return tgi_error(err, TG_E_UNSUPPORTED, "resident program: task %" PRIu32 " cannot be a block wide", t);
         if (dag->op[t] == TGI_RESIDENT_TREE)
             return tgi_error(err, TG_E_UNSUPPORTED,
                              "resident program: task %" PRIu32 " makes tasks, which a static program cannot have", t);
@@ -379,14 +444,17 @@ static int build(const struct tgi_resident_dag *dag, const struct tgi_resident_p
     b.max_shared_counters = room / COUNTER_SHARE / 4;
     b.max_shared_cells = (room - room / COUNTER_SHARE) / sizeof(struct tgi_cell);
     b.p = program_new(dag, shape, n_devices);
-    b.task_at = malloc(((size_t)dag->n_tasks + 1) * sizeof *b.task_at);
-    b.n_out = calloc((size_t)dag->n_tasks + 1, sizeof *b.n_out);
+    size_t n_slots = (size_t)n_slots_of(dag, shape) + 1;
+    b.task_at = malloc(n_slots * sizeof *b.task_at);
+    b.is_member = malloc(n_slots);
+    b.n_out = calloc(n_slots, sizeof *b.n_out);
     b.edges = malloc(((size_t)preds->at[dag->n_tasks] + 1) * sizeof *b.edges);
     b.pushed = n_devices > 1 ? calloc((size_t)dag->n_tasks + 1, sizeof *b.pushed) : NULL;
     bool has_room = b.pushed || n_devices == 1;
-    bool is_made = b.p && b.task_at && b.n_out && b.edges && has_room && make_tables(&b, order);
+    bool is_made = b.p && b.task_at && b.is_member && b.n_out && b.edges && has_room && make_tables(&b, order);
     free(b.edges);
     free(b.task_at);
+    free(b.is_member);
     free(b.n_out);
     free(b.pushed);
     if (!is_made) {

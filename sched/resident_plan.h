@@ -20,6 +20,7 @@ struct tgi_resident_dag {
     const uint64_t *words;   /* of CALLs and POSTs, as their args say; NULL: there are no POSTs */
     const float *cost_ns;    /* of bodies; NULL: SPIN burns its argument, the others cost nothing beside task_ns */
     const uint8_t *device_of; /* of programs on several devices: which of them a task has to be on; NULL: any may have it */
+    const uint8_t *is_block;  /* CALLs that are a block wide, whose costs are those of a block; NULL: none is */
 };
 
 /* What bench/resident measures before it plans, or TGI_RESIDENT_COSTS_INIT where nothing was measured: an H100 at
@@ -39,16 +40,18 @@ struct tgi_resident_shape {
     enum tgi_resident_width width;
 };
 
-/* TG_E_UNSUPPORTED: an op that cannot be as wide, or more edges than words can name.  TG_E_INVALID: a shape without workers.
+/* TG_E_UNSUPPORTED: an op that cannot be as wide, a task a block wide where others are not a warp wide or post their results, or
+ * more edges or slots than words can name.  TG_E_INVALID: a shape without workers.
  * TG_E_NO_MEMORY. */
 int tgi_resident_plan(const struct tgi_resident_dag *dag, const struct tgi_resident_shape *shape,
                       const struct tgi_resident_costs *costs, struct tgi_resident_program **program_p,
                       struct tg_error *err);
-/* The same where the caller says which worker each task runs on; workers take their tasks in topological order. */
+/* The same where the caller says which worker each task runs on, of one a block wide any of its block; workers take their tasks in
+ * topological order. */
 int tgi_resident_build(const struct tgi_resident_dag *dag, const struct tgi_resident_shape *shape,
                        const uint32_t *worker_of, struct tgi_resident_program **program_p, struct tg_error *err);
 /* The same on several devices, each of that shape; workers are numbered across them (mem/resident_peers.h).
- * TG_E_UNSUPPORTED besides: tasks that are not a warp wide, that post their results, or call bodies without being told which device's
+ * TG_E_UNSUPPORTED besides: tasks that are not a warp wide, wider ones too, that post their results, or call bodies without being told which device's
  * memory these are for (device_of), or more than TGI_RESIDENT_PEERS_WARPS workers each.  TG_E_INVALID: a device that there is not. */
 int tgi_resident_plan_peers(const struct tgi_resident_dag *dag, const struct tgi_resident_shape *shape, uint32_t n_devices,
                             const struct tgi_resident_costs *costs, struct tgi_resident_program **program_p,
@@ -57,7 +60,8 @@ int tgi_resident_build_peers(const struct tgi_resident_dag *dag, const struct tg
                              const uint32_t *worker_of, struct tgi_resident_program **program_p, struct tg_error *err);
 /* What is made is for tgi_resident_program_destroy(), mem/cluster.h. */
 
-/* Proves that a program does what the graph says, whoever made it: every task in one slot, every edge carried exactly
+/* Proves that a program does what the graph says, whoever made it: every task in one slot, or if it is a block wide in one of each worker of
+ * one block, of which the first one's leads and the others neither wait nor tell; those in the same order in all of them; every edge carried exactly
  * once and by a kind that may carry it, those of POSTs by their words, every wait target the number of its producers, every cell written by one, every
  * result read where it is, every task on its device, and an order in which all tasks can be executed.  TG_E_INVALID names the task
  * for which it does not hold. */

@@ -60,7 +60,7 @@ static void *resident_cpu_thread(void *user)
 
 static inline void resident_cpu_init(struct resident_cpu *c, const struct tgi_resident_program *p, bool has_lines)
 {
-    size_t n = (size_t)p->n_tasks + 1;
+    size_t n = (size_t)p->n_slots + 1;
     memset(c, 0, sizeof *c);
     c->p = p;
     c->v = (struct tgi_resident_view){.tasks = p->tasks, .first = p->first, .outs = p->outs, .ins = p->ins, .args = p->args};
