@@ -26,7 +26,7 @@ run() { # TEST [DEFINE]: the number of reports
     grep -c 'WARNING: ThreadSanitizer: data race' "$work/out" || true
 }
 rc=0
-for test in resident resident_dynamic resident_family resident_peers service_ring; do
+for test in resident resident_block resident_dynamic resident_family resident_peers service_ring; do
     if [ "$(run $test)" != 0 ]; then
         echo "FAIL  test_$test has races"
         cat "$work/out"

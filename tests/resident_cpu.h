@@ -14,6 +14,9 @@ struct resident_cpu {
     const struct tgi_resident_program *p;
     struct tgi_cell *shared_cells; /* of all blocks */
     uint32_t *shared_counters;
+#ifdef TGI_HAS_BLOCKS
+    struct tgi_block *blocks;
+#endif
     pthread_t *threads;
     pthread_barrier_t start, end;
     bool is_closing; /* written between end and start */
@@ -50,6 +53,9 @@ static void *resident_cpu_thread(void *user)
         struct tgi_worker w = {.v = &c->v, .id = me.id, .epoch = c->v.epoch, .shared_epoch = 1};
         w.shared_cells = c->shared_cells + (size_t)block * c->p->n_shared_cells;
         w.shared_counters = c->shared_counters + (size_t)block * c->p->n_shared_counters;
+#ifdef TGI_HAS_BLOCKS
+        w.block = &c->blocks[block];
+#endif
         if (c->p->width == TGI_RESIDENT_WARP)
             tgi_warp_worker_run(&w, NULL);
         else
@@ -75,6 +81,9 @@ static inline void resident_cpu_init(struct resident_cpu *c, const struct tgi_re
     c->v.n_workers_each = p->n_workers_each;
     c->shared_cells = zeroed_lines((size_t)p->n_shared_cells * p->n_blocks * sizeof(struct tgi_cell));
     c->shared_counters = zeroed_lines((size_t)p->n_shared_counters * p->n_blocks * 4);
+#ifdef TGI_HAS_BLOCKS
+    c->blocks = must_have(calloc(p->n_blocks, sizeof *c->blocks));
+#endif
     c->threads = must_have(calloc(p->n_workers, sizeof *c->threads));
     pthread_barrier_init(&c->start, NULL, p->n_workers + 1);
     pthread_barrier_init(&c->end, NULL, p->n_workers + 1);
@@ -92,6 +101,9 @@ static inline void resident_cpu_begin(struct resident_cpu *c, uint32_t epoch)
     c->v.epoch = epoch;
     memset(c->shared_cells, 0, (size_t)c->p->n_shared_cells * c->p->n_blocks * sizeof(struct tgi_cell));
     memset(c->shared_counters, 0, (size_t)c->p->n_shared_counters * c->p->n_blocks * 4);
+#ifdef TGI_HAS_BLOCKS
+    memset(c->blocks, 0, c->p->n_blocks * sizeof *c->blocks);
+#endif
     memset(c->v.progress, 0, c->p->n_workers * 4);
     pthread_barrier_wait(&c->start);
 }
@@ -123,6 +135,9 @@ static inline void resident_cpu_fini(struct resident_cpu *c)
     free(c->v.control);
     free(c->shared_cells);
     free(c->shared_counters);
+#ifdef TGI_HAS_BLOCKS
+    free(c->blocks);
+#endif
 }
 
 #endif

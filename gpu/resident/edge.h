@@ -25,6 +25,14 @@
 #define TGI_PATIENCE 128u /* a power of two */
 #endif
 
+#ifdef TGI_HAS_BLOCKS
+/* Of a block, in shared memory: how its workers come together for tasks a block wide (block.h). */
+struct tgi_block {
+    uint32_t arrived, said, ended;
+    uint32_t is_failed; /* by a worker whose part of a body failed */
+};
+#endif
+
 /* One for each lane; what is said of a warp is the same in all of its lanes. */
 struct tgi_worker {
     const struct tgi_resident_view *v;
@@ -38,6 +46,10 @@ struct tgi_worker {
     bool is_failed;    /* of the lane: the instance has failed, leave out bodies */
 #ifdef TGI_PEERS
     const struct tgi_resident_peers *peers;
+#endif
+#ifdef TGI_HAS_BLOCKS
+    struct tgi_block *block;
+    uint32_t n_met, n_executed; /* tasks a block wide that it has come to, and those that were executed */
 #endif
 #ifdef TGI_KEEPS
     uint32_t resumes;  /* bodies of slots before it were executed before the instance was kept */

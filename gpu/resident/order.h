@@ -135,6 +135,24 @@ TGI_FN void tgi_shared_add_release(uint32_t *p, uint32_t x)
                  : "memory");
 }
 
+TGI_FN void tgi_shared_store_release(uint32_t *p, uint32_t x)
+{
+    asm volatile("st.release.cta.shared.u32 [%0], %1;" ::"r"((uint32_t)__cvta_generic_to_shared(p)), "r"(x) : "memory");
+}
+#define TGI_SHARED_FETCH(name, op)                                                                             \
+    TGI_FN uint32_t name(uint32_t *p, uint32_t x)                                                              \
+    {                                                                                                          \
+        uint32_t was;                                                                                          \
+        asm volatile("atom.relaxed.cta.shared." op " %0, [%1], %2;"                                            \
+                     : "=r"(was)                                                                               \
+                     : "r"((uint32_t)__cvta_generic_to_shared(p)), "r"(x)                                      \
+                     : "memory");                                                                              \
+        return was;                                                                                            \
+    }
+TGI_SHARED_FETCH(tgi_shared_fetch_add_relaxed, "add.u32")
+TGI_SHARED_FETCH(tgi_shared_fetch_or_relaxed, "or.b32")
+#undef TGI_SHARED_FETCH
+
 /* Cells as a whole: nothing lies behind them, so no order is needed. */
 TGI_FN void tgi_cell_load(const struct tgi_cell *c, uint64_t *data, uint64_t *tail)
 {
@@ -240,6 +258,9 @@ TGI_FN uint32_t tgi_fetch_and_acq_rel(uint32_t *p, uint32_t x) { return __atomic
 TGI_FN void tgi_add_wide(uint64_t *p, uint64_t x) { __atomic_fetch_add(p, x, __ATOMIC_RELAXED); }
 TGI_FN uint32_t tgi_shared_load_acquire(const uint32_t *p) { return tgi_load_acquire(p); }
 TGI_FN void tgi_shared_add_release(uint32_t *p, uint32_t x) { tgi_add_release(p, x); }
+TGI_FN void tgi_shared_store_release(uint32_t *p, uint32_t x) { tgi_store_release(p, x); }
+TGI_FN uint32_t tgi_shared_fetch_add_relaxed(uint32_t *p, uint32_t x) { return tgi_fetch_add_relaxed(p, x); }
+TGI_FN uint32_t tgi_shared_fetch_or_relaxed(uint32_t *p, uint32_t x) { return __atomic_fetch_or(p, x, __ATOMIC_RELAXED); }
 
 /* Sixteen bytes at once are not to be had in C11: the tail, which has the epoch, is stored last with release and loaded
  * first with acquire. */

@@ -13,6 +13,9 @@
 #ifdef TGI_HAS_POSTS
 #include "gpu/resident/post.h"
 #endif
+#ifdef TGI_HAS_BLOCKS
+#include "gpu/resident/block.h"
+#endif
 
 /* ---- A warp wide ----------------------------------------------------------------------------*/
 
@@ -28,6 +31,10 @@ TGI_FN bool tgi_warp_task(struct tgi_worker *w, const struct tgi_resident_task *
 #ifdef TGI_CALL_BODIES /* whose programs have neither words nor lines beside them, so that others need not be compiled */
     case TGI_WAY_CALL:
         return tgi_warp_call(w, t, slot, mine);
+#ifdef TGI_HAS_BLOCKS
+    case TGI_WAY_BLOCK:
+        return tgi_warp_block(w, t, slot, mine);
+#endif
 #else
     case TGI_WAY_RELAY:
         if (TGI_HEAD_OP(t->head) == TGI_RESIDENT_ADD)
