@@ -66,6 +66,7 @@ TGI_FN bool tgi_block_lead(struct tgi_worker *w, const struct tgi_resident_task 
         uint32_t was = tgi_lane() == 0 ? tgi_shared_fetch_add_relaxed(&w->block->arrived, 1) : 0;
         w->is_over = tgi_warp_any((was & TGI_BLOCK_GONE) != 0);
         is_left_out |= w->is_over;
+        TGI_DELAY(w->id);
     }
     tgi_warp_sync();
     if (tgi_lane() == 0) /* release: all that the lead has acquired; pairs with tgi_block_follow() */
