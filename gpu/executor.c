@@ -30,7 +30,7 @@ struct kernel {
 struct generated {
     struct generated *next;
     uint32_t *bodies, n_bodies; /* ascending */
-    bool is_timed, is_dynamic, is_spread;
+    bool is_timed, is_dynamic, is_spread, has_blocks;
     uint32_t service_warps; /* of a block, if it is the kernel of a service; 0: it is that of clusters */
     bool can_keep;          /* then */
     int cc_major, cc_minor;
@@ -45,7 +45,7 @@ struct tgi_cuda_resident {
     struct {
         uint32_t *bodies, n_bodies;
         int cc_major, cc_minor;
-        bool is_kept;
+        bool has_blocks, is_kept;
     } asked; /* whether one for these is on disk, as was seen last: a run may have a thousand clusters of the same */
     char no_compiler[200]; /* why nothing is generated; empty: nothing stands against it as far as is known */
 };
@@ -214,6 +214,8 @@ static char *text_of(struct tgi_cuda_bodies *all, const struct generated *g)
     for (uint32_t i = 0, has_posts = 0; i < n && !has_posts; i++)
         if ((has_posts = bodies[i] >= FIRST_POSTING && bodies[i] < TGI_N_BODIES))
             fprintf(f, "#define TGI_HAS_POSTS\n");
+    if (g->has_blocks)
+        fprintf(f, "#define TGI_HAS_BLOCKS\n");
     if (g->is_timed)
         fprintf(f, "#define TGI_TIMES(view) true\n");
     if (g->can_keep)
@@ -278,7 +280,9 @@ static int bodies_of(const struct tgi_cluster *cluster, uint32_t **bodies_p, uin
 static struct generated *find(const struct tgi_cuda_resident *r, const struct generated *wanted)
 {
     struct generated *g = r->generated;
-    while (g && (g->is_timed != wanted->is_timed || g->is_dynamic != wanted->is_dynamic || g->is_spread != wanted->is_spread || g->service_warps != wanted->service_warps || g->can_keep != wanted->can_keep || g->n_bodies != wanted->n_bodies ||
+    while (g && (g->is_timed != wanted->is_timed || g->is_dynamic != wanted->is_dynamic || g->is_spread != wanted->is_spread ||
+                 g->has_blocks != wanted->has_blocks ||
+                 g->service_warps != wanted->service_warps || g->can_keep != wanted->can_keep || g->n_bodies != wanted->n_bodies ||
                  memcmp(g->bodies, wanted->bodies, g->n_bodies * sizeof *g->bodies) || g->cc_major != wanted->cc_major ||
                  g->cc_minor != wanted->cc_minor))
         g = g->next;
@@ -410,6 +414,14 @@ static void name_posts(struct tgi_cluster *cluster)
                  cluster->program->n_posts == 1 ? " waits" : "s wait");
 }
 
+static void name_blocks(struct tgi_cluster *cluster)
+{
+    size_t n = strlen(cluster->kernel);
+    if (cluster->program->n_block_tasks)
+        snprintf(cluster->kernel + n, sizeof cluster->kernel - n, "; %u task%s a block wide", cluster->program->n_block_tasks,
+                 cluster->program->n_block_tasks == 1 ? " is" : "s are");
+}
+
 int tgi_cuda_executor_find(struct tgi_cuda *cuda, uint32_t device, struct tgi_cluster *cluster, struct tgi_cuda_executor *e,
                            struct tg_error *err)
 {
@@ -423,14 +435,16 @@ int tgi_cuda_executor_find(struct tgi_cuda *cuda, uint32_t device, struct tgi_cl
         return rc;
     /* What the embedded kernel has not. */
     bool is_dynamic = cluster->program->roots != NULL, is_spread = cluster->n_devices > 1, has_users = n && bodies[n - 1] >= TGI_N_BODIES;
-    bool must_generate = has_users || cluster->is_timed || is_dynamic || is_spread;
+    bool has_blocks = cluster->program->n_block_tasks > 0;
+    bool must_generate = has_users || cluster->is_timed || is_dynamic || is_spread || has_blocks;
     if (is_dynamic && cluster->is_timed) {
         free(bodies);
         return tgi_error(err, TG_E_UNSUPPORTED, "tasks of a dynamic resident program note no times");
     }
     char *no_compiler = cuda->resident->no_compiler;
     if (must_generate || (!is_embedded && !no_compiler[0])) {
-        struct generated wanted = {.bodies = bodies, .n_bodies = n, .is_timed = cluster->is_timed, .is_dynamic = is_dynamic, .is_spread = is_spread};
+        struct generated wanted = {.bodies = bodies, .n_bodies = n, .is_timed = cluster->is_timed, .is_dynamic = is_dynamic, .is_spread = is_spread,
+                                   .has_blocks = has_blocks};
         rc = open_generated(cuda, device, &wanted, &k, &why);
         if (rc == 0 && !k->room.n_blocks)
             rc = measure(cuda, device, k, &why);
@@ -439,6 +453,7 @@ int tgi_cuda_executor_find(struct tgi_cuda *cuda, uint32_t device, struct tgi_cl
                      cluster->is_timed ? " and times" : "", is_dynamic ? ", dynamic" : "", k->registers);
             name_devices(cluster);
             name_posts(cluster);
+            name_blocks(cluster);
             describe(cuda, device, k, e);
             return 0;
         }
@@ -449,6 +464,7 @@ int tgi_cuda_executor_find(struct tgi_cuda *cuda, uint32_t device, struct tgi_cl
                              has_users    ? ""
                              : is_dynamic ? "the embedded resident kernel executes static programs: "
                              : is_spread  ? "the embedded resident kernel is for one device: "
+                             : has_blocks ? "the embedded resident kernel has no tasks a block wide: "
                                           : "the embedded resident kernel notes no times: ",
                              why.text);
         if (!lacks_compiler)
@@ -473,7 +489,8 @@ static bool is_kept(struct tgi_cuda *cuda, const struct generated *g)
     struct tgi_nvrtc_source source;
     struct tg_error err;
     char *text;
-    if (r->asked.bodies && r->asked.n_bodies == g->n_bodies && r->asked.cc_major == g->cc_major && r->asked.cc_minor == g->cc_minor &&
+    if (r->asked.bodies && r->asked.n_bodies == g->n_bodies && r->asked.has_blocks == g->has_blocks &&
+        r->asked.cc_major == g->cc_major && r->asked.cc_minor == g->cc_minor &&
         memcmp(r->asked.bodies, g->bodies, g->n_bodies * sizeof *g->bodies) == 0) {
         free(g->bodies);
         return r->asked.is_kept;
@@ -481,6 +498,7 @@ static bool is_kept(struct tgi_cuda *cuda, const struct generated *g)
     free(r->asked.bodies);
     r->asked.bodies = g->bodies;
     r->asked.n_bodies = g->n_bodies;
+    r->asked.has_blocks = g->has_blocks;
     r->asked.cc_major = g->cc_major;
     r->asked.cc_minor = g->cc_minor;
     r->asked.is_kept = false;
@@ -510,14 +528,15 @@ bool tgi_cuda_executor_spreads(struct tgi_cuda *cuda, const uint32_t *devices, u
 /* Of runs that may choose, whose clusters note no times. */
 bool tgi_cuda_executor_is_compiled(struct tgi_cuda *cuda, uint32_t device, const struct tgi_cluster *cluster)
 {
-    struct generated g = {.cc_major = cuda->device[device].info->cc_major, .cc_minor = cuda->device[device].info->cc_minor};
+    struct generated g = {.cc_major = cuda->device[device].info->cc_major, .cc_minor = cuda->device[device].info->cc_minor,
+                          .has_blocks = cluster->program->n_block_tasks > 0};
     struct tg_error err;
     char version[32];
     int wish = wants_embedded(&err);
     if (wish < 0 || cluster->is_timed || enter(cuda, device, &err) || bodies_of(cluster, &g.bodies, &g.n_bodies, &err))
         return false;
     bool has_users = g.n_bodies && g.bodies[g.n_bodies - 1] >= TGI_N_BODIES;
-    bool is_embedded = !has_users && (wish || cuda->resident->no_compiler[0] || tgi_nvrtc_version(version, sizeof version, &err));
+    bool is_embedded = !has_users && !g.has_blocks && (wish || cuda->resident->no_compiler[0] || tgi_nvrtc_version(version, sizeof version, &err));
     if (!is_embedded && !find(cuda->resident, &g))
         return is_kept(cuda, &g);
     free(g.bodies);

@@ -6,7 +6,8 @@
  *   arrived  each member adds one when it comes to the task, the lead when all of them have: then there are g * n.  The bit GONE is set by a
  *            member that has to leave.
  *   said     2 * g by the lead: execute it; and one more: leave it out.
- *   ended    each adds one behind the body; the lead goes on to tell, and the others to what they have next, when all have.
+ *   ended    each adds one behind the body; the lead goes on to tell, and the others to what they have next, when all have.  On a GPU it is
+ *            a barrier of the hardware, which costs no looks at memory.
  *
  * Why all do the same: a body may have barriers of the block in it, so either all execute it or none.  Additions to `arrived` are in one
  * order.  If a member's GONE comes before the lead's addition, the lead sees it and says that the task is left out.  If it comes after, the
@@ -28,12 +29,21 @@
 
 #define TGI_BLOCK_GONE 0x80000000u /* of `arrived`: slots are fewer than 2^31 */
 
-/* What a body is in each worker; on the CPU the lead has the whole. */
+/* What a body is in each worker; without parts the lead has the whole. */
 #ifndef TGI_BLOCK_BODIES
 #define TGI_BLOCK_BODIES(w, task) ((task)->head & TGI_HEAD_MEMBER ? 0 : TGI_CALL_BODIES(w, task))
 #endif
 
 /* All of a block's workers. */
+#ifdef __CUDA_ARCH__
+TGI_FN void tgi_block_meet(struct tgi_worker *w)
+{
+    tgi_warp_sync();
+    /* Orders what threads have written before it for those behind it, in the block.  Number 0 is that of tgi_leave(), where a worker may
+     * be while others still come here. */
+    asm volatile("barrier.sync 1, %0;" ::"r"(TGI_LANES * w->v->n_workers_each) : "memory");
+}
+#else
 TGI_FN void tgi_block_meet(struct tgi_worker *w)
 {
     uint32_t n = w->v->n_workers_each, wanted = ++w->n_executed * n;
@@ -45,6 +55,7 @@ TGI_FN void tgi_block_meet(struct tgi_worker *w)
         tgi_pause();
     tgi_warp_sync();
 }
+#endif
 
 /* The lead: whether it is executed. */
 TGI_FN bool tgi_block_lead(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot)

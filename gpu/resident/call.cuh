@@ -4,6 +4,7 @@
  *   TGI_RUN_APART(X)   the same for each that it calls,
  *   TGI_RUN_USERS(X)   X(number, function) for each function of users',
  *   TGI_HAS_POSTS      if there are POSTs (post.h)
+ *   TGI_HAS_BLOCKS     if there are tasks a block wide (block.h)
  *   TGI_CALL_WARPS     warps of a block */
 #ifndef TGI_GPU_RESIDENT_CALL_CUH
 #define TGI_GPU_RESIDENT_CALL_CUH

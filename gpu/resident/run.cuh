@@ -22,9 +22,17 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS, 1)
         cells[i].data = cells[i].tail = 0;
     for (uint32_t i = threadIdx.x; i < v.n_shared_counters; i += blockDim.x)
         counters[i] = 0;
+#ifdef TGI_HAS_BLOCKS
+    __shared__ struct tgi_block block;
+    if (threadIdx.x == 0)
+        block.arrived = block.said = block.ended = block.is_failed = 0;
+#endif
     __syncthreads();
     struct tgi_worker w = {&v, cells, counters, blockIdx.x * WARPS + warp, epoch, 1, 0, false, false};
     w.is_failed = tgi_load_relaxed(&v.control->is_failed) != 0;
+#ifdef TGI_HAS_BLOCKS
+    w.block = &block;
+#endif
     tgi_warp_worker_run(&w, tasks + 2 * TGI_RESIDENT_BATCH * warp);
     tgi_leave(v.control, epoch);
 }

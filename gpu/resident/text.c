@@ -33,6 +33,7 @@
     X(body, "gpu/resident/body.h", "gpu/resident/body.h") \
     X(ways, "gpu/resident/ways.h", "gpu/resident/ways.h") \
     X(post, "gpu/resident/post.h", "gpu/resident/post.h") \
+    X(block, "gpu/resident/block.h", "gpu/resident/block.h") \
     X(edge, "gpu/resident/edge.h", "gpu/resident/edge.h") \
     X(order, "gpu/resident/order.h", "gpu/resident/order.h") \
     X(program, "mem/resident_program.h", "mem/resident_program.h") \
