@@ -73,7 +73,7 @@ struct resident_program {
 static inline void resident_program_init(struct resident_program *r, struct resident_gpu *g,
                                          const struct tgi_resident_program *p, bool has_lines, uint64_t limit_ns)
 {
-    size_t n = p->n_tasks;
+    size_t n = p->n_slots;
     uint32_t alone = (uint32_t)g->shared_bytes / 2 + 1024; /* so that no multiprocessor has two blocks */
     memset(r, 0, sizeof *r);
     r->g = g;
@@ -134,7 +134,7 @@ static inline void resident_program_check(struct resident_program *r, const stru
 {
     struct tgi_resident_control control;
     const struct tgi_resident_panic *panic = &control.panic;
-    size_t n = d->n_tasks, n_words = n * TGI_RESIDENT_LINE_WORDS;
+    size_t n = r->p->n_slots, n_words = n * TGI_RESIDENT_LINE_WORDS;
     uint32_t *progress = malloc(r->p->n_workers * 4ul), n_done = 0;
     uint64_t *got = malloc(n * 8 + 8), *want = malloc(n * 8 + 8), *line = NULL, *want_line = NULL;
     DO(cuMemcpyDtoH, (&control, (CUdeviceptr)r->v.control, sizeof control));
@@ -145,8 +145,8 @@ static inline void resident_program_check(struct resident_program *r, const stru
     DO(cuMemcpyDtoH, (progress, (CUdeviceptr)r->v.progress, r->p->n_workers * 4ul));
     for (uint32_t w = 0; w < r->p->n_workers; w++)
         n_done += r->p->first[w] == r->p->first[w + 1] ? 0 : progress[w];
-    if (n_done != d->n_tasks)
-        bench_die("%s, epoch %u: %u of %u tasks were executed", what, r->v.epoch, n_done, d->n_tasks);
+    if (n_done != r->p->n_slots)
+        bench_die("%s, epoch %u: %u of %u slots were executed", what, r->v.epoch, n_done, r->p->n_slots);
     DO(cuMemcpyDtoH, (got, (CUdeviceptr)r->v.results, n * 8));
     if (r->v.lines) {
         line = malloc(n_words * 8 + 8);
