@@ -35,7 +35,7 @@
 #endif
 
 /* All of a block's workers. */
-#ifdef __CUDA_ARCH__
+#ifdef __CUDACC__
 TGI_FN void tgi_block_meet(struct tgi_worker *w)
 {
     tgi_warp_sync();
