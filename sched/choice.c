@@ -349,14 +349,16 @@ uint32_t tgi_choices_best(const struct tgi_choices *c, uint32_t class, uint32_t 
     return x->ways[x->best].id;
 }
 
-/* The fastest kernel of a choice whose best way is a call; TG_NONE: none is known, or it is none. */
+/* The fastest kernel of a choice whose best way is a call, or the first where no time is known; TG_NONE: there is none, or the best is none. */
 static uint32_t find_kernel(const struct tgi_choices *c, const struct choice *x)
 {
     double best_ns = INFINITY;
     uint32_t best = TG_NONE, n;
     for (uint32_t i = 0; x->n_ways && x->ways[x->best].is_call && i < x->n_ways; i++) {
-        double ns = x->ways[i].is_call ? INFINITY : deciding(c, &x->ways[i], &n);
-        if (ns < best_ns) {
+        if (x->ways[i].is_call)
+            continue;
+        double ns = deciding(c, &x->ways[i], &n);
+        if (best == TG_NONE || ns < best_ns) {
             best_ns = ns;
             best = i;
         }
@@ -374,7 +376,7 @@ uint32_t tgi_choices_best_kernel(const struct tgi_choices *c, uint32_t class, ui
 double tgi_choices_call_ns(const struct tgi_choices *c, uint32_t class, uint32_t device)
 {
     const struct choice *x = choice_of(c, class, device);
-    return find_kernel(c, x) == TG_NONE || isinf(x->best_ns) ? 0 : x->best_ns;
+    return find_kernel(c, x) == TG_NONE ? 0 : x->best_ns;
 }
 
 void tgi_choices_note(struct tgi_choices *c, uint32_t class, uint32_t device, uint32_t way, bool was_alone, double ns)
