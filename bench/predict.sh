@@ -96,7 +96,7 @@ awk -v most="$away_most" '
     function tell(what, list, n,   i, k, t) {
         if (n == 0) { printf "# error %s: there are none\n", what; return }
         for (i = 1; i <= n; i++) for (k = i + 1; k <= n; k++) if (list[k] < list[i]) { t = list[i]; list[i] = list[k]; list[k] = t }
-        printf "# error %s: median %.1f %%, worst %.1f %% of %d (aim: 5 and 10)\n", what, list[int((n + 1) / 2)], list[n], n
+        printf "# error %s: median %.1f %%, worst %.1f %% of %d (aim: 5 and 10)\n", what, (list[int((n + 1) / 2)] + list[int(n / 2) + 1]) / 2, list[n], n
     }
     { for (i = 1; i <= NF; i++) if ($i == "%" && $(i - 1) ~ /^[+-]/) {
           e = $(i - 1); e = e < 0 ? -e : e; all[++n] = e

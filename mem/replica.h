@@ -75,7 +75,7 @@ void tgi_replicas_host_wrote(struct tgi_replicas *replicas, uint32_t tile);
 
 /* Whether the tiles of a buffer begin with one value everywhere, in memory that is not the program's. */
 bool tgi_replicas_begins_alike(const struct tgi_buffer *buffer);
-/* Whether devices fill such tiles in, as TGRAPH_INIT says: 1, as a rule, or 0; TG_E_BAD_VALUE. */
+/* Whether devices fill such tiles in, as TGRAPH_INIT says: 1, as a rule, or 0; TG_E_INVALID: it says something else. */
 int tgi_replicas_are_filled(struct tg_error *err);
 /* The same of a tile that begins so, and to which the host has given its first contents: a device that needs it fills it in, and nothing is
  * copied, until somebody writes it. */

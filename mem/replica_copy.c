@@ -81,7 +81,8 @@ static void add_users(struct tgi_replicas *r, const struct tgi_buffer *b, uint32
         tgi_replica_add_user(r, to - 1, block, lane);
 }
 
-/* What the tile begins with, instead of a copy of it. */
+/* What the tile begins with, instead of a copy of it.  A pattern is several commands: of one that fails a part may be in the lane, which is
+ * counted all the same so that whoever gives the memory back waits for it. */
 static int fill(struct tgi_replicas *r, uint32_t lane, const struct tgi_buffer *b, const struct tgi_transfer *t, struct tgi_waits *waits,
                 struct tgi_stamp *stamp_p, struct tg_error *err)
 {
@@ -89,10 +90,10 @@ static int fill(struct tgi_replicas *r, uint32_t lane, const struct tgi_buffer *
     if (b->init == TG_INIT_FILL)
         tgi_host_encode_float(b->dtype, b->init_value, &word); /* it can: tgi_replicas_begins_alike() */
     int rc = tgi_order_wait_all(r->order, lane, waits->stamps, waits->n, err);
-    if (rc == 0)
-        rc = r->devices->ops->fill(r->devices, lane, t->to, t->bytes / tg_dtype_size(b->dtype), b->dtype, word, err);
-    if (rc == 0)
-        *stamp_p = tgi_order_append(r->order, lane);
+    if (rc)
+        return rc;
+    rc = r->devices->ops->fill(r->devices, lane, t->to, t->bytes / tg_dtype_size(b->dtype), b->dtype, word, err);
+    *stamp_p = tgi_order_append(r->order, lane);
     return rc;
 }
 

@@ -34,7 +34,7 @@ struct way {
 struct choice {
     uint32_t n_ways, n_timed;
     struct way ways[TGI_MAX_WAYS]; /* those the backend thinks better first */
-    uint32_t best;                 /* of them */
+    uint32_t best, kernel;         /* of them; the fastest kernel if the best is a call, TG_NONE: it is none, or there is no kernel */
     bool is_settled;               /* no way is to be tried any more */
     double best_ns;                /* its median, of what decides; infinite: not known */
     double ns;                     /* its median beside others, or else alone; 0: not known */
@@ -116,6 +116,23 @@ static double deciding(const struct tgi_choices *c, const struct way *w, uint32_
     return *n_p ? ns : median_of(c, w->entry, &n_beside);
 }
 
+/* The fastest kernel of a choice whose best way is a call, or the first where no time is known; TG_NONE: there is none, or the best is none. */
+static uint32_t find_kernel(const struct tgi_choices *c, const struct choice *x)
+{
+    double best_ns = INFINITY;
+    uint32_t best = TG_NONE, n;
+    for (uint32_t i = 0; x->ways[x->best].is_call && i < x->n_ways; i++) {
+        if (x->ways[i].is_call)
+            continue;
+        double ns = deciding(c, &x->ways[i], &n);
+        if (best == TG_NONE || ns < best_ns) {
+            best_ns = ns;
+            best = i;
+        }
+    }
+    return best;
+}
+
 static void decide(struct tgi_choices *c, struct choice *x)
 {
     uint32_t n, best = 0;
@@ -132,6 +149,7 @@ static void decide(struct tgi_choices *c, struct choice *x)
     c->has_new_times |= ns != x->ns;
     x->best = best;
     x->ns = ns;
+    x->kernel = find_kernel(c, x);
 }
 
 /* A way that is to be tried now: of which too few times are known, that is not hopeless, and of which no time is on its
@@ -349,32 +367,16 @@ uint32_t tgi_choices_best(const struct tgi_choices *c, uint32_t class, uint32_t 
     return x->ways[x->best].id;
 }
 
-/* The fastest kernel of a choice whose best way is a call; TG_NONE: none is known, or it is none. */
-static uint32_t find_kernel(const struct tgi_choices *c, const struct choice *x)
-{
-    double best_ns = INFINITY;
-    uint32_t best = TG_NONE, n;
-    for (uint32_t i = 0; x->n_ways && x->ways[x->best].is_call && i < x->n_ways; i++) {
-        double ns = x->ways[i].is_call ? INFINITY : deciding(c, &x->ways[i], &n);
-        if (ns < best_ns) {
-            best_ns = ns;
-            best = i;
-        }
-    }
-    return best;
-}
-
 uint32_t tgi_choices_best_kernel(const struct tgi_choices *c, uint32_t class, uint32_t device)
 {
     const struct choice *x = choice_of(c, class, device);
-    uint32_t kernel = find_kernel(c, x);
-    return x->ways[kernel == TG_NONE ? x->best : kernel].id;
+    return x->ways[x->kernel == TG_NONE ? x->best : x->kernel].id;
 }
 
 double tgi_choices_call_ns(const struct tgi_choices *c, uint32_t class, uint32_t device)
 {
     const struct choice *x = choice_of(c, class, device);
-    return find_kernel(c, x) == TG_NONE || isinf(x->best_ns) ? 0 : x->best_ns;
+    return x->kernel == TG_NONE ? 0 : x->best_ns;
 }
 
 void tgi_choices_note(struct tgi_choices *c, uint32_t class, uint32_t device, uint32_t way, bool was_alone, double ns)

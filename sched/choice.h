@@ -51,9 +51,9 @@ enum tgi_timing {
 uint32_t tgi_choices_take(struct tgi_choices *choices, uint32_t class, uint32_t device, enum tgi_timing *timing_p);
 /* The best one known, for a task whose time nobody will see. */
 uint32_t tgi_choices_best(const struct tgi_choices *choices, uint32_t class, uint32_t device);
-/* The same, but a kernel where the best one is a library's call and a kernel's time is known. */
+/* The same, but a kernel where the best one is a library's call and there is a kernel. */
 uint32_t tgi_choices_best_kernel(const struct tgi_choices *choices, uint32_t class, uint32_t device);
-/* What the best one takes by itself if it is such a call; else 0. */
+/* What the best one takes by itself if it is such a call, INFINITY if that is not known; else 0. */
 double tgi_choices_call_ns(const struct tgi_choices *choices, uint32_t class, uint32_t device);
 void tgi_choices_note(struct tgi_choices *choices, uint32_t class, uint32_t device, uint32_t way, bool was_alone, double ns);
 void tgi_choices_note_host(struct tgi_choices *choices, uint32_t class, double ns);

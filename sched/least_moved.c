@@ -158,7 +158,7 @@ static void place_data(struct walk *w)
     for (uint32_t i = 0; i < run->n_init_due; i++) {
         const struct tgi_init_item *item = &run->init_items[i];
         const struct tgi_buffer *b = &run->graph->space->buffers[item->buffer];
-        bool is_filled = run->offload->fills && tgi_replicas_begins_alike(b);
+        bool is_filled = tgi_offload_is_filled(run->offload, b);
         tgi_replicas_list_pieces(replicas, b->first_tile + item->tile, is_filled ? put_anywhere : put_on_host, w);
     }
 }

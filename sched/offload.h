@@ -19,7 +19,6 @@
 #include "sched/ready.h"
 #include "sched/record.h"
 #include "sched/replay_choice.h"
-#include "sched/record.h"
 #include "sched/runtime.h"
 #include "sched/urgency.h"
 
@@ -119,6 +118,12 @@ struct tgi_offload_run {
     struct tgi_insertion *insertion;   /* this start becomes a node of the program's graph (offload_insert.c); NULL: it is one */
     struct tgi_inserted *inserted;     /* nodes that the program may launch; NULL: none */
 };
+
+/* Whether tiles of a buffer are filled in by devices until somebody writes them, and not copied. */
+static inline bool tgi_offload_is_filled(const struct tgi_offload_run *r, const struct tgi_buffer *buffer)
+{
+    return r->fills && tgi_replicas_begins_alike(buffer);
+}
 /* Tiles whose address the program has. */
 enum { TGI_LENT_READ = 1, TGI_LENT_WRITTEN = 2 };
 

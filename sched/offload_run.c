@@ -285,7 +285,7 @@ static void find_written(struct tg_run *run)
         uint32_t tile = space->buffers[run->init_items[i].buffer].first_tile + run->init_items[i].tile;
         if (tgi_offload_is_given(r, tile))
             continue;
-        if (r->fills && tgi_replicas_begins_alike(&space->buffers[run->init_items[i].buffer]))
+        if (tgi_offload_is_filled(r, &space->buffers[run->init_items[i].buffer]))
             tgi_replicas_host_began(r->replicas, tile);
         else
             tgi_replicas_host_wrote(r->replicas, tile);

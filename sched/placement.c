@@ -104,7 +104,7 @@ static void add_movement(struct tgi_placement *p, uint32_t tile, enum tg_access 
 {
     struct movement *m = user;
     const struct tgi_buffer *b = tgi_space_buffer_of(p->run->graph->space, tile);
-    bool is_filled = p->owner[tile] == NO_OWNER && p->run->offload->fills && tgi_replicas_begins_alike(b);
+    bool is_filled = p->owner[tile] == NO_OWNER && tgi_offload_is_filled(p->run->offload, b);
     m->bytes += b->tile_bytes;
     if (access == TG_OUT || p->owner[tile] == m->node || is_filled)
         return;

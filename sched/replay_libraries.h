@@ -16,7 +16,7 @@
 
 /* All 0 at first. */
 struct tgi_replay_libraries {
-    double calls_ns; /* what the calls of a start take in a chain of their device, by their times alone; 0: no call has another way, or it is not known */
+    double calls_ns; /* what the calls of a start take in a chain of their device, by their times alone; 0: no call has another way, INFINITY: it is not known */
     struct tgi_replay_time with, without; /* replays that found their graph made */
     double spent_ns, made_ns;             /* all of these so far; the last graph took to make */
     bool is_decided, is_without;          /* of the graph to replay now; decided: for good */
