@@ -65,7 +65,7 @@ TESTS := agenda alloc block calibrate checkpoint choice cli cpu_module dense deq
          offload_flags offload_graph offload_insert offload_policy offload_resident order outlook page parking partition path \
          pinned plan plan_corpus pool process program program_picture queueing recording recording_export \
          recording_plan replay_choice replay_libraries replay_times resident resident_cluster resident_dynamic resident_family \
-         resident_block resident_gain resident_peers resident_post resident_spawn resident_spread resident_times resident_user results run \
+         resident_block resident_gain resident_peers resident_post resident_spawn resident_spread resident_times resident_user resident_width results run \
          run_children run_failures run_record sample schema seat offload offload_balance offload_edges \
          offload_faults offload_refusals offload_runs offload_stream offload_submitter service service_board \
          service_faults service_graph service_instances service_programs service_ring service_top service_turn \

@@ -1,7 +1,7 @@
 /* Graphs of fine tasks as runs: the same JSON graph by streams, as a CUDA graph and with its tasks inside a resident kernel, side by
- * side, with the same data at the end, bit for bit; resident twice, with the embedded kernel and with one that NVRTC makes for what
- * the graph uses, once more while times of all tasks are noted, and as a dynamic program; with the executor left open before and after that,
- * which tells what it took and why, with what it expected.
+ * side, with the same data at the end, bit for bit; resident with the embedded kernel and with one that NVRTC makes for what
+ * the graph uses, while times of all tasks are noted, with all tasks a warp wide, with all that can be a block wide, and as a dynamic program; with the
+ * executor left open before and after times are noted, which tells what it took and why, with what it expected.
  *
  *     resident_run [--file GRAPH.json [--param NAME=EXPR].. [--beside NAME=EXPR]..] [--what PATTERN] [--tasks N] [--tile WORDS]
  *                  [--runs N] [--threads GPUS]
@@ -130,19 +130,21 @@ static bool compare(const char *name, const struct tg_graph *g, uint32_t n_runs,
         enum tg_executor executor;
         const char *kernel; /* of TGRAPH_RESIDENT_KERNEL */
         bool is_recorded;
-        const char *program; /* of TGRAPH_RESIDENT_PROGRAM; "spread": TGRAPH_RESIDENT_SPREAD, of several GPUs only */
+        const char *program; /* of TGRAPH_RESIDENT_PROGRAM, or "warp", "block": TGRAPH_RESIDENT_WIDTH; "spread": TGRAPH_RESIDENT_SPREAD, of several GPUs only */
     } ways[] = {{TG_EXECUTOR_STREAMS, "", false, ""}, {TG_EXECUTOR_GRAPH, "", false, ""}, {TG_EXECUTOR_RESIDENT, "embedded", false, ""},
                 {TG_EXECUTOR_RESIDENT, "", false, ""}, {TG_EXECUTOR_AUTO, "", false, ""}, {TG_EXECUTOR_RESIDENT, "", true, ""},
-                {TG_EXECUTOR_AUTO, "", false, ""}, {TG_EXECUTOR_RESIDENT, "", false, "dynamic"}, {TG_EXECUTOR_RESIDENT, "", false, "spread"}};
+                {TG_EXECUTOR_AUTO, "", false, ""}, {TG_EXECUTOR_RESIDENT, "", false, "warp"}, {TG_EXECUTOR_RESIDENT, "", false, "block"},
+                {TG_EXECUTOR_RESIDENT, "", false, "dynamic"}, {TG_EXECUTOR_RESIDENT, "", false, "spread"}};
     uint64_t expected = 0;
     bool is_good = true;
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
-        bool is_spread = strcmp(ways[i].program, "spread") == 0;
+        bool is_spread = strcmp(ways[i].program, "spread") == 0, is_dynamic = strcmp(ways[i].program, "dynamic") == 0;
         if (is_spread && n_gpus == 1)
             continue;
         setenv("TGRAPH_RESIDENT_SPREAD", is_spread || ways[i].executor == TG_EXECUTOR_AUTO ? "on" : "off", 1);
         setenv("TGRAPH_RESIDENT_KERNEL", ways[i].kernel, 1);
-        setenv("TGRAPH_RESIDENT_PROGRAM", is_spread ? "" : ways[i].program, 1);
+        setenv("TGRAPH_RESIDENT_PROGRAM", is_dynamic ? ways[i].program : "", 1);
+        setenv("TGRAPH_RESIDENT_WIDTH", is_dynamic || is_spread ? "" : ways[i].program, 1);
         struct measured m = measure(g, ways[i].executor, ways[i].is_recorded, n_runs);
         double n = g->n_tasks;
         char inside[64] = "-", device[32] = "-";

@@ -12,6 +12,7 @@
 #include "graph/dtype.h"
 #include "graph/error.h"
 #include "kernels/resident.h"
+#include "kernels/resident/cut.h"
 #include "mem/resident_dynamic.h"
 
 enum {
@@ -30,6 +31,7 @@ static bool call_of(const struct tgi_body_row *row, struct tgi_resident_call *ca
     int body = row ? tgi_body_of(row, call->words, &call->cost_ns) : -1;
     call->body = (uint32_t)body;
     call->post = body < 0 ? 0 : tgi_body_post((enum tgi_body)body, call->words, &call->bytes, &call->side);
+    call->can_block = body >= 0 && tgi_cut_of((uint32_t)body);
     if (body < 0)
         *why_p = row ? "its kernel has no resident variant for these sizes" : "its kernel has no resident variant";
     return body >= 0;
@@ -72,7 +74,7 @@ bool tgi_cuda_resident_call(struct tgi_devices *ds, const struct tgi_program *p,
                             struct tgi_resident_call *call, const char **why_p)
 {
     call->post = 0;
-    call->is_other = call->spawns = call->is_across = false;
+    call->is_other = call->spawns = call->is_block = call->can_block = call->is_across = false;
     switch (c->kind) {
     case TGI_COMMAND_LAUNCH:
         call->n_words = c->launch.n_args;

@@ -321,8 +321,8 @@ static int resolve_resident(struct tgi_cuda *cuda, struct tgi_code *code, const 
         code->no_resident = "a resident variant is given as source";
         return 0;
     }
-    if (v->width && strcmp(v->width, "warp") != 0) {
-        code->no_resident = "resident functions are a warp wide";
+    if (v->width && strcmp(v->width, "thread") == 0) {
+        code->no_resident = "resident functions are a warp or a block wide";
         return 0;
     }
     if (code->op->n_params > TGI_RESIDENT_MAX_WORDS) {
@@ -330,6 +330,11 @@ static int resolve_resident(struct tgi_cuda *cuda, struct tgi_code *code, const 
         return 0;
     }
     code->spawns = v->spawns;
+    code->is_block = v->width && strcmp(v->width, "block") == 0;
+    if (code->is_block && code->spawns) {
+        code->no_resident = "a resident function that is a block wide makes no tasks";
+        return 0;
+    }
     int rc = tgi_cuda_bodies_add(cuda->code->bodies, code->op, v, &target, &code->resident, &is_cached, err);
     if (rc == 0)
         tgi_cuda_code_count(cuda, is_cached);
@@ -358,6 +363,7 @@ bool tgi_cuda_user_body(const struct tgi_code *code, struct tgi_resident_call *c
     call->body = code->resident;
     call->cost_ns = tgi_cuda_body_cost(code->op, call->words);
     call->spawns = code->spawns;
+    call->is_block = code->is_block;
     return true;
 }
 

@@ -95,7 +95,8 @@ static int measure(struct tgi_cuda *cuda, uint32_t device, struct kernel *k, str
         return rc;
     if (n_each < 1)
         return tgi_error(err, TG_E_UNSUPPORTED, "the resident executor does not fit on cuda:%u", cuda->base.ordinal[device]);
-    k->room = (struct tgi_resident_room){(uint32_t)info->n_sms, TGI_RESIDENT_RUN_WARPS, (uint32_t)(most - fixed)};
+    k->room = (struct tgi_resident_room){.n_blocks = (uint32_t)info->n_sms, .n_workers_each = TGI_RESIDENT_RUN_WARPS,
+                                         .shared_bytes = (uint32_t)(most - fixed)};
     return 0;
 }
 
@@ -133,10 +134,14 @@ static int wants_embedded(struct tg_error *err)
 int tgi_cuda_executor_room(struct tgi_cuda *cuda, uint32_t device, struct tgi_resident_room *room_p, struct tg_error *err)
 {
     struct kernel *k;
+    struct tg_error no_nvrtc;
+    char version[32];
     int wish = wants_embedded(err), rc = wish < 0 ? wish : open_embedded(cuda, device, &k, err);
-    if (rc == 0)
-        *room_p = k->room;
-    return rc;
+    if (rc)
+        return rc;
+    *room_p = k->room;
+    room_p->has_blocks = !wish && !cuda->resident->no_compiler[0] && tgi_nvrtc_version(version, sizeof version, &no_nvrtc) == 0;
+    return 0;
 }
 
 /* ---- The text -----------------------------------------------------------------------------*/

@@ -17,6 +17,20 @@
  * no __syncthreads() and no __shared__ memory.  Nobody reads what it writes before it has returned.  Data that tasks
  * write must not be read through __ldg() or const __restrict__.
  *
+ * A function whose variant says "width": "block" is called by all warps of a block together, for one task:
+ *
+ *     { "on": "resident", "width": "block", "code": [
+ *           "unsigned saxpy(int n, float a, const float *x, float *y)",
+ *           "{",
+ *           "    for (int i = tg_block_thread(); i < n; i += tg_block_threads())",
+ *           "        y[i] += a * x[i];",
+ *           "    return 0;",
+ *           "}" ] }
+ *
+ * What a warp is above, the block is then: tg_block_sync() is where all of its threads meet, and each comes to it as often as
+ * the others.  Here too there is no __syncthreads(), and no __shared__ memory but what tg_block_sum() and tg_block_max() need.  A code is
+ * the same in all lanes of a warp; if warps return different ones the task fails with one of them.  Such a function makes no tasks.
+ *
  * This header is included before the source, which is compiled by NVRTC together with those of the other kernels that are in one
  * resident kernel, in a namespace of its own; it can include nothing that NVRTC does not find by itself.
  *
@@ -75,6 +89,43 @@ template <class T> static __device__ __forceinline__ T tg_lanes_get(T x, int fro
     return __shfl_sync(0xffffffffu, x, from);
 }
 
+/* In functions a block wide. */
+static __device__ __forceinline__ int tg_block_thread(void) { return (int)threadIdx.x; }
+static __device__ __forceinline__ int tg_block_threads(void) { return (int)blockDim.x; }
+/* All threads of the block meet, and each sees what the others have written before. */
+static __device__ __forceinline__ void tg_block_sync(void)
+{
+    __syncwarp();
+    asm volatile("barrier.sync 2, %0;" ::"r"(blockDim.x) : "memory");
+}
+/* Of every thread's number, in every thread, always added in the same order. */
+template <class T> static __device__ __forceinline__ T tg_block_sum(T x)
+{
+    __shared__ T of_warps[32];
+    x = tg_lanes_sum(x);
+    if (tg_lane() == 0)
+        of_warps[threadIdx.x / 32] = x;
+    tg_block_sync();
+    T sum = of_warps[0];
+    for (unsigned i = 1; i < blockDim.x / 32; i++)
+        sum += of_warps[i];
+    tg_block_sync(); /* before the next one's are written */
+    return sum;
+}
+template <class T> static __device__ __forceinline__ T tg_block_max(T x)
+{
+    __shared__ T of_warps[32];
+    x = tg_lanes_max(x);
+    if (tg_lane() == 0)
+        of_warps[threadIdx.x / 32] = x;
+    tg_block_sync();
+    T most = of_warps[0];
+    for (unsigned i = 1; i < blockDim.x / 32; i++)
+        most = of_warps[i] > most ? of_warps[i] : most;
+    tg_block_sync();
+    return most;
+}
+
 #else
 
 #ifndef TG_LANES
@@ -85,6 +136,11 @@ template <class T> static __device__ __forceinline__ T tg_lanes_get(T x, int fro
 #define tg_lanes_sum(x)       (x)
 #define tg_lanes_max(x)       (x)
 #define tg_lanes_get(x, from) ((void)(from), (x))
+#define tg_block_thread()     0
+#define tg_block_threads()    1
+#define tg_block_sync()       ((void)0)
+#define tg_block_sum(x)       (x)
+#define tg_block_max(x)       (x)
 
 #endif
 #endif

@@ -65,7 +65,7 @@ static bool call_of(struct tgi_devices *ds, const struct tgi_program *p, const s
 static int room_of(struct tgi_devices *ds, uint32_t device, struct tgi_resident_room *room_p, struct tg_error *err)
 {
     (void)ds, (void)device, (void)err;
-    *room_p = (struct tgi_resident_room){N_BLOCKS, TGI_RESIDENT_RUN_WARPS, SHARED_BYTES};
+    *room_p = (struct tgi_resident_room){N_BLOCKS, TGI_RESIDENT_RUN_WARPS, SHARED_BYTES, true};
     return 0;
 }
 

@@ -28,6 +28,8 @@ struct tgi_resident_call {
     float cost_ns; /* roughly, by a warp */
     bool is_other; /* a library would be called for the command: the last bits of what it leaves may be others */
     bool spawns;   /* it may make tasks, and be called again */
+    bool is_block;  /* it is a block wide: a function of users' that says so */
+    bool can_block; /* it may be: its body can be cut into parts */
     bool is_across; /* it copies to another device, for a cluster that is on both */
     uint32_t post; /* the body as a POST, which makes one element of single elements; 0: it cannot be one */
     uint32_t bytes; /* of that one's element */
@@ -39,6 +41,7 @@ struct tgi_resident_call {
 struct tgi_resident_room {
     uint32_t n_blocks, n_workers_each; /* at most, all at once */
     uint32_t shared_bytes;             /* of a block, for what tgi_resident_shared_bytes() counts */
+    bool has_blocks;                   /* there can be a kernel for programs with tasks a block wide */
 };
 
 struct tgi_cluster {

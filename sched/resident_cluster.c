@@ -25,6 +25,7 @@
 enum {
     LEAST_CALLS = 2,        /* one alone is as well off as a node, unless it makes tasks */
     COARSE_NS = 100 * 1000, /* of a warp: longer ones have a whole device as nodes */
+    BLOCK_SHARED_BYTES = 2048, /* of a kernel with tasks a block wide, which is not the one that was asked for its room */
     MOST_LIMIT_MS = 86400000, /* a day */
     PATIENCE = 100          /* a wait may take as many times what the whole program is expected to take, */
 };
@@ -43,7 +44,8 @@ struct clusters {
     struct tg_error *err;
     uint8_t *is_in;   /* by command: it can be in a cluster */
     uint8_t *spawns;  /* by command: it makes tasks */
-    bool may_spread, some_spawn;
+    bool may_spread, some_spawn, some_block; /* the last: functions of users' that are a block wide */
+    enum tgi_width_wish width;
     uint8_t *spreads; /* by label: its cluster is on several devices; NULL: none is */
     uint8_t *is_kept_out; /* by command: a copy between devices that no cluster is worth while for; NULL: none is */
     float *cost_ns;   /* by command */
@@ -109,7 +111,13 @@ static bool can_be_in(struct clusters *k, uint32_t id)
         can = !(why = against_wish(k, id, &call));
     k->spawns[id] = can && call.spawns;
     k->some_spawn |= k->spawns[id];
-    if (can && call.cost_ns > COARSE_NS && !call.spawns) {
+    if (can && call.is_block && k->asked == TGI_PROGRAM_DYNAMIC) {
+        can = false;
+        why = "it is a block wide, and dynamic programs have tasks a warp wide";
+    }
+    k->some_block |= can && call.is_block;
+    bool is_wide = call.is_block || (call.can_block && k->width == TGI_WIDTH_BLOCK && !k->may_spread && k->asked != TGI_PROGRAM_DYNAMIC);
+    if (can && call.cost_ns > COARSE_NS * (is_wide ? TGI_RESIDENT_RUN_WARPS : 1.0f) && !call.spawns) {
         can = false;
         why = "it is too long for a resident task";
     }
@@ -226,6 +234,8 @@ static int find_labels(struct clusters *k, bool is_asked)
     }
     if (k->some_spawn && k->asked == TGI_PROGRAM_CHOSEN)
         do_not_spread(k, "a task makes tasks, which a program on several devices cannot have");
+    else if (k->some_block)
+        do_not_spread(k, "a task is a block wide, which a program on several devices cannot have");
     else if (!find_spreading(k, &n))
         return no_memory(k);
     else if (n == 0)
@@ -297,7 +307,7 @@ static int find_limit(const struct tgi_resident_program *p, uint64_t *limit_ns_p
 
 static int plan_dynamic(struct clusters *k, const struct tgi_inside *in, const struct tgi_resident_room *room, struct tgi_cluster *cluster)
 {
-    uint32_t n = (in->width + room->n_workers_each - 1) / room->n_workers_each;
+    uint32_t n = (in->n_widest + room->n_workers_each - 1) / room->n_workers_each;
     bool is_wide = in->n_spawn_words || n > room->n_blocks; /* where tasks make tasks any worker may come to have one */
     return tgi_resident_dynamic_plan(&in->dag, is_wide ? room->n_blocks : n, room->n_workers_each, in->n_spawn_words, &cluster->program, k->err);
 }
@@ -312,12 +322,15 @@ static const struct tgi_resident_costs *costs_of(const struct clusters *k)
 static int plan_static(struct clusters *k, struct tgi_inside *in, const struct tgi_resident_room *room, struct tgi_cluster *cluster)
 {
     const struct tgi_resident_costs *costs = costs_of(k);
-    if (!tgi_inside_post(in, cluster))
+    if (!in->n_must_block && !tgi_inside_post(in, cluster))
         return no_memory(k);
-    uint32_t width = in->n_posts / TGI_RESIDENT_POSTS_AT_ONCE > in->width ? in->n_posts / TGI_RESIDENT_POSTS_AT_ONCE : in->width;
-    uint32_t n_blocks = (width + room->n_workers_each - 1) / room->n_workers_each;
-    struct tgi_resident_shape shape = {n_blocks < room->n_blocks ? n_blocks : room->n_blocks, room->n_workers_each,
-                                       room->shared_bytes, TGI_RESIDENT_WARP};
+    uint32_t n_blocks = (in->n_posts / TGI_RESIDENT_POSTS_AT_ONCE > in->n_widest ? in->n_posts / TGI_RESIDENT_POSTS_AT_ONCE : in->n_widest);
+    n_blocks = (n_blocks + room->n_workers_each - 1) / room->n_workers_each;
+    n_blocks = n_blocks < room->n_blocks ? n_blocks : room->n_blocks;
+    if (!in->n_posts)
+        n_blocks = tgi_inside_widen(in, room->has_blocks || k->width == TGI_WIDTH_BLOCK ? k->width : TGI_WIDTH_WARP, room->n_blocks, room->n_workers_each);
+    uint32_t taken = in->dag.is_block ? BLOCK_SHARED_BYTES : 0;
+    struct tgi_resident_shape shape = {n_blocks, room->n_workers_each, room->shared_bytes - taken, TGI_RESIDENT_WARP};
     int rc = tgi_resident_plan(&in->dag, &shape, costs, &cluster->program, k->err);
     return rc ? rc : tgi_resident_check(&in->dag, cluster->program, k->err);
 }
@@ -527,12 +540,24 @@ static int find_asked(enum program_kind *asked_p, struct tg_error *err)
     return 0;
 }
 
+static int find_width(enum tgi_width_wish *width_p, struct tg_error *err)
+{
+    static const char *const words[] = {[TGI_WIDTH_CHOSEN] = "auto", [TGI_WIDTH_WARP] = "warp", [TGI_WIDTH_BLOCK] = "block", NULL};
+    int width = tgi_environment_word("TGRAPH_RESIDENT_WIDTH", words, TGI_WIDTH_CHOSEN, err);
+    if (width < 0)
+        return width;
+    *width_p = (enum tgi_width_wish)width;
+    return 0;
+}
+
 int tgi_resident_cluster(struct tgi_devices *ds, const struct tgi_program *from, struct tgi_program *to,
                          const struct tgi_cluster_wish *wish, struct tgi_clustering *what_p, struct tg_error *err)
 {
     struct clusters k = {.ds = ds, .from = from, .to = to, .wish = wish, .what = what_p, .err = err, .n_labels = 1};
     enum tgi_spread spread = TGI_SPREAD_OFF;
     int rc = find_asked(&k.asked, err);
+    if (rc == 0)
+        rc = find_width(&k.width, err);
     if (rc == 0)
         rc = tgi_spread_find_asked(&spread, err);
     if (rc)

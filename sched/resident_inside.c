@@ -16,9 +16,14 @@ void tgi_inside_fini(struct tgi_inside *in)
     free(in->cost_ns);
     free(in->kernel_ns);
     free(in->device_of);
+    free(in->width);
+    free(in->is_block);
     free(in->level);
     free(in->n_at);
 }
+
+/* Of a task a block wide beside its body: its workers meet before and behind it. */
+static const double BLOCK_NS = 600, MARGIN = 1.2;
 
 /* Right whatever is in `local` of others. */
 static bool is_member(const struct tgi_members *m, uint32_t id) { return m->local[id] < m->n && m->id[m->local[id]] == id; }
@@ -46,7 +51,7 @@ static void link_members(struct tgi_inside *in, const struct tgi_members *m)
     }
     for (uint32_t t = 0; t < m->n; t++) {
         uint32_t wide = ++in->n_at[in->level[t]];
-        in->width = wide > in->width ? wide : in->width;
+        in->n_widest = wide > in->n_widest ? wide : in->n_widest;
     }
 }
 
@@ -77,6 +82,8 @@ static bool fill_members(struct tgi_inside *in, const struct tgi_members *m, str
         memcpy(cluster->words + cluster->n_words, call.words, call.n_words * sizeof *call.words);
         in->arg[t] = TGI_CALL(call.body, call.n_words, cluster->n_words);
         in->post[t] = (struct tgi_post){call.post, call.bytes, call.side};
+        in->width[t] = call.is_block ? TGI_INSIDE_BLOCK : call.can_block ? TGI_INSIDE_MAY_BLOCK : TGI_INSIDE_WARP;
+        in->n_must_block += call.is_block;
         spawns |= call.spawns;
         n_words_of_all = call.n_words > n_words_of_all ? call.n_words : n_words_of_all;
         cluster->n_words += n_words;
@@ -117,12 +124,14 @@ bool tgi_inside_init(struct tgi_inside *in, const struct tgi_members *m, struct 
     in->cost_ns = malloc(((size_t)n + 1) * sizeof *in->cost_ns);
     in->kernel_ns = malloc(((size_t)n + 1) * sizeof *in->kernel_ns);
     in->device_of = malloc((size_t)n + 1);
+    in->width = calloc((size_t)n + 1, 1);
+    in->is_block = calloc((size_t)n + 1, 1);
     in->level = calloc((size_t)n + 1, sizeof *in->level);
     in->n_at = calloc((size_t)n + 1, sizeof *in->n_at);
     cluster->owner = malloc(((size_t)n + 1) * sizeof *cluster->owner);
     cluster->step = malloc(((size_t)n + 1) * sizeof *cluster->step);
-    if (!in->succ_at || !in->succ || !in->op || !in->arg || !in->post || !in->cost_ns || !in->kernel_ns || !in->device_of || !in->level || !in->n_at || !cluster->owner ||
-        !cluster->step)
+    if (!in->succ_at || !in->succ || !in->op || !in->arg || !in->post || !in->cost_ns || !in->kernel_ns || !in->device_of || !in->width ||
+        !in->is_block || !in->level || !in->n_at || !cluster->owner || !cluster->step)
         return false;
     link_members(in, m);
     place_members(in, m, cluster);
@@ -132,6 +141,40 @@ bool tgi_inside_init(struct tgi_inside *in, const struct tgi_members *m, struct 
                                         .arg = in->arg, .words = cluster->words, .cost_ns = in->cost_ns,
                                         .device_of = cluster->n_devices > 1 ? in->device_of : NULL};
     return true;
+}
+
+/* How many blocks a level needs with as many tasks of either width. */
+static uint32_t blocks_for(uint32_t n_block, uint32_t n_warp, uint32_t n_each) { return n_block + (n_warp + n_each - 1) / n_each; }
+
+/* All of a level's tasks are taken to be as long as this one: they go in rounds, as many at a time as there are workers, or blocks. */
+static bool is_faster_wide(double cost_ns, uint32_t n_at_level, uint32_t n_blocks, uint32_t n_each)
+{
+    uint32_t wide = (n_at_level + n_blocks - 1) / n_blocks, narrow = (n_at_level + n_blocks * n_each - 1) / (n_blocks * n_each);
+    return wide * (cost_ns / n_each + BLOCK_NS) * MARGIN < narrow * cost_ns;
+}
+
+uint32_t tgi_inside_widen(struct tgi_inside *in, enum tgi_width_wish wish, uint32_t n_blocks, uint32_t n_each)
+{
+    uint32_t n = in->dag.n_tasks, most = 0, n_wide = 0;
+    for (uint32_t t = 0; t < n; t++) {
+        bool may = in->width[t] == TGI_INSIDE_MAY_BLOCK && wish != TGI_WIDTH_WARP && n_each > 1;
+        bool is_block = in->width[t] == TGI_INSIDE_BLOCK ||
+                        (may && (wish == TGI_WIDTH_BLOCK || is_faster_wide((double)in->cost_ns[t], in->n_at[in->level[t]], n_blocks, n_each)));
+        in->is_block[t] = is_block;
+        n_wide += is_block;
+        if (is_block)
+            in->cost_ns[t] /= (float)n_each;
+    }
+    in->dag.is_block = n_wide ? in->is_block : NULL;
+    uint32_t *n_block_at = calloc((size_t)n + 1, sizeof *n_block_at);
+    for (uint32_t t = 0; n_block_at && t < n; t++)
+        n_block_at[in->level[t]] += in->is_block[t];
+    for (uint32_t t = 0; n_block_at && t < n; t++) {
+        uint32_t l = in->level[t], need = blocks_for(n_block_at[l], in->n_at[l] - n_block_at[l], n_each);
+        most = need > most ? need : most;
+    }
+    free(n_block_at);
+    return !most || most > n_blocks ? n_blocks : most; /* without memory: all */
 }
 
 bool tgi_inside_post(struct tgi_inside *in, const struct tgi_cluster *cluster)

@@ -17,6 +17,11 @@ struct tgi_members {
     uint32_t *local;                       /* by command, written; whatever is in it */
 };
 
+/* $TGRAPH_RESIDENT_WIDTH: which tasks whose bodies can be cut are a block wide.  Chosen: where that should be faster. */
+enum tgi_width_wish { TGI_WIDTH_CHOSEN, TGI_WIDTH_WARP, TGI_WIDTH_BLOCK };
+
+enum tgi_inside_width { TGI_INSIDE_WARP, TGI_INSIDE_MAY_BLOCK, TGI_INSIDE_BLOCK };
+
 struct tgi_inside {
     struct tgi_resident_dag dag;
     uint32_t *succ_at, *succ;
@@ -27,13 +32,19 @@ struct tgi_inside {
     float *cost_ns, *kernel_ns; /* the latter if times are known */
     uint64_t n_timed;           /* tasks with bodies that have been timed */
     uint8_t *device_of;         /* number of its device among the cluster's */
+    uint8_t *is_block;          /* once widened */
+    uint8_t *width;             /* what its tasks may be, enum tgi_inside_width */
+    uint32_t n_must_block;      /* tasks that can be nothing but a block wide */
     uint32_t *level, *n_at; /* n_at: tasks of each level */
-    uint32_t width;         /* of the widest level */
+    uint32_t n_widest;      /* of the widest level */
     uint32_t n_spawn_words; /* the most of a task of users', if some of them spawn; 0: none does */
 };
 
 /* All zero before; the cluster's devices, words and what it knows of tasks are filled in.  False: no memory; tgi_inside_fini() all the same. */
 bool tgi_inside_init(struct tgi_inside *in, const struct tgi_members *m, struct tgi_cluster *cluster);
+/* Decides which tasks are a block wide, of a program of one device without POSTs; n_each: workers of a block.  What is returned is how many
+ * blocks the widest level has use for, of at most n_blocks. */
+uint32_t tgi_inside_widen(struct tgi_inside *in, enum tgi_width_wish wish, uint32_t n_blocks, uint32_t n_each);
 /* Tasks that can be become POSTs.  False: no memory. */
 bool tgi_inside_post(struct tgi_inside *in, const struct tgi_cluster *cluster);
 void tgi_inside_fini(struct tgi_inside *in);

@@ -115,7 +115,7 @@ int tgi_spread_plan(struct tgi_devices *ds, const struct tgi_resident_dag *dag, 
                     struct tgi_cluster *cluster, struct tg_error *err)
 {
     uint32_t width = find_width(dag, level, cluster->n_devices);
-    struct tgi_resident_room least = {UINT32_MAX, UINT32_MAX, UINT32_MAX}, room;
+    struct tgi_resident_room least = {UINT32_MAX, UINT32_MAX, UINT32_MAX, false}, room;
     int rc = width ? 0 : tgi_error_memory(err, "planning a resident program");
     for (uint32_t i = 0; rc == 0 && i < cluster->n_devices; i++) {
         rc = ds->ops->resident_room(ds, cluster->device[i], &room, err);

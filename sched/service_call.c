@@ -172,6 +172,8 @@ static int plan_task(struct planning *p, uint32_t task)
         rc = command_of(p, task, k == 1, &c);
         if (rc == 0 && !p->devices->ops->resident_call(p->devices, &p->scratch, &c, &call[k], &why))
             rc = refuse(p, task, why);
+        else if (rc == 0 && call[k].is_block)
+            rc = refuse(p, task, "its resident function is a block wide");
     }
     return rc ? rc : add_call(p, task, &call[0], &call[1]);
 }

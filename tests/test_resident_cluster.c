@@ -44,7 +44,7 @@ static int resident_room(struct tgi_devices *ds, uint32_t device, struct tgi_res
 {
     (void)ds, (void)device, (void)err;
     n_room_calls++;
-    *room_p = (struct tgi_resident_room){4, 8, tgi_resident_shared_bytes(8, 64, 64)};
+    *room_p = (struct tgi_resident_room){4, 8, tgi_resident_shared_bytes(8, 64, 64) + 4096, false};
     return 0;
 }
 

@@ -231,7 +231,7 @@ static void functions_of_one_kernel_have_the_same_options(void **state)
 
 static void other_widths_are_launched(void **state)
 {
-    struct tg_graph *g = graph_with("{'on': 'resident', 'width': 'block', 'code': [" BODY("stir", "unsigned", "'return 0;', ") "]}", tasks);
+    struct tg_graph *g = graph_with("{'on': 'resident', 'width': 'thread', 'code': [" BODY("stir", "unsigned", "'return 0;', ") "]}", tasks);
     struct tg_error err;
     const char *why;
     (void)state;

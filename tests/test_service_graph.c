@@ -558,6 +558,17 @@ static void what_a_service_cannot_be_made_of_is_said(void **state)
     assert_non_null(strstr(err.text, "task \"odd one\" cannot be one of a service"));
     tg_service_program_destroy(p[0]);
     tg_graph_destroy(other);
+    /* One that is a block wide, where all are a warp wide. */
+    other = device_graph(buffers,
+                         ", 'turn': {'params': [{'name': 'x', 'type': 'u64*', 'access': 'inout'}], 'variants': ["
+                         "{'on': 'cuda', 'code': 'extern \\\"C\\\" __global__ void turn(unsigned long *x) { *x = ~*x; }', 'grid': [1], 'block': [1]}, "
+                         "{'on': 'resident', 'width': 'block', 'code': 'void turn(unsigned long *x) { if (tg_block_thread() == 0) *x = ~*x; }'}]}",
+                         "{'id': 'wide one', 'kernel': 'turn', 'args': {'x': 'X[0]'}}");
+    must(tg_service_program_of_graph(other, &x, 1, &x, 1, &p[0], &err));
+    assert_int_equal(tg_service_create(&o, &s, &err), TG_E_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "task \"wide one\" cannot be one of a service: its resident function is a block wide"));
+    tg_service_program_destroy(p[0]);
+    tg_graph_destroy(other);
     char text[4096] = "";
     if (standin.standin_leaks(text, sizeof text))
         fail_msg("%s", text);

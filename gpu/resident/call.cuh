@@ -4,7 +4,7 @@
  *   TGI_RUN_APART(X)   the same for each that it calls,
  *   TGI_RUN_USERS(X)   X(number, function) for each function of users',
  *   TGI_HAS_POSTS      if there are POSTs (post.h)
- *   TGI_HAS_BLOCKS     if there are tasks a block wide (block.h)
+ *   TGI_HAS_BLOCKS     if there are tasks a block wide (block.h): bodies that can be cut (kernels/resident/cut.h), and users' functions
  *   TGI_CALL_WARPS     warps of a block */
 #ifndef TGI_GPU_RESIDENT_CALL_CUH
 #define TGI_GPU_RESIDENT_CALL_CUH
@@ -14,6 +14,10 @@
 
 #define TGI_CALL_STAGE  stage_word
 #define TGI_CALL_BODIES call_body
+#ifdef TGI_HAS_BLOCKS
+#include "kernels/resident/cut.h"
+#define TGI_BLOCK_BODIES call_part
+#endif
 
 struct tgi_worker;
 struct tgi_resident_task;
@@ -23,6 +27,9 @@ static __device__ __forceinline__ uint64_t *post_words(const struct tgi_worker *
 #endif
 static __device__ __forceinline__ void stage_word(const struct tgi_worker *w, uint64_t word);
 static __device__ __forceinline__ unsigned call_body(struct tgi_worker *w, const struct tgi_resident_task *t);
+#ifdef TGI_HAS_BLOCKS
+static __device__ __forceinline__ unsigned call_part(struct tgi_worker *w, const struct tgi_resident_task *t);
+#endif
 #include "gpu/resident/worker.h"
 
 #define BODY(name)          \
@@ -73,6 +80,25 @@ static __device__ __forceinline__ unsigned call_body(struct tgi_worker *w, const
     }
     return call_apart(body, a);
 }
+
+#ifdef TGI_HAS_BLOCKS
+/* What this warp does of a task a block wide.  Users' functions find their part by the number of the thread. */
+static __device__ __forceinline__ unsigned call_part(struct tgi_worker *w, const struct tgi_resident_task *t)
+{
+    uint32_t cut = tgi_cut_of(TGI_CALL_BODY(t->in[0])), k = threadIdx.x / 32;
+    if (cut) {
+        uint64_t *a = words[k];
+        int64_t begin, n = tgi_cut_part((int64_t)a[tgi_cut_count(cut)], cut, k, w->v->n_workers_each, &begin);
+        uint64_t mine = tgi_cut_word(cut, a, tgi_lane(), begin, n);
+        if (n == 0)
+            return 0;
+        tgi_warp_sync(); /* all have read the words of the whole */
+        a[tgi_lane()] = mine;
+        tgi_warp_sync();
+    }
+    return call_body(w, t);
+}
+#endif
 #undef BODY
 
 #endif

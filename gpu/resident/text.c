@@ -38,6 +38,7 @@
     X(order, "gpu/resident/order.h", "gpu/resident/order.h") \
     X(program, "mem/resident_program.h", "mem/resident_program.h") \
     X(list, "kernels/resident.h", "kernels/resident.h") \
+    X(cut, "kernels/resident/cut.h", "kernels/resident/cut.h") \
     X(warp, "kernels/resident/warp.cuh", "kernels/resident/warp.cuh") \
     X(elements, "kernels/resident/elements.cuh", "kernels/resident/elements.cuh") \
     X(hash, "kernels/resident/hash.cuh", "kernels/resident/hash.cuh") \

@@ -34,6 +34,8 @@ static const struct remark environment[] = {
      " generated: as if it were not set"},
     {"TGRAPH_RESIDENT_PROGRAM", "with run --executor resident: dynamic or static, who executes which task inside a kernel is found as it runs, or"
      " planned; auto, as if it were not set: dynamic where tasks make tasks"},
+    {"TGRAPH_RESIDENT_WIDTH", "with run --executor resident: warp or block, what tasks are inside a kernel that can be cut into parts; auto, as if"
+     " it were not set: a block wide where that should be faster"},
     {"TGRAPH_RESIDENT_SPREAD", "off: with run --executor resident each device has kernels of its own, and none that wait for those of other devices, as they"
      " may if the devices are linked; on: as if it were not set, and in any program whose executor is left open"},
     {"TGRAPH_HOPS", "flags: with run --executor graph each device has a graph of its own, where that can be, and they wait for each other by"

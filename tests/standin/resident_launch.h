@@ -13,6 +13,7 @@
 #include <sched.h>
 
 #include "kernels/resident.h"
+#include "kernels/resident/cut.h"
 #include "mem/resident_peers.h"
 #include "tests/standin/object.h"
 #include "tests/standin/resident.h"
@@ -21,6 +22,11 @@ static void wait_a_little(uint32_t worker);
 struct tgi_worker;
 struct tgi_resident_task;
 static uint32_t call_body(struct tgi_worker *w, const struct tgi_resident_task *t);
+#ifndef TGI_PEERS
+#define TGI_HAS_BLOCKS
+static uint32_t call_part(struct tgi_worker *w, const struct tgi_resident_task *t);
+#define TGI_BLOCK_BODIES(w, task) call_part(w, task)
+#endif
 #define TGI_TIMES(view)                ((view)->times != NULL)
 #define TGI_PATIENCE                   2u /* a poll may give the processor away for milliseconds */
 #define TGI_DELAY(worker)              wait_a_little(worker)
@@ -44,6 +50,9 @@ struct resident {
     struct worker_thread *threads;
     struct tgi_cell *shared_cells; /* of all blocks */
     uint32_t *shared_counters;
+#ifdef TGI_HAS_BLOCKS
+    struct tgi_block *blocks;
+#endif
     uint64_t seed;
 };
 struct worker_thread {
@@ -64,13 +73,11 @@ static void wait_a_little(uint32_t worker)
 }
 
 /* A spinning body looks at the abort word, as on a GPU. */
-static uint32_t call_body(struct tgi_worker *w, const struct tgi_resident_task *t)
+static uint32_t call_words(struct tgi_worker *w, const struct tgi_resident_task *t, uint64_t *words)
 {
-    uint64_t words[TGI_RESIDENT_MAX_WORDS];
     uint32_t body = TGI_CALL_BODY(t->in[0]), n = TGI_CALL_N_WORDS(t->in[0]);
     const char *name = body < TGI_N_BODIES ? tgi_body_symbol((enum tgi_body)body) : NULL;
     double us = 0;
-    memcpy(words, w->v->words + t->in[1], n * sizeof *words);
     if (body == TGI_BODY_spin) {
         memcpy(&us, words, sizeof us);
         words[0] = 0;
@@ -88,6 +95,30 @@ static uint32_t call_body(struct tgi_worker *w, const struct tgi_resident_task *
         tgi_body_burn(w, t, (uint64_t)(us * 1e3));
     return (uint32_t)rc; /* -1: it is not there */
 }
+
+static uint32_t call_body(struct tgi_worker *w, const struct tgi_resident_task *t)
+{
+    uint64_t words[TGI_RESIDENT_MAX_WORDS];
+    memcpy(words, w->v->words + t->in[1], TGI_CALL_N_WORDS(t->in[0]) * sizeof *words);
+    return call_words(w, t, words);
+}
+
+#ifdef TGI_HAS_BLOCKS
+/* A body that can be cut has its part here, one of users' is the lead's, as a function for one thread. */
+static uint32_t call_part(struct tgi_worker *w, const struct tgi_resident_task *t)
+{
+    uint32_t cut = tgi_cut_of(TGI_CALL_BODY(t->in[0])), n_words = TGI_CALL_N_WORDS(t->in[0]), n_each = w->v->n_workers_each;
+    const uint64_t *all = w->v->words + t->in[1];
+    uint64_t words[TGI_RESIDENT_MAX_WORDS];
+    int64_t begin;
+    if (!cut)
+        return t->head & TGI_HEAD_MEMBER ? 0 : call_body(w, t);
+    int64_t n = tgi_cut_part((int64_t)all[tgi_cut_count(cut)], cut, w->id % n_each, n_each, &begin);
+    for (uint32_t i = 0; i < n_words; i++)
+        words[i] = tgi_cut_word(cut, all, i, begin, n);
+    return n ? call_words(w, t, words) : 0;
+}
+#endif
 
 /* Where a POST reads or stores; where there is nothing the fault is noted. */
 static void *memory_at(uint64_t address, size_t bytes, enum standin_param_kind kind)
@@ -111,6 +142,9 @@ static void *work(void *arg)
 #endif
     w.shared_cells = r->shared_cells + (size_t)block * r->v.n_shared_cells;
     w.shared_counters = r->shared_counters + (size_t)block * r->v.n_shared_counters;
+#ifdef TGI_HAS_BLOCKS
+    w.block = &r->blocks[block];
+#endif
     w.is_failed = TGI_LOAD_TOLD(&r->v.control->is_failed) != 0;
     dice = r->seed + me->id;
     tgi_warp_worker_run(&w, NULL);
@@ -245,6 +279,9 @@ static void end_workers(struct resident *r)
     free(r->threads);
     free(r->shared_cells);
     free(r->shared_counters);
+#ifdef TGI_HAS_BLOCKS
+    free(r->blocks);
+#endif
     if (!r->v.epoch)
         r->v.control->epoch = r->epoch;
 }
@@ -270,7 +307,11 @@ static bool prepare(struct resident *r, const char *name, const struct tgi_resid
     size_t n_cells = (size_t)n_blocks * given->n_shared_cells, n_counters = (size_t)n_blocks * given->n_shared_counters;
     r->shared_cells = aligned_alloc(sizeof *r->shared_cells, (n_cells + 1) * sizeof *r->shared_cells);
     r->shared_counters = calloc(n_counters + 1, sizeof *r->shared_counters);
-    if (!r->shared_cells || !r->shared_counters)
+    bool has_room = r->shared_cells && r->shared_counters;
+#ifdef TGI_HAS_BLOCKS
+    has_room &= (r->blocks = calloc(n_blocks + 1u, sizeof *r->blocks)) != NULL;
+#endif
+    if (!has_room)
         abort();
     memset(r->shared_cells, 0, (n_cells + 1) * sizeof *r->shared_cells);
     r->epoch = given->epoch ? given->epoch : r->v.control->epoch + 1;
