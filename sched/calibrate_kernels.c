@@ -22,9 +22,10 @@
 #include "sched/timing.h"
 #include "sched/workload.h"
 
-enum { N_LAUNCHES = 9, MOST_KEPT = 1024, MOST_KINDS = 1024, MOST_BESIDE = 4096 };
+enum { N_LAUNCHES = 9, MOST_TRIES = 1000, MOST_KEPT = 1024, MOST_KINDS = 1024, MOST_BESIDE = 4096 };
 #define QUICK_NS 50000000u
 #define FULL_NS 400000000u
+#define MOST_TRYING_NS 2000000000u
 enum phase { ALONE, TOGETHER, ON_DEVICES, DEVICES_TOGETHER, AS_GRAPHS, N_PHASES };
 
 struct durations {
@@ -52,6 +53,7 @@ struct kinds {
     struct durations copy_launches;     /* the host's time to launch a graph, by copies from the host in it, without what its other nodes take */
     uint32_t n_ops;
     uint32_t n, n_room, last; /* last: found, as neighbours are often alike */
+    bool has_kernels; /* its graphs have kernels of ours in the place of libraries' calls, being faster so */
     bool is_out_of_memory, is_full;
 };
 
@@ -234,6 +236,8 @@ static int run_phase(const struct tgi_calibration *c, const struct tg_graph *g, 
     int rc = tg_runtime_create(&ro, &rt, err);
     if (rc == 0)
         rc = tg_run_create(rt, g, &o, &run, err);
+    if (rc == 0 && phase == AS_GRAPHS && kinds->has_kernels)
+        rc = tgi_offload_graph_use_kernels(run, err);
     *n_workers_p = rc ? 0 : tg_runtime_n_workers(rt);
     /* Small graphs are run more often, as there is less to learn from each run.  One task at a time takes long, as all results go to the host. */
     for (uint32_t i = 0; rc == 0 && i <= most && (i <= least || tgi_now_ns() - begin_ns < enough_ns); i++) {
@@ -272,14 +276,17 @@ static bool keep_launch(struct kinds *kinds, const struct tg_run *run, const str
     return keep(&kinds->copy_launches, ns > 0 ? ns / n_copies : 0);
 }
 
-/* By runs that nobody records, as those are what a prediction is for. */
+/* By runs that nobody records, as those are what a prediction is for.  Which of them have kernels of ours in the place of libraries' calls is found by
+ * the runs themselves (replay_libraries.h), so they go on until it is. */
 static int measure_launches(const struct tgi_calibration *c, const struct tg_graph *g, const struct tgi_machine *m, struct kinds *kinds,
                             struct tg_error *err)
 {
     struct tg_runtime_options ro = TG_RUNTIME_OPTIONS_INIT;
     struct tg_run_options o = TG_RUN_OPTIONS_INIT;
+    struct tgi_offload_graph_stats stats = {.is_trying = true};
     struct tg_runtime *rt = NULL;
     struct tg_run *run = NULL;
+    uint32_t n_kept = 0;
     ro.n_workers = c->n_workers;
     ro.devices = c->devices;
     o.executor = TG_EXECUTOR_GRAPH;
@@ -287,13 +294,20 @@ static int measure_launches(const struct tgi_calibration *c, const struct tg_gra
     int rc = tg_runtime_create(&ro, &rt, err);
     if (rc == 0)
         rc = tg_run_create(rt, g, &o, &run, err);
-    for (uint32_t i = 0; rc == 0 && i <= N_LAUNCHES; i++) { /* the first makes the graph */
+    for (uint64_t begin_ns = tgi_now_ns(), i = 0; rc == 0 && n_kept < N_LAUNCHES; i++) {
         rc = tg_run_execute(run, err);
         if (rc || tg_run_executor(run, NULL) != TG_EXECUTOR_GRAPH)
             break;
-        if (i > 0 && !keep_launch(kinds, run, m))
+        bool may_try = i < MOST_TRIES && tgi_now_ns() - begin_ns < MOST_TRYING_NS;
+        bool is_settled = !stats.is_trying || !may_try; /* before this start */
+        tgi_offload_graph_stats(run, &stats);
+        if (!is_settled || stats.made_ns) /* a start that makes the graph does more */
+            continue;
+        if (!keep_launch(kinds, run, m))
             rc = tgi_error_memory(err, "what launching a graph takes");
+        n_kept++;
     }
+    kinds->has_kernels = rc == 0 && run && stats.has_kernels;
     tg_run_destroy(run);
     tg_runtime_destroy(rt);
     return rc;
@@ -419,9 +433,9 @@ int tgi_calibrate_graph(const struct tgi_calibration *c, const struct tg_graph *
     if (rc == 0 && c->devices)
         rc = run_phase(c, g, DEVICES_TOGETHER, &kinds, &n_device, err);
     if (rc == 0 && c->devices)
-        rc = run_phase(c, g, AS_GRAPHS, &kinds, &n_device, err);
-    if (rc == 0 && c->devices)
         rc = measure_launches(c, g, m, &kinds, err);
+    if (rc == 0 && c->devices)
+        rc = run_phase(c, g, AS_GRAPHS, &kinds, &n_device, err);
     if (rc == 0)
         rc = find_shares(&kinds, &shares, err);
     if (kinds.is_full)

@@ -361,8 +361,9 @@ bool tgi_offload_graph_begin(struct tg_run *run)
     g->made_ns = 0;
     if (run->options.executor == TG_EXECUTOR_AUTO && (g->way = tgi_replay_choose(&g->choice)) == TGI_REPLAY_STREAMS)
         return false;
-    bool may_try = run->options.executor != TG_EXECUTOR_RESIDENT && g->way != TGI_REPLAY_RESIDENT && !run->spans;
-    g->has_kernels = may_try && tgi_replay_libraries_choose(&g->libraries);
+    bool may_be_without = run->options.executor != TG_EXECUTOR_RESIDENT && g->way != TGI_REPLAY_RESIDENT;
+    bool may_try = !run->spans || g->libraries.is_decided; /* noting times is no way to compare them */
+    g->has_kernels = may_be_without && may_try && tgi_replay_libraries_choose(&g->libraries);
     if (g->n_refusals && g->n_refusals < MAX_REFUSALS) { /* once more */
         free(g->why);
         g->why = NULL;
@@ -513,6 +514,7 @@ void tgi_offload_graph_stats(const struct tg_run *run, struct tgi_offload_graph_
     if (g) {
         stats_p->made_ns = g->made_ns;
         stats_p->has_kernels = g->has_kernels && g->was_used;
+        stats_p->is_trying = !g->libraries.is_decided;
         bool has_both = g->libraries.is_decided && g->libraries.without.n;
         stats_p->calls_ns = has_both ? g->libraries.with.ns : 0;
         stats_p->kernels_ns = has_both ? g->libraries.without.ns : 0;
@@ -528,6 +530,15 @@ static int open_graphs(struct tg_run *run, struct tgi_offload_graphs **g_p, stru
     if (*g_p)
         return 0;
     return run->offload ? tgi_error_memory(err, "keeping a run's graphs") : tgi_error(err, TG_E_STATE, "no task is on a device");
+}
+
+int tgi_offload_graph_use_kernels(struct tg_run *run, struct tg_error *err)
+{
+    struct tgi_offload_graphs *g;
+    int rc = open_graphs(run, &g, err);
+    if (rc == 0)
+        g->libraries.is_decided = g->libraries.is_without = true;
+    return rc;
 }
 
 int tgi_offload_graph_refuse_resident(struct tg_run *run, const char *why, struct tg_error *err)

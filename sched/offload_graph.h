@@ -136,12 +136,15 @@ struct tgi_offload_graph_stats {
     const char *whole;                             /* why that is one for all devices; NULL: it is one for each */
     bool has_kernels;                              /* of the last start: where calls of libraries are better by themselves it had kernels */
     double calls_ns, kernels_ns;                   /* of starts of either kind, where both were measured; else 0 */
+    bool is_trying;                                /* which of these the next start has is not decided yet */
     uint32_t n_kept;                               /* graphs that are kept, what they take, and that had to go */
     uint64_t kept_bytes, n_dropped;
 };
 void tgi_offload_graph_stats(const struct tg_run *run, struct tgi_offload_graph_stats *stats_p);
 /* Of a run whose executor is left open: no task of it becomes resident, and why; before the first start. */
 int tgi_offload_graph_refuse_resident(struct tg_run *run, const char *why, struct tg_error *err);
+/* Kernels of ours in the place of calls from the first start on, which is not tried then, recorded or not; before that. */
+int tgi_offload_graph_use_kernels(struct tg_run *run, struct tg_error *err);
 /* Replays are timed on the device from now on; before the first start.  Then, after wait: what the last one took there, from
  * where it began; TG_E_STATE: the last start was none. */
 int tgi_offload_graph_time(struct tg_run *run, struct tg_error *err);

@@ -292,6 +292,40 @@ static void a_graph_without_calls_is_tried(void **state)
     }
 }
 
+static void kernels_are_there_from_the_first_start_where_that_is_said(void **state)
+{
+    (void)state;
+    for (int is_recorded = 0; is_recorded < 2; is_recorded++) {
+        struct tg_run_options options = TG_RUN_OPTIONS_INIT;
+        struct tgi_offload_graph_stats stats;
+        uint32_t n[2] = {0, 0};
+        open_all(2, "cuda");
+        struct tgi_devices *ds = rt->offload->devices;
+        const struct tgi_device_ops *true_ops = ds->ops;
+        struct tgi_device_ops ops = *ds->ops;
+        ops.shares_lane = shares;
+        ds->ops = &ops;
+        struct tg_run *run;
+        make_entries();
+        standin.standin_watch_kernels(count_variants, n);
+        options.executor = TG_EXECUTOR_GRAPH;
+        options.is_recorded = is_recorded;
+        MUST(tg_run_create(rt, graph, &options, &run, &err));
+        MUST(tgi_offload_graph_use_kernels(run, &err));
+        for (int i = 0; i < 3; i++)
+            execute(run);
+        tgi_offload_graph_stats(run, &stats);
+        assert_true(stats.has_kernels);
+        assert_false(stats.is_trying);
+        assert_true(stats.kernels_ns == 0);
+        assert_int_equal(n[0], 0);
+        assert_int_equal(n[1], 3 * N_TASKS);
+        tg_run_destroy(run);
+        ds->ops = true_ops;
+        close_all();
+    }
+}
+
 static void sources_of_times_are_counted(void **state)
 {
     (void)state;
@@ -319,7 +353,8 @@ int main(void)
         cmocka_unit_test(a_gain_smaller_than_the_way_there_moves_nothing),
         cmocka_unit_test(cpus_are_tried_with_two_tasks_where_they_could_win),
         cmocka_unit_test(cpus_are_not_tried_where_they_cannot_win),
-        cmocka_unit_test(a_graph_without_calls_is_tried), cmocka_unit_test(sources_of_times_are_counted),
+        cmocka_unit_test(a_graph_without_calls_is_tried),
+        cmocka_unit_test(kernels_are_there_from_the_first_start_where_that_is_said), cmocka_unit_test(sources_of_times_are_counted),
     };
     return cmocka_run_group_tests(tests, device_group_load, device_group_unload);
 }
