@@ -15,6 +15,7 @@
 #include "sched/service.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -405,25 +406,42 @@ static void measure_batches(uint32_t capacity, uint32_t n_bytes)
            (double)metrics.n_messages / (double)(metrics.n_batches ? metrics.n_batches : 1));
 }
 
-/* A second for each service, so that starting and ending belong to the load. */
+static volatile sig_atomic_t is_told_to_end;
+static void end_soon(int signal)
+{
+    (void)signal;
+    is_told_to_end = 1;
+}
+
+/* A second of load for each service, so that starting and ending belong to it; one after the other until the time is over, or SIGTERM, after which
+ * the one at hand is ended and counted.  A line about every minute, for those that are cut off. */
 static void soak(void)
 {
     static struct soak s;
     struct tg_service_options o = TG_SERVICE_OPTIONS_INIT;
     struct tg_service_metrics m, all = {0};
-    for (uint32_t i = 0; i < options.n_runs; i++) {
-        if (!service_soak(&s, o, 4, options.n + i, 1000000000u, &m))
-            bench_die("soak, seed %u: %s", options.n + i, s.text);
+    uint64_t begin = bench_now_ns(), told = begin, end = begin + 1000000000ull * options.n_runs;
+    uint32_t n = 0;
+    signal(SIGTERM, end_soon);
+    for (uint64_t now = begin; now < end && !is_told_to_end; now = bench_now_ns()) {
+        if (!service_soak(&s, o, 4, options.n + n, 1000000000u, &m))
+            bench_die("soak, seed %u: %s", options.n + n, s.text);
+        n++;
         all.n_sent += m.n_sent;
         all.n_instances += m.n_instances;
         all.n_failed += m.n_failed;
         all.n_timeouts += m.n_timeouts;
         all.n_launches += m.n_launches;
+        if (now - told > 60000000000u) {
+            told = now;
+            printf("#     after %.0f s: %u services, %llu messages\n", (double)(now - begin) / 1e9, n, (unsigned long long)all.n_sent);
+            fflush(stdout);
+        }
     }
     bench_report("soak", "tgraph", 1, "messages, each answered once and rightly", (double)all.n_sent);
-    printf("#     %llu instances, %llu bodies that failed, %llu calls that gave up, %llu launches of %u services\n",
-           (unsigned long long)all.n_instances, (unsigned long long)all.n_failed, (unsigned long long)all.n_timeouts,
-           (unsigned long long)all.n_launches, options.n_runs);
+    printf("#     in %.0f s: %llu instances, %llu bodies that failed, %llu calls that gave up, %llu launches of %u services\n",
+           (double)(bench_now_ns() - begin) / 1e9, (unsigned long long)all.n_instances, (unsigned long long)all.n_failed,
+           (unsigned long long)all.n_timeouts, (unsigned long long)all.n_launches, n);
 }
 
 int main(int argc, char **argv)
