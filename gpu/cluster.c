@@ -403,6 +403,9 @@ static int tell(const struct tgi_cuda_cluster *c, const struct tgi_resident_cont
     if (c->cluster->program->roots)
         return tgi_error(err, TG_E_TASK_TIMEOUT, "%s for %" PRIu64 " ms inside a kernel, and there was more to do",
                          task < n ? "it was called again and again, and no task ended," : "no task ended", c->cluster->limit_ns / 1000000);
+    if (panic->wait == TGI_WAIT_BLOCK)
+        return tgi_error(err, TG_E_TASK_TIMEOUT, "it is a block wide, and waited for %" PRIu64 " ms inside a kernel for the other warps of its block",
+                         c->cluster->limit_ns / 1000000);
     return tgi_error(err, TG_E_TASK_TIMEOUT,
                      "it waited for %" PRIu64 " ms inside a kernel: %s %" PRIu32 " had %" PRIu32 " instead of %" PRIu32,
                      c->cluster->limit_ns / 1000000, is_post ? "the cell of element" : "counter", panic->wait, panic->seen, panic->wanted);

@@ -464,6 +464,8 @@ int tgi_cuda_executor_find(struct tgi_cuda *cuda, uint32_t device, struct tgi_cl
         }
         /* A compiler that is not there, or too old for the sources, is no loss where the embedded kernel has all the bodies. */
         bool lacks_compiler = rc == TG_E_NO_LIBRARY || (rc == TG_E_COMPILE && !has_users);
+        if (lacks_compiler && has_blocks && !has_users) /* the next plan has none */
+            snprintf(no_compiler, sizeof cuda->resident->no_compiler, "%.199s", why.text);
         if (lacks_compiler && must_generate)
             return tgi_error(err, TG_E_UNSUPPORTED, "%s%.400s",
                              has_users    ? ""

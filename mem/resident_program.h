@@ -186,10 +186,11 @@ enum tgi_resident_panic_code {
 };
 
 /* Of the first that went wrong; the others only leave. */
+#define TGI_WAIT_BLOCK UINT32_MAX
 struct tgi_resident_panic {
     uint32_t code; /* written last */
     uint32_t task, worker, slot;
-    uint32_t wait, seen, wanted; /* STUCK: the index, its value, and what it waited for */
+    uint32_t wait, seen, wanted; /* STUCK: the index, its value, and what it waited for; TGI_WAIT_BLOCK: for the other workers of its block */
     uint32_t detail;
 };
 

@@ -118,16 +118,16 @@ static void note_time(struct taking *k, const struct tgi_replay_step *s, uint32_
                             is_resident ? TGI_INSIDE_RESIDENT : TGI_INSIDE_GRAPH, own_ns > 1 ? own_ns : 1);
 }
 
-/* A task of several commands is at work from the first one's beginning to the last one's end. */
-static void take(struct taking *k, const struct tgi_replay_clocks *clocks, uint32_t step, uint32_t device, uint32_t worker, bool is_block,
+/* A task of several commands is at work from the first one's beginning to the last one's end.  What is kept of one that so many warps have executed
+ * together is what a warp is taken to need (resident_inside.h): as many times as long. */
+static void take(struct taking *k, const struct tgi_replay_clocks *clocks, uint32_t step, uint32_t device, uint32_t worker, uint32_t n_wide,
                  const uint64_t *ns)
 {
     const struct tgi_replay_step *s = &k->times->steps[step - 1];
     struct tgi_span *spans = spans_of(k, s->round);
     struct taken *t = &k->taken[step - 1];
     uint64_t start_ns = from_zero(clocks, device, ns[0]), end_ns = from_zero(clocks, device, ns[1]);
-    if (!is_block) /* what is kept is what a warp takes */
-        note_time(k, s, device, worker != TG_NONE, ns[1] > ns[0] ? ns[1] - ns[0] : 0);
+    note_time(k, s, device, worker != TG_NONE, ns[1] > ns[0] ? (ns[1] - ns[0]) * n_wide : 0);
     if (t->end_ns == 0 || start_ns < t->start_ns)
         t->start_ns = start_ns;
     if (end_ns >= t->end_ns) {
@@ -156,7 +156,7 @@ static int take_nodes(struct taking *k, const struct tgi_replay_clocks *clocks, 
             continue;
         k->has_command[step - 1] = 1;
         at[1] += at[0] == at[1]; /* its own time is shorter than a tick */
-        take(k, clocks, step, tgi_lane_device(p->commands[i].lane), TG_NONE, false, at);
+        take(k, clocks, step, tgi_lane_device(p->commands[i].lane), TG_NONE, 1, at);
     }
     return rc;
 }
@@ -176,7 +176,7 @@ static int take_cluster(struct taking *k, const struct tgi_replay_clocks *clocks
                 continue;
             k->has_command[step - 1] = 1;
             if (ns[2 * i]) /* else its body was left out */
-                take(k, clocks, step, c->cluster->device[w / n_each], w % n_each, (p->tasks[i].head & TGI_HEAD_BLOCK) != 0,
+                take(k, clocks, step, c->cluster->device[w / n_each], w % n_each, p->tasks[i].head & TGI_HEAD_BLOCK ? p->n_workers_each : 1,
                      &ns[2 * i]);
         }
     k->n_workers = n_each > k->n_workers ? n_each : k->n_workers;

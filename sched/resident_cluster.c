@@ -44,7 +44,7 @@ struct clusters {
     struct tg_error *err;
     uint8_t *is_in;   /* by command: it can be in a cluster */
     uint8_t *spawns;  /* by command: it makes tasks */
-    bool may_spread, some_spawn, some_block; /* the last: functions of users' that are a block wide */
+    bool may_spread, some_spawn, some_block; /* the last: something is in a cluster only if it can be a block wide there */
     enum tgi_width_wish width;
     uint8_t *spreads; /* by label: its cluster is on several devices; NULL: none is */
     uint8_t *is_kept_out; /* by command: a copy between devices that no cluster is worth while for; NULL: none is */
@@ -111,16 +111,17 @@ static bool can_be_in(struct clusters *k, uint32_t id)
         can = !(why = against_wish(k, id, &call));
     k->spawns[id] = can && call.spawns;
     k->some_spawn |= k->spawns[id];
-    if (can && call.is_block && k->asked == TGI_PROGRAM_DYNAMIC) {
+    bool is_dynamic = k->asked == TGI_PROGRAM_DYNAMIC || (k->some_spawn && k->asked == TGI_PROGRAM_CHOSEN); /* its cluster, or may be */
+    if (can && call.is_block && is_dynamic) {
         can = false;
         why = "it is a block wide, and dynamic programs have tasks a warp wide";
     }
-    k->some_block |= can && call.is_block;
-    bool is_wide = call.is_block || (call.can_block && k->width == TGI_WIDTH_BLOCK && !k->may_spread && k->asked != TGI_PROGRAM_DYNAMIC);
+    bool is_wide = call.is_block || (call.can_block && k->width == TGI_WIDTH_BLOCK && !k->may_spread && !is_dynamic);
     if (can && call.cost_ns > COARSE_NS * (is_wide ? TGI_RESIDENT_RUN_WARPS : 1.0f) && !call.spawns) {
         can = false;
         why = "it is too long for a resident task";
     }
+    k->some_block |= can && is_wide;
     if (can)
         k->cost_ns[id] = call.cost_ns;
     else if (k->what->left == TG_NONE && (c->kind == TGI_COMMAND_LAUNCH || c->kind == TGI_COMMAND_COLLECT)) {
@@ -177,6 +178,7 @@ static void label_again(struct clusters *k)
     memset(k->label, 0, k->from->n * sizeof *k->label);
     k->n_labels = 1;
     k->what->left = TG_NONE;
+    k->some_block = false;
     label_all(k);
 }
 
@@ -224,6 +226,8 @@ static int find_labels(struct clusters *k, bool is_asked)
     }
     k->may_spread = is_asked && !k->what->not_spread;
     label_all(k);
+    if (k->some_spawn && k->some_block && k->asked == TGI_PROGRAM_CHOSEN) /* now it is known that clusters may be dynamic */
+        label_again(k);
     if (!k->may_spread)
         return 0;
     for (uint64_t n_out = 1; n_out;) { /* each time there are fewer left */
@@ -308,6 +312,8 @@ static int find_limit(const struct tgi_resident_program *p, uint64_t *limit_ns_p
 static int plan_dynamic(struct clusters *k, const struct tgi_inside *in, const struct tgi_resident_room *room, struct tgi_cluster *cluster)
 {
     uint32_t n = (in->n_widest + room->n_workers_each - 1) / room->n_workers_each;
+    if (in->n_must_block)
+        return tgi_error(k->err, TG_E_UNSUPPORTED, "dynamic resident program: %u tasks are a block wide", in->n_must_block);
     bool is_wide = in->n_spawn_words || n > room->n_blocks; /* where tasks make tasks any worker may come to have one */
     return tgi_resident_dynamic_plan(&in->dag, is_wide ? room->n_blocks : n, room->n_workers_each, in->n_spawn_words, &cluster->program, k->err);
 }
@@ -322,7 +328,7 @@ static const struct tgi_resident_costs *costs_of(const struct clusters *k)
 static int plan_static(struct clusters *k, struct tgi_inside *in, const struct tgi_resident_room *room, struct tgi_cluster *cluster)
 {
     const struct tgi_resident_costs *costs = costs_of(k);
-    if (!in->n_must_block && !tgi_inside_post(in, cluster))
+    if (!in->n_must_block && k->width != TGI_WIDTH_BLOCK && !tgi_inside_post(in, cluster))
         return no_memory(k);
     uint32_t n_blocks = (in->n_posts / TGI_RESIDENT_POSTS_AT_ONCE > in->n_widest ? in->n_posts / TGI_RESIDENT_POSTS_AT_ONCE : in->n_widest);
     n_blocks = (n_blocks + room->n_workers_each - 1) / room->n_workers_each;

@@ -22,9 +22,7 @@ void tgi_inside_fini(struct tgi_inside *in)
     free(in->n_at);
 }
 
-/* Of a task a block wide beside its body: its workers meet before and behind it, and none of them has done anything else meanwhile.  With 600 and
- * 1.2 the fine tasks of examples/graphs/decode.json, of some 900 to 3,300 ns, took a fifth longer than a warp wide (an H100, 2026-11-28). */
-static const double BLOCK_NS = 2500, MARGIN = 1.25;
+static const double MARGIN = 1.25; /* by which a task has to be faster a block wide */
 
 /* Right whatever is in `local` of others. */
 static bool is_member(const struct tgi_members *m, uint32_t id) { return m->local[id] < m->n && m->id[m->local[id]] == id; }
@@ -151,7 +149,7 @@ static uint32_t blocks_for(uint32_t n_block, uint32_t n_warp, uint32_t n_each) {
 static bool is_faster_wide(double cost_ns, uint32_t n_at_level, uint32_t n_blocks, uint32_t n_each)
 {
     uint32_t wide = (n_at_level + n_blocks - 1) / n_blocks, narrow = (n_at_level + n_blocks * n_each - 1) / (n_blocks * n_each);
-    return wide * (cost_ns / n_each + BLOCK_NS) * MARGIN < narrow * cost_ns;
+    return wide * (cost_ns / n_each + TGI_RESIDENT_BLOCK_NS) * MARGIN < narrow * cost_ns;
 }
 
 uint32_t tgi_inside_widen(struct tgi_inside *in, enum tgi_width_wish wish, uint32_t n_blocks, uint32_t n_each)

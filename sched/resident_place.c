@@ -278,9 +278,6 @@ static void try_idlest(const struct place *p, const struct arrivals *a, uint32_t
 
 /* ---- A block wide -------------------------------------------------------------------------*/
 
-/* What its workers wait for each other, once before and once after, in shared memory. */
-static double meeting_ns(const struct place *p) { return 2 * (double)p->costs->shared_ns; }
-
 static double start_in(const struct place *p, const struct arrivals *a, uint32_t block)
 {
     double at = p->idle.last[block];
@@ -312,7 +309,7 @@ static void place_block(struct place *p, uint32_t t)
     for (uint32_t b = 1; b < p->idle.n_blocks; b++)
         idlest_block = p->idle.last[b] < p->idle.last[idlest_block] ? b : idlest_block;
     try_block(p, &a, idlest_block, &best, &start);
-    p->placed[t] = (struct placed){start + meeting_ns(p) + cost_of(p, t), best * p->idle.each, best, true};
+    p->placed[t] = (struct placed){start + TGI_RESIDENT_BLOCK_NS + cost_of(p, t), best * p->idle.each, best, true};
     for (uint32_t w = 0; w < p->idle.each; w++)
         set_idle(&p->idle, best * p->idle.each + w, p->placed[t].end);
 }

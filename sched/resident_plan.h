@@ -33,6 +33,9 @@ struct tgi_resident_costs {
     float far_cell_ns, far_counter_ns; /* to another device, the same two */
 };
 #define TGI_RESIDENT_COSTS_INIT {218, 100, 245, 966, 1300, 2600}
+/* Of a task a block wide beside its body: its workers meet before and behind it, and none of them has done anything else meanwhile.  With a quarter of it
+ * the fine tasks of examples/graphs/decode.json, of some 900 to 3,300 ns, were wide and took a fifth longer than a warp wide (an H100, 2026-11-28). */
+#define TGI_RESIDENT_BLOCK_NS 2500
 
 struct tgi_resident_shape {
     uint32_t n_blocks, n_workers_each; /* blocks are all resident at once; at most 32 workers in each */

@@ -218,6 +218,47 @@ static void expect_not_resident(struct tg_graph *g, const char *words)
     free(expected);
 }
 
+/* Where one task makes tasks the cluster is a dynamic program, in which a function that is a block wide cannot be, asked for or not. */
+static void none_is_in_a_cluster_with_tasks_that_make_tasks(void **state)
+{
+    static const char spawner[] =
+        ", 'grow': {'params': [{'name': 'x', 'type': 'u64*', 'access': 'inout'}], 'variants': ["
+        "{'on': 'cuda', 'code': 'extern \\\"C\\\" __global__ void grow(unsigned long *x) { x[0] += 1; }', 'grid': [1], 'block': [1]}, "
+        "{'on': 'resident', 'spawns': true, 'code': 'unsigned grow(unsigned long *x) { if (tg_lane() == 0) x[0] += 1; return 0; }'}, "
+        "{'on': 'cpu', 'c': 'int grow(void **a, const void *c) { **(unsigned long **)a[0] += 1; return 0 & !c; }'}]}";
+    char *both;
+    assert_true(asprintf(&both, "%s%s", stir, spawner) > 0);
+    (void)state;
+    for (int k = 0; k < 4; k++) { /* the one that makes tasks before and behind the others in the file */
+        struct tg_graph *g = device_graph(buffers, both,
+                                          k % 2 ? "{'id': 'g', 'kernel': 'grow', 'args': {'x': 'B'}}, {'id': 'h', 'kernel': 'grow', 'args': {'x': 'C'}}, "
+                                                  "{'for': ['i in 0:8'], 'id': 's[{i}]', 'kernel': 'stir', 'args': {'n': 32, 'x': 'A[(i+3)%8]', 'y': 'A[i]'}}"
+                                                : "{'for': ['i in 0:8'], 'id': 's[{i}]', 'kernel': 'stir', 'args': {'n': 32, 'x': 'A[(i+3)%8]', 'y': 'A[i]'}}, "
+                                                  "{'id': 'g', 'kernel': 'grow', 'args': {'x': 'B'}}, {'id': 'h', 'kernel': 'grow', 'args': {'x': 'C'}}");
+        struct tgi_offload_graph_stats stats;
+        struct tg_error err;
+        uint64_t *expected = device_expected(g, false, 1);
+        const struct standin_options room = {1, 16 << 20, 1, true}; /* for the tables of a dynamic program */
+        standin.standin_reset(&room);
+        setenv("TGRAPH_RESIDENT_PROGRAM", k < 2 ? "" : "static", 1); /* where all can be in one */
+        struct tg_runtime *rt = device_runtime("cuda", 1 << 20);
+        struct tg_run *run = device_open_run(rt, g, TG_EXECUTOR_RESIDENT, false);
+        MUST(tg_run_execute(run, &err));
+        const char *why = NULL;
+        if (tg_run_executor(run, &why) != TG_EXECUTOR_RESIDENT)
+            fail_msg("case %d is not resident: %s", k, why);
+        tgi_offload_graph_stats(run, &stats);
+        assert_int_equal(stats.n_clusters, 1);
+        assert_int_equal(stats.n_resident, k < 2 ? 4 : 12); /* two of them fill in what they begin with */
+        assert_int_equal(cluster_of(run)->program->roots != NULL, k < 2);
+        device_expect(run, g, expected);
+        device_close_all(run, rt, g);
+        free(expected);
+    }
+    unsetenv("TGRAPH_RESIDENT_PROGRAM");
+    free(both);
+}
+
 static void where_it_cannot_be_a_run_says_why(void **state)
 {
     struct tg_graph *both = device_graph(buffers, stir, tasks);
@@ -247,6 +288,24 @@ static void where_it_cannot_be_a_run_says_why(void **state)
     device_reset(1, 1, true);
     expect_not_resident(built_in, "the embedded resident kernel has no tasks a block wide");
     assert_true(rtc.standin_nvrtc_has_failed());
+    /* The first start does not know yet that nothing compiles, the next one has the embedded kernel. */
+    setenv("TGRAPH_RESIDENT_WIDTH", "", 1);
+    device_reset(1, 1, true);
+    struct tg_graph *long_ones = device_graph(
+        "'L': {'dtype': 'f32', 'shape': [20000], 'tiles': [4], 'init': {'random': {'seed': 3}}}", ", 'relu': {'builtin': 'relu'}",
+        "{'for': ['r in 0:3', 'i in 0:4'], 'kernel': 'relu', 'args': {'n': 20000, 'x': 'L[i]', 'y': 'L[i]'}}");
+    rtc.standin_nvrtc_fail("nvrtcCompileProgram", 1, NVRTC_ERROR_COMPILATION);
+    rt = device_runtime("cuda", 0);
+    run = device_open_run(rt, long_ones, TG_EXECUTOR_RESIDENT, false);
+    MUST(tg_run_execute(run, &err));
+    assert_true(rtc.standin_nvrtc_has_failed());
+    assert_int_not_equal(tg_run_executor(run, NULL), TG_EXECUTOR_RESIDENT);
+    tg_run_destroy(run);
+    run = device_open_run(rt, long_ones, TG_EXECUTOR_RESIDENT, false);
+    MUST(tg_run_execute(run, &err));
+    assert_int_equal(tg_run_executor(run, NULL), TG_EXECUTOR_RESIDENT);
+    assert_non_null(strstr(cluster_of(run)->kernel, "embedded"));
+    device_close_all(run, rt, long_ones);
     unsetenv("TGRAPH_RESIDENT_WIDTH"); /* where it is left open none is */
     setenv("TGRAPH_RESIDENT_KERNEL", "embedded", 1);
     device_reset(1, 1, true);
@@ -319,6 +378,7 @@ int main(void)
         cmocka_unit_test_setup(bodies_in_parts_leave_what_whole_ones_do, generated),
         cmocka_unit_test_setup(users_functions_may_be_a_block_wide, generated),
         cmocka_unit_test_setup(one_that_fails_names_its_task, generated),
+        cmocka_unit_test_setup(none_is_in_a_cluster_with_tasks_that_make_tasks, generated),
         cmocka_unit_test_setup(where_it_cannot_be_a_run_says_why, generated),
         cmocka_unit_test(long_tasks_are_wide_where_they_are_few),
     };

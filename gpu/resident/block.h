@@ -68,8 +68,9 @@ TGI_FN bool tgi_block_lead(struct tgi_worker *w, const struct tgi_resident_task 
         do
             /* acquire: what members have left before; pairs with their additions in tgi_block_follow(). */
             seen = tgi_shared_load_acquire(&w->block->arrived);
-        while (!(seen & TGI_BLOCK_GONE) && !tgi_has_reached(seen, wanted) && tgi_wait_longer(w, &patience, t, slot, t->wait, seen, wanted));
-    w->is_failed = tgi_warp_any(w->is_failed);
+        while (!(seen & TGI_BLOCK_GONE) && !tgi_has_reached(seen, wanted) && tgi_wait_longer(w, &patience, t, slot, TGI_WAIT_BLOCK, seen, wanted));
+    /* Whatever has failed before in a worker of the block is known, as `arrived` was acquired. */
+    w->is_failed = tgi_warp_any(w->is_failed || tgi_shared_load_acquire(&w->block->is_failed));
     w->is_over = tgi_warp_any(w->is_over);
     bool is_left_out = TGI_LEAVES_OUT(w, slot) || w->is_over;
     if (!w->is_over) {
@@ -100,7 +101,7 @@ TGI_FN bool tgi_block_follow(struct tgi_worker *w, const struct tgi_resident_tas
     tgi_warp_sync();
     if (tgi_lane() == 0)
         tgi_shared_add_release(&w->block->arrived, 1);
-    while (!tgi_block_is_said(w, &said) && tgi_wait_longer(w, &patience, t, slot, t->wait, said, 2 * w->n_met))
+    while (!tgi_block_is_said(w, &said) && tgi_wait_longer(w, &patience, t, slot, TGI_WAIT_BLOCK, said, 2 * w->n_met))
         ;
     w->is_failed = tgi_warp_any(w->is_failed);
     w->is_over = tgi_warp_any(w->is_over);
@@ -119,11 +120,8 @@ TGI_FN bool tgi_block_follow(struct tgi_worker *w, const struct tgi_resident_tas
 TGI_FN void tgi_block_execute(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot)
 {
     uint32_t code = TGI_BLOCK_BODIES(w, t);
-    if (code) {
+    if (code)
         tgi_body_fail(w, t, slot, code);
-        if (tgi_lane() == 0)
-            tgi_shared_store_release(&w->block->is_failed, 1);
-    }
     tgi_block_meet(w);
     w->is_failed |= tgi_shared_load_acquire(&w->block->is_failed) != 0; /* of any part: all know it before they go on */
 }

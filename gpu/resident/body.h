@@ -125,6 +125,9 @@ TGI_FN void tgi_body_fail(struct tgi_worker *w, const struct tgi_resident_task *
     if (tgi_lane() == 0) {
         tgi_panic(w->v, &what);
         tgi_store_relaxed(&w->v->control->is_failed, 1);
+#ifdef TGI_HAS_BLOCKS
+        tgi_shared_store_release(&w->block->is_failed, 1); /* for tasks a block wide behind it in the block's order */
+#endif
     }
 }
 

@@ -29,7 +29,7 @@
 /* Of a block, in shared memory: how its workers come together for tasks a block wide (block.h). */
 struct tgi_block {
     uint32_t arrived, said, ended;
-    uint32_t is_failed; /* by a worker whose part of a body failed */
+    uint32_t is_failed; /* by a worker whose body, or part of one, failed */
 };
 #endif
 

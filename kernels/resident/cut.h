@@ -68,7 +68,7 @@ TGI_CUT_FN uint32_t tgi_cut_of(uint32_t body)
     return 0;
 }
 
-/* Of what is cut, part k of n has so many from there on; none in parts behind the last that has some.  What is empty belongs to the first. */
+/* Of what is cut, part k of n has so many from there on; none in parts behind the last that has some.  What is empty is in none. */
 TGI_CUT_FN int64_t tgi_cut_part(int64_t all, uint32_t cut, uint32_t k, uint32_t n, int64_t *begin_p)
 {
     int64_t unit = (int64_t)1 << (cut >> 3 & 15u), each = all > 0 ? ((all - 1) / n / unit + 1) * unit : 0;
