@@ -98,32 +98,27 @@ static __device__ __forceinline__ void tg_block_sync(void)
     __syncwarp();
     asm volatile("barrier.sync 2, %0;" ::"r"(blockDim.x) : "memory");
 }
+/* Not for users: of every thread's, joined within warps, in every thread. */
+template <class T, class F> static __device__ __forceinline__ T tgi_block_join(T of_warp, F join)
+{
+    __shared__ T of_warps[32];
+    if (tg_lane() == 0)
+        of_warps[threadIdx.x / 32] = of_warp;
+    tg_block_sync();
+    T all = of_warps[0];
+    for (unsigned i = 1; i < blockDim.x / 32; i++)
+        all = join(all, of_warps[i]);
+    tg_block_sync(); /* before the next ones are written */
+    return all;
+}
 /* Of every thread's number, in every thread, always added in the same order. */
 template <class T> static __device__ __forceinline__ T tg_block_sum(T x)
 {
-    __shared__ T of_warps[32];
-    x = tg_lanes_sum(x);
-    if (tg_lane() == 0)
-        of_warps[threadIdx.x / 32] = x;
-    tg_block_sync();
-    T sum = of_warps[0];
-    for (unsigned i = 1; i < blockDim.x / 32; i++)
-        sum += of_warps[i];
-    tg_block_sync(); /* before the next one's are written */
-    return sum;
+    return tgi_block_join(tg_lanes_sum(x), [](T a, T b) { return a + b; });
 }
 template <class T> static __device__ __forceinline__ T tg_block_max(T x)
 {
-    __shared__ T of_warps[32];
-    x = tg_lanes_max(x);
-    if (tg_lane() == 0)
-        of_warps[threadIdx.x / 32] = x;
-    tg_block_sync();
-    T most = of_warps[0];
-    for (unsigned i = 1; i < blockDim.x / 32; i++)
-        most = of_warps[i] > most ? of_warps[i] : most;
-    tg_block_sync();
-    return most;
+    return tgi_block_join(tg_lanes_max(x), [](T a, T b) { return b > a ? b : a; });
 }
 
 #else

@@ -114,7 +114,7 @@ int tgi_output_open(struct tgi_output *out, const char *path, struct tg_error *e
         tgi_error_memory(err, "an output file");
         goto free_path;
     }
-    snprintf(out->temp, size, "%s.XXXXXX", out->path);
+    snprintf(out->temp, size, "%s.XXXXXX", out->path); /* mkostemp(3) replaces the end */
     int fd = mkostemp(out->temp, O_CLOEXEC);
     if (fd < 0) {
         tgi_error_errno(err, TG_E_WRITE, errno, "cannot write \"%s\"", path);

@@ -307,7 +307,7 @@ static int measure_launches(const struct tgi_calibration *c, const struct tg_gra
             rc = tgi_error_memory(err, "what launching a graph takes");
         n_kept++;
     }
-    kinds->has_kernels = rc == 0 && run && stats.has_kernels;
+    kinds->has_kernels = rc == 0 && stats.has_kernels && !stats.is_trying; /* undecided: calls, as a run begins */
     tg_run_destroy(run);
     tg_runtime_destroy(rt);
     return rc;

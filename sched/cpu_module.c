@@ -234,7 +234,7 @@ static void workplace_remove(struct workplace *w)
 static int workplace_create(struct workplace *w, const char *source, struct tg_error *err)
 {
     const char *base = getenv("TMPDIR");
-    int n = snprintf(w->path, sizeof w->path, "%s/tgraph-XXXXXX", base && base[0] == '/' ? base : "/tmp");
+    int n = snprintf(w->path, sizeof w->path, "%s/tgraph-XXXXXX", base && base[0] == '/' ? base : "/tmp"); /* mkdtemp(3) replaces the end */
     if (n < 0 || (size_t)n >= sizeof w->path)
         return tgi_error(err, TG_E_SYSTEM, "the path in TMPDIR is too long");
     if (!mkdtemp(w->path)) /* mode 0700 */

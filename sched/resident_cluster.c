@@ -324,20 +324,24 @@ static const struct tgi_resident_costs *costs_of(const struct clusters *k)
     return k->wish ? &k->wish->costs->tasks : &usual;
 }
 
-/* As many blocks as the widest level has use for; all that there are for POSTs, which are better apart. */
+/* All the blocks that there are for POSTs, which are better apart. */
+static uint32_t blocks_for_posts(const struct tgi_inside *in, const struct tgi_resident_room *room)
+{
+    uint32_t n = in->n_posts / TGI_RESIDENT_POSTS_AT_ONCE;
+    n = ((n > in->n_widest ? n : in->n_widest) + room->n_workers_each - 1) / room->n_workers_each;
+    return n < room->n_blocks ? n : room->n_blocks;
+}
+
+/* As many blocks as the widest level has use for. */
 static int plan_static(struct clusters *k, struct tgi_inside *in, const struct tgi_resident_room *room, struct tgi_cluster *cluster)
 {
-    const struct tgi_resident_costs *costs = costs_of(k);
     if (!in->n_must_block && k->width != TGI_WIDTH_BLOCK && !tgi_inside_post(in, cluster))
         return no_memory(k);
-    uint32_t n_blocks = (in->n_posts / TGI_RESIDENT_POSTS_AT_ONCE > in->n_widest ? in->n_posts / TGI_RESIDENT_POSTS_AT_ONCE : in->n_widest);
-    n_blocks = (n_blocks + room->n_workers_each - 1) / room->n_workers_each;
-    n_blocks = n_blocks < room->n_blocks ? n_blocks : room->n_blocks;
-    if (!in->n_posts)
-        n_blocks = tgi_inside_widen(in, room->has_blocks || k->width == TGI_WIDTH_BLOCK ? k->width : TGI_WIDTH_WARP, room->n_blocks, room->n_workers_each);
+    enum tgi_width_wish width = room->has_blocks || k->width == TGI_WIDTH_BLOCK ? k->width : TGI_WIDTH_WARP;
+    uint32_t n_blocks = in->n_posts ? blocks_for_posts(in, room) : tgi_inside_widen(in, width, room->n_blocks, room->n_workers_each);
     uint32_t taken = in->dag.is_block ? BLOCK_SHARED_BYTES : 0;
     struct tgi_resident_shape shape = {n_blocks, room->n_workers_each, room->shared_bytes - taken, TGI_RESIDENT_WARP};
-    int rc = tgi_resident_plan(&in->dag, &shape, costs, &cluster->program, k->err);
+    int rc = tgi_resident_plan(&in->dag, &shape, costs_of(k), &cluster->program, k->err);
     return rc ? rc : tgi_resident_check(&in->dag, cluster->program, k->err);
 }
 
@@ -536,23 +540,17 @@ static void clusters_fini(struct clusters *k)
     free(k->deps);
 }
 
-static int find_asked(enum program_kind *asked_p, struct tg_error *err)
+/* What the environment asks for. */
+static int find_wishes(struct clusters *k)
 {
-    static const char *const words[] = {[TGI_PROGRAM_CHOSEN] = "auto", [TGI_PROGRAM_STATIC] = "static", [TGI_PROGRAM_DYNAMIC] = "dynamic", NULL};
-    int asked = tgi_environment_word("TGRAPH_RESIDENT_PROGRAM", words, TGI_PROGRAM_CHOSEN, err);
-    if (asked < 0)
-        return asked;
-    *asked_p = (enum program_kind)asked;
-    return 0;
-}
-
-static int find_width(enum tgi_width_wish *width_p, struct tg_error *err)
-{
-    static const char *const words[] = {[TGI_WIDTH_CHOSEN] = "auto", [TGI_WIDTH_WARP] = "warp", [TGI_WIDTH_BLOCK] = "block", NULL};
-    int width = tgi_environment_word("TGRAPH_RESIDENT_WIDTH", words, TGI_WIDTH_CHOSEN, err);
+    static const char *const programs[] = {[TGI_PROGRAM_CHOSEN] = "auto", [TGI_PROGRAM_STATIC] = "static", [TGI_PROGRAM_DYNAMIC] = "dynamic", NULL};
+    static const char *const widths[] = {[TGI_WIDTH_CHOSEN] = "auto", [TGI_WIDTH_WARP] = "warp", [TGI_WIDTH_BLOCK] = "block", NULL};
+    int program = tgi_environment_word("TGRAPH_RESIDENT_PROGRAM", programs, TGI_PROGRAM_CHOSEN, k->err);
+    int width = program < 0 ? program : tgi_environment_word("TGRAPH_RESIDENT_WIDTH", widths, TGI_WIDTH_CHOSEN, k->err);
     if (width < 0)
         return width;
-    *width_p = (enum tgi_width_wish)width;
+    k->asked = (enum program_kind)program;
+    k->width = (enum tgi_width_wish)width;
     return 0;
 }
 
@@ -561,9 +559,7 @@ int tgi_resident_cluster(struct tgi_devices *ds, const struct tgi_program *from,
 {
     struct clusters k = {.ds = ds, .from = from, .to = to, .wish = wish, .what = what_p, .err = err, .n_labels = 1};
     enum tgi_spread spread = TGI_SPREAD_OFF;
-    int rc = find_asked(&k.asked, err);
-    if (rc == 0)
-        rc = find_width(&k.width, err);
+    int rc = find_wishes(&k);
     if (rc == 0)
         rc = tgi_spread_find_asked(&spread, err);
     if (rc)

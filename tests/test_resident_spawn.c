@@ -9,8 +9,7 @@
 
 #include <unistd.h>
 
-#include "sched/offload_graph.h"
-#include "tests/device_run.h"
+#include "tests/device_resident.h"
 
 static const char buffers[] = "'A': {'dtype': 'u64', 'shape': [512], 'tiles': [64], 'init': {'iota': true}}";
 
@@ -50,36 +49,14 @@ static const char tasks[] =
     "'args': {'begin': 'i%3', 'end': '64-i', 'k': 'r*8+i+1', 'x': 'A[(i+3)%8]', 'y': 'A[i]'}}, "
     "{'for': ['i in 0:8'], 'id': 'm[{i}]', 'kernel': 'mix', 'args': {'id': 'i', 'n': 64, 'out': 'A[i]', 'in0': 'A[(i+1)%8]'}}";
 
-/* What executes the only cluster. */
-static const char *kernel_of(const struct tg_run *run)
-{
-    const struct tgi_program *p = tgi_offload_graph_program(run);
-    for (uint32_t i = 0; i < p->n; i++)
-        if (p->commands[i].kind == TGI_COMMAND_RESIDENT)
-            return p->commands[i].cluster->kernel;
-    fail_msg("no cluster");
-    return NULL;
-}
-
 static void expect(struct tg_graph *g, int n_starts, bool is_dynamic)
 {
-    struct tg_error err;
-    const char *why;
-    uint64_t *expected = device_expected(g, true, n_starts), *have = calloc(device_words(g) + 1, sizeof *have);
-    struct tg_runtime *rt = device_runtime("cuda", 1 << 20);
-    struct tg_run *run = device_open_run(rt, g, TG_EXECUTOR_RESIDENT, true);
-    for (int i = 0; i < n_starts; i++) {
-        MUST(tg_run_execute(run, &err));
-        if (tg_run_executor(run, &why) != TG_EXECUTOR_RESIDENT)
-            fail_msg("not resident: %s", why);
-    }
-    if (!!strstr(kernel_of(run), ", dynamic") != is_dynamic)
-        fail_msg("\"%s\" executes a %s program", kernel_of(run), is_dynamic ? "dynamic" : "static");
-    assert_true(device_read(run, g, have));
-    assert_memory_equal(have, expected, device_words(g) * sizeof *have);
-    device_close_all(run, rt, NULL);
-    free(expected);
-    free(have);
+    struct tg_runtime *rt;
+    struct tg_run *run = device_resident_begin(g, n_starts, 1 << 20, &rt);
+    bool was_dynamic = strstr(device_cluster(run)->kernel, ", dynamic") != NULL;
+    if (was_dynamic != is_dynamic)
+        fail_msg("\"%s\" executes a %s program", device_cluster(run)->kernel, is_dynamic ? "dynamic" : "static");
+    device_resident_end(run, rt, g, n_starts);
 }
 
 /* With room for what bodies make. */

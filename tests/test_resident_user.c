@@ -7,8 +7,7 @@
 /* before cmocka.h */
 #include <cmocka.h>
 
-#include "sched/offload_graph.h"
-#include "tests/device_run.h"
+#include "tests/device_resident.h"
 
 static const char buffers[] = "'A': {'dtype': 'u64', 'shape': [32], 'tiles': [8], 'init': {'iota': true}}";
 /* The same work three times; what the resident function does else is up to the test. */
@@ -50,40 +49,17 @@ static struct tg_graph *graph_with(const char *resident, const char *work)
     return g;
 }
 
-/* What executes the only cluster. */
-static const char *kernel_of(const struct tg_run *run)
-{
-    const struct tgi_program *p = tgi_offload_graph_program(run);
-    for (uint32_t i = 0; i < p->n; i++)
-        if (p->commands[i].kind == TGI_COMMAND_RESIDENT)
-            return p->commands[i].cluster->kernel;
-    fail_msg("no cluster");
-    return NULL;
-}
-
 static void expect(struct tg_graph *g, int n_starts, const char *kernel)
 {
+    struct tg_runtime *rt;
+    struct tg_run *run = device_resident_begin(g, n_starts, 0, &rt);
     struct tgi_offload_graph_stats stats;
-    struct tg_error err;
-    const char *why;
-    uint64_t *expected = device_expected(g, true, n_starts), *have = calloc(device_words(g) + 1, sizeof *have);
-    struct tg_runtime *rt = device_runtime("cuda", 0);
-    struct tg_run *run = device_open_run(rt, g, TG_EXECUTOR_RESIDENT, true);
-    for (int i = 0; i < n_starts; i++) {
-        MUST(tg_run_execute(run, &err));
-        if (tg_run_executor(run, &why) != TG_EXECUTOR_RESIDENT)
-            fail_msg("not resident: %s", why);
-    }
     tgi_offload_graph_stats(run, &stats);
     assert_int_equal(stats.n_clusters, 1);
     assert_int_equal(stats.n_nodes, 0);
-    if (!strstr(kernel_of(run), kernel))
-        fail_msg("\"%s\" is not \"%s\"", kernel_of(run), kernel);
-    assert_true(device_read(run, g, have));
-    assert_memory_equal(have, expected, device_words(g) * sizeof *have);
-    device_close_all(run, rt, NULL);
-    free(expected);
-    free(have);
+    if (!strstr(device_cluster(run)->kernel, kernel))
+        fail_msg("\"%s\" is not \"%s\"", device_cluster(run)->kernel, kernel);
+    device_resident_end(run, rt, g, n_starts);
 }
 
 static int generated(void **state)

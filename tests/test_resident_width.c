@@ -9,9 +9,8 @@
 
 #include "graph/error.h"
 #include "kernels/resident/cut.h"
-#include "sched/offload_graph.h"
 #include "sched/resident_inside.h"
-#include "tests/device_run.h"
+#include "tests/device_resident.h"
 
 /* ---- Parts --------------------------------------------------------------------------------*/
 
@@ -64,36 +63,14 @@ static void words_move_with_what_is_cut(void **state)
 
 /* ---- Runs ---------------------------------------------------------------------------------*/
 
-static const struct tgi_cluster *cluster_of(const struct tg_run *run)
-{
-    const struct tgi_program *p = tgi_offload_graph_program(run);
-    for (uint32_t i = 0; i < p->n; i++)
-        if (p->commands[i].kind == TGI_COMMAND_RESIDENT)
-            return p->commands[i].cluster;
-    fail_msg("no cluster");
-    return NULL;
-}
-
 /* Several starts give what as many sequential runs do, and so many tasks were a block wide. */
 static void expect(struct tg_graph *g, int n_starts, uint32_t n_block_tasks)
 {
-    struct tg_error err;
-    const char *why;
-    uint64_t *expected = device_expected(g, true, n_starts), *have = calloc(device_words(g) + 1, sizeof *have);
-    struct tg_runtime *rt = device_runtime("cuda", 0);
-    struct tg_run *run = device_open_run(rt, g, TG_EXECUTOR_RESIDENT, true);
-    for (int i = 0; i < n_starts; i++) {
-        MUST(tg_run_execute(run, &err));
-        if (tg_run_executor(run, &why) != TG_EXECUTOR_RESIDENT)
-            fail_msg("not resident: %s", why);
-    }
-    assert_int_equal(cluster_of(run)->program->n_block_tasks, n_block_tasks);
-    assert_int_equal(strstr(cluster_of(run)->kernel, "a block wide") != NULL, n_block_tasks > 0);
-    assert_true(device_read(run, g, have));
-    assert_memory_equal(have, expected, device_words(g) * sizeof *have);
-    device_close_all(run, rt, NULL);
-    free(expected);
-    free(have);
+    struct tg_runtime *rt;
+    struct tg_run *run = device_resident_begin(g, n_starts, 0, &rt);
+    assert_int_equal(device_cluster(run)->program->n_block_tasks, n_block_tasks);
+    assert_int_equal(strstr(device_cluster(run)->kernel, "a block wide") != NULL, n_block_tasks > 0);
+    device_resident_end(run, rt, g, n_starts);
 }
 
 #define ALL_KERNELS(X) X(fill) X(copy) X(axpy) X(mul) X(gelu) X(relu) X(bias_add) X(matvec) X(matvec_add) X(softmax) X(layernorm) \
@@ -250,7 +227,7 @@ static void none_is_in_a_cluster_with_tasks_that_make_tasks(void **state)
         tgi_offload_graph_stats(run, &stats);
         assert_int_equal(stats.n_clusters, 1);
         assert_int_equal(stats.n_resident, k < 2 ? 4 : 12); /* two of them fill in what they begin with */
-        assert_int_equal(cluster_of(run)->program->roots != NULL, k < 2);
+        assert_int_equal(device_cluster(run)->program->roots != NULL, k < 2);
         device_expect(run, g, expected);
         device_close_all(run, rt, g);
         free(expected);
@@ -304,7 +281,7 @@ static void where_it_cannot_be_a_run_says_why(void **state)
     run = device_open_run(rt, long_ones, TG_EXECUTOR_RESIDENT, false);
     MUST(tg_run_execute(run, &err));
     assert_int_equal(tg_run_executor(run, NULL), TG_EXECUTOR_RESIDENT);
-    assert_non_null(strstr(cluster_of(run)->kernel, "embedded"));
+    assert_non_null(strstr(device_cluster(run)->kernel, "embedded"));
     device_close_all(run, rt, long_ones);
     unsetenv("TGRAPH_RESIDENT_WIDTH"); /* where it is left open none is */
     setenv("TGRAPH_RESIDENT_KERNEL", "embedded", 1);
