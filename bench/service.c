@@ -430,6 +430,8 @@ static void soak(void)
         all.n_sent += m.n_sent;
         all.n_instances += m.n_instances;
         all.n_failed += m.n_failed;
+        all.n_cancelled += m.n_cancelled;
+        all.n_late += m.n_late;
         all.n_timeouts += m.n_timeouts;
         all.n_launches += m.n_launches;
         if (now - told > 60000000000u) {
@@ -439,9 +441,9 @@ static void soak(void)
         }
     }
     bench_report("soak", "tgraph", 1, "messages, each answered once and rightly", (double)all.n_sent);
-    printf("#     in %.0f s: %llu instances, %llu bodies that failed, %llu calls that gave up, %llu launches of %u services\n",
+    printf("#     in %.0f s: %llu instances, %llu of all failed, %llu were cancelled, %llu missed their deadline, %llu calls gave up, %llu launches of %u services\n",
            (double)(bench_now_ns() - begin) / 1e9, (unsigned long long)all.n_instances, (unsigned long long)all.n_failed,
-           (unsigned long long)all.n_timeouts, (unsigned long long)all.n_launches, n);
+           (unsigned long long)all.n_cancelled, (unsigned long long)all.n_late, (unsigned long long)all.n_timeouts, (unsigned long long)all.n_launches, n);
 }
 
 int main(int argc, char **argv)

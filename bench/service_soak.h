@@ -1,5 +1,6 @@
-/* A service under mixed load: messages of all bodies, instances, calls that give up, activation and deactivation, pauses in
- * which the kernel leaves, all drawn from a seed.  Every message has to be answered once, and with what the host computes. */
+/* A service under mixed load: messages of all bodies, instances of two programs of which one fails, cancelled ones, ones with deadlines, calls that
+ * give up, activation and deactivation, pauses in which the kernel leaves, all drawn from a seed.  Every message has to be answered once, and with
+ * what the host computes, or as its failure, its cancelling or its deadline says. */
 #ifndef BENCH_SERVICE_SOAK_H
 #define BENCH_SERVICE_SOAK_H
 
@@ -16,11 +17,12 @@
     (struct tgi_service_setup){.programs = &WORD_PROGRAM(p, n_in, n_out, out), .n_programs = 1}
 #define INPUTS(words) (&(struct tg_service_instance){.inputs = (words)})
 
-enum { SOAK_INPUTS = 8, SOAK_TASKS = 120, SOAK_OUTPUTS = 4, SOAK_BYTES = 64, SOAK_MAX_PLACES = 1024 };
+enum { SOAK_INPUTS = 8, SOAK_TASKS = 120, SOAK_OUTPUTS = 4, SOAK_BYTES = 64, SOAK_MAX_PLACES = 1024, SOAK_CODE = 77 };
 static const uint64_t soak_limit_ns = 60000000000u; /* of one wait */
 
 struct soak_message {
     bool is_under_way, is_instance;
+    bool fails, is_cancelled, has_deadline; /* of an instance */
     enum tg_service_body body;
     uint32_t argument;
     uint64_t data[SOAK_BYTES / 8];
@@ -48,11 +50,8 @@ static inline bool soak_fails(struct soak *s, const char *what, uint64_t ticket,
 }
 
 /* Sums of inputs: the epoch, which a launch begins anew, shows in the upper half of results alone. */
-static inline struct tgi_resident_program *soak_plan(struct soak *s, uint32_t n_blocks, uint32_t each, struct tg_error *why)
+static inline void soak_draw_dag(struct soak *s)
 {
-    const struct tgi_resident_costs costs = TGI_RESIDENT_COSTS_INIT;
-    const struct tgi_resident_shape shape = {n_blocks, each, 64u << 10, TGI_RESIDENT_WARP};
-    struct tgi_resident_program *p = NULL;
     struct resident_dag *d = &s->dag;
     resident_dag_init(d, SOAK_TASKS, TGI_RESIDENT_ADD);
     d->arg = calloc(SOAK_TASKS, sizeof *d->arg);
@@ -67,6 +66,14 @@ static inline struct tgi_resident_program *soak_plan(struct soak *s, uint32_t n_
     resident_dag_close(d);
     for (uint32_t i = 0; i < SOAK_OUTPUTS; i++)
         s->outputs[i] = SOAK_TASKS - 1 - i;
+}
+
+static inline struct tgi_resident_program *soak_plan(struct soak *s, uint32_t n_blocks, uint32_t each, struct tg_error *why)
+{
+    const struct tgi_resident_costs costs = TGI_RESIDENT_COSTS_INIT;
+    const struct tgi_resident_shape shape = {n_blocks, each, 64u << 10, TGI_RESIDENT_WARP};
+    struct tgi_resident_program *p = NULL;
+    struct resident_dag *d = &s->dag;
     if (tgi_resident_plan(&d->dag, &shape, &costs, &p, why) == 0 && tgi_resident_check(&d->dag, p, why) == 0)
         return p;
     tgi_resident_program_destroy(p);
@@ -79,6 +86,10 @@ static inline bool soak_is_right(struct soak *s, const struct soak_message *m, c
                                  const uint64_t *got)
 {
     if (m->is_instance) {
+        if ((m->is_cancelled && a->status == TG_E_CANCELLED) || (m->has_deadline && a->status == TG_E_DEADLINE))
+            return true;
+        if (m->fails)
+            return a->status == TG_E_TASK_FAILED && a->code == SOAK_CODE;
         uint64_t want[SOAK_TASKS];
         resident_dag_execute_on(&s->dag.dag, m->data, 0, want);
         for (uint32_t i = 0; i < SOAK_OUTPUTS; i++)
@@ -103,6 +114,8 @@ static inline void soak_make(struct soak *s, struct soak_message *m)
     for (uint32_t i = 0; i < SOAK_BYTES / 8; i++)
         m->data[i] = tgi_mix(s->lot + i);
     m->argument = m->body == TG_SERVICE_SPIN ? soak_draw(s, 50) : soak_draw(s, 1000);
+    m->fails = soak_draw(s, 4) == 0;
+    m->has_deadline = soak_draw(s, 8) == 0;
     m->n_bytes = m->body == TG_SERVICE_MIX ? 8 : m->body == TG_SERVICE_ECHO ? soak_draw(s, SOAK_BYTES + 1) : 0;
 }
 
@@ -112,7 +125,9 @@ static inline bool soak_send(struct soak *s, struct tg_error *why)
     uint64_t ticket;
     soak_make(s, &m);
     struct tg_service_message message = {m.body, m.argument, m.data, m.n_bytes};
-    int rc = m.is_instance ? tg_service_submit(s->service, INPUTS(m.data), &ticket, why)
+    struct tg_service_instance instance = {.program = m.fails, .urgency = soak_draw(s, 4), .inputs = m.data};
+    instance.deadline_ns = m.has_deadline ? 1 + soak_draw(s, 200000) : 0;
+    int rc = m.is_instance ? tg_service_submit(s->service, &instance, &ticket, why)
                            : tg_service_send(s->service, &message, &ticket, why);
     if (rc == TG_E_FULL)
         return true;
@@ -124,7 +139,11 @@ static inline bool soak_send(struct soak *s, struct tg_error *why)
     *place = m;
     s->n_sent++;
     s->n_instances += m.is_instance;
-    return true;
+    if (!m.is_instance || soak_draw(s, 6))
+        return true;
+    rc = tg_service_cancel(s->service, ticket, why);
+    place->is_cancelled = rc == 0;
+    return rc == 0 || rc == TG_E_STATE /* answered by now */ ? true : soak_fails(s, "cancel", ticket, why->text);
 }
 
 static inline bool soak_receive(struct soak *s, uint64_t timeout_ns, struct tg_error *why)
@@ -190,19 +209,30 @@ static inline bool service_soak(struct soak *s, struct tg_service_options o, uin
 {
     struct tg_error why;
     *s = (struct soak){.lot = seed << 32};
-    struct tgi_resident_program *p = soak_plan(s, n_blocks, 2, &why);
-    if (!p)
-        return soak_fails(s, "planning", 0, why.text);
+    struct tgi_resident_program *p[2] = {NULL, NULL};
+    soak_draw_dag(s);
+    bool is_good = (p[0] = soak_plan(s, n_blocks, 2, &why)) != NULL;
+    /* The other: the same graph, in whose middle a task fails. */
+    s->dag.op[SOAK_TASKS / 2] = TGI_RESIDENT_FAIL;
+    s->dag.arg[SOAK_TASKS / 2] = SOAK_CODE;
+    is_good = is_good && (p[1] = soak_plan(s, n_blocks, 2, &why)) != NULL;
+    s->dag.op[SOAK_TASKS / 2] = TGI_RESIDENT_ADD;
+    if (!is_good)
+        soak_fails(s, "planning", 0, why.text);
     o.idle_exit_ns = 1000000;
     o.message_bytes = SOAK_BYTES;
     s->capacity = o.queue_capacity = 2u << soak_draw(s, 9);
-    int rc = tgi_service_create(&o, &ONE_PROGRAM(p, SOAK_INPUTS, SOAK_OUTPUTS, s->outputs), &s->service, &why);
-    tgi_resident_program_destroy(p);
-    if (rc == 0)
+    const struct tgi_service_program programs[2] = {{.program = p[0], .n_inputs = SOAK_INPUTS, .n_outputs = SOAK_OUTPUTS, .outputs = s->outputs},
+                                                    {.program = p[1], .n_inputs = SOAK_INPUTS, .n_outputs = SOAK_OUTPUTS, .outputs = s->outputs}};
+    const struct tgi_service_setup setup = {.programs = programs, .n_programs = 2, .n_ahead = 1u << soak_draw(s, 4)};
+    int rc = is_good ? tgi_service_create(&o, &setup, &s->service, &why) : 0;
+    tgi_resident_program_destroy(p[0]);
+    tgi_resident_program_destroy(p[1]);
+    if (is_good && rc == 0)
         rc = tg_service_launch(s->service, &why);
-    if (rc == 0)
+    if (is_good && rc == 0)
         rc = tg_service_activate(s->service, &why);
-    bool is_good = rc == 0 || soak_fails(s, "starting", 0, why.text);
+    is_good = is_good && (rc == 0 || soak_fails(s, "starting", 0, why.text));
     for (uint64_t begin = tgi_service_now_ns(); is_good && tgi_service_now_ns() - begin < ns;)
         is_good = soak_step(s, &why);
     while (is_good && s->n_received < s->n_sent)
