@@ -25,7 +25,7 @@ SCHED_SRC := agenda.c alike.c backend.c bounds.c calibrate.c calibrate_builtins.
              offload_recording.c offload_rounds.c offload_run.c offload_stream.c offload_span.c offload_step.c \
              offload_submit.c offload_submitter.c parking.c partition.c placement.c plan.c policy.c policy_list.c policy_mix.c \
              policy_steal.c process.c queueing.c ready.c record.c replay_cache.c replay_choice.c replay_costs.c replay_libraries.c replay_times.c \
-             resident_check.c resident_cluster.c resident_dynamic.c resident_gain.c resident_inside.c resident_place.c \
+             resident_batch.c resident_check.c resident_cluster.c resident_dynamic.c resident_gain.c resident_inside.c resident_place.c \
              resident_plan.c resident_post.c resident_spread.c resolve.c run.c runtime.c sample.c seat.c serial.c service.c \
              service_beat.c service_call.c service_graph.c service_instance.c service_program.c service_queue.c \
              service_tables.c service_watch.c share.c sharing.c simulate.c spawn.c task.c timing.c topology.c \
@@ -65,7 +65,7 @@ TESTS := agenda alloc block calibrate checkpoint choice cli cpu_module dense deq
          offload_flags offload_graph offload_insert offload_policy offload_resident order outlook page parking partition path \
          pinned plan plan_corpus pool process program program_picture queueing recording recording_export \
          recording_plan replay_choice replay_libraries replay_times resident resident_cluster resident_dynamic resident_family \
-         resident_block resident_gain resident_peers resident_post resident_spawn resident_spread resident_times resident_user resident_width results run \
+         resident_batch resident_block resident_gain resident_peers resident_post resident_spawn resident_spread resident_times resident_user resident_width results run \
          run_children run_failures run_record sample schema seat offload offload_balance offload_edges \
          offload_faults offload_refusals offload_runs offload_stream offload_submitter service service_board \
          service_faults service_graph service_instances service_programs service_ring service_top service_turn \

@@ -5,6 +5,8 @@
 #ifndef TGI_GPU_BODIES_H
 #define TGI_GPU_BODIES_H
 
+#include <stdio.h>
+
 #include "gpu/nvrtc.h"
 #include "graph/model.h"
 
@@ -17,6 +19,7 @@ struct tgi_cuda_body {
     const char *text;
     const char *options; /* NULL: none */
     const char *entry;
+    bool is_thread; /* a thread wide: called for batches */
 };
 
 struct tgi_cuda_bodies *tgi_cuda_bodies_new(void); /* NULL: no memory */
@@ -34,7 +37,12 @@ int tgi_cuda_bodies_add(struct tgi_cuda_bodies *bodies, const struct tgi_op *op,
 /* Lasts as long as the bodies.  NULL: no such number. */
 const struct tgi_cuda_body *tgi_cuda_bodies_find(struct tgi_cuda_bodies *bodies, uint32_t number);
 
-/* What a warp needs for these words, from what the kernel declares: its time, else its bytes and operations, else a microsecond. */
-float tgi_cuda_body_cost(const struct tgi_op *op, const uint64_t *words);
+/* What stands before a source: its namespace begins.  From the first that is a thread wide on TG_LANES is 1, so these come last. */
+void tgi_cuda_body_begin(FILE *f, const char *space, bool is_thread);
+/* Of a resident variant: whether it is a thread, or a block wide. */
+bool tgi_cuda_is_thread(const struct tgi_variant *variant);
+bool tgi_cuda_is_block(const struct tgi_variant *variant);
+/* What a warp, or a lane, needs for these words, from what the kernel declares: its time, else its bytes and operations, else a microsecond. */
+float tgi_cuda_body_cost(const struct tgi_op *op, const uint64_t *words, bool is_thread);
 
 #endif

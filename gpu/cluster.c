@@ -74,7 +74,7 @@ bool tgi_cuda_resident_call(struct tgi_devices *ds, const struct tgi_program *p,
                             struct tgi_resident_call *call, const char **why_p)
 {
     call->post = 0;
-    call->is_other = call->spawns = call->is_block = call->can_block = call->is_across = false;
+    call->is_other = call->spawns = call->is_block = call->is_thread = call->can_block = call->is_across = false;
     switch (c->kind) {
     case TGI_COMMAND_LAUNCH:
         call->n_words = c->launch.n_args;
@@ -392,7 +392,8 @@ static int tell(const struct tgi_cuda_cluster *c, const struct tgi_resident_cont
     uint32_t n = c->cluster->program->n_tasks;
     /* Of one that waits too long and one that was still at work, the latter is the reason. */
     uint32_t task = panic->code == TGI_PANIC_STUCK && control->cut ? control->cut - 1 : panic->task;
-    *owner_p = task < n ? c->cluster->owner[task] : UINT64_MAX;
+    uint32_t lane = panic->code == TGI_PANIC_TASK ? panic->seen : 0;
+    *owner_p = task < n ? c->cluster->owner[tgi_cluster_first(c->cluster, task) + lane] : UINT64_MAX;
     bool is_post = task < n && TGI_HEAD_OP(c->cluster->program->tasks[c->cluster->program->slot_of[task]].head) == TGI_RESIDENT_POST;
     if (panic->code == TGI_PANIC_TASK && task < n)
         return tell_failure(c, &c->cluster->program->tasks[c->cluster->program->slot_of[task]], panic->detail, err);

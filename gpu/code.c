@@ -321,18 +321,15 @@ static int resolve_resident(struct tgi_cuda *cuda, struct tgi_code *code, const 
         code->no_resident = "a resident variant is given as source";
         return 0;
     }
-    if (v->width && strcmp(v->width, "thread") == 0) {
-        code->no_resident = "resident functions are a warp or a block wide";
-        return 0;
-    }
     if (code->op->n_params > TGI_RESIDENT_MAX_WORDS) {
         code->no_resident = "it has more arguments than a resident task";
         return 0;
     }
     code->spawns = v->spawns;
-    code->is_block = v->width && strcmp(v->width, "block") == 0;
-    if (code->is_block && code->spawns) {
-        code->no_resident = "a resident function that is a block wide makes no tasks";
+    code->is_block = tgi_cuda_is_block(v);
+    code->is_thread = tgi_cuda_is_thread(v);
+    if ((code->is_block || code->is_thread) && code->spawns) {
+        code->no_resident = "a resident function that makes tasks is a warp wide";
         return 0;
     }
     int rc = tgi_cuda_bodies_add(cuda->code->bodies, code->op, v, &target, &code->resident, &is_cached, err);
@@ -361,9 +358,10 @@ bool tgi_cuda_user_body(const struct tgi_code *code, struct tgi_resident_call *c
         return false;
     *why_p = code->no_resident;
     call->body = code->resident;
-    call->cost_ns = tgi_cuda_body_cost(code->op, call->words);
+    call->cost_ns = tgi_cuda_body_cost(code->op, call->words, code->is_thread);
     call->spawns = code->spawns;
     call->is_block = code->is_block;
+    call->is_thread = code->is_thread;
     return true;
 }
 

@@ -175,20 +175,30 @@ static bool is_first_of_source(struct tgi_cuda_bodies *all, const uint32_t *bodi
     return true;
 }
 
+/* Those that are a thread wide, or the others, as a list over X. */
+static void put_functions(FILE *f, const char *macro, struct tgi_cuda_bodies *all, const uint32_t *bodies, uint32_t n, bool is_thread)
+{
+    fprintf(f, "#define %s(X)", macro);
+    for (uint32_t i = 0; i < n; i++) {
+        const struct tgi_cuda_body *b = bodies[i] < TGI_N_BODIES ? NULL : tgi_cuda_bodies_find(all, bodies[i]);
+        if (b && b->is_thread == is_thread)
+            fprintf(f, " X(%u, %s::%s)", b->number, b->space, b->entry);
+    }
+    fputc('\n', f);
+}
+
 static void put_users(FILE *f, struct tgi_cuda_bodies *all, const uint32_t *bodies, uint32_t n)
 {
-    for (uint32_t i = 0; i < n; i++)
-        if (bodies[i] >= TGI_N_BODIES && is_first_of_source(all, bodies, i)) {
-            const struct tgi_cuda_body *b = tgi_cuda_bodies_find(all, bodies[i]);
-            fprintf(f, "namespace %s {\n%s\n}\n", b->space, b->text);
+    for (int threads = 0; threads < 2; threads++)
+        for (uint32_t i = 0; i < n; i++) {
+            const struct tgi_cuda_body *b = bodies[i] < TGI_N_BODIES ? NULL : tgi_cuda_bodies_find(all, bodies[i]);
+            if (!b || b->is_thread != threads || !is_first_of_source(all, bodies, i))
+                continue;
+            tgi_cuda_body_begin(f, b->space, b->is_thread);
+            fprintf(f, "%s\n}\n", b->text);
         }
-    fprintf(f, "#define TGI_RUN_USERS(X)");
-    for (uint32_t i = 0; i < n; i++)
-        if (bodies[i] >= TGI_N_BODIES) {
-            const struct tgi_cuda_body *b = tgi_cuda_bodies_find(all, bodies[i]);
-            fprintf(f, " X(%u, %s::%s)", b->number, b->space, b->entry);
-        }
-    fputc('\n', f);
+    put_functions(f, "TGI_RUN_USERS", all, bodies, n, false);
+    put_functions(f, "TGI_RUN_THREADS", all, bodies, n, true);
     for (uint32_t i = 0; i < n; i++)
         if (bodies[i] >= TGI_N_BODIES) {
             const struct tgi_cuda_body *b = tgi_cuda_bodies_find(all, bodies[i]);
@@ -419,10 +429,13 @@ static void name_posts(struct tgi_cluster *cluster)
                  cluster->program->n_posts == 1 ? " waits" : "s wait");
 }
 
-static void name_blocks(struct tgi_cluster *cluster)
+static void name_widths(struct tgi_cluster *cluster)
 {
     size_t n = strlen(cluster->kernel);
-    if (cluster->program->n_block_tasks)
+    if (cluster->n_batches)
+        n += (size_t)snprintf(cluster->kernel + n, sizeof cluster->kernel - n, "; what is a thread wide is in %u batch%s", cluster->n_batches,
+                              cluster->n_batches == 1 ? "" : "es");
+    if (cluster->program->n_block_tasks && n < sizeof cluster->kernel)
         snprintf(cluster->kernel + n, sizeof cluster->kernel - n, "; %u task%s a block wide", cluster->program->n_block_tasks,
                  cluster->program->n_block_tasks == 1 ? " is" : "s are");
 }
@@ -458,7 +471,7 @@ int tgi_cuda_executor_find(struct tgi_cuda *cuda, uint32_t device, struct tgi_cl
                      cluster->is_timed ? " and times" : "", is_dynamic ? ", dynamic" : "", k->registers);
             name_devices(cluster);
             name_posts(cluster);
-            name_blocks(cluster);
+            name_widths(cluster);
             describe(cuda, device, k, e);
             return 0;
         }

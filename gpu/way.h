@@ -37,7 +37,7 @@ struct tgi_code {
     uint32_t resident;          /* the number of its resident function (bodies.h); 0: it has none that can be used, */
     const char *no_resident;    /* and why, where the graph names one; a constant */
     bool spawns;                /* it may make tasks */
-    bool is_block;              /* it is a block wide */
+    bool is_block, is_thread;   /* it is a block wide, or a thread */
     uint32_t n_ways;
     struct tgi_cuda_way ways[TGI_MAX_WAYS]; /* as the graph names them; a library's call stands after the built-in kernel it is for */
 };

@@ -12,7 +12,7 @@
  *                       "}" ] } ]
  *
  * It takes the kernel's parameters in their order, scalars of the declared size and tiles as pointers, and returns 0, or a code
- * other than 0, the same in all lanes, with which the task fails; one that cannot fail may return void.  All lanes of the warp
+ * other than 0 with which the task fails, that of the first lane which has one; one that cannot fail may return void.  All lanes of the warp
  * call it together and return from it together.  The warps around it execute other tasks, so there is
  * no __syncthreads() and no __shared__ memory.  Nobody reads what it writes before it has returned.  Data that tasks
  * write must not be read through __ldg() or const __restrict__.
@@ -28,8 +28,15 @@
  *           "}" ] }
  *
  * What a warp is above, the block is then: tg_block_sync() is where all of its threads meet, and each comes to it as often as
- * the others.  Here too there is no __syncthreads(), and no __shared__ memory but what tg_block_sum() and tg_block_max() need.  A code is
- * the same in all lanes of a warp; if warps return different ones the task fails with one of them.  Such a function makes no tasks.
+ * the others.  Here too there is no __syncthreads(), and no __shared__ memory but what tg_block_sum() and tg_block_max() need.  If warps return
+ * different codes the task fails with one of them.  Such a function makes no tasks.
+ *
+ * One whose variant says "width": "thread" is called by a single thread, and TG_LANES is 1 in it:
+ *
+ *     { "on": "resident", "width": "thread", "code": "void add(const int *x, const int *y, int *z) { *z = *x + *y; }" }
+ *
+ * A warp executes up to 32 tasks with such a function at once, a lane each: tasks that cannot depend on each other, as the longest ways to them
+ * are equally long.  They begin when all that any of them waits for is there, and are over when all are.  Such a function makes no tasks either.
  *
  * This header is included before the source, which is compiled by NVRTC together with those of the other kernels that are in one
  * resident kernel, in a namespace of its own; it can include nothing that NVRTC does not find by itself.
@@ -121,6 +128,31 @@ template <class T> static __device__ __forceinline__ T tg_block_max(T x)
     return tgi_block_join(tg_lanes_max(x), [](T a, T b) { return b > a ? b : a; });
 }
 
+/* Not for users: what the names above are in a source that is a thread wide. */
+namespace tgi_one_thread {
+static __device__ __forceinline__ int tg_lane(void) { return 0; }
+static __device__ __forceinline__ void tg_lanes_sync(void) {}
+template <class T> static __device__ __forceinline__ T tg_lanes_sum(T x) { return x; }
+template <class T> static __device__ __forceinline__ T tg_lanes_max(T x) { return x; }
+template <class T> static __device__ __forceinline__ T tg_lanes_get(T x, int) { return x; }
+static __device__ __forceinline__ int tg_block_thread(void) { return 0; }
+static __device__ __forceinline__ int tg_block_threads(void) { return 1; }
+static __device__ __forceinline__ void tg_block_sync(void) {}
+template <class T> static __device__ __forceinline__ T tg_block_sum(T x) { return x; }
+template <class T> static __device__ __forceinline__ T tg_block_max(T x) { return x; }
+} // namespace tgi_one_thread
+#define TGI_USE_ONE_THREAD                                                                                                                        \
+    using ::tgi_one_thread::tg_lane;                                                                                                              \
+    using ::tgi_one_thread::tg_lanes_sync;                                                                                                        \
+    using ::tgi_one_thread::tg_lanes_sum;                                                                                                         \
+    using ::tgi_one_thread::tg_lanes_max;                                                                                                         \
+    using ::tgi_one_thread::tg_lanes_get;                                                                                                         \
+    using ::tgi_one_thread::tg_block_thread;                                                                                                      \
+    using ::tgi_one_thread::tg_block_threads;                                                                                                     \
+    using ::tgi_one_thread::tg_block_sync;                                                                                                        \
+    using ::tgi_one_thread::tg_block_sum;                                                                                                         \
+    using ::tgi_one_thread::tg_block_max;
+
 #else
 
 #ifndef TG_LANES
@@ -136,6 +168,7 @@ template <class T> static __device__ __forceinline__ T tg_block_max(T x)
 #define tg_block_sync()       ((void)0)
 #define tg_block_sum(x)       (x)
 #define tg_block_max(x)       (x)
+#define TGI_USE_ONE_THREAD
 
 #endif
 #endif

@@ -52,8 +52,12 @@ static bool call_of(struct tgi_devices *ds, const struct tgi_program *p, const s
         return false;
     for (call->n_words = 0; call->n_words < op->n_params; call->n_words++)
         call->words[call->n_words] = tgi_graph_word(paper->graph, t, call->n_words);
-    if (variant_of(paper->graph, op, TGI_DEVICE_RESIDENT)) {
-        call->cost_ns = tgi_cuda_body_cost(op, call->words);
+    const struct tgi_variant *own = variant_of(paper->graph, op, TGI_DEVICE_RESIDENT);
+    if (own) {
+        call->is_thread = tgi_cuda_is_thread(own);
+        call->is_block = tgi_cuda_is_block(own);
+        call->body = (uint32_t)(op - paper->graph->space->ops) & 0xffffu; /* two kernels are not in one batch */
+        call->cost_ns = tgi_cuda_body_cost(op, call->words, call->is_thread);
         return true;
     }
     const struct tgi_body_row *row = launcher ? tgi_body_row(tgi_launcher_symbol(launcher)) : NULL;

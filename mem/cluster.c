@@ -34,12 +34,20 @@ void tgi_cluster_release(struct tgi_cluster *c)
         return;
     tgi_resident_program_destroy(c->program);
     free(c->words);
+    free(c->first_of);
     free(c->owner);
     free(c->step);
     free(c);
 }
 
 static bool are_same(const void *a, const void *b, size_t n, size_t size) { return n == 0 || memcmp(a, b, n * size) == 0; }
+
+static bool have_same_commands(const struct tgi_cluster *a, const struct tgi_cluster *b)
+{
+    uint32_t n = a->program->n_tasks, n_commands = tgi_cluster_first(a, n);
+    return !a->first_of == !b->first_of && (!a->first_of || are_same(a->first_of, b->first_of, n + 1u, sizeof *a->first_of)) &&
+           are_same(a->owner, b->owner, n_commands, sizeof *a->owner);
+}
 
 bool tgi_cluster_is_same(const struct tgi_cluster *a, const struct tgi_cluster *b)
 {
@@ -52,5 +60,5 @@ bool tgi_cluster_is_same(const struct tgi_cluster *a, const struct tgi_cluster *
            are_same(p->first, q->first, p->n_workers + 1u, sizeof *p->first) &&
            are_same(p->outs, q->outs, p->n_outs, sizeof *p->outs) && are_same(p->ins, q->ins, p->n_ins, sizeof *p->ins) &&
            are_same(a->words, b->words, a->n_words, sizeof *a->words) &&
-           are_same(a->owner, b->owner, p->n_tasks, sizeof *a->owner);
+           have_same_commands(a, b);
 }

@@ -28,7 +28,8 @@ struct tgi_resident_call {
     float cost_ns; /* roughly, by a warp */
     bool is_other; /* a library would be called for the command: the last bits of what it leaves may be others */
     bool spawns;   /* it may make tasks, and be called again */
-    bool is_block;  /* it is a block wide: a function of users' that says so */
+    bool is_block;  /* it is a block wide: a function of users' that says so, */
+    bool is_thread; /* or a thread wide */
     bool can_block; /* it may be: its body can be cut into parts */
     bool is_across; /* it copies to another device, for a cluster that is on both */
     uint32_t post; /* the body as a POST, which makes one element of single elements; 0: it cannot be one */
@@ -50,8 +51,10 @@ struct tgi_cluster {
     uint64_t *words;
     uint32_t n_words;
     uint32_t n_calls;
-    uint64_t *owner;   /* by task: of the command that it was */
-    uint32_t *step;    /* the same; 0: its time is not wanted */
+    uint32_t *first_of; /* by task, and one more: which commands it was, in the lists that follow, lane by lane; NULL: task i was number i */
+    uint64_t *owner;    /* of each command */
+    uint32_t *step;     /* the same; 0: its time is not wanted */
+    uint32_t n_batches; /* tasks of the program whose lanes have a task each, a thread wide */
     uint32_t n_devices, device[TGI_RESIDENT_MAX_DEVICES]; /* that the program is on, in its order: ascending */
     uint64_t limit_ns; /* of one wait */
     bool is_timed;     /* some time is wanted: its workers note when each task began and ended */
@@ -62,6 +65,8 @@ struct tgi_cluster {
 struct tgi_cluster *tgi_cluster_new(void);
 void tgi_cluster_retain(struct tgi_cluster *cluster);
 void tgi_cluster_release(struct tgi_cluster *cluster);
+/* Of a task's commands the first in the cluster's lists; those of task + 1 begin behind its last. */
+static inline uint32_t tgi_cluster_first(const struct tgi_cluster *c, uint32_t task) { return c->first_of ? c->first_of[task] : task; }
 /* Whether two do the same, with the same data. */
 bool tgi_cluster_is_same(const struct tgi_cluster *a, const struct tgi_cluster *b);
 

@@ -140,12 +140,16 @@ enum tgi_resident_out {
 #define TGI_OUT_INDEX(word)  ((word) & 0x1fffffffu)
 #define TGI_RESIDENT_MAX_INDEX 0x1fffffffu
 
-/* A CALL's argument: which body (kernels/resident.h), and where its words are; a lane fetches each. */
+/* A CALL's argument: which body (kernels/resident.h), and where its words are; a lane fetches each.  Of a batch, of tasks a thread wide (sched/resident_batch.h):
+ * n_words of one of them, one at least, and at `first` how many there are, then the first word of each, the second of each, and so on. */
 #define TGI_CALL(body, n_words, first) ((uint64_t)(first) << 32 | (uint32_t)(n_words) << 16 | (uint32_t)(body))
 #define TGI_CALL_BODY(low)             ((low) & 0xffffu)
-#define TGI_CALL_N_WORDS(low)          ((low) >> 16)
+#define TGI_CALL_N_WORDS(low)          ((low) >> 16 & 0x7fffu)
+#define TGI_CALL_BATCH                 0x80000000u
+#define TGI_CALL_IS_BATCH(low)         (((low) & TGI_CALL_BATCH) != 0)
 #define TGI_RESIDENT_MAX_WORDS         32u
 #define TGI_CALL_NO_BODY               UINT32_MAX /* what a CALL fails with whose body is not in the kernel */
+#define TGI_CALL_WELL                  (UINT32_MAX - 2) /* of a batch that fails: what lanes have whose tasks have not */
 #define TGI_CALL_AGAIN                 (UINT32_MAX - 1) /* what a body returns that is to be called once more, TG_AGAIN; in dynamic programs */
 #define TGI_RESIDENT_RUN_WARPS         8u /* of a block of the kernel that has bodies */
 
@@ -190,7 +194,8 @@ enum tgi_resident_panic_code {
 struct tgi_resident_panic {
     uint32_t code; /* written last */
     uint32_t task, worker, slot;
-    uint32_t wait, seen, wanted; /* STUCK: the index, its value, and what it waited for; TGI_WAIT_BLOCK: for the other workers of its block */
+    uint32_t wait, seen, wanted; /* STUCK: the index, its value, and what it waited for; TGI_WAIT_BLOCK: for the other workers of its block.
+                                    Of a task that failed: `seen` is which of the batch, else 0 */
     uint32_t detail;
 };
 

@@ -171,13 +171,17 @@ static int take_cluster(struct taking *k, const struct tgi_replay_clocks *clocks
     int rc = ns ? ds->ops->cluster_times(ds, graph, c->cluster, ns, err) : tgi_error_memory(err, "recording when tasks ran");
     for (uint32_t w = 0; rc == 0 && w < p->n_workers; w++)
         for (uint32_t i = p->first[w]; i < p->first[w + 1]; i++) {
-            uint32_t step = c->cluster->step[p->tasks[i].id];
-            if (!step || p->tasks[i].head & TGI_HEAD_MEMBER) /* whose leading slot has the time */
+            if (p->tasks[i].head & TGI_HEAD_MEMBER) /* whose leading slot has the time */
                 continue;
-            k->has_command[step - 1] = 1;
-            if (ns[2 * i]) /* else its body was left out */
-                take(k, clocks, step, c->cluster->device[w / n_each], w % n_each, p->tasks[i].head & TGI_HEAD_BLOCK ? p->n_workers_each : 1,
-                     &ns[2 * i]);
+            uint32_t id = p->tasks[i].id, n_wide = p->tasks[i].head & TGI_HEAD_BLOCK ? p->n_workers_each : 1;
+            for (uint32_t m = tgi_cluster_first(c->cluster, id); m < tgi_cluster_first(c->cluster, id + 1); m++) { /* all of a batch have its time */
+                uint32_t step = c->cluster->step[m];
+                if (!step)
+                    continue;
+                k->has_command[step - 1] = 1;
+                if (ns[2 * i]) /* else its body was left out */
+                    take(k, clocks, step, c->cluster->device[w / n_each], w % n_each, n_wide, &ns[2 * i]);
+            }
         }
     k->n_workers = n_each > k->n_workers ? n_each : k->n_workers;
     free(ns);

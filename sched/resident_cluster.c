@@ -44,7 +44,8 @@ struct clusters {
     struct tg_error *err;
     uint8_t *is_in;   /* by command: it can be in a cluster */
     uint8_t *spawns;  /* by command: it makes tasks */
-    bool may_spread, some_spawn, some_block; /* the last: something is in a cluster only if it can be a block wide there */
+    bool may_spread, some_spawn;
+    bool some_block, some_thread; /* something is in a cluster only if it can be a block wide there, or a thread */
     enum tgi_width_wish width;
     uint8_t *spreads; /* by label: its cluster is on several devices; NULL: none is */
     uint8_t *is_kept_out; /* by command: a copy between devices that no cluster is worth while for; NULL: none is */
@@ -116,12 +117,17 @@ static bool can_be_in(struct clusters *k, uint32_t id)
         can = false;
         why = "it is a block wide, and dynamic programs have tasks a warp wide";
     }
+    if (can && call.is_thread && is_dynamic) {
+        can = false;
+        why = "it is a thread wide, and dynamic programs have tasks a warp wide";
+    }
     bool is_wide = call.is_block || (call.can_block && k->width == TGI_WIDTH_BLOCK && !k->may_spread && !is_dynamic);
     if (can && call.cost_ns > COARSE_NS * (is_wide ? TGI_RESIDENT_RUN_WARPS : 1.0f) && !call.spawns) {
         can = false;
         why = "it is too long for a resident task";
     }
     k->some_block |= can && is_wide;
+    k->some_thread |= can && call.is_thread;
     if (can)
         k->cost_ns[id] = call.cost_ns;
     else if (k->what->left == TG_NONE && (c->kind == TGI_COMMAND_LAUNCH || c->kind == TGI_COMMAND_COLLECT)) {
@@ -178,7 +184,7 @@ static void label_again(struct clusters *k)
     memset(k->label, 0, k->from->n * sizeof *k->label);
     k->n_labels = 1;
     k->what->left = TG_NONE;
-    k->some_block = false;
+    k->some_block = k->some_thread = false;
     label_all(k);
 }
 
@@ -226,7 +232,7 @@ static int find_labels(struct clusters *k, bool is_asked)
     }
     k->may_spread = is_asked && !k->what->not_spread;
     label_all(k);
-    if (k->some_spawn && k->some_block && k->asked == TGI_PROGRAM_CHOSEN) /* now it is known that clusters may be dynamic */
+    if (k->some_spawn && (k->some_block || k->some_thread) && k->asked == TGI_PROGRAM_CHOSEN) /* now it is known that clusters may be dynamic */
         label_again(k);
     if (!k->may_spread)
         return 0;
@@ -400,7 +406,7 @@ static int make_cluster(struct clusters *k, const uint32_t *member, uint32_t n, 
         return no_memory(k);
     int rc = tgi_inside_init(&in, &members, cluster) ? plan(k, &in, cluster) : no_memory(k);
     if (rc == 0 && k->wish)
-        rc = tgi_gain_find(&in.dag, in.kernel_ns, in.n_timed, cluster->program->makespan_ns, cluster->n_devices, k->wish->costs, gain_p, k->err);
+        rc = tgi_gain_find(tgi_inside_apart(&in), in.kernel_ns, in.n_timed, cluster->program->makespan_ns, cluster->n_devices, k->wish->costs, gain_p, k->err);
     tgi_inside_fini(&in);
     if (rc) {
         tgi_cluster_release(cluster);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "graph/vec.h"
+#include "sched/resident_batch.h"
 
 void tgi_inside_fini(struct tgi_inside *in)
 {
@@ -20,6 +21,11 @@ void tgi_inside_fini(struct tgi_inside *in)
     free(in->is_block);
     free(in->level);
     free(in->n_at);
+    free(in->thread_body);
+    free(in->apart.succ_at);
+    free(in->apart.succ);
+    free(in->apart.op);
+    free(in->apart.device_of);
 }
 
 static const double MARGIN = 1.25; /* by which a task has to be faster a block wide */
@@ -83,6 +89,8 @@ static bool fill_members(struct tgi_inside *in, const struct tgi_members *m, str
         in->post[t] = (struct tgi_post){call.post, call.bytes, call.side};
         in->width[t] = call.is_block ? TGI_INSIDE_BLOCK : call.can_block ? TGI_INSIDE_MAY_BLOCK : TGI_INSIDE_WARP;
         in->n_must_block += call.is_block;
+        in->thread_body[t] = call.is_thread ? 1 + call.body : 0;
+        in->n_threads += call.is_thread;
         spawns |= call.spawns;
         n_words_of_all = call.n_words > n_words_of_all ? call.n_words : n_words_of_all;
         cluster->n_words += n_words;
@@ -108,6 +116,114 @@ static void place_members(struct tgi_inside *in, const struct tgi_members *m, st
         in->device_of[t] = number[tgi_lane_device(m->from->commands[m->id[t]].lane)];
 }
 
+/* ---- Batches ------------------------------------------------------------------------------*/
+
+/* The words of a batch's members, member by member for each word; of any other task its own. */
+static bool put_words(struct tgi_inside *in, const struct tgi_batches *b, uint32_t task, const uint64_t *from, const uint64_t *arg,
+                      struct tgi_cluster *cluster, uint32_t *cap)
+{
+    uint32_t begin = b->first[task], n = b->first[task + 1] - begin, low = (uint32_t)arg[b->member[begin]];
+    uint32_t n_words = TGI_CALL_N_WORDS(low), n_kept = in->post[task].body ? TGI_POST_N_WORDS : n_words, first = cluster->n_words;
+    bool is_batch = in->thread_body[b->member[begin]] != 0;
+    if (is_batch && n_words == 0) /* a lane needs something to begin with */
+        n_kept = n_words = 1;
+    if (in->op[task] == TGI_RESIDENT_EMPTY)
+        return true;
+    if (!tgi_vec_reserve(&cluster->words, cap, (uint64_t)first + 1 + (uint64_t)n * n_kept, sizeof *cluster->words))
+        return false;
+    if (is_batch)
+        cluster->words[cluster->n_words++] = n;
+    for (uint32_t k = 0; k < n_kept; k++)
+        for (uint32_t i = 0; i < n; i++)
+            cluster->words[cluster->n_words++] = TGI_CALL_N_WORDS(low) ? from[(uint32_t)(arg[b->member[begin + i]] >> 32) + k] : 0;
+    in->arg[task] = TGI_CALL(TGI_CALL_BODY(low), n_words, first) | (is_batch ? TGI_CALL_BATCH : 0);
+    return true;
+}
+
+/* What is known of tasks, from what is of their members: a batch takes as long as its longest. */
+static bool join_members(struct tgi_inside *in, const struct tgi_batches *b, struct tgi_cluster *cluster)
+{
+    uint32_t n = in->apart.dag.n_tasks, cap = 0;
+    uint64_t *words = cluster->words, *arg = in->arg, *owner = cluster->owner;
+    uint32_t *step = cluster->step, *level = in->level;
+    struct tgi_post *post = in->post;
+    float *cost_ns = in->cost_ns;
+    uint8_t *width = in->width;
+    in->arg = calloc((size_t)n + 1, sizeof *in->arg);
+    in->level = calloc((size_t)n + 1, sizeof *in->level);
+    in->post = calloc((size_t)n + 1, sizeof *in->post);
+    in->cost_ns = calloc((size_t)n + 1, sizeof *in->cost_ns);
+    in->width = calloc((size_t)n + 1, 1);
+    in->op = malloc((size_t)n + 1);
+    in->device_of = malloc((size_t)n + 1);
+    cluster->owner = malloc(((size_t)n + 1) * sizeof *cluster->owner);
+    cluster->step = malloc(((size_t)n + 1) * sizeof *cluster->step);
+    cluster->words = NULL;
+    cluster->n_words = in->n_widest = 0;
+    memset(in->n_at, 0, n * sizeof *in->n_at);
+    bool is_good = in->arg && in->level && in->post && in->cost_ns && in->width && in->op && in->device_of && cluster->owner && cluster->step;
+    for (uint32_t t = 0; is_good && t < b->n; t++) {
+        uint32_t one = b->member[b->first[t]];
+        in->op[t] = in->apart.op[one];
+        in->device_of[t] = in->apart.device_of[one];
+        in->level[t] = level[one];
+        in->post[t] = post[one];
+        in->width[t] = width[one];
+        in->n_widest = ++in->n_at[level[one]] > in->n_widest ? in->n_at[level[one]] : in->n_widest;
+        for (uint32_t i = b->first[t]; i < b->first[t + 1]; i++) {
+            in->cost_ns[t] = cost_ns[b->member[i]] > in->cost_ns[t] ? cost_ns[b->member[i]] : in->cost_ns[t];
+            cluster->owner[i] = owner[b->member[i]];
+            cluster->step[i] = step[b->member[i]];
+        }
+        is_good = put_words(in, b, t, words, arg, cluster, &cap);
+    }
+    free(words);
+    free(arg);
+    free(owner);
+    free(step);
+    free(level);
+    free(post);
+    free(cost_ns);
+    free(width);
+    return is_good;
+}
+
+/* Commands a thread wide become batches, and what was planned for each command is for each task then. */
+static bool make_batches(struct tgi_inside *in, struct tgi_cluster *cluster)
+{
+    uint32_t n = in->dag.n_tasks, *kind = malloc(((size_t)n + 1) * sizeof *kind);
+    struct tgi_batches b = {.n = 0};
+    for (uint32_t t = 0; kind && t < n; t++)
+        kind[t] = in->thread_body[t] ? in->thread_body[t] + in->device_of[t] * 0x20000u : 0;
+    bool is_good = kind && tgi_batches_init(&b, &(struct tgi_batch_members){n, in->succ_at, in->succ, in->level, kind});
+    free(kind);
+    if (is_good) {
+        in->apart = (struct tgi_inside_apart){in->dag, in->succ_at, in->succ, in->op, in->device_of};
+        in->apart.dag.arg = in->apart.dag.words = NULL;
+        in->apart.dag.cost_ns = NULL;
+        in->succ_at = b.succ_at;
+        in->succ = b.succ;
+        cluster->first_of = b.first;
+        cluster->n_batches = b.n_wide;
+        is_good = join_members(in, &b, cluster);
+        in->dag.n_tasks = b.n;
+        b.succ_at = b.succ = b.first = NULL; /* others have them now */
+    }
+    tgi_batches_fini(&b);
+    return is_good;
+}
+
+const struct tgi_resident_dag *tgi_inside_apart(const struct tgi_inside *in) { return in->apart.dag.n_tasks ? &in->apart.dag : &in->dag; }
+
+/* ---- All of it ----------------------------------------------------------------------------*/
+
+static void fill_dag(struct tgi_inside *in, const struct tgi_cluster *cluster, uint32_t n)
+{
+    in->dag = (struct tgi_resident_dag){.n_tasks = n, .succ_at = in->succ_at, .succ = in->succ, .op = in->op,
+                                        .arg = in->arg, .words = cluster->words, .cost_ns = in->cost_ns,
+                                        .device_of = cluster->n_devices > 1 ? in->device_of : NULL};
+}
+
 bool tgi_inside_init(struct tgi_inside *in, const struct tgi_members *m, struct tgi_cluster *cluster)
 {
     uint32_t n = m->n, n_edges = 0;
@@ -127,18 +243,22 @@ bool tgi_inside_init(struct tgi_inside *in, const struct tgi_members *m, struct 
     in->is_block = calloc((size_t)n + 1, 1);
     in->level = calloc((size_t)n + 1, sizeof *in->level);
     in->n_at = calloc((size_t)n + 1, sizeof *in->n_at);
+    in->thread_body = calloc((size_t)n + 1, sizeof *in->thread_body);
     cluster->owner = malloc(((size_t)n + 1) * sizeof *cluster->owner);
     cluster->step = malloc(((size_t)n + 1) * sizeof *cluster->step);
     if (!in->succ_at || !in->succ || !in->op || !in->arg || !in->post || !in->cost_ns || !in->kernel_ns || !in->device_of || !in->width ||
-        !in->is_block || !in->level || !in->n_at || !cluster->owner || !cluster->step)
+        !in->is_block || !in->level || !in->n_at || !in->thread_body || !cluster->owner || !cluster->step)
         return false;
     link_members(in, m);
     place_members(in, m, cluster);
     if (!fill_members(in, m, cluster))
         return false;
-    in->dag = (struct tgi_resident_dag){.n_tasks = n, .succ_at = in->succ_at, .succ = in->succ, .op = in->op,
-                                        .arg = in->arg, .words = cluster->words, .cost_ns = in->cost_ns,
-                                        .device_of = cluster->n_devices > 1 ? in->device_of : NULL};
+    fill_dag(in, cluster, n);
+    if (in->n_threads) {
+        if (!make_batches(in, cluster))
+            return false;
+        fill_dag(in, cluster, in->dag.n_tasks);
+    }
     return true;
 }
 

@@ -174,6 +174,8 @@ static int plan_task(struct planning *p, uint32_t task)
             rc = refuse(p, task, why);
         else if (rc == 0 && call[k].is_block)
             rc = refuse(p, task, "its resident function is a block wide");
+        else if (rc == 0 && call[k].is_thread)
+            rc = refuse(p, task, "its resident function is a thread wide");
     }
     return rc ? rc : add_call(p, task, &call[0], &call[1]);
 }

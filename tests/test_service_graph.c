@@ -558,6 +558,23 @@ static void what_a_service_cannot_be_made_of_is_said(void **state)
     assert_non_null(strstr(err.text, "task \"odd one\" cannot be one of a service"));
     tg_service_program_destroy(p[0]);
     tg_graph_destroy(other);
+    /* One whose functions are wider or narrower than a warp. */
+    for (int i = 0; i < 2; i++) {
+        char kernel[512], text[64];
+        snprintf(kernel, sizeof kernel,
+                 ", 'turn': {'params': [{'name': 'x', 'type': 'u64*', 'access': 'inout'}], 'variants': ["
+                 "{'on': 'cuda', 'code': 'extern \\\"C\\\" __global__ void turn(unsigned long *x) { *x = ~*x; }', 'grid': [1], 'block': [1]}, "
+                 "{'on': 'resident', 'width': '%s', 'code': 'void turn(unsigned long *x) { *x = ~*x; }'}]}",
+                 i ? "thread" : "block");
+        snprintf(text, sizeof text, "its resident function is a %s wide", i ? "thread" : "block");
+        other = device_graph(buffers, kernel, "{'id': 'odd one', 'kernel': 'turn', 'args': {'x': 'X[0]'}}");
+        must(tg_service_program_of_graph(other, &x, 1, &x, 1, &p[0], &err));
+        assert_int_equal(tg_service_create(&o, &s, &err), TG_E_UNSUPPORTED);
+        if (!strstr(err.text, text))
+            fail_msg("\"%s\" does not say \"%s\"", err.text, text);
+        tg_service_program_destroy(p[0]);
+        tg_graph_destroy(other);
+    }
     /* One that is a block wide, where all are a warp wide. */
     other = device_graph(buffers,
                          ", 'turn': {'params': [{'name': 'x', 'type': 'u64*', 'access': 'inout'}], 'variants': ["

@@ -3,6 +3,7 @@
  *   TGI_RUN_NEAR(X)    X(name) for each body that the worker has inside itself,
  *   TGI_RUN_APART(X)   the same for each that it calls,
  *   TGI_RUN_USERS(X)   X(number, function) for each function of users',
+ *   TGI_RUN_THREADS(X) the same for those that are a thread wide, called for batches; may be left out
  *   TGI_HAS_POSTS      if there are POSTs (post.h)
  *   TGI_HAS_BLOCKS     if there are tasks a block wide (block.h): bodies that can be cut (kernels/resident/cut.h), and users' functions
  *   TGI_CALL_WARPS     warps of a block */
@@ -12,6 +13,9 @@
 #include "gpu/resident/user.cuh"
 #include "kernels/resident/warp.cuh"
 
+#ifndef TGI_RUN_THREADS
+#define TGI_RUN_THREADS(X)
+#endif
 #define TGI_CALL_STAGE  stage_word
 #define TGI_CALL_BODIES call_body
 #ifdef TGI_HAS_BLOCKS
@@ -77,6 +81,11 @@ static __device__ __forceinline__ unsigned call_body(struct tgi_worker *w, const
         return user::call<function>(a);
         TGI_RUN_USERS(USER)
 #undef USER
+#define THREAD(number, function) \
+    case number:                 \
+        return user::call_each<function>(w->v->words + t->in[1] + 1, (uint32_t)a[0], TGI_CALL_WELL);
+        TGI_RUN_THREADS(THREAD)
+#undef THREAD
     }
     return call_apart(body, a);
 }

@@ -41,9 +41,10 @@ template <int... I> struct up_to<0, I...> {
 
 template <class F> struct shape;
 template <class R, class... P> struct shape<R (*)(P...)> {
-    template <R (*F)(P...), int... I> static __device__ __forceinline__ R go(const uint64_t *a, numbers<I...>)
+    /* One word in `stride` is its own. */
+    template <R (*F)(P...), int... I> static __device__ __forceinline__ R go(const uint64_t *a, uint32_t stride, numbers<I...>)
     {
-        return F(word<P>::get(a[I])...);
+        return F(word<P>::get(a[I * stride])...);
     }
     typedef R result;
     typedef typename up_to<(int)sizeof...(P)>::type all;
@@ -72,24 +73,37 @@ template <class R> struct code_of {
     static_assert(sizeof(R) == 0, "a resident function returns unsigned, or nothing");
 };
 template <> struct code_of<uint32_t> {
-    template <auto F> static __device__ __forceinline__ uint32_t call(const uint64_t *a)
+    template <auto F> static __device__ __forceinline__ uint32_t call(const uint64_t *a, uint32_t stride)
     {
         typedef shape<decltype(F)> s;
-        return s::template go<F>(a, typename s::all());
+        return s::template go<F>(a, stride, typename s::all());
     }
+    static __device__ __forceinline__ uint32_t failing(uint32_t code) { return __ballot_sync(~0u, code != 0); }
 };
 template <> struct code_of<void> {
-    template <auto F> static __device__ __forceinline__ uint32_t call(const uint64_t *a)
+    template <auto F> static __device__ __forceinline__ uint32_t call(const uint64_t *a, uint32_t stride)
     {
         typedef shape<decltype(F)> s;
-        s::template go<F>(a, typename s::all());
+        s::template go<F>(a, stride, typename s::all());
         return 0;
     }
+    static __device__ __forceinline__ uint32_t failing(uint32_t) { return 0; }
 };
 
+/* Its code in all lanes, of the first lane that has one where they differ. */
 template <auto F> __device__ __forceinline__ uint32_t call(const uint64_t *a)
 {
-    return code_of<typename shape<decltype(F)>::result>::template call<F>(a);
+    typedef code_of<typename shape<decltype(F)>::result> as;
+    uint32_t code = as::template call<F>(a, 1), failing = as::failing(code);
+    return failing ? __shfl_sync(~0u, code, __ffs((int)failing) - 1) : 0;
+}
+/* A call in each of the first n lanes, with words n apart; `well` in lanes that have no code where another has. */
+template <auto F> __device__ __forceinline__ uint32_t call_each(const uint64_t *a, uint32_t n, uint32_t well)
+{
+    typedef code_of<typename shape<decltype(F)>::result> as;
+    uint32_t lane = threadIdx.x & 31u, code = lane < n ? as::template call<F>(a + lane, n) : 0;
+    __syncwarp();
+    return as::failing(code) && !code ? well : code;
 }
 /* Whether it takes arguments of these sizes; it does not compile otherwise. */
 template <auto F, int... BYTES> constexpr bool takes()

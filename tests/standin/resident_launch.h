@@ -96,9 +96,29 @@ static uint32_t call_words(struct tgi_worker *w, const struct tgi_resident_task 
     return (uint32_t)rc; /* -1: it is not there */
 }
 
+/* One of the batch after the other, all of them, as on a GPU. */
+static uint32_t call_batch(struct tgi_worker *w, const struct tgi_resident_task *t)
+{
+    const uint64_t *all = w->v->words + t->in[1];
+    uint32_t n = (uint32_t)all[0], n_words = TGI_CALL_N_WORDS(t->in[0]), code = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t words[TGI_RESIDENT_MAX_WORDS];
+        for (uint32_t k = 0; k < n_words; k++)
+            words[k] = all[1 + k * n + i];
+        uint32_t own = call_words(w, t, words);
+        if (own && !code) {
+            code = own;
+            w->failed = i;
+        }
+    }
+    return code;
+}
+
 static uint32_t call_body(struct tgi_worker *w, const struct tgi_resident_task *t)
 {
     uint64_t words[TGI_RESIDENT_MAX_WORDS];
+    if (TGI_CALL_IS_BATCH(t->in[0]))
+        return call_batch(w, t);
     memcpy(words, w->v->words + t->in[1], TGI_CALL_N_WORDS(t->in[0]) * sizeof *words);
     return call_words(w, t, words);
 }

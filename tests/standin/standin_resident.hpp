@@ -22,3 +22,6 @@ static uint32_t make_task(bool wants, uint32_t body, const uint64_t *words, uint
 #endif
 #define STANDIN_BODY(number, function) standin_body number function;
 TGI_RUN_USERS(STANDIN_BODY)
+#ifdef TGI_RUN_THREADS /* called for one of a batch after the other */
+TGI_RUN_THREADS(STANDIN_BODY)
+#endif
