@@ -121,7 +121,7 @@ static bool can_be_in(struct clusters *k, uint32_t id)
         can = false;
         why = "it is a thread wide, and dynamic programs have tasks a warp wide";
     }
-    bool is_wide = call.is_block || (call.can_block && k->width == TGI_WIDTH_BLOCK && !k->may_spread && !is_dynamic);
+    bool is_wide = can && (call.is_block || (call.can_block && k->width == TGI_WIDTH_BLOCK && !k->may_spread && !is_dynamic));
     if (can && call.cost_ns > COARSE_NS * (is_wide ? TGI_RESIDENT_RUN_WARPS : 1.0f) && !call.spawns) {
         can = false;
         why = "it is too long for a resident task";
