@@ -250,7 +250,7 @@ static int read_time(struct reader *r, uint32_t node)
 {
     struct tgi_machine_time time = {.n_samples = 0};
     double samples = 1, together = 0;
-    int rc = check_members(r, node, "a kernel", " kernel class arguments median_ns spread_ns samples together_ns together beside_ns enqueue_ns mark_ns see_ns graph_ns graph_part copy_launch_ns shares_lane flops bytes ");
+    int rc = check_members(r, node, "a kernel", " kernel class arguments median_ns spread_ns samples together_ns together beside_ns enqueue_ns move_ns mark_ns see_ns graph_ns graph_part copy_launch_ns shares_lane flops bytes ");
     if (rc == 0)
         rc = take_text(r, node, "kernel", true, time.kernel, sizeof time.kernel);
     if (rc == 0)
@@ -272,6 +272,8 @@ static int read_time(struct reader *r, uint32_t node)
         rc = take_number(r, node, "beside_ns", false, 0, 1e18, &time.beside_ns);
     if (rc == 0)
         rc = take_number(r, node, "enqueue_ns", false, 0, 1e18, &time.enqueue_ns);
+    if (rc == 0)
+        rc = take_number(r, node, "move_ns", false, 0, 1e18, &time.move_ns);
     if (rc == 0)
         rc = take_number(r, node, "mark_ns", false, 0, 1e18, &time.mark_ns);
     if (rc == 0)

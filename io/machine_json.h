@@ -11,7 +11,7 @@
  * What `tgraph calibrate` adds: of the machine "measured_on", which says where and when; of a class "lane_bytes_per_s",
  * "event_ns" and "alloc_ns", and of nodes of graphs "node_ns", "chain_ns" and "stamp_ns"; of a kernel "together_ns", "beside_ns",
  * "graph_ns" and "graph_part", "copy_launch_ns" (what a copy from the host adds to launching the graph), "shares_lane" if it is a library's call in graphs, "flops" and "bytes", and what such a task on streams takes the
- * host: "enqueue_ns" to enqueue it, "see_ns" to see its end and for whatever else, "mark_ns" to mark when it runs, where the run is recorded;
+ * host: "enqueue_ns" to enqueue it, "move_ns" each copy for it, "see_ns" to see its end and for whatever else, "mark_ns" to mark when it runs, where the run is recorded;
  * the copies that links were derived from; and what runs of about that many tasks took as graphs, and on streams ("submit_ns"), each command
  * or task, and in graphs small copies from the host ("copy_ns"), and what begins and ends a run of either kind ("on_streams_ns", "as_graph_ns"):
  *

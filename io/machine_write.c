@@ -112,6 +112,7 @@ static void put_times(const struct tgi_machine *m, struct tgi_json *json)
         put_known(json, "together", m->times[i].n_together);
         put_known(json, "beside_ns", m->times[i].beside_ns);
         put_known(json, "enqueue_ns", m->times[i].enqueue_ns);
+        put_known(json, "move_ns", m->times[i].move_ns);
         put_known(json, "mark_ns", m->times[i].mark_ns);
         put_known(json, "see_ns", m->times[i].see_ns);
         put_known(json, "graph_ns", m->times[i].graph_ns);

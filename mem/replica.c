@@ -303,6 +303,7 @@ void tgi_replicas_define(struct tgi_replicas *r, uint32_t tile)
         }
 }
 
+uint64_t tgi_replicas_n_copies(const struct tgi_replicas *r) { return r->stats.n_copies; }
 void tgi_replicas_stats(const struct tgi_replicas *r, struct tgi_replica_stats *stats_p) { *stats_p = r->stats; }
 
 uint32_t tgi_replicas_n_pieces(const struct tgi_replicas *r) { return r->n_pieces; }

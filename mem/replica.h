@@ -198,6 +198,8 @@ const struct tgi_copy *tgi_replicas_copies(const struct tgi_replicas *replicas, 
 int tgi_replicas_keep_copies(const struct tgi_replicas *replicas, struct tgi_copy **copies_p, uint32_t *n_p, struct tg_error *err);
 void tgi_replicas_log_again(struct tgi_replicas *replicas, const struct tgi_copy *copies, uint32_t n);
 const struct tgi_usage *tgi_replicas_usages(const struct tgi_replicas *replicas, uint32_t *n_p);
+/* n_copies of these alone. */
+uint64_t tgi_replicas_n_copies(const struct tgi_replicas *replicas);
 void tgi_replicas_stats(const struct tgi_replicas *replicas, struct tgi_replica_stats *stats_p);
 /* The pieces that an argument stands for, their numbers below n_pieces, and what each has of bytes. */
 uint32_t tgi_replicas_n_pieces(const struct tgi_replicas *replicas);

@@ -49,6 +49,7 @@ struct kinds {
     } beside[2];                        /* on devices by streams, in graphs */
     uint64_t base_ns;
     struct durations *enqueuing;        /* by op: the host's time for one, a mean of each run by streams */
+    struct durations moving;            /* the same for each copy */
     struct durations marking, seeing;   /* the same of all tasks (record.h) */
     struct durations copy_launches;     /* the host's time to launch a graph, by copies from the host in it, without what its other nodes take */
     uint32_t n_ops;
@@ -124,6 +125,7 @@ static void kinds_fini(struct kinds *kinds)
     for (uint32_t op = 0; op < kinds->n_ops; op++)
         free(kinds->enqueuing[op].ns);
     free(kinds->enqueuing);
+    free(kinds->moving.ns);
     free(kinds->marking.ns);
     free(kinds->seeing.ns);
     free(kinds->copy_launches.ns);
@@ -179,11 +181,21 @@ static void take_handling(struct kinds *kinds, const struct tg_run *run)
     tgi_run_handling(run, &h);
     keep_mean(kinds, &kinds->marking, h.marking_ns, h.n_tasks);
     keep_mean(kinds, &kinds->seeing, h.seeing_ns, h.n_tasks);
+    /* Tasks for which something was copied say what copies take, if there are others of their kind that say what they take without. */
+    uint64_t n_copies = 0;
+    double moving_ns = 0;
     for (uint32_t op = 0; op < kinds->n_ops; op++) {
-        uint64_t n_tasks, ns;
-        tgi_run_enqueuing(run, op, &n_tasks, &ns);
-        keep_mean(kinds, &kinds->enqueuing[op], ns, n_tasks);
+        struct tgi_run_enqueuing e;
+        tgi_run_enqueuing(run, op, &e);
+        if (e.n_tasks == e.n_moving) {
+            keep_mean(kinds, &kinds->enqueuing[op], e.ns, e.n_tasks);
+            continue;
+        }
+        keep_mean(kinds, &kinds->enqueuing[op], e.ns - e.moving_ns, e.n_tasks - e.n_moving);
+        n_copies += e.n_copies;
+        moving_ns += (double)e.moving_ns - (double)(e.ns - e.moving_ns) / (double)(e.n_tasks - e.n_moving) * (double)e.n_moving;
     }
+    keep_mean(kinds, &kinds->moving, moving_ns > 0 ? (uint64_t)moving_ns : 0, n_copies);
 }
 
 static int take_run(const struct tgi_calibration *c, struct kinds *kinds, struct tg_run *run, const struct tg_graph *g,
@@ -399,6 +411,7 @@ static int add_kind(const struct tg_graph *g, const struct kinds *kinds, uint32_
         take_shares(shares, kind, &time);
         time.shares_lane = time.graph_ns > 0 && k->shares_lane;
         time.enqueue_ns = median_of(&kinds->enqueuing[k->op]);
+        time.move_ns = median_of(&kinds->moving);
         time.mark_ns = median_of(&kinds->marking);
         time.see_ns = median_of(&kinds->seeing);
         time.copy_launch_ns = time.graph_ns > 0 ? median_of(&kinds->copy_launches) : 0;

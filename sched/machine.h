@@ -73,6 +73,7 @@ struct tgi_machine_time {
     uint32_t n_together;
     double beside_ns;            /* on a device, a median of runs on streams, beside whatever else was at work there; 0: not measured */
     double enqueue_ns;           /* the host's time to enqueue such a task on a device by streams, a mean; 0: not measured */
+    double move_ns;              /* what each copy for such a task adds to that, a mean over the graph that was measured; 0: it is in enqueue_ns */
     double mark_ns, see_ns;      /* beside that, means over the graph that was measured: to mark when it runs, if the run is recorded; to see its
                                     end and whatever else such a task is to the thread that submits; 0: not measured */
     double graph_ns, graph_part; /* in a CUDA graph: by itself, and the part of the device it takes; 0: not measured */

@@ -166,12 +166,18 @@ static int dispatch_named(struct tgi_offload *o, struct tgi_offload_task *t, str
 static int dispatch_timed(struct tgi_offload *o, struct tgi_offload_task *t, struct tgi_operand *operands, struct tg_error *err)
 {
     struct tgi_offload_run *run = t->instance->run->offload;
-    struct tgi_offload_enqueuing *e = &run->enqueuing[t->instance->nodes[tgi_offload_id(t)].op & TGI_NODE_OP];
-    uint64_t begin = tgi_now_ns(), timing_ns = run->timing_ns;
+    struct tgi_run_enqueuing *e = &run->enqueuing[t->instance->nodes[tgi_offload_id(t)].op & TGI_NODE_OP];
+    uint64_t begin = tgi_now_ns(), timing_ns = run->timing_ns, n_copies = tgi_replicas_n_copies(run->replicas);
     int rc = dispatch_named(o, t, operands, err);
-    uint64_t marking_ns = run->timing_ns - timing_ns;
+    uint64_t marking_ns = run->timing_ns - timing_ns, ns = tgi_now_ns() - begin - marking_ns;
+    n_copies = tgi_replicas_n_copies(run->replicas) - n_copies;
     e->n_tasks++;
-    e->ns += tgi_now_ns() - begin - marking_ns;
+    e->ns += ns;
+    if (n_copies) {
+        e->n_moving++;
+        e->moving_ns += ns;
+        e->n_copies += n_copies;
+    }
     run->marking_ns += marking_ns;
     return rc;
 }

@@ -188,6 +188,28 @@ static void submit_all(struct submitting *s)
     }
 }
 
+/* What copies take the thread: of what is read where it has not been read or written before, since it was written elsewhere.  by_rank: tasks
+ * as they are enqueued.  False: no memory. */
+static bool add_moves(struct submitting *s, const uint32_t *by_rank)
+{
+    const struct tgi_workload *w = s->w;
+    uint64_t *there = calloc((size_t)w->n_tiles + 1, sizeof *there); /* by tile: a bit for each memory, of the first 64, that has it; 0: memory 0 alone */
+    for (uint32_t i = 0; there && w->handling && i < w->n_tasks; i++) {
+        uint32_t t = by_rank[i], memory = w->machine->devices[s->device_of[t]].memory;
+        uint64_t here = memory < 64 ? UINT64_C(1) << memory : 0;
+        for (uint32_t k = w->uses_at[t]; k < w->uses_at[t + 1]; k++) {
+            const struct tgi_use *use = &w->uses[k];
+            bool is_filled = w->is_blank && w->is_blank[use->tile] && use->writer == TG_NONE;
+            if (use->is_read && !(there[use->tile] & here) && !is_filled && !(w->stays && w->stays[use->tile]))
+                s->s->task_ns[t] += w->handling[t].move_ns;
+            there[use->tile] = use->is_written ? here : there[use->tile] | here;
+        }
+    }
+    bool is_good = there != NULL;
+    free(there);
+    return is_good;
+}
+
 /* Each device's in the order of their ranks. */
 static bool sort_by_device(struct submitting *s)
 {
@@ -197,6 +219,10 @@ static bool sort_by_device(struct submitting *s)
     for (uint32_t t = 0; t < n; t++) {
         by_rank[s->s->rank[t]] = t;
         at[s->device_of[t] + 1]++;
+    }
+    if (!add_moves(s, by_rank)) {
+        free(by_rank);
+        return false;
     }
     for (uint32_t d = 0; d < s->w->machine->n_devices; d++) {
         at[d + 1] += at[d];
@@ -211,7 +237,7 @@ static bool sort_by_device(struct submitting *s)
 /* Tasks that do nothing are the least; those of this graph may be several launches each. */
 static float host_ns(const struct tgi_workload *w, uint32_t task, double least_ns)
 {
-    struct tgi_handling h = w->handling ? w->handling[task] : (struct tgi_handling){0, 0};
+    struct tgi_handling h = w->handling ? w->handling[task] : (struct tgi_handling){0, 0, 0};
     float ns = h.ns < (float)least_ns ? (float)least_ns : h.ns;
     return w->is_recorded && ns > 0 ? ns + h.mark_ns : ns;
 }

@@ -200,11 +200,9 @@ void tgi_run_handling(const struct tg_run *run, struct tgi_run_handling *h_p)
     *h_p = h;
 }
 
-void tgi_run_enqueuing(const struct tg_run *run, uint32_t op, uint64_t *n_tasks_p, uint64_t *ns_p)
+void tgi_run_enqueuing(const struct tg_run *run, uint32_t op, struct tgi_run_enqueuing *e_p)
 {
-    const struct tgi_offload_run *o = run->spans ? run->offload : NULL;
-    *n_tasks_p = o ? o->enqueuing[op].n_tasks : 0;
-    *ns_p = o ? o->enqueuing[op].ns : 0;
+    *e_p = run->spans && run->offload ? run->offload->enqueuing[op] : (struct tgi_run_enqueuing){.n_tasks = 0};
 }
 
 uint32_t tgi_run_n_copies(const struct tg_run *run) { return run->offload && run->spans ? run->offload->n_copies : 0; }

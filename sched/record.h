@@ -126,7 +126,11 @@ struct tgi_run_handling {
 };
 void tgi_run_handling(const struct tg_run *run, struct tgi_run_handling *h_p);
 /* Tasks of an operation, and what enqueuing them took without marking. */
-void tgi_run_enqueuing(const struct tg_run *run, uint32_t op, uint64_t *n_tasks_p, uint64_t *ns_p);
+struct tgi_run_enqueuing {
+    uint64_t n_tasks, ns;
+    uint64_t n_moving, moving_ns, n_copies; /* of these, tasks for which something was copied between memories */
+};
+void tgi_run_enqueuing(const struct tg_run *run, uint32_t op, struct tgi_run_enqueuing *e_p);
 void tgi_run_moved(const struct tg_run *run, struct tgi_run_moved *moved_p);
 /* A copy between memories, of a recorded run that is over. */
 struct tgi_run_copy {

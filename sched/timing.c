@@ -136,7 +136,7 @@ static struct tgi_timed timed_by(const struct tgi_machine_time *time)
 {
     double slower = time->median_ns > 0 ? time->together_ns / time->median_ns : 0;
     return (struct tgi_timed){time->median_ns, slower < time->n_together ? slower : time->n_together, time->n_together,
-                              time->beside_ns, time->enqueue_ns, time->mark_ns, time->see_ns, time->graph_ns, time->graph_part, time->copy_launch_ns,
+                              time->beside_ns, time->enqueue_ns, time->move_ns, time->mark_ns, time->see_ns, time->graph_ns, time->graph_part, time->copy_launch_ns,
                               time->shares_lane};
 }
 

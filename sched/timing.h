@@ -18,7 +18,7 @@ struct tgi_timed {
     double slower; /* times as long where n_together lanes of a memory are at it; 0: not measured */
     uint32_t n_together;
     double beside_ns;            /* on a device, beside others; 0: not measured */
-    double enqueue_ns, mark_ns, see_ns; /* the host's; 0: not measured */
+    double enqueue_ns, move_ns, mark_ns, see_ns; /* the host's; 0: not measured */
     double graph_ns, graph_part; /* in a CUDA graph; 0: not measured */
     double copy_launch_ns;
     bool shares_lane;            /* there */

@@ -193,6 +193,7 @@ static void note_handling(struct tgi_handling *h, const struct tgi_timed *timed)
 {
     if (timed->enqueue_ns > 0)
         h->ns = (float)timed->enqueue_ns + (timed->see_ns > 0 ? (float)timed->see_ns : usual_see_ns);
+    h->move_ns = (float)timed->move_ns;
     if (timed->mark_ns > 0)
         h->mark_ns = (float)timed->mark_ns;
 }
@@ -418,7 +419,7 @@ static bool make_notes(struct tgi_workload *w)
     w->shares_lane = w->is_replayed ? calloc(n, 1) : NULL;
     w->handling = w->is_replayed ? NULL : malloc(n * sizeof *w->handling);
     for (uint32_t t = 0; w->handling && t < w->n_tasks; t++)
-        w->handling[t] = (struct tgi_handling){0, usual_mark_ns};
+        w->handling[t] = (struct tgi_handling){0, usual_mark_ns, 0};
     return w->known_ns && (w->is_replayed ? w->shares_lane != NULL : w->handling != NULL);
 }
 

@@ -28,7 +28,7 @@ static const char whole[] =
     "           {\"from\": \"cuda\", \"to\": \"*\", \"latency_ns\": 3000, \"bytes_per_s\": 4e11, \"shares\": \"ports\"},\n"
     "           {\"from\": \"cuda:1\", \"to\": \"host\", \"bytes_per_s\": 1e10, \"shares\": \"link\"}],\n"
     " \"kernels\": [{\"kernel\": \"gemm\", \"class\": \"cuda\", \"arguments\": \"*\", \"median_ns\": 42900, \"spread_ns\": 600, \"samples\": 9,\n"
-    "             \"together_ns\": 50000, \"together\": 4, \"beside_ns\": 45000, \"enqueue_ns\": 9000, \"mark_ns\": 2400, \"see_ns\": 700, \"graph_ns\": 41000, \"graph_part\": 0.5, \"copy_launch_ns\": 12000, \"shares_lane\": true, \"flops\": 2e9, \"bytes\": 6e6}],\n"
+    "             \"together_ns\": 50000, \"together\": 4, \"beside_ns\": 45000, \"enqueue_ns\": 9000, \"move_ns\": 3000, \"mark_ns\": 2400, \"see_ns\": 700, \"graph_ns\": 41000, \"graph_part\": 0.5, \"copy_launch_ns\": 12000, \"shares_lane\": true, \"flops\": 2e9, \"bytes\": 6e6}],\n"
     " \"copies\": [{\"from\": \"host\", \"to\": \"cuda:0\", \"bytes\": 4096, \"at_once\": 2, \"median_ns\": 9000, \"samples\": 5}],\n"
     " \"graphs\": [{\"class\": \"cuda\", \"tasks\": 100, \"record_ns\": 900, \"instantiate_ns\": 2000, \"launch_ns\": 90, "
     "\"submit_ns\": 2500, \"copy_ns\": 6000, \"on_streams_ns\": 30000},\n"
@@ -81,6 +81,7 @@ static void the_last_rule_that_fits_a_pair_counts(void **state)
     assert_int_equal(m.times[0].class, 1);
     assert_true(m.times[0].together_ns == 50000 && m.times[0].n_together == 4 && m.times[0].flops == 2e9);
     assert_true(m.times[0].copy_launch_ns == 12000);
+    assert_true(m.times[0].move_ns == 3000);
     assert_true(m.times[0].mark_ns == 2400 && m.times[0].see_ns == 700);
     assert_true(m.times[0].enqueue_ns == 9000 && m.times[0].graph_ns == 41000 && m.times[0].graph_part == 0.5);
     assert_true(m.times[0].beside_ns == 45000 && m.times[0].shares_lane && m.classes[1].stamp_ns == 800);

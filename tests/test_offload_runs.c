@@ -95,13 +95,20 @@ static void recorded_runs_make_no_events_anew(void **state)
     assert_true(spent.submitting_ns + spent.looking_ns + spent.waiting_ns <= 2 * stats.makespan_ns + 1000000000);
     /* What its 18 tasks took is in that, all but what the run begins and ends with. */
     struct tgi_run_handling h;
-    uint64_t n_tasks = 0, enqueuing_ns = 0, op_tasks, op_ns;
+    uint64_t n_tasks = 0, enqueuing_ns = 0, n_copies = 0;
+    struct tgi_run_moved moved;
     tgi_run_handling(run, &h);
     for (uint32_t op = 0; op < g->space->n_ops; op++) {
-        tgi_run_enqueuing(run, op, &op_tasks, &op_ns);
-        n_tasks += op_tasks;
-        enqueuing_ns += op_ns;
+        struct tgi_run_enqueuing e;
+        tgi_run_enqueuing(run, op, &e);
+        n_tasks += e.n_tasks;
+        enqueuing_ns += e.ns;
+        n_copies += e.n_copies;
+        assert_true(e.n_moving <= e.n_tasks && e.n_moving <= e.n_copies && e.moving_ns <= e.ns);
     }
+    tgi_run_moved(run, &moved);
+    assert_true(n_copies > 0);
+    assert_int_equal(n_copies, moved.n_copies);
     assert_int_equal(n_tasks, 18);
     assert_int_equal(h.n_tasks, 18);
     assert_true(enqueuing_ns > 0 && h.marking_ns > 0 && h.seeing_ns > 0);

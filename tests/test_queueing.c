@@ -23,13 +23,19 @@ static void machine_of(struct tgi_machine *m)
     plan_join(m, 0, 1, TGI_SHARE_LINK);
 }
 
-/* A task that writes b[n] and reads `from`, TG_NONE: nothing. */
-static tg_task_id add(struct tg_graph *g, uint32_t n, uint32_t from, double us)
+/* Number n writes `to` and reads `from`, TG_NONE: nothing. */
+static tg_task_id add_between(struct tg_graph *g, uint32_t n, tg_buffer_id to, tg_buffer_id from, double us)
 {
-    tg_buffer_id buffers[] = {plan_buffer(g, n, 8), from};
+    tg_buffer_id buffers[] = {to, from};
     char name[16];
     snprintf(name, sizeof name, "k%u", n);
     return plan_task(g, plan_kernel_of(g, name, 1, from != TG_NONE), 1 + (from != TG_NONE), buffers, NAN, NAN, us);
+}
+
+/* Writes b[n]. */
+static tg_task_id add(struct tg_graph *g, uint32_t n, uint32_t from, double us)
+{
+    return add_between(g, n, plan_buffer(g, n, 8), from, us);
 }
 
 struct queued {
@@ -166,7 +172,7 @@ static void no_run_is_faster_than_it_is_enqueued(void **state)
     assert_true(fabs(plan->makespan_ns - 40 * 5000) < 10);
     tgi_plan_destroy(plan);
     for (uint32_t t = 0; t < 40; t++) /* the graph's own kernels: every other one takes longer than nothing does */
-        k.w->handling[t] = (struct tgi_handling){t % 2 ? 9000 : 3000, 4000};
+        k.w->handling[t] = (struct tgi_handling){t % 2 ? 9000 : 3000, 4000, 0};
     plan = run(&k);
     assert_true(fabs(plan->makespan_ns - 20 * (9000 + 5000)) < 10);
     tgi_plan_destroy(plan);
@@ -174,6 +180,28 @@ static void no_run_is_faster_than_it_is_enqueued(void **state)
     plan = run(&k);
     assert_true(fabs(plan->makespan_ns - 20 * (9000 + 5000) - 40 * 4000) < 10);
     tgi_plan_destroy(plan);
+    finish(&k);
+}
+
+/* Of ten that read one tile the first enqueued has it copied, of those that read what the device has written none. */
+static void a_copy_is_enqueued_for_who_reads_first(void **state)
+{
+    (void)state;
+    struct queued k = {.g = plan_graph()};
+    struct tgi_queueing *q;
+    struct tg_error err;
+    tg_buffer_id shared = plan_buffer(k.g, 50, 1000), written[10];
+    for (uint32_t i = 0; i < 10; i++)
+        add_between(k.g, i, written[i] = plan_buffer(k.g, i, 8), shared, 20 - i);
+    for (uint32_t i = 0; i < 10; i++)
+        add(k.g, 20 + i, written[i], 1);
+    queue(&k);
+    for (uint32_t t = 0; t < 20; t++)
+        k.w->handling[t] = (struct tgi_handling){9000, 0, 3000};
+    MUST(tgi_queueing_create(k.w, k.device, &q, &err));
+    for (uint32_t t = 0; t < 20; t++)
+        assert_true(q->task_ns[t] == (q->rank[t] == 0 ? 12000 : 9000));
+    tgi_queueing_destroy(q);
     finish(&k);
 }
 
@@ -316,6 +344,7 @@ int main(void)
         cmocka_unit_test(data_are_sent_when_there_is_room_in_the_queue),
         cmocka_unit_test(queues_are_as_long_as_a_millisecond),
         cmocka_unit_test(no_run_is_faster_than_it_is_enqueued),
+        cmocka_unit_test(a_copy_is_enqueued_for_who_reads_first),
         cmocka_unit_test(an_engine_stays_with_a_lane_that_has_more_copies),
         cmocka_unit_test(what_a_run_has_seen_of_tasks_orders_them),
         cmocka_unit_test(calls_that_share_their_lane_follow_each_other_in_a_graph),
