@@ -82,10 +82,10 @@ static void end(struct tg_run *run)
     struct tgi_offload *o = run->runtime->offload;
     struct tgi_offload_run **at = &o->active;
     struct tgi_replica_stats now;
-    if (o->due) { /* which is no part of the run */
+    if (o->due || run->spans) /* times are read, which is no part of the run */
         atomic_store_explicit(&run->last_ended_ns, tgi_now_ns(), memory_order_relaxed);
+    if (o->due)
         tgi_offload_read_due(o, UINT32_MAX);
-    }
     tgi_offload_graph_end(run);
     collect_faults(run);
     if (run->offload->has_collected) /* one that failed ends like any other */

@@ -437,7 +437,8 @@ void tgi_offload_graph_submitted(struct tg_run *run)
 /* A start that comes after a stream of the program's has waited for it, nobody knows how long; one that failed says nothing. */
 static void note_times(struct tg_run *run, struct tgi_offload_graphs *g)
 {
-    double ns = (double)(tgi_now_ns() - tgi_run_begin_ns(run));
+    uint64_t last_ns = atomic_load_explicit(&run->last_ended_ns, memory_order_relaxed); /* by this thread */
+    double ns = (double)((last_ns ? last_ns : tgi_now_ns()) - tgi_run_begin_ns(run));
     bool is_whole = !run->offload->after, is_settling = g->n_made[g->way] <= N_SETTLING;
     /* relaxed: whoever has set it has done so before the run came to its end here, or it is too late to matter. */
     if (atomic_load_explicit(&run->attention, memory_order_relaxed))

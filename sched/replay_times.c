@@ -118,16 +118,15 @@ static void note_time(struct taking *k, const struct tgi_replay_step *s, uint32_
                             is_resident ? TGI_INSIDE_RESIDENT : TGI_INSIDE_GRAPH, own_ns > 1 ? own_ns : 1);
 }
 
-/* A task of several commands is at work from the first one's beginning to the last one's end.  What is kept of one that so many warps have executed
- * together is what a warp is taken to need (resident_inside.h): as many times as long. */
-static void take(struct taking *k, const struct tgi_replay_clocks *clocks, uint32_t step, uint32_t device, uint32_t worker, uint32_t n_wide,
+/* A task of several commands is at work from the first one's beginning to the last one's end.  own_ns: what is kept as the task's time. */
+static void take(struct taking *k, const struct tgi_replay_clocks *clocks, uint32_t step, uint32_t device, uint32_t worker, uint64_t own_ns,
                  const uint64_t *ns)
 {
     const struct tgi_replay_step *s = &k->times->steps[step - 1];
     struct tgi_span *spans = spans_of(k, s->round);
     struct taken *t = &k->taken[step - 1];
     uint64_t start_ns = from_zero(clocks, device, ns[0]), end_ns = from_zero(clocks, device, ns[1]);
-    note_time(k, s, device, worker != TG_NONE, ns[1] > ns[0] ? (ns[1] - ns[0]) * n_wide : 0);
+    note_time(k, s, device, worker != TG_NONE, own_ns);
     if (t->end_ns == 0 || start_ns < t->start_ns)
         t->start_ns = start_ns;
     if (end_ns >= t->end_ns) {
@@ -156,9 +155,27 @@ static int take_nodes(struct taking *k, const struct tgi_replay_clocks *clocks, 
             continue;
         k->has_command[step - 1] = 1;
         at[1] += at[0] == at[1]; /* its own time is shorter than a tick */
-        take(k, clocks, step, tgi_lane_device(p->commands[i].lane), TG_NONE, 1, at);
+        take(k, clocks, step, tgi_lane_device(p->commands[i].lane), TG_NONE, at[1] > at[0] ? at[1] - at[0] : 0, at);
     }
     return rc;
+}
+
+/* A task of a cluster.  What is kept of one that several warps have executed together is what a warp is taken to need (resident_inside.h): as many times
+ * as long; and of one of a batch, how long the batch took.  But in the record those of a batch share its time out, as they were in one lane. */
+static void take_task(struct taking *k, const struct tgi_replay_clocks *clocks, const struct tgi_cluster *c, const struct tgi_resident_task *t,
+                      uint32_t worker, const uint64_t *ns)
+{
+    uint32_t first = tgi_cluster_first(c, t->id), n = tgi_cluster_first(c, t->id + 1) - first, n_each = c->program->n_workers / c->n_devices;
+    uint64_t whole_ns = ns[1] > ns[0] ? ns[1] - ns[0] : 0, own_ns = whole_ns * (t->head & TGI_HEAD_BLOCK ? c->program->n_workers_each : 1);
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t part[2] = {ns[0] + whole_ns * i / n, ns[0] + whole_ns * (i + 1) / n};
+        uint32_t step = c->step[first + i];
+        if (!step)
+            continue;
+        k->has_command[step - 1] = 1;
+        if (ns[0]) /* else its body was left out */
+            take(k, clocks, step, c->device[worker / n_each], worker % n_each, own_ns, part);
+    }
 }
 
 static int take_cluster(struct taking *k, const struct tgi_replay_clocks *clocks, const struct tgi_command *c,
@@ -170,19 +187,9 @@ static int take_cluster(struct taking *k, const struct tgi_replay_clocks *clocks
     uint64_t *ns = calloc(2 * (size_t)p->n_slots + 2, sizeof *ns);
     int rc = ns ? ds->ops->cluster_times(ds, graph, c->cluster, ns, err) : tgi_error_memory(err, "recording when tasks ran");
     for (uint32_t w = 0; rc == 0 && w < p->n_workers; w++)
-        for (uint32_t i = p->first[w]; i < p->first[w + 1]; i++) {
-            if (p->tasks[i].head & TGI_HEAD_MEMBER) /* whose leading slot has the time */
-                continue;
-            uint32_t id = p->tasks[i].id, n_wide = p->tasks[i].head & TGI_HEAD_BLOCK ? p->n_workers_each : 1;
-            for (uint32_t m = tgi_cluster_first(c->cluster, id); m < tgi_cluster_first(c->cluster, id + 1); m++) { /* all of a batch have its time */
-                uint32_t step = c->cluster->step[m];
-                if (!step)
-                    continue;
-                k->has_command[step - 1] = 1;
-                if (ns[2 * i]) /* else its body was left out */
-                    take(k, clocks, step, c->cluster->device[w / n_each], w % n_each, n_wide, &ns[2 * i]);
-            }
-        }
+        for (uint32_t i = p->first[w]; i < p->first[w + 1]; i++)
+            if (!(p->tasks[i].head & TGI_HEAD_MEMBER)) /* whose leading slot has the time */
+                take_task(k, clocks, c->cluster, &p->tasks[i], w, &ns[2 * i]);
     k->n_workers = n_each > k->n_workers ? n_each : k->n_workers;
     free(ns);
     return rc;

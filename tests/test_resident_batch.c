@@ -211,7 +211,7 @@ static void one_that_fails_names_itself(void **state)
     }
 }
 
-/* All of a batch have its time. */
+/* Those of a batch have a part of its time each, so that no worker is at two tasks at once. */
 static void each_has_a_time_in_a_record(void **state)
 {
     struct tg_graph *g = device_graph(buffers, kernels, tasks);
@@ -228,8 +228,11 @@ static void each_has_a_time_in_a_record(void **state)
     assert_int_equal(tg_run_executor(run, NULL), TG_EXECUTOR_RESIDENT);
     const struct tgi_span *spans = tgi_run_spans(run);
     assert_non_null(spans);
-    for (uint32_t t = 0; t < N_CELLS + N_NEXT + N_MIXES; t++)
+    for (uint32_t t = 0; t < N_CELLS + N_NEXT + N_MIXES; t++) {
         assert_true(spans[t].end_ns > 0 && spans[t].start_ns <= spans[t].end_ns);
+        for (uint32_t u = 0; u < t; u++)
+            assert_true(spans[u].worker != spans[t].worker || spans[u].end_ns <= spans[t].start_ns || spans[t].end_ns <= spans[u].start_ns);
+    }
     device_close_all(run, rt, g);
 }
 
