@@ -71,7 +71,7 @@ TESTS := agenda alloc block calibrate checkpoint choice cli cpu_module dense deq
          service_faults service_graph service_instances service_programs service_ring service_top service_turn \
          service_watch sha256 sharing sparse split staging standin standin_builtins standin_graphs standin_memory \
          standin_nccl standin_nvrtc standin_order store timing topology verify write_json
-TEST_SCRIPTS := checkpoint cli devices device_graphs examples fences install kernels predict readme record serve \
+TEST_SCRIPTS := checkpoint cli devices device_faults device_graphs examples fences install kernels predict readme record serve \
                 stack warp
 
 # What talks to the CUDA driver; needs no toolkit.

@@ -1,4 +1,5 @@
-/* Services on the stand-in driver: its kernel is threads that execute the GPU's text (tests/standin/service.c). */
+/* Services on the stand-in driver: its kernel is threads that execute the GPU's text (tests/standin/service.c).  Or on a GPU, with $TGRAPH_TEST_MULTIPROCESSORS
+ * saying how many it has: then there is no stand-in, and tests that need one are skipped. */
 #ifndef TEST_SERVICE_STANDIN_H
 #define TEST_SERVICE_STANDIN_H
 
@@ -13,6 +14,13 @@
 
 static struct standin standin;
 static struct tg_error err;
+static bool is_on_gpu;
+static uint32_t n_multiprocessors = 16; /* the stand-in's */
+
+/* At the beginning of tests that tell the stand-in to do something, or ask it. */
+#define NEEDS_STANDIN() \
+    if (is_on_gpu)      \
+    skip()
 
 #define SECOND UINT64_C(1000000000)
 /* Longer than anything that should take no time, on a busy machine and under sanitizers. */
@@ -22,6 +30,12 @@ static struct tg_error err;
 static inline bool service_standin_load(void)
 {
     char path[4096], other[4200];
+    const char *n = getenv("TGRAPH_TEST_MULTIPROCESSORS");
+    if (n && *n) {
+        is_on_gpu = true;
+        n_multiprocessors = (uint32_t)atoi(n);
+        return true;
+    }
     if (!standin_path(path, sizeof path) || !standin_load(&standin, path)) {
         fprintf(stderr, "the stand-in driver is missing\n");
         return false;
@@ -37,7 +51,7 @@ static inline bool service_standin_load(void)
 static inline void service_standin_end_if_left(void)
 {
     char text[4096] = "";
-    if (!standin.standin_leaks(text, sizeof text))
+    if (is_on_gpu || !standin.standin_leaks(text, sizeof text))
         return;
     fprintf(stderr, "a test has left this, so none of the rest is begun: %s\n", text);
     _exit(1);
@@ -47,24 +61,27 @@ static inline void service_standin_reset(uint64_t seed)
 {
     service_standin_end_if_left();
     struct standin_options o = {1, 32u << 20, seed, false};
-    standin.standin_reset(&o);
+    if (!is_on_gpu)
+        standin.standin_reset(&o);
 }
 
 /* Nothing is left, and nothing was done that a driver need not forgive. */
 static inline void service_standin_check(void)
 {
     char text[4096] = "";
+    if (is_on_gpu)
+        return;
     if (standin.standin_leaks(text, sizeof text))
         fail_msg("%s", text);
     if (standin.standin_violations(text, sizeof text))
         fail_msg("%s", text);
 }
 
-/* Few blocks: the machine that tests has few processors.  The stand-in's device has 16. */
+/* Few blocks: the machine that tests has few processors. */
 static inline struct tg_service_options small_options(uint32_t n_blocks)
 {
     struct tg_service_options o = TG_SERVICE_OPTIONS_INIT;
-    o.n_sms_free = 16 - n_blocks;
+    o.n_sms_free = n_multiprocessors - n_blocks;
     o.queue_capacity = 8;
     o.message_bytes = 256;
     o.idle_exit_ns = 0;
@@ -76,7 +93,8 @@ static inline void must(int status)
 {
     char text[4096] = "";
     if (status) {
-        standin.standin_violations(text, sizeof text);
+        if (!is_on_gpu)
+            standin.standin_violations(text, sizeof text);
         fail_msg("%d: %s\n%s", status, err.text, text);
     }
 }

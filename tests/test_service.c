@@ -122,7 +122,7 @@ static void options_that_make_no_sense_are_refused(void **state)
     o[3].message_bytes = 16;
     o[4].message_bytes = 1u << 16;
     o[5].device = 3;
-    o[6].n_sms_free = 15;
+    o[6].n_sms_free = n_multiprocessors - 1;
     static const int wanted[] = {TG_E_INVALID, TG_E_INVALID, TG_E_INVALID, TG_E_INVALID, TG_E_INVALID, TG_E_NO_DEVICE, TG_E_CAPACITY};
     for (size_t i = 0; i < 7; i++)
         assert_int_equal(tg_service_create(&o[i], &s, &err), wanted[i]);
@@ -520,7 +520,7 @@ static void programs_that_a_service_cannot_execute_are_refused(void **state)
     assert_int_equal(tgi_service_create(&o, &ONE_PROGRAM(p, 1, 0, NULL), &s, &err), TG_E_INVALID);
     assert_int_equal(tgi_service_create(&o, &ONE_PROGRAM(p, 2, 1, &output), &s, &err), TG_E_INVALID);
     assert_int_equal(tgi_service_create(&o, &ONE_PROGRAM(p, 33, 0, NULL), &s, &err), TG_E_LIMIT);
-    o.n_sms_free = 15;
+    o.n_sms_free = n_multiprocessors - 1;
     assert_int_equal(tgi_service_create(&o, &ONE_PROGRAM(p, 2, 0, NULL), &s, &err), TG_E_CAPACITY);
     tgi_resident_program_destroy(p);
     resident_dag_fini(&d);

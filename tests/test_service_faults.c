@@ -254,6 +254,7 @@ static int whole_life(void)
 static void each_call_of_the_driver_that_fails_is_told_and_nothing_is_left(void **state)
 {
     (void)state;
+    NEEDS_STANDIN();
     static const char *const calls[] = {"cuInit", "cuDevicePrimaryCtxRetain", "cuCtxPushCurrent", "cuMemHostAlloc", "cuModuleLoadData",
                                         "cuModuleGetFunction", "cuFuncSetAttribute", "cuStreamCreateWithPriority", "cuMemAlloc",
                                         "cuMemsetD8Async", "cuLaunchCooperativeKernel", "cuStreamQuery"};
@@ -278,6 +279,7 @@ static void each_call_of_the_driver_that_fails_is_told_and_nothing_is_left(void 
 static void a_launch_whose_kernel_does_not_begin_can_be_tried_again(void **state)
 {
     (void)state;
+    NEEDS_STANDIN();
     struct tg_service_options o = small_options(2);
     struct tg_service_message m = message(TG_SERVICE_ECHO, 0, "x", 1);
     struct tg_service *s;
@@ -301,6 +303,7 @@ static void a_launch_whose_kernel_does_not_begin_can_be_tried_again(void **state
 static void a_lost_device_ends_the_service_and_says_why_ever_after(void **state)
 {
     (void)state;
+    NEEDS_STANDIN();
     struct tg_service_options o = small_options(2);
     struct tg_service *s = active_service(&o);
     struct tg_service_message slow = message(TG_SERVICE_SPIN, 300000, NULL, 0);

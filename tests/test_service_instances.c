@@ -433,6 +433,7 @@ static void mixed_requests_are_each_answered_once(void **state)
 static void a_kernel_whose_host_is_silent_leaves_and_comes_back(void **state)
 {
     (void)state;
+    NEEDS_STANDIN();
     struct test_program t;
     struct tgi_service_program program = make_long(&t, TGI_RESIDENT_SPIN, 20 * SECOND);
     struct tg_service_options o = small_options(2);

@@ -96,7 +96,7 @@ static struct tg_service *service_of(struct tg_service_options *o, const struct 
 {
     struct tg_service *s;
     o->setup = setup;
-    o->n_sms_free = 16 - setup->n_teams * setup->n_blocks_each;
+    o->n_sms_free = n_multiprocessors - setup->n_teams * setup->n_blocks_each;
     must(tg_service_create(o, &s, &err));
     must(tg_service_launch(s, &err));
     must(tg_service_activate(s, &err));

@@ -455,6 +455,7 @@ static void a_service_is_destroyed_while_answers_come(void **state)
 static void a_lost_device_is_told_by_descriptor_and_callback(void **state)
 {
     (void)state;
+    NEEDS_STANDIN();
     for (int is_polled = 0; is_polled < 2; is_polled++) {
         service_standin_reset(seed);
         struct tg_service_options o = small_options(2);

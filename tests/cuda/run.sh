@@ -77,6 +77,24 @@ refused 's/"block": \[64\]/"block": [2048]/' 'block along x is 2048'
 rm -f images/broken.json images/part.ptx
 echo "compiled code of a user's: $images of 6 as they should be"
 
+# Tasks that fail, wait too long, are stopped and killed.
+timeout 300 ./faults.sh ./tgraph cuda:0 >"$out/faults.txt" 2>&1 || rc=1
+grep -A 12 '^FAIL' "$out/faults.txt"
+tail -n 1 "$out/faults.txt"
+
+# Every call of a service and its states, as on the stand-in driver; skipped is what tells that one to do something.
+n_multiprocessors=$(./tgraph devices --format json | sed -n 's/.*"multiprocessors": \([0-9]*\).*/\1/p' | head -n 1)
+for test in tests/*; do
+    name=$(basename "$test")
+    if TGRAPH_TEST_MULTIPROCESSORS=$n_multiprocessors timeout 120 "$test" >"$out/$name.txt" 2>&1; then
+        echo "$name: $(grep -c '^\[       OK \]' "$out/$name.txt") passed, $(grep -c '^\[  SKIPPED \]' "$out/$name.txt") lines skipped"
+    else
+        echo "FAIL  $name (status $?)"
+        grep -A 4 'ERROR\|FAILED' "$out/$name.txt" | head -n 20
+        rc=1
+    fi
+done
+
 # A service: from the shell, and under mixed load with every answer compared.
 if [ "$(printf '%s\n' hello :status | timeout 60 ./tgraph serve 2>"$out/serve.txt" | head -n 1)" != hello ]; then
     echo "FAIL  tgraph serve"
