@@ -51,9 +51,6 @@ void tgi_cuda_bodies_destroy(struct tgi_cuda_bodies *b)
 
 /* ---- Compiling one by itself --------------------------------------------------------------*/
 
-bool tgi_cuda_is_thread(const struct tgi_variant *v) { return v->width && strcmp(v->width, "thread") == 0; }
-bool tgi_cuda_is_block(const struct tgi_variant *v) { return v->width && strcmp(v->width, "block") == 0; }
-
 static void name_space(const struct tgi_variant *v, char space[24])
 {
     unsigned char key[TGI_SHA256_BYTES];
@@ -63,7 +60,7 @@ static void name_space(const struct tgi_variant *v, char space[24])
     tgi_sha256_add(&sha, v->text, strlen(v->text) + 1);
     if (v->options)
         tgi_sha256_add(&sha, v->options, strlen(v->options));
-    if (tgi_cuda_is_thread(v)) /* in which names stand for something else */
+    if (tgi_variant_has_width(v, "thread")) /* in which names stand for something else */
         tgi_sha256_add(&sha, "", 1);
     tgi_sha256_finish(&sha, key);
     memcpy(&word, key, sizeof word);
@@ -72,7 +69,7 @@ static void name_space(const struct tgi_variant *v, char space[24])
 
 void tgi_cuda_body_begin(FILE *f, const char *space, bool is_thread)
 {
-    fprintf(f, "%snamespace %s {\n%s", is_thread ? "#undef TG_LANES\n#define TG_LANES 1\n" : "", space, is_thread ? "TGI_USE_ONE_THREAD\n" : "");
+    fprintf(f, "%snamespace %s {\n", is_thread ? "#undef TGI_THREAD_WIDE\n#define TGI_THREAD_WIDE\n#include \"tgraph_resident.h\"\n" : "", space);
 }
 
 /* The lines are counted as the user counts them, in a file that has the name of kernels' sources; what is ours is in another. */
@@ -84,7 +81,7 @@ static char *text_of_check(const struct tgi_op *op, const struct tgi_variant *v,
     if (!f)
         return NULL;
     fprintf(f, "#include \"gpu/resident/user.cuh\"\n#include \"tgraph_resident.h\"\n");
-    tgi_cuda_body_begin(f, space, tgi_cuda_is_thread(v));
+    tgi_cuda_body_begin(f, space, tgi_variant_has_width(v, "thread"));
     fprintf(f, "#line 1 \"kernel.cu\"\n%s\n", v->text);
     fprintf(f, "#line 1 \"signature\"\n}\nstatic_assert(user::takes<%s::%s", space, entry);
     for (uint32_t i = 0; i < op->n_params; i++)
@@ -135,7 +132,7 @@ static struct entry *entry_new(const char *kernel, const struct tgi_variant *v, 
         return NULL;
     char *at = e->strings;
     strcpy(e->space, space);
-    e->body = (struct tgi_cuda_body){.space = e->space, .is_thread = tgi_cuda_is_thread(v)};
+    e->body = (struct tgi_cuda_body){.space = e->space, .is_thread = tgi_variant_has_width(v, "thread")};
     e->body.kernel = memcpy(at, kernel, sizes[0]);
     e->body.text = memcpy(at += sizes[0], v->text, sizes[1]);
     e->body.options = memcpy(at += sizes[1], options, sizes[2]);
@@ -194,5 +191,5 @@ float tgi_cuda_body_cost(const struct tgi_op *op, const uint64_t *words, bool is
     if (!(cost.bytes >= 0) && !(cost.flops >= 0))
         return UNKNOWN_NS;
     double ns = fmax(cost.bytes >= 0 ? cost.bytes / 5 : 0, cost.flops >= 0 ? cost.flops / 20 : 0);
-    return (float)(100 + (is_thread ? TGI_RESIDENT_BATCH * ns : ns));
+    return (float)(100 + (is_thread ? TGI_CALL_MOST_TASKS * ns : ns));
 }

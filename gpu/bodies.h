@@ -37,11 +37,9 @@ int tgi_cuda_bodies_add(struct tgi_cuda_bodies *bodies, const struct tgi_op *op,
 /* Lasts as long as the bodies.  NULL: no such number. */
 const struct tgi_cuda_body *tgi_cuda_bodies_find(struct tgi_cuda_bodies *bodies, uint32_t number);
 
-/* What stands before a source: its namespace begins.  From the first that is a thread wide on TG_LANES is 1, so these come last. */
+/* What stands before a source: its namespace begins.  From the first that is a thread wide on the names of tgraph_resident.h are for one thread, so
+ * these come last. */
 void tgi_cuda_body_begin(FILE *f, const char *space, bool is_thread);
-/* Of a resident variant: whether it is a thread, or a block wide. */
-bool tgi_cuda_is_thread(const struct tgi_variant *variant);
-bool tgi_cuda_is_block(const struct tgi_variant *variant);
 /* What a warp, or a lane, needs for these words, from what the kernel declares: its time, else its bytes and operations, else a microsecond. */
 float tgi_cuda_body_cost(const struct tgi_op *op, const uint64_t *words, bool is_thread);
 

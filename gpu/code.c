@@ -326,8 +326,8 @@ static int resolve_resident(struct tgi_cuda *cuda, struct tgi_code *code, const 
         return 0;
     }
     code->spawns = v->spawns;
-    code->is_block = tgi_cuda_is_block(v);
-    code->is_thread = tgi_cuda_is_thread(v);
+    code->is_block = tgi_variant_has_width(v, "block");
+    code->is_thread = tgi_variant_has_width(v, "thread");
     if ((code->is_block || code->is_thread) && code->spawns) {
         code->no_resident = "a resident function that makes tasks is a warp wide";
         return 0;

@@ -365,6 +365,8 @@ int tgi_graph_add_variant(struct tg_graph *g, tg_kernel_id kernel, const struct 
 bool tgi_variant_locate(const struct tgi_space *space, const struct tgi_variant *variant, uint32_t source_line,
                         uint32_t *line_p, uint32_t *column_p);
 /* A compiler's error, whose line counts in the source: gets the position in the graph file, or in the source's own. */
+/* Whether it says that it is so wide. */
+bool tgi_variant_has_width(const struct tgi_variant *variant, const char *width);
 void tgi_variant_set_position(const struct tgi_space *space, const struct tgi_variant *variant, struct tg_error *err);
 int tgi_graph_set_cost(struct tg_graph *g, tg_kernel_id kernel, struct tgi_expr *flops, struct tgi_expr *bytes,
                        struct tgi_expr *us, struct tg_error *err);

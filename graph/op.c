@@ -440,6 +440,8 @@ bool tgi_variant_locate(const struct tgi_space *space, const struct tgi_variant 
     return tgi_space_locate(space, is_line ? v->line_site + source_line - 1 : v->site, line_p, column_p);
 }
 
+bool tgi_variant_has_width(const struct tgi_variant *v, const char *width) { return v->width && strcmp(v->width, width) == 0; }
+
 void tgi_variant_set_position(const struct tgi_space *space, const struct tgi_variant *v, struct tg_error *err)
 {
     uint32_t line, column, source_line = err ? err->line : 0;

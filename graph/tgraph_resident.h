@@ -128,36 +128,15 @@ template <class T> static __device__ __forceinline__ T tg_block_max(T x)
     return tgi_block_join(tg_lanes_max(x), [](T a, T b) { return b > a ? b : a; });
 }
 
-/* Not for users: what the names above are in a source that is a thread wide. */
-namespace tgi_one_thread {
-static __device__ __forceinline__ int tg_lane(void) { return 0; }
-static __device__ __forceinline__ void tg_lanes_sync(void) {}
-template <class T> static __device__ __forceinline__ T tg_lanes_sum(T x) { return x; }
-template <class T> static __device__ __forceinline__ T tg_lanes_max(T x) { return x; }
-template <class T> static __device__ __forceinline__ T tg_lanes_get(T x, int) { return x; }
-static __device__ __forceinline__ int tg_block_thread(void) { return 0; }
-static __device__ __forceinline__ int tg_block_threads(void) { return 1; }
-static __device__ __forceinline__ void tg_block_sync(void) {}
-template <class T> static __device__ __forceinline__ T tg_block_sum(T x) { return x; }
-template <class T> static __device__ __forceinline__ T tg_block_max(T x) { return x; }
-} // namespace tgi_one_thread
-#define TGI_USE_ONE_THREAD                                                                                                                        \
-    using ::tgi_one_thread::tg_lane;                                                                                                              \
-    using ::tgi_one_thread::tg_lanes_sync;                                                                                                        \
-    using ::tgi_one_thread::tg_lanes_sum;                                                                                                         \
-    using ::tgi_one_thread::tg_lanes_max;                                                                                                         \
-    using ::tgi_one_thread::tg_lanes_get;                                                                                                         \
-    using ::tgi_one_thread::tg_block_thread;                                                                                                      \
-    using ::tgi_one_thread::tg_block_threads;                                                                                                     \
-    using ::tgi_one_thread::tg_block_sync;                                                                                                        \
-    using ::tgi_one_thread::tg_block_sum;                                                                                                         \
-    using ::tgi_one_thread::tg_block_max;
-
 #else
-
-#ifndef TG_LANES
-#define TG_LANES 1
+#define TGI_ONE_THREAD
 #endif
+#endif
+
+/* Not for users: what the names are for one thread.  Included again, with TGI_THREAD_WIDE, before sources that are a thread wide, in which no tasks are made. */
+#if defined(TGI_ONE_THREAD) || defined(TGI_THREAD_WIDE)
+#undef TG_LANES
+#define TG_LANES 1
 #define tg_lane()             0
 #define tg_lanes_sync()       ((void)0)
 #define tg_lanes_sum(x)       (x)
@@ -168,7 +147,10 @@ template <class T> static __device__ __forceinline__ T tg_block_max(T x) { retur
 #define tg_block_sync()       ((void)0)
 #define tg_block_sum(x)       (x)
 #define tg_block_max(x)       (x)
-#define TGI_USE_ONE_THREAD
-
 #endif
+#ifdef TGI_THREAD_WIDE
+#undef tg_spawn
+#undef tg_spawn_each
+#define tg_spawn(function, ...)             TG_NO_ROOM
+#define tg_spawn_each(wants, function, ...) ((wants) ? TG_NO_ROOM : 0)
 #endif

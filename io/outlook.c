@@ -54,8 +54,8 @@ static bool call_of(struct tgi_devices *ds, const struct tgi_program *p, const s
         call->words[call->n_words] = tgi_graph_word(paper->graph, t, call->n_words);
     const struct tgi_variant *own = variant_of(paper->graph, op, TGI_DEVICE_RESIDENT);
     if (own) {
-        call->is_thread = tgi_cuda_is_thread(own);
-        call->is_block = tgi_cuda_is_block(own);
+        call->is_thread = tgi_variant_has_width(own, "thread");
+        call->is_block = tgi_variant_has_width(own, "block");
         call->body = (uint32_t)(op - paper->graph->space->ops) & 0xffffu; /* two kernels are not in one batch */
         call->cost_ns = tgi_cuda_body_cost(op, call->words, call->is_thread);
         return true;

@@ -147,9 +147,9 @@ enum tgi_resident_out {
 #define TGI_CALL_N_WORDS(low)          ((low) >> 16 & 0x7fffu)
 #define TGI_CALL_BATCH                 0x80000000u
 #define TGI_CALL_IS_BATCH(low)         (((low) & TGI_CALL_BATCH) != 0)
+#define TGI_CALL_MOST_TASKS            32u /* of a batch: a lane has one */
 #define TGI_RESIDENT_MAX_WORDS         32u
 #define TGI_CALL_NO_BODY               UINT32_MAX /* what a CALL fails with whose body is not in the kernel */
-#define TGI_CALL_WELL                  (UINT32_MAX - 2) /* of a batch that fails: what lanes have whose tasks have not */
 #define TGI_CALL_AGAIN                 (UINT32_MAX - 1) /* what a body returns that is to be called once more, TG_AGAIN; in dynamic programs */
 #define TGI_RESIDENT_RUN_WARPS         8u /* of a block of the kernel that has bodies */
 

@@ -19,7 +19,7 @@
  * - Kernels: the tasks of a graph, by kernel and sizes of arguments, from recorded runs: on one worker (a task that nothing
  *   disturbs), on all workers (how much they slow each other down), on devices one task at a time, and on devices as runs do, by streams
  *   and as CUDA graphs (how much of a device a task leaves to others, sched/sharing.h).  What the thread that submits takes for a task comes
- *   from the same runs: enqueuing by kernel; events that mark when it ran, and seeing that it has ended, for all alike.
+ *   from the same runs: enqueuing by kernel, and copies for it; events that mark when it ran, and seeing that it has ended, for all alike.
  *   What launching the graph takes the host beside its kernels is shared by the copies that it begins with.  The graph's data are what
  *   they are in a run, so caches are as warm as they will be.
  *

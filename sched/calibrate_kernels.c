@@ -49,7 +49,8 @@ struct kinds {
     } beside[2];                        /* on devices by streams, in graphs */
     uint64_t base_ns;
     struct durations *enqueuing;        /* by op: the host's time for one, a mean of each run by streams */
-    struct durations moving;            /* the same for each copy */
+    bool *is_apart;                     /* by op: that is without copies, */
+    struct durations moving;            /* of which each takes so long */
     struct durations marking, seeing;   /* the same of all tasks (record.h) */
     struct durations copy_launches;     /* the host's time to launch a graph, by copies from the host in it, without what its other nodes take */
     uint32_t n_ops;
@@ -125,6 +126,7 @@ static void kinds_fini(struct kinds *kinds)
     for (uint32_t op = 0; op < kinds->n_ops; op++)
         free(kinds->enqueuing[op].ns);
     free(kinds->enqueuing);
+    free(kinds->is_apart);
     free(kinds->moving.ns);
     free(kinds->marking.ns);
     free(kinds->seeing.ns);
@@ -191,6 +193,7 @@ static void take_handling(struct kinds *kinds, const struct tg_run *run)
             keep_mean(kinds, &kinds->enqueuing[op], e.ns, e.n_tasks);
             continue;
         }
+        kinds->is_apart[op] = true;
         keep_mean(kinds, &kinds->enqueuing[op], e.ns - e.moving_ns, e.n_tasks - e.n_moving);
         n_copies += e.n_copies;
         moving_ns += (double)e.moving_ns - (double)(e.ns - e.moving_ns) / (double)(e.n_tasks - e.n_moving) * (double)e.n_moving;
@@ -411,7 +414,7 @@ static int add_kind(const struct tg_graph *g, const struct kinds *kinds, uint32_
         take_shares(shares, kind, &time);
         time.shares_lane = time.graph_ns > 0 && k->shares_lane;
         time.enqueue_ns = median_of(&kinds->enqueuing[k->op]);
-        time.move_ns = median_of(&kinds->moving);
+        time.move_ns = kinds->is_apart[k->op] ? median_of(&kinds->moving) : 0;
         time.mark_ns = median_of(&kinds->marking);
         time.see_ns = median_of(&kinds->seeing);
         time.copy_launch_ns = time.graph_ns > 0 ? median_of(&kinds->copy_launches) : 0;
@@ -435,8 +438,9 @@ int tgi_calibrate_graph(const struct tgi_calibration *c, const struct tg_graph *
     uint32_t n_alone = 0, n_together = 0, n_device = 0;
     bool has_cpus = g->space->requires_cuda == 0 && !c->only_devices;
     kinds.enqueuing = calloc((size_t)g->space->n_ops + 1, sizeof *kinds.enqueuing);
+    kinds.is_apart = calloc((size_t)g->space->n_ops + 1, sizeof *kinds.is_apart);
     kinds.n_ops = kinds.enqueuing ? g->space->n_ops : 0;
-    int rc = kinds.enqueuing ? 0 : tgi_error_memory(err, "the times of a graph's tasks");
+    int rc = kinds.enqueuing && kinds.is_apart ? 0 : tgi_error_memory(err, "the times of a graph's tasks");
     if (rc == 0 && has_cpus)
         rc = run_phase(c, g, ALONE, &kinds, &n_alone, err);
     if (rc == 0 && has_cpus && c->n_workers != 1)

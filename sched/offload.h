@@ -89,7 +89,7 @@ struct tgi_offload_run {
     bool fills;                /* devices fill in what begins with one value everywhere, as TGRAPH_INIT says */
     uint64_t timing_ns;        /* the submitter has spent on events for times */
     uint64_t marking_ns;       /* of that, in a recorded run: on events of tasks while they were enqueued */
-    struct tgi_run_enqueuing *enqueuing;             /* by op, of a recorded run: what the submitter has enqueued, and its time for that beside marking */
+    struct tgi_run_enqueuing *enqueuing; /* by op, of a recorded run: what the submitter has enqueued, and its time for that beside marking */
     struct tgi_run_submitting spent; /* the submitter's time while the last run, recorded, was under way; until its end: what it was before */
     struct tgi_replay_costs replay_costs; /* of the machine that guides the run; 0: none does */
     struct tgi_gain_costs gain_costs;     /* the same, or usual ones */

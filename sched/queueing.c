@@ -28,6 +28,7 @@ struct submitting {
     uint8_t *lane_of;                    /* by task */
     uint32_t *heap, *number;             /* tasks that can be enqueued; by task: when they could be */
     uint32_t n_heap, n_numbers;
+    uint32_t *by_rank; /* tasks as they are enqueued */
 };
 
 /* ---- The most urgent ----------------------------------------------------------------------*/
@@ -188,50 +189,42 @@ static void submit_all(struct submitting *s)
     }
 }
 
-/* What copies take the thread: of what is read where it has not been read or written before, since it was written elsewhere.  by_rank: tasks
- * as they are enqueued.  False: no memory. */
-static bool add_moves(struct submitting *s, const uint32_t *by_rank)
-{
-    const struct tgi_workload *w = s->w;
-    uint64_t *there = calloc((size_t)w->n_tiles + 1, sizeof *there); /* by tile: a bit for each memory, of the first 64, that has it; 0: memory 0 alone */
-    for (uint32_t i = 0; there && w->handling && i < w->n_tasks; i++) {
-        uint32_t t = by_rank[i], memory = w->machine->devices[s->device_of[t]].memory;
-        uint64_t here = memory < 64 ? UINT64_C(1) << memory : 0;
-        for (uint32_t k = w->uses_at[t]; k < w->uses_at[t + 1]; k++) {
-            const struct tgi_use *use = &w->uses[k];
-            bool is_filled = w->is_blank && w->is_blank[use->tile] && use->writer == TG_NONE;
-            if (use->is_read && !(there[use->tile] & here) && !is_filled && !(w->stays && w->stays[use->tile]))
-                s->s->task_ns[t] += w->handling[t].move_ns;
-            there[use->tile] = use->is_written ? here : there[use->tile] | here;
-        }
-    }
-    bool is_good = there != NULL;
-    free(there);
-    return is_good;
-}
-
 /* Each device's in the order of their ranks. */
-static bool sort_by_device(struct submitting *s)
+static void sort_by_device(struct submitting *s)
 {
-    uint32_t n = s->w->n_tasks, *at = s->s->order_at, *by_rank = malloc(((size_t)n + 1) * sizeof *by_rank);
-    if (!by_rank)
-        return false;
+    uint32_t n = s->w->n_tasks, *at = s->s->order_at;
     for (uint32_t t = 0; t < n; t++) {
-        by_rank[s->s->rank[t]] = t;
+        s->by_rank[s->s->rank[t]] = t;
         at[s->device_of[t] + 1]++;
-    }
-    if (!add_moves(s, by_rank)) {
-        free(by_rank);
-        return false;
     }
     for (uint32_t d = 0; d < s->w->machine->n_devices; d++) {
         at[d + 1] += at[d];
         s->devices[d].n = at[d];
     }
     for (uint32_t i = 0; i < n; i++)
-        s->s->order[s->devices[s->device_of[by_rank[i]]].n++] = by_rank[i];
-    free(by_rank);
-    return true;
+        s->s->order[s->devices[s->device_of[s->by_rank[i]]].n++] = s->by_rank[i];
+}
+
+/* What copies take the thread: of what is read where it has not been read or written before, since it was written elsewhere.  Memories beyond the
+ * first 64 are not looked at.  False: no memory. */
+static bool add_moves(struct submitting *s)
+{
+    const struct tgi_workload *w = s->w;
+    uint64_t *there = calloc((size_t)w->n_tiles + 1, sizeof *there); /* by tile: a bit for each memory that has it; 0: as at first, memory 0 alone */
+    for (uint32_t i = 0; there && w->handling && i < w->n_tasks; i++) {
+        uint32_t t = s->by_rank[i], memory = w->machine->devices[s->device_of[t]].memory;
+        for (uint32_t k = w->uses_at[t]; memory < 64 && k < w->uses_at[t + 1]; k++) {
+            const struct tgi_use *use = &w->uses[k];
+            uint64_t here = UINT64_C(1) << memory, has = there[use->tile] ? there[use->tile] : 1;
+            bool is_filled = w->is_blank && w->is_blank[use->tile] && use->writer == TG_NONE;
+            if (use->is_read && !(has & here) && !is_filled && !(w->stays && w->stays[use->tile]))
+                s->s->task_ns[t] += w->handling[t].move_ns;
+            there[use->tile] = use->is_written ? here : has | here;
+        }
+    }
+    bool is_good = there != NULL;
+    free(there);
+    return is_good;
 }
 
 /* Tasks that do nothing are the least; those of this graph may be several launches each. */
@@ -274,18 +267,20 @@ int tgi_queueing_create(const struct tgi_workload *w, const uint32_t *device, st
     s.lane_of = calloc(n, 1);
     s.heap = malloc(n * sizeof *s.heap);
     s.number = malloc(n * sizeof *s.number);
+    s.by_rank = malloc(n * sizeof *s.by_rank);
     if (s.s)
         *s.s = (struct tgi_queueing){malloc(n * sizeof(uint32_t)), calloc((size_t)w->machine->n_devices + 1, sizeof(uint32_t)),
                                        malloc(n * sizeof(uint32_t)), malloc(n * sizeof(uint32_t)), calloc(n, 1),
                                        calloc(w->machine->n_devices, sizeof(uint32_t)), malloc(n * sizeof(float)), w->copy_launch_ns, 0};
     bool is_done = s.s && s.s->order && s.s->order_at && s.s->rank && s.s->next && s.s->is_behind && s.s->most && s.s->task_ns && s.devices && s.urgency.level_ns &&
-                   s.urgency.is_critical && s.task_ns && s.known_ns && s.n_before && s.pred_at && s.lane_of && s.heap && s.number &&
+                   s.urgency.is_critical && s.task_ns && s.known_ns && s.n_before && s.pred_at && s.lane_of && s.heap && s.number && s.by_rank &&
                    list_predecessors(&s);
     if (is_done) {
         prepare(&s);
         limit_queues(&s);
         submit_all(&s);
-        is_done = sort_by_device(&s);
+        sort_by_device(&s);
+        is_done = add_moves(&s);
     }
     if (is_done)
         *s_p = s.s;
@@ -302,6 +297,7 @@ int tgi_queueing_create(const struct tgi_workload *w, const uint32_t *device, st
     free(s.lane_of);
     free(s.heap);
     free(s.number);
+    free(s.by_rank);
     return is_done ? 0 : tgi_error_memory(err, "simulating");
 }
 

@@ -161,7 +161,7 @@ static int take_nodes(struct taking *k, const struct tgi_replay_clocks *clocks, 
 }
 
 /* A task of a cluster.  What is kept of one that several warps have executed together is what a warp is taken to need (resident_inside.h): as many times
- * as long; and of one of a batch, how long the batch took.  But in the record those of a batch share its time out, as they were in one lane. */
+ * as long; and of one of a batch, how long the batch took.  But in the record those of a batch, which are all in its worker's lane, share its time out. */
 static void take_task(struct taking *k, const struct tgi_replay_clocks *clocks, const struct tgi_cluster *c, const struct tgi_resident_task *t,
                       uint32_t worker, const uint64_t *ns)
 {

@@ -52,10 +52,10 @@ static bool find_batch(struct dividing *d, uint32_t kind, uint32_t *task_p)
     if (k == d->n_open) {
         if (!tgi_vec_reserve(&d->open, &d->cap_open, (uint64_t)d->n_open + 1, sizeof *d->open))
             return false;
-        d->open[d->n_open++] = (struct open){kind, 0, TGI_RESIDENT_BATCH};
+        d->open[d->n_open++] = (struct open){kind, 0, TGI_CALL_MOST_TASKS};
     }
     struct open *o = &d->open[k];
-    if (o->n == TGI_RESIDENT_BATCH) {
+    if (o->n == TGI_CALL_MOST_TASKS) {
         *o = (struct open){kind, d->b->n++, 0};
         d->b->n_wide++;
     }

@@ -1,7 +1,7 @@
 /* Tasks a thread wide become tasks a warp wide: batches, CALLs whose lanes execute a task each.
  *
  * A task's level is the length of the longest way to it, in tasks, so of two of one level neither comes after the other, and up to
- * TGI_RESIDENT_BATCH of them can be one task of the plan if they call the same body on the same device.  It waits for all that any of them
+ * TGI_CALL_MOST_TASKS of them can be one task of the plan if they call the same body on the same device.  It waits for all that any of them
  * waits for, and tells all that any of them tells; every edge leads to a higher level still, so there is no circle.  That is later than
  * each by itself would have to wait, and costs little where neighbours of a level wait for neighbours, as those with neighbouring numbers are together. */
 #ifndef TGI_SCHED_RESIDENT_BATCH_H

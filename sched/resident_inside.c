@@ -140,15 +140,31 @@ static bool put_words(struct tgi_inside *in, const struct tgi_batches *b, uint32
     return true;
 }
 
-/* What is known of tasks, from what is of their members: a batch takes as long as its longest. */
-static bool join_members(struct tgi_inside *in, const struct tgi_batches *b, struct tgi_cluster *cluster)
+/* What was known by command, once it is for tasks. */
+struct by_command {
+    uint64_t *words, *arg, *owner;
+    uint32_t *step, *level;
+    struct tgi_post *post;
+    float *cost_ns;
+    uint8_t *width;
+};
+
+static void by_command_fini(struct by_command *c)
 {
-    uint32_t n = in->apart.dag.n_tasks, cap = 0;
-    uint64_t *words = cluster->words, *arg = in->arg, *owner = cluster->owner;
-    uint32_t *step = cluster->step, *level = in->level;
-    struct tgi_post *post = in->post;
-    float *cost_ns = in->cost_ns;
-    uint8_t *width = in->width;
+    free(c->words);
+    free(c->arg);
+    free(c->owner);
+    free(c->step);
+    free(c->level);
+    free(c->post);
+    free(c->cost_ns);
+    free(c->width);
+}
+
+/* Room for n tasks in the place of what was there for commands.  False: no memory. */
+static bool make_room(struct tgi_inside *in, struct tgi_cluster *cluster, uint32_t n, struct by_command *before)
+{
+    *before = (struct by_command){cluster->words, in->arg, cluster->owner, cluster->step, in->level, in->post, in->cost_ns, in->width};
     in->arg = calloc((size_t)n + 1, sizeof *in->arg);
     in->level = calloc((size_t)n + 1, sizeof *in->level);
     in->post = calloc((size_t)n + 1, sizeof *in->post);
@@ -156,35 +172,43 @@ static bool join_members(struct tgi_inside *in, const struct tgi_batches *b, str
     in->width = calloc((size_t)n + 1, 1);
     in->op = malloc((size_t)n + 1);
     in->device_of = malloc((size_t)n + 1);
-    cluster->owner = malloc(((size_t)n + 1) * sizeof *cluster->owner);
-    cluster->step = malloc(((size_t)n + 1) * sizeof *cluster->step);
+    cluster->owner = malloc(((size_t)in->apart.dag.n_tasks + 1) * sizeof *cluster->owner);
+    cluster->step = malloc(((size_t)in->apart.dag.n_tasks + 1) * sizeof *cluster->step);
     cluster->words = NULL;
-    cluster->n_words = in->n_widest = 0;
-    memset(in->n_at, 0, n * sizeof *in->n_at);
-    bool is_good = in->arg && in->level && in->post && in->cost_ns && in->width && in->op && in->device_of && cluster->owner && cluster->step;
-    for (uint32_t t = 0; is_good && t < b->n; t++) {
-        uint32_t one = b->member[b->first[t]];
-        in->op[t] = in->apart.op[one];
-        in->device_of[t] = in->apart.device_of[one];
-        in->level[t] = level[one];
-        in->post[t] = post[one];
-        in->width[t] = width[one];
-        in->n_widest = ++in->n_at[level[one]] > in->n_widest ? in->n_at[level[one]] : in->n_widest;
-        for (uint32_t i = b->first[t]; i < b->first[t + 1]; i++) {
-            in->cost_ns[t] = cost_ns[b->member[i]] > in->cost_ns[t] ? cost_ns[b->member[i]] : in->cost_ns[t];
-            cluster->owner[i] = owner[b->member[i]];
-            cluster->step[i] = step[b->member[i]];
-        }
-        is_good = put_words(in, b, t, words, arg, cluster, &cap);
+    cluster->n_words = 0;
+    return in->arg && in->level && in->post && in->cost_ns && in->width && in->op && in->device_of && cluster->owner && cluster->step;
+}
+
+/* A task, from its members: a batch takes as long as its longest.  False: no memory. */
+static bool join_members(struct tgi_inside *in, const struct tgi_batches *b, uint32_t task, const struct by_command *before,
+                         struct tgi_cluster *cluster, uint32_t *cap)
+{
+    uint32_t one = b->member[b->first[task]], level = before->level[one];
+    in->op[task] = in->apart.op[one];
+    in->device_of[task] = in->apart.device_of[one];
+    in->level[task] = level;
+    in->post[task] = before->post[one];
+    in->width[task] = before->width[one];
+    in->n_widest = ++in->n_at[level] > in->n_widest ? in->n_at[level] : in->n_widest;
+    for (uint32_t i = b->first[task]; i < b->first[task + 1]; i++) {
+        float cost_ns = before->cost_ns[b->member[i]];
+        in->cost_ns[task] = cost_ns > in->cost_ns[task] ? cost_ns : in->cost_ns[task];
+        cluster->owner[i] = before->owner[b->member[i]];
+        cluster->step[i] = before->step[b->member[i]];
     }
-    free(words);
-    free(arg);
-    free(owner);
-    free(step);
-    free(level);
-    free(post);
-    free(cost_ns);
-    free(width);
+    return put_words(in, b, task, before->words, before->arg, cluster, cap);
+}
+
+static bool join_all(struct tgi_inside *in, const struct tgi_batches *b, struct tgi_cluster *cluster)
+{
+    struct by_command before;
+    uint32_t cap = 0;
+    bool is_good = make_room(in, cluster, b->n, &before);
+    memset(in->n_at, 0, in->apart.dag.n_tasks * sizeof *in->n_at);
+    in->n_widest = 0;
+    for (uint32_t t = 0; is_good && t < b->n; t++)
+        is_good = join_members(in, b, t, &before, cluster, &cap);
+    by_command_fini(&before);
     return is_good;
 }
 
@@ -205,7 +229,7 @@ static bool make_batches(struct tgi_inside *in, struct tgi_cluster *cluster)
         in->succ = b.succ;
         cluster->first_of = b.first;
         cluster->n_batches = b.n_wide;
-        is_good = join_members(in, &b, cluster);
+        is_good = join_all(in, &b, cluster);
         in->dag.n_tasks = b.n;
         b.succ_at = b.succ = b.first = NULL; /* others have them now */
     }

@@ -27,7 +27,7 @@ enum tgi_run_form { TGI_RUN_ON_STREAMS, TGI_RUN_RECORDED, TGI_RUN_IN_GRAPH }; /*
 /* What a task on a device is to the thread that submits; 0: not known. */
 struct tgi_handling {
     float ns, mark_ns; /* enqueuing it and seeing its end; events that tell when it ran, where there are such */
-    float move_ns;     /* each copy of what it reads */
+    float move_ns;     /* enqueuing each copy of what it reads */
 };
 
 struct tgi_workload {

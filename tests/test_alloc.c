@@ -17,6 +17,8 @@
 #include <unistd.h>
 
 #include "io/trsv_graph.h"
+#include "mem/device.h"
+#include "sched/resident_cluster.h"
 #include "sched/service.h"
 #include "tests/random_graph.h"
 
@@ -487,6 +489,52 @@ static void planning_a_services_programs_survives_every_failure(void **state)
     assert_true(fail_every(build_and_plan, NULL) > 40);
 }
 
+/* ---- Resident programs --------------------------------------------------------------------*/
+
+/* Two in three are a thread wide, one in two of the others a point. */
+static bool resident_call(struct tgi_devices *ds, const struct tgi_program *p, const struct tgi_command *c, struct tgi_resident_call *call,
+                          const char **why_p)
+{
+    (void)ds, (void)p, (void)why_p;
+    *call = (struct tgi_resident_call){.body = 7, .n_words = 2, .cost_ns = 100, .is_thread = c->owner % 3 != 0, .words = {c->owner, 1}};
+    return true;
+}
+
+static int resident_room(struct tgi_devices *ds, uint32_t device, struct tgi_resident_room *room_p, struct tg_error *e)
+{
+    (void)ds, (void)device, (void)e;
+    *room_p = (struct tgi_resident_room){4, 8, tgi_resident_shared_bytes(8, 64, 64) + 4096, false};
+    return 0;
+}
+
+static void cluster_once(void *arg)
+{
+    static const struct tgi_device_ops ops = {.size = sizeof ops, .kind = "fake", .resident_call = resident_call, .resident_room = resident_room};
+    static struct tgi_device_info info;
+    struct tgi_devices ds = {.ops = &ops, .n_devices = 1, .info = &info};
+    struct tgi_program from = {0}, to = {0};
+    struct tgi_clustering what;
+    uint32_t id;
+    (void)arg;
+    for (uint32_t i = 0; i < 150; i++) {
+        struct tgi_command c = {.kind = i % 6 ? TGI_COMMAND_LAUNCH : TGI_COMMAND_NOTHING, .lane = tgi_lane_of(0, 0), .owner = i};
+        TRY(tgi_program_add(&from, &c, &(uint32_t){i / 2}, i > 0, &id, &err));
+    }
+    TRY(tgi_resident_cluster(&ds, &from, &to, NULL, &what, &err));
+    assert_int_equal(to.n, 1);
+    const struct tgi_cluster *made = to.commands[0].cluster;
+    assert_true(made->n_batches > 3);
+    assert_int_equal(tgi_cluster_first(made, made->program->n_tasks), 150);
+    tgi_program_fini(&from);
+    tgi_program_fini(&to);
+}
+
+static void making_a_resident_program_survives_every_failure(void **state)
+{
+    (void)state;
+    assert_true(fail_every(cluster_once, NULL) > 60);
+}
+
 /* ---- Sparse matrices ----------------------------------------------------------------------*/
 
 /* Rows of 20 entries, the last of which needs two tasks. */
@@ -542,6 +590,7 @@ int main(void)
         cmocka_unit_test(building_and_freezing_survive_every_failure),
         cmocka_unit_test(reporting_a_cycle_survives_every_failure),
         cmocka_unit_test(planning_a_services_programs_survives_every_failure),
+        cmocka_unit_test(making_a_resident_program_survives_every_failure),
         cmocka_unit_test(creating_a_runtime_survives_every_failure),
         cmocka_unit_test(creating_a_run_survives_every_failure),
         cmocka_unit_test(executing_survives_every_failure),

@@ -334,6 +334,7 @@ static void kernels_run_on_devices_as_well(void **state)
     assert_int_equal(beside->n_together, TGI_COMPUTE_LANES);
     assert_int_equal(m.devices[1].n_lanes, TGI_COMPUTE_LANES);
     assert_true(is_plausible(beside));
+    assert_true(beside->move_ns == 0); /* each of them has something copied: what they take without is not known */
     tgi_machine_fini(&m);
     /* With devices alone, CPUs are left out. */
     c.only_devices = true;

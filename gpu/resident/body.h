@@ -118,17 +118,11 @@ TGI_FN void tgi_body_burn(struct tgi_worker *w, const struct tgi_resident_task *
         tgi_store_relaxed(&w->v->control->cut, 1 + t->id);
 }
 
-/* All lanes, each with a code: its own of a batch, TGI_CALL_WELL where its task has not failed; else the same. */
 TGI_FN void tgi_body_fail(struct tgi_worker *w, const struct tgi_resident_task *t, uint32_t slot, uint32_t code)
 {
-#ifdef __CUDACC__
-    uint32_t who = tgi_warp_first(code != TGI_CALL_WELL), teller = who;
-#else
-    uint32_t who = w->failed, teller = 0;
-#endif
-    struct tgi_resident_panic what = {TGI_PANIC_TASK, t->id, w->id, slot, 0, who, 0, code};
+    struct tgi_resident_panic what = {TGI_PANIC_TASK, t->id, w->id, slot, 0, w->failed, 0, code};
     w->is_failed = true;
-    if (tgi_lane() == teller) {
+    if (tgi_lane() == 0) {
         tgi_panic(w->v, &what);
         tgi_store_relaxed(&w->v->control->is_failed, 1);
 #ifdef TGI_HAS_BLOCKS

@@ -83,7 +83,7 @@ static __device__ __forceinline__ unsigned call_body(struct tgi_worker *w, const
 #undef USER
 #define THREAD(number, function) \
     case number:                 \
-        return user::call_each<function>(w->v->words + t->in[1] + 1, (uint32_t)a[0], TGI_CALL_WELL);
+        return user::call_each<function>(w->v->words + t->in[1] + 1, (uint32_t)a[0], &w->failed);
         TGI_RUN_THREADS(THREAD)
 #undef THREAD
     }

@@ -44,9 +44,7 @@ struct tgi_worker {
     uint64_t previous; /* the result of the task before */
     bool is_over;      /* of the lane: leave */
     bool is_failed;    /* of the lane: the instance has failed, leave out bodies */
-#ifndef __CUDACC__
-    uint32_t failed; /* number in its batch of the task that a body has failed for; else 0 */
-#endif
+    uint32_t failed;   /* which task of a batch its body has failed for; of other tasks 0 */
 #ifdef TGI_PEERS
     const struct tgi_resident_peers *peers;
 #endif

@@ -21,12 +21,6 @@
 TGI_FN uint32_t tgi_lane(void) { return threadIdx.x & 31u; }
 TGI_FN void tgi_warp_sync(void) { __syncwarp(); }
 TGI_FN bool tgi_warp_any(bool x) { return __any_sync(~0u, x); }
-/* The first lane of which it is so; 0 if it is of none. */
-TGI_FN uint32_t tgi_warp_first(bool x)
-{
-    uint32_t all = __ballot_sync(~0u, x);
-    return all ? (uint32_t)__ffs((int)all) - 1 : 0;
-}
 TGI_FN uint64_t tgi_warp_first(uint64_t x) { return __shfl_sync(~0u, (unsigned long long)x, 0); }
 TGI_FN uint32_t tgi_warp_ballot(bool x) { return __ballot_sync(~0u, x); }
 TGI_FN uint32_t tgi_warp_get(uint32_t x, uint32_t lane) { return __shfl_sync(~0u, x, lane); }

@@ -97,13 +97,17 @@ template <auto F> __device__ __forceinline__ uint32_t call(const uint64_t *a)
     uint32_t code = as::template call<F>(a, 1), failing = as::failing(code);
     return failing ? __shfl_sync(~0u, code, __ffs((int)failing) - 1) : 0;
 }
-/* A call in each of the first n lanes, with words n apart; `well` in lanes that have no code where another has. */
-template <auto F> __device__ __forceinline__ uint32_t call_each(const uint64_t *a, uint32_t n, uint32_t well)
+/* The same of a call in each of the first n lanes, with words n apart; *failed_p: that lane, where there is one. */
+template <auto F> __device__ __forceinline__ uint32_t call_each(const uint64_t *a, uint32_t n, uint32_t *failed_p)
 {
     typedef code_of<typename shape<decltype(F)>::result> as;
     uint32_t lane = threadIdx.x & 31u, code = lane < n ? as::template call<F>(a + lane, n) : 0;
     __syncwarp();
-    return as::failing(code) && !code ? well : code;
+    uint32_t failing = as::failing(code);
+    if (!failing)
+        return 0;
+    *failed_p = (uint32_t)__ffs((int)failing) - 1;
+    return __shfl_sync(~0u, code, (int)*failed_p);
 }
 /* Whether it takes arguments of these sizes; it does not compile otherwise. */
 template <auto F, int... BYTES> constexpr bool takes()

@@ -7,8 +7,8 @@
  * fetched again each time.
  *
  * Who includes this and has bodies for CALLs defines TGI_CALL_STAGE(w, word), which is given each lane's word of the task's
- * before the wait and keeps it where all lanes find it, and TGI_CALL_BODIES(w, task): what a body says it failed with, in all lanes
- * as tgi_body_fail() takes it; 0, in all lanes: all is well.  TGI_TIMES(view) says whether it notes when each of them began and ended.  Where TGI_KEEPS is defined an
+ * before the wait and keeps it where all lanes find it, and TGI_CALL_BODIES(w, task): what a body says it failed with, the same
+ * in all lanes, and of a batch w->failed; 0: all is well.  TGI_TIMES(view) says whether it notes when each of them began and ended.  Where TGI_KEEPS is defined an
  * instance can be stopped between two tasks and goes on elsewhere (gpu/service/worker.h). */
 #ifndef TGI_GPU_RESIDENT_WAYS_H
 #define TGI_GPU_RESIDENT_WAYS_H

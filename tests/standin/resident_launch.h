@@ -211,7 +211,7 @@ static void look_at_task(struct sizes *s, const struct tgi_resident_task *t)
         raise_to(is_far ? &s->far_cells : &s->cells, (uint64_t)t->wait + t->n_wait);
     s->has_posts |= TGI_HEAD_OP(t->head) == TGI_RESIDENT_POST;
     if (TGI_RESIDENT_HAS_WORDS(TGI_HEAD_OP(t->head)))
-        raise_to(&s->words, (uint64_t)t->in[1] + TGI_CALL_N_WORDS(t->in[0]));
+        raise_to(&s->words, (uint64_t)t->in[1] + (TGI_CALL_IS_BATCH(t->in[0]) ? 1 : 0) + TGI_CALL_N_WORDS(t->in[0]));
     else if (TGI_HEAD_N_IN(t->head) == TGI_HEAD_LIST)
         raise_to(&s->ins, (uint64_t)t->in[0] + t->in[1]);
 }
