@@ -289,7 +289,10 @@ static void figures_are_by_client(void **state)
     assert_int_equal(m.clients[0].n_begun, 3);
     assert_int_equal(m.clients[1].n_cancelled, 1);
     assert_int_equal(m.clients[1].n_late, 1);
-    assert_true(m.clients[0].used_ns >= 400000000 && m.clients[1].used_ns >= 200000000);
+    /* Three of 200 ms.  One behind another in its team is charged from when the controller has seen that one's end, which may be late: that is charged
+     * to the one before, of whichever client. */
+    if (m.clients[0].used_ns + m.clients[1].used_ns < 600000000 || m.clients[0].used_ns < 200000000 || m.clients[1].used_ns < 100000000)
+        fail_msg("%llu and %llu ns", (unsigned long long)m.clients[0].used_ns, (unsigned long long)m.clients[1].used_ns);
     end_service(s);
     tg_service_program_destroy(programs[0]);
     tg_service_program_destroy(programs[1]);
