@@ -16,6 +16,9 @@
 #include "io/units.h"
 #include "sched/offload_graph.h"
 #include "sched/policy.h"
+#include "sched/record.h"
+
+enum { SETTLE_MS = 5000 };
 
 /* ---- Options ------------------------------------------------------------------------------*/
 
@@ -247,6 +250,11 @@ static bool execute_once(struct tgi_cli_job *job, bool is_measured)
     if (job->status == 0)
         job->status = tg_run_wait(job->run, &job->err);
     tgi_cli_progress_end(progress);
+    /* After a time limit devices may still be at it: they are told to leave, and what is said of them is read when they have. */
+    if (job->status && job->n_devices && !tgi_run_settle(job->run, SETTLE_MS)) {
+        tgi_cli_warn(job->cli, "a device is still at it, so nothing is said of devices");
+        job->n_devices = 0;
+    }
     if (is_measured && tg_run_stats(job->run, &stats, NULL) == 0)
         job->makespans_ns[job->n_measured++] = stats.makespan_ns;
     return job->status == 0 && tgi_cli_signal() == 0;
