@@ -498,18 +498,11 @@ static const char *why_not_as_asked(const struct tg_run *run, const struct tgi_o
     return g->was_used && g->last ? g->last->recorded.not_resident : g->why;
 }
 
-/* After a time limit a run has ended for those who wait, while the submitter may still be at it. */
-static bool is_settled(const struct tg_run *run)
-{
-    /* acquire: pairs with the release in tgi_run_done(). */
-    return atomic_load_explicit(&((struct tg_run *)run)->is_settled, memory_order_acquire);
-}
-
 enum tg_executor tg_run_executor(const struct tg_run *run, const char **why_p)
 {
-    const struct tgi_offload_graphs *g = run->offload && is_settled(run) ? run->offload->graphs : NULL;
+    const struct tgi_offload_graphs *g = run->offload && tgi_run_is_settled(run) ? run->offload->graphs : NULL;
     const struct tgi_captured *last = g && g->was_used && g->last ? &g->last->recorded : NULL;
-    if (why_p && !is_settled(run))
+    if (why_p && !tgi_run_is_settled(run))
         *why_p = "it was given up while a device was still at it";
     else if (why_p)
         *why_p = why_not_as_asked(run, g);
@@ -519,7 +512,7 @@ enum tg_executor tg_run_executor(const struct tg_run *run, const char **why_p)
 void tgi_offload_graph_stats(const struct tg_run *run, struct tgi_offload_graph_stats *stats_p)
 {
     static const struct tgi_offload_graph_stats none;
-    const struct tgi_offload_graphs *g = run->offload && is_settled(run) ? run->offload->graphs : NULL;
+    const struct tgi_offload_graphs *g = run->offload && tgi_run_is_settled(run) ? run->offload->graphs : NULL;
     *stats_p = g ? g->stats : none;
     if (g) {
         stats_p->made_ns = g->made_ns;

@@ -59,6 +59,8 @@ struct tgi_worker_stats {
  * tg_run_wait() returns; at most limit_ms longer.  false: a task still has not returned, and what
  * follows here is incomplete. */
 bool tgi_run_settle(struct tg_run *run, uint32_t limit_ms);
+/* Whether it would return true at once, of a run that has ended. */
+bool tgi_run_is_settled(const struct tg_run *run);
 /* Of a runtime whose workers have ended: runs that were destroyed before their tasks had returned go now, unless a device is
  * still at them. */
 void tgi_run_destroy_abandoned(struct tg_runtime *rt);

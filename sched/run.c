@@ -299,8 +299,7 @@ void tgi_run_destroy_abandoned(struct tg_runtime *rt)
 
 int tgi_run_check_idle(const struct tg_run *run, struct tg_error *err)
 {
-    if (atomic_load_explicit(&((struct tg_run *)run)->state, memory_order_acquire) == TGI_RUN_ACTIVE ||
-        !atomic_load_explicit(&((struct tg_run *)run)->is_settled, memory_order_acquire))
+    if (atomic_load_explicit(&((struct tg_run *)run)->state, memory_order_acquire) == TGI_RUN_ACTIVE || !tgi_run_is_settled(run))
         return tgi_error(err, TG_E_STATE, "the run is under way");
     if (run->offload && run->offload->inserted && !run->offload->insertion)
         return tgi_error(err, TG_E_STATE, "the run is part of a graph of the program's, until tg_run_end_graphs()");
@@ -546,7 +545,7 @@ int tg_run_execute(struct tg_run *run, struct tg_error *err)
 
 /* ---- Results ------------------------------------------------------------------------------*/
 
-static bool is_settled(const struct tg_run *run)
+bool tgi_run_is_settled(const struct tg_run *run)
 {
     /* acquire: pairs with the release in tgi_run_done(). */
     return atomic_load_explicit(&((struct tg_run *)run)->is_settled, memory_order_acquire);
@@ -565,7 +564,7 @@ int tg_run_read_tile(const struct tg_run *run, tg_buffer_id buffer, uint32_t til
         rc = tgi_error(err, TG_E_STATE, "\"%s\" is not bound, and an inserted program has its contents", space->buffers[buffer].name);
     else if (address && run->offload && !run->offload->inserted && run->has_started && tg_run_poll(run))
         /* After a time limit a device may still be at it, and would be waited for. */
-        rc = is_settled(run) ? tgi_offload_fetch((struct tg_run *)run, buffer, tile, err)
+        rc = tgi_run_is_settled(run) ? tgi_offload_fetch((struct tg_run *)run, buffer, tile, err)
                              : tgi_error(err, TG_E_STATE, "a device may still be writing \"%s\"", space->buffers[buffer].name);
     if (rc == 0)
         *address_p = address;
@@ -587,7 +586,7 @@ enum tg_task_state tg_run_task_state(const struct tg_run *run, tg_task_id task)
     if (marks & (TGI_MARK_FAILED | TGI_MARK_SKIPPED))
         return marks & TGI_MARK_FAILED ? TG_TASK_FAILED : TG_TASK_SKIPPED;
     /* After a time limit something may still be at it: nobody knows what is done. */
-    return is_settled(run) ? TG_TASK_DONE : TG_TASK_WAITING;
+    return tgi_run_is_settled(run) ? TG_TASK_DONE : TG_TASK_WAITING;
 }
 
 int tg_run_stats(const struct tg_run *run, struct tg_run_stats *stats_p, struct tg_error *err)
@@ -605,7 +604,7 @@ int tg_run_stats(const struct tg_run *run, struct tg_run_stats *stats_p, struct 
         s.n_failed += state == TG_TASK_FAILED;
         s.n_skipped += state == TG_TASK_SKIPPED;
     }
-    for (uint32_t i = 0; is_settled(run) && i < s.n_workers; i++) {
+    for (uint32_t i = 0; tgi_run_is_settled(run) && i < s.n_workers; i++) {
         s.n_steals += run->worker_stats[i].n_steals;
         s.n_parks += run->worker_stats[i].n_parks;
     }
